@@ -1,0 +1,15 @@
+//! Writes the run-time search path of libtorch into the binary, so that it runs with an empty environment.
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    println!("cargo:rerun-if-changed=build.rs");
+    let root = std::env::var("LIBTORCH").unwrap_or_else(|_| ".libtorch/torch".into());
+    let lib = std::path::Path::new(&root).join("lib");
+    match lib.canonicalize() {
+        Ok(dir) => println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display()),
+        Err(_) => println!(
+            "cargo:warning=no libtorch at {}: run `make setup` first (or set LIBTORCH)",
+            lib.display()
+        ),
+    }
+}

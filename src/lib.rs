@@ -1,0 +1,3 @@
+//! Shoal
+pub mod quantity;
+pub mod sim;

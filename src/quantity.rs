@@ -1,0 +1,39 @@
+//! Quantities with their units in the type: virtual time, bytes, rates, probabilities, distributions.
+//!
+//! A constructor either returns a value that obeys the rule of its type or an [`OutOfRange`] that
+//! says which rule was broken. Nothing here knows of the simulation; everything may use it.
+
+mod distribution;
+mod parse;
+mod probability;
+mod rate;
+mod time;
+
+pub use distribution::{Distribution, Sampled};
+pub use parse::{nearest, parse_quantity, Unit, UnitError};
+pub use probability::Probability;
+pub use rate::{Bandwidth, Bytes, Flops, Speed};
+pub use time::{Span, VirtualTime};
+
+/// A value outside what its type allows.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{what} {found} is outside {allowed}")]
+pub struct OutOfRange {
+    /// What the value is, in the field's words ("probability").
+    pub what: &'static str,
+    /// The value as given.
+    pub found: String,
+    /// The allowed range, in mathematical notation ("[0, 1]").
+    pub allowed: &'static str,
+}
+
+impl OutOfRange {
+    /// An error that says `found` is not a legal `what`.
+    pub fn new(what: &'static str, found: impl ToString, allowed: &'static str) -> Self {
+        Self {
+            what,
+            found: found.to_string(),
+            allowed,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Reading quantities as people type them: `"20 ms"`, `"10 Mbit/s"`, `"2.5 GFLOP/s"`, `"4 GB"`.
+
+use thiserror::Error;
+
+/// The dimension a text should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Time,
+    /// Bytes.
+    Bytes,
+    /// Bits per second.
+    Bandwidth,
+    /// FLOP/s.
+    Speed,
+}
+
+/// Why a text is not a quantity of the wanted dimension.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum UnitError {
+    /// No number at the start of the text.
+    #[error("expected {expected}, found {found:?}")]
+    NotANumber {
+        /// What would have been right, with an example.
+        expected: &'static str,
+        /// The text as given.
+        found: String,
+    },
+    /// A number with a unit of another dimension, of none, or misspelt.
+    #[error("expected {expected}, found {found:?}: {unit:?} is not one of {allowed}{hint}")]
+    WrongUnit {
+        /// What would have been right, with an example.
+        expected: &'static str,
+        /// The text as given.
+        found: String,
+        /// The unit as given.
+        unit: String,
+        /// The units that would have been right.
+        allowed: String,
+        /// "; did you mean ...?", or nothing.
+        hint: String,
+    },
+}
+
+impl Unit {
+    /// What a value of this dimension looks like.
+    pub const fn expected(self) -> &'static str {
+        match self {
+            Self::Time => "a duration such as \"20 ms\"",
+            Self::Bytes => "a size such as \"4 GB\"",
+            Self::Bandwidth => "a bandwidth such as \"10 Mbit/s\"",
+            Self::Speed => "a speed such as \"2.5 GFLOP/s\"",
+        }
+    }
+
+    const fn table(self) -> &'static [(&'static str, f64)] {
+        match self {
+            Self::Time => &[
+                ("ns", 1e-9),
+                ("us", 1e-6),
+                ("ms", 1e-3),
+                ("s", 1.0),
+                ("min", 60.0),
+                ("h", 3600.0),
+                ("d", 86400.0),
+            ],
+            Self::Bytes => &[
+                ("B", 1.0),
+                ("kB", 1e3),
+                ("MB", 1e6),
+                ("GB", 1e9),
+                ("TB", 1e12),
+                ("KiB", 1024.0),
+                ("MiB", 1048576.0),
+                ("GiB", 1073741824.0),
+            ],
+            Self::Bandwidth => &[
+                ("bit/s", 1.0),
+                ("kbit/s", 1e3),
+                ("Mbit/s", 1e6),
+                ("Gbit/s", 1e9),
+                ("Tbit/s", 1e12),
+            ],
+            Self::Speed => &[
+                ("FLOP/s", 1.0),
+                ("kFLOP/s", 1e3),
+                ("MFLOP/s", 1e6),
+                ("GFLOP/s", 1e9),
+                ("TFLOP/s", 1e12),
+                ("PFLOP/s", 1e15),
+            ],
+        }
+    }
+}
+
+/// The name in `known` that `typed` most likely meant: within a third of its length in edits
+/// (transpositions count one), letter case ignored.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = typed.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::osa_distance(&lower, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= (typed.chars().count().max(name.len())).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Reads `text` as a finite number and a unit of dimension `unit`; returns it in the base unit
+/// (seconds, bytes, bit/s, FLOP/s). The sign is kept: whether a negative value makes sense is the
+/// caller's rule.
+///
+/// # Errors
+/// [`UnitError`] with what was expected and found.
+pub fn parse_quantity(text: &str, unit: Unit) -> Result<f64, UnitError> {
+    let trimmed = text.trim();
+    let number_end = trimmed
+        .char_indices()
+        .find(|(at, c)| {
+            let exponent = matches!(c, 'e' | 'E')
+                && trimmed[at + 1..]
+                    .starts_with(|d: char| d.is_ascii_digit() || d == '-' || d == '+');
+            let exponent_sign = matches!(c, '+' | '-') && trimmed[..*at].ends_with(['e', 'E']);
+            let sign = *at == 0 && matches!(c, '+' | '-');
+            !(c.is_ascii_digit() || matches!(c, '.' | '_') || exponent || exponent_sign || sign)
+        })
+        .map_or(trimmed.len(), |(at, _)| at);
+    let (number, rest) = trimmed.split_at(number_end);
+    let value = number
+        .replace('_', "")
+        .parse::<f64>()
+        .ok()
+        .filter(|v| v.is_finite());
+    let Some(value) = value else {
+        return Err(UnitError::NotANumber {
+            expected: unit.expected(),
+            found: text.to_string(),
+        });
+    };
+    let name = rest.trim();
+    match unit.table().iter().find(|(known, _)| *known == name) {
+        Some((_, factor)) => Ok(value * factor),
+        None => {
+            let names = unit.table().iter().map(|(known, _)| *known);
+            Err(UnitError::WrongUnit {
+                expected: unit.expected(),
+                found: text.to_string(),
+                unit: name.to_string(),
+                allowed: names.clone().collect::<Vec<_>>().join(", "),
+                hint: nearest(name, names)
+                    .map_or(String::new(), |n| format!("; did you mean {n}?")),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_read_with_and_without_a_space() {
+        assert_eq!(parse_quantity("20 ms", Unit::Time), Ok(0.02));
+        assert_eq!(parse_quantity("1.5e3ms", Unit::Time), Ok(1.5));
+        assert_eq!(parse_quantity("-1 s", Unit::Time), Ok(-1.0));
+        assert_eq!(parse_quantity("10Mbit/s", Unit::Bandwidth), Ok(1e7));
+        assert_eq!(parse_quantity("4 GB", Unit::Bytes), Ok(4e9));
+        assert_eq!(parse_quantity("1 PFLOP/s", Unit::Speed), Ok(1e15));
+    }
+
+    #[test]
+    fn a_wrong_unit_is_named_with_the_nearest_right_one() {
+        let error = parse_quantity("20 msec", Unit::Time).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "expected a duration such as \"20 ms\", found \"20 msec\": \"msec\" is not one of ns, us, ms, s, min, h, d; did you mean ms?"
+        );
+        assert!(parse_quantity("20", Unit::Time).is_err());
+        assert!(parse_quantity("", Unit::Time).is_err());
+        assert!(parse_quantity("inf s", Unit::Time).is_err());
+        assert!(parse_quantity("1e999 s", Unit::Time).is_err());
+        assert!(parse_quantity("é s", Unit::Time).is_err());
+    }
+
+    #[test]
+    fn nearest_finds_slips_and_refuses_strangers() {
+        let known = ["FedAvg", "FedProx", "Scaffold"];
+        assert_eq!(nearest("FedAgv", known), Some("FedAvg"));
+        assert_eq!(nearest("fedprox", known), Some("FedProx"));
+        assert_eq!(nearest("Krum", known), None);
+    }
+}

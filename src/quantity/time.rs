@@ -1,0 +1,163 @@
+//! Virtual time: integer nanoseconds since the start of the run.
+
+use serde::Serialize;
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+
+const NANOS: u64 = 1_000_000_000;
+
+/// A moment of the simulated world, in nanoseconds since the run began.
+///
+/// Never derived from a host clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct VirtualTime(u64);
+
+/// A length of virtual time, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(transparent)]
+pub struct Span(u64);
+
+impl VirtualTime {
+    /// The start of every run.
+    pub const ZERO: Self = Self(0);
+    /// Later than every event.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// The moment `nanos` nanoseconds after the start.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the start.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / NANOS as f64
+    }
+
+    /// The span from `earlier` to here; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// A span of whole nanoseconds.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// A span of whole milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// A span of whole seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(NANOS))
+    }
+
+    /// The span nearest to `seconds`, rounded up to a whole nanosecond so that work never takes
+    /// no time by rounding. Negative and NaN give zero, too large a value saturates.
+    pub fn from_seconds(seconds: f64) -> Self {
+        // `as` saturates and maps NaN to zero.
+        Self(libm::ceil(seconds * NANOS as f64) as u64)
+    }
+
+    /// Length in nanoseconds.
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Length in seconds.
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / NANOS as f64
+    }
+
+    /// This span `times` over, saturating.
+    pub fn scaled(self, times: f64) -> Self {
+        Self::from_seconds(self.seconds() * times)
+    }
+}
+
+impl Add<Span> for VirtualTime {
+    type Output = Self;
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl AddAssign<Span> for VirtualTime {
+    fn add_assign(&mut self, span: Span) {
+        *self = *self + span;
+    }
+}
+
+impl Add for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Span {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl fmt::Display for VirtualTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Span(self.0).fmt(f)
+    }
+}
+
+impl fmt::Display for Span {
+    /// The largest unit that keeps the number at or above one, to six significant digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let n = self.0 as f64;
+        let (value, unit) = match self.0 {
+            0 => (0.0, "s"),
+            1..=999 => (n, "ns"),
+            1_000..=999_999 => (n / 1e3, "us"),
+            1_000_000..=999_999_999 => (n / 1e6, "ms"),
+            _ => (n / 1e9, "s"),
+        };
+        let text = format!("{value:.3}");
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        f.pad(&format!("{text} {unit}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_round_up_and_saturate() {
+        assert_eq!(Span::from_seconds(1e-9 / 3.0).nanos(), 1);
+        assert_eq!(Span::from_seconds(f64::NAN), Span::ZERO);
+        assert_eq!(Span::from_seconds(-1.0), Span::ZERO);
+        assert_eq!(Span::from_seconds(1e300).nanos(), u64::MAX);
+        assert_eq!(
+            VirtualTime::from_nanos(u64::MAX - 1) + Span::from_secs(1),
+            VirtualTime::NEVER
+        );
+    }
+
+    #[test]
+    fn spans_read_as_people_write_them() {
+        assert_eq!(Span::from_nanos(20_000_000).to_string(), "20 ms");
+        assert_eq!(Span::from_nanos(1_500_000_000).to_string(), "1.5 s");
+        assert_eq!(Span::from_nanos(7).to_string(), "7 ns");
+        assert_eq!(Span::ZERO.to_string(), "0 s");
+    }
+}

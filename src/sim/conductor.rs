@@ -1,0 +1,372 @@
+//! The conductor: moves virtual time from window to window.
+//!
+//! For each window it makes sure that the work due in it is done, lets all shards run it side by
+//! side, and merges what they report in event order. Shards talk to each other only through it,
+//! once a window.
+
+use super::accounting::{Accounting, Tally};
+use super::event::{Body, Event, Key, NodeId};
+use super::hash::{mix_words, Digest, TraceHash};
+use super::host::Host;
+use super::latency::Latencies;
+use super::network::Network;
+use super::node::{Message, World};
+use super::recorder::{Recorder, RecorderError};
+use super::shard::{Command, EventOf, Report, Shard};
+use super::work::Workers;
+use crate::quantity::VirtualTime;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// How often a conductor that waits for work looks whether it was interrupted.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A simulation, ready to run.
+pub struct Simulation<W: World> {
+    /// What is simulated.
+    pub world: Arc<W>,
+    /// Names every random stream.
+    pub seed: u64,
+    /// How many shards host the nodes. Never changes a result.
+    pub shards: usize,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The schedule was done.
+    Finished,
+    /// Somebody asked it to stop; everything up to the last window is recorded.
+    Interrupted,
+}
+
+/// What is left of a run.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Why it ended.
+    pub ending: Ending,
+    /// Identifies what happened: equal for equal scenario and seed.
+    pub hash: TraceHash,
+    /// Virtual time at the end.
+    pub now: VirtualTime,
+    /// Delivered events: messages, timers, finished work, starts.
+    pub delivered: u64,
+    /// Windows run.
+    pub windows: u64,
+    /// What became of every message.
+    pub accounting: Accounting,
+    /// Latencies, if asked for.
+    pub latencies: Latencies,
+}
+
+/// Why a run could not go on. What was recorded until then stays.
+#[derive(Debug, Error)]
+pub enum SimError {
+    /// Nothing will ever happen again, and the schedule is not done.
+    #[error("wedged at {now}: nothing is pending and the schedule is not done{}", list(.waiting))]
+    Wedged {
+        /// When the last event was.
+        now: VirtualTime,
+        /// Who waits for what, by node.
+        waiting: Vec<(NodeId, String)>,
+    },
+    /// The books do not balance: a defect of the engine or of a network model.
+    #[error("messages unaccounted for: {}", books(.0))]
+    Unaccounted(Vec<(&'static str, Tally)>),
+    /// The recorder could not go on.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// A thread of the engine ended or could not be started.
+    #[error("{0}")]
+    Host(String),
+}
+
+fn list(waiting: &[(NodeId, String)]) -> String {
+    const SHOWN: usize = 10;
+    let mut text: String = waiting
+        .iter()
+        .take(SHOWN)
+        .map(|(node, what)| format!("\n  {node} waits for {what}"))
+        .collect();
+    if waiting.len() > SHOWN {
+        text += &format!("\n  and {} more nodes wait", waiting.len() - SHOWN);
+    }
+    text
+}
+
+fn books(broken: &[(&'static str, Tally)]) -> String {
+    let lines = broken.iter().map(|(kind, t)| {
+        format!(
+            "{kind}: sent {} != delivered {} + lost {} + dropped {} + in flight {}",
+            t.sent, t.delivered, t.lost, t.dropped, t.in_flight
+        )
+    });
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// What the conductor holds between windows.
+struct State<'a, W: World> {
+    workers: &'a Workers<W::Job, W::Output>,
+    width: u64,
+    hash: TraceHash,
+    now: VirtualTime,
+    delivered: u64,
+    windows: u64,
+    /// Events on their way between shards, by destination.
+    crossing: Vec<Vec<Vec<EventOf<W>>>>,
+    /// The earliest window of each shard's queue, and among what crosses to it.
+    next: Vec<Option<u64>>,
+    /// Jobs that no worker has yet, by when they are due.
+    waiting: BTreeMap<Key, W::Job>,
+    /// Jobs that workers have.
+    running: BTreeMap<Key, ()>,
+    /// Finished work that is not yet due.
+    ready: BTreeMap<Key, W::Output>,
+    finish: bool,
+}
+
+impl<W: World> Simulation<W> {
+    /// Runs until the schedule is done or `stop` is set.
+    ///
+    /// # Errors
+    /// [`SimError`]; what was recorded until then stays recorded.
+    pub fn run(
+        &self,
+        workers: &Workers<W::Job, W::Output>,
+        recorder: &mut dyn Recorder<W>,
+        stop: &AtomicBool,
+    ) -> Result<Summary, SimError> {
+        let population = self.world.population().max(1) as usize;
+        let shards = self.shards.clamp(1, population);
+        let observe = recorder.observe();
+        let host = Host::start(shards, |index| {
+            Shard::new(Arc::clone(&self.world), self.seed, index, shards, observe)
+        })
+        .map_err(SimError::Host)?;
+        let mut state = State {
+            workers,
+            width: self.world.network().lookahead().nanos().max(1),
+            hash: TraceHash::START,
+            now: VirtualTime::ZERO,
+            delivered: 0,
+            windows: 0,
+            crossing: (0..shards).map(|_| Vec::new()).collect(),
+            next: host.prime().map_err(SimError::Host)?,
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            finish: false,
+        };
+        let ending = loop {
+            if state.finish {
+                break Ending::Finished;
+            }
+            if stop.load(Ordering::Relaxed) {
+                break Ending::Interrupted;
+            }
+            let Some(window) = state.next_window() else {
+                let waiting = host.waiting().map_err(SimError::Host)?;
+                return Err(SimError::Wedged {
+                    now: state.now,
+                    waiting,
+                });
+            };
+            if !state.run_window(window, &host, recorder, stop)? {
+                break Ending::Interrupted;
+            }
+        };
+        state.close(ending, &host)
+    }
+}
+
+impl<W: World> State<'_, W> {
+    /// The earliest window in which anything is due.
+    fn next_window(&self) -> Option<u64> {
+        let jobs = [
+            self.waiting.keys().next(),
+            self.running.keys().next(),
+            self.ready.keys().next(),
+        ];
+        let jobs = jobs.into_iter().flatten().map(|due| self.window_of(due));
+        self.next.iter().flatten().copied().chain(jobs).min()
+    }
+
+    fn window_of(&self, due: &Key) -> u64 {
+        due.time.nanos() / self.width
+    }
+
+    /// Runs one window on all shards; false if interrupted while waiting for work.
+    fn run_window(
+        &mut self,
+        window: u64,
+        host: &Host<W>,
+        recorder: &mut dyn Recorder<W>,
+        stop: &AtomicBool,
+    ) -> Result<bool, SimError> {
+        let mut reports: Vec<Report<W>> = Vec::new();
+        let mut first = true;
+        loop {
+            let Some(mut done) = self.work_due(window, host.shards(), stop)? else {
+                return Ok(false);
+            };
+            let mut asked = 0;
+            for shard in 0..host.shards() {
+                let incoming = std::mem::take(&mut self.crossing[shard]);
+                let done = std::mem::take(&mut done[shard]);
+                // When a window goes on after work, only those who got some have anything to do.
+                if first || !done.is_empty() {
+                    let command = Command {
+                        window,
+                        incoming,
+                        done,
+                    };
+                    host.command(shard, command);
+                    asked += 1;
+                } else {
+                    self.crossing[shard] = incoming;
+                }
+            }
+            first = false;
+            // All of them first: they must all have read this round's crossings before the next.
+            let mut round = Vec::with_capacity(asked);
+            for _ in 0..asked {
+                round.push(host.report().map_err(SimError::Host)?);
+            }
+            for report in &mut round {
+                self.next[report.shard] = report.next;
+            }
+            for report in &mut round {
+                for (shard, (batch, earliest)) in report.outgoing.drain(..).enumerate() {
+                    if !batch.is_empty() {
+                        self.crossing[shard].push(batch);
+                        let next = &mut self.next[shard];
+                        *next = Some(next.map_or(earliest, |n| n.min(earliest)));
+                    }
+                }
+                for submitted in report.jobs.drain(..) {
+                    self.waiting.insert(submitted.due, submitted.job);
+                }
+                self.finish |= report.finish;
+            }
+            reports.extend(round);
+            let in_window = |due: Option<&Key>| due.is_some_and(|d| self.window_of(d) <= window);
+            if !in_window(self.waiting.keys().next()) {
+                break;
+            }
+        }
+        self.tell(window, reports, recorder)?;
+        Ok(true)
+    }
+
+    /// The finished work due in `window`, by shard; waits for it. `None` if interrupted.
+    fn work_due(
+        &mut self,
+        window: u64,
+        shards: usize,
+        stop: &AtomicBool,
+    ) -> Result<Option<Vec<Vec<EventOf<W>>>>, SimError> {
+        let due_by = |key: &Key| key.time.nanos() / self.width <= window;
+        if self.waiting.keys().next().is_some_and(due_by)
+            || self.running.keys().next().is_some_and(due_by)
+        {
+            // Virtual time must wait: now, and only now, all pending work is handed out, earliest
+            // due first. The choice depends on virtual time alone.
+            for (due, job) in std::mem::take(&mut self.waiting) {
+                self.running.insert(due, ());
+                self.workers.submit(due, job);
+            }
+        }
+        while self.running.keys().next().is_some_and(due_by) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let finished = self.workers.finished(PATIENCE);
+            let gone = |_| SimError::Host("all device workers have ended".into());
+            if let Some((due, output)) = finished.map_err(gone)? {
+                self.running.remove(&due);
+                self.ready.insert(due, output);
+            }
+        }
+        let mut done: Vec<Vec<EventOf<W>>> = (0..shards).map(|_| Vec::new()).collect();
+        while let Some(entry) = self.ready.first_entry() {
+            if !due_by(entry.key()) {
+                break;
+            }
+            let (key, output) = entry.remove_entry();
+            done[Shard::<W>::home(key.source, shards)].push(Event {
+                key,
+                sent: key.time,
+                target: key.source,
+                body: Body::Done(output),
+            });
+        }
+        Ok(Some(done))
+    }
+
+    /// Merges what the shards told of a window, in event order.
+    fn tell(
+        &mut self,
+        window: u64,
+        reports: Vec<Report<W>>,
+        recorder: &mut dyn Recorder<W>,
+    ) -> Result<(), SimError> {
+        self.windows += 1;
+        let mut digest = 0u64;
+        let mut records = Vec::new();
+        let mut deliveries = Vec::new();
+        for report in reports {
+            digest = digest.wrapping_add(report.digest);
+            self.delivered += report.delivered;
+            records.extend(report.records);
+            deliveries.extend(report.deliveries);
+        }
+        self.hash.chain(mix_words(&[window, digest]));
+        if !deliveries.is_empty() {
+            deliveries.sort_by_key(|d| d.key);
+            recorder.deliveries(&deliveries)?;
+        }
+        // Stable: the records of one event stay in the order its handler made them.
+        records.sort_by_key(|(key, _)| *key);
+        for (key, record) in records {
+            self.hash.chain(record.digest());
+            recorder.record(key, record)?;
+        }
+        self.now = VirtualTime::from_nanos(window.saturating_mul(self.width));
+        Ok(())
+    }
+
+    fn close(mut self, ending: Ending, host: &Host<W>) -> Result<Summary, SimError> {
+        let names = W::Message::KINDS;
+        let mut crossing = vec![Tally::default(); names.len()];
+        for event in self.crossing.drain(..).flatten().flatten() {
+            if let Some(parcel) = event.into_parcel() {
+                if let Some(tally) = crossing.get_mut(usize::from(parcel.message.kind())) {
+                    tally.in_flight += 1;
+                }
+            }
+        }
+        let mut accounting = Accounting::default();
+        accounting.merge(names, &crossing);
+        let mut latencies = Latencies::new(names.len());
+        for (tallies, observed) in host.close().map_err(SimError::Host)? {
+            accounting.merge(names, &tallies);
+            latencies.merge(&observed);
+        }
+        let unbalanced = accounting.unbalanced();
+        if !unbalanced.is_empty() {
+            return Err(SimError::Unaccounted(unbalanced));
+        }
+        Ok(Summary {
+            ending,
+            hash: self.hash,
+            now: self.now,
+            delivered: self.delivered,
+            windows: self.windows,
+            accounting,
+            latencies,
+        })
+    }
+}

@@ -1,0 +1,639 @@
+//! A shard: a slice of the nodes, their queue, and the loop that hands nodes their events.
+//!
+//! Nodes live in a slab here. Each is an actor in all that matters (own state, own events in order,
+//! own streams, own failure); the thing that actix schedules is the shard. `docs/architecture.md`
+//! has the measurement behind that.
+
+use super::accounting::Tally;
+use super::crash::guarded;
+use super::event::{Body, Event, Key, NodeId, Parcel};
+use super::hash::{event_digest, Digest};
+use super::latency::Latencies;
+use super::network::{NetContext, NetEffect, Network};
+use super::node::{Context, Effect, Input, JobId, Message, Node, World};
+use super::queue::EventQueue;
+use super::recorder::{Delivery, Observe};
+use crate::quantity::VirtualTime;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// How a node is represented.
+enum Slot<W: World> {
+    /// Has never had an event.
+    Dormant,
+    Live(Box<Live<W>>),
+    Asleep(Box<Asleep<W>>),
+    Crashed,
+}
+
+struct Live<W: World> {
+    node: W::Node,
+    nic: <W::Network as Network<W::Message>>::Nic,
+    /// The number of the next thing this node causes.
+    sequence: u64,
+    /// Timers and work not yet due.
+    pending: u32,
+    /// Has asked to become dormant once nothing is pending.
+    resting: bool,
+    /// Work due inside the window being run: the node's later events wait for it.
+    blocked: Option<Key>,
+}
+
+struct Asleep<W: World> {
+    kept: W::Kept,
+    sequence: u64,
+}
+
+pub(crate) type EventOf<W> = Event<<W as World>::Message, <W as World>::Output>;
+
+/// A job on its way to a device worker; `due` names it.
+pub(crate) struct Submitted<J> {
+    pub due: Key,
+    pub job: J,
+}
+
+/// What a shard is told: run (or go on with) a window.
+pub(crate) struct Command<W: World> {
+    pub window: u64,
+    /// Events from other shards.
+    pub incoming: Vec<Vec<EventOf<W>>>,
+    /// Finished work due in this window.
+    pub done: Vec<EventOf<W>>,
+}
+
+/// What a shard answers.
+pub(crate) struct Report<W: World> {
+    pub shard: usize,
+    /// Events for other shards, by shard, with the earliest window among them.
+    pub outgoing: Vec<(Vec<EventOf<W>>, u64)>,
+    pub jobs: Vec<Submitted<W::Job>>,
+    /// Records in the order of the events that caused them.
+    pub records: Vec<(Key, W::Record)>,
+    /// What was delivered, in order, if asked for.
+    pub deliveries: Vec<Delivery>,
+    /// The wrapping sum of the digests of what was delivered.
+    pub digest: u64,
+    pub delivered: u64,
+    /// The window of the earliest waiting event.
+    pub next: Option<u64>,
+    pub finish: bool,
+}
+
+/// An event of the window being run that its own shard caused.
+struct Local<W: World>(EventOf<W>);
+
+impl<W: World> PartialEq for Local<W> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.rank() == other.0.rank()
+    }
+}
+impl<W: World> Eq for Local<W> {}
+impl<W: World> PartialOrd for Local<W> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<W: World> Ord for Local<W> {
+    /// Reversed: the heap's top is the earliest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.rank().cmp(&self.0.rank())
+    }
+}
+
+pub(crate) struct Shard<W: World> {
+    world: Arc<W>,
+    seed: u64,
+    index: usize,
+    shards: usize,
+    slots: Vec<Slot<W>>,
+    queue: EventQueue<W::Message, W::Output>,
+    observe: Observe,
+    pub tallies: Vec<Tally>,
+    pub latencies: Latencies,
+
+    // The window being run.
+    window: u64,
+    /// Latest first: the next event is popped off the end.
+    current: Vec<EventOf<W>>,
+    local: BinaryHeap<Local<W>>,
+    deferred: Vec<EventOf<W>>,
+    /// The event being handled: where, when, and the key for records.
+    handling: Option<(usize, Key)>,
+    effects: Vec<Effect<W>>,
+    net_effects: Vec<NetEffect<W::Message>>,
+    report: Report<W>,
+}
+
+impl<W: World> Shard<W> {
+    pub fn new(world: Arc<W>, seed: u64, index: usize, shards: usize, observe: Observe) -> Self {
+        let population = world.population() as usize;
+        let hosted = (population + shards - 1 - index) / shards;
+        let kinds = W::Message::KINDS.len();
+        Self {
+            seed,
+            index,
+            shards,
+            slots: (0..hosted).map(|_| Slot::Dormant).collect(),
+            queue: EventQueue::new(world.network().lookahead()),
+            observe,
+            tallies: vec![Tally::default(); kinds],
+            latencies: Latencies::new(kinds),
+            window: 0,
+            current: Vec::new(),
+            local: BinaryHeap::new(),
+            deferred: Vec::new(),
+            handling: None,
+            effects: Vec::new(),
+            net_effects: Vec::new(),
+            report: Report::empty(index, shards),
+            world,
+        }
+    }
+
+    /// Which shard hosts a node.
+    pub const fn home(node: NodeId, shards: usize) -> usize {
+        node.0 as usize % shards
+    }
+
+    /// The window of the earliest event, before the first command.
+    pub fn prime(&mut self) -> Option<u64> {
+        for id in self.world.starters() {
+            if Self::home(id, self.shards) == self.index {
+                self.queue.push(Event {
+                    key: Key {
+                        time: VirtualTime::ZERO,
+                        source: id,
+                        // Handlers number from 0 upward; the start is before them all.
+                        sequence: u64::MAX,
+                    },
+                    sent: VirtualTime::ZERO,
+                    target: id,
+                    body: Body::Start,
+                });
+            }
+        }
+        self.queue.next_window()
+    }
+
+    /// Runs a window, or goes on with the one whose work has come back.
+    pub fn run(&mut self, command: Command<W>) -> Report<W> {
+        for batch in command.incoming {
+            for event in batch {
+                self.queue.push(event);
+            }
+        }
+        self.window = command.window;
+        let mut events = self.queue.take(command.window);
+        if !command.done.is_empty() || !self.deferred.is_empty() {
+            for event in &command.done {
+                self.unblock(event.target, event.key);
+            }
+            events.extend(command.done);
+            events.append(&mut self.deferred);
+            events.sort_unstable_by_key(|event| Reverse(event.rank()));
+        }
+        self.current = events;
+
+        // A panic leaves the loop; the node it came from crashes, and the loop goes on.
+        while let Err(reason) = guarded(|| self.drain()) {
+            self.crash(&reason);
+        }
+
+        self.queue.recycle(std::mem::take(&mut self.current));
+        self.report.next = self.queue.next_window();
+        std::mem::replace(&mut self.report, Report::empty(self.index, self.shards))
+    }
+
+    fn drain(&mut self) {
+        let traced = tracing::enabled!(tracing::Level::TRACE);
+        while let Some(event) = self.next_event() {
+            let index = event.target.0 as usize / self.shards;
+            if traced {
+                let _span = tracing::trace_span!(
+                    "event",
+                    t = event.key.time.nanos(),
+                    node = event.target.0,
+                    source = event.key.source.0
+                )
+                .entered();
+                self.handle(index, event);
+            } else {
+                self.handle(index, event);
+            }
+        }
+    }
+
+    /// The earlier of the window's sorted events and those its handlers caused.
+    fn next_event(&mut self) -> Option<EventOf<W>> {
+        let local = match (self.current.last(), self.local.peek()) {
+            (Some(sorted), Some(local)) => local.0.rank() < sorted.rank(),
+            (sorted, _) => sorted.is_none(),
+        };
+        if local {
+            self.local.pop().map(|local| local.0)
+        } else {
+            self.current.pop()
+        }
+    }
+
+    fn handle(&mut self, index: usize, event: EventOf<W>) {
+        let Some(slot) = self.slots.get_mut(index) else {
+            // A message to a node that does not exist: nobody will ever take it.
+            self.drop_undeliverable(event);
+            return;
+        };
+        let live = match slot {
+            Slot::Live(live) => live,
+            Slot::Crashed => {
+                self.drop_undeliverable(event);
+                return;
+            }
+            dormant => {
+                self.handling = Some((index, event.key));
+                match Self::wake(&self.world, event.target, dormant) {
+                    Some(live) => live,
+                    None => return,
+                }
+            }
+        };
+        if live.blocked.is_some_and(|due| due < event.key) {
+            self.deferred.push(event);
+            return;
+        }
+        self.handling = Some((index, event.key));
+        let key = event.key;
+        let target = event.target;
+        let (input, kind, content) = match event.body {
+            Body::Deliver(message) => {
+                let kind = message.kind();
+                if let Some(tally) = self.tallies.get_mut(usize::from(kind)) {
+                    tally.delivered += 1;
+                }
+                if self.observe.latencies {
+                    self.latencies.record(kind, key.time.since(event.sent));
+                }
+                let content = message.digest();
+                let input = Input::Message {
+                    from: key.source,
+                    sent: event.sent,
+                    message,
+                };
+                (input, kind, content)
+            }
+            Body::Timer(token) => {
+                live.pending -= 1;
+                (Input::Timer(token), Delivery::TIMER, token)
+            }
+            Body::Done(output) => {
+                live.pending -= 1;
+                let content = output.digest();
+                let job = JobId(key.sequence);
+                (Input::Done { job, output }, Delivery::WORK, content)
+            }
+            Body::Start => (Input::Start, Delivery::START, 0),
+            Body::Arrive(message) => {
+                let parcel = Parcel {
+                    source: key.source,
+                    target,
+                    sequence: key.sequence,
+                    sent: event.sent,
+                    message,
+                };
+                let mut cx = NetContext {
+                    now: key.time,
+                    seed: self.seed,
+                    effects: &mut self.net_effects,
+                };
+                self.world.network().arrive(&mut live.nic, parcel, &mut cx);
+                self.apply_net(index, target, key.time);
+                return;
+            }
+            Body::Alarm(token) => {
+                live.pending -= 1;
+                let mut cx = NetContext {
+                    now: key.time,
+                    seed: self.seed,
+                    effects: &mut self.net_effects,
+                };
+                self.world.network().alarm(&mut live.nic, token, &mut cx);
+                self.apply_net(index, target, key.time);
+                self.settle(index);
+                return;
+            }
+        };
+        let digest = event_digest(key, target, kind, content);
+        self.report.digest = self.report.digest.wrapping_add(digest);
+        self.report.delivered += 1;
+        if self.observe.deliveries {
+            self.report.deliveries.push(Delivery {
+                key,
+                sent: event.sent,
+                target,
+                kind,
+                digest,
+            });
+        }
+        let mut rest = false;
+        live.node.on(
+            input,
+            &mut Context {
+                now: key.time,
+                id: target,
+                seed: self.seed,
+                sequence: &mut live.sequence,
+                effects: &mut self.effects,
+                rest: &mut rest,
+                finish: &mut self.report.finish,
+            },
+        );
+        live.resting = rest;
+        if !self.effects.is_empty() {
+            self.apply(index, target, key);
+        }
+        if rest {
+            self.settle(index);
+        }
+    }
+
+    fn wake<'a>(world: &Arc<W>, id: NodeId, slot: &'a mut Slot<W>) -> Option<&'a mut Box<Live<W>>> {
+        let (kept, sequence) = match std::mem::replace(slot, Slot::Dormant) {
+            Slot::Asleep(asleep) => (Some(asleep.kept), asleep.sequence),
+            _ => (None, 0),
+        };
+        *slot = Slot::Live(Box::new(Live {
+            node: world.wake(id, kept),
+            nic: world.network().interface(id),
+            sequence,
+            pending: 0,
+            resting: false,
+            blocked: None,
+        }));
+        match slot {
+            Slot::Live(live) => Some(live),
+            _ => None,
+        }
+    }
+
+    /// Carries out what a handler that returned wants done.
+    fn apply(&mut self, index: usize, node: NodeId, key: Key) {
+        let mut effects = std::mem::take(&mut self.effects);
+        let mut sent = false;
+        for effect in effects.drain(..) {
+            let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
+                break;
+            };
+            match effect {
+                Effect::Send(target, message, sequence) => {
+                    if let Some(tally) = self.tallies.get_mut(usize::from(message.kind())) {
+                        tally.sent += 1;
+                        tally.bytes += message.wire_bytes().0;
+                    }
+                    let parcel = Parcel {
+                        source: node,
+                        target,
+                        sequence,
+                        sent: key.time,
+                        message,
+                    };
+                    let mut cx = NetContext {
+                        now: key.time,
+                        seed: self.seed,
+                        effects: &mut self.net_effects,
+                    };
+                    self.world.network().send(&mut live.nic, parcel, &mut cx);
+                    sent = true;
+                }
+                Effect::Timer(at, token, sequence) => {
+                    live.pending += 1;
+                    self.enqueue_own(Event {
+                        key: Key {
+                            time: at,
+                            source: node,
+                            sequence,
+                        },
+                        sent: key.time,
+                        target: node,
+                        body: Body::Timer(token),
+                    });
+                }
+                Effect::Work(at, job, sequence) => {
+                    live.pending += 1;
+                    let due = Key {
+                        time: at,
+                        source: node,
+                        sequence,
+                    };
+                    if self.queue.window_of(at) <= self.window {
+                        live.blocked = Some(live.blocked.map_or(due, |first| first.min(due)));
+                    }
+                    self.report.jobs.push(Submitted { due, job });
+                }
+                Effect::Record(record) => self.report.records.push((key, record)),
+            }
+        }
+        self.effects = effects;
+        if sent {
+            self.apply_net(index, node, key.time);
+        }
+    }
+
+    /// Carries out what an interface wants done.
+    fn apply_net(&mut self, index: usize, node: NodeId, now: VirtualTime) {
+        let mut effects = std::mem::take(&mut self.net_effects);
+        for effect in effects.drain(..) {
+            match effect {
+                NetEffect::Carry(parcel, at) => self.forward(parcel, at, now, node, Body::Arrive),
+                NetEffect::Deliver(parcel, at) => {
+                    self.forward(parcel, at, now, node, Body::Deliver)
+                }
+                NetEffect::Lose(parcel) => {
+                    if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
+                        tally.lost += 1;
+                    }
+                }
+                NetEffect::Alarm(at, token) => {
+                    let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
+                        continue;
+                    };
+                    live.pending += 1;
+                    let sequence = live.sequence;
+                    live.sequence += 1;
+                    self.enqueue_own(Event {
+                        key: Key {
+                            time: at.max(now),
+                            source: node,
+                            sequence,
+                        },
+                        sent: now,
+                        target: node,
+                        body: Body::Alarm(token),
+                    });
+                }
+            }
+        }
+        self.net_effects = effects;
+    }
+
+    fn forward(
+        &mut self,
+        parcel: Parcel<W::Message>,
+        at: VirtualTime,
+        now: VirtualTime,
+        node: NodeId,
+        body: fn(W::Message) -> Body<W::Message, W::Output>,
+    ) {
+        // What crosses to another node takes the lookahead at least: windows rest on it.
+        let earliest = if parcel.target == node {
+            now
+        } else {
+            now + self.world.network().lookahead()
+        };
+        debug_assert!(at >= earliest, "the network broke its own lookahead");
+        let own = parcel.target == node;
+        let event = Event {
+            key: Key {
+                time: at.max(earliest),
+                source: parcel.source,
+                sequence: parcel.sequence,
+            },
+            sent: parcel.sent,
+            target: parcel.target,
+            body: body(parcel.message),
+        };
+        let home = Self::home(event.target, self.shards);
+        if own {
+            self.enqueue_own(event);
+        } else if home == self.index {
+            // At zero lookahead this may be the window being run. It still waits for the next
+            // round, as it would on another shard: the number of shards must not show.
+            self.queue.push(event);
+        } else if let Some((batch, earliest)) = self.report.outgoing.get_mut(home) {
+            *earliest = (*earliest).min(self.queue.window_of(event.key.time));
+            batch.push(event);
+        }
+    }
+
+    /// Queues what a node causes to itself; it may be due in the window being run.
+    fn enqueue_own(&mut self, event: EventOf<W>) {
+        if self.queue.window_of(event.key.time) <= self.window {
+            self.local.push(Local(event));
+        } else {
+            self.queue.push(event);
+        }
+    }
+
+    /// Makes a node dormant if it asked for that and nothing is pending.
+    fn settle(&mut self, index: usize) {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        let idle = matches!(slot, Slot::Live(live) if live.resting && live.pending == 0);
+        if !idle {
+            return;
+        }
+        if let Slot::Live(live) = std::mem::replace(slot, Slot::Dormant) {
+            let live = *live;
+            *slot = Slot::Asleep(Box::new(Asleep {
+                kept: live.node.rest(),
+                sequence: live.sequence,
+            }));
+        }
+    }
+
+    fn unblock(&mut self, node: NodeId, due: Key) {
+        let index = node.0 as usize / self.shards;
+        if let Some(Slot::Live(live)) = self.slots.get_mut(index) {
+            if live.blocked.is_some_and(|first| first <= due) {
+                live.blocked = None;
+            }
+        }
+    }
+
+    /// The node being handled panicked: undo the handler's effects, drop what waits inside it.
+    fn crash(&mut self, reason: &str) {
+        self.effects.clear();
+        let Some((index, key)) = self.handling.take() else {
+            return;
+        };
+        let id = NodeId((index * self.shards + self.index) as u32);
+        tracing::warn!(
+            t = key.time.nanos(),
+            node = id.0,
+            reason,
+            "handler panicked: node crashed"
+        );
+        if let Some(slot) = self.slots.get_mut(index) {
+            if let Slot::Live(live) = std::mem::replace(slot, Slot::Crashed) {
+                let tallies = &mut self.tallies;
+                self.world.network().held(&live.nic, &mut |message| {
+                    if let Some(tally) = tallies.get_mut(usize::from(message.kind())) {
+                        tally.dropped += 1;
+                    }
+                });
+            }
+        }
+        if let Some(record) = self.world.crashed(id, key.time, reason) {
+            self.report.records.push((key, record));
+        }
+    }
+
+    fn drop_undeliverable(&mut self, event: EventOf<W>) {
+        if let Some(parcel) = event.into_parcel() {
+            if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
+                tally.dropped += 1;
+            }
+        }
+    }
+
+    /// Counts the messages under way where they wait: in the queue and in network interfaces.
+    /// (Those between shards are counted by the conductor.)
+    pub fn count_in_flight(&mut self) {
+        let tallies = &mut self.tallies;
+        let mut count = |message: &W::Message| {
+            if let Some(tally) = tallies.get_mut(usize::from(message.kind())) {
+                tally.in_flight += 1;
+            }
+        };
+        for event in self.queue.iter().chain(&self.deferred) {
+            if let Body::Arrive(message) | Body::Deliver(message) = &event.body {
+                count(message);
+            }
+        }
+        for slot in &self.slots {
+            if let Slot::Live(live) = slot {
+                self.world.network().held(&live.nic, &mut count);
+            }
+        }
+    }
+
+    /// What the live nodes wait for, for the error of a wedged run.
+    pub fn waiting(&self) -> Vec<(NodeId, String)> {
+        let live = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| match slot {
+                Slot::Live(live) => Some((index, live.node.waiting_for()?)),
+                _ => None,
+            });
+        live.map(|(index, text)| (NodeId((index * self.shards + self.index) as u32), text))
+            .collect()
+    }
+}
+
+impl<W: World> Report<W> {
+    fn empty(shard: usize, shards: usize) -> Self {
+        Self {
+            shard,
+            outgoing: (0..shards).map(|_| (Vec::new(), u64::MAX)).collect(),
+            jobs: Vec::new(),
+            records: Vec::new(),
+            deliveries: Vec::new(),
+            digest: 0,
+            delivered: 0,
+            next: None,
+            finish: false,
+        }
+    }
+}
