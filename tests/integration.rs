@@ -1,1 +1,3 @@
+//! One integration binary; one file per guarantee.
 
+mod kernel;

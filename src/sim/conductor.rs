@@ -214,19 +214,22 @@ impl<W: World> State<'_, W> {
             };
             let mut asked = 0;
             for shard in 0..host.shards() {
-                let incoming = std::mem::take(&mut self.crossing[shard]);
                 let done = std::mem::take(&mut done[shard]);
                 // When a window goes on after work, only those who got some have anything to do.
                 if first || !done.is_empty() {
+                    let incoming = if first {
+                        std::mem::take(&mut self.crossing[shard])
+                    } else {
+                        Vec::new()
+                    };
                     let command = Command {
                         window,
+                        resumed: !first,
                         incoming,
                         done,
                     };
                     host.command(shard, command);
                     asked += 1;
-                } else {
-                    self.crossing[shard] = incoming;
                 }
             }
             first = false;
@@ -236,7 +239,9 @@ impl<W: World> State<'_, W> {
                 round.push(host.report().map_err(SimError::Host)?);
             }
             for report in &mut round {
-                self.next[report.shard] = report.next;
+                let crossing = self.crossing[report.shard].iter().flatten();
+                let earliest = crossing.map(|event| self.window_of(&event.key)).min();
+                self.next[report.shard] = report.next.into_iter().chain(earliest).min();
             }
             for report in &mut round {
                 for (shard, (batch, earliest)) in report.outgoing.drain(..).enumerate() {

@@ -56,6 +56,8 @@ pub(crate) struct Submitted<J> {
 /// What a shard is told: run (or go on with) a window.
 pub(crate) struct Command<W: World> {
     pub window: u64,
+    /// Go on with the window after work: nothing new joins it, at zero lookahead neither.
+    pub resumed: bool,
     /// Events from other shards.
     pub incoming: Vec<Vec<EventOf<W>>>,
     /// Finished work due in this window.
@@ -184,13 +186,16 @@ impl<W: World> Shard<W> {
             }
         }
         self.window = command.window;
-        let mut events = self.queue.take(command.window);
-        if !command.done.is_empty() || !self.deferred.is_empty() {
+        let mut events = if command.resumed {
+            std::mem::take(&mut self.deferred)
+        } else {
+            self.queue.take(command.window)
+        };
+        if !command.done.is_empty() {
             for event in &command.done {
                 self.unblock(event.target, event.key);
             }
             events.extend(command.done);
-            events.append(&mut self.deferred);
             events.sort_unstable_by_key(|event| Reverse(event.rank()));
         }
         self.current = events;
