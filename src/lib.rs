@@ -1,3 +1,32 @@
-//! Shoal
+//! Shoal simulates federated learning with large client populations on one machine.
+//!
+//! A scenario file says everything: data, model, clients and their devices, links, method, schedule.
+//! The simulation runs it in virtual time; every client and server is an actor, messages cross
+//! simulated links, and clients really train, through libtorch.
+//!
+//! How a run goes:
+//!
+//! ```text
+//! scenario.ron ──▶ scenario ──▶ federation + links
+//!                                    │
+//!           ┌────────── sim (virtual time, actors) ◀───────┐
+//!           │  events ▸ window ▸ shards ▸ nodes ▸ effects   │
+//!           └──────┬───────────────────────┬───────────────┘
+//!             net (when, whether)     device workers (method, learn, model, data)
+//!                  └──────────▶ observe ◀──┘
+//! ```
+//!
+//! Guarantees: same scenario and seed, same trace hash, on any number of workers ([`sim`]); every
+//! message is accounted for; a panicking handler is one node's crash; what was computed before an
+//! error is kept ([`scenario::run`]).
+
+pub mod data;
+pub mod federation;
+pub mod learn;
+pub mod method;
+pub mod model;
+pub mod net;
+pub mod observe;
 pub mod quantity;
+pub mod scenario;
 pub mod sim;

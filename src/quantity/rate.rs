@@ -25,6 +25,9 @@ pub struct Flops(pub u64);
 pub struct Speed(f64);
 
 impl Bandwidth {
+    /// One bit per second.
+    pub const SLOWEST: Self = Self(1.0);
+
     /// Accepts a positive, finite rate in bits per second.
     pub fn bits_per_second(rate: f64) -> Option<Self> {
         (rate.is_finite() && rate > 0.0).then_some(Self(rate))
@@ -42,6 +45,9 @@ impl Bandwidth {
 }
 
 impl Speed {
+    /// One FLOP/s.
+    pub const ONE: Self = Self(1.0);
+
     /// Accepts a positive, finite speed in FLOP/s.
     pub fn flops_per_second(speed: f64) -> Option<Self> {
         (speed.is_finite() && speed > 0.0).then_some(Self(speed))

@@ -8,7 +8,6 @@ use super::accounting::{Accounting, Tally};
 use super::event::{Body, Event, Key, NodeId};
 use super::hash::{mix_words, Digest, TraceHash};
 use super::host::Host;
-use super::latency::Latencies;
 use super::network::Network;
 use super::node::{Message, World};
 use super::recorder::{Recorder, RecorderError};
@@ -58,8 +57,6 @@ pub struct Summary {
     pub windows: u64,
     /// What became of every message.
     pub accounting: Accounting,
-    /// Latencies, if asked for.
-    pub latencies: Latencies,
 }
 
 /// Why a run could not go on. What was recorded until then stays.
@@ -355,10 +352,8 @@ impl<W: World> State<'_, W> {
         }
         let mut accounting = Accounting::default();
         accounting.merge(names, &crossing);
-        let mut latencies = Latencies::new(names.len());
-        for (tallies, observed) in host.close().map_err(SimError::Host)? {
+        for tallies in host.close().map_err(SimError::Host)? {
             accounting.merge(names, &tallies);
-            latencies.merge(&observed);
         }
         let unbalanced = accounting.unbalanced();
         if !unbalanced.is_empty() {
@@ -371,7 +366,6 @@ impl<W: World> State<'_, W> {
             delivered: self.delivered,
             windows: self.windows,
             accounting,
-            latencies,
         })
     }
 }

@@ -2,7 +2,6 @@
 
 use super::accounting::Tally;
 use super::event::NodeId;
-use super::latency::Latencies;
 use super::node::World;
 use super::shard::{Command, Report, Shard};
 use actix::prelude::*;
@@ -140,10 +139,10 @@ impl<W: World> Host<W> {
     }
 
     /// The final counts of each shard.
-    pub fn close(&self) -> Result<Vec<(Vec<Tally>, Latencies)>, String> {
+    pub fn close(&self) -> Result<Vec<Vec<Tally>>, String> {
         self.ask(|shard| {
             shard.count_in_flight();
-            (shard.tallies.clone(), shard.latencies.clone())
+            shard.tallies.clone()
         })
     }
 }

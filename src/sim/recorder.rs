@@ -2,7 +2,7 @@
 
 use super::event::{Key, NodeId};
 use super::node::World;
-use crate::quantity::VirtualTime;
+use crate::quantity::{Bytes, VirtualTime};
 use thiserror::Error;
 
 /// One delivered event, as the trace hash saw it.
@@ -16,6 +16,8 @@ pub struct Delivery {
     pub target: NodeId,
     /// The kind of message, or one of the constants below.
     pub kind: u8,
+    /// A message's size on the wire; 0 for all else.
+    pub bytes: Bytes,
     /// What it adds to the trace hash: key, target, kind and content.
     pub digest: u64,
 }
@@ -28,9 +30,9 @@ impl Delivery {
     /// The kind of a timer.
     pub const TIMER: u8 = 253;
 
-    /// The kind in words.
-    pub fn kind_name(self, messages: &'static [&'static str]) -> &'static str {
-        match self.kind {
+    /// A kind in words; `messages` are the names of the kinds of message.
+    pub fn kind_in_words(kind: u8, messages: &'static [&'static str]) -> &'static str {
+        match kind {
             Self::START => "start",
             Self::WORK => "work",
             Self::TIMER => "timer",
@@ -44,8 +46,6 @@ impl Delivery {
 pub struct Observe {
     /// Tell the recorder of every delivery.
     pub deliveries: bool,
-    /// Keep histograms of message latency.
-    pub latencies: bool,
 }
 
 /// A recorder that cannot go on (a full disk, a divergence from a reference): the run ends.

@@ -8,12 +8,11 @@ use super::accounting::Tally;
 use super::crash::guarded;
 use super::event::{Body, Event, Key, NodeId, Parcel};
 use super::hash::{event_digest, Digest};
-use super::latency::Latencies;
 use super::network::{NetContext, NetEffect, Network};
 use super::node::{Context, Effect, Input, JobId, Message, Node, World};
 use super::queue::EventQueue;
 use super::recorder::{Delivery, Observe};
-use crate::quantity::VirtualTime;
+use crate::quantity::{Bytes, VirtualTime};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -112,7 +111,6 @@ pub(crate) struct Shard<W: World> {
     queue: EventQueue<W::Message, W::Output>,
     observe: Observe,
     pub tallies: Vec<Tally>,
-    pub latencies: Latencies,
 
     // The window being run.
     window: u64,
@@ -140,7 +138,6 @@ impl<W: World> Shard<W> {
             queue: EventQueue::new(world.network().lookahead()),
             observe,
             tallies: vec![Tally::default(); kinds],
-            latencies: Latencies::new(kinds),
             window: 0,
             current: Vec::new(),
             local: BinaryHeap::new(),
@@ -269,16 +266,17 @@ impl<W: World> Shard<W> {
         self.handling = Some((index, event.key));
         let key = event.key;
         let target = event.target;
+        let mut bytes = Bytes(0);
         let (input, kind, content) = match event.body {
             Body::Deliver(message) => {
                 let kind = message.kind();
                 if let Some(tally) = self.tallies.get_mut(usize::from(kind)) {
                     tally.delivered += 1;
                 }
-                if self.observe.latencies {
-                    self.latencies.record(kind, key.time.since(event.sent));
-                }
                 let content = message.digest();
+                if self.observe.deliveries {
+                    bytes = message.wire_bytes();
+                }
                 let input = Input::Message {
                     from: key.source,
                     sent: event.sent,
@@ -336,6 +334,7 @@ impl<W: World> Shard<W> {
                 sent: event.sent,
                 target,
                 kind,
+                bytes,
                 digest,
             });
         }

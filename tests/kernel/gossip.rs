@@ -224,10 +224,7 @@ pub struct Witness {
 
 impl Recorder<Gossip> for Witness {
     fn observe(&self) -> Observe {
-        Observe {
-            deliveries: true,
-            latencies: true,
-        }
+        Observe { deliveries: true }
     }
 
     fn deliveries(&mut self, deliveries: &[Delivery]) -> Result<(), RecorderError> {

@@ -1,0 +1,164 @@
+//! Arguments, and one file per command.
+
+mod check;
+mod exit;
+mod list;
+mod run;
+mod verify;
+
+use clap::{Args, Parser, Subcommand};
+use exit::Exit;
+use shoal::learn::HostDevice;
+use shoal::scenario::Scenario;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+/// Simulate federated learning: a whole federation, in virtual time, on one machine.
+///
+/// A scenario is a RON file that says everything: data, model, clients, links, method, schedule.
+/// Start with `shoal run scenarios/quickstart.ron`, then change the file and see what happens;
+/// `shoal check FILE` explains what a file means, or what is wrong with it.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status:\n  0  done\n  1  the run failed, or verify found a difference\n  \
+                  2  the input is wrong: scenario, data, arguments\n  130  interrupted; what was done is kept\n\n\
+                  Set RUST_LOG=shoal=debug (or =trace, with virtual time and node) to see what happens inside."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a scenario and print what it means, or all that is wrong with it
+    Check {
+        #[command(flatten)]
+        scenario: ScenarioArgs,
+    },
+    /// Run a scenario and leave its results in a folder
+    #[command(after_help = "Examples:\n  shoal run scenarios/quickstart.ron\n  \
+                      shoal run scenarios/quickstart.ron --seed 7 --out runs/seven\n  \
+                      shoal run scenarios/quickstart.ron --set schedule.rounds=5 --set 'population[0].link=3g'\n\n\
+                      Workers and device never change a result, only how soon it is there.\n\
+                      Ctrl-C ends a run at the next window and keeps everything so far.")]
+    Run {
+        #[command(flatten)]
+        scenario: ScenarioArgs,
+        #[command(flatten)]
+        host: HostArgs,
+        /// The folder for the results; it must be new or empty [default: runs/NAME-SEED-N]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Show neither progress nor the closing table
+        #[arg(long, short)]
+        quiet: bool,
+    },
+    /// Run a run folder's scenario again: identical, or the first event that differs
+    Verify {
+        /// The folder of a run
+        run_dir: PathBuf,
+        #[command(flatten)]
+        host: HostArgs,
+    },
+    /// List what a scenario can name
+    List {
+        /// Of which kind; all when not given
+        what: Option<list::What>,
+    },
+}
+
+/// A scenario and what is changed in it.
+#[derive(Debug, Args)]
+struct ScenarioArgs {
+    /// The scenario's file
+    file: PathBuf,
+    /// Use this seed instead of the file's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Change a value of the scenario; checked as the file is (repeat for more)
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    overrides: Vec<String>,
+}
+
+/// Where the work is done.
+#[derive(Debug, Args)]
+struct HostArgs {
+    /// Device workers: threads that train and evaluate [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+    /// Host device: cpu or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: HostDevice,
+}
+
+impl ScenarioArgs {
+    /// The overrides in the order they apply: `--seed` last.
+    fn all_overrides(&self) -> Vec<String> {
+        let seed = self.seed.map(|seed| format!("seed={seed}"));
+        self.overrides.iter().cloned().chain(seed).collect()
+    }
+
+    /// The scenario and its text.
+    fn open(&self) -> Result<(Scenario, String), Exit> {
+        let scenario = Scenario::open(&self.file, &self.all_overrides()).map_err(|problems| {
+            eprintln!("{problems:#}");
+            Exit::BadInput
+        })?;
+        let text = std::fs::read_to_string(&self.file).map_err(|error| {
+            eprintln!("{}: {error}", self.file.display());
+            Exit::BadInput
+        })?;
+        Ok((scenario, text))
+    }
+}
+
+impl HostArgs {
+    fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.workers.map_or_else(cores, usize::from)
+    }
+}
+
+/// Sets a flag at Ctrl-C; a second Ctrl-C ends the process at once.
+fn stop_flag() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let installed = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping at the next window; Ctrl-C again to stop at once");
+    });
+    if let Err(error) = installed {
+        tracing::warn!(%error, "Ctrl-C will end the process at once");
+    }
+    stop
+}
+
+/// Reads the arguments and runs the command.
+pub fn main() -> ExitCode {
+    // The reader of a pipe may leave early (`shoal list | head`); that is no reason to panic.
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let exit = match Cli::parse().command {
+        Command::Check { scenario } => check::check(&scenario),
+        Command::Run {
+            scenario,
+            host,
+            out,
+            quiet,
+        } => run::run(&scenario, &host, out, quiet),
+        Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
+        Command::List { what } => list::list(what),
+    };
+    exit.into()
+}

@@ -1,0 +1,43 @@
+//! `shoal check`
+
+use super::exit::Exit;
+use super::ScenarioArgs;
+use ron::ser::PrettyConfig;
+
+pub fn check(args: &ScenarioArgs) -> Exit {
+    let scenario = match args.open() {
+        Ok((scenario, _)) => scenario,
+        Err(exit) => return exit,
+    };
+    let pretty = PrettyConfig::new().struct_names(true).depth_limit(6);
+    match ron::ser::to_string_pretty(&scenario, pretty) {
+        Ok(text) => println!("{text}"),
+        Err(error) => {
+            eprintln!("error: the scenario cannot be printed: {error}");
+            return Exit::RunFailed;
+        }
+    }
+    let model = &scenario.model;
+    println!();
+    println!("// model: {}", scenario.model_in_words());
+    println!(
+        "// a sample costs {} forward, {} to train on",
+        model.forward_flops, model.training_flops
+    );
+    println!(
+        "// data: {} training and {} test samples of {:?} in {} classes",
+        scenario.samples.train,
+        scenario.samples.test,
+        scenario.samples.shape,
+        scenario.samples.classes
+    );
+    let clients = scenario.clients();
+    println!(
+        "// {clients} clients, {} asked for a report each round",
+        scenario.schedule.cohort.of(clients)
+    );
+    for warning in scenario.warnings() {
+        println!("// warning: {warning}");
+    }
+    Exit::Done
+}

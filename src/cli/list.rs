@@ -1,0 +1,124 @@
+//! `shoal list`
+
+use super::exit::Exit;
+use clap::ValueEnum;
+use shoal::data::Source;
+use shoal::learn::device_presets;
+use shoal::method::MethodSpec;
+use shoal::model::presets as models;
+use shoal::net;
+use std::io::{self, Write};
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Federated methods and baselines
+    Methods,
+    /// Named architectures
+    Models,
+    /// Data sources
+    Data,
+    /// Named links
+    Links,
+    /// Named virtual devices
+    Devices,
+}
+
+pub fn list(what: Option<What>) -> Exit {
+    let mut out = io::stdout().lock();
+    let kinds = what.map_or_else(|| What::value_variants().to_vec(), |what| vec![what]);
+    for (index, kind) in kinds.iter().enumerate() {
+        let gap = if index > 0 { "\n" } else { "" };
+        // A reader that has seen enough (`| head`) closes the pipe.
+        if write!(out, "{gap}{}", table(*kind)).is_err() {
+            break;
+        }
+    }
+    Exit::Done
+}
+
+/// The lines of one kind, in columns.
+fn table(what: What) -> String {
+    let rows: Vec<Vec<String>> = match what {
+        What::Methods => headed(
+            &["method", "what it is"],
+            MethodSpec::ALL
+                .iter()
+                .map(|(name, about)| vec![(*name).to_string(), about.trim().to_string()]),
+        ),
+        What::Models => headed(
+            &["model", "what it is"],
+            models()
+                .iter()
+                .map(|m| vec![m.name.to_string(), m.about.to_string()]),
+        ),
+        What::Data => headed(
+            &["data", "what it is", "where it comes from"],
+            Source::presets().iter().map(|p| {
+                vec![
+                    p.name.to_string(),
+                    p.summary.to_string(),
+                    p.origin.to_string(),
+                ]
+            }),
+        ),
+        What::Links => headed(
+            &net::LISTING_HEADER,
+            net::listing().into_iter().map(|row| row.to_vec()),
+        ),
+        What::Devices => headed(
+            &[
+                "device",
+                "what it is",
+                "training",
+                "memory",
+                "start-up",
+                "source",
+            ],
+            device_presets().iter().filter_map(|preset| {
+                let device = preset.device()?;
+                Some(vec![
+                    preset.name.to_string(),
+                    preset.about.to_string(),
+                    device.speed.to_string(),
+                    device.memory.to_string(),
+                    device.startup.to_string(),
+                    preset.source.to_string(),
+                ])
+            }),
+        ),
+    };
+    columns(&rows)
+}
+
+fn headed(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {
+    let header = header.iter().map(|h| h.to_uppercase()).collect();
+    std::iter::once(header).chain(rows).collect()
+}
+
+fn columns(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                if column + 1 == row.len() {
+                    cell.clone()
+                } else {
+                    format!("{cell:<width$}")
+                }
+            });
+        text += &cells.collect::<Vec<_>>().join("  ");
+        text.push('\n');
+    }
+    text
+}

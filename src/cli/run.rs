@@ -1,0 +1,36 @@
+//! `shoal run`
+
+use super::exit::Exit;
+use super::{stop_flag, HostArgs, ScenarioArgs};
+use shoal::observe::record::Status;
+use shoal::scenario::run::{run as run_scenario, Options};
+use std::path::PathBuf;
+
+pub fn run(args: &ScenarioArgs, host: &HostArgs, out: Option<PathBuf>, quiet: bool) -> Exit {
+    let (scenario, text) = match args.open() {
+        Ok(opened) => opened,
+        Err(exit) => return exit,
+    };
+    let options = Options {
+        workers: host.workers(),
+        device: host.device,
+        out,
+        file: args.file.clone(),
+        text,
+        overrides: args.all_overrides(),
+        quiet,
+    };
+    match run_scenario(&scenario, &options, &stop_flag()) {
+        Ok(finished) => {
+            if !quiet {
+                print!("{}", finished.table);
+            }
+            if finished.status == Status::Interrupted {
+                Exit::Interrupted
+            } else {
+                Exit::Done
+            }
+        }
+        Err(error) => Exit::of_error(&error),
+    }
+}

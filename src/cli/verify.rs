@@ -1,0 +1,20 @@
+//! `shoal verify`
+
+use super::exit::Exit;
+use super::{stop_flag, HostArgs};
+use shoal::scenario::verify::{verify as verify_folder, Verdict};
+use std::path::Path;
+
+pub fn verify(folder: &Path, host: &HostArgs) -> Exit {
+    match verify_folder(folder, host.workers(), host.device, &stop_flag()) {
+        Ok(verdict) => {
+            println!("{verdict}");
+            match verdict {
+                verdict if verdict.is_identical() => Exit::Done,
+                Verdict::Interrupted { .. } => Exit::Interrupted,
+                _ => Exit::RunFailed,
+            }
+        }
+        Err(error) => Exit::of_error(&error),
+    }
+}

@@ -1,0 +1,53 @@
+//! Data: where samples come from, and which client gets which.
+//!
+//! A [`Source`] says where the samples are; [`load()`] reads it into a [`Split`]: a training
+//! [`Dataset`] and a [`TestSet`], two types so that one cannot be passed for the other. A
+//! [`Partitioner`] then deals the training samples to clients as a [`Partition`], which holds
+//! indices, never copies of samples. [`describe`] says what a source holds, reading no more than it
+//! must.
+//!
+//! Guarantees: the same source, seed and files give the same samples in the same order; a partition
+//! gives no sample to two clients; and a file that is truncated, too long or lies about its size is
+//! a [`DataError`] that says where, before memory is spent on what it promised.
+//!
+//! The folder: `dataset` (the types), `source` (what a scenario can name) and `load` (from a name to
+//! samples); `input` (bounded reading) and on it the readers `idx`, `cifar`, `npy`, `npz`, `table`
+//! (CSV) and `leaf`; `assemble` (what the readers of user files share); the sources that need no
+//! file, `digits`, `synthetic` and `noise`; and `partition`.
+//!
+//! ```
+//! # use shoal::data::{load, Partitioner, Source};
+//! # use std::path::Path;
+//! let split = load(&Source::Digits, 1, Path::new("."))?;
+//! let partition = Partitioner::Dirichlet { alpha: 0.3 }.partition(&split.train, 100, 2, 1)?;
+//! assert_eq!(partition.len(), split.train.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod assemble;
+mod cifar;
+mod dataset;
+mod digits;
+mod error;
+mod idx;
+mod input;
+mod leaf;
+mod load;
+mod noise;
+mod npy;
+mod npz;
+mod partition;
+mod source;
+mod synthetic;
+mod table;
+
+#[cfg(test)]
+mod fuzz;
+
+pub use dataset::{Dataset, Scaling, Shape, Split, TestSet, Values, MAX_BYTES, MAX_CLASSES};
+pub use error::{DataError, Place};
+pub use load::{describe, load};
+pub use partition::{Partition, PartitionError, Partitioner};
+pub use source::{
+    Arrays, CifarLabels, Element, EmnistSplit, Preset, SampleCounts, Shaping, Source, Test,
+};

@@ -1,0 +1,335 @@
+//! From raw samples to a checked [`Split`]: what the readers of user files have in common.
+
+use super::dataset::{Dataset, Scaling, Split, Values, MAX_CLASSES};
+use super::error::DataError;
+use super::source::Shaping;
+use crate::quantity::Probability;
+use crate::sim::rng::{below, stream, Purpose};
+use std::collections::BTreeMap;
+
+/// The stream that draws test samples; no natural user has this number.
+const SPLIT_NODE: u64 = u64::MAX;
+
+/// Samples as a reader finds them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Raw {
+    /// Shape of one sample.
+    pub shape: Vec<usize>,
+    pub values: Values,
+    pub labels: Vec<u32>,
+    pub users: Option<Vec<u32>>,
+}
+
+/// Where a raw part's test counterpart comes from.
+#[derive(Debug)]
+pub(super) enum RawTest {
+    Given(Raw),
+    Fraction(Probability),
+}
+
+/// Numbers for whatever a file calls its users or labels, in order of first appearance.
+#[derive(Debug, Default)]
+pub(super) struct Names<K: Ord>(BTreeMap<K, u32>);
+
+impl<K: Ord> Names<K> {
+    /// The number of `name`, which may be new. Only 2^32 samples are allowed, so there is one.
+    pub fn number(&mut self, name: K) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(name).or_insert(next)
+    }
+
+    /// Every name in sorted order, with its number.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, u32)> {
+        self.0.iter().map(|(name, number)| (name, *number))
+    }
+}
+
+/// Labels from whole numbers.
+pub(super) fn labels(name: &str, values: &[i64]) -> Result<Vec<u32>, DataError> {
+    let label = |(at, value): (usize, &i64)| match u32::try_from(*value) {
+        Ok(label) if (label as usize) < MAX_CLASSES => Ok(label),
+        _ => Err(DataError::invalid(
+            name,
+            format!("labels from 0 to {}", MAX_CLASSES - 1),
+            format!("{value} at sample {at}"),
+        )),
+    };
+    values.iter().enumerate().map(label).collect()
+}
+
+/// Number of classes: as given, or one above the highest label.
+pub(super) fn classes<'a>(
+    name: &str,
+    shaping: &Shaping,
+    labels: impl IntoIterator<Item = &'a u32>,
+) -> Result<usize, DataError> {
+    let needed = labels.into_iter().max().map_or(0, |top| *top as usize + 1);
+    let classes = shaping.classes.unwrap_or(needed);
+    if classes < needed.max(1) || classes > MAX_CLASSES {
+        let expected = format!("{} to {MAX_CLASSES} classes", needed.max(1));
+        return Err(DataError::invalid(name, expected, classes.to_string()));
+    }
+    Ok(classes)
+}
+
+/// Shape of one sample: as given, if it has as many values as the file's.
+pub(super) fn shape(
+    name: &str,
+    shaping: &Shaping,
+    read: &[usize],
+) -> Result<Vec<usize>, DataError> {
+    let product = |shape: &[usize]| shape.iter().try_fold(1usize, |p, d| p.checked_mul(*d));
+    match &shaping.shape {
+        Some(wanted) if product(wanted) == product(read) => Ok(wanted.clone()),
+        Some(wanted) => Err(DataError::invalid(
+            name,
+            format!("a shape with as many values as a sample has (shape {read:?})"),
+            format!("{wanted:?}"),
+        )),
+        // A single number a sample is a row of one feature.
+        None if read.is_empty() => Ok(vec![1]),
+        None => Ok(read.to_vec()),
+    }
+}
+
+/// How many of `n` samples are for testing: the nearest whole number, which must leave some for each.
+pub(super) fn test_count(name: &str, n: usize, fraction: Probability) -> Result<usize, DataError> {
+    let count = libm::round(fraction.get() * n as f64) as usize;
+    if count == 0 || count >= n {
+        let expected = "a test fraction that leaves samples for training and for testing";
+        return Err(DataError::invalid(
+            name,
+            expected,
+            format!("{count} of {n} for testing"),
+        ));
+    }
+    Ok(count)
+}
+
+/// Builds and checks the split. Without a `scaling`, bytes go to [0, 1] and other numbers stay.
+pub(super) fn split(
+    name: &str,
+    train: Raw,
+    test: RawTest,
+    shaping: &Shaping,
+    scaling: Option<&Scaling>,
+    seed: u64,
+) -> Result<Split, DataError> {
+    let classes = match &test {
+        RawTest::Given(test) => classes(name, shaping, train.labels.iter().chain(&test.labels))?,
+        RawTest::Fraction(_) => classes(name, shaping, &train.labels)?,
+    };
+    let finish = |raw: Raw| {
+        let scaling = match (scaling, &raw.values) {
+            (Some(scaling), _) => scaling.clone(),
+            (None, Values::U8(_)) => Scaling::bytes(),
+            (None, Values::F32(_)) => Scaling::identity(),
+        };
+        Ok(Dataset {
+            name: name.to_string(),
+            shape: shape(name, shaping, &raw.shape)?,
+            values: raw.values,
+            scaling,
+            labels: raw.labels,
+            classes,
+            users: raw.users,
+        })
+    };
+    let train = finish(train)?;
+    let (mut train, mut test) = match test {
+        RawTest::Given(test) => (train, finish(test)?),
+        RawTest::Fraction(fraction) => draw(train, fraction, seed)?,
+    };
+    renumber(&mut train, &mut test);
+    if shaping.standardise {
+        train.check_lengths()?;
+        train.scaling = standardised(&train);
+        test.scaling = train.scaling.clone();
+    }
+    Split::new(train, test)
+}
+
+/// Draws the test samples; both parts keep the order of the file.
+fn draw(data: Dataset, fraction: Probability, seed: u64) -> Result<(Dataset, Dataset), DataError> {
+    data.check_lengths()?;
+    let n = data.len();
+    let mut left = test_count(&data.name, n, fraction)?;
+    let mut rng = stream(seed, SPLIT_NODE, Purpose::Data, 0);
+    let (mut train, mut test) = (Vec::with_capacity(n - left), Vec::with_capacity(left));
+    // Selection sampling (Knuth, TAOCP 3.4.2, algorithm S): each subset is equally likely.
+    for i in 0..n as u32 {
+        if below(&mut rng, n as u64 - u64::from(i)) < left as u64 {
+            test.push(i);
+            left -= 1;
+        } else {
+            train.push(i);
+        }
+    }
+    Ok((data.select(&train), data.select(&test)))
+}
+
+/// Numbers users by first appearance, in the training samples first, so that they have no gaps there.
+fn renumber(train: &mut Dataset, test: &mut Dataset) {
+    let mut numbers = Names::default();
+    for data in [train, test] {
+        for user in data.users.iter_mut().flatten() {
+            *user = numbers.number(*user);
+        }
+    }
+}
+
+/// Mean and deviation of each channel over all samples, in double precision. A channel that never
+/// varies gets deviation 1.
+fn standardised(data: &Dataset) -> Scaling {
+    let scale = match data.values {
+        Values::U8(_) => 1.0 / 255.0,
+        Values::F32(_) => 1.0,
+    };
+    let channels = data.shape.first().copied().unwrap_or(1).max(1);
+    let plane = (data.sample_len() / channels).max(1);
+    let count = (data.len() * plane).max(1) as f64;
+    let over = |value: &dyn Fn(usize, f64) -> f64| {
+        let mut sums = vec![0.0f64; channels];
+        let mut add = |at: usize, raw: f32| {
+            let channel = at / plane % channels;
+            sums[channel] += value(channel, f64::from(raw * scale));
+        };
+        match &data.values {
+            Values::U8(raw) => raw
+                .iter()
+                .enumerate()
+                .for_each(|(at, x)| add(at, f32::from(*x))),
+            Values::F32(raw) => raw.iter().enumerate().for_each(|(at, x)| add(at, *x)),
+        }
+        sums.iter().map(|sum| sum / count).collect::<Vec<_>>()
+    };
+    let mean = over(&|_, x| x);
+    let variance = over(&|channel, x| (x - mean[channel]) * (x - mean[channel]));
+    // What rounding makes of a constant is no variation.
+    let deviation = |(variance, mean): (&f64, &f64)| {
+        let std = libm::sqrt(*variance);
+        let varies = std > 1e-6 * libm::fabs(*mean) && std as f32 > 0.0;
+        if varies {
+            std as f32
+        } else {
+            1.0
+        }
+    };
+    Scaling {
+        scale,
+        mean: mean.iter().map(|m| *m as f32).collect(),
+        std: variance.iter().zip(&mean).map(deviation).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(n: usize) -> Raw {
+        Raw {
+            shape: vec![2],
+            values: Values::F32((0..2 * n).map(|i| i as f32).collect()),
+            labels: (0..n as u32).map(|i| i % 3).collect(),
+            users: Some((0..n as u32).map(|i| 10 - i % 4).collect()),
+        }
+    }
+
+    fn fraction(f: f64) -> RawTest {
+        RawTest::Fraction(Probability::new(f).unwrap())
+    }
+
+    #[test]
+    fn a_fraction_takes_its_share_and_every_sample_lands_in_one_part() {
+        let split = split("t", raw(40), fraction(0.25), &Shaping::default(), None, 1).unwrap();
+        let test = split.test.as_evaluation();
+        assert_eq!((split.train.len(), test.len()), (30, 10));
+        let firsts = |d: &Dataset| match &d.values {
+            Values::F32(v) => v
+                .iter()
+                .step_by(2)
+                .map(|x| *x as usize / 2)
+                .collect::<Vec<_>>(),
+            Values::U8(_) => Vec::new(),
+        };
+        let (train, test) = (firsts(&split.train), firsts(test));
+        assert!(train.is_sorted() && test.is_sorted());
+        let mut all = [train, test].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_draw_depends_on_the_seed_alone() {
+        let at = |seed| {
+            split(
+                "t",
+                raw(40),
+                fraction(0.25),
+                &Shaping::default(),
+                None,
+                seed,
+            )
+            .unwrap()
+        };
+        assert_eq!(at(1), at(1));
+        assert_ne!(at(1), at(2));
+    }
+
+    #[test]
+    fn a_fraction_that_leaves_a_part_empty_is_an_error() {
+        for f in [0.0, 0.1, 0.9, 1.0] {
+            assert!(
+                split("t", raw(4), fraction(f), &Shaping::default(), None, 1).is_err(),
+                "{f}"
+            );
+        }
+    }
+
+    #[test]
+    fn users_are_renumbered_without_gaps() {
+        let split = split("t", raw(40), fraction(0.25), &Shaping::default(), None, 1).unwrap();
+        assert_eq!(split.train.user_count(), Some(4));
+    }
+
+    #[test]
+    fn standardising_measures_the_training_samples_by_channel() {
+        let train = Raw {
+            shape: vec![3],
+            values: Values::F32(vec![1.0, 0.1, 7.0, 3.0, 0.1, 8.0]),
+            labels: vec![0, 1],
+            users: None,
+        };
+        let shaping = Shaping {
+            standardise: true,
+            ..Shaping::default()
+        };
+        let split = split("t", train.clone(), RawTest::Given(train), &shaping, None, 1).unwrap();
+        let Scaling { mean, std, .. } = &split.train.scaling;
+        assert_eq!(mean, &[2.0, 0.1, 7.5]);
+        assert_eq!(std, &[1.0, 1.0, 0.5]);
+        assert_eq!(split.test.as_evaluation().scaling, split.train.scaling);
+    }
+
+    #[test]
+    fn a_shape_must_hold_what_a_sample_has() {
+        let shaped = |shape: Vec<usize>| {
+            let shaping = Shaping {
+                shape: Some(shape),
+                ..Shaping::default()
+            };
+            split("t", raw(8), fraction(0.25), &shaping, None, 1).map(|s| s.train.shape)
+        };
+        assert_eq!(shaped(vec![1, 1, 2]), Ok(vec![1, 1, 2]));
+        let error = shaped(vec![3]).unwrap_err().to_string();
+        assert!(error.contains("(shape [2]), found [3]"), "{error}");
+    }
+
+    #[test]
+    fn labels_out_of_range_are_errors() {
+        assert_eq!(labels("t", &[0, 3]), Ok(vec![0, 3]));
+        for bad in [-1, MAX_CLASSES as i64, i64::MAX] {
+            assert!(labels("t", &[0, bad]).is_err());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! CIFAR-10 and CIFAR-100 in their binary version (A. Krizhevsky, 2009).
+//!
+//! A file is a row of records: the label (for CIFAR-100 a coarse then a fine one), then 3,072 bytes
+//! of a 32×32 image, channel by channel.
+
+use super::error::{DataError, Place};
+use super::input::Input;
+use std::path::{Path, PathBuf};
+
+const PIXELS: usize = 3 * 32 * 32;
+
+/// What the labels of a record are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Format {
+    /// Label bytes before the pixels.
+    pub labels: usize,
+    /// Which of them is wanted.
+    pub wanted: usize,
+    /// Number of classes of that label.
+    pub classes: usize,
+}
+
+/// Images and labels read so far.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Records {
+    pub pixels: Vec<u8>,
+    pub labels: Vec<u32>,
+}
+
+/// How many records a file of `size` bytes holds.
+pub(super) fn count(file: &Path, size: u64, format: Format) -> Result<usize, DataError> {
+    let record = (PIXELS + format.labels) as u64;
+    if size == 0 || size % record != 0 {
+        let expected = format!("one or more whole records of {record} bytes");
+        let place = Place::Byte(size / record * record);
+        return Err(DataError::malformed(
+            file,
+            place,
+            expected,
+            format!("{size} bytes in all"),
+        ));
+    }
+    Ok((size / record) as usize)
+}
+
+/// Appends the records of one file of `size` bytes.
+pub(super) fn read(
+    mut input: Input<'_>,
+    size: u64,
+    format: Format,
+    into: &mut Records,
+) -> Result<(), DataError> {
+    let records = count(input.file(), size, format)?;
+    input.expect_rest(size, "records")?;
+    into.labels.reserve_exact(records);
+    into.pixels.reserve_exact(records * PIXELS);
+    let mut record = vec![0; format.labels + PIXELS];
+    for _ in 0..records {
+        input.read_into(&mut record, "a record")?;
+        let (labels, pixels) = record.split_at(format.labels);
+        let label = labels.get(format.wanted).copied().unwrap_or(u8::MAX);
+        if usize::from(label) >= format.classes {
+            let expected = format!(
+                "a label below {} in the record that ends here",
+                format.classes
+            );
+            return Err(input.wrong(expected, label.to_string()));
+        }
+        into.labels.push(u32::from(label));
+        into.pixels.extend_from_slice(pixels);
+    }
+    input.finish()
+}
+
+/// The files of one part, in `folder` or in the folder that the archive unpacks to.
+pub(super) fn locate(
+    folder: &Path,
+    unpacked: &str,
+    names: &[&str],
+    remedy: &str,
+) -> Result<Vec<PathBuf>, DataError> {
+    let inner = folder.join(unpacked);
+    let base = if inner.is_dir() {
+        inner
+    } else {
+        folder.to_path_buf()
+    };
+    let paths: Vec<_> = names.iter().map(|name| base.join(name)).collect();
+    match paths.iter().find(|path| !path.is_file()) {
+        None => Ok(paths),
+        Some(missing) => Err(DataError::unreadable(missing, "no such file").advise(remedy)),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub const FINE: Format = Format {
+        labels: 2,
+        wanted: 1,
+        classes: 100,
+    };
+
+    pub fn parse(bytes: &[u8], format: Format) -> Result<Records, DataError> {
+        let mut records = Records::default();
+        let size = bytes.len() as u64;
+        read(
+            Input::plain(Path::new("c"), bytes, size),
+            size,
+            format,
+            &mut records,
+        )?;
+        Ok(records)
+    }
+
+    #[test]
+    fn records_split_into_labels_and_pixels() {
+        let mut bytes = vec![3, 99];
+        bytes.extend((0..PIXELS).map(|i| i as u8));
+        bytes.extend([4, 0]);
+        bytes.extend([9; PIXELS]);
+        let records = parse(&bytes, FINE).unwrap();
+        assert_eq!(records.labels, [99, 0]);
+        assert_eq!(records.pixels[300], (300 % 256) as u8);
+        assert_eq!(records.pixels[PIXELS..], [9; PIXELS]);
+        let coarse = Format {
+            labels: 2,
+            wanted: 0,
+            classes: 20,
+        };
+        assert_eq!(parse(&bytes, coarse).unwrap().labels, [3, 4]);
+    }
+
+    #[test]
+    fn a_part_of_a_record_is_an_error_with_its_offset() {
+        let error = parse(&[0; 3074 + 5], FINE).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "c: byte 3074: expected one or more whole records of 3074 bytes, found 3079 bytes in all"
+        );
+        assert!(parse(&[], FINE).is_err());
+    }
+
+    #[test]
+    fn a_label_out_of_range_is_an_error() {
+        let mut bytes = vec![0; 3074];
+        bytes[1] = 100;
+        let error = parse(&bytes, FINE).unwrap_err().to_string();
+        assert!(
+            error.contains("byte 3074: expected a label below 100"),
+            "{error}"
+        );
+    }
+}

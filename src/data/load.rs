@@ -1,0 +1,208 @@
+//! From the name of a source to its samples, or to their number and shape.
+
+mod arrays;
+mod images;
+mod text;
+
+use super::dataset::{Shape, Split};
+use super::digits;
+use super::error::DataError;
+use super::noise::Noise;
+use super::npz::Npz;
+use super::source::{Source, Test};
+use super::synthetic::{self, Synthetic};
+use std::path::{Path, PathBuf};
+
+/// Reads `source`. Relative paths are relative to `base`, the folder of the scenario file.
+///
+/// `seed` reaches generated samples and test samples that are drawn; files are read as they are.
+///
+/// # Errors
+/// [`DataError`] for a file that is missing or not what it should be, a parameter out of its range, or
+/// samples that break a rule of [`super::Dataset`].
+pub fn load(source: &Source, seed: u64, base: &Path) -> Result<Split, DataError> {
+    match Plan::of(source, base)? {
+        Plan::Digits => digits::load(),
+        Plan::Synthetic(synthetic) => synthetic.load(seed),
+        Plan::Noise(noise) => noise.load(seed),
+        Plan::Images(set) => set.load(seed),
+        Plan::Npz(file, request) => arrays::load(&mut Npz::open(&file)?, &request, seed),
+        Plan::Npy(request) => arrays::load(&mut arrays::Folder(base), &request, seed),
+        Plan::Csv(table) => table.load(seed),
+        Plan::Leaf(leaf) => leaf.load(seed),
+    }
+}
+
+/// What [`load`] with the same arguments would give. Of images only headers and sizes are read (and
+/// labels, where nothing else says how many classes there are), of arrays only headers, labels and
+/// users; tables and LEAF files have to be read whole.
+///
+/// # Errors
+/// As [`load`], as far as it can tell without reading everything.
+pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataError> {
+    match Plan::of(source, base)? {
+        Plan::Digits => Ok(Shape {
+            shape: digits::SHAPE.to_vec(),
+            classes: digits::CLASSES,
+            train: digits::TRAIN,
+            test: digits::TEST,
+            users: None,
+        }),
+        Plan::Synthetic(synthetic) => {
+            let counts = synthetic.counts(seed)?;
+            Ok(Shape {
+                shape: vec![synthetic::FEATURES],
+                classes: synthetic::CLASSES,
+                train: counts.iter().map(|(train, _)| train).sum(),
+                test: counts.iter().map(|(_, test)| test).sum(),
+                users: Some(counts.len()),
+            })
+        }
+        Plan::Noise(noise) => {
+            noise.check()?;
+            Ok(Shape {
+                shape: noise.shape.to_vec(),
+                classes: noise.classes,
+                train: noise.train,
+                test: noise.test,
+                users: None,
+            })
+        }
+        Plan::Images(set) => set.describe(),
+        Plan::Npz(file, request) => arrays::describe(&mut Npz::open(&file)?, &request),
+        Plan::Npy(request) => arrays::describe(&mut arrays::Folder(base), &request),
+        Plan::Csv(table) => Ok(table.load(seed)?.describe()),
+        Plan::Leaf(leaf) => Ok(leaf.load(seed)?.describe()),
+    }
+}
+
+/// A source with its files found.
+enum Plan<'a> {
+    Digits,
+    Synthetic(Synthetic),
+    Noise(Noise<'a>),
+    Images(images::Set<'a>),
+    Npz(PathBuf, arrays::Request<'a, String>),
+    Npy(arrays::Request<'a, PathBuf>),
+    Csv(text::Table<'a>),
+    Leaf(text::Leaf<'a>),
+}
+
+impl<'a> Plan<'a> {
+    fn of(source: &'a Source, base: &Path) -> Result<Self, DataError> {
+        Ok(match source {
+            Source::Digits => Self::Digits,
+            Source::Synthetic {
+                alpha,
+                beta,
+                users,
+                samples,
+                iid,
+                test,
+            } => Self::Synthetic(Synthetic {
+                alpha: *alpha,
+                beta: *beta,
+                users: *users,
+                samples: *samples,
+                iid: *iid,
+                test: *test,
+            }),
+            Source::Random {
+                shape,
+                classes,
+                train,
+                test,
+                element,
+            } => Self::Noise(Noise {
+                shape,
+                classes: *classes,
+                train: *train,
+                test: *test,
+                element: *element,
+            }),
+            Source::Mnist { dir } => Self::Images(images::Set::mnist(&base.join(dir))?),
+            Source::FashionMnist { dir } => {
+                Self::Images(images::Set::fashion_mnist(&base.join(dir))?)
+            }
+            Source::Emnist { dir, split } => {
+                Self::Images(images::Set::emnist(&base.join(dir), *split)?)
+            }
+            Source::Idx {
+                train_images,
+                train_labels,
+                test_images,
+                test_labels,
+                shaping,
+            } => {
+                let train = (base.join(train_images), base.join(train_labels));
+                let test = (base.join(test_images), base.join(test_labels));
+                Self::Images(images::Set::idx(train, test, shaping))
+            }
+            Source::Cifar10 { dir } => Self::Images(images::Set::cifar10(&base.join(dir))?),
+            Source::Cifar100 { dir, labels } => {
+                Self::Images(images::Set::cifar100(&base.join(dir), *labels)?)
+            }
+            Source::Npz {
+                file,
+                train,
+                test,
+                shaping,
+            } => {
+                let file = base.join(file);
+                let name = file.display().to_string();
+                let request = arrays::Request {
+                    name,
+                    train,
+                    test,
+                    shaping,
+                };
+                Self::Npz(file, request)
+            }
+            Source::Npy {
+                train,
+                test,
+                shaping,
+            } => {
+                let name = base.join(&train.x).display().to_string();
+                Self::Npy(arrays::Request {
+                    name,
+                    train,
+                    test,
+                    shaping,
+                })
+            }
+            Source::Csv {
+                file,
+                test,
+                label,
+                user,
+                shaping,
+            } => Self::Csv(text::Table {
+                train: base.join(file),
+                test: under(base, test),
+                label,
+                user: user.as_deref(),
+                shaping,
+            }),
+            Source::Leaf {
+                train,
+                test,
+                shaping,
+            } => Self::Leaf(text::Leaf {
+                train: base.join(train),
+                test: under(base, test),
+                shaping,
+            }),
+        })
+    }
+}
+
+fn under(base: &Path, test: &Test<PathBuf>) -> Test<PathBuf> {
+    match test {
+        Test::Given(path) => Test::Given(base.join(path)),
+        Test::Fraction(fraction) => Test::Fraction(*fraction),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Which client gets which samples.
+//!
+//! A [`Partitioner`] is the rule, a [`Partition`] the outcome: for each client the indices of its
+//! samples, all in one row. The folder: `csr` (the outcome), `gamma` (Dirichlet draws in log space),
+//! `deal` (the rules), `repair` (the minimum per client). No rule takes time or memory of samples
+//! times clients.
+
+mod csr;
+mod deal;
+mod gamma;
+mod repair;
+
+pub use csr::Partition;
+
+use super::dataset::Dataset;
+use crate::quantity::OutOfRange;
+use serde::Serialize;
+use thiserror::Error;
+
+/// More clients than any machine could hold; bounds what a number in a file can allocate.
+const MAX_CLIENTS: usize = 1 << 27;
+
+/// A rule that deals samples to clients.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Partitioner {
+    /// Shuffled and cut into equal parts.
+    Iid {
+        /// As many for each client and no more; the samples that remain are not used. All samples,
+        /// in parts that differ by one at most, when not given.
+        samples_per_client: Option<usize>,
+    },
+    /// For each class, shares of the clients drawn from Dir(α, ..., α) (Hsu et al. 2019 as implemented
+    /// by NIID-Bench, Li et al. 2022, "distribution-based label imbalance"; without that code's rule
+    /// that a client with its fair share of samples gets no more). Small α: few classes and unequal
+    /// sizes; large α: like IID.
+    Dirichlet {
+        /// Concentration, above 0.
+        alpha: f64,
+    },
+    /// Sorted by label, cut into `clients · per_client` equal shards, `per_client` random shards for
+    /// each (McMahan et al. 2017, the pathological non-IID partition, with two).
+    Shards {
+        /// Shards of each client.
+        per_client: usize,
+    },
+    /// IID in content; sizes follow a power law: the client at rank r gets a share in proportion to
+    /// r^-exponent, ranks dealt at random.
+    QuantitySkew {
+        /// Zero for equal sizes.
+        exponent: f64,
+    },
+    /// Both: for each class, shares drawn from Dir(α · K · w) where K is the number of clients and w
+    /// the power-law shares of `QuantitySkew`. Sizes follow the power law on average, labels are as
+    /// skewed as with `Dirichlet`, which this is when the exponent is zero.
+    LabelAndQuantity {
+        /// Concentration, above 0.
+        alpha: f64,
+        /// Zero for equal sizes.
+        exponent: f64,
+    },
+    /// Each client has samples of `per_client` classes, and the samples of a class are cut into equal
+    /// parts for the clients that have it (NIID-Bench, "quantity-based label imbalance"). Classes are
+    /// dealt so that all are had by equally many clients, to one.
+    Labels {
+        /// Classes of each client.
+        per_client: usize,
+    },
+    /// By natural user: one client each, or, when there are fewer clients, whole users dealt at random
+    /// in equal numbers.
+    Natural,
+}
+
+/// Why a rule cannot be applied.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum PartitionError {
+    /// No clients, or more than can be.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// Not enough samples for what each client must have.
+    #[error(
+        "{clients} clients with {per_client} samples each need {}, but there are {samples}; \
+         ask for fewer clients or fewer samples each",
+        .clients.saturating_mul(*.per_client)
+    )]
+    TooFewSamples {
+        /// Samples there are.
+        samples: usize,
+        /// Clients.
+        clients: usize,
+        /// Samples that each must have.
+        per_client: usize,
+    },
+    /// More shards or shares of classes than samples.
+    #[error(
+        "{clients} clients with {per_client} {what} each make more {what} than there are samples \
+         ({samples}); ask for fewer clients or fewer {what} each"
+    )]
+    TooManyParts {
+        /// "shards" or "classes".
+        what: &'static str,
+        /// Samples there are.
+        samples: usize,
+        /// Clients.
+        clients: usize,
+        /// Parts of each.
+        per_client: usize,
+    },
+    /// Clients cannot have that many classes, or together would not have them all.
+    #[error(
+        "{clients} clients with {per_client} classes each: each can have 1 to {classes} classes, \
+         and together they must have all {classes} that occur"
+    )]
+    Classes {
+        /// Classes that occur.
+        classes: usize,
+        /// Clients.
+        clients: usize,
+        /// Classes of each.
+        per_client: usize,
+    },
+    /// The data set does not say whose its samples are.
+    #[error(
+        "data set {0} has no natural users; choose another partitioner, or a source with users"
+    )]
+    NoUsers(String),
+    /// More clients than users.
+    #[error("{clients} clients but only {users} natural users; ask for at most {users} clients")]
+    TooFewUsers {
+        /// Users that have samples.
+        users: usize,
+        /// Clients.
+        clients: usize,
+    },
+    /// A user has less than the minimum; samples are never moved between natural users.
+    #[error(
+        "client {client} of the natural partition has {found} samples, fewer than the {minimum} \
+         each must have; lower the minimum or ask for fewer clients"
+    )]
+    SmallUser {
+        /// The first such client.
+        client: usize,
+        /// Samples it has.
+        found: usize,
+        /// Samples it must have.
+        minimum: usize,
+    },
+    /// The data set breaks a rule of its own.
+    #[error(transparent)]
+    Data(#[from] super::DataError),
+}
+
+impl Partitioner {
+    /// Deals the samples of `data` to `clients` clients, at least `min_per_client` to each.
+    ///
+    /// Every sample goes to exactly one client (with `samples_per_client`, to at most one). Where the
+    /// rule leaves a client with fewer than the minimum, it gets samples drawn from whoever has most
+    /// at that moment; the quantity rule instead deals the minimum first. The outcome depends on the
+    /// arguments alone. A client's indices are ascending.
+    ///
+    /// # Errors
+    /// [`PartitionError`] when the samples do not suffice or a parameter is out of range.
+    pub fn partition(
+        &self,
+        data: &Dataset,
+        clients: usize,
+        min_per_client: usize,
+        seed: u64,
+    ) -> Result<Partition, PartitionError> {
+        self.check()?;
+        data.check_lengths()?;
+        data.check_labels()?;
+        if clients == 0 || clients > MAX_CLIENTS {
+            return Err(OutOfRange::new("number of clients", clients, "[1, 2^27]").into());
+        }
+        let samples = data.len();
+        let wanted = match self {
+            Self::Iid {
+                samples_per_client: Some(each),
+            } if *each < min_per_client => {
+                let rule = "[minimum per client, infinity)";
+                return Err(OutOfRange::new("samples per client", each, rule).into());
+            }
+            Self::Iid {
+                samples_per_client: Some(each),
+            } => *each,
+            _ => min_per_client,
+        };
+        if clients
+            .checked_mul(wanted)
+            .is_none_or(|needed| needed > samples)
+        {
+            return Err(PartitionError::TooFewSamples {
+                samples,
+                clients,
+                per_client: wanted,
+            });
+        }
+        let deal = deal::Deal {
+            data,
+            clients,
+            seed,
+        };
+        let partition = match self {
+            Self::Iid { samples_per_client } => deal.iid(*samples_per_client),
+            Self::Dirichlet { alpha } => deal.dirichlet(*alpha, 0.0),
+            Self::Shards { per_client } => deal.shards(*per_client)?,
+            Self::QuantitySkew { exponent } => deal.quantity(*exponent, min_per_client),
+            Self::LabelAndQuantity { alpha, exponent } => deal.dirichlet(*alpha, *exponent),
+            Self::Labels { per_client } => deal.labels(*per_client)?,
+            Self::Natural => return deal.natural(min_per_client),
+        };
+        Ok(repair::at_least(partition, min_per_client, seed))
+    }
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        let alpha = |alpha: f64| match alpha.is_finite() && alpha > 0.0 {
+            true => Ok(()),
+            false => Err(OutOfRange::new("Dirichlet alpha", alpha, "(0, infinity)")),
+        };
+        let exponent = |exponent: f64| match exponent.is_finite() && exponent >= 0.0 {
+            true => Ok(()),
+            false => Err(OutOfRange::new(
+                "power-law exponent",
+                exponent,
+                "[0, infinity)",
+            )),
+        };
+        let parts = |what, parts: usize| match parts {
+            0 => Err(OutOfRange::new(what, 0, "[1, infinity)")),
+            _ => Ok(()),
+        };
+        match self {
+            Self::Iid { samples_per_client } => {
+                parts("samples per client", samples_per_client.unwrap_or(1))
+            }
+            Self::Dirichlet { alpha: a } => alpha(*a),
+            Self::Shards { per_client } => parts("shards per client", *per_client),
+            Self::QuantitySkew { exponent: e } => exponent(*e),
+            Self::LabelAndQuantity {
+                alpha: a,
+                exponent: e,
+            } => alpha(*a).and_then(|()| exponent(*e)),
+            Self::Labels { per_client } => parts("classes per client", *per_client),
+            Self::Natural => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! The federation as actors: one server, its clients, and what they say to each other.
+//!
+//! This is the world that the kernel runs. Node 0 is the server; client `i` is node `i + 1`. The
+//! protocol of a round is the same for every method: the server asks a cohort ([`Message::Task`]),
+//! clients train and report, or decline, and the round closes when enough have reported, when
+//! nobody is left to wait for, or at its deadline. What is sent and what is done with it is the
+//! [`Method`](crate::method::Method)'s business.
+//!
+//! Evaluation is observation: it takes no virtual time and sends nothing.
+
+mod client;
+mod evaluation;
+mod job;
+mod message;
+mod plan;
+mod record;
+mod round;
+mod selection;
+mod server;
+mod world;
+
+pub use evaluation::Spread;
+pub use job::{DeviceWorker, Job, Output};
+pub use message::Message;
+pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
+pub use record::Record;
+pub use world::Federation;

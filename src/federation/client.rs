@@ -1,0 +1,170 @@
+//! A client: waits for a task, trains, reports.
+
+use super::job::{ClientJob, Job, Output};
+use super::message::{Message, Refusal, Report, Task, Telemetry};
+use super::world::{Federation, Shared};
+use crate::learn::Cost;
+use crate::method::{ClientInput, ClientState, ClientWork, MethodError};
+use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::sim::{Context, Input, JobId, NodeId};
+use std::sync::Arc;
+
+/// One client, live.
+pub struct Client {
+    shared: Arc<Shared>,
+    /// From 0.
+    number: u32,
+    state: ClientState,
+    busy: Option<Busy>,
+}
+
+/// The task under way.
+struct Busy {
+    job: JobId,
+    round: u32,
+    server: NodeId,
+    received: VirtualTime,
+    compute: Span,
+    samples: u32,
+    bytes_down: Bytes,
+}
+
+impl Client {
+    pub(super) fn new(shared: Arc<Shared>, number: u32, state: ClientState) -> Self {
+        Self {
+            shared,
+            number,
+            state,
+            busy: None,
+        }
+    }
+
+    pub(super) fn into_state(self) -> ClientState {
+        self.state
+    }
+
+    pub(super) fn waiting_for(&self) -> Option<String> {
+        let busy = self.busy.as_ref()?;
+        Some(format!("its training for round {}", busy.round))
+    }
+
+    pub(super) fn on(&mut self, input: Input<Message, Output>, cx: &mut Context<'_, Federation>) {
+        match input {
+            Input::Message {
+                from,
+                message: Message::Task(task),
+                ..
+            } => self.begin(from, *task, cx),
+            Input::Done { job, output } => self.end(job, output, cx),
+            // Reports and refusals are for servers; clients set no timers.
+            Input::Message { .. } | Input::Start | Input::Timer(_) => {}
+        }
+        if self.busy.is_none() {
+            cx.rest();
+        }
+    }
+
+    /// Starts on a task; one from a later round takes the place of what is under way.
+    fn begin(&mut self, server: NodeId, task: Task, cx: &mut Context<'_, Federation>) {
+        if self
+            .busy
+            .as_ref()
+            .is_some_and(|busy| busy.round >= task.round)
+        {
+            return;
+        }
+        self.busy = None;
+        let shared = &self.shared;
+        let plan = &shared.plan;
+        let me = plan.client(self.number);
+        let train = shared.train_samples(self.number);
+        let local = &shared.local[me.group];
+        let round = task.round;
+        let mut refuse = |reason: String| {
+            cx.send(
+                server,
+                Message::Refusal(Box::new(Refusal {
+                    round,
+                    reason: reason.into(),
+                    received: cx.now(),
+                })),
+            );
+        };
+        if train.is_empty() {
+            return refuse("has no training data".into());
+        }
+        let corrections = shared.client_half.corrections();
+        let cost = Cost::training(&plan.model, local, train.len(), corrections);
+        if !me.device.fits(cost.memory) {
+            let (need, has) = (cost.memory, me.device.memory);
+            return refuse(format!("training needs {need}, the device has {has}"));
+        }
+        let samples = train.len() as u32;
+        let compute = me.device.duration(cost.flops);
+        let bytes_down = task.wire_bytes();
+        let input = ClientInput {
+            client: self.number,
+            round,
+            seed: plan.seed,
+            model: Arc::clone(&plan.model),
+            data: Arc::clone(&plan.train),
+            train,
+            holdout: shared.holdout_samples(self.number),
+            local: Arc::clone(local),
+            task: task.payload,
+            state: self.state.clone(),
+        };
+        let job = Job::Client(Box::new(ClientJob {
+            half: Arc::clone(&shared.client_half),
+            input,
+        }));
+        self.busy = Some(Busy {
+            job: cx.work(job, compute),
+            round,
+            server,
+            received: cx.now(),
+            compute,
+            samples,
+            bytes_down,
+        });
+    }
+
+    /// Reports what came of the task, unless another has taken its place.
+    fn end(&mut self, job: JobId, output: Output, cx: &mut Context<'_, Federation>) {
+        let Some(busy) = self.busy.take_if(|busy| busy.job == job) else {
+            return;
+        };
+        let outcome = match output {
+            Output::Client(outcome) => outcome.map_err(|error: MethodError| error.to_string()),
+            Output::Failed(reason) => Err(reason),
+            other => Err(format!("a device worker returned {other:?}")),
+        };
+        let message = match outcome {
+            Ok(ClientWork {
+                report,
+                state,
+                metrics,
+            }) => {
+                self.state = state;
+                Message::Report(Box::new(Report {
+                    round: busy.round,
+                    samples: busy.samples,
+                    payload: report,
+                    telemetry: Telemetry {
+                        received: busy.received,
+                        trained: cx.now(),
+                        compute: busy.compute,
+                        bytes_down: busy.bytes_down,
+                        metrics,
+                    },
+                }))
+            }
+            Err(reason) => Message::Refusal(Box::new(Refusal {
+                round: busy.round,
+                reason: format!("training failed: {reason}").into(),
+                received: busy.received,
+            })),
+        };
+        cx.send(busy.server, message);
+    }
+}

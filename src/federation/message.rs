@@ -1,0 +1,127 @@
+//! What servers and clients say to each other.
+
+use crate::method::{Metrics, Payload};
+use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::sim::{self, mix_words, Digest};
+use std::sync::Arc;
+
+/// Kind (1 byte), flags (1), length of the text that may follow (2), round (4), sender (4) and
+/// number of samples (4): what precedes every payload.
+const ENVELOPE: u64 = 16;
+
+/// A message of the round protocol.
+#[derive(Debug)]
+pub enum Message {
+    /// Server to client: take part in a round.
+    Task(Box<Task>),
+    /// Client to server: what came of it.
+    Report(Box<Report>),
+    /// Client to server: not this time, and why.
+    Refusal(Box<Refusal>),
+}
+
+/// An invitation to a round.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Which round.
+    pub round: u32,
+    /// What the method sends.
+    pub payload: Payload,
+}
+
+/// The outcome of a client's round.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Which round.
+    pub round: u32,
+    /// On how many samples the client trained.
+    pub samples: u32,
+    /// What the method's client half reports.
+    pub payload: Payload,
+    /// What the observer is told; not on the wire.
+    pub telemetry: Telemetry,
+}
+
+/// A client's no.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// To which round.
+    pub round: u32,
+    /// Why.
+    pub reason: Arc<str>,
+    /// When the task had come.
+    pub received: VirtualTime,
+}
+
+/// Figures of a client's round.
+#[derive(Debug, Clone, Copy)]
+pub struct Telemetry {
+    /// When the task had come.
+    pub received: VirtualTime,
+    /// When training was done.
+    pub trained: VirtualTime,
+    /// How long the virtual device worked.
+    pub compute: Span,
+    /// The size of the task on the wire.
+    pub bytes_down: Bytes,
+    /// What the method tells.
+    pub metrics: Metrics,
+}
+
+impl Task {
+    /// Its exact size on the wire.
+    pub fn wire_bytes(&self) -> Bytes {
+        Bytes(ENVELOPE + self.payload.wire_bytes().0)
+    }
+}
+
+impl Report {
+    /// Its exact size on the wire.
+    pub fn wire_bytes(&self) -> Bytes {
+        Bytes(ENVELOPE + self.payload.wire_bytes().0)
+    }
+}
+
+impl Refusal {
+    /// Its exact size on the wire.
+    pub fn wire_bytes(&self) -> Bytes {
+        Bytes(ENVELOPE + self.reason.len() as u64)
+    }
+}
+
+impl Digest for Message {
+    fn digest(&self) -> u64 {
+        match self {
+            Self::Task(task) => mix_words(&[u64::from(task.round), task.payload.digest()]),
+            Self::Report(report) => mix_words(&[
+                u64::from(report.round),
+                u64::from(report.samples),
+                report.payload.digest(),
+            ]),
+            Self::Refusal(refusal) => mix_words(&[
+                u64::from(refusal.round),
+                xxhash_rust::xxh3::xxh3_64(refusal.reason.as_bytes()),
+            ]),
+        }
+    }
+}
+
+impl sim::Message for Message {
+    const KINDS: &'static [&'static str] = &["task", "report", "refusal"];
+
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Task(_) => 0,
+            Self::Report(_) => 1,
+            Self::Refusal(_) => 2,
+        }
+    }
+
+    fn wire_bytes(&self) -> Bytes {
+        match self {
+            Self::Task(task) => task.wire_bytes(),
+            Self::Report(report) => report.wire_bytes(),
+            Self::Refusal(refusal) => refusal.wire_bytes(),
+        }
+    }
+}

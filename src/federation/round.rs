@@ -1,0 +1,171 @@
+//! One round, as the server keeps it.
+
+use super::evaluation::Spread;
+use crate::learn::Tally;
+use crate::observe::rows::{Outcome, RoundRow};
+use crate::quantity::{Bytes, Span, VirtualTime};
+use std::collections::BTreeMap;
+
+/// What is known of an invited client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invited {
+    /// Nothing yet.
+    Waiting,
+    /// It reported.
+    Reported,
+    /// It declined.
+    Refused,
+}
+
+/// The books of one round.
+#[derive(Debug)]
+pub struct Round {
+    /// From 1.
+    pub number: u32,
+    started: VirtualTime,
+    /// How many reports close it.
+    target: u32,
+    /// By client.
+    invited: BTreeMap<u32, Invited>,
+    pub reported: u32,
+    refused: u32,
+    /// Reports of earlier rounds that came in this one.
+    pub late: u32,
+    bytes_down: u64,
+    bytes_up: u64,
+    loss_sum: f64,
+    loss_weight: f64,
+    pub server_compute: Span,
+    pub outcome: Outcome,
+}
+
+impl Round {
+    pub fn open(number: u32, started: VirtualTime, target: u32) -> Self {
+        Self {
+            number,
+            started,
+            target,
+            invited: BTreeMap::new(),
+            reported: 0,
+            refused: 0,
+            late: 0,
+            bytes_down: 0,
+            bytes_up: 0,
+            loss_sum: 0.0,
+            loss_weight: 0.0,
+            server_compute: Span::ZERO,
+            outcome: Outcome::Completed,
+        }
+    }
+
+    pub fn invite(&mut self, client: u32, bytes: Bytes) {
+        self.invited.insert(client, Invited::Waiting);
+        self.bytes_down += bytes.0;
+    }
+
+    pub fn count_up(&mut self, bytes: Bytes) {
+        self.bytes_up += bytes.0;
+    }
+
+    /// Whether the client was asked and has not answered; if so, it has now.
+    pub fn answer(&mut self, client: u32, answer: Invited) -> bool {
+        match self.invited.get_mut(&client) {
+            Some(state @ Invited::Waiting) => {
+                *state = answer;
+                match answer {
+                    Invited::Reported => self.reported += 1,
+                    Invited::Refused => self.refused += 1,
+                    Invited::Waiting => {}
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn count_loss(&mut self, loss: Option<f64>, samples: u32) {
+        if let Some(loss) = loss {
+            self.loss_sum += loss * f64::from(samples);
+            self.loss_weight += f64::from(samples);
+        }
+    }
+
+    /// Whether there are enough reports, or nobody is left to wait for.
+    pub fn is_complete(&self) -> bool {
+        self.reported >= self.target || self.reported + self.refused == self.invited.len() as u32
+    }
+
+    pub const fn started(&self) -> VirtualTime {
+        self.started
+    }
+
+    /// Who was asked and never heard of.
+    pub fn unheard(&self) -> impl Iterator<Item = u32> + '_ {
+        let waiting = self
+            .invited
+            .iter()
+            .filter(|(_, state)| **state == Invited::Waiting);
+        waiting.map(|(client, _)| *client)
+    }
+
+    /// The round's line in the table.
+    pub fn row(
+        &self,
+        ended: VirtualTime,
+        central: Option<Tally>,
+        spread: Option<Spread>,
+    ) -> RoundRow {
+        RoundRow {
+            round: self.number,
+            started: self.started,
+            ended,
+            invited: self.invited.len() as u32,
+            reported: self.reported,
+            late: self.late,
+            refused: self.refused,
+            lost: self.unheard().count() as u32,
+            accuracy: central.map(|tally| tally.accuracy()),
+            loss: central.map(|tally| tally.mean_loss()),
+            train_loss: (self.loss_weight > 0.0).then(|| self.loss_sum / self.loss_weight),
+            client_mean: spread.map(|s| s.mean),
+            client_std: spread.map(|s| s.std),
+            client_p5: spread.map(|s| s.p5),
+            client_p95: spread.map(|s| s.p95),
+            client_worst10: spread.map(|s| s.worst10),
+            bytes_down: self.bytes_down,
+            bytes_up: self.bytes_up,
+            server_compute: self.server_compute,
+            outcome: self.outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_closes_at_its_target_or_when_nobody_is_left() {
+        let mut round = Round::open(1, VirtualTime::ZERO, 2);
+        for client in [3, 5, 9] {
+            round.invite(client, Bytes(100));
+        }
+        assert!(round.answer(5, Invited::Reported));
+        assert!(
+            !round.answer(5, Invited::Reported),
+            "a second report is not another"
+        );
+        assert!(!round.answer(4, Invited::Reported), "nobody asked client 4");
+        assert!(!round.is_complete());
+        assert!(round.answer(3, Invited::Refused));
+        assert!(!round.is_complete());
+        assert!(round.answer(9, Invited::Refused));
+        assert!(round.is_complete());
+        let row = round.row(VirtualTime::from_nanos(7), None, None);
+        assert_eq!(
+            (row.invited, row.reported, row.refused, row.lost),
+            (3, 1, 2, 0)
+        );
+        assert_eq!(row.bytes_down, 300);
+    }
+}

@@ -1,0 +1,471 @@
+//! The server: holds rounds according to the schedule.
+//!
+//! It is a state machine over stages: the method's own work, collecting reports, finishing its
+//! virtual computations, evaluating. Reports are taken in one by one as they come, each at its cost
+//! on the virtual server; those that come faster than it computes queue.
+
+use super::evaluation::Marks;
+use super::job::{Job, Output};
+use super::message::{Message, Refusal, Report, Task};
+use super::record::Record;
+use super::round::{Invited, Round};
+use super::selection::select;
+use super::world::{Federation, Shared};
+use crate::learn::Tally;
+use crate::method::{Payload, Phase, Received, ServerHalf};
+use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome};
+use crate::quantity::{Span, VirtualTime};
+use crate::sim::{Context, Input, JobId, NodeId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Cx<'a> = Context<'a, Federation>;
+
+/// The server, live.
+pub struct Server {
+    shared: Arc<Shared>,
+    half: Box<dyn ServerHalf>,
+    stage: Stage,
+    round: Round,
+    /// When the virtual server has done all it was given.
+    busy_until: VirtualTime,
+    /// The latest accuracy of each client's own model, for methods without a global one.
+    personal: BTreeMap<u32, Tally>,
+    /// Set when the schedule says so, acted on when the round is over.
+    stopping: bool,
+}
+
+/// What the server is doing.
+enum Stage {
+    /// The method's own work is under way.
+    Working {
+        phase: Phase,
+        jobs: Vec<(JobId, Option<Payload>)>,
+    },
+    /// Waiting for reports.
+    Collecting,
+    /// Waiting for the virtual server to finish its arithmetic.
+    Closing,
+    /// Waiting for the pieces of an evaluation.
+    Evaluating { pieces: Vec<(JobId, Option<Marks>)> },
+    /// All is done.
+    Finished,
+}
+
+/// The timers a server sets.
+mod timer {
+    /// The virtual time at which the schedule ends.
+    pub const STOP: u64 = u64::MAX;
+    /// The deadline of a round.
+    pub const fn deadline(round: u32) -> u64 {
+        round as u64
+    }
+    /// The end of the virtual server's computations for a round.
+    pub const fn closing(round: u32) -> u64 {
+        1 << 32 | round as u64
+    }
+}
+
+impl Server {
+    pub(super) fn new(shared: Arc<Shared>, half: Box<dyn ServerHalf>) -> Self {
+        Self {
+            shared,
+            half,
+            stage: Stage::Finished,
+            round: Round::open(0, VirtualTime::ZERO, 0),
+            busy_until: VirtualTime::ZERO,
+            personal: BTreeMap::new(),
+            stopping: false,
+        }
+    }
+
+    pub(super) fn waiting_for(&self) -> Option<String> {
+        let round = self.round.number;
+        match &self.stage {
+            Stage::Working { phase, .. } => Some(format!("its own work, {phase:?}")),
+            Stage::Collecting => {
+                let unheard: Vec<u32> = self.round.unheard().collect();
+                let shown: Vec<String> = unheard.iter().take(8).map(u32::to_string).collect();
+                let more = match unheard.len().saturating_sub(8) {
+                    0 => String::new(),
+                    n => format!(" and {n} more"),
+                };
+                Some(format!(
+                    "reports of round {round} from clients {}{more}, and there is no deadline \
+                     (set schedule.deadline, or a reliable transport)",
+                    shown.join(", ")
+                ))
+            }
+            Stage::Closing => Some(format!("its arithmetic for round {round}")),
+            Stage::Evaluating { .. } => Some(format!("the evaluation of round {round}")),
+            Stage::Finished => None,
+        }
+    }
+
+    pub(super) fn on(&mut self, input: Input<Message, Output>, cx: &mut Cx<'_>) {
+        match input {
+            Input::Start => {
+                if let Some(at) = self.shared.plan.schedule.stop_at_time {
+                    cx.timer(at.since(cx.now()), timer::STOP);
+                }
+                self.begin(Phase::Setup, cx);
+            }
+            Input::Message { from, message, .. } => match message {
+                Message::Report(report) => self.receive(from, *report, cx),
+                Message::Refusal(refusal) => self.refused(from, &refusal, cx),
+                // Nobody invites a server.
+                Message::Task(_) => {}
+            },
+            Input::Timer(timer::STOP) => self.stop(cx),
+            Input::Timer(token) => self.timed(token, cx),
+            Input::Done { job, output } => self.done(job, output, cx),
+        }
+    }
+
+    // The method's own work.
+
+    fn begin(&mut self, phase: Phase, cx: &mut Cx<'_>) {
+        self.work(phase, Vec::new(), cx);
+    }
+
+    fn work(&mut self, phase: Phase, outputs: Vec<Payload>, cx: &mut Cx<'_>) {
+        let jobs = match self.half.step(phase, outputs) {
+            Ok(jobs) => jobs,
+            Err(error) => return self.fail(format!("{phase:?}: {error}"), cx),
+        };
+        if jobs.is_empty() {
+            return self.over(phase, cx);
+        }
+        let mut under_way = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            // One after the other on one virtual server.
+            let until = self.occupy(self.shared.plan.server.duration(job.flops), cx);
+            let id = cx.work(Job::Server(job), until.since(cx.now()));
+            under_way.push((id, None));
+        }
+        self.stage = Stage::Working {
+            phase,
+            jobs: under_way,
+        };
+    }
+
+    fn over(&mut self, phase: Phase, cx: &mut Cx<'_>) {
+        match phase {
+            Phase::Setup => self.next_round(cx),
+            Phase::BeforeRound(_) => self.invite(cx),
+            Phase::AfterRound(_) => self.evaluate(cx),
+            Phase::Finish => {
+                self.stage = Stage::Finished;
+                cx.finish();
+            }
+        }
+    }
+
+    /// Keeps the virtual server busy for `span` after what it already has; when it will be done.
+    fn occupy(&mut self, span: Span, cx: &Cx<'_>) -> VirtualTime {
+        self.busy_until = self.busy_until.max(cx.now()) + span;
+        self.round.server_compute = self.round.server_compute + span;
+        self.busy_until
+    }
+
+    // Rounds.
+
+    fn next_round(&mut self, cx: &mut Cx<'_>) {
+        let schedule = &self.shared.plan.schedule;
+        if self.stopping || self.round.number >= schedule.rounds {
+            return self.begin(Phase::Finish, cx);
+        }
+        let target = schedule.cohort.of(self.shared.plan.population());
+        self.round = Round::open(self.round.number + 1, cx.now(), target);
+        self.begin(Phase::BeforeRound(self.round.number), cx);
+    }
+
+    fn invite(&mut self, cx: &mut Cx<'_>) {
+        if !self.half.needs_clients() {
+            return self.close(cx);
+        }
+        let plan = &self.shared.plan;
+        let population = plan.population();
+        let target = plan.schedule.cohort.of(population);
+        let wanted = libm::ceil(f64::from(target) * plan.schedule.over_selection) as u32;
+        let number = self.round.number;
+        let chosen = select(plan.seed, number, population, wanted, |client| {
+            plan.client(client).participation
+        });
+        for client in chosen {
+            let payload = match self.half.task(client, number) {
+                Ok(payload) => payload,
+                Err(error) => return self.fail(format!("task for client {client}: {error}"), cx),
+            };
+            let task = Task {
+                round: number,
+                payload,
+            };
+            self.round.invite(client, task.wire_bytes());
+            cx.send(Federation::node_of(client), Message::Task(Box::new(task)));
+        }
+        self.stage = Stage::Collecting;
+        if self.round.is_complete() {
+            // Nobody was there to be asked.
+            return self.close(cx);
+        }
+        if let Some(deadline) = self.shared.plan.schedule.deadline {
+            cx.timer(deadline, timer::deadline(number));
+        }
+    }
+
+    fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
+        let Some(client) = Federation::client_of(from) else {
+            return;
+        };
+        let mut row = self.row(client, report.round);
+        row.received = Some(report.telemetry.received);
+        row.trained = Some(report.telemetry.trained);
+        row.reported = Some(cx.now());
+        row.compute = report.telemetry.compute;
+        row.bytes_down = report.telemetry.bytes_down.0;
+        row.bytes_up = report.wire_bytes().0;
+        row.samples = report.samples;
+        row.steps = report.telemetry.metrics.steps;
+        row.loss = report.telemetry.metrics.loss;
+        row.accuracy = report
+            .telemetry
+            .metrics
+            .personal
+            .map(|tally| tally.accuracy());
+        self.round.count_up(report.wire_bytes());
+        let in_time = matches!(self.stage, Stage::Collecting)
+            && report.round == self.round.number
+            && self.round.answer(client, Invited::Reported);
+        if !in_time {
+            self.round.late += 1;
+            row.outcome = ClientOutcome::Late;
+            return cx.record(Record::Client(Box::new(row)));
+        }
+        row.queue_wait = self.busy_until.since(cx.now());
+        self.occupy(
+            self.shared
+                .plan
+                .server
+                .speed
+                .time_for(self.half.receive_flops()),
+            cx,
+        );
+        let metrics = report.telemetry.metrics;
+        self.round.count_loss(metrics.loss, report.samples);
+        if let Some(tally) = metrics.personal {
+            self.personal.insert(client, tally);
+        }
+        cx.record(Record::Client(Box::new(row)));
+        let received = Received {
+            client,
+            round: report.round,
+            samples: report.samples,
+            payload: report.payload,
+        };
+        if let Err(error) = self.half.receive(&received) {
+            return self.fail(format!("report of client {client}: {error}"), cx);
+        }
+        if self.round.is_complete() {
+            self.close(cx);
+        }
+    }
+
+    fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
+        let Some(client) = Federation::client_of(from) else {
+            return;
+        };
+        self.round.count_up(refusal.wire_bytes());
+        let mut row = self.row(client, refusal.round);
+        row.received = Some(refusal.received);
+        row.reported = Some(cx.now());
+        row.bytes_up = refusal.wire_bytes().0;
+        row.outcome = ClientOutcome::Refused(Arc::clone(&refusal.reason));
+        cx.record(Record::Client(Box::new(row)));
+        let expected = matches!(self.stage, Stage::Collecting)
+            && refusal.round == self.round.number
+            && self.round.answer(client, Invited::Refused);
+        if expected && self.round.is_complete() {
+            self.close(cx);
+        }
+    }
+
+    fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
+        let number = self.round.number;
+        match self.stage {
+            Stage::Collecting if token == timer::deadline(number) => self.close(cx),
+            Stage::Closing if token == timer::closing(number) => {
+                self.begin(Phase::AfterRound(number), cx);
+            }
+            // The timer of a round that has moved on.
+            _ => {}
+        }
+    }
+
+    /// No report of this round is taken any more.
+    fn close(&mut self, cx: &mut Cx<'_>) {
+        let number = self.round.number;
+        for client in self.round.unheard().collect::<Vec<_>>() {
+            let mut row = self.row(client, number);
+            row.outcome = ClientOutcome::Lost;
+            cx.record(Record::Client(Box::new(row)));
+        }
+        let needed = self.shared.plan.schedule.least_reports;
+        if self.half.needs_clients() && self.round.reported < needed.max(1) {
+            self.half.abandon();
+            self.round.outcome = Outcome::Abandoned;
+            return self.evaluate(cx);
+        }
+        let speed = self.shared.plan.server.speed;
+        let until = self.occupy(speed.time_for(self.half.round_flops()), cx);
+        if until > cx.now() {
+            self.stage = Stage::Closing;
+            cx.timer(until.since(cx.now()), timer::closing(number));
+        } else {
+            self.begin(Phase::AfterRound(number), cx);
+        }
+    }
+
+    /// The schedule's virtual time is over.
+    fn stop(&mut self, cx: &mut Cx<'_>) {
+        self.stopping = true;
+        if matches!(self.stage, Stage::Collecting) {
+            self.half.abandon();
+            self.round.outcome = Outcome::Stopped;
+            let row = self.round.row(cx.now(), None, None);
+            cx.record(Record::Round(Box::new(row)));
+            self.begin(Phase::Finish, cx);
+        }
+    }
+
+    // Evaluation.
+
+    fn evaluate(&mut self, cx: &mut Cx<'_>) {
+        let plan = &self.shared.plan;
+        let number = self.round.number;
+        let due =
+            number % plan.evaluation.every == 0 || number >= plan.schedule.rounds || self.stopping;
+        let pieces = match self.half.global().filter(|_| due) {
+            Some(global) => self.shared.evaluator.pieces(plan, global),
+            None => Vec::new(),
+        };
+        if pieces.is_empty() {
+            let personal = if due {
+                self.personal_accuracies(cx)
+            } else {
+                Vec::new()
+            };
+            return self.conclude(None, personal, cx);
+        }
+        let pieces = pieces.into_iter().map(|piece| {
+            let id = cx.work(Job::Evaluation(Box::new(piece)), Span::ZERO);
+            (id, None)
+        });
+        self.stage = Stage::Evaluating {
+            pieces: pieces.collect(),
+        };
+    }
+
+    /// The clients' own models, as they last measured them.
+    fn personal_accuracies(&self, cx: &mut Cx<'_>) -> Vec<f64> {
+        for (client, tally) in &self.personal {
+            self.record_accuracy(*client, *tally, cx);
+        }
+        self.personal.values().map(Tally::accuracy).collect()
+    }
+
+    fn record_accuracy(&self, client: u32, tally: Tally, cx: &mut Cx<'_>) {
+        let row = ClientAccuracyRow {
+            round: self.round.number,
+            client,
+            group: self.group(client),
+            correct: tally.correct as u32,
+            count: tally.count as u32,
+        };
+        cx.record(Record::Accuracy(Box::new(row)));
+    }
+
+    fn conclude(&mut self, central: Option<Tally>, clients: Vec<f64>, cx: &mut Cx<'_>) {
+        let spread = super::Spread::of(clients);
+        let row = self.round.row(cx.now(), central, spread);
+        let goal = self.shared.plan.schedule.stop_at_accuracy;
+        if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
+            self.stopping |= accuracy >= goal.get();
+        }
+        cx.record(Record::Round(Box::new(row)));
+        self.next_round(cx);
+    }
+
+    // Finished work.
+
+    fn done(&mut self, job: JobId, output: Output, cx: &mut Cx<'_>) {
+        match (&mut self.stage, output) {
+            (Stage::Working { jobs, phase }, Output::Server(Ok(payload))) => {
+                if let Some(slot) = jobs.iter_mut().find(|(id, _)| *id == job) {
+                    slot.1 = Some(payload);
+                }
+                if jobs.iter().all(|(_, payload)| payload.is_some()) {
+                    let outputs = jobs.drain(..).filter_map(|(_, payload)| payload).collect();
+                    let phase = *phase;
+                    self.work(phase, outputs, cx);
+                }
+            }
+            (Stage::Evaluating { pieces }, Output::Evaluation(Ok(marks))) => {
+                if let Some(slot) = pieces.iter_mut().find(|(id, _)| *id == job) {
+                    slot.1 = Some(marks);
+                }
+                if pieces.iter().all(|(_, marks)| marks.is_some()) {
+                    let marks: Vec<Marks> =
+                        pieces.drain(..).filter_map(|(_, marks)| marks).collect();
+                    let (central, clients) = self.shared.evaluator.sum(&marks);
+                    for (client, tally) in &clients {
+                        self.record_accuracy(*client, *tally, cx);
+                    }
+                    let clients = clients.iter().map(|(_, tally)| tally.accuracy());
+                    self.conclude(central, clients.collect(), cx);
+                }
+            }
+            (_, Output::Server(Err(error)) | Output::Evaluation(Err(error))) => {
+                self.fail(error.to_string(), cx);
+            }
+            (_, Output::Failed(reason)) => self.fail(reason, cx),
+            (_, other) => self.fail(format!("a device worker returned {other:?}"), cx),
+        }
+    }
+
+    /// The run cannot go on.
+    fn fail(&mut self, reason: String, cx: &mut Cx<'_>) {
+        self.stage = Stage::Finished;
+        cx.record(Record::Fatal(format!(
+            "round {}: {reason}",
+            self.round.number
+        )));
+        cx.finish();
+    }
+
+    fn group(&self, client: u32) -> Arc<str> {
+        let plan = &self.shared.plan;
+        Arc::clone(&plan.groups[plan.group_of(client)].name)
+    }
+
+    fn row(&self, client: u32, round: u32) -> ClientRow {
+        ClientRow {
+            round,
+            client,
+            group: self.group(client),
+            outcome: ClientOutcome::Reported,
+            invited: self.round.started(),
+            received: None,
+            trained: None,
+            reported: None,
+            compute: Span::ZERO,
+            queue_wait: Span::ZERO,
+            bytes_down: 0,
+            bytes_up: 0,
+            samples: 0,
+            steps: 0,
+            loss: None,
+            accuracy: None,
+        }
+    }
+}

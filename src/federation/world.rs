@@ -1,0 +1,196 @@
+//! The federation as a world for the kernel.
+
+use super::client::Client;
+use super::evaluation::Evaluator;
+use super::job::{Job, Output};
+use super::message::Message;
+use super::plan::Plan;
+use super::record::Record;
+use super::server::Server;
+use crate::learn::{LocalTraining, Samples};
+use crate::method::{ClientHalf, ClientState, MethodError, ServerHalf, Setup};
+use crate::net::LinkNetwork;
+use crate::quantity::VirtualTime;
+use crate::sim::{Context, Input, Node, NodeId, World};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What all nodes of a federation share.
+pub struct Shared {
+    /// What it is made of.
+    pub plan: Plan,
+    pub(super) client_half: Arc<dyn ClientHalf>,
+    /// Local training of each group, as the method wants it.
+    pub(super) local: Vec<Arc<LocalTraining>>,
+    pub(super) evaluator: Evaluator,
+    indices: Arc<[u32]>,
+    held_out: Arc<[u32]>,
+}
+
+impl Shared {
+    /// The samples a client trains on: a range of the partition, shared.
+    pub(super) fn train_samples(&self, client: u32) -> Samples {
+        part(&self.indices, self.plan.partition.offsets(), client)
+    }
+
+    /// The samples a client holds out, likewise.
+    pub(super) fn holdout_samples(&self, client: u32) -> Samples {
+        part(&self.held_out, self.plan.holdout.offsets(), client)
+    }
+}
+
+/// One client's range of a partition; empty for a client that is not in it.
+fn part(indices: &Arc<[u32]>, offsets: &[usize], client: u32) -> Samples {
+    let client = client as usize;
+    let bounds = offsets.get(client).zip(offsets.get(client + 1));
+    let range = bounds.map_or(0..0, |(start, end)| *start..*end);
+    Samples::part(Arc::clone(indices), range).unwrap_or_else(|| Vec::new().into())
+}
+
+/// A federation: one server, and the clients of a [`Plan`].
+pub struct Federation {
+    shared: Arc<Shared>,
+    network: LinkNetwork,
+    /// The method's server half, until the server wakes and takes it.
+    half: Mutex<Option<Box<dyn ServerHalf>>>,
+}
+
+impl Federation {
+    /// Sets up the method of `plan` and prepares its evaluation.
+    ///
+    /// # Errors
+    /// When the initial model or the method's state cannot be made.
+    pub fn new(plan: Plan, network: LinkNetwork) -> Result<Self, MethodError> {
+        let method = plan.method.method();
+        let client_half = method.client();
+        let local = plan
+            .groups
+            .iter()
+            .map(|group| Arc::new(client_half.local(&group.training)));
+        let local: Vec<Arc<LocalTraining>> = local.collect();
+        let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
+        let pooled = Samples::part(Arc::clone(&indices), 0..indices.len());
+        let half = method.server(Setup {
+            model: Arc::clone(&plan.model),
+            initial: plan.model.init(plan.seed)?,
+            population: plan.population(),
+            seed: plan.seed,
+            data: Arc::clone(&plan.train),
+            pooled: pooled.unwrap_or_else(|| Vec::new().into()),
+            local: local
+                .first()
+                .cloned()
+                .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
+        })?;
+        Ok(Self {
+            network,
+            half: Mutex::new(Some(half)),
+            shared: Arc::new(Shared {
+                client_half,
+                local,
+                evaluator: Evaluator::new(&plan),
+                indices,
+                held_out: Arc::from(plan.holdout.indices()),
+                plan,
+            }),
+        })
+    }
+
+    /// The server.
+    pub const SERVER: NodeId = NodeId(0);
+
+    /// The node of a client.
+    pub const fn node_of(client: u32) -> NodeId {
+        NodeId(client + 1)
+    }
+
+    /// The client of a node; `None` for the server.
+    pub const fn client_of(node: NodeId) -> Option<u32> {
+        node.0.checked_sub(1)
+    }
+
+    /// What it is made of.
+    pub fn plan(&self) -> &Plan {
+        &self.shared.plan
+    }
+}
+
+/// A live node of a federation.
+pub enum Member {
+    /// The server.
+    Server(Box<Server>),
+    /// A client.
+    Client(Client),
+}
+
+impl World for Federation {
+    type Message = Message;
+    type Node = Member;
+    type Kept = ClientState;
+    type Network = LinkNetwork;
+    type Job = Job;
+    type Output = Output;
+    type Record = Record;
+
+    fn population(&self) -> u32 {
+        self.shared.plan.population() + 1
+    }
+
+    fn starters(&self) -> Vec<NodeId> {
+        vec![Self::SERVER]
+    }
+
+    fn network(&self) -> &LinkNetwork {
+        &self.network
+    }
+
+    fn wake(&self, id: NodeId, kept: Option<ClientState>) -> Member {
+        let shared = Arc::clone(&self.shared);
+        match Self::client_of(id) {
+            Some(client) => Member::Client(Client::new(shared, client, kept.unwrap_or_default())),
+            None => {
+                let half = self
+                    .half
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
+                match half {
+                    Some(half) => Member::Server(Box::new(Server::new(shared, half))),
+                    // The server wakes once and never rests; a second one would be a defect, and
+                    // is this node's crash.
+                    None => panic!("the server woke twice"),
+                }
+            }
+        }
+    }
+
+    fn crashed(&self, node: NodeId, at: VirtualTime, reason: &str) -> Option<Record> {
+        Some(Record::Crash {
+            node,
+            at,
+            reason: reason.to_string(),
+        })
+    }
+}
+
+impl Node<Federation> for Member {
+    fn on(&mut self, input: Input<Message, Output>, cx: &mut Context<'_, Federation>) {
+        match self {
+            Self::Server(server) => server.on(input, cx),
+            Self::Client(client) => client.on(input, cx),
+        }
+    }
+
+    fn rest(self) -> ClientState {
+        match self {
+            Self::Server(_) => ClientState::default(),
+            Self::Client(client) => client.into_state(),
+        }
+    }
+
+    fn waiting_for(&self) -> Option<String> {
+        match self {
+            Self::Server(server) => server.waiting_for(),
+            Self::Client(client) => client.waiting_for(),
+        }
+    }
+}

@@ -1,0 +1,504 @@
+//! Samples where training reads them: raw as they came, normalised batch by batch.
+
+use super::LearnError;
+use tch::{Device, Kind, Tensor};
+
+/// Raw features of all samples, sample after sample, each in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Features {
+    /// Bytes, as in image files.
+    U8(Vec<u8>),
+    /// Single-precision numbers.
+    F32(Vec<f32>),
+}
+
+/// How a raw feature becomes a model's input: `x = (raw · scale − mean[c]) / std[c]`, where c is the
+/// first dimension of a sample (the channel of an image, the feature of a row).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalisation {
+    /// Factor on the raw value.
+    pub scale: f32,
+    /// One mean per channel, or a single one for all.
+    pub mean: Vec<f32>,
+    /// Standard deviations, above zero; as many as means.
+    pub std: Vec<f32>,
+}
+
+/// A data set on a host device, shared by every job that reads it.
+///
+/// It takes over the values it is given. On the CPU they stay as they are, bytes as bytes, and a
+/// batch is normalised while it is gathered: that costs no more than copying it.
+#[derive(Debug)]
+pub struct DeviceData {
+    shape: Vec<usize>,
+    store: Store,
+    channels: Channels,
+    labels: Vec<u32>,
+    classes: usize,
+    device: Device,
+}
+
+#[derive(Debug)]
+enum Store {
+    U8(Vec<u8>),
+    F32(Vec<f32>),
+    /// `[samples, features]` on a device of its own, with means and deviations that broadcast
+    /// against a batch.
+    Away(Away),
+}
+
+#[derive(Debug)]
+struct Away {
+    raw: Tensor,
+    mean: Tensor,
+    std: Tensor,
+}
+
+// SAFETY: tensors may move between threads; these are private, never written after construction and
+// only read from (index_select and arithmetic that allocates its result), which torch allows from
+// many threads at once.
+unsafe impl Sync for Away {}
+
+impl Away {
+    fn new(
+        features: &Features,
+        normal: &Normalisation,
+        len: usize,
+        shape: &[usize],
+        device: Device,
+    ) -> Result<Self, LearnError> {
+        let raw = match features {
+            Features::U8(values) => Tensor::f_from_slice(values)?,
+            Features::F32(values) => Tensor::f_from_slice(values)?,
+        };
+        let raw = raw.f_reshape([len as i64, shape.iter().product::<usize>() as i64])?;
+        let mut spread = vec![1i64; shape.len() + 1];
+        spread[1] = normal.mean.len() as i64;
+        let constant = |values: &[f32]| {
+            Tensor::f_from_slice(values)?
+                .f_reshape(spread.as_slice())?
+                .f_to_device(device)
+        };
+        Ok(Self {
+            raw: raw.f_to_device(device)?,
+            mean: constant(&normal.mean)?,
+            std: constant(&normal.std)?,
+        })
+    }
+
+    fn batch(&self, samples: &[u32], dims: &[i64], scale: f32) -> Result<Tensor, LearnError> {
+        let indices: Vec<i64> = samples.iter().map(|&i| i64::from(i)).collect();
+        let indices = Tensor::f_from_slice(&indices)?.f_to_device(self.raw.device())?;
+        let raw = self
+            .raw
+            .f_index_select(0, &indices)?
+            .f_to_kind(Kind::Float)?;
+        let scaled = raw.f_reshape(dims)?.f_mul_scalar(f64::from(scale))?;
+        Ok(scaled.f_sub(&self.mean)?.f_div(&self.std)?)
+    }
+}
+
+/// A sample's first dimension and what lies behind it, with the constants of each channel.
+#[derive(Debug)]
+struct Channels {
+    count: usize,
+    plane: usize,
+    normal: Normalisation,
+    /// For bytes with few channels: what each of the 256 values becomes.
+    table: Vec<[f32; 256]>,
+}
+
+/// More channels than this would make the tables larger than they are worth.
+const MAX_TABLES: usize = 64;
+
+impl Channels {
+    fn constants(&self, channel: usize) -> (f32, f32) {
+        let pick = |v: &[f32]| v.get(channel).or(v.first()).copied();
+        (
+            pick(&self.normal.mean).unwrap_or(0.0),
+            pick(&self.normal.std).unwrap_or(1.0),
+        )
+    }
+
+    /// Writes one normalised sample, row-major or with the channel as the fastest dimension.
+    fn write<T: Copy>(
+        &self,
+        raw: &[T],
+        out: &mut [f32],
+        channels_last: bool,
+        convert: impl Fn(usize, T) -> f32,
+    ) {
+        if channels_last && self.count > 1 {
+            for (channel, plane) in raw.chunks_exact(self.plane).enumerate() {
+                let targets = out.iter_mut().skip(channel).step_by(self.count);
+                for (target, &value) in targets.zip(plane) {
+                    *target = convert(channel, value);
+                }
+            }
+        } else {
+            let planes = raw
+                .chunks_exact(self.plane)
+                .zip(out.chunks_exact_mut(self.plane));
+            for (channel, (plane, targets)) in planes.enumerate() {
+                for (target, &value) in targets.iter_mut().zip(plane) {
+                    *target = convert(channel, value);
+                }
+            }
+        }
+    }
+
+    fn write_u8(&self, raw: &[u8], out: &mut [f32], channels_last: bool) {
+        let scale = self.normal.scale;
+        match self.table.as_slice() {
+            [] => self.write(raw, out, channels_last, |channel, value| {
+                let (mean, std) = self.constants(channel);
+                (f32::from(value) * scale - mean) / std
+            }),
+            [all] => self.write(raw, out, channels_last, |_, value| all[usize::from(value)]),
+            tables => self.write(raw, out, channels_last, |channel, value| {
+                tables[channel][usize::from(value)]
+            }),
+        }
+    }
+
+    fn write_f32(&self, raw: &[f32], out: &mut [f32], channels_last: bool) {
+        let scale = self.normal.scale;
+        self.write(raw, out, channels_last, |channel, value| {
+            let (mean, std) = self.constants(channel);
+            (value * scale - mean) / std
+        });
+    }
+}
+
+impl DeviceData {
+    /// Samples of `shape` on `device`, with a label each.
+    ///
+    /// # Errors
+    /// When the parts do not fit each other, or the device has no room.
+    pub fn new(
+        shape: &[usize],
+        features: Features,
+        normal: Normalisation,
+        labels: Vec<u32>,
+        classes: usize,
+        device: Device,
+    ) -> Result<Self, LearnError> {
+        let wrong = |expected: String, found: String| Err(LearnError::Data { expected, found });
+        let size = shape
+            .iter()
+            .try_fold(1usize, |product, &n| product.checked_mul(n))
+            .filter(|&size| size > 0 && !shape.is_empty());
+        let Some(size) = size else {
+            return wrong("a shape with sizes from 1".into(), format!("{shape:?}"));
+        };
+        let found = match &features {
+            Features::U8(values) => values.len(),
+            Features::F32(values) => values.len(),
+        };
+        if labels.len().checked_mul(size) != Some(found) {
+            return wrong(
+                format!("{} samples of {shape:?}", labels.len()),
+                format!("{found} values"),
+            );
+        }
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
+            return wrong(format!("labels below {classes}"), format!("label {label}"));
+        }
+        let count = shape[0];
+        let constants = normal.mean.len();
+        if constants != normal.std.len() || (constants != 1 && constants != count) {
+            return wrong(
+                format!("1 or {count} means and as many deviations"),
+                format!("{constants} and {}", normal.std.len()),
+            );
+        }
+        let finite = normal.scale.is_finite() && normal.mean.iter().all(|m| m.is_finite());
+        if !finite || !normal.std.iter().all(|&s| s.is_finite() && s > 0.0) {
+            return wrong(
+                "finite scaling with deviations above 0".into(),
+                format!("{normal:?}"),
+            );
+        }
+        let mut channels = Channels {
+            count,
+            plane: size / count,
+            normal,
+            table: Vec::new(),
+        };
+        let store = match (features, device) {
+            (Features::U8(values), Device::Cpu) => {
+                if constants <= MAX_TABLES {
+                    channels.table = (0..constants)
+                        .map(|channel| {
+                            let (mean, std) = channels.constants(channel);
+                            std::array::from_fn(|v| (v as f32 * channels.normal.scale - mean) / std)
+                        })
+                        .collect();
+                }
+                Store::U8(values)
+            }
+            (Features::F32(values), Device::Cpu) => Store::F32(values),
+            (features, _) => Store::Away(Away::new(
+                &features,
+                &channels.normal,
+                labels.len(),
+                shape,
+                device,
+            )?),
+        };
+        Ok(Self {
+            shape: shape.to_vec(),
+            store,
+            channels,
+            labels,
+            classes,
+            device,
+        })
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Shape of one sample.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of classes.
+    pub const fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The device that holds the samples.
+    pub const fn device(&self) -> Device {
+        self.device
+    }
+
+    /// One label per sample.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// Labels of the given samples, into `out` (cleared first).
+    ///
+    /// # Errors
+    /// When a sample does not exist.
+    pub fn labels_of(&self, samples: &[u32], out: &mut Vec<u32>) -> Result<(), LearnError> {
+        out.clear();
+        for &index in samples {
+            let label = self.labels.get(index as usize);
+            out.push(*label.ok_or_else(|| self.no_such(index))?);
+        }
+        Ok(())
+    }
+
+    /// The given samples, normalised: floats of shape `[samples, shape...]` on this data's device.
+    /// With `channels_last`, images on the CPU are laid out with the channel as the fastest
+    /// dimension, which convolutions and pooling prefer; shape and values are the same.
+    ///
+    /// # Errors
+    /// When a sample does not exist or the memory cannot be had.
+    pub fn batch(&self, samples: &[u32], channels_last: bool) -> Result<Tensor, LearnError> {
+        if let Some(&index) = samples.iter().find(|&&index| index as usize >= self.len()) {
+            return Err(self.no_such(index));
+        }
+        let mut dims = vec![samples.len() as i64];
+        dims.extend(self.shape.iter().map(|&n| n as i64));
+        if let Store::Away(away) = &self.store {
+            return away.batch(samples, &dims, self.channels.normal.scale);
+        }
+        let channels_last = channels_last && self.shape.len() == 3;
+        if channels_last {
+            dims = vec![dims[0], dims[2], dims[3], dims[1]];
+        }
+        let batch = Tensor::f_empty(dims.as_slice(), (Kind::Float, Device::Cpu))?;
+        let size = self.channels.count * self.channels.plane;
+        // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
+        // known to anyone else.
+        let out = unsafe {
+            std::slice::from_raw_parts_mut(batch.data_ptr().cast::<f32>(), batch.numel())
+        };
+        for (&index, out) in samples.iter().zip(out.chunks_exact_mut(size)) {
+            let at = index as usize * size;
+            match &self.store {
+                Store::U8(values) => {
+                    self.channels
+                        .write_u8(&values[at..at + size], out, channels_last)
+                }
+                Store::F32(values) => {
+                    self.channels
+                        .write_f32(&values[at..at + size], out, channels_last)
+                }
+                Store::Away(_) => {}
+            }
+        }
+        if channels_last {
+            return Ok(batch.f_permute([0, 3, 1, 2])?);
+        }
+        Ok(batch)
+    }
+
+    fn no_such(&self, index: u32) -> LearnError {
+        LearnError::NoSuchSample {
+            index,
+            len: self.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(channels_last: bool, constants: usize) -> (Tensor, Vec<f64>) {
+        // Three samples of 2×2×3 bytes; samples 2 and 0 are asked for.
+        let raw: Vec<u8> = (0..36).map(|i| i * 7).collect();
+        let (mean, std) = ([0.5f32, 0.25], [0.5f32, 2.0]);
+        let normal = Normalisation {
+            scale: 1.0 / 255.0,
+            mean: mean[..constants].to_vec(),
+            std: std[..constants].to_vec(),
+        };
+        let data = DeviceData::new(
+            &[2, 2, 3],
+            Features::U8(raw.clone()),
+            normal,
+            vec![0, 1, 2],
+            3,
+            Device::Cpu,
+        )
+        .unwrap();
+        let expected = [2usize, 0]
+            .iter()
+            .flat_map(|s| (0..12).map(move |i| (s * 12 + i, i / 6)))
+            .map(|(at, channel)| {
+                let c = if constants == 1 { 0 } else { channel };
+                (f64::from(raw[at]) / 255.0 - f64::from(mean[c])) / f64::from(std[c])
+            })
+            .collect();
+        (data.batch(&[2, 0], channels_last).unwrap(), expected)
+    }
+
+    #[test]
+    fn a_batch_holds_the_samples_asked_for_normalised_by_channel_in_either_layout() {
+        for constants in [1, 2] {
+            for channels_last in [false, true] {
+                let (batch, expected) = images(channels_last, constants);
+                assert_eq!(batch.size(), [2, 2, 2, 3]);
+                assert_eq!(batch.is_contiguous(), !channels_last);
+                let flat = batch.contiguous().view([-1]);
+                for (i, expected) in expected.iter().enumerate() {
+                    let got = flat.double_value(&[i as i64]);
+                    assert!(
+                        (got - expected).abs() < 1e-6,
+                        "{i}: {got} against {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn data_away_from_the_cpu_gives_the_same_batches() {
+        // The code of another device, run on the CPU.
+        let normal = Normalisation {
+            scale: 0.5,
+            mean: vec![1.0, 3.0],
+            std: vec![2.0, 0.25],
+        };
+        let raw: Vec<u8> = (0..36).map(|i| i * 7).collect();
+        let data = |features| {
+            DeviceData::new(
+                &[2, 2, 3],
+                features,
+                normal.clone(),
+                vec![0; 3],
+                1,
+                Device::Cpu,
+            )
+        };
+        let features = Features::U8(raw);
+        let away = Away::new(&features, &normal, 3, &[2, 2, 3], Device::Cpu).unwrap();
+        let got = away.batch(&[2, 1], &[2, 2, 2, 3], normal.scale).unwrap();
+        let expected = data(features).unwrap().batch(&[2, 1], false).unwrap();
+        let error = f64::try_from((got - expected).abs().max()).unwrap();
+        assert!(error < 1e-5, "{error}");
+    }
+
+    #[test]
+    fn floats_with_a_mean_per_feature_are_normalised_by_feature() {
+        let normal = Normalisation {
+            scale: 2.0,
+            mean: vec![1.0, 0.0, -1.0],
+            std: vec![1.0, 4.0, 0.5],
+        };
+        let raw = vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
+        let data =
+            DeviceData::new(&[3], Features::F32(raw), normal, vec![0, 0], 1, Device::Cpu).unwrap();
+        let batch = data.batch(&[1], true).unwrap();
+        let got: Vec<f64> = (0..3).map(|i| batch.double_value(&[0, i])).collect();
+        assert_eq!(got, [5.0, 2.0, 22.0]);
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let build = |shape: &[usize], values: usize, labels: Vec<u32>, means: usize, std: f32| {
+            let normal = Normalisation {
+                scale: 1.0,
+                mean: vec![0.0; means],
+                std: vec![std; means],
+            };
+            let features = Features::F32(vec![0.0; values]);
+            DeviceData::new(shape, features, normal, labels, 2, Device::Cpu)
+                .map(|data| data.len())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(build(&[2, 2], 8, vec![0, 1], 1, 1.0), Ok(2));
+        let error = |text: &str| Err::<usize, _>(format!("data set: {text}"));
+        assert_eq!(
+            build(&[2, 2], 7, vec![0, 1], 1, 1.0),
+            error("expected 2 samples of [2, 2], got 7 values")
+        );
+        assert_eq!(
+            build(&[2, 2], 8, vec![0, 2], 1, 1.0),
+            error("expected labels below 2, got label 2")
+        );
+        assert_eq!(
+            build(&[2, 2], 8, vec![0, 1], 3, 1.0),
+            error("expected 1 or 2 means and as many deviations, got 3 and 3")
+        );
+        assert!(build(&[2, 2], 8, vec![0, 1], 1, 0.0).is_err());
+        assert!(build(&[usize::MAX, 2], 8, vec![0, 1], 1, 1.0).is_err());
+        assert!(build(&[], 2, vec![0, 1], 1, 1.0).is_err());
+    }
+
+    #[test]
+    fn a_sample_that_does_not_exist_is_an_error() {
+        let normal = Normalisation {
+            scale: 1.0,
+            mean: vec![0.0],
+            std: vec![1.0],
+        };
+        let data = DeviceData::new(
+            &[1],
+            Features::U8(vec![1, 2]),
+            normal,
+            vec![0, 0],
+            1,
+            Device::Cpu,
+        )
+        .unwrap();
+        assert_eq!(
+            data.batch(&[0, 2], false).unwrap_err().to_string(),
+            "sample 2 was asked for, the data set has 2"
+        );
+        assert!(data.labels_of(&[9], &mut Vec::new()).is_err());
+    }
+}

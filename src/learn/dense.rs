@@ -1,0 +1,175 @@
+//! Dense layers over small batches, without the packing of a general matrix product.
+//!
+//! With a handful of samples a dense layer is bound by reading its weights once; a general product
+//! first copies them into panels. These three kernels read them in place. They need AVX2 and FMA:
+//! where those are missing, and for large batches, [`Kernel::for_batch`] gives nothing and the
+//! caller asks torch. The order of additions depends on the sizes only.
+
+/// Sizes of a layer: weights are `[outputs, inputs]`, a batch is `[batch, inputs]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kernel {
+    batch: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// From here on a general product reuses its packed panels often enough.
+const MAX_BATCH: usize = 32;
+
+impl Kernel {
+    /// The kernel for these sizes, where it can run and is worth it.
+    pub(super) fn for_batch(batch: usize, inputs: usize, outputs: usize) -> Option<Self> {
+        (batch <= MAX_BATCH && supported()).then_some(Self {
+            batch,
+            inputs,
+            outputs,
+        })
+    }
+
+    /// `y = x · wᵀ + bias`.
+    pub(super) fn forward(self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        assert_eq!(
+            (x.len(), w.len(), y.len()),
+            (
+                self.batch * self.inputs,
+                self.inputs * self.outputs,
+                self.batch * self.outputs
+            )
+        );
+        for row in y.chunks_exact_mut(self.outputs.max(1)) {
+            match bias {
+                Some(bias) => row.copy_from_slice(bias),
+                None => row.fill(0.0),
+            }
+        }
+        // SAFETY: a kernel exists only where the processor has what it needs; sizes were checked.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            x86::forward(self, x, w, y);
+        }
+    }
+
+    /// `dx = g · w`, for `g` of shape `[batch, outputs]`.
+    pub(super) fn input_gradient(self, g: &[f32], w: &[f32], dx: &mut [f32]) {
+        assert_eq!(
+            (g.len(), w.len(), dx.len()),
+            (
+                self.batch * self.outputs,
+                self.inputs * self.outputs,
+                self.batch * self.inputs
+            )
+        );
+        // SAFETY: as for `forward`.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            x86::input_gradient(self, g, w, dx);
+        }
+    }
+
+    /// `dw = gᵀ · x`, for `g` of shape `[batch, outputs]`.
+    pub(super) fn weight_gradient(self, g: &[f32], x: &[f32], dw: &mut [f32]) {
+        assert_eq!(
+            (g.len(), x.len(), dw.len()),
+            (
+                self.batch * self.outputs,
+                self.batch * self.inputs,
+                self.inputs * self.outputs
+            )
+        );
+        // SAFETY: as for `forward`.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            x86::weight_gradient(self, g, x, dw);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn supported() -> bool {
+    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn supported() -> bool {
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values(n: usize, salt: usize) -> Vec<f32> {
+        (0..n)
+            .map(|i| ((i * 7919 + salt * 104_729) % 2003) as f32 / 1001.0 - 1.0)
+            .collect()
+    }
+
+    /// Compares with `reference(row, column)` in double precision over `terms` products.
+    fn compare(got: &[f32], columns: usize, terms: usize, reference: impl Fn(usize, usize) -> f64) {
+        for (at, &got) in got.iter().enumerate() {
+            let expected = reference(at / columns, at % columns);
+            let bound = 1e-6 * (terms as f64 + 1.0);
+            assert!(
+                (f64::from(got) - expected).abs() <= bound,
+                "{at}: {got} against {expected}"
+            );
+        }
+    }
+
+    fn check(batch: usize, inputs: usize, outputs: usize) {
+        let Some(kernel) = Kernel::for_batch(batch, inputs, outputs) else {
+            return;
+        };
+        let (x, w) = (values(batch * inputs, 1), values(outputs * inputs, 2));
+        let (g, bias) = (values(batch * outputs, 3), values(outputs, 4));
+        let wide = |v: &[f32], at: usize| f64::from(v[at]);
+        let product = |b: usize, o: usize| -> f64 {
+            (0..inputs)
+                .map(|i| wide(&x, b * inputs + i) * wide(&w, o * inputs + i))
+                .sum()
+        };
+        let mut y = vec![f32::NAN; batch * outputs];
+        kernel.forward(&x, &w, Some(&bias), &mut y);
+        compare(&y, outputs, inputs, |b, o| wide(&bias, o) + product(b, o));
+        kernel.forward(&x, &w, None, &mut y);
+        compare(&y, outputs, inputs, product);
+        let mut dx = vec![f32::NAN; batch * inputs];
+        kernel.input_gradient(&g, &w, &mut dx);
+        compare(&dx, inputs, outputs, |b, i| {
+            (0..outputs)
+                .map(|o| wide(&g, b * outputs + o) * wide(&w, o * inputs + i))
+                .sum()
+        });
+        let mut dw = vec![f32::NAN; outputs * inputs];
+        kernel.weight_gradient(&g, &x, &mut dw);
+        compare(&dw, inputs, batch, |o, i| {
+            (0..batch)
+                .map(|b| wide(&g, b * outputs + o) * wide(&x, b * inputs + i))
+                .sum()
+        });
+    }
+
+    #[test]
+    fn layers_longer_than_a_block_are_right() {
+        check(10, 1300, 5);
+        check(7, 1024, 4);
+    }
+
+    #[test]
+    fn a_large_batch_is_left_to_torch() {
+        assert_eq!(Kernel::for_batch(MAX_BATCH + 1, 4, 4), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_size_gives_the_products_of_double_precision(
+            batch in 1usize..=12, inputs in 1usize..50, outputs in 1usize..20
+        ) {
+            check(batch, inputs, outputs);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Measuring a model on samples it is not trained on here.
+
+use super::train::{fits, read};
+use super::{cross_entropy, DeviceData, LearnError};
+use crate::model::{Mode, Model, ParamSet};
+use serde::Serialize;
+
+/// Sums over evaluated samples; the tallies of parts add up to that of the whole when they are
+/// merged in a fixed order.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Tally {
+    /// Samples.
+    pub count: u64,
+    /// Those whose largest score was their label's.
+    pub correct: u64,
+    /// Sum of their cross entropies.
+    pub loss_sum: f64,
+}
+
+impl Tally {
+    /// Adds the sums of another part.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.correct += other.correct;
+        self.loss_sum += other.loss_sum;
+    }
+
+    /// Share of correct samples; 0 where there were none.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.count.max(1) as f64
+    }
+
+    /// Mean cross entropy; 0 where there were no samples.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss_sum / self.count.max(1) as f64
+    }
+}
+
+/// Evaluates `model` under `params` on the given samples, `batch` at a time (at least one).
+///
+/// With `hits`, appends for every sample whether it was right. A sample whose scores are not numbers
+/// counts as wrong; of equal scores, the first class wins.
+///
+/// # Errors
+/// When the parts do not fit each other, a sample does not exist or the host device cannot.
+pub fn evaluate(
+    model: &Model,
+    params: &ParamSet,
+    data: &DeviceData,
+    samples: &[u32],
+    batch: usize,
+    mut hits: Option<&mut Vec<bool>>,
+) -> Result<Tally, LearnError> {
+    fits(model, params, data)?;
+    let _guard = tch::no_grad_guard();
+    let params = params.to_device(data.device())?;
+    let views = params.views()?;
+    let (mut scores, mut labels) = (Vec::new(), Vec::new());
+    let classes = model.classes();
+    let mut tally = Tally::default();
+    for part in samples.chunks(batch.max(1)) {
+        let x = data.batch(part, model.starts_with_images())?;
+        data.labels_of(part, &mut labels)?;
+        let out = model.forward(&views, &x, Mode::Evaluate)?;
+        read(&out, &mut scores)?;
+        tally.count += part.len() as u64;
+        tally.loss_sum += cross_entropy(&scores, classes, &labels, None);
+        for (row, &label) in scores.chunks_exact(classes).zip(&labels) {
+            let hit = first_largest(row) == Some(label as usize);
+            tally.correct += u64::from(hit);
+            if let Some(hits) = hits.as_deref_mut() {
+                hits.push(hit);
+            }
+        }
+    }
+    Ok(tally)
+}
+
+fn first_largest(row: &[f32]) -> Option<usize> {
+    let mut best: Option<(usize, f32)> = None;
+    for (class, &score) in row.iter().enumerate() {
+        if score.is_nan() {
+            return None;
+        }
+        if best.is_none_or(|(_, top)| score > top) {
+            best = Some((class, score));
+        }
+    }
+    best.map(|(class, _)| class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{Features, Normalisation};
+    use crate::model::LayerSpec;
+    use proptest::prelude::*;
+    use tch::Device;
+
+    /// Three samples of two features under the identity network: scores are the features.
+    fn identity(features: Vec<f32>, labels: Vec<u32>) -> (Model, ParamSet, DeviceData) {
+        let model = Model::build(&[LayerSpec::dense(2)], &[2], 2).unwrap();
+        let params = ParamSet::from_slice(model.layout(), &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]).unwrap();
+        let normal = Normalisation {
+            scale: 1.0,
+            mean: vec![0.0],
+            std: vec![1.0],
+        };
+        let data = DeviceData::new(
+            &[2],
+            Features::F32(features),
+            normal,
+            labels,
+            2,
+            Device::Cpu,
+        )
+        .unwrap();
+        (model, params, data)
+    }
+
+    #[test]
+    fn correct_samples_and_losses_are_those_computed_by_hand() {
+        let (model, params, data) = identity(vec![1.0, 0.0, 0.5, 2.0, 3.0, 3.0], vec![0, 0, 0]);
+        let mut hits = Vec::new();
+        let tally = evaluate(&model, &params, &data, &[0, 1, 2], 2, Some(&mut hits)).unwrap();
+        assert_eq!(hits, [true, false, true]);
+        assert_eq!((tally.count, tally.correct), (3, 2));
+        let expected = (1.0 + (-1.0f64).exp()).ln() + (1.0 + 1.5f64.exp()).ln() + 2f64.ln();
+        assert!((tally.loss_sum - expected).abs() < 1e-6);
+        assert!((tally.accuracy() - 2.0 / 3.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn scores_that_are_not_numbers_are_wrong_and_nothing_is_nothing() {
+        let (model, params, data) = identity(vec![f32::NAN, 0.0], vec![1]);
+        let tally = evaluate(&model, &params, &data, &[0], 1, None).unwrap();
+        assert_eq!(tally.correct, 0);
+        assert!(tally.loss_sum.is_nan());
+        let none = evaluate(&model, &params, &data, &[], 0, None).unwrap();
+        assert_eq!(none, Tally::default());
+        assert_eq!((none.accuracy(), none.mean_loss()), (0.0, 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_batch_size_and_the_split_do_not_change_what_is_counted(
+            features in prop::collection::vec(-3f32..3.0, 20), split in 0usize..=10, batch in 1usize..12
+        ) {
+            let labels = (0..10).map(|i| i % 2).collect();
+            let (model, params, data) = identity(features, labels);
+            let all: Vec<u32> = (0..10).collect();
+            let whole = evaluate(&model, &params, &data, &all, 10, None).unwrap();
+            let mut parts = evaluate(&model, &params, &data, &all[..split], batch, None).unwrap();
+            parts.merge(&evaluate(&model, &params, &data, &all[split..], batch, None).unwrap());
+            prop_assert_eq!((parts.count, parts.correct), (whole.count, whole.correct));
+            prop_assert!((parts.loss_sum - whole.loss_sum).abs() < 1e-4);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The device of this machine that really computes.
+
+use std::fmt;
+use std::str::FromStr;
+use tch::Device;
+use thiserror::Error;
+
+/// A CPU or GPU of the host, as named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HostDevice {
+    /// `cpu`
+    #[default]
+    Cpu,
+    /// `cuda:N`
+    Cuda(usize),
+}
+
+/// Why a host device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum HostError {
+    /// Not the name of a device.
+    #[error("expected a device such as \"cpu\" or \"cuda:0\", got {0:?}")]
+    Name(String),
+    /// Torch's CUDA half is not there.
+    #[error("{device} was asked for, but this libtorch cannot use CUDA: {reason}; use --device cpu, or install a CUDA build of libtorch 2.11 and set LIBTORCH")]
+    NoCuda {
+        /// The device asked for.
+        device: HostDevice,
+        /// What the loader said.
+        reason: String,
+    },
+    /// There are fewer GPUs.
+    #[error("{device} was asked for, but the host has {found} CUDA devices")]
+    NoSuchDevice {
+        /// The device asked for.
+        device: HostDevice,
+        /// Devices there are.
+        found: usize,
+    },
+}
+
+impl fmt::Display for HostDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl FromStr for HostDevice {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let digits = match text {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => "0",
+            _ => text.strip_prefix("cuda:").unwrap_or_default(),
+        };
+        // Torch counts devices in a signed byte.
+        match digits.parse::<usize>() {
+            Ok(index) if index < 128 && !digits.starts_with('+') => Ok(Self::Cuda(index)),
+            _ => Err(HostError::Name(text.to_owned())),
+        }
+    }
+}
+
+impl HostDevice {
+    /// Makes the device ready. To be called before anything else asks torch for CUDA.
+    ///
+    /// # Errors
+    /// When torch has no CUDA here or there is no such GPU.
+    pub fn open(self) -> Result<Device, HostError> {
+        let Self::Cuda(index) = self else {
+            return Ok(Device::Cpu);
+        };
+        load_cuda().map_err(|reason| HostError::NoCuda {
+            device: self,
+            reason,
+        })?;
+        if !tch::Cuda::is_available() {
+            return Err(HostError::NoCuda {
+                device: self,
+                reason: "no usable GPU or driver".to_owned(),
+            });
+        }
+        let found = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
+        if index >= found {
+            return Err(HostError::NoSuchDevice {
+                device: self,
+                found,
+            });
+        }
+        Ok(Device::Cuda(index))
+    }
+}
+
+/// Loads torch's CUDA half, which registers itself. The linker drops it from the binary because no
+/// symbol of it is named.
+fn load_cuda() -> Result<(), String> {
+    // SAFETY: the library belongs to the libtorch this binary runs on; its initialisers register
+    // kernels and nothing else.
+    let library =
+        unsafe { libloading::Library::new("libtorch_cuda.so") }.map_err(|e| e.to_string())?;
+    // Registered kernels point into it: it must never be unloaded.
+    std::mem::forget(library);
+    Ok(())
+}
+
+/// To be called once in every thread that runs jobs: one intra-op thread each, so that workers do
+/// not compete for cores and sums are always taken in the same order; and, for the whole process,
+/// an allocator that keeps the megabytes that every step frees and asks for again.
+pub fn prepare_worker_thread() {
+    tch::set_num_threads(1);
+    keep_freed_memory();
+}
+
+/// By default glibc returns large blocks to the system at once, and getting them back costs a page
+/// fault for every four kilobytes: a twentieth of a training step.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn keep_freed_memory() {
+    use std::ffi::c_int;
+    use std::sync::Once;
+    extern "C" {
+        fn mallopt(parameter: c_int, value: c_int) -> c_int;
+    }
+    const M_TRIM_THRESHOLD: c_int = -1;
+    const M_MMAP_THRESHOLD: c_int = -3;
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: declared as in malloc.h; it only sets tuning parameters, under malloc's own lock.
+        // What it returns is whether it did; if not, allocation is as slow as before.
+        unsafe {
+            mallopt(M_MMAP_THRESHOLD, 32 << 20);
+            mallopt(M_TRIM_THRESHOLD, 256 << 20);
+        }
+    });
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_freed_memory() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_read_as_they_are_written() {
+        for text in ["cpu", "cuda:0", "cuda:7"] {
+            assert_eq!(text.parse::<HostDevice>().unwrap().to_string(), text);
+        }
+        assert_eq!("cuda".parse(), Ok(HostDevice::Cuda(0)));
+        for text in [
+            "", "gpu", "cuda:", "cuda:-1", "cuda:+1", "cuda:128", "CPU", "cuda:1 ",
+        ] {
+            let error = text.parse::<HostDevice>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("expected a device such as \"cpu\" or \"cuda:0\", got {text:?}")
+            );
+        }
+    }
+
+    #[test]
+    fn the_cpu_is_always_there_and_a_missing_gpu_is_an_error_that_says_so() {
+        assert_eq!(HostDevice::Cpu.open(), Ok(Device::Cpu));
+        match HostDevice::Cuda(127).open() {
+            Err(HostError::NoCuda { device, .. } | HostError::NoSuchDevice { device, .. }) => {
+                assert_eq!(device, HostDevice::Cuda(127));
+            }
+            other => panic!("no host has 128 GPUs: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! A forward pass that remembers what its reverse pass needs.
+//!
+//! The reverse pass is written out here instead of left to autograd: gradients land directly in one
+//! flat buffer, and small networks are spared most of the bookkeeping. Convolutions and group
+//! normalisation, whose reverse kernels torch does not offer singly, borrow autograd for themselves
+//! alone. The functional forward pass of [`Model`] under autograd gives the same gradients, which
+//! the tests check layer by layer.
+
+use super::dense::Kernel;
+use super::LearnError;
+use crate::model::{parameter, Buffer, Layout, MaskSource, Model, Op, ParamError, GROUP_NORM_EPS};
+use std::sync::Arc;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Gradients of all parameters, in one flat buffer.
+#[derive(Debug)]
+pub struct Gradients {
+    flat: Buffer,
+    views: Vec<Tensor>,
+}
+
+impl Gradients {
+    /// All zeros.
+    ///
+    /// # Errors
+    /// When the memory cannot be had.
+    pub fn new(layout: Arc<Layout>, device: Device) -> Result<Self, ParamError> {
+        let flat = Buffer::zeros(layout, device)?;
+        let views = flat.views()?;
+        Ok(Self { flat, views })
+    }
+
+    /// The flat buffer.
+    pub const fn flat(&self) -> &Buffer {
+        &self.flat
+    }
+
+    pub(crate) fn flat_mut(&mut self) -> &mut Buffer {
+        &mut self.flat
+    }
+}
+
+/// One forward pass in training, ready to be run in reverse.
+#[derive(Debug)]
+pub struct Tape<'a> {
+    model: &'a Model,
+    params: &'a [Tensor],
+    saved: Vec<Saved>,
+    scores: Tensor,
+}
+
+/// What one operation keeps.
+#[derive(Debug)]
+enum Saved {
+    /// The input of a dense layer; and whether anything before it learns.
+    Input(Tensor, bool),
+    /// A piece of autograd's graph: its leaves (input first, where its gradient is needed) and result.
+    Graph {
+        input: Option<Tensor>,
+        leaves: Vec<(usize, Tensor)>,
+        output: Tensor,
+    },
+    /// The result of an activation.
+    Output(Tensor),
+    /// Input of a pooling, with the winners' places where it was a maximum.
+    Pool(Tensor, Option<Tensor>),
+    /// Shape of the input.
+    Shape(Vec<i64>),
+    /// Shape of the input, and whether it was laid out with the channel as the fastest dimension.
+    Layout(Vec<i64>, bool),
+    /// Factors of a dropout.
+    Mask(Tensor),
+    /// Both branches of a residual block, and whether anything before it learns.
+    Branches(Vec<Saved>, Vec<Saved>, bool),
+    /// Nothing before or in it learns.
+    Nothing,
+}
+
+impl<'a> Tape<'a> {
+    /// Runs `model` on the batch `x` under `params` (one tensor per layout entry; not tracked by
+    /// autograd), with dropout masks from `masks`.
+    ///
+    /// # Errors
+    /// When a parameter is missing, a shape does not fit or the memory cannot be had.
+    pub fn forward(
+        model: &'a Model,
+        params: &'a [Tensor],
+        x: &Tensor,
+        masks: &mut MaskSource,
+    ) -> Result<Self, LearnError> {
+        let _guard = tch::no_grad_guard();
+        let mut walk = Forward {
+            params,
+            masks,
+            learns: false,
+        };
+        let (saved, scores) = walk.list(model.ops(), x.shallow_clone())?;
+        Ok(Self {
+            model,
+            params,
+            saved,
+            scores,
+        })
+    }
+
+    /// Class scores, `[batch, classes]`.
+    pub const fn scores(&self) -> &Tensor {
+        &self.scores
+    }
+
+    /// Replaces `gradients` by those of a loss whose gradient with respect to the scores is
+    /// `of_scores` (`[batch, classes]`).
+    ///
+    /// # Errors
+    /// What torch says, e.g. that shapes differ.
+    pub fn backward(self, of_scores: Tensor, gradients: &mut Gradients) -> Result<(), LearnError> {
+        let _guard = tch::no_grad_guard();
+        let mut walk = Reverse {
+            params: self.params,
+            gradients: &mut gradients.views,
+        };
+        walk.list(self.model.ops(), self.saved, of_scores)?;
+        Ok(())
+    }
+}
+
+struct Forward<'a> {
+    params: &'a [Tensor],
+    masks: &'a mut MaskSource,
+    /// Whether the value at hand depends on a parameter, so that its gradient is wanted.
+    learns: bool,
+}
+
+impl Forward<'_> {
+    fn list(&mut self, ops: &[Op], mut x: Tensor) -> Result<(Vec<Saved>, Tensor), TchError> {
+        let mut saved = Vec::with_capacity(ops.len());
+        for op in ops {
+            let (kept, next) = self.step(op, &x)?;
+            saved.push(if self.learns { kept } else { Saved::Nothing });
+            x = next;
+        }
+        Ok((saved, x))
+    }
+
+    fn step(&mut self, op: &Op, x: &Tensor) -> Result<(Saved, Tensor), TchError> {
+        Ok(match op {
+            Op::Dense { weight, bias } => {
+                let get = |index: usize| parameter(self.params, index);
+                let y = linear(x, get(*weight)?, bias.map(get).transpose()?)?;
+                let kept = Saved::Input(x.shallow_clone(), self.learns);
+                self.learns = true;
+                (kept, y)
+            }
+            Op::Conv {
+                weight,
+                bias,
+                stride,
+                padding,
+            } => {
+                let tensors: Vec<usize> = std::iter::once(*weight).chain(*bias).collect();
+                self.graph(x, &tensors, |x, p| {
+                    x.f_conv2d(
+                        parameter(p, 0)?,
+                        p.get(1),
+                        [*stride; 2],
+                        [*padding; 2],
+                        [1, 1],
+                        1,
+                    )
+                })?
+            }
+            Op::GroupNorm {
+                groups,
+                weight,
+                bias,
+            } => self.graph(x, &[*weight, *bias], |x, p| {
+                x.f_group_norm(*groups, p.first(), p.get(1), GROUP_NORM_EPS, false)
+            })?,
+            Op::Relu => kept_output(x.f_relu()?),
+            Op::Tanh => kept_output(x.f_tanh()?),
+            Op::Sigmoid => kept_output(x.f_sigmoid()?),
+            Op::MaxPool { size, stride } => {
+                let (y, places) =
+                    x.f_max_pool2d_with_indices([*size; 2], [*stride; 2], [0, 0], [1, 1], false)?;
+                (Saved::Pool(x.shallow_clone(), Some(places)), y)
+            }
+            Op::AvgPool { size, stride } => {
+                let y = x.f_avg_pool2d([*size; 2], [*stride; 2], [0, 0], false, true, None)?;
+                (Saved::Pool(x.shallow_clone(), None), y)
+            }
+            Op::GlobalAvgPool => {
+                let y = x.f_mean_dim([2i64, 3].as_slice(), false, None)?;
+                (Saved::Shape(x.size()), y)
+            }
+            Op::Flatten => (
+                Saved::Layout(x.size(), !x.is_contiguous()),
+                x.f_flatten(1, -1)?,
+            ),
+            Op::Dropout { threshold } => {
+                let mask = self.masks.mask(&x.size(), *threshold, x.device())?;
+                let y = x.f_mul(&mask)?;
+                (Saved::Mask(mask), y)
+            }
+            Op::Residual { body, shortcut } => {
+                let before = self.learns;
+                let (kept, y) = self.list(body, x.shallow_clone())?;
+                let after_body = std::mem::replace(&mut self.learns, before);
+                let (other, z) = self.list(shortcut, x.shallow_clone())?;
+                self.learns |= after_body;
+                (Saved::Branches(kept, other, before), y.f_add(&z)?)
+            }
+        })
+    }
+
+    /// Runs `f` under autograd, cut off from everything around it.
+    fn graph(
+        &mut self,
+        x: &Tensor,
+        tensors: &[usize],
+        f: impl FnOnce(&Tensor, &[Tensor]) -> Result<Tensor, TchError>,
+    ) -> Result<(Saved, Tensor), TchError> {
+        let x = x.f_detach()?.f_set_requires_grad(self.learns)?;
+        let leaves = tensors
+            .iter()
+            .map(|&index| {
+                parameter(self.params, index)?
+                    .f_detach()?
+                    .f_set_requires_grad(true)
+            })
+            .collect::<Result<Vec<_>, TchError>>()?;
+        let output = tch::with_grad(|| f(&x, &leaves))?;
+        let kept = Saved::Graph {
+            input: self.learns.then_some(x),
+            leaves: tensors.iter().copied().zip(leaves).collect(),
+            output: output.shallow_clone(),
+        };
+        self.learns = true;
+        Ok((kept, output))
+    }
+}
+
+/// `x · weightᵀ + bias`.
+fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
+    let fits = |b: &Tensor| plain(b) && b.size() == weight.size()[..1];
+    let Some(kernel) = kernel(x, weight).filter(|_| bias.is_none_or(fits)) else {
+        return x.f_linear(weight, bias);
+    };
+    let y = Tensor::f_empty([x.size()[0], weight.size()[0]], (KIND, Device::Cpu))?;
+    kernel.forward(read(x), read(weight), bias.map(read), write(&y));
+    Ok(y)
+}
+
+/// Writes `gᵀ · x` to `target`.
+fn weight_gradient(g: &Tensor, x: &Tensor, target: &Tensor) -> Result<(), TchError> {
+    match kernel(x, target).filter(|_| plain(g)) {
+        Some(kernel) => kernel.weight_gradient(read(g), read(x), write(target)),
+        None => {
+            let _ = g.f_tr()?.f_mm_out(target, x)?;
+        }
+    }
+    Ok(())
+}
+
+/// `g · weight`.
+fn input_gradient(g: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
+    let (&[batch, outputs], &[rows, inputs]) = (&*g.size(), &*weight.size()) else {
+        return g.f_mm(weight);
+    };
+    let kernel = Kernel::for_batch(batch as usize, inputs as usize, outputs as usize);
+    let Some(kernel) = kernel.filter(|_| rows == outputs && plain(g) && plain(weight)) else {
+        return g.f_mm(weight);
+    };
+    let dx = Tensor::f_empty([batch, inputs], (KIND, Device::Cpu))?;
+    kernel.input_gradient(read(g), read(weight), write(&dx));
+    Ok(dx)
+}
+
+/// The kernel for a batch `x` and weights, where both are what kernels read.
+fn kernel(x: &Tensor, weight: &Tensor) -> Option<Kernel> {
+    let (&[batch, inputs], &[outputs, columns]) = (&*x.size(), &*weight.size()) else {
+        return None;
+    };
+    let kernel = Kernel::for_batch(batch as usize, inputs as usize, outputs as usize);
+    kernel.filter(|_| inputs == columns && plain(x) && plain(weight))
+}
+
+fn plain(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu
+        && tensor.is_contiguous()
+        && tensor.f_kind().is_ok_and(|kind| kind == KIND)
+}
+
+/// The values of a tensor that is [`plain`].
+fn read(tensor: &Tensor) -> &[f32] {
+    // SAFETY: contiguous floats on the CPU; nobody writes to them while a pass runs, except through
+    // `write`, whose targets are the pass's own and distinct from everything it reads.
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+}
+
+/// The values of a tensor that is [`plain`], to write.
+#[allow(clippy::mut_from_ref)]
+fn write(tensor: &Tensor) -> &mut [f32] {
+    // SAFETY: as for `read`; a result that was just made, or this pass's part of the gradients.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+}
+
+fn kept_output(y: Tensor) -> (Saved, Tensor) {
+    (Saved::Output(y.shallow_clone()), y)
+}
+
+struct Reverse<'a> {
+    params: &'a [Tensor],
+    gradients: &'a mut [Tensor],
+}
+
+impl Reverse<'_> {
+    /// The gradient with respect to the list's input, if anything before it learns.
+    fn list(
+        &mut self,
+        ops: &[Op],
+        saved: Vec<Saved>,
+        g: Tensor,
+    ) -> Result<Option<Tensor>, TchError> {
+        let mut g = g;
+        for (op, kept) in ops.iter().zip(saved).rev() {
+            match self.step(op, kept, g)? {
+                Some(next) => g = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(g))
+    }
+
+    fn step(&mut self, op: &Op, kept: Saved, g: Tensor) -> Result<Option<Tensor>, TchError> {
+        Ok(Some(match (op, kept) {
+            (_, Saved::Nothing) => return Ok(None),
+            (Op::Dense { weight, bias }, Saved::Input(x, wanted)) => {
+                weight_gradient(&g, &x, parameter(self.gradients, *weight)?)?;
+                if let Some(bias) = bias {
+                    let target = parameter(self.gradients, *bias)?;
+                    let _ = g.f_sum_intlist_out(target, [0i64].as_slice(), false, None)?;
+                }
+                if !wanted {
+                    return Ok(None);
+                }
+                input_gradient(&g, parameter(self.params, *weight)?)?
+            }
+            (
+                _,
+                Saved::Graph {
+                    input,
+                    leaves,
+                    output,
+                },
+            ) => {
+                let inputs: Vec<&Tensor> =
+                    leaves.iter().map(|(_, leaf)| leaf).chain(&input).collect();
+                // A root whose gradient with respect to the output is g.
+                let found = tch::with_grad(|| {
+                    let root = output.f_mul(&g)?.f_sum(None)?;
+                    Tensor::f_run_backward(&[root], &inputs, false, false)
+                })?;
+                let mut found = found.into_iter();
+                for ((index, _), gradient) in leaves.iter().zip(found.by_ref()) {
+                    if let Some(target) = self.gradients.get_mut(*index) {
+                        target.f_copy_(&gradient)?;
+                    }
+                }
+                return Ok(found.next());
+            }
+            (Op::Relu, Saved::Output(y)) => y.f_threshold_backward(&g, 0.0)?,
+            (Op::Tanh, Saved::Output(y)) => Tensor::f_tanh_backward(&g, &y)?,
+            (Op::Sigmoid, Saved::Output(y)) => Tensor::f_sigmoid_backward(&g, &y)?,
+            (Op::MaxPool { size, stride }, Saved::Pool(x, Some(places))) => x
+                .f_max_pool2d_with_indices_backward(
+                    &g,
+                    [*size; 2],
+                    [*stride; 2],
+                    [0, 0],
+                    [1, 1],
+                    false,
+                    &places,
+                )?,
+            (Op::AvgPool { size, stride }, Saved::Pool(x, None)) => {
+                x.f_avg_pool2d_backward(&g, [*size; 2], [*stride; 2], [0, 0], false, true, None)?
+            }
+            (Op::GlobalAvgPool, Saved::Shape(shape)) => {
+                let places: i64 = shape.iter().skip(2).product();
+                let each = g.f_div_scalar(places)?;
+                each.f_unsqueeze(-1)?
+                    .f_unsqueeze(-1)?
+                    .f_expand(shape.as_slice(), false)?
+            }
+            (Op::Flatten, Saved::Layout(shape, channels_last)) => {
+                let g = g.f_reshape(shape.as_slice())?;
+                if channels_last && shape.len() == 4 {
+                    // What comes before works in this layout; mixing the two is several times slower.
+                    let moved = g.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+                    moved.f_permute([0, 3, 1, 2])?
+                } else {
+                    g
+                }
+            }
+            (Op::Dropout { .. }, Saved::Mask(mask)) => g.f_mul(&mask)?,
+            (Op::Residual { body, shortcut }, Saved::Branches(kept, other, wanted)) => {
+                let through = self.list(body, kept, g.shallow_clone())?;
+                let around = self.list(shortcut, other, g)?;
+                match (wanted, through, around) {
+                    (true, Some(a), Some(b)) => a.f_add(&b)?,
+                    (true, Some(a), None) | (true, None, Some(a)) => a,
+                    _ => return Ok(None),
+                }
+            }
+            (op, kept) => {
+                return Err(TchError::Shape(format!(
+                    "the reverse pass of {op:?} was given {kept:?}"
+                )));
+            }
+        }))
+    }
+}
+
+/// The kind of every tensor of a tape.
+pub(super) const KIND: Kind = Kind::Float;
+
+#[cfg(test)]
+mod tests;

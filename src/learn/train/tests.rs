@@ -1,0 +1,451 @@
+use super::*;
+use crate::learn::{prepare_worker_thread, Amount, Features, HostDevice, Normalisation, Schedule};
+use crate::model::{preset, LayerSpec};
+
+fn plain() -> Normalisation {
+    Normalisation {
+        scale: 1.0,
+        mean: vec![0.0],
+        std: vec![1.0],
+    }
+}
+
+/// Twelve samples of three features in two classes, under logistic regression.
+fn logistic(local: LocalTraining) -> TrainJob {
+    let model = Arc::new(Model::build(&[LayerSpec::dense(2)], &[3], 2).unwrap());
+    let features = (0..36)
+        .map(|i| ((i * 23 % 17) as f32 - 8.0) / 5.0)
+        .collect();
+    let labels = (0..12).map(|i| u32::from(i % 3 == 0)).collect();
+    let data = DeviceData::new(
+        &[3],
+        Features::F32(features),
+        plain(),
+        labels,
+        2,
+        Device::Cpu,
+    )
+    .unwrap();
+    let start = ParamSet::from_slice(
+        model.layout(),
+        &[0.3, -0.2, 0.5, 0.1, 0.4, -0.6, 0.05, -0.05],
+    )
+    .unwrap();
+    TrainJob {
+        model,
+        start,
+        data: Arc::new(data),
+        samples: (0..12).collect::<Vec<u32>>().into(),
+        local,
+        round: 0,
+        seed: 11,
+        client: 4,
+        correction: Correction::default(),
+    }
+}
+
+/// A convolutional network with dropout on 23 random images: a last batch of 3.
+fn convolutional() -> TrainJob {
+    convolutional_on(Device::Cpu)
+}
+
+fn convolutional_on(device: Device) -> TrainJob {
+    let layers = [
+        LayerSpec::conv(4, 3, 1),
+        LayerSpec::Relu,
+        LayerSpec::max_pool(2),
+        LayerSpec::Dropout { rate: 0.25 },
+        LayerSpec::Flatten,
+        LayerSpec::dense(16),
+        LayerSpec::Relu,
+        LayerSpec::dense(10),
+    ];
+    let model = Arc::new(Model::build(&layers, &[3, 8, 8], 10).unwrap());
+    let raw = (0..40 * 192usize).map(|i| (i * 7919 % 251) as u8).collect();
+    let normal = Normalisation {
+        scale: 1.0 / 255.0,
+        mean: vec![0.4, 0.5, 0.6],
+        std: vec![0.2, 0.25, 0.3],
+    };
+    let labels = (0..40).map(|i| i % 10).collect();
+    let data = DeviceData::new(&[3, 8, 8], Features::U8(raw), normal, labels, 10, device).unwrap();
+    let indices: Arc<[u32]> = (0..40).collect::<Vec<u32>>().into();
+    TrainJob {
+        start: model.init(2).unwrap(),
+        model,
+        data: Arc::new(data),
+        samples: Samples::part(indices, 5..28).unwrap(),
+        local: LocalTraining {
+            amount: Amount::Epochs(2),
+            ..LocalTraining::sgd(0.05)
+        },
+        round: 3,
+        seed: 11,
+        client: 4,
+        correction: Correction::default(),
+    }
+}
+
+fn digest(job: &TrainJob, scratch: &mut Scratch) -> u64 {
+    train(job, scratch).unwrap().params.digest().unwrap()
+}
+
+/// Softmax regression on the whole set, in double precision, from its definition: weights after
+/// `steps` steps and the loss before the last one.
+fn by_hand(job: &TrainJob, steps: usize, term: impl Fn(&[f64], usize) -> f64) -> (Vec<f64>, f64) {
+    let x: Vec<f64> = (0..36)
+        .map(|i| f64::from(((i * 23 % 17) as f32 - 8.0) / 5.0))
+        .collect();
+    let mut w: Vec<f64> = job
+        .start
+        .as_slice()
+        .unwrap()
+        .iter()
+        .map(|&v| f64::from(v))
+        .collect();
+    let mut loss = 0.0;
+    for _ in 0..steps {
+        let mut g = [0.0; 8];
+        loss = 0.0;
+        for s in 0..12 {
+            let row = &x[s * 3..][..3];
+            let score = |c: usize| w[6 + c] + (0..3).map(|j| w[c * 3 + j] * row[j]).sum::<f64>();
+            let (a, b) = (score(0).exp(), score(1).exp());
+            let label = usize::from(s % 3 == 0);
+            let p = [a / (a + b), b / (a + b)];
+            loss -= p[label].ln() / 12.0;
+            for (c, p) in p.iter().enumerate() {
+                let d = (p - f64::from(u8::from(c == label))) / 12.0;
+                (0..3).for_each(|j| g[c * 3 + j] += d * row[j]);
+                g[6 + c] += d;
+            }
+        }
+        let old = w.clone();
+        for i in 0..8 {
+            w[i] -= 0.5 * (g[i] + term(&old, i));
+        }
+    }
+    (w, loss)
+}
+
+fn close(got: &ParamSet, expected: &[f64]) {
+    for (got, expected) in got.as_slice().unwrap().iter().zip(expected) {
+        assert!(
+            (f64::from(*got) - expected).abs() < 1e-5,
+            "{got} against {expected}"
+        );
+    }
+}
+
+#[test]
+fn logistic_regression_takes_the_steps_computed_by_hand() {
+    let local = LocalTraining {
+        batch: 0,
+        amount: Amount::Steps(3),
+        ..LocalTraining::sgd(0.5)
+    };
+    let mut job = logistic(local);
+    let trained = train(&job, &mut Scratch::new()).unwrap();
+    let (expected, loss) = by_hand(&job, 3, |_, _| 0.0);
+    close(&trained.params, &expected);
+    assert!((trained.last_loss - loss).abs() < 1e-6);
+    assert_eq!((trained.steps, trained.samples_seen), (3, 36));
+
+    let drift: Vec<f32> = (0..8).map(|i| i as f32 * 0.02 - 0.07).collect();
+    job.correction = Correction {
+        proximal: Some(0.4),
+        drift: Some(ParamSet::from_slice(job.model.layout(), &drift).unwrap()),
+    };
+    let start: Vec<f64> = job
+        .start
+        .as_slice()
+        .unwrap()
+        .iter()
+        .map(|&v| f64::from(v))
+        .collect();
+    let (expected, _) = by_hand(&job, 3, |w, i| {
+        0.4 * (w[i] - start[i]) + f64::from(drift[i])
+    });
+    close(&train(&job, &mut Scratch::new()).unwrap().params, &expected);
+}
+
+#[test]
+fn an_epoch_goes_through_every_sample_once_the_short_last_batch_included() {
+    // With a learning rate of 0 every loss is that of the start, so the mean over an epoch in
+    // batches of 5, 5 and 2 is that of the whole set.
+    let mut job = logistic(LocalTraining {
+        batch: 5,
+        ..LocalTraining::sgd(0.0)
+    });
+    let trained = train(&job, &mut Scratch::new()).unwrap();
+    let (_, loss) = by_hand(&job, 1, |_, _| 0.0);
+    assert_eq!((trained.steps, trained.samples_seen), (3, 12));
+    assert!((trained.mean_loss - loss).abs() < 1e-6);
+    assert_eq!(
+        trained.params.digest().unwrap(),
+        job.start.digest().unwrap()
+    );
+
+    job.local.amount = Amount::Steps(5);
+    let trained = train(&job, &mut Scratch::new()).unwrap();
+    assert_eq!((trained.steps, trained.samples_seen), (5, 12 + 10));
+    job.local.amount = Amount::Epochs(0);
+    let trained = train(&job, &mut Scratch::new()).unwrap();
+    assert_eq!(
+        (trained.steps, trained.samples_seen, trained.mean_loss),
+        (0, 0, 0.0)
+    );
+}
+
+#[test]
+fn equal_jobs_give_equal_bits_on_every_thread_and_with_any_scratch() {
+    prepare_worker_thread();
+    let job = convolutional();
+    let expected = digest(&job, &mut Scratch::new());
+    let mut used = Scratch::new();
+    for local in [LocalTraining::adam(0.01), LocalTraining::sgd(0.3)] {
+        digest(
+            &TrainJob {
+                local,
+                ..job.clone()
+            },
+            &mut used,
+        );
+        digest(&logistic(LocalTraining::sgd(0.1)), &mut used);
+        assert_eq!(digest(&job, &mut used), expected);
+    }
+    let found: Vec<u64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    prepare_worker_thread();
+                    let mut scratch = Scratch::new();
+                    (0..3)
+                        .map(|_| digest(&job, &mut scratch))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|t| t.join().unwrap())
+            .collect()
+    });
+    assert_eq!(found, vec![expected; 12]);
+}
+
+#[test]
+fn an_optimisers_state_does_not_outlive_its_job() {
+    let momentum = |momentum| LocalTraining {
+        optimizer: Optimizer::Sgd {
+            lr: 0.05,
+            momentum,
+            nesterov: false,
+            weight_decay: 0.0,
+        },
+        ..LocalTraining::sgd(0.05)
+    };
+    let mut used = Scratch::new();
+    for local in [
+        momentum(0.9),
+        momentum(0.9),
+        momentum(0.0),
+        LocalTraining::adam(0.01),
+        momentum(0.9),
+    ] {
+        let job = TrainJob {
+            local,
+            ..convolutional()
+        };
+        assert_eq!(digest(&job, &mut used), digest(&job, &mut Scratch::new()));
+    }
+}
+
+#[test]
+fn a_gpu_agrees_with_the_cpu_where_there_is_one() {
+    let Ok(device) = HostDevice::Cuda(0).open() else {
+        return;
+    };
+    for local in [LocalTraining::sgd(0.05), LocalTraining::adam(0.001)] {
+        let local = LocalTraining {
+            clip: Some(1.0),
+            ..local
+        };
+        let run = |device| {
+            let job = TrainJob {
+                local: local.clone(),
+                ..convolutional_on(device)
+            };
+            let trained = train(&job, &mut Scratch::new()).unwrap();
+            assert_eq!(trained.params.device(), device);
+            trained.params.to_device(Device::Cpu).unwrap()
+        };
+        let (here, there) = (run(Device::Cpu), run(device));
+        let distance = here.distance_squared(&there).unwrap().sqrt();
+        let moved = here
+            .distance_squared(&convolutional().start)
+            .unwrap()
+            .sqrt();
+        assert!(
+            distance < 1e-2 * moved,
+            "{distance} apart after moving {moved}"
+        );
+    }
+}
+
+#[test]
+fn seed_client_and_round_each_change_the_result() {
+    let job = convolutional();
+    let base = digest(&job, &mut Scratch::new());
+    let change = |f: fn(&mut TrainJob)| {
+        let mut job = job.clone();
+        f(&mut job);
+        digest(&job, &mut Scratch::new())
+    };
+    assert_ne!(change(|job| job.seed += 1), base);
+    assert_ne!(change(|job| job.client += 1), base);
+    assert_ne!(change(|job| job.round += 1), base);
+}
+
+#[test]
+fn the_schedule_sets_the_rate_of_the_round() {
+    let mut job = convolutional();
+    job.local.schedule = Schedule::Step {
+        every: 3,
+        factor: 0.5,
+    };
+    let halved = digest(&job, &mut Scratch::new());
+    job.local = LocalTraining {
+        amount: Amount::Epochs(2),
+        ..LocalTraining::sgd(0.025)
+    };
+    assert_eq!(digest(&job, &mut Scratch::new()), halved);
+}
+
+#[test]
+fn training_learns() {
+    let mut job = convolutional();
+    job.local.amount = Amount::Epochs(60);
+    let trained = train(&job, &mut Scratch::new()).unwrap();
+    let samples = job.samples.as_slice();
+    let before =
+        super::super::evaluate(&job.model, &job.start, &job.data, samples, 8, None).unwrap();
+    let after =
+        super::super::evaluate(&job.model, &trained.params, &job.data, samples, 8, None).unwrap();
+    assert!(
+        after.mean_loss() < 0.5 * before.mean_loss(),
+        "{before:?} {after:?}"
+    );
+}
+
+#[test]
+fn a_job_whose_parts_do_not_fit_is_refused() {
+    let job = logistic(LocalTraining::sgd(0.1));
+    let other = convolutional();
+    let error = |job: TrainJob| train(&job, &mut Scratch::new()).unwrap_err().to_string();
+    assert_eq!(
+        error(TrainJob {
+            data: other.data.clone(),
+            ..job.clone()
+        }),
+        "the model takes samples of shape [3] in 2 classes, the data set has shape [3, 8, 8] and 10 classes"
+    );
+    assert!(error(TrainJob {
+        start: other.start.clone(),
+        ..job.clone()
+    })
+    .starts_with("parameters of different layouts: expected 2 tensors with 8 values"));
+    let correction = Correction {
+        drift: Some(other.start),
+        ..Correction::default()
+    };
+    assert!(error(TrainJob {
+        correction,
+        ..job.clone()
+    })
+    .starts_with("parameters of different layouts"));
+    assert_eq!(
+        error(TrainJob {
+            samples: vec![3, 12].into(),
+            ..job.clone()
+        }),
+        "sample 12 was asked for, the data set has 12"
+    );
+    assert!(matches!(
+        train(
+            &TrainJob {
+                samples: vec![].into(),
+                ..job
+            },
+            &mut Scratch::new()
+        ),
+        Err(LearnError::NoSamples)
+    ));
+}
+
+#[test]
+fn training_that_diverges_says_when() {
+    let mut job = convolutional();
+    job.local = LocalTraining {
+        amount: Amount::Epochs(50),
+        ..LocalTraining::sgd(1e6)
+    };
+    let mut scratch = Scratch::new();
+    let Err(LearnError::Diverged { step, .. }) = train(&job, &mut scratch) else {
+        panic!("a learning rate of a million must diverge");
+    };
+    assert!(step > 0);
+    // The scratch is fit for use all the same.
+    let job = convolutional();
+    assert_eq!(
+        digest(&job, &mut scratch),
+        digest(&job, &mut Scratch::new())
+    );
+}
+
+#[test]
+fn a_part_of_a_shared_list_stays_within_it() {
+    let indices: Arc<[u32]> = vec![5, 6, 7, 8].into();
+    let part = Samples::part(indices.clone(), 1..3).unwrap();
+    assert_eq!((part.as_slice(), part.len()), ([6u32, 7].as_slice(), 2));
+    assert!(Samples::part(indices.clone(), 2..5).is_none());
+    assert!(Samples::part(indices, 4..4).unwrap().is_empty());
+}
+
+#[test]
+fn presets_train() {
+    for (name, input) in [
+        ("lenet5", vec![1, 28, 28]),
+        ("resnet18-gn", vec![3, 16, 16]),
+    ] {
+        let model = Arc::new(Model::build(&preset(name).unwrap().layers(3), &input, 3).unwrap());
+        let size: usize = input.iter().product();
+        let raw = (0..4 * size).map(|i| (i * 7919 % 251) as u8).collect();
+        let normal = Normalisation {
+            scale: 1.0 / 255.0,
+            ..plain()
+        };
+        let data = DeviceData::new(
+            &input,
+            Features::U8(raw),
+            normal,
+            vec![0, 1, 2, 0],
+            3,
+            Device::Cpu,
+        )
+        .unwrap();
+        let job = TrainJob {
+            start: model.init(1).unwrap(),
+            model,
+            data: Arc::new(data),
+            samples: (0..4).collect::<Vec<u32>>().into(),
+            ..logistic(LocalTraining {
+                amount: Amount::Steps(8),
+                batch: 0,
+                ..LocalTraining::adam(0.001)
+            })
+        };
+        let trained = train(&job, &mut Scratch::new()).unwrap();
+        assert!(trained.last_loss < trained.mean_loss, "{name}: {trained:?}");
+    }
+}

@@ -1,0 +1,189 @@
+//! Devices of simulated clients and servers.
+
+use crate::quantity::{nearest, Bytes, Flops, Span, Speed};
+use serde::Serialize;
+use thiserror::Error;
+
+/// What a simulated device can do.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct VirtualDevice {
+    /// Operations per second that training sustains.
+    pub speed: Speed,
+    /// Memory that a job may use.
+    pub memory: Bytes,
+    /// Time that every job costs before it computes anything.
+    pub startup: Span,
+}
+
+impl VirtualDevice {
+    /// How long a job of `work` takes: the start-up and the operations at this speed.
+    pub fn duration(&self, work: Flops) -> Span {
+        self.startup + self.speed.time_for(work)
+    }
+
+    /// Whether a job that needs `memory` can run here.
+    pub fn fits(&self, memory: Bytes) -> bool {
+        memory <= self.memory
+    }
+}
+
+/// A device with a name.
+#[derive(Debug, Clone, Copy)]
+pub struct DevicePreset {
+    /// What scenarios call it.
+    pub name: &'static str,
+    /// What it stands for, in one line.
+    pub about: &'static str,
+    /// Where its figures come from, and what is derived.
+    pub source: &'static str,
+    gflops: f64,
+    gigabytes: u64,
+    startup: Span,
+}
+
+impl DevicePreset {
+    /// The device itself; nothing where a figure of the table is not a speed.
+    pub fn device(&self) -> Option<VirtualDevice> {
+        Some(VirtualDevice {
+            speed: Speed::flops_per_second(self.gflops * 1e9)?,
+            memory: Bytes(self.gigabytes * 1_000_000_000),
+            startup: self.startup,
+        })
+    }
+}
+
+/// A device name that no preset has.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no device is called {name:?}{hint}; `shoal list devices` shows all")]
+pub struct UnknownDevice {
+    name: String,
+    hint: String,
+}
+
+/// Start-up times are assumptions: loading a framework and a model on a phone or a board takes
+/// seconds, in a process that stands ready on a larger machine a fraction of one.
+const PRESETS: &[DevicePreset] = &[
+    DevicePreset {
+        name: "phone-low",
+        about: "entry-level phone, CPU",
+        source: "derived: a third of the least speed measured on flagship CPUs by Das et al. 2022 \
+                 (arXiv:2202.10100); a quarter of 4 GB",
+        gflops: 5.0,
+        gigabytes: 1,
+        startup: Span::from_millis(2000),
+    },
+    DevicePreset {
+        name: "phone-mid",
+        about: "mid-range phone, CPU",
+        source: "lower end of the 15–30 GFLOP/s that training kernels reach on Snapdragon 8 CPUs, Das et al. 2022 \
+                 (arXiv:2202.10100); derived: a quarter of 8 GB",
+        gflops: 15.0,
+        gigabytes: 2,
+        startup: Span::from_millis(1500),
+    },
+    DevicePreset {
+        name: "phone-high",
+        about: "flagship phone, CPU",
+        source: "upper end of the same measurement, Das et al. 2022 (arXiv:2202.10100); derived: a quarter of 12 GB",
+        gflops: 30.0,
+        gigabytes: 3,
+        startup: Span::from_millis(1000),
+    },
+    DevicePreset {
+        name: "raspberry-pi-4",
+        about: "Raspberry Pi 4 of 4 GB, CPU",
+        source: "derived: twice the 8 GFLOP/s in double precision of High-Performance Linpack (Feiereisen 2022), \
+                 since single precision fits twice as many values in a register; three quarters of 4 GB",
+        gflops: 16.0,
+        gigabytes: 3,
+        startup: Span::from_millis(2000),
+    },
+    DevicePreset {
+        name: "jetson-nano",
+        about: "NVIDIA Jetson Nano of 4 GB, GPU",
+        source: "derived: a third of the peak 236 GFLOP/s in single precision (128 cores × 2 × 921 MHz); \
+                 three quarters of the 4 GB that CPU and GPU share",
+        gflops: 79.0,
+        gigabytes: 3,
+        startup: Span::from_millis(2000),
+    },
+    DevicePreset {
+        name: "laptop",
+        about: "four-core laptop, CPU",
+        source: "derived: half the peak of 4 cores × 32 operations a cycle (AVX2, two multiply-add units) × 3 GHz; \
+                 half of 16 GB",
+        gflops: 192.0,
+        gigabytes: 8,
+        startup: Span::from_millis(500),
+    },
+    DevicePreset {
+        name: "workstation",
+        about: "workstation with an NVIDIA RTX 3090",
+        source: "derived: a third of the peak 35.6 TFLOP/s in single precision and all of the 24 GB (NVIDIA, GA102 \
+                 white paper)",
+        gflops: 11_900.0,
+        gigabytes: 24,
+        startup: Span::from_millis(200),
+    },
+    DevicePreset {
+        name: "server",
+        about: "data-centre server with an NVIDIA A100 of 40 GB",
+        source: "derived: half the peak 19.5 TFLOP/s in single precision and all of the 40 GB (NVIDIA, A100 data sheet)",
+        gflops: 9_750.0,
+        gigabytes: 40,
+        startup: Span::from_millis(100),
+    },
+];
+
+/// Every preset, in the order they are listed.
+pub fn device_presets() -> &'static [DevicePreset] {
+    PRESETS
+}
+
+/// The device called `name`.
+///
+/// # Errors
+/// When there is none; names the nearest.
+pub fn device_preset(name: &str) -> Result<VirtualDevice, UnknownDevice> {
+    PRESETS
+        .iter()
+        .find(|p| p.name == name)
+        .and_then(DevicePreset::device)
+        .ok_or_else(|| UnknownDevice {
+            name: name.to_owned(),
+            hint: nearest(name, PRESETS.iter().map(|p| p.name))
+                .map(|near| format!("; did you mean {near:?}?"))
+                .unwrap_or_default(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_takes_its_start_up_and_its_operations() {
+        let device = VirtualDevice {
+            speed: Speed::flops_per_second(2e9).unwrap(),
+            memory: Bytes(1000),
+            startup: Span::from_millis(250),
+        };
+        assert_eq!(
+            device.duration(Flops(1_000_000_000)),
+            Span::from_millis(750)
+        );
+        assert_eq!(device.duration(Flops(0)), Span::from_millis(250));
+        assert!(device.fits(Bytes(1000)) && !device.fits(Bytes(1001)));
+    }
+
+    #[test]
+    fn every_listed_device_can_be_had_by_name() {
+        for preset in device_presets() {
+            assert_eq!(Ok(preset.device().unwrap()), device_preset(preset.name));
+        }
+        assert_eq!(
+            device_preset("raspberrypi-4").unwrap_err().to_string(),
+            "no device is called \"raspberrypi-4\"; did you mean \"raspberry-pi-4\"?; `shoal list devices` shows all"
+        );
+    }
+}

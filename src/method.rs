@@ -1,0 +1,58 @@
+//! Federated methods: one file each, a server half and a client half over typed payloads.
+//!
+//! A method never sees virtual time, links or devices. It says what a client is sent
+//! ([`ServerHalf::task`]), what the client does with it ([`ClientHalf`], run on a device worker as a
+//! pure function of its input), how a report is taken in ([`ServerHalf::receive`], one at a time, so
+//! that memory does not grow with the cohort) and what the server works on between rounds
+//! ([`ServerHalf::step`]). Client and server state are kept apart from jobs.
+//!
+//! A new method is one file here, one line in [`registry`], one scenario.
+
+mod average;
+mod centralised;
+mod client;
+mod error;
+mod fedadagrad;
+mod fedadam;
+mod fedavg;
+mod fedavgm;
+mod fednova;
+mod fedprox;
+mod fedsgd;
+mod fedyogi;
+mod local_only;
+mod payload;
+pub mod registry;
+mod scaffold;
+mod server;
+mod server_optimizer;
+
+pub use average::{WeightedMean, Weighting};
+pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training};
+pub use error::MethodError;
+pub use payload::Payload;
+pub use registry::MethodSpec;
+pub use server::{Phase, Received, ServerHalf, ServerJob, Setup};
+
+use crate::learn::LocalTraining;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A federated method, with its hyper-parameters.
+pub trait Method: Debug + Send + Sync {
+    /// What is wrong with the hyper-parameters, or with their combination with the clients' local
+    /// training: each with the name of the field at fault (empty: the method as a whole).
+    fn check(&self, local: &LocalTraining) -> Vec<(&'static str, String)> {
+        let _ = local;
+        Vec::new()
+    }
+
+    /// The server half of a run.
+    ///
+    /// # Errors
+    /// When the set-up cannot be done (out of memory).
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError>;
+
+    /// The client half, shared by all clients.
+    fn client(&self) -> Arc<dyn ClientHalf>;
+}

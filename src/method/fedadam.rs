@@ -1,0 +1,73 @@
+//! FedAdam (Reddi et al., ICLR 2021, algorithm 2): `v ← β₂ v + (1 − β₂) Δ²`.
+
+use super::fedavg::Trainer;
+use super::server_optimizer::{check, Optimizing, Rule};
+use super::{ClientHalf, Method, MethodError, ServerHalf, Setup, Weighting};
+use crate::learn::LocalTraining;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// FedAdam.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FedAdam {
+    /// The server learning rate η.
+    pub lr: f64,
+    /// The decay β₁ of the first moment.
+    pub beta1: f64,
+    /// The decay β₂ of the second moment.
+    pub beta2: f64,
+    /// The degree of adaptivity τ.
+    pub tau: f64,
+    /// How much a report counts.
+    pub weighting: Weighting,
+}
+
+impl Default for FedAdam {
+    fn default() -> Self {
+        Self {
+            lr: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            tau: 0.001,
+            weighting: Weighting::Samples,
+        }
+    }
+}
+
+impl Method for FedAdam {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        check(
+            self.lr,
+            &[("beta1", self.beta1), ("beta2", self.beta2)],
+            Some(self.tau),
+        )
+    }
+
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        Ok(Box::new(Optimizing::new(
+            self.clone(),
+            self.weighting,
+            setup,
+        )?))
+    }
+
+    fn client(&self) -> Arc<dyn ClientHalf> {
+        Arc::new(Trainer { proximal: None })
+    }
+}
+
+impl Rule for FedAdam {
+    const FLOPS: u64 = 10;
+
+    fn initial_second_moment(&self) -> f32 {
+        (self.tau * self.tau) as f32
+    }
+
+    fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32) {
+        let (beta1, beta2) = (self.beta1 as f32, self.beta2 as f32);
+        let m = beta1 * m + (1.0 - beta1) * delta;
+        let v = beta2 * v + (1.0 - beta2) * delta * delta;
+        (w + self.lr as f32 * m / (v.sqrt() + self.tau as f32), m, v)
+    }
+}

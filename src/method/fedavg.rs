@@ -1,0 +1,113 @@
+//! FedAvg (McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized
+//! Data", AISTATS 2017, algorithm 1): clients train locally, the server averages their models.
+
+use super::average::{add_flops, WeightedMean, Weighting};
+use super::{
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
+    ServerJob, Setup, Training,
+};
+use crate::learn::{Correction, Trained};
+use crate::model::ParamSet;
+use crate::quantity::Flops;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// FedAvg: `w ← Σ n_k w_k / Σ n_k`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FedAvg {
+    /// How much a report counts.
+    pub weighting: Weighting,
+}
+
+impl Method for FedAvg {
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        Ok(Box::new(Averager::new(setup.initial, self.weighting)))
+    }
+
+    fn client(&self) -> Arc<dyn ClientHalf> {
+        Arc::new(Trainer { proximal: None })
+    }
+}
+
+/// A server that sends its model and takes the mean of the models that come back.
+#[derive(Debug)]
+pub(super) struct Averager {
+    global: ParamSet,
+    mean: WeightedMean,
+    weighting: Weighting,
+}
+
+impl Averager {
+    pub fn new(initial: ParamSet, weighting: Weighting) -> Self {
+        Self {
+            global: initial,
+            mean: WeightedMean::default(),
+            weighting,
+        }
+    }
+}
+
+impl ServerHalf for Averager {
+    fn task(&mut self, _: u32, _: u32) -> Result<Payload, MethodError> {
+        Ok(Payload::Model(self.global.clone()))
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        let weight = self.weighting.of(report.samples);
+        Ok(self.mean.add(report.payload.as_model()?, weight)?)
+    }
+
+    fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        if let Phase::AfterRound(_) = phase {
+            if let Some(mean) = self.mean.take()? {
+                self.global = mean.freeze();
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn abandon(&mut self) {
+        self.mean.clear();
+    }
+
+    fn receive_flops(&self) -> Flops {
+        add_flops(self.global.len())
+    }
+
+    fn round_flops(&self) -> Flops {
+        Flops(self.global.len() as u64)
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        Some(&self.global)
+    }
+}
+
+/// A client that trains from the model it was sent and reports its own.
+#[derive(Debug)]
+pub(super) struct Trainer {
+    /// The weight μ of a proximal term, if any.
+    pub proximal: Option<f64>,
+}
+
+impl ClientHalf for Trainer {
+    fn corrections(&self) -> u64 {
+        u64::from(self.proximal.is_some())
+    }
+
+    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
+        Ok(Training {
+            start: input.task.as_model()?.clone(),
+            correction: Correction {
+                proximal: self.proximal,
+                ..Correction::default()
+            },
+        })
+    }
+
+    fn report(&self, _: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        let report = Payload::Model(trained.params.clone());
+        Ok(ClientWork::stateless(report, &trained))
+    }
+}

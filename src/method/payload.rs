@@ -1,0 +1,133 @@
+//! What travels between server and clients, each kind with its exact size on the wire.
+
+use super::MethodError;
+use crate::model::ParamSet;
+use crate::quantity::Bytes;
+use crate::sim::mix_words;
+use std::sync::Arc;
+
+/// Kind (1 byte), padding (3) and element count (4): what precedes the elements of every payload.
+const PREFIX: u64 = 8;
+
+/// 64 bits of a parameter set. Values that cannot be brought to the CPU count as none: whatever
+/// made them unreadable ends the run where they are used.
+fn content(set: &ParamSet) -> u64 {
+    set.digest().unwrap_or(0)
+}
+
+/// A typed payload. Cloning shares what is large.
+#[derive(Debug, Clone, Default)]
+pub enum Payload {
+    /// No content.
+    #[default]
+    Nothing,
+    /// All parameters of a model, 4 bytes each.
+    Model(ParamSet),
+    /// A difference of parameters, of the model's shape, 4 bytes each.
+    Update(ParamSet),
+    /// A few numbers, 8 bytes each.
+    Scalars(Arc<[f64]>),
+    /// Several payloads in one message.
+    Bundle(Arc<[Payload]>),
+}
+
+impl Payload {
+    /// Several payloads in one.
+    pub fn bundle(parts: impl Into<Arc<[Payload]>>) -> Self {
+        Self::Bundle(parts.into())
+    }
+
+    /// A few numbers.
+    pub fn scalars(numbers: impl Into<Arc<[f64]>>) -> Self {
+        Self::Scalars(numbers.into())
+    }
+
+    /// The exact size on the wire; computed, never serialised.
+    pub fn wire_bytes(&self) -> Bytes {
+        let content = match self {
+            Self::Nothing => 0,
+            Self::Model(set) | Self::Update(set) => set.wire_bytes().0,
+            Self::Scalars(numbers) => 8 * numbers.len() as u64,
+            Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
+        };
+        Bytes(PREFIX + content)
+    }
+
+    /// 64 bits of the content. A parameter set's are computed once, however often it is sent.
+    pub fn digest(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Model(set) => mix_words(&[1, content(set)]),
+            Self::Update(set) => mix_words(&[2, content(set)]),
+            Self::Scalars(numbers) => {
+                let words: Vec<u64> = numbers.iter().map(|n| n.to_bits()).collect();
+                mix_words(&[3, mix_words(&words)])
+            }
+            Self::Bundle(parts) => {
+                let words: Vec<u64> = parts.iter().map(Self::digest).collect();
+                mix_words(&[4, mix_words(&words)])
+            }
+        }
+    }
+
+    /// The kind in words, for errors.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Model(_) => "model",
+            Self::Update(_) => "update",
+            Self::Scalars(_) => "scalars",
+            Self::Bundle(_) => "bundle",
+        }
+    }
+
+    /// The model in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_model(&self) -> Result<&ParamSet, MethodError> {
+        match self {
+            Self::Model(set) => Ok(set),
+            other => Err(MethodError::payload("a model", other)),
+        }
+    }
+
+    /// The update in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_update(&self) -> Result<&ParamSet, MethodError> {
+        match self {
+            Self::Update(set) => Ok(set),
+            other => Err(MethodError::payload("an update", other)),
+        }
+    }
+
+    /// The numbers in this payload, if there are exactly `N`.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_scalars<const N: usize>(&self) -> Result<[f64; N], MethodError> {
+        match self {
+            Self::Scalars(numbers) => numbers
+                .as_ref()
+                .try_into()
+                .map_err(|_| MethodError::payload("another count of scalars", self)),
+            other => Err(MethodError::payload("scalars", other)),
+        }
+    }
+
+    /// The parts of this payload, if there are exactly `N`.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_parts<const N: usize>(&self) -> Result<&[Payload; N], MethodError> {
+        match self {
+            Self::Bundle(parts) => parts
+                .as_ref()
+                .try_into()
+                .map_err(|_| MethodError::payload("another count of parts", self)),
+            other => Err(MethodError::payload("a bundle", other)),
+        }
+    }
+}

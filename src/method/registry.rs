@@ -1,0 +1,65 @@
+//! The list of methods: what a scenario can name.
+
+use super::Method;
+use serde::{Deserialize, Serialize};
+
+macro_rules! methods {
+    ($($(#[doc = $about:literal])+ $name:ident: $path:ty,)+) => {
+        /// A method by its name in a scenario, with its hyper-parameters.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub enum MethodSpec {
+            $($(#[doc = $about])+ $name($path),)+
+        }
+
+        impl MethodSpec {
+            /// Every method: its name, what it is, and its source.
+            pub const ALL: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($about),+)),)+];
+
+            /// The method behind the name.
+            pub fn method(&self) -> &dyn Method {
+                match self {
+                    $(Self::$name(method) => method,)+
+                }
+            }
+
+            /// The name.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)+
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    /// Average of locally trained models (McMahan et al. 2017)
+    FedAvg: super::fedavg::FedAvg,
+    /// One gradient a client over all its data (McMahan et al. 2017)
+    FedSgd: super::fedsgd::FedSgd,
+    /// FedAvg with a proximal term (Li et al. 2020)
+    FedProx: super::fedprox::FedProx,
+    /// Control variates against client drift (Karimireddy et al. 2020)
+    Scaffold: super::scaffold::Scaffold,
+    /// Updates normalised by local steps (Wang et al. 2020)
+    FedNova: super::fednova::FedNova,
+    /// FedAvg with server momentum (Hsu et al. 2019)
+    FedAvgM: super::fedavgm::FedAvgM,
+    /// Adagrad on the server (Reddi et al. 2021)
+    FedAdagrad: super::fedadagrad::FedAdagrad,
+    /// Adam on the server (Reddi et al. 2021)
+    FedAdam: super::fedadam::FedAdam,
+    /// Yogi on the server (Reddi et al. 2021)
+    FedYogi: super::fedyogi::FedYogi,
+    /// Baseline: every client alone
+    LocalOnly: super::local_only::LocalOnly,
+    /// Baseline: all data at the server
+    Centralised: super::centralised::Centralised,
+}
+
+impl Default for MethodSpec {
+    fn default() -> Self {
+        Self::FedAvg(super::fedavg::FedAvg::default())
+    }
+}

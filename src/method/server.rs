@@ -1,0 +1,107 @@
+//! The server half of a method.
+
+use super::{MethodError, Payload};
+use crate::learn::{DeviceData, LocalTraining, Samples, Scratch};
+use crate::model::{Model, ParamSet};
+use crate::quantity::Flops;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a server half is built from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The architecture.
+    pub model: Arc<Model>,
+    /// The initial parameters.
+    pub initial: ParamSet,
+    /// How many clients there are.
+    pub population: u32,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The training data of all clients; only a centralised baseline may look at it.
+    pub data: Arc<DeviceData>,
+    /// The training samples of all clients together.
+    pub pooled: Samples,
+    /// Local training as the scenario's first group has it, for a server that trains itself.
+    pub local: Arc<LocalTraining>,
+}
+
+/// When a server half may work by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Once, before the first round.
+    Setup,
+    /// Before the clients of a round are asked.
+    BeforeRound(u32),
+    /// After the reports of a round are in.
+    AfterRound(u32),
+    /// Once, after the last round.
+    Finish,
+}
+
+/// A report, as the server half sees it.
+#[derive(Debug)]
+pub struct Received {
+    /// Who reports.
+    pub client: u32,
+    /// In which round.
+    pub round: u32,
+    /// On how many samples the client trained.
+    pub samples: u32,
+    /// What it reports.
+    pub payload: Payload,
+}
+
+/// Real work of the server's own: a pure function, run on a device worker, that costs virtual time.
+#[derive(Clone)]
+pub struct ServerJob {
+    /// What it costs on the virtual server.
+    pub flops: Flops,
+    /// The work.
+    pub work: Arc<dyn Fn(&mut Scratch) -> Result<Payload, MethodError> + Send + Sync>,
+}
+
+impl fmt::Debug for ServerJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServerJob({})", self.flops)
+    }
+}
+
+/// The server half of a method in one run.
+pub trait ServerHalf: Send {
+    /// Whether rounds ask clients at all; a centralised baseline works by itself.
+    fn needs_clients(&self) -> bool {
+        true
+    }
+
+    /// What a member of the cohort is sent. A shared payload: cloning it copies nothing large.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError>;
+
+    /// Takes in one report; it is not kept.
+    ///
+    /// # Errors
+    /// When the report is not what this method's clients send; the report is then not used.
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError>;
+
+    /// Works by itself. Called with no outputs when the phase begins, then with the outputs of the
+    /// jobs it asked for, in order, until it asks for none.
+    ///
+    /// # Errors
+    /// The round cannot go on; the run ends.
+    fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError>;
+
+    /// Forgets the reports of a round that too few clients answered.
+    fn abandon(&mut self);
+
+    /// What taking in one report costs on the virtual server.
+    fn receive_flops(&self) -> Flops;
+
+    /// What moving on from a round costs on the virtual server, beside [`ServerJob`]s.
+    fn round_flops(&self) -> Flops;
+
+    /// The global model, where the method has one.
+    fn global(&self) -> Option<&ParamSet>;
+}

@@ -1,0 +1,42 @@
+//! Networks as data, and the parameters that travel between nodes.
+//!
+//! A network is a list of [`LayerSpec`]s, typed in a scenario or named by a preset
+//! ([`presets`]). [`Model::build`] infers every shape, reports everything that does not fit, and
+//! counts parameters, floating-point operations and activations. A built [`Model`] holds no
+//! weights: its forward pass is a function of an explicit parameter list, so that a method may feed
+//! it parameters that are themselves computed.
+//!
+//! Weights live in a [`ParamSet`], one flat vector that is frozen, shared and never written again,
+//! or in a [`Buffer`], the unique and mutable form that a `ParamSet` is made from.
+//!
+//! - `layer`: the layer list as typed; `preset`: the named networks
+//! - `plan`: shapes, checks and costs of a list; `error`: what can be wrong with it
+//! - `layout`: where each tensor lies in the flat vector, and its role
+//! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
+//! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
+
+mod buffer;
+mod elementwise;
+mod error;
+mod forward;
+mod init;
+mod layer;
+mod layout;
+mod mask;
+mod params;
+mod plan;
+mod preset;
+
+pub use buffer::Buffer;
+pub use error::{LayerProblem, ModelError, ParamError};
+pub use forward::Mode;
+pub use layer::LayerSpec;
+pub use layout::{Entry, Layout, Part, Place, Role};
+pub use mask::MaskSource;
+pub use params::ParamSet;
+pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
+pub use preset::{preset, presets, Preset, UnknownModel};
+
+pub(crate) use error::first_line;
+pub(crate) use forward::parameter;
+pub(crate) use plan::{Op, GROUP_NORM_EPS};

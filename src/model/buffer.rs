@@ -1,0 +1,249 @@
+//! Mutable parameters: unique while they are written, frozen without a copy when they are done.
+
+use super::params::check;
+use super::{Layout, ParamError, ParamSet};
+use std::sync::Arc;
+use tch::{Device, Kind, Tensor};
+
+/// A flat parameter vector under construction. It cannot be cloned: whoever holds it may write.
+#[derive(Debug)]
+pub struct Buffer {
+    layout: Arc<Layout>,
+    flat: Tensor,
+}
+
+/// One view per entry of `layout` into `flat`.
+pub(super) fn views(layout: &Layout, flat: &Tensor) -> Result<Vec<Tensor>, ParamError> {
+    layout
+        .entries()
+        .iter()
+        .map(|e| {
+            let part = flat.f_narrow(0, e.offset as i64, e.len as i64)?;
+            Ok(part.f_view(e.dims().as_slice())?)
+        })
+        .collect()
+}
+
+impl Buffer {
+    /// All zeros.
+    ///
+    /// # Errors
+    /// When the memory cannot be had.
+    pub fn zeros(layout: Arc<Layout>, device: Device) -> Result<Self, ParamError> {
+        let flat = Tensor::f_zeros([layout.total() as i64], (Kind::Float, device))?;
+        Ok(Self { layout, flat })
+    }
+
+    /// All zeros, with the layout and on the device of `set`.
+    ///
+    /// # Errors
+    /// When the memory cannot be had.
+    pub fn zeros_like(set: &ParamSet) -> Result<Self, ParamError> {
+        Self::zeros(set.layout().clone(), set.device())
+    }
+
+    /// A mutable copy of `set`, in one pass.
+    ///
+    /// # Errors
+    /// When the memory cannot be had.
+    pub fn copy_of(set: &ParamSet) -> Result<Self, ParamError> {
+        let mut flat = Tensor::f_empty([set.len() as i64], (Kind::Float, set.device()))?;
+        flat.f_copy_(set.flat())?;
+        Ok(Self {
+            layout: set.layout().clone(),
+            flat,
+        })
+    }
+
+    /// Gives up the right to write; nothing is copied.
+    pub fn freeze(self) -> ParamSet {
+        ParamSet::from_parts(self.layout, self.flat)
+    }
+
+    /// Where each tensor lies.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The host device that holds the values.
+    pub fn device(&self) -> Device {
+        self.flat.device()
+    }
+
+    /// Views that read and write these values; they must be gone before [`Self::freeze`].
+    pub(crate) fn views(&self) -> Result<Vec<Tensor>, ParamError> {
+        views(&self.layout, &self.flat)
+    }
+
+    /// The flat vector itself.
+    pub(crate) fn flat_mut(&mut self) -> &mut Tensor {
+        &mut self.flat
+    }
+
+    /// The values, in the order of the layout.
+    ///
+    /// # Errors
+    /// When they are not on the CPU.
+    pub fn as_slice(&self) -> Result<&[f32], ParamError> {
+        self.on_cpu()?;
+        if self.layout.total() == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: as for `as_mut_slice`, shared.
+        Ok(unsafe {
+            std::slice::from_raw_parts(self.flat.data_ptr().cast::<f32>(), self.layout.total())
+        })
+    }
+
+    /// The values to write, in the order of the layout.
+    ///
+    /// # Errors
+    /// When they are not on the CPU.
+    pub fn as_mut_slice(&mut self) -> Result<&mut [f32], ParamError> {
+        self.on_cpu()?;
+        if self.layout.total() == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: a contiguous float tensor on the CPU of exactly `total` elements, kept alive by
+        // `self`, whose storage no `ParamSet` shares.
+        Ok(unsafe {
+            std::slice::from_raw_parts_mut(self.flat.data_ptr().cast::<f32>(), self.layout.total())
+        })
+    }
+
+    fn on_cpu(&self) -> Result<(), ParamError> {
+        match self.device() {
+            Device::Cpu => Ok(()),
+            device => Err(ParamError::Device { device }),
+        }
+    }
+
+    /// Takes the values of `set`.
+    ///
+    /// # Errors
+    /// When the layouts differ.
+    pub fn copy_from(&mut self, set: &ParamSet) -> Result<(), ParamError> {
+        check(&self.layout, set.layout())?;
+        self.flat.f_copy_(set.flat())?;
+        Ok(())
+    }
+
+    /// All zeros again.
+    ///
+    /// # Errors
+    /// What torch says.
+    pub fn clear(&mut self) -> Result<(), ParamError> {
+        let _ = self.flat.f_zero_()?;
+        Ok(())
+    }
+
+    /// Adds `weight · set`: one step of a streaming weighted sum.
+    ///
+    /// # Errors
+    /// When the layouts or devices differ.
+    pub fn add_scaled(&mut self, weight: f32, set: &ParamSet) -> Result<(), ParamError> {
+        if self.device() == Device::Cpu {
+            return Self::elementwise([self], [set], |[a], [x]| [a + weight * x]);
+        }
+        check(&self.layout, set.layout())?;
+        let scaled = set.flat().f_mul_scalar(f64::from(weight))?;
+        let _ = self.flat.f_add_(&scaled)?;
+        Ok(())
+    }
+
+    /// Subtracts `set`.
+    ///
+    /// # Errors
+    /// When the layouts or devices differ.
+    pub fn sub(&mut self, set: &ParamSet) -> Result<(), ParamError> {
+        if self.device() == Device::Cpu {
+            return Self::elementwise([self], [set], |[a], [x]| [a - x]);
+        }
+        check(&self.layout, set.layout())?;
+        let _ = self.flat.f_sub_(set.flat())?;
+        Ok(())
+    }
+
+    /// Multiplies every value by `factor`.
+    ///
+    /// # Errors
+    /// What torch says.
+    pub fn scale(&mut self, factor: f32) -> Result<(), ParamError> {
+        if self.device() == Device::Cpu {
+            return Self::elementwise([self], [], |[a], []| [a * factor]);
+        }
+        let _ = self.flat.f_mul_scalar_(f64::from(factor))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LayerSpec, Model};
+
+    fn layout(outputs: usize) -> Arc<Layout> {
+        Model::build(&[LayerSpec::dense(outputs)], &[2], outputs)
+            .unwrap()
+            .layout()
+            .clone()
+    }
+
+    fn set(values: &[f32]) -> ParamSet {
+        ParamSet::from_slice(&layout(2), values).unwrap()
+    }
+
+    #[test]
+    fn freezing_copies_nothing() {
+        let buffer = Buffer::zeros(layout(2), Device::Cpu).unwrap();
+        let before = buffer.as_slice().unwrap().as_ptr();
+        assert_eq!(buffer.freeze().as_slice().unwrap().as_ptr(), before);
+    }
+
+    #[test]
+    fn a_copy_does_not_share_with_its_source() {
+        let source = set(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let mut copy = Buffer::copy_of(&source).unwrap();
+        copy.scale(0.0).unwrap();
+        assert_eq!(source.as_slice().unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(copy.as_slice().unwrap(), [0.0; 6]);
+    }
+
+    #[test]
+    fn a_weighted_sum_is_the_sum_of_its_weighted_terms() {
+        let (a, b) = (
+            set(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+            set(&[-2.0, 0.0, 8.0, 0.5, 1.0, 1.0]),
+        );
+        let mut sum = Buffer::zeros_like(&a).unwrap();
+        sum.add_scaled(0.25, &a).unwrap();
+        sum.add_scaled(0.75, &b).unwrap();
+        assert_eq!(
+            sum.as_slice().unwrap(),
+            [-1.25, 0.5, 6.75, 1.375, 2.0, 2.25]
+        );
+        sum.sub(&a).unwrap();
+        assert_eq!(
+            sum.as_slice().unwrap(),
+            [-2.25, -1.5, 3.75, -2.625, -3.0, -3.75]
+        );
+        sum.copy_from(&b).unwrap();
+        assert_eq!(sum.as_slice().unwrap(), b.as_slice().unwrap());
+        sum.clear().unwrap();
+        assert_eq!(sum.as_slice().unwrap(), [0.0; 6]);
+    }
+
+    #[test]
+    fn parameters_of_another_network_are_refused() {
+        let other = ParamSet::from_slice(&layout(3), &[0.0; 9]).unwrap();
+        let mut buffer = Buffer::zeros(layout(2), Device::Cpu).unwrap();
+        let message = "parameters of different layouts: expected 2 tensors with 6 values, got 2 tensors with 9 values; \
+                       both must come from the same model";
+        assert_eq!(
+            buffer.add_scaled(1.0, &other).unwrap_err().to_string(),
+            message
+        );
+        assert_eq!(buffer.sub(&other).unwrap_err().to_string(), message);
+        assert_eq!(buffer.copy_from(&other).unwrap_err().to_string(), message);
+    }
+}

@@ -1,0 +1,117 @@
+//! The forward pass as a function of an explicit parameter list.
+
+use super::plan::{Op, GROUP_NORM_EPS};
+use super::{MaskSource, Model};
+use std::ops::Range;
+use tch::{TchError, Tensor};
+
+/// What a forward pass is for.
+#[derive(Debug)]
+pub enum Mode<'a> {
+    /// Measuring: dropout does nothing.
+    Evaluate,
+    /// Learning: dropout takes its masks from here.
+    Train {
+        /// Where masks come from.
+        dropout: &'a mut MaskSource,
+    },
+}
+
+impl Model {
+    /// Class scores of `x` under `params`: `[batch, input...]` gives `[batch, classes]`.
+    ///
+    /// `params` has one tensor per entry of [`Model::layout`], of that shape, on the device of `x`.
+    /// They may be leaves, views of a [`super::ParamSet`] or results of other computations;
+    /// gradients flow where torch's gradient mode lets them.
+    ///
+    /// # Errors
+    /// When a parameter is missing or a shape does not fit.
+    pub fn forward(&self, params: &[Tensor], x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        self.forward_layers(0..self.ops().len(), params, x, mode)
+    }
+
+    /// As [`Model::forward`], through the given layers only: features at a cut are the result of
+    /// `0..cut`, and scores from features that of `cut..`. `params` is the whole list always.
+    ///
+    /// # Errors
+    /// When the range goes past the last layer, a parameter is missing or a shape does not fit.
+    pub fn forward_layers(
+        &self,
+        layers: Range<usize>,
+        params: &[Tensor],
+        x: &Tensor,
+        mut mode: Mode,
+    ) -> Result<Tensor, TchError> {
+        let ops = self.ops().get(layers.clone()).ok_or_else(|| {
+            TchError::Shape(format!(
+                "layers {layers:?} of a network of {}",
+                self.ops().len()
+            ))
+        })?;
+        run(ops, params, x, &mut mode)
+    }
+}
+
+/// The parameter at `index`, or an error that says how many there are.
+pub(crate) fn parameter(params: &[Tensor], index: usize) -> Result<&Tensor, TchError> {
+    params.get(index).ok_or_else(|| {
+        TchError::Shape(format!(
+            "the network reads parameter {index}, the list has {}",
+            params.len()
+        ))
+    })
+}
+
+fn run(ops: &[Op], params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tensor, TchError> {
+    let mut x = x.shallow_clone();
+    for op in ops {
+        x = apply(op, params, &x, mode)?;
+    }
+    Ok(x)
+}
+
+fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tensor, TchError> {
+    let get = |index: usize| parameter(params, index);
+    match op {
+        Op::Conv {
+            weight,
+            bias,
+            stride,
+            padding,
+        } => {
+            let bias = bias.map(get).transpose()?;
+            x.f_conv2d(get(*weight)?, bias, [*stride; 2], [*padding; 2], [1, 1], 1)
+        }
+        Op::Dense { weight, bias } => x.f_linear(get(*weight)?, bias.map(get).transpose()?),
+        Op::Relu => x.f_relu(),
+        Op::Tanh => x.f_tanh(),
+        Op::Sigmoid => x.f_sigmoid(),
+        Op::MaxPool { size, stride } => {
+            x.f_max_pool2d([*size; 2], [*stride; 2], [0, 0], [1, 1], false)
+        }
+        Op::AvgPool { size, stride } => {
+            x.f_avg_pool2d([*size; 2], [*stride; 2], [0, 0], false, true, None)
+        }
+        Op::GlobalAvgPool => x.f_mean_dim([2i64, 3].as_slice(), false, None),
+        Op::Flatten => x.f_flatten(1, -1),
+        Op::Dropout { threshold } => match mode {
+            Mode::Evaluate => Ok(x.shallow_clone()),
+            Mode::Train { dropout } => x.f_mul(&dropout.mask(&x.size(), *threshold, x.device())?),
+        },
+        Op::GroupNorm {
+            groups,
+            weight,
+            bias,
+        } => x.f_group_norm(
+            *groups,
+            Some(get(*weight)?),
+            Some(get(*bias)?),
+            GROUP_NORM_EPS,
+            false,
+        ),
+        Op::Residual { body, shortcut } => {
+            let body = run(body, params, x, mode)?;
+            body.f_add(&run(shortcut, params, x, mode)?)
+        }
+    }
+}

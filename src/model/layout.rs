@@ -1,0 +1,120 @@
+//! Where each tensor of a network lies in its flat parameter vector, and what it is for.
+
+use crate::quantity::Bytes;
+use serde::Serialize;
+
+/// Place of a layer in its network. Sub-models keep the inputs of the first and the outputs of the
+/// last, so methods ask for the place instead of guessing it from a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Place {
+    /// The first convolution or dense layer: its inputs are the data's.
+    First,
+    /// A layer whose inputs and outputs are both hidden.
+    Hidden,
+    /// The layer that gives the class scores.
+    Last,
+    /// First and last at once.
+    Only,
+    /// Scale and shift of a normalisation.
+    Norm,
+}
+
+/// Which tensor of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Part {
+    /// `[out, in, height, width]` of a convolution, `[out, in]` of a dense layer, `[channels]` of a
+    /// normalisation.
+    Weight,
+    /// `[out]`.
+    Bias,
+}
+
+/// What a tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Role {
+    /// Where its layer stands.
+    pub place: Place,
+    /// Which tensor of the layer.
+    pub part: Part,
+}
+
+/// One tensor of the flat vector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Path of the layer and part, for people (`layers[3].weight`).
+    pub name: String,
+    /// Shape of the tensor.
+    pub shape: Vec<usize>,
+    /// Index of its first element in the flat vector.
+    pub offset: usize,
+    /// Number of elements.
+    pub len: usize,
+    /// What it is for.
+    pub role: Role,
+    /// Inputs that feed one output of its layer; sets the range of initial weights.
+    pub fan_in: usize,
+}
+
+impl Entry {
+    /// The shape as torch takes it.
+    pub(crate) fn dims(&self) -> Vec<i64> {
+        self.shape.iter().map(|&n| n as i64).collect()
+    }
+}
+
+/// The tensors of a network in the order of its layers, without gaps.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Layout {
+    entries: Vec<Entry>,
+    total: usize,
+}
+
+impl Layout {
+    /// The tensors, in the order of the flat vector.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Number of elements of the flat vector.
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Bytes of the vector as single-precision floats, in memory or on the wire.
+    pub const fn bytes(&self) -> Bytes {
+        Bytes(self.total as u64 * 4)
+    }
+
+    /// Appends a tensor; the caller has checked that the total stays within bounds.
+    pub(super) fn push(
+        &mut self,
+        name: String,
+        shape: Vec<usize>,
+        role: Role,
+        fan_in: usize,
+    ) -> usize {
+        let len = shape.iter().product();
+        self.entries.push(Entry {
+            name,
+            shape,
+            offset: self.total,
+            len,
+            role,
+            fan_in,
+        });
+        self.total += len;
+        self.entries.len() - 1
+    }
+
+    /// Sets the place of the two tensors of one layer.
+    pub(super) fn set_place(&mut self, entry: usize, place: Place) {
+        if let Some(entry) = self.entries.get_mut(entry) {
+            entry.role.place = place;
+        }
+    }
+
+    /// In words, for errors.
+    pub(crate) fn describe(&self) -> String {
+        format!("{} tensors with {} values", self.entries.len(), self.total)
+    }
+}

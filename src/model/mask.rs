@@ -1,0 +1,80 @@
+//! Dropout masks from the engine's own streams.
+
+use crate::sim::rng::{stream, Purpose, Stream};
+use rand::Rng;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Where dropout gets its masks: one stream, read in the order of the layers.
+///
+/// Torch's generator is never asked, so a mask depends only on the stream's name.
+#[derive(Debug, Clone)]
+pub struct MaskSource {
+    stream: Stream,
+}
+
+impl MaskSource {
+    /// Masks for local training of `client` in `round`.
+    pub fn new(seed: u64, client: u64, round: u64) -> Self {
+        Self {
+            stream: stream(seed, client, Purpose::Dropout, round),
+        }
+    }
+
+    /// A mask of `shape`, drawn in row-major order: 0 with probability `threshold`/65536, else the
+    /// factor that keeps the mean at 1.
+    ///
+    /// # Errors
+    /// What torch says when it cannot allocate.
+    pub fn mask(
+        &mut self,
+        shape: &[i64],
+        threshold: u16,
+        device: Device,
+    ) -> Result<Tensor, TchError> {
+        let mask = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
+        // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
+        // known to anyone else.
+        let values =
+            unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<f32>(), mask.numel()) };
+        self.fill(values, threshold);
+        mask.f_to_device(device)
+    }
+
+    fn fill(&mut self, values: &mut [f32], threshold: u16) {
+        let kept = 65536.0 / (65536.0 - f32::from(threshold));
+        for four in values.chunks_mut(4) {
+            let word = self.stream.next_u64();
+            for (i, value) in four.iter_mut().enumerate() {
+                let draw = (word >> (16 * i)) as u16;
+                *value = if draw >= threshold { kept } else { 0.0 };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_drops_its_share_and_keeps_the_mean() {
+        let mut values = vec![0.0f32; 40_000];
+        MaskSource::new(1, 2, 3).fill(&mut values, 16384);
+        let dropped = values.iter().filter(|&&v| v == 0.0).count();
+        // Four standard deviations of a binomial(40000, 1/4) are 346.
+        assert!((9_654..=10_346).contains(&dropped), "{dropped}");
+        assert!(values.iter().all(|&v| v == 0.0 || v == 4.0 / 3.0));
+    }
+
+    #[test]
+    fn masks_repeat_with_their_name_and_differ_between_names() {
+        let draw = |client, round| {
+            let mut values = [0.0f32; 64];
+            MaskSource::new(9, client, round).fill(&mut values, 32768);
+            values
+        };
+        assert_eq!(draw(1, 1), draw(1, 1));
+        assert_ne!(draw(1, 1), draw(2, 1));
+        assert_ne!(draw(1, 1), draw(1, 2));
+    }
+}

@@ -1,0 +1,329 @@
+//! Frozen parameters: shared by reference, never copied, never written again.
+
+use super::{Buffer, Layout, ParamError};
+use crate::quantity::Bytes;
+use std::sync::{Arc, OnceLock};
+use tch::{Device, Tensor};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// All parameters of one network at one moment: a flat vector of single-precision floats.
+///
+/// A clone is a reference: a broadcast to any number of clients holds one vector.
+#[derive(Clone)]
+pub struct ParamSet(Arc<Inner>);
+
+struct Inner {
+    layout: Arc<Layout>,
+    flat: Tensor,
+    digest: OnceLock<u64>,
+}
+
+// SAFETY: a tensor may move between threads (torch's reference counts are atomic); what makes it
+// unfit to share is that anyone could write to it. `flat` is reached only through `ParamSet`, which
+// was given the sole handle by `Buffer::freeze` (or a tensor of its own), never writes to it, and
+// lends it as `&[f32]` or as views that this crate only reads. Concurrent reads are sound.
+unsafe impl Sync for Inner {}
+
+impl std::fmt::Debug for ParamSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "ParamSet({} on {:?})",
+            self.0.layout.describe(),
+            self.device()
+        )
+    }
+}
+
+impl ParamSet {
+    /// Takes over a flat, contiguous float tensor of `layout.total()` elements that nobody else holds.
+    pub(super) fn from_parts(layout: Arc<Layout>, flat: Tensor) -> Self {
+        Self(Arc::new(Inner {
+            layout,
+            flat,
+            digest: OnceLock::new(),
+        }))
+    }
+
+    /// Parameters with the given values, in the order of the layout.
+    ///
+    /// # Errors
+    /// When there are not `layout.total()` values, or no memory for them.
+    pub fn from_slice(layout: &Arc<Layout>, values: &[f32]) -> Result<Self, ParamError> {
+        let mut buffer = Buffer::zeros(layout.clone(), Device::Cpu)?;
+        let target = buffer.as_mut_slice()?;
+        if target.len() != values.len() {
+            return Err(ParamError::Length {
+                expected: target.len(),
+                found: values.len(),
+            });
+        }
+        target.copy_from_slice(values);
+        Ok(buffer.freeze())
+    }
+
+    /// Where each tensor lies.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.0.layout
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.0.layout.total()
+    }
+
+    /// Whether the network has no parameters.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the values take on the wire, uncompressed: four bytes each.
+    pub fn wire_bytes(&self) -> Bytes {
+        self.0.layout.bytes()
+    }
+
+    /// The host device that holds the values.
+    pub fn device(&self) -> Device {
+        self.0.flat.device()
+    }
+
+    /// Whether two handles share one vector.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The values, in the order of the layout.
+    ///
+    /// # Errors
+    /// When they are not on the CPU.
+    pub fn as_slice(&self) -> Result<&[f32], ParamError> {
+        let device = self.device();
+        if device != Device::Cpu {
+            return Err(ParamError::Device { device });
+        }
+        if self.is_empty() {
+            return Ok(&[]);
+        }
+        // SAFETY: a contiguous float tensor on the CPU of exactly `len` elements, kept alive by
+        // `self` and never written after it was frozen.
+        Ok(unsafe { std::slice::from_raw_parts(self.0.flat.data_ptr().cast::<f32>(), self.len()) })
+    }
+
+    /// One view per layout entry, sharing the values; for reading only.
+    ///
+    /// # Errors
+    /// What torch says.
+    pub fn views(&self) -> Result<Vec<Tensor>, ParamError> {
+        super::buffer::views(&self.0.layout, &self.0.flat)
+    }
+
+    /// The flat vector itself; for reading only.
+    pub(crate) fn flat(&self) -> &Tensor {
+        &self.0.flat
+    }
+
+    /// These values on `device`; the same vector if they are there already.
+    ///
+    /// # Errors
+    /// What torch says, e.g. that the device is out of memory.
+    pub fn to_device(&self, device: Device) -> Result<Self, ParamError> {
+        if device == self.device() {
+            return Ok(self.clone());
+        }
+        let flat = self.0.flat.f_to_device(device)?;
+        Ok(Self::from_parts(self.0.layout.clone(), flat))
+    }
+
+    /// XXH3 of the values' bytes (little-endian), computed once.
+    ///
+    /// # Errors
+    /// When values on another device cannot be brought to the CPU.
+    pub fn digest(&self) -> Result<u64, ParamError> {
+        if let Some(&digest) = self.0.digest.get() {
+            return Ok(digest);
+        }
+        let here = self.to_device(Device::Cpu)?;
+        let digest = digest(here.as_slice()?);
+        Ok(*self.0.digest.get_or_init(|| digest))
+    }
+
+    /// Whether every value is finite.
+    ///
+    /// # Errors
+    /// What torch says, for values on another device.
+    pub fn is_finite(&self) -> Result<bool, ParamError> {
+        if self.device() == Device::Cpu {
+            return Ok(all_finite(self.as_slice()?));
+        }
+        let all = self.0.flat.f_isfinite()?.f_all()?;
+        Ok(all.f_double_value(&[])? != 0.0)
+    }
+
+    /// Sum of squares, in double precision.
+    ///
+    /// # Errors
+    /// When the values are not on the CPU.
+    pub fn norm_squared(&self) -> Result<f64, ParamError> {
+        let values = self.as_slice()?;
+        Ok(super::elementwise::sum(values, values, |a, b| {
+            f64::from(a) * f64::from(b)
+        }))
+    }
+
+    /// Scalar product, in double precision.
+    ///
+    /// # Errors
+    /// When the layouts differ or the values are not on the CPU.
+    pub fn dot(&self, other: &Self) -> Result<f64, ParamError> {
+        check(&self.0.layout, &other.0.layout)?;
+        let (a, b) = (self.as_slice()?, other.as_slice()?);
+        Ok(super::elementwise::sum(a, b, |a, b| {
+            f64::from(a) * f64::from(b)
+        }))
+    }
+
+    /// Squared Euclidean distance, in double precision.
+    ///
+    /// # Errors
+    /// When the layouts differ or the values are not on the CPU.
+    pub fn distance_squared(&self, other: &Self) -> Result<f64, ParamError> {
+        check(&self.0.layout, &other.0.layout)?;
+        let (a, b) = (self.as_slice()?, other.as_slice()?);
+        Ok(super::elementwise::sum(a, b, |a, b| {
+            let d = f64::from(a) - f64::from(b);
+            d * d
+        }))
+    }
+}
+
+/// Whether two layouts are the same.
+pub(super) fn check(expected: &Arc<Layout>, found: &Arc<Layout>) -> Result<(), ParamError> {
+    if Arc::ptr_eq(expected, found) || expected == found {
+        return Ok(());
+    }
+    Err(ParamError::Layout {
+        expected: expected.describe(),
+        found: found.describe(),
+    })
+}
+
+/// Whether all values are finite, without a branch per value.
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    // A finite value times zero is a zero; an infinite one or NaN gives NaN, which stays.
+    let chunks = values.chunks_exact(16);
+    let tail: f32 = chunks.remainder().iter().map(|v| v * 0.0).sum();
+    let mut lanes = [0.0f32; 16];
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value * 0.0;
+        }
+    }
+    !(tail + lanes.iter().sum::<f32>()).is_nan()
+}
+
+#[cfg(target_endian = "little")]
+fn digest(values: &[f32]) -> u64 {
+    // SAFETY: any float is four readable bytes, and u8 needs no alignment.
+    let bytes = unsafe {
+        std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), std::mem::size_of_val(values))
+    };
+    xxh3_64(bytes)
+}
+
+#[cfg(target_endian = "big")]
+fn digest(values: &[f32]) -> u64 {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LayerSpec, Model};
+    use proptest::prelude::*;
+
+    fn layout() -> Arc<Layout> {
+        Model::build(&[LayerSpec::dense(3)], &[4], 3)
+            .unwrap()
+            .layout()
+            .clone()
+    }
+
+    #[test]
+    fn a_clone_is_the_same_vector_and_its_wire_size_is_computed() {
+        let set = ParamSet::from_slice(&layout(), &[0.5; 15]).unwrap();
+        let clone = set.clone();
+        assert!(set.same(&clone));
+        assert_eq!(
+            set.as_slice().unwrap().as_ptr(),
+            clone.as_slice().unwrap().as_ptr()
+        );
+        assert_eq!(set.wire_bytes(), Bytes(60));
+        assert_eq!(set.len(), 15);
+    }
+
+    #[test]
+    fn views_have_the_shapes_of_the_layout_and_share_its_memory() {
+        let values: Vec<f32> = (0..15).map(|i| i as f32).collect();
+        let set = ParamSet::from_slice(&layout(), &values).unwrap();
+        let views = set.views().unwrap();
+        assert_eq!(views[0].size(), [3, 4]);
+        assert_eq!(views[1].size(), [3]);
+        assert_eq!(
+            views[0].data_ptr().cast_const().cast(),
+            set.as_slice().unwrap().as_ptr()
+        );
+        assert_eq!(views[1].double_value(&[2]), 14.0);
+    }
+
+    #[test]
+    fn a_wrong_number_of_values_says_both_numbers() {
+        let error = ParamSet::from_slice(&layout(), &[0.0; 14]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "expected 15 values for this layout, got 14"
+        );
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_little_endian_bytes() {
+        let values: Vec<f32> = (0..15).map(|i| i as f32 * 0.37 - 2.0).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let set = ParamSet::from_slice(&layout(), &values).unwrap();
+        assert_eq!(set.digest().unwrap(), xxh3_64(&bytes));
+        assert_eq!(set.clone().digest().unwrap(), xxh3_64(&bytes));
+    }
+
+    #[test]
+    fn parameter_sets_cross_threads() {
+        fn shared<T: Send + Sync + Clone>() {}
+        shared::<ParamSet>();
+    }
+
+    proptest! {
+        #[test]
+        fn one_value_that_is_not_finite_is_found_wherever_it_is(
+            at in 0usize..15, bad in prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY)]
+        ) {
+            let mut values = [f32::MAX; 15];
+            prop_assert!(ParamSet::from_slice(&layout(), &values).unwrap().is_finite().unwrap());
+            values[at] = bad;
+            prop_assert!(!ParamSet::from_slice(&layout(), &values).unwrap().is_finite().unwrap());
+            let mut long = vec![1.0f32; 100];
+            long[at * 6] = bad;
+            prop_assert!(!all_finite(&long));
+        }
+
+        #[test]
+        fn products_and_distances_are_those_of_double_precision(
+            a in prop::collection::vec(-1e3f32..1e3, 15), b in prop::collection::vec(-1e3f32..1e3, 15)
+        ) {
+            let (x, y) = (ParamSet::from_slice(&layout(), &a).unwrap(), ParamSet::from_slice(&layout(), &b).unwrap());
+            let dot: f64 = a.iter().zip(&b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+            let distance: f64 = a.iter().zip(&b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+            prop_assert!((x.dot(&y).unwrap() - dot).abs() <= 1e-9 * 1e7);
+            prop_assert!((x.distance_squared(&y).unwrap() - distance).abs() <= 1e-9 * 1e7);
+            prop_assert!((x.norm_squared().unwrap() - x.dot(&x).unwrap()).abs() == 0.0);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Shapes, checks and costs of a layer list.
+
+mod infer;
+
+use super::{LayerSpec, Layout, ModelError};
+use crate::quantity::{Bytes, Flops};
+use std::sync::Arc;
+
+/// The most parameters a network may have (4 GiB of them).
+pub const MAX_PARAMETERS: usize = 1 << 30;
+/// The most values one layer may put out, and all layers together keep, for one sample.
+pub const MAX_ACTIVATIONS: u64 = 1 << 30;
+/// The most layers, those inside residual blocks included.
+pub const MAX_LAYERS: usize = 10_000;
+/// How deep residual blocks may nest.
+pub const MAX_DEPTH: usize = 8;
+
+/// Added to the variance by group normalisation, as in PyTorch.
+pub(crate) const GROUP_NORM_EPS: f64 = 1e-5;
+
+/// One step of the forward pass, with the indices of its parameters in the layout.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Op {
+    Conv {
+        weight: usize,
+        bias: Option<usize>,
+        stride: i64,
+        padding: i64,
+    },
+    Dense {
+        weight: usize,
+        bias: Option<usize>,
+    },
+    Relu,
+    Tanh,
+    Sigmoid,
+    MaxPool {
+        size: i64,
+        stride: i64,
+    },
+    AvgPool {
+        size: i64,
+        stride: i64,
+    },
+    GlobalAvgPool,
+    Flatten,
+    /// A 16-bit draw below `threshold` drops the value.
+    Dropout {
+        threshold: u16,
+    },
+    GroupNorm {
+        groups: i64,
+        weight: usize,
+        bias: usize,
+    },
+    Residual {
+        body: Vec<Op>,
+        shortcut: Vec<Op>,
+    },
+}
+
+/// A network whose shapes have been checked. It holds no weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    layers: Vec<LayerSpec>,
+    input: Vec<usize>,
+    classes: usize,
+    ops: Vec<Op>,
+    shapes: Vec<Vec<usize>>,
+    layout: Arc<Layout>,
+    flops: u64,
+    activations: u64,
+}
+
+impl Model {
+    /// Checks that `layers` take samples of shape `input` to `classes` scores.
+    ///
+    /// # Errors
+    /// Every value that breaks a rule, and the first shape that does not fit.
+    pub fn build(
+        layers: &[LayerSpec],
+        input: &[usize],
+        classes: usize,
+    ) -> Result<Self, ModelError> {
+        infer::model(layers, input, classes)
+    }
+
+    /// The layers it was built from.
+    pub fn layers(&self) -> &[LayerSpec] {
+        &self.layers
+    }
+
+    /// Shape of one sample.
+    pub fn input(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Number of scores.
+    pub const fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Shape of one sample after layer `index`.
+    pub fn shape_after(&self, index: usize) -> Option<&[usize]> {
+        self.shapes.get(index).map(Vec::as_slice)
+    }
+
+    /// Where each parameter lies in the flat vector.
+    pub const fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        self.layout.total()
+    }
+
+    pub(crate) fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// Whether the first layer that computes anything works on images, so that a batch is best laid
+    /// out with the channel as its fastest dimension.
+    pub(crate) fn starts_with_images(&self) -> bool {
+        self.input.len() == 3 && !matches!(self.ops.first(), Some(Op::Flatten) | None)
+    }
+
+    /// One forward pass over one sample. Convolutions, dense layers and their biases are counted (a
+    /// multiply-add is two operations); activations, pooling and normalisation, about a hundredth
+    /// of the whole, are not.
+    pub const fn forward_flops(&self) -> Flops {
+        Flops(self.flops)
+    }
+
+    /// One training step over one sample: three forward passes, since the gradients with respect to
+    /// inputs and to weights each cost about one.
+    pub const fn training_flops(&self) -> Flops {
+        Flops(self.flops.saturating_mul(3))
+    }
+
+    /// Values that training keeps for the reverse pass, per sample: the input, what each layer puts
+    /// out (flattening puts out nothing new) and dropout's masks.
+    pub const fn activations(&self) -> u64 {
+        self.activations
+    }
+
+    /// Memory that training on batches of `batch` takes: parameters, gradients, `extra_copies` of
+    /// the parameters (optimiser state, correction terms) and activations.
+    pub fn training_memory(&self, batch: u64, extra_copies: u64) -> Bytes {
+        let parameters = self
+            .layout
+            .bytes()
+            .0
+            .saturating_mul(extra_copies.saturating_add(2));
+        let activations = self.activations.saturating_mul(4).saturating_mul(batch);
+        Bytes(parameters.saturating_add(activations))
+    }
+}

@@ -1,0 +1,495 @@
+//! Walks a layer list with the shape of a sample in hand.
+
+use super::{Model, Op, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
+use crate::model::{LayerProblem, LayerSpec, Layout, ModelError, Part, Place, Role};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Sizes beyond this are refused before any arithmetic, so that products of a few fit in `u64`.
+const MAX_SIZE: usize = 1 << 20;
+
+pub(super) fn model(
+    layers: &[LayerSpec],
+    input: &[usize],
+    classes: usize,
+) -> Result<Model, ModelError> {
+    let mut problems = Vec::new();
+    let mut count = 0;
+    if layers.is_empty() {
+        problem(
+            &mut problems,
+            "layers",
+            "expected at least one layer, got none",
+        );
+    }
+    if classes == 0 {
+        problem(
+            &mut problems,
+            "layers",
+            "expected at least one class, got 0",
+        );
+    }
+    let sized = |n: &usize| (1..=MAX_SIZE).contains(n);
+    if !matches!(input.len(), 1 | 3) || !input.iter().all(sized) {
+        problem(
+            &mut problems,
+            "layers",
+            format!(
+                "expected samples of shape [features] or [channels, height, width] with sizes from 1 to {MAX_SIZE}, got {input:?}"
+            ),
+        );
+    }
+    check_values(layers, "layers", 0, &mut count, &mut problems);
+    if !problems.is_empty() {
+        return Err(ModelError { problems });
+    }
+
+    let mut walk = Walk {
+        layout: Layout::default(),
+        flops: 0,
+        activations: input.iter().map(|&n| n as u64).product(),
+        weighted: Vec::new(),
+    };
+    let mut shapes = Vec::with_capacity(layers.len());
+    let ops = walk
+        .list(layers, "layers", input.to_vec(), &mut Some(&mut shapes))
+        .and_then(|(ops, output)| {
+            if output == [classes] {
+                return Ok(ops);
+            }
+            Err(LayerProblem {
+                path: format!("layers[{}]", layers.len() - 1),
+                message: format!(
+                    "the network's output must have shape [{classes}], one score per class, got {output:?}; \
+                     end with Dense({classes})"
+                ),
+            })
+        })
+        .map_err(|problem| ModelError {
+            problems: vec![problem],
+        })?;
+    walk.place();
+    Ok(Model {
+        layers: layers.to_vec(),
+        input: input.to_vec(),
+        classes,
+        ops,
+        shapes,
+        layout: Arc::new(walk.layout),
+        flops: walk.flops,
+        activations: walk.activations,
+    })
+}
+
+fn problem(problems: &mut Vec<LayerProblem>, path: &str, message: impl Into<String>) {
+    problems.push(LayerProblem {
+        path: path.to_owned(),
+        message: message.into(),
+    });
+}
+
+/// Checks that need no shape, over the whole list, so that all mistakes are seen at once.
+fn check_values(
+    layers: &[LayerSpec],
+    path: &str,
+    depth: usize,
+    count: &mut usize,
+    problems: &mut Vec<LayerProblem>,
+) {
+    if depth > MAX_DEPTH {
+        problem(
+            problems,
+            path,
+            format!("residual blocks nest at most {MAX_DEPTH} deep"),
+        );
+        return;
+    }
+    for (i, layer) in layers.iter().enumerate() {
+        *count += 1;
+        if *count > MAX_LAYERS {
+            if *count == MAX_LAYERS + 1 {
+                problem(
+                    problems,
+                    path,
+                    format!("a network has at most {MAX_LAYERS} layers"),
+                );
+            }
+            return;
+        }
+        let here = format!("{path}[{i}]");
+        let mut size = |what: &str, value: usize, least: usize| {
+            if !(least..=MAX_SIZE).contains(&value) {
+                let name = layer.name();
+                problem(
+                    problems,
+                    &here,
+                    format!("{name}: expected {what} from {least} to {MAX_SIZE}, got {value}"),
+                );
+            }
+        };
+        match layer {
+            LayerSpec::Conv {
+                out,
+                kernel,
+                stride,
+                padding,
+                ..
+            } => {
+                size("out", *out, 1);
+                size("kernel", *kernel, 1);
+                size("stride", *stride, 1);
+                size("padding", *padding, 0);
+            }
+            LayerSpec::Dense(out, _) => size("outputs", *out, 1),
+            LayerSpec::MaxPool {
+                size: window,
+                stride,
+            }
+            | LayerSpec::AvgPool {
+                size: window,
+                stride,
+            } => {
+                size("size", *window, 1);
+                size("stride", stride.unwrap_or(1), 1);
+            }
+            LayerSpec::GroupNorm { groups } => size("groups", *groups, 1),
+            // The threshold has 16 bits: a rate that rounds to 1 would drop everything.
+            LayerSpec::Dropout { rate } if !(*rate >= 0.0 && threshold(*rate) < 65536.0) => {
+                problem(
+                    problems,
+                    &here,
+                    format!("Dropout: expected rate in [0, 1), got {rate}"),
+                )
+            }
+            LayerSpec::Residual { body, shortcut } => {
+                if body.is_empty() {
+                    problem(
+                        problems,
+                        &here,
+                        "Residual: expected at least one layer in body, got none",
+                    );
+                }
+                check_values(body, &format!("{here}.body"), depth + 1, count, problems);
+                check_values(
+                    shortcut,
+                    &format!("{here}.shortcut"),
+                    depth + 1,
+                    count,
+                    problems,
+                );
+            }
+            LayerSpec::Relu
+            | LayerSpec::Tanh
+            | LayerSpec::Sigmoid
+            | LayerSpec::GlobalAvgPool
+            | LayerSpec::Flatten
+            | LayerSpec::Dropout { .. } => {}
+        }
+    }
+}
+
+fn threshold(rate: f64) -> f64 {
+    (rate * 65536.0).round()
+}
+
+/// What has been counted on the way.
+struct Walk {
+    layout: Layout,
+    flops: u64,
+    activations: u64,
+    /// Entries of each convolution and dense layer, in order.
+    weighted: Vec<(usize, Option<usize>)>,
+}
+
+type Shapes<'a> = Option<&'a mut Vec<Vec<usize>>>;
+
+impl Walk {
+    /// The operations of a list and the shape they end with; records the shape after each layer.
+    fn list(
+        &mut self,
+        layers: &[LayerSpec],
+        path: &str,
+        mut shape: Vec<usize>,
+        shapes: &mut Shapes,
+    ) -> Result<(Vec<Op>, Vec<usize>), LayerProblem> {
+        let mut ops = Vec::with_capacity(layers.len());
+        for (i, layer) in layers.iter().enumerate() {
+            let here = format!("{path}[{i}]");
+            let (op, next) = self
+                .layer(layer, &here, &shape)
+                .map_err(|message| match message {
+                    Fault::Here(message) => LayerProblem {
+                        path: here.clone(),
+                        message: format!("{}: {message}", layer.name()),
+                    },
+                    Fault::Inside(problem) => problem,
+                })?;
+            if let Some(shapes) = shapes {
+                shapes.push(next.clone());
+            }
+            shape = next;
+            ops.push(op);
+        }
+        Ok((ops, shape))
+    }
+
+    fn layer(
+        &mut self,
+        layer: &LayerSpec,
+        path: &str,
+        shape: &[usize],
+    ) -> Result<(Op, Vec<usize>), Fault> {
+        let (op, next) = match layer {
+            LayerSpec::Conv {
+                out,
+                kernel,
+                stride,
+                padding,
+                bias,
+            } => {
+                let [channels, height, width] = image(shape)?;
+                let side = |n| windows(n, *kernel, *stride, *padding);
+                let (rows, columns) = (side(height)?, side(width)?);
+                let fan_in = (channels as u64)
+                    .checked_mul((*kernel as u64).pow(2))
+                    .ok_or_else(too_many_parameters)?;
+                let places = (rows * columns) as u64;
+                let (weight, bias) = self.weighted(
+                    path,
+                    vec![*out, channels, *kernel, *kernel],
+                    fan_in,
+                    *bias,
+                    places,
+                )?;
+                let op = Op::Conv {
+                    weight,
+                    bias,
+                    stride: *stride as i64,
+                    padding: *padding as i64,
+                };
+                (op, vec![*out, rows, columns])
+            }
+            LayerSpec::Dense(out, bias) => {
+                let [features] = *shape else {
+                    return Err(Fault::Here(format!(
+                        "expected input of shape [features], got {shape:?}; put Flatten before it"
+                    )));
+                };
+                let (weight, bias) =
+                    self.weighted(path, vec![*out, features], features as u64, *bias, 1)?;
+                (Op::Dense { weight, bias }, vec![*out])
+            }
+            LayerSpec::Relu => (Op::Relu, shape.to_vec()),
+            LayerSpec::Tanh => (Op::Tanh, shape.to_vec()),
+            LayerSpec::Sigmoid => (Op::Sigmoid, shape.to_vec()),
+            LayerSpec::MaxPool { size, stride } => {
+                let stride = stride.unwrap_or(*size);
+                let op = Op::MaxPool {
+                    size: *size as i64,
+                    stride: stride as i64,
+                };
+                (op, pooled(shape, *size, stride)?)
+            }
+            LayerSpec::AvgPool { size, stride } => {
+                let stride = stride.unwrap_or(*size);
+                let op = Op::AvgPool {
+                    size: *size as i64,
+                    stride: stride as i64,
+                };
+                (op, pooled(shape, *size, stride)?)
+            }
+            LayerSpec::GlobalAvgPool => (Op::GlobalAvgPool, vec![image(shape)?[0]]),
+            LayerSpec::Flatten => {
+                let features = shape.iter().product();
+                return Ok((Op::Flatten, vec![features]));
+            }
+            LayerSpec::Dropout { rate } => {
+                self.keep(shape)?;
+                let op = Op::Dropout {
+                    threshold: threshold(*rate) as u16,
+                };
+                (op, shape.to_vec())
+            }
+            LayerSpec::GroupNorm { groups } => {
+                let channels = image(shape)?[0];
+                if channels % groups != 0 {
+                    return Err(Fault::Here(format!(
+                        "expected groups that divide the {channels} channels of {shape:?}, got {groups}"
+                    )));
+                }
+                let part = |part| Role {
+                    place: Place::Norm,
+                    part,
+                };
+                let weight =
+                    self.tensor(path, vec![channels], part(Part::Weight), channels as u64)?;
+                let bias = self.tensor(path, vec![channels], part(Part::Bias), channels as u64)?;
+                let op = Op::GroupNorm {
+                    groups: *groups as i64,
+                    weight,
+                    bias,
+                };
+                (op, shape.to_vec())
+            }
+            LayerSpec::Residual { body, shortcut } => {
+                let (body, out) =
+                    self.list(body, &format!("{path}.body"), shape.to_vec(), &mut None)?;
+                let (shortcut, other) = self.list(
+                    shortcut,
+                    &format!("{path}.shortcut"),
+                    shape.to_vec(),
+                    &mut None,
+                )?;
+                if out != other {
+                    return Err(Fault::Here(format!(
+                        "body and shortcut must end in one shape, got {out:?} and {other:?}"
+                    )));
+                }
+                (Op::Residual { body, shortcut }, out)
+            }
+        };
+        self.keep(&next)?;
+        Ok((op, next))
+    }
+
+    /// Counts an output that the reverse pass needs.
+    fn keep(&mut self, shape: &[usize]) -> Result<(), Fault> {
+        let values = shape
+            .iter()
+            .try_fold(1u64, |product, &n| product.checked_mul(n as u64))
+            .filter(|&n| n <= MAX_ACTIVATIONS)
+            .ok_or_else(|| {
+                Fault::Here(format!(
+                    "one sample's output of shape {shape:?} has more than the {MAX_ACTIVATIONS} values allowed"
+                ))
+            })?;
+        self.activations += values;
+        if self.activations > MAX_ACTIVATIONS {
+            return Err(Fault::Here(format!(
+                "up to here one sample needs {} values, the most allowed is {MAX_ACTIVATIONS}",
+                self.activations
+            )));
+        }
+        Ok(())
+    }
+
+    /// Adds the tensors of a convolution or dense layer and counts its operations.
+    fn weighted(
+        &mut self,
+        path: &str,
+        shape: Vec<usize>,
+        fan_in: u64,
+        bias: bool,
+        places: u64,
+    ) -> Result<(usize, Option<usize>), Fault> {
+        let out = shape[0];
+        let role = |part| Role {
+            place: Place::Hidden,
+            part,
+        };
+        let weight = self.tensor(path, shape, role(Part::Weight), fan_in)?;
+        let bias = if bias {
+            Some(self.tensor(path, vec![out], role(Part::Bias), fan_in)?)
+        } else {
+            None
+        };
+        let per_output = 2 * fan_in + u64::from(bias.is_some());
+        let flops = (out as u64)
+            .checked_mul(places)
+            .and_then(|outputs| outputs.checked_mul(per_output))
+            .and_then(|flops| self.flops.checked_add(flops));
+        self.flops = flops
+            .ok_or_else(|| Fault::Here("needs more operations than can be counted".to_owned()))?;
+        self.weighted.push((weight, bias));
+        Ok((weight, bias))
+    }
+
+    fn tensor(
+        &mut self,
+        path: &str,
+        shape: Vec<usize>,
+        role: Role,
+        fan_in: u64,
+    ) -> Result<usize, Fault> {
+        shape
+            .iter()
+            .try_fold(1usize, |product, &n| product.checked_mul(n))
+            .and_then(|len| self.layout.total().checked_add(len))
+            .filter(|&total| total <= MAX_PARAMETERS)
+            .ok_or_else(too_many_parameters)?;
+        let mut name = path.to_owned();
+        let part = match role.part {
+            Part::Weight => "weight",
+            Part::Bias => "bias",
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(name, ".{part}");
+        Ok(self.layout.push(name, shape, role, fan_in as usize))
+    }
+
+    /// Marks the first and the last convolution or dense layer.
+    fn place(&mut self) {
+        let last = self.weighted.len().saturating_sub(1);
+        for (i, (weight, bias)) in std::mem::take(&mut self.weighted).into_iter().enumerate() {
+            let place = match (i == 0, i == last) {
+                (true, true) => Place::Only,
+                (true, false) => Place::First,
+                (false, true) => Place::Last,
+                (false, false) => Place::Hidden,
+            };
+            self.layout.set_place(weight, place);
+            if let Some(bias) = bias {
+                self.layout.set_place(bias, place);
+            }
+        }
+    }
+}
+
+/// A problem of the layer at hand, or one that a list inside it has already located.
+enum Fault {
+    Here(String),
+    Inside(LayerProblem),
+}
+
+impl From<LayerProblem> for Fault {
+    fn from(problem: LayerProblem) -> Self {
+        Self::Inside(problem)
+    }
+}
+
+fn too_many_parameters() -> Fault {
+    Fault::Here(format!(
+        "the network would have more than the {MAX_PARAMETERS} parameters allowed"
+    ))
+}
+
+fn image(shape: &[usize]) -> Result<[usize; 3], Fault> {
+    <[usize; 3]>::try_from(shape).map_err(|_| {
+        Fault::Here(format!(
+            "expected input of shape [channels, height, width], got {shape:?}"
+        ))
+    })
+}
+
+/// How many positions a window takes along a side.
+fn windows(side: usize, size: usize, stride: usize, padding: usize) -> Result<usize, Fault> {
+    let padded = side + 2 * padding;
+    let free = padded.checked_sub(size).ok_or_else(|| {
+        Fault::Here(format!(
+            "expected an input side of at least {size} (with padding), got {padded}"
+        ))
+    })?;
+    Ok(free / stride + 1)
+}
+
+fn pooled(shape: &[usize], size: usize, stride: usize) -> Result<Vec<usize>, Fault> {
+    let [channels, height, width] = image(shape)?;
+    Ok(vec![
+        channels,
+        windows(height, size, stride, 0)?,
+        windows(width, size, stride, 0)?,
+    ])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Links: how long a message takes from one node to another, and whether it gets there.
+//!
+//! Every node has one access link. A message from `a` to `b` crosses the up side of `a`'s link and
+//! then the down side of `b`'s:
+//!
+//! ```text
+//!   a ──▶ up queue ──▶ loss (a up, b down) ──▶ latency (a + b) ──▶ down queue ──▶ b
+//!          ▲                  │
+//!          └── lost packets ◀─┘   reliable transport: again after a timeout
+//! ```
+//!
+//! - [`Latency`]: what each side adds to the way, never less than its bound;
+//! - [`Loss`]: which packets get lost, one by one or in bursts;
+//! - [`LinkModel`]: latency, rates, [`Sharing`] of a rate, loss and [`Transport`] of a link;
+//! - [`LinkTable`]: which node has which link; [`LinkNetwork`]: the network the kernel runs;
+//! - [`presets`]: links people know by name, with the source of each figure.
+//!
+//! Guarantees:
+//! - a message never takes less than the sum of the two links' bounds, so the kernel's lookahead is
+//!   the least such sum of nodes that talk ([`Topology`]);
+//! - the fate of a message is drawn from a stream of its own, named by source and sequence number:
+//!   it does not depend on how nodes are spread over shards;
+//! - every message handed in is delivered, lost, or waits visibly inside an interface.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use shoal::net::{preset, LinkNetwork, LinkTable, Topology};
+//! use shoal::sim::NodeId;
+//!
+//! let mut table = LinkTable::new();
+//! table.push(1, preset("datacentre").ok_or("no such preset")?)?;
+//! table.push(1_000, preset("4g").ok_or("no such preset")?)?;
+//! let server = NodeId(0);
+//! let network = LinkNetwork::new(table, Topology::Star { centre: server })?;
+//! assert_eq!(network.link(NodeId(7)).down.map(|d| d.to_string()), Some("29.5 Mbit/s".into()));
+//! # Ok(())
+//! # }
+//! ```
+
+mod binomial;
+mod latency;
+mod link;
+mod loss;
+mod network;
+mod nic;
+mod presets;
+mod queue;
+mod table;
+
+#[cfg(test)]
+mod law_tests;
+#[cfg(test)]
+mod testbed;
+#[cfg(test)]
+mod timing_tests;
+
+pub use latency::{Latency, LatencyError};
+pub use link::{LinkModel, Sharing, Transport};
+pub use loss::Loss;
+pub use network::{LinkNetwork, Topology};
+pub use nic::Nic;
+pub use presets::{listing, preset, presets, Preset, LISTING_HEADER};
+pub use table::{LinkTable, NetError, Rates};

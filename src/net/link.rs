@@ -1,0 +1,191 @@
+//! The model of one access link.
+
+use super::latency::Latency;
+use super::loss::Loss;
+use crate::quantity::{Bandwidth, Bytes, Span};
+use serde::Serialize;
+
+/// Retransmissions are events: this many a message are enough for any transport in use.
+const MOST_RETRIES: u32 = 1_000;
+/// The length field of an IP packet has 16 bits.
+const LARGEST_HEADER: u64 = 65_535;
+
+/// How the messages on one side of a link share its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum Sharing {
+    /// At every moment each of the n messages under way gets an n-th of the rate (egalitarian
+    /// processor sharing): what many TCP flows through one bottleneck approach (Massoulié and
+    /// Roberts, "Bandwidth sharing and admission control for elastic traffic", 2000).
+    #[default]
+    Fair,
+    /// One message after the other at the full rate: in the order of handing in at the sender, of
+    /// arrival at the receiver (at one moment, of their event keys).
+    Fifo,
+}
+
+/// What is done about lost packets.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub enum Transport {
+    /// Nothing: one lost packet loses the message.
+    Datagram,
+    /// Selective repeat: some time after the last packet has left, the sender sends those that were
+    /// lost again.
+    Reliable {
+        /// The time to the first retransmission; never less than the path's median round trip,
+        /// before which no loss can be known.
+        timeout: Span,
+        /// Each further one waits this much longer: `timeout * backoff^attempt`.
+        backoff: f64,
+        /// Retransmissions before the message is given up as lost.
+        retries: u32,
+    },
+}
+
+impl Default for Transport {
+    /// One second at first, doubling (RFC 6298, sections 2.1 and 5.5), 15 times (`tcp_retries2` of
+    /// Linux).
+    fn default() -> Self {
+        Self::Reliable {
+            timeout: Span::from_secs(1),
+            backoff: 2.0,
+            retries: 15,
+        }
+    }
+}
+
+/// One access link, as a node has it: up is from the node, down is to it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LinkModel {
+    /// What this link adds to the latency of a path, in each direction.
+    pub latency: Latency,
+    /// The rate from the node; none means no limit.
+    pub up: Option<Bandwidth>,
+    /// The rate to the node; none means no limit.
+    pub down: Option<Bandwidth>,
+    /// How messages share these rates.
+    pub sharing: Sharing,
+    /// Which packets are lost, on either side.
+    pub loss: Loss,
+    /// The most bytes of a message that one packet carries, headers not counted.
+    pub mtu: Bytes,
+    /// Bytes of headers in each packet: 40 for TCP over IPv4, 28 for UDP.
+    pub header: Bytes,
+    /// What is done about lost packets.
+    pub transport: Transport,
+}
+
+impl LinkModel {
+    /// A lossless link without limits: packets of 1,460 bytes with 40 of headers (Ethernet's 1,500),
+    /// fair sharing and the default transport wherever those come to matter.
+    pub fn new(latency: Latency) -> Self {
+        Self {
+            latency,
+            up: None,
+            down: None,
+            sharing: Sharing::default(),
+            loss: Loss::default(),
+            mtu: Bytes(1_460),
+            header: Bytes(40),
+            transport: Transport::default(),
+        }
+    }
+
+    /// No latency, no limits, no loss.
+    pub fn ideal() -> Self {
+        Self::new(Latency::ideal())
+    }
+
+    /// Everything that is wrong with the model; nothing if it can be used.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.mtu.0 == 0 {
+            problems.push("mtu 0 B: a packet must carry at least one byte".into());
+        }
+        if self.header.0 > LARGEST_HEADER {
+            problems.push(format!(
+                "header {} is outside [0, {LARGEST_HEADER}] bytes a packet",
+                self.header.0
+            ));
+        }
+        problems.extend(self.loss.problem());
+        if let Transport::Reliable {
+            timeout,
+            backoff,
+            retries,
+        } = self.transport
+        {
+            if timeout == Span::ZERO {
+                problems.push(
+                    "transport: timeout 0 s must be above zero; lost packets would be sent again \
+                     without end at one moment"
+                        .into(),
+                );
+            }
+            if !(backoff.is_finite() && backoff >= 1.0) {
+                problems.push(format!(
+                    "transport: backoff {backoff} is outside [1, infinity); 1 keeps the timeout as \
+                     it is, 2 doubles it"
+                ));
+            }
+            if retries > MOST_RETRIES {
+                problems.push(format!(
+                    "transport: retries {retries} is outside [0, {MOST_RETRIES}]"
+                ));
+            }
+        }
+        problems
+    }
+
+    /// How many packets a message of `bytes` takes: `ceil(bytes / mtu)`, at least one.
+    pub fn packets(&self, bytes: Bytes) -> u64 {
+        bytes.0.div_ceil(self.mtu.0.max(1)).max(1)
+    }
+
+    /// What `packets` of a message of `bytes` are on the wire, headers included. Of a
+    /// retransmission every packet counts as full.
+    pub(super) fn on_wire(&self, bytes: Bytes, packets: u64) -> u128 {
+        let full = u128::from(packets) * u128::from(self.mtu.0);
+        full.min(u128::from(bytes.0)) + u128::from(packets) * u128::from(self.header.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantity::Probability;
+
+    #[test]
+    fn a_message_is_at_least_one_packet_and_each_has_headers() {
+        let link = LinkModel::ideal();
+        assert_eq!(link.packets(Bytes(0)), 1);
+        assert_eq!(link.packets(Bytes(1_460)), 1);
+        assert_eq!(link.packets(Bytes(1_461)), 2);
+        assert_eq!(link.on_wire(Bytes(0), 1), 40);
+        assert_eq!(link.on_wire(Bytes(1_461), 2), 1_461 + 80);
+        assert_eq!(link.on_wire(Bytes(14_600), 3), 3 * 1_500);
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let link = LinkModel {
+            mtu: Bytes(0),
+            header: Bytes(70_000),
+            loss: Loss::GilbertElliott {
+                p_good_to_bad: Probability::ZERO,
+                p_bad_to_good: Probability::ZERO,
+                loss_good: Probability::ZERO,
+                loss_bad: Probability::ONE,
+            },
+            transport: Transport::Reliable {
+                timeout: Span::ZERO,
+                backoff: 0.5,
+                retries: 5_000,
+            },
+            ..LinkModel::ideal()
+        };
+        assert_eq!(link.problems().len(), 6, "{:#?}", link.problems());
+        assert!(LinkModel::ideal().problems().is_empty());
+        // A division by the bad mtu must not be reachable either.
+        assert_eq!(link.packets(Bytes(3)), 3);
+    }
+}

@@ -1,0 +1,320 @@
+//! The network the kernel runs: the way of a message over the links of its two ends.
+
+use super::link::{LinkModel, Transport};
+use super::loss::Loss;
+use super::nic::{Nic, Transfer, Wake};
+use super::queue::Work;
+use super::table::{Group, LinkTable, NetError};
+use crate::quantity::Span;
+use crate::sim::rng::{stream, Purpose, Stream};
+use crate::sim::{Message, NetContext, Network, NodeId, Parcel};
+
+/// Retransmissions draw from streams of their own: the attempt stands above the message's sequence
+/// number, which never reaches 2⁴⁸.
+const ATTEMPT_SHIFT: u32 = 48;
+
+/// Which nodes talk to each other. It decides the lookahead, and so how long a window of virtual
+/// time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topology {
+    /// Any node may talk to any.
+    Mesh,
+    /// Every node talks to the centre only. A message between two others is let through, but takes
+    /// the lookahead at least.
+    Star {
+        /// The server.
+        centre: NodeId,
+    },
+}
+
+/// A network of access links; see the module.
+#[derive(Debug, Clone)]
+pub struct LinkNetwork {
+    table: LinkTable,
+    /// For nodes beyond the table: the kernel drops what is sent to them.
+    nowhere: Group,
+    lookahead: Span,
+}
+
+impl LinkNetwork {
+    /// A network in which every node of `table` has its link.
+    ///
+    /// The lookahead is the least sum of the latency bounds of two nodes that talk.
+    ///
+    /// # Errors
+    /// A table without nodes; a centre that has no link.
+    pub fn new(table: LinkTable, topology: Topology) -> Result<Self, NetError> {
+        let Some(nowhere) = table.groups().last().cloned() else {
+            return Err(NetError::Empty);
+        };
+        let lookahead = match topology {
+            Topology::Mesh => two_least(table.groups()),
+            Topology::Star { centre } if centre.0 < table.nodes() => {
+                let own = table.group(centre).unwrap_or(&nowhere);
+                own.model.latency.bound() + least_other(table.groups(), centre)
+            }
+            Topology::Star { centre } => {
+                let nodes = table.nodes();
+                return Err(NetError::NoCentre { centre, nodes });
+            }
+        };
+        Ok(Self {
+            table,
+            nowhere,
+            lookahead,
+        })
+    }
+
+    /// The link model of a node; rates of its own are not in it.
+    pub fn link(&self, node: NodeId) -> &LinkModel {
+        &self.group(node).model
+    }
+
+    fn group(&self, node: NodeId) -> &Group {
+        self.table.group(node).unwrap_or(&self.nowhere)
+    }
+
+    /// Puts packets on the up side of the sender's link.
+    fn emit<M: Message>(
+        &self,
+        nic: &mut Nic<M>,
+        transfer: Transfer<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let from = self.group(transfer.parcel.source);
+        match from.up(transfer.parcel.source) {
+            None => self.emitted(nic, transfer, cx),
+            Some(rate) => {
+                let bytes = transfer.parcel.message.wire_bytes();
+                let work = Work::of(from.model.on_wire(bytes, transfer.packets), rate);
+                nic.queue_up(from.model.sharing, work, transfer, cx);
+            }
+        }
+    }
+
+    /// The last packet has left: which of them get across?
+    fn emitted<M: Message>(
+        &self,
+        nic: &mut Nic<M>,
+        mut transfer: Transfer<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let parcel = &transfer.parcel;
+        let from = self.group(parcel.source);
+        let to = self.group(parcel.target);
+        let mut draws = Draws::new(cx.seed(), parcel, transfer.attempt);
+        let lost = lost(nic, from, to, &transfer, &mut draws);
+        if lost == 0 {
+            self.depart(transfer.parcel, from, to, &mut draws, cx);
+            return;
+        }
+        match from.model.transport {
+            Transport::Reliable {
+                timeout,
+                backoff,
+                retries,
+            } if transfer.attempt < retries => {
+                // Nobody learns of a loss before a round trip is over.
+                let round_trip = (from.median + to.median).scaled(2.0);
+                let wait = timeout
+                    .scaled(libm::pow(backoff, f64::from(transfer.attempt)))
+                    .max(round_trip);
+                transfer.packets = lost;
+                transfer.attempt += 1;
+                nic.keep(from.model.sharing, cx.now() + wait, transfer, cx);
+            }
+            _ => cx.lose(transfer.parcel),
+        }
+    }
+
+    /// All packets are across but for the latency.
+    fn depart<M: Message>(
+        &self,
+        parcel: Parcel<M>,
+        from: &Group,
+        to: &Group,
+        draws: &mut Draws,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let latency = draws.latency(from) + draws.latency(to);
+        let at = cx.now() + latency.max(self.lookahead);
+        if to.down(parcel.target).is_some() {
+            cx.carry(parcel, at);
+        } else {
+            cx.deliver(parcel, at);
+        }
+    }
+}
+
+/// The lost packets of a transfer: first on the sender's side, of the rest on the receiver's.
+fn lost<M>(
+    nic: &mut Nic<M>,
+    from: &Group,
+    to: &Group,
+    transfer: &Transfer<M>,
+    draws: &mut Draws,
+) -> u64 {
+    let mut lost = 0;
+    if from.model.loss != Loss::None {
+        let bursty = matches!(from.model.loss, Loss::GilbertElliott { .. });
+        let state = if bursty {
+            &mut nic.bursts().up
+        } else {
+            &mut None
+        };
+        lost = from
+            .model
+            .loss
+            .lost(transfer.packets, state, draws.stream());
+    }
+    if to.model.loss != Loss::None {
+        let bursty = matches!(to.model.loss, Loss::GilbertElliott { .. });
+        let state = if bursty {
+            nic.bursts().down.entry(transfer.parcel.target).or_default()
+        } else {
+            &mut None
+        };
+        let left = transfer.packets - lost;
+        lost += to.model.loss.lost(left, state, draws.stream());
+    }
+    lost
+}
+
+/// The random draws of one attempt of one message; most messages on simple links need none.
+struct Draws {
+    seed: u64,
+    source: u64,
+    counter: u64,
+    stream: Option<Stream>,
+}
+
+impl Draws {
+    fn new<M>(seed: u64, parcel: &Parcel<M>, attempt: u32) -> Self {
+        Self {
+            seed,
+            source: u64::from(parcel.source.0),
+            counter: parcel.sequence | (u64::from(attempt) << ATTEMPT_SHIFT),
+            stream: None,
+        }
+    }
+
+    fn stream(&mut self) -> &mut Stream {
+        let (seed, source, counter) = (self.seed, self.source, self.counter);
+        self.stream
+            .get_or_insert_with(|| stream(seed, source, Purpose::Link, counter))
+    }
+
+    fn latency(&mut self, group: &Group) -> Span {
+        match group.fixed {
+            Some(latency) => latency,
+            None => group.model.latency.draw(self.stream()),
+        }
+    }
+}
+
+/// The sum of the two least latency bounds; a node alone counts twice.
+fn two_least(groups: &[Group]) -> Span {
+    let mut bounds: Vec<Span> = Vec::new();
+    for group in groups {
+        let times = group.count.min(2) as usize;
+        bounds.extend(std::iter::repeat_n(group.model.latency.bound(), times));
+    }
+    bounds.sort_unstable();
+    match bounds.as_slice() {
+        [first, second, ..] => *first + *second,
+        [only] => *only + *only,
+        [] => Span::ZERO,
+    }
+}
+
+/// The least latency bound of the nodes that are not `centre`; zero if there are none.
+fn least_other(groups: &[Group], centre: NodeId) -> Span {
+    let others = groups.iter().filter(|group| {
+        let holds_centre =
+            (group.first..group.first.saturating_add(group.count)).contains(&centre.0);
+        group.count > u32::from(holds_centre)
+    });
+    others
+        .map(|group| group.model.latency.bound())
+        .min()
+        .unwrap_or(Span::ZERO)
+}
+
+impl<M: Message> Network<M> for LinkNetwork {
+    type Nic = Nic<M>;
+
+    fn lookahead(&self) -> Span {
+        self.lookahead
+    }
+
+    fn interface(&self, _: NodeId) -> Nic<M> {
+        Nic::new()
+    }
+
+    fn send(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
+        if parcel.target == parcel.source {
+            // What a node tells itself never leaves it.
+            let now = cx.now();
+            cx.deliver(parcel, now);
+            return;
+        }
+        let from = self.group(parcel.source);
+        let to = self.group(parcel.target);
+        let lossless = from.model.loss == Loss::None && to.model.loss == Loss::None;
+        if lossless && from.up(parcel.source).is_none() {
+            let mut draws = Draws::new(cx.seed(), &parcel, 0);
+            self.depart(parcel, from, to, &mut draws, cx);
+            return;
+        }
+        let packets = from.model.packets(parcel.message.wire_bytes());
+        let transfer = Transfer {
+            parcel,
+            packets,
+            attempt: 0,
+        };
+        self.emit(nic, transfer, cx);
+    }
+
+    fn arrive(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
+        let to = self.group(parcel.target);
+        let Some(rate) = to.down(parcel.target) else {
+            let now = cx.now();
+            cx.deliver(parcel, now);
+            return;
+        };
+        // The sender cut the message into packets.
+        let sender = &self.group(parcel.source).model;
+        let bytes = parcel.message.wire_bytes();
+        let work = Work::of(sender.on_wire(bytes, sender.packets(bytes)), rate);
+        nic.queue_down(to.model.sharing, work, parcel, cx);
+    }
+
+    fn alarm(&self, nic: &mut Nic<M>, token: u64, cx: &mut NetContext<'_, M>) {
+        let now = cx.now();
+        let Some(wake) = Wake::from_token(token).filter(|wake| nic.expects(*wake, now)) else {
+            return;
+        };
+        match wake {
+            Wake::Up => {
+                while let Some(transfer) = nic.through_up(now) {
+                    self.emitted(nic, transfer, cx);
+                }
+            }
+            Wake::Down => {
+                while let Some(parcel) = nic.through_down(now) {
+                    cx.deliver(parcel, now);
+                }
+            }
+            Wake::Resend => {
+                while let Some(transfer) = nic.due_again(now) {
+                    self.emit(nic, transfer, cx);
+                }
+            }
+        }
+        nic.settle(cx);
+    }
+
+    fn held(&self, nic: &Nic<M>, visit: &mut dyn FnMut(&M)) {
+        nic.for_each(visit);
+    }
+}

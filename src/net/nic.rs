@@ -1,0 +1,235 @@
+//! The network interface of one node: what waits there, and the state of its burst processes.
+
+use super::link::Sharing;
+use super::queue::{Queue, Work};
+use crate::quantity::VirtualTime;
+use crate::sim::{NetContext, NodeId, Parcel};
+use std::collections::BTreeMap;
+
+/// What an alarm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// Something may be through on the up side.
+    Up,
+    /// Something may be through on the down side.
+    Down,
+    /// A retransmission is due.
+    Resend,
+}
+
+impl Wake {
+    pub const fn token(self) -> u64 {
+        self as u64
+    }
+
+    pub fn from_token(token: u64) -> Option<Self> {
+        [Self::Up, Self::Down, Self::Resend]
+            .into_iter()
+            .find(|wake| wake.token() == token)
+    }
+}
+
+/// A message whose packets are not all across.
+pub(super) struct Transfer<M> {
+    pub parcel: Parcel<M>,
+    /// Packets still to get across.
+    pub packets: u64,
+    /// Retransmissions so far.
+    pub attempt: u32,
+}
+
+/// A node's network interface.
+///
+/// It is two words while nothing waits in it.
+pub struct Nic<M> {
+    busy: Option<Box<Busy<M>>>,
+    bursts: Option<Box<Bursts>>,
+}
+
+/// What waits inside an interface.
+struct Busy<M> {
+    up: Side<Transfer<M>>,
+    down: Side<Parcel<M>>,
+    /// Retransmissions by when they are due; of those due at once, in the order they were decided.
+    resend: BTreeMap<(VirtualTime, u64), Transfer<M>>,
+    resends: u64,
+}
+
+/// One direction with a limited rate.
+struct Side<T> {
+    queue: Queue<T>,
+    /// The earliest alarm that is set. It is never after the time the next item is through while
+    /// there is one; it may be before, when what came later slowed that down.
+    armed: Option<VirtualTime>,
+}
+
+/// Whether the burst process of a link is in its bad state.
+#[derive(Default)]
+pub(super) struct Bursts {
+    /// Of this node's up side.
+    pub up: Option<bool>,
+    /// Of the down sides of those this node sends to, as this node meets them.
+    pub down: BTreeMap<NodeId, Option<bool>>,
+}
+
+impl<T> Side<T> {
+    fn new(sharing: Sharing) -> Self {
+        Self {
+            queue: Queue::new(sharing),
+            armed: None,
+        }
+    }
+
+    /// Makes sure that an alarm goes off by the time the next item is through.
+    fn arm<M>(&mut self, wake: Wake, cx: &mut NetContext<'_, M>) {
+        if let Some(next) = self.queue.next() {
+            if self.armed.is_none_or(|armed| next < armed) {
+                self.armed = Some(next);
+                cx.alarm(next, wake.token());
+            }
+        }
+    }
+
+    /// Whether the alarm that goes off now is the one to act on.
+    fn expects(&mut self, now: VirtualTime) -> bool {
+        let expected = self.armed == Some(now);
+        if expected {
+            self.armed = None;
+        }
+        expected
+    }
+}
+
+impl<M> Nic<M> {
+    pub(super) const fn new() -> Self {
+        Self {
+            busy: None,
+            bursts: None,
+        }
+    }
+
+    pub(super) fn bursts(&mut self) -> &mut Bursts {
+        self.bursts.get_or_insert_default()
+    }
+
+    fn busy(&mut self, sharing: Sharing) -> &mut Busy<M> {
+        self.busy.get_or_insert_with(|| {
+            Box::new(Busy {
+                up: Side::new(sharing),
+                down: Side::new(sharing),
+                resend: BTreeMap::new(),
+                resends: 0,
+            })
+        })
+    }
+
+    pub(super) fn queue_up(
+        &mut self,
+        sharing: Sharing,
+        work: Work,
+        transfer: Transfer<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let side = &mut self.busy(sharing).up;
+        side.queue.push(cx.now(), work, transfer);
+        side.arm(Wake::Up, cx);
+    }
+
+    pub(super) fn queue_down(
+        &mut self,
+        sharing: Sharing,
+        work: Work,
+        parcel: Parcel<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let side = &mut self.busy(sharing).down;
+        side.queue.push(cx.now(), work, parcel);
+        side.arm(Wake::Down, cx);
+    }
+
+    /// Keeps a transfer until its lost packets are sent again.
+    pub(super) fn keep(
+        &mut self,
+        sharing: Sharing,
+        at: VirtualTime,
+        transfer: Transfer<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let busy = self.busy(sharing);
+        busy.resend.insert((at, busy.resends), transfer);
+        busy.resends += 1;
+        cx.alarm(at, Wake::Resend.token());
+    }
+
+    /// Whether the alarm that goes off now is about something that still waits.
+    pub(super) fn expects(&mut self, wake: Wake, now: VirtualTime) -> bool {
+        self.busy.as_mut().is_some_and(|busy| match wake {
+            Wake::Up => busy.up.expects(now),
+            Wake::Down => busy.down.expects(now),
+            Wake::Resend => true,
+        })
+    }
+
+    pub(super) fn through_up(&mut self, now: VirtualTime) -> Option<Transfer<M>> {
+        self.busy.as_mut()?.up.queue.pop(now)
+    }
+
+    pub(super) fn through_down(&mut self, now: VirtualTime) -> Option<Parcel<M>> {
+        self.busy.as_mut()?.down.queue.pop(now)
+    }
+
+    pub(super) fn due_again(&mut self, now: VirtualTime) -> Option<Transfer<M>> {
+        let busy = self.busy.as_mut()?;
+        let (at, _) = *busy.resend.first_key_value()?.0;
+        if at > now {
+            return None;
+        }
+        busy.resend.pop_first().map(|(_, transfer)| transfer)
+    }
+
+    /// Sets the alarms for what still waits, and gives the memory back if nothing does.
+    pub(super) fn settle(&mut self, cx: &mut NetContext<'_, M>) {
+        let Some(busy) = &mut self.busy else {
+            return;
+        };
+        busy.up.arm(Wake::Up, cx);
+        busy.down.arm(Wake::Down, cx);
+        if busy.up.queue.is_empty() && busy.down.queue.is_empty() && busy.resend.is_empty() {
+            self.busy = None;
+        }
+    }
+
+    pub(super) fn for_each(&self, visit: &mut dyn FnMut(&M)) {
+        let Some(busy) = &self.busy else {
+            return;
+        };
+        busy.up
+            .queue
+            .for_each(&mut |transfer| visit(&transfer.parcel.message));
+        busy.down
+            .queue
+            .for_each(&mut |parcel| visit(&parcel.message));
+        busy.resend
+            .values()
+            .for_each(|transfer| visit(&transfer.parcel.message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testbed::Mail;
+
+    #[test]
+    fn an_idle_interface_is_two_words() {
+        assert_eq!(size_of::<Nic<Mail>>(), 2 * size_of::<usize>());
+    }
+
+    #[test]
+    fn tokens_name_what_they_wake() {
+        for wake in [Wake::Up, Wake::Down, Wake::Resend] {
+            assert_eq!(Wake::from_token(wake.token()), Some(wake));
+        }
+        assert_eq!(Wake::from_token(3), None);
+    }
+}

@@ -1,0 +1,383 @@
+//! One side of a link with a limited rate: who is served how fast, and when each is through.
+//!
+//! Time and work are integers in units of 2⁻⁴⁸ ns, so that results are the same everywhere. A
+//! finishing time is rounded up to a whole nanosecond, but for a sliver that division leaves over.
+
+use super::link::Sharing;
+use crate::quantity::{Bandwidth, VirtualTime};
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Fractional bits of a nanosecond.
+const FRACTION: u32 = 48;
+/// Less work than this counts as none: 2⁻¹² ns.
+const SLIVER: u128 = 1 << (FRACTION - 12);
+
+/// The time something needs when it has the whole rate for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Work(u128);
+
+impl Work {
+    /// The work of putting `bytes` through at `rate`; at most the whole of virtual time.
+    pub fn of(bytes: u128, rate: Bandwidth) -> Self {
+        let nanos = bytes as f64 * 8e9 / rate.get();
+        let scaled = nanos * (1u64 << FRACTION) as f64;
+        // `as` saturates.
+        Self((scaled as u128).min(u128::from(u64::MAX) << FRACTION))
+    }
+}
+
+fn scaled(time: VirtualTime) -> u128 {
+    u128::from(time.nanos()) << FRACTION
+}
+
+/// The first whole nanosecond at or after `time`.
+fn round_up(time: u128) -> VirtualTime {
+    let nanos = time.saturating_sub(SLIVER).div_ceil(1 << FRACTION);
+    VirtualTime::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// The messages on one side of a link.
+pub(super) enum Queue<T> {
+    Fair(Fair<T>),
+    Fifo(Fifo<T>),
+}
+
+impl<T> Queue<T> {
+    pub fn new(sharing: Sharing) -> Self {
+        match sharing {
+            Sharing::Fair => Self::Fair(Fair {
+                jobs: BinaryHeap::new(),
+                through: VecDeque::new(),
+                service: 0,
+                at: 0,
+                serial: 0,
+            }),
+            Sharing::Fifo => Self::Fifo(Fifo {
+                jobs: VecDeque::new(),
+                free: 0,
+            }),
+        }
+    }
+
+    /// Adds `item` at `now`, which is never before an earlier call's.
+    pub fn push(&mut self, now: VirtualTime, work: Work, item: T) {
+        match self {
+            Self::Fair(queue) => queue.push(now, work, item),
+            Self::Fifo(queue) => queue.push(now, work, item),
+        }
+    }
+
+    /// When the next item is through, if nothing is added before.
+    pub fn next(&self) -> Option<VirtualTime> {
+        match self {
+            Self::Fair(queue) => queue.next(),
+            Self::Fifo(queue) => queue.next(),
+        }
+    }
+
+    /// The next item that is through by `now`.
+    pub fn pop(&mut self, now: VirtualTime) -> Option<T> {
+        match self {
+            Self::Fair(queue) => queue.pop(now),
+            Self::Fifo(queue) => queue.pop(now),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Fair(queue) => queue.jobs.is_empty() && queue.through.is_empty(),
+            Self::Fifo(queue) => queue.jobs.is_empty(),
+        }
+    }
+
+    /// What waits here, in no particular order.
+    pub fn for_each(&self, visit: &mut dyn FnMut(&T)) {
+        match self {
+            Self::Fair(queue) => {
+                queue.jobs.iter().for_each(|job| visit(&job.item));
+                queue.through.iter().for_each(|(_, item)| visit(item));
+            }
+            Self::Fifo(queue) => queue.jobs.iter().for_each(|(_, item)| visit(item)),
+        }
+    }
+}
+
+/// Processor sharing by virtual service time (Parekh and Gallager 1993, with equal weights): the
+/// service that each present item has had grows at 1/n; an item is through when it has grown by the
+/// item's work since it came.
+pub(super) struct Fair<T> {
+    jobs: BinaryHeap<Job<T>>,
+    /// Items that are through, with the exact time, and not yet fetched.
+    through: VecDeque<(u128, T)>,
+    /// The service an item would have had that was here since the queue was last empty.
+    service: u128,
+    /// The moment `service` is of.
+    at: u128,
+    serial: u64,
+}
+
+/// An item that is through at `finish`; of two at once, the one that came first.
+struct Job<T> {
+    finish: u128,
+    serial: u64,
+    item: T,
+}
+
+impl<T> Job<T> {
+    /// Earliest first in a heap whose top is the greatest.
+    fn order(&self, other: &Self) -> Ordering {
+        (other.finish, other.serial).cmp(&(self.finish, self.serial))
+    }
+}
+
+impl<T> PartialEq for Job<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.order(other) == Ordering::Equal
+    }
+}
+impl<T> Eq for Job<T> {}
+impl<T> PartialOrd for Job<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Job<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order(other)
+    }
+}
+
+impl<T> Fair<T> {
+    /// Moves to `now` from one item's end to the next: each leaves its share to the others at the
+    /// exact moment, not at the whole nanosecond in which it is fetched.
+    fn advance(&mut self, now: VirtualTime) {
+        let over = now == VirtualTime::NEVER;
+        let now = scaled(now);
+        while let Some(end) = self.end_of_first() {
+            if end > now + SLIVER && !over {
+                break;
+            }
+            let Some(job) = self.jobs.pop() else {
+                break;
+            };
+            self.at = end;
+            self.service = job.finish;
+            self.through.push_back((end, job.item));
+        }
+        self.service = match self.jobs.len() as u128 {
+            0 => 0,
+            present => self
+                .service
+                .saturating_add(now.saturating_sub(self.at) / present),
+        };
+        self.at = self.at.max(now);
+    }
+
+    fn push(&mut self, now: VirtualTime, work: Work, item: T) {
+        self.advance(now);
+        self.jobs.push(Job {
+            finish: self.service.saturating_add(work.0),
+            serial: self.serial,
+            item,
+        });
+        self.serial += 1;
+    }
+
+    /// When the first item will be through.
+    fn end_of_first(&self) -> Option<u128> {
+        let left = self.jobs.peek()?.finish.saturating_sub(self.service);
+        // A product that saturates lies 2^80 ns ahead: past the end of virtual time.
+        let wait = left.saturating_mul(self.jobs.len() as u128);
+        Some(self.at.saturating_add(wait))
+    }
+
+    fn next(&self) -> Option<VirtualTime> {
+        let waiting = self.through.front().map(|(end, _)| *end);
+        waiting.or_else(|| self.end_of_first()).map(round_up)
+    }
+
+    fn pop(&mut self, now: VirtualTime) -> Option<T> {
+        self.advance(now);
+        self.through.pop_front().map(|(_, item)| item)
+    }
+}
+
+/// One after the other.
+pub(super) struct Fifo<T> {
+    /// With the exact time that each is through.
+    jobs: VecDeque<(u128, T)>,
+    /// When the last of them is through.
+    free: u128,
+}
+
+impl<T> Fifo<T> {
+    fn push(&mut self, now: VirtualTime, work: Work, item: T) {
+        self.free = self.free.max(scaled(now)).saturating_add(work.0);
+        self.jobs.push_back((self.free, item));
+    }
+
+    fn next(&self) -> Option<VirtualTime> {
+        self.jobs.front().map(|(through, _)| round_up(*through))
+    }
+
+    fn pop(&mut self, now: VirtualTime) -> Option<T> {
+        if self.next()? <= now {
+            self.jobs.pop_front().map(|(_, item)| item)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mbit(rate: f64) -> Bandwidth {
+        Bandwidth::bits_per_second(rate * 1e6).unwrap()
+    }
+
+    /// When each of `(arrival in ns, bytes)`, in order of arrival, is through.
+    fn run(sharing: Sharing, rate: Bandwidth, jobs: &[(u64, u128)]) -> Vec<u64> {
+        let mut queue = Queue::new(sharing);
+        let mut through = vec![0; jobs.len()];
+        let mut coming = jobs.iter().enumerate().peekable();
+        loop {
+            let next = queue.next().map(VirtualTime::nanos);
+            match (coming.peek(), next) {
+                (Some((_, (at, _))), next) if next.is_none_or(|next| *at < next) => {
+                    let (index, (at, bytes)) = coming.next().unwrap();
+                    queue.push(VirtualTime::from_nanos(*at), Work::of(*bytes, rate), index);
+                }
+                (_, Some(next)) => {
+                    while let Some(index) = queue.pop(VirtualTime::from_nanos(next)) {
+                        through[index] = next;
+                    }
+                    assert!(queue.next().is_none_or(|later| later.nanos() > next));
+                }
+                _ => return through,
+            }
+        }
+    }
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn fair_sharing_matches_the_case_computed_by_hand() {
+        // 8 Mbit/s = 1 kB/ms. A: 3 kB at 0; B: 3 kB at 1 ms; C: 1 kB at 2 ms.
+        // 0–1: A alone, 2 kB left. 1–2: A and B at 1/2: A 1.5 left, B 2.5.
+        // 2–5: three at 1/3 until C's 1 kB is through at 5: A 0.5, B 1.5.
+        // 5–6: two at 1/2: A through at 6, B 1 left, alone: through at 7.
+        let jobs = [(0, 3_000), (MS, 3_000), (2 * MS, 1_000)];
+        assert_eq!(
+            run(Sharing::Fair, mbit(8.0), &jobs),
+            [6 * MS, 7 * MS, 5 * MS]
+        );
+    }
+
+    #[test]
+    fn one_after_the_other_matches_the_case_computed_by_hand() {
+        let jobs = [(0, 3_000), (MS, 3_000), (2 * MS, 1_000), (9 * MS, 500)];
+        assert_eq!(
+            run(Sharing::Fifo, mbit(8.0), &jobs),
+            [3 * MS, 6 * MS, 7 * MS, 9 * MS + MS / 2]
+        );
+    }
+
+    #[test]
+    fn equal_items_that_come_together_go_together_under_fair_sharing() {
+        let jobs = [(0, 1_000); 10];
+        assert_eq!(run(Sharing::Fair, mbit(8.0), &jobs), [10 * MS; 10]);
+        let one_by_one: Vec<u64> = (1..=10).map(|i| i * MS).collect();
+        assert_eq!(run(Sharing::Fifo, mbit(8.0), &jobs), one_by_one);
+    }
+
+    #[test]
+    fn a_third_of_a_nanosecond_rounds_up_once_not_once_an_item() {
+        // 24 Gbit/s: one byte takes a third of a nanosecond; three take exactly one.
+        let jobs = [(0, 1); 3];
+        assert_eq!(run(Sharing::Fifo, mbit(24_000.0), &jobs), [1, 1, 1]);
+        assert_eq!(run(Sharing::Fair, mbit(24_000.0), &jobs), [1, 1, 1]);
+    }
+
+    #[test]
+    fn work_without_end_is_through_at_the_end_of_time() {
+        let slowest = Bandwidth::bits_per_second(f64::MIN_POSITIVE).unwrap();
+        let jobs = [(0, u128::MAX), (5, 1), (9, u128::from(u64::MAX))];
+        for sharing in [Sharing::Fair, Sharing::Fifo] {
+            assert_eq!(run(sharing, slowest, &jobs), [u64::MAX; 3]);
+        }
+    }
+
+    #[test]
+    fn nothing_to_send_takes_no_time() {
+        for sharing in [Sharing::Fair, Sharing::Fifo] {
+            assert_eq!(run(sharing, mbit(8.0), &[(7, 0)]), [7]);
+        }
+    }
+
+    /// Processor sharing in float64, moving from event to event.
+    fn reference(rate_bits: f64, jobs: &[(u64, u128)]) -> Vec<f64> {
+        let mut left: Vec<f64> = jobs
+            .iter()
+            .map(|(_, b)| *b as f64 * 8e9 / rate_bits)
+            .collect();
+        let mut through = vec![f64::NAN; jobs.len()];
+        let mut now = 0.0;
+        loop {
+            let open = |i: &usize| through[*i].is_nan();
+            let present: Vec<usize> = (0..jobs.len())
+                .filter(open)
+                .filter(|i| jobs[*i].0 as f64 <= now)
+                .collect();
+            let coming = (0..jobs.len())
+                .filter(open)
+                .map(|i| jobs[i].0 as f64)
+                .filter(|at| *at > now)
+                .fold(f64::INFINITY, f64::min);
+            let n = present.len() as f64;
+            let least = present
+                .iter()
+                .map(|i| left[*i])
+                .fold(f64::INFINITY, f64::min);
+            let step = (least * n).min(coming - now);
+            if !step.is_finite() {
+                return through;
+            }
+            now += step;
+            for i in present {
+                left[i] -= step / n;
+                if left[i] <= 1e-6 {
+                    through[i] = now;
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fair_sharing_follows_its_definition(
+            mut jobs in prop::collection::vec((0u64..2_000_000, 1u128..20_000), 1..40),
+            rate in 1.0f64..100.0,
+        ) {
+            jobs.sort();
+            let expected = reference(rate * 1e6, &jobs);
+            for (found, expected) in run(Sharing::Fair, mbit(rate), &jobs).iter().zip(expected) {
+                prop_assert!((*found as f64 - expected).abs() <= 1.01, "{found} {expected}");
+            }
+        }
+
+        #[test]
+        fn both_disciplines_are_done_at_the_same_moment(
+            mut jobs in prop::collection::vec((0u64..2_000_000, 1u128..20_000), 1..40),
+        ) {
+            // Neither idles while there is work.
+            jobs.sort();
+            let last = |sharing| run(sharing, mbit(10.0), &jobs).into_iter().max();
+            let (fair, fifo) = (last(Sharing::Fair).unwrap(), last(Sharing::Fifo).unwrap());
+            prop_assert!(fair.abs_diff(fifo) <= 1, "{fair} {fifo}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! HdrHistograms of what takes time, in nanoseconds of virtual time, to three significant digits.
+//!
+//! Every shard keeps its own and they are merged at the end. All histograms span the same fixed
+//! range, so that merging adds counters one to one: the figures and the files are the same, byte for
+//! byte, however many shards kept them. (A histogram that grows on demand would, when merged into a
+//! smaller one, lose the exact maximum.) A value above the range counts as the range's end.
+//!
+//! The files are HdrHistogram interval logs with one interval, the whole run; timestamps are virtual
+//! seconds. The untagged line is the total; the message latencies add one line a kind, tagged with
+//! its name. HdrHistogram's own tools read them:
+//! `HistogramLogProcessor -i message_latency.hlog [-tag update]`.
+
+mod log;
+
+use super::ObserveError;
+use crate::quantity::{Span, VirtualTime};
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// About 1.1 years: no message, round or job of a sensible run takes longer.
+const LONGEST_NANOS: u64 = (1 << 55) - 1;
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// The percentiles that the tables show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Percentiles {
+    /// Values recorded.
+    pub count: u64,
+    /// Half of the values are at most this.
+    pub p50: Span,
+    /// 90 % of the values are at most this.
+    pub p90: Span,
+    /// 99 % of the values are at most this.
+    pub p99: Span,
+    /// The largest value.
+    pub max: Span,
+}
+
+/// A histogram of spans of virtual time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spans {
+    histogram: Histogram<u64>,
+    /// The histogram knows its largest value to three digits only.
+    longest: Span,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Spans {
+    /// Without values.
+    pub fn new() -> Self {
+        match Histogram::new_with_bounds(1, LONGEST_NANOS, SIGNIFICANT_DIGITS) {
+            Ok(histogram) => Self {
+                histogram,
+                longest: Span::ZERO,
+            },
+            // The bounds are constants, in order and within what the format allows.
+            Err(e) => unreachable!("constant histogram bounds: {e}"),
+        }
+    }
+
+    /// Adds a value.
+    pub fn record(&mut self, span: Span) {
+        let span = span.min(Span::from_nanos(LONGEST_NANOS));
+        self.histogram.saturating_record(span.nanos());
+        self.longest = self.longest.max(span);
+    }
+
+    /// Adds every value of another.
+    pub fn merge(&mut self, other: &Self) {
+        self.longest = self.longest.max(other.longest);
+        // Ranges are equal, so this cannot be refused.
+        if self.histogram.add(&other.histogram).is_err() {
+            unreachable!("histograms of one range");
+        }
+    }
+
+    /// Values recorded.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The value that a share `quantile` in [0, 1] of the values do not exceed, to three digits;
+    /// zero without values.
+    pub fn at(&self, quantile: f64) -> Span {
+        // A bucket's upper end may lie above the largest value.
+        Span::from_nanos(self.histogram.value_at_quantile(quantile)).min(self.longest)
+    }
+
+    /// The percentiles that the tables show.
+    pub fn percentiles(&self) -> Percentiles {
+        Percentiles {
+            count: self.count(),
+            p50: self.at(0.5),
+            p90: self.at(0.9),
+            p99: self.at(0.99),
+            max: self.longest,
+        }
+    }
+}
+
+/// Everything of a run that is measured in time.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Histograms {
+    latency: BTreeMap<Arc<str>, Spans>,
+    round: Spans,
+    compute: Spans,
+    queue: Spans,
+    end: VirtualTime,
+}
+
+impl Histograms {
+    /// Without values.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A message of this kind was delivered at `now`, `latency` after it was sent.
+    pub fn message(&mut self, kind: &str, now: VirtualTime, latency: Span) {
+        self.end = self.end.max(now);
+        match self.latency.get_mut(kind) {
+            Some(spans) => spans.record(latency),
+            None => {
+                let mut spans = Spans::new();
+                spans.record(latency);
+                self.latency.insert(kind.into(), spans);
+            }
+        }
+    }
+
+    /// A round closed at `now` after `duration`.
+    pub fn round(&mut self, now: VirtualTime, duration: Span) {
+        self.end = self.end.max(now);
+        self.round.record(duration);
+    }
+
+    /// A client finished a job at `now` that took its device `compute`.
+    pub fn compute(&mut self, now: VirtualTime, compute: Span) {
+        self.end = self.end.max(now);
+        self.compute.record(compute);
+    }
+
+    /// A message that was sent at `now` waited `wait` for a busy link.
+    pub fn queue_wait(&mut self, now: VirtualTime, wait: Span) {
+        self.end = self.end.max(now);
+        self.queue.record(wait);
+    }
+
+    /// Adds everything another kept. The order of merging does not matter.
+    pub fn merge(&mut self, other: &Self) {
+        self.end = self.end.max(other.end);
+        for (kind, spans) in &other.latency {
+            self.latency.entry(kind.clone()).or_default().merge(spans);
+        }
+        self.round.merge(&other.round);
+        self.compute.merge(&other.compute);
+        self.queue.merge(&other.queue);
+    }
+
+    /// Message latencies, by kind in order of name.
+    pub fn latencies(&self) -> impl Iterator<Item = (&str, &Spans)> {
+        self.latency.iter().map(|(kind, spans)| (&**kind, spans))
+    }
+
+    /// Durations of the rounds.
+    pub fn rounds(&self) -> &Spans {
+        &self.round
+    }
+
+    /// Time that clients' devices computed, a value a job.
+    pub fn computes(&self) -> &Spans {
+        &self.compute
+    }
+
+    /// Time that messages waited for a busy link, a value a message.
+    pub fn queue_waits(&self) -> &Spans {
+        &self.queue
+    }
+
+    /// What the tables list: a title and its percentiles; subjects without values are left out.
+    pub fn table(&self) -> Vec<(String, Percentiles)> {
+        let kinds = self
+            .latencies()
+            .map(|(kind, spans)| (format!("latency of {kind}"), spans));
+        let rest = [
+            ("round duration", &self.round),
+            ("client compute", &self.compute),
+            ("queue wait", &self.queue),
+        ];
+        kinds
+            .chain(rest.map(|(title, spans)| (title.to_owned(), spans)))
+            .filter(|(_, spans)| spans.count() > 0)
+            .map(|(title, spans)| (title, spans.percentiles()))
+            .collect()
+    }
+
+    /// The log files, name and content.
+    pub(super) fn logs(&self) -> Result<Vec<(&'static str, Vec<u8>)>, ObserveError> {
+        let mut all = Spans::new();
+        let mut lines = vec![];
+        for (kind, spans) in self.latencies() {
+            all.merge(spans);
+            lines.push((Some(kind), spans));
+        }
+        lines.insert(0, (None, &all));
+        [
+            ("message_latency.hlog", lines),
+            ("round_duration.hlog", vec![(None, &self.round)]),
+            ("client_compute.hlog", vec![(None, &self.compute)]),
+            ("queue_wait.hlog", vec![(None, &self.queue)]),
+        ]
+        .into_iter()
+        .map(|(file, lines)| Ok((file, log::encode(file, self.end, &lines)?)))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::rng::{below, stream, Purpose};
+
+    const AT: VirtualTime = VirtualTime::from_nanos(9);
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_values() {
+        // 1 ms, 2 ms, … 1000 ms in a scrambled order: the p-th percentile is p · 10 ms.
+        let mut spans = Spans::new();
+        for i in 0..1000u64 {
+            spans.record(Span::from_millis((i * 617) % 1000 + 1));
+        }
+        let found = spans.percentiles();
+        assert_eq!(found.count, 1000);
+        for (found, exact) in [(found.p50, 500.0), (found.p90, 900.0), (found.p99, 990.0)] {
+            let ratio = found.nanos() as f64 / (exact * 1e6);
+            assert!((1.0..1.001).contains(&ratio), "{found} against {exact} ms");
+        }
+        assert_eq!(found.max, Span::from_secs(1));
+    }
+
+    #[test]
+    fn nothing_recorded_is_zero_and_too_long_is_the_end_of_the_range() {
+        assert_eq!(Spans::new().percentiles(), Percentiles::default());
+        let mut spans = Spans::new();
+        spans.record(Span::ZERO);
+        assert_eq!(spans.percentiles().max, Span::ZERO);
+        spans.record(Span::from_nanos(u64::MAX));
+        assert_eq!(spans.count(), 2);
+        assert_eq!(spans.percentiles().max, Span::from_nanos(LONGEST_NANOS));
+    }
+
+    #[test]
+    fn figures_and_files_do_not_depend_on_the_number_of_shards() {
+        let mut rng = stream(1, 0, Purpose::Node, 0);
+        let values: Vec<Span> = (0..2_000)
+            .map(|i| Span::from_nanos(below(&mut rng, 1 << (i % 50))))
+            .collect();
+        let keep = |shards: usize| {
+            let mut parts = vec![Histograms::new(); shards];
+            for (i, &value) in values.iter().enumerate() {
+                let kind = ["model", "update"][i % 2];
+                let part = &mut parts[i % shards];
+                part.message(kind, AT, value);
+                part.compute(AT, value);
+            }
+            let mut whole = Histograms::new();
+            parts.iter().for_each(|part| whole.merge(part));
+            whole
+        };
+        let one = keep(1);
+        assert_eq!(one.computes().count(), 2_000);
+        assert_eq!(one.computes().at(1.0), *values.iter().max().unwrap());
+        for shards in [2, 7] {
+            let many = keep(shards);
+            assert_eq!(many, one);
+            assert_eq!(many.logs().unwrap(), one.logs().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_table_lists_kinds_first_and_leaves_out_what_has_no_values() {
+        let mut histograms = Histograms::new();
+        histograms.round(AT, Span::from_secs(1));
+        histograms.message("update", AT, Span::from_millis(5));
+        histograms.message("model", AT, Span::from_millis(5));
+        let titles: Vec<String> = histograms.table().into_iter().map(|(t, _)| t).collect();
+        assert_eq!(
+            titles,
+            ["latency of model", "latency of update", "round duration"]
+        );
+    }
+}

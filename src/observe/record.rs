@@ -1,0 +1,335 @@
+//! `run.json`: what ran, from what, on what, and what came of it.
+//!
+//! Written when the run starts (status `running`) and again when it ends, so that a folder says by
+//! itself whether its run came to an end. It holds all that is needed to run the scenario again and
+//! to compare the two.
+
+mod host;
+
+pub use host::{utc, Host};
+
+use super::rows::{Outcome, RoundRow};
+use super::ObserveError;
+use crate::quantity::{Span, VirtualTime};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It has started; or it was killed, if nothing runs any more.
+    Running,
+    /// It came to the end of its schedule or to a stopping rule.
+    Completed,
+    /// It was interrupted, and everything up to then was written.
+    Interrupted,
+    /// It failed; the record says with what.
+    Failed,
+}
+
+impl Status {
+    /// The status in lower case, as in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of the messages of one kind. `sent` is the sum of the four fates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MessageCount {
+    /// Handed to a link.
+    pub sent: u64,
+    /// Arrived.
+    pub delivered: u64,
+    /// Lost by a link.
+    pub lost: u64,
+    /// Dropped by a fault.
+    pub dropped: u64,
+    /// On their way when the run ended.
+    pub in_flight: u64,
+    /// Bytes handed to links.
+    pub bytes: u64,
+}
+
+impl MessageCount {
+    /// Whether every message is accounted for.
+    pub fn balances(&self) -> bool {
+        let fates = [self.delivered, self.lost, self.dropped, self.in_flight];
+        fates.iter().map(|&n| u128::from(n)).sum::<u128>() == u128::from(self.sent)
+    }
+}
+
+/// Message accounting, per kind.
+pub type Messages = BTreeMap<String, MessageCount>;
+
+/// The whole run in a few figures.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Rounds that were closed, whatever their outcome.
+    pub rounds: u32,
+    /// Rounds in which enough clients reported.
+    pub completed: u32,
+    /// Reports used, over all rounds.
+    pub reports: u64,
+    /// Bytes sent by servers, over all rounds.
+    pub bytes_down: u64,
+    /// Bytes sent to servers, over all rounds.
+    pub bytes_up: u64,
+    /// Virtual time of the end of the run, in nanoseconds.
+    pub virtual_ns: u64,
+    /// Host time of the whole run, in seconds.
+    pub real_s: f64,
+    /// Events delivered.
+    pub events: u64,
+    /// Central accuracy at the last evaluation.
+    pub final_accuracy: Option<f64>,
+    /// The best central accuracy, and the round that reached it.
+    pub best_accuracy: Option<(f64, u32)>,
+    /// Central loss at the last evaluation.
+    pub final_loss: Option<f64>,
+}
+
+impl Totals {
+    /// Sums the rounds; `end`, `events` and `real` come from the kernel and the host's clock.
+    pub fn of(
+        rounds: &[RoundRow],
+        end: VirtualTime,
+        events: u64,
+        real: std::time::Duration,
+    ) -> Self {
+        let mut totals = Self {
+            virtual_ns: end.nanos(),
+            real_s: real.as_secs_f64(),
+            events,
+            ..Self::default()
+        };
+        for row in rounds {
+            totals.rounds = totals.rounds.saturating_add(1);
+            if row.outcome == Outcome::Completed {
+                totals.completed = totals.completed.saturating_add(1);
+            }
+            totals.reports = totals.reports.saturating_add(u64::from(row.reported));
+            totals.bytes_down = totals.bytes_down.saturating_add(row.bytes_down);
+            totals.bytes_up = totals.bytes_up.saturating_add(row.bytes_up);
+            totals.final_accuracy = row.accuracy.or(totals.final_accuracy);
+            totals.final_loss = row.loss.or(totals.final_loss);
+            // A diverged model's accuracy is not a number, which is never the best.
+            if let Some(accuracy) = row.accuracy.filter(|a| a.is_finite()) {
+                if totals.best_accuracy.is_none_or(|(best, _)| accuracy > best) {
+                    totals.best_accuracy = Some((accuracy, row.round));
+                }
+            }
+        }
+        totals
+    }
+
+    /// Virtual time of the end of the run.
+    pub fn virtual_time(&self) -> Span {
+        Span::from_nanos(self.virtual_ns)
+    }
+
+    /// Reports used per second of host time.
+    pub fn reports_per_second(&self) -> f64 {
+        match self.real_s > 0.0 {
+            true => self.reports as f64 / self.real_s,
+            false => 0.0,
+        }
+    }
+}
+
+/// A file of the run folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// All of `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of shoal.
+    pub version: String,
+    /// Where the run stands.
+    pub status: Status,
+    /// What it failed with.
+    pub error: Option<String>,
+    /// The scenario's name.
+    pub name: String,
+    /// The seed that was used.
+    pub seed: u64,
+    /// The scenario's file, as it was given.
+    pub scenario_file: String,
+    /// The scenario as resolved: JSON, or a string of RON.
+    pub scenario: serde_json::Value,
+    /// Overrides of the scenario (`path=value`), in the order given.
+    pub overrides: Vec<String>,
+    /// Threads that ran jobs; no result depends on it.
+    pub workers: u32,
+    /// Host device that ran jobs (`cpu`, `cuda:0`).
+    pub device: String,
+    /// The machine.
+    pub host: Host,
+    /// When it started, on the host's clock, UTC.
+    pub started: String,
+    /// When it ended, on the host's clock, UTC.
+    pub finished: Option<String>,
+    /// Hash of every delivered event and every metric, hexadecimal.
+    pub trace_hash: Option<String>,
+    /// The run in a few figures.
+    pub totals: Option<Totals>,
+    /// Message accounting, per kind.
+    pub messages: Messages,
+    /// The folder's files.
+    pub files: Vec<FileEntry>,
+}
+
+impl RunRecord {
+    /// Reads a `run.json`.
+    pub fn read(path: &Path) -> Result<Self, ObserveError> {
+        let text = std::fs::read(path).map_err(|e| ObserveError::io(path, "read", e))?;
+        serde_json::from_slice(&text).map_err(|e| ObserveError::Malformed {
+            path: path.to_path_buf(),
+            line: e.line() as u64,
+            message: e.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::folder::{RunFolder, RECORD};
+    use super::*;
+    use std::time::Duration;
+
+    fn record() -> RunRecord {
+        RunRecord {
+            version: "0.1.0".to_owned(),
+            status: Status::Running,
+            error: None,
+            name: "quickstart".to_owned(),
+            seed: u64::MAX,
+            scenario_file: "scenarios/quickstart.ron".to_owned(),
+            scenario: serde_json::Value::from("(name: \"quickstart\")"),
+            overrides: vec!["schedule.rounds=3".to_owned()],
+            workers: 2,
+            device: "cpu".to_owned(),
+            host: Host::detect("2.11.0"),
+            started: "2026-01-01T00:00:00Z".to_owned(),
+            finished: None,
+            trace_hash: None,
+            totals: None,
+            messages: Messages::new(),
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written_and_is_replaced_at_the_end() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create_under(root.path(), "a", 1).unwrap();
+        let path = folder.path().join(RECORD);
+        let mut record = record();
+        folder.write_record(&record).unwrap();
+        assert_eq!(RunRecord::read(&path).unwrap(), record);
+        record.status = Status::Completed;
+        record.trace_hash = Some("9f2c".to_owned());
+        record.totals = Some(Totals::of(
+            &[],
+            VirtualTime::NEVER,
+            7,
+            Duration::from_millis(1500),
+        ));
+        record.files = folder.files().unwrap();
+        record.messages.insert(
+            "model".to_owned(),
+            MessageCount {
+                sent: 10,
+                delivered: 10,
+                ..MessageCount::default()
+            },
+        );
+        folder.write_record(&record).unwrap();
+        assert_eq!(RunRecord::read(&path).unwrap(), record);
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error_with_its_line() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run.json");
+        std::fs::write(&path, "{\n  \"version\": 3\n}").unwrap();
+        let error = RunRecord::read(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("run.json:2: invalid type: integer"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn totals_are_the_sums_of_the_rounds() {
+        let row = |round, accuracy, outcome| RoundRow {
+            round,
+            reported: 10,
+            bytes_down: 100,
+            bytes_up: 7,
+            accuracy,
+            outcome,
+            ..RoundRow::default()
+        };
+        let rounds = [
+            row(1, Some(0.5), Outcome::Completed),
+            row(2, Some(0.9), Outcome::Completed),
+            row(3, Some(0.8), Outcome::Abandoned),
+            row(4, None, Outcome::Completed),
+        ];
+        let end = VirtualTime::from_nanos(5);
+        let totals = Totals::of(&rounds, end, 99, Duration::from_secs(4));
+        assert_eq!((totals.rounds, totals.completed), (4, 3));
+        assert_eq!(
+            (totals.reports, totals.bytes_down, totals.bytes_up),
+            (40, 400, 28)
+        );
+        assert_eq!(totals.final_accuracy, Some(0.8));
+        assert_eq!(totals.best_accuracy, Some((0.9, 2)));
+        assert_eq!(totals.reports_per_second(), 10.0);
+    }
+
+    #[test]
+    fn an_accuracy_that_is_not_a_number_is_never_the_best() {
+        let row = |round, accuracy| RoundRow {
+            round,
+            accuracy: Some(accuracy),
+            ..RoundRow::default()
+        };
+        let best = |rounds: &[RoundRow]| {
+            Totals::of(rounds, VirtualTime::ZERO, 0, Duration::ZERO).best_accuracy
+        };
+        assert_eq!(best(&[row(1, f64::NAN), row(2, 0.1)]), Some((0.1, 2)));
+        assert_eq!(best(&[row(1, 0.1), row(2, f64::NAN)]), Some((0.1, 1)));
+    }
+
+    #[test]
+    fn accounting_balances_only_when_no_message_is_missing() {
+        let mut count = MessageCount {
+            sent: 10,
+            delivered: 6,
+            lost: 2,
+            dropped: 1,
+            in_flight: 1,
+            bytes: 0,
+        };
+        assert!(count.balances());
+        count.lost = 1;
+        assert!(!count.balances());
+        count.lost = u64::MAX;
+        assert!(!count.balances());
+    }
+}

@@ -1,0 +1,177 @@
+//! Curves over the rounds: accuracy, loss, and accuracy against virtual time.
+
+use super::axis::Axis;
+use super::plot::Frame;
+use super::theme::{self, Ink};
+use super::{evenly, Figure};
+use crate::observe::rows::RoundRow;
+use crate::observe::{text, ObserveError};
+
+/// Points of a curve; more would not be seen.
+const MOST_POINTS: usize = 600;
+/// A loss that spans more than this factor is drawn on a logarithmic scale.
+const WIDE_LOSS: f64 = 60.0;
+
+type Pick = fn(&RoundRow) -> Option<f64>;
+type Curve = (&'static str, Ink, Vec<(f64, f64)>);
+
+/// One curve a name, from the rounds that have a value, sampled evenly; and how many values there
+/// were before sampling.
+fn curves(
+    rounds: &[RoundRow],
+    x: fn(&RoundRow) -> f64,
+    wanted: &[(&'static str, Ink, Pick)],
+) -> (Vec<Curve>, usize) {
+    let mut most = 0;
+    let curves = wanted.iter().filter_map(|&(name, ink, pick)| {
+        let points: Vec<(f64, f64)> = rounds
+            .iter()
+            .filter_map(|row| Some((x(row), pick(row)?)))
+            .collect();
+        most = most.max(points.len());
+        let kept = evenly(points.len(), MOST_POINTS);
+        let points: Vec<_> = kept
+            .iter()
+            .filter_map(|&i| points.get(i).copied())
+            .collect();
+        points
+            .iter()
+            .any(|p| p.1.is_finite())
+            .then_some((name, ink, points))
+    });
+    (curves.collect(), most)
+}
+
+/// The least and the greatest number of all curves; (0, 1) without any.
+fn bounds(curves: &[Curve]) -> (f64, f64) {
+    let values = curves.iter().flat_map(|(.., points)| points);
+    let finite = values.map(|p| p.1).filter(|v| v.is_finite());
+    finite
+        .fold(None, |held: Option<(f64, f64)>, v| match held {
+            None => Some((v, v)),
+            Some((low, high)) => Some((low.min(v), high.max(v))),
+        })
+        .unwrap_or((0.0, 1.0))
+}
+
+/// The rounds as a scale.
+pub(super) fn round_axis(rounds: &[RoundRow], margin: f64) -> Axis {
+    let first = rounds.first().map_or(1.0, |row| f64::from(row.round));
+    let last = rounds.last().map_or(1.0, |row| f64::from(row.round));
+    // A single round stands in the middle, with room on both sides.
+    let margin = if last > first { margin } else { 0.9 };
+    Axis::whole(first - margin, last + margin, 8)
+}
+
+fn draw(
+    title: &'static str,
+    x: Axis,
+    x_title: String,
+    y: Axis,
+    y_title: &str,
+    (curves, most): (Vec<Curve>, usize),
+) -> Result<Figure, ObserveError> {
+    let mut notes = Vec::new();
+    if most > MOST_POINTS {
+        notes.push(format!(
+            "{MOST_POINTS} of {} evaluations are drawn, evenly spread.",
+            text::grouped(most as u64)
+        ));
+    }
+    let broken = |(.., points): &Curve| points.iter().any(|p| !p.1.is_finite());
+    if curves.iter().any(broken) {
+        notes.push("A gap is a value that is not a finite number.".to_owned());
+    }
+    let frame = Frame {
+        what: title,
+        width: 560,
+        height: 300,
+        x,
+        y,
+        x_title,
+        y_title: y_title.to_owned(),
+        grid: true,
+    };
+    let svg = frame.draw(|plot| {
+        // The first curve is the one that matters; it lies on top.
+        for (_, ink, points) in curves.iter().rev() {
+            plot.line(points, *ink, 2.0)?;
+        }
+        Ok(())
+    })?;
+    Ok(Figure {
+        title,
+        notes,
+        legend: curves
+            .iter()
+            .map(|&(name, ink, _)| (ink, name.to_owned()))
+            .collect(),
+        svg,
+        wide: false,
+    })
+}
+
+const ACCURACIES: [(&str, Ink, Pick); 2] = [
+    ("central test set", theme::BLUE, |row| row.accuracy),
+    ("mean over clients", theme::ORANGE, |row| row.client_mean),
+];
+
+fn number(row: &RoundRow) -> f64 {
+    f64::from(row.round)
+}
+
+/// Accuracy against rounds.
+pub(super) fn accuracy(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
+    let curves = curves(rounds, number, &ACCURACIES);
+    if curves.0.is_empty() {
+        return Ok(None);
+    }
+    let y = Axis::percent(bounds(&curves.0).0);
+    let x = round_axis(rounds, 0.0);
+    draw(
+        "Accuracy by round",
+        x,
+        "round".to_owned(),
+        y,
+        "accuracy",
+        curves,
+    )
+    .map(Some)
+}
+
+/// Accuracy against virtual time.
+pub(super) fn accuracy_in_time(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
+    let curves = curves(rounds, |row| row.ended.seconds(), &ACCURACIES);
+    if curves.0.is_empty() {
+        return Ok(None);
+    }
+    let y = Axis::percent(bounds(&curves.0).0);
+    let end = rounds.iter().map(|row| row.ended.seconds());
+    let (x, unit) = Axis::seconds(end.fold(0.0, f64::max), 7);
+    let title = format!("virtual time ({unit})");
+    draw("Accuracy in virtual time", x, title, y, "accuracy", curves).map(Some)
+}
+
+/// Loss against rounds.
+pub(super) fn loss(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
+    let curves = curves(
+        rounds,
+        number,
+        &[
+            ("central test set", theme::BLUE, |row| row.loss),
+            ("training, mean over clients", theme::GREEN, |row| {
+                row.train_loss
+            }),
+        ],
+    );
+    if curves.0.is_empty() {
+        return Ok(None);
+    }
+    let (low, high) = bounds(&curves.0);
+    let (y, title) = match low > 0.0 && high / low > WIDE_LOSS {
+        true => (Axis::logarithmic(low, high), "loss (logarithmic)"),
+        false => (Axis::plain(low.min(0.0), high * 1.04), "loss"),
+    };
+    let x = round_axis(rounds, 0.0);
+    draw("Loss by round", x, "round".to_owned(), y, title, curves).map(Some)
+}

@@ -1,0 +1,260 @@
+//! The page as a whole.
+
+use super::html::{escape, figure, table, tile};
+use super::{curves, latency, spread, stacks, theme, timeline, Figure, Report};
+use crate::observe::record::Status;
+use crate::observe::{summary, text, ObserveError};
+use crate::quantity::Span;
+
+const STYLE: &str = include_str!("style.css");
+/// Rows of a table.
+const MOST_ROWS: usize = 200;
+/// Characters of a scenario; the rest is in the run folder.
+const LONGEST_SCENARIO: usize = 200_000;
+
+pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
+    let rounds = &report.digest.rounds;
+    let digest = report.digest;
+    let figures: Vec<Figure> = [
+        curves::accuracy(rounds)?,
+        curves::accuracy_in_time(rounds)?,
+        curves::loss(rounds)?,
+        spread::bands(rounds)?,
+        spread::clients(&digest.accuracy, &digest.groups)?,
+        latency::percentiles(report.histograms)?,
+        stacks::reports(rounds)?,
+        stacks::bytes(rounds)?,
+        timeline::timeline(digest, report.deadline)?,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+
+    let mut body = header(report);
+    body += "<div class=\"tiles\">\n";
+    body += &tiles(report);
+    body += "</div>\n";
+    if rounds.is_empty() {
+        body +=
+            "<p class=\"card empty\">No round was closed, so there is nothing to draw yet.</p>\n";
+    }
+    body += "<div class=\"figures\">\n";
+    body.extend(figures.iter().map(figure));
+    body += &groups(report);
+    body += &times(report);
+    body += &messages(report);
+    body += "</div>\n";
+    body += &scenario(report);
+    body += &format!(
+        "<footer>Drawn by shoal {}. Times are virtual unless they say otherwise.</footer>\n",
+        escape(report.version)
+    );
+
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{} · shoal</title>\n<style>\n{}{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        escape(&text::shown(report.name, 120)),
+        theme::css()
+    ))
+}
+
+fn header(report: &Report<'_>) -> String {
+    let facts: String = report
+        .facts
+        .iter()
+        .map(|(name, value)| {
+            let value = text::shown(value, 160);
+            format!(
+                "<div><dt>{}</dt><dd>{}</dd></div>",
+                escape(name),
+                escape(&value)
+            )
+        })
+        .collect();
+    format!(
+        "<header><p class=\"status {status}\">{status}</p><h1>{name}</h1><dl class=\"facts\">{facts}\
+         <div><dt>seed</dt><dd>{seed}</dd></div></dl></header>\n",
+        status = report.status.word(),
+        name = escape(&text::shown(report.name, 120)),
+        seed = report.seed,
+    )
+}
+
+fn tiles(report: &Report<'_>) -> String {
+    let totals = report.totals;
+    let mut out = String::new();
+    let best = match totals.best_accuracy {
+        Some((best, round)) => {
+            format!(
+                "best {} in round {}",
+                text::percent(Some(best)),
+                text::grouped(round.into())
+            )
+        }
+        None => "central test set not evaluated".to_owned(),
+    };
+    out += &tile(
+        "Final accuracy",
+        &text::percent(totals.final_accuracy),
+        &best,
+    );
+    let failed = totals.rounds.saturating_sub(totals.completed);
+    let closed = match (totals.rounds, failed) {
+        (0, _) => "none was closed".to_owned(),
+        (_, 0) => "all completed".to_owned(),
+        (_, n) => format!("{} of them not completed", text::grouped(n.into())),
+    };
+    out += &tile("Rounds", &text::grouped(totals.rounds.into()), &closed);
+    out += &tile(
+        "Virtual time",
+        &text::span(totals.virtual_time()),
+        &format!("simulated in {}", text::span(summary::real(totals))),
+    );
+    out += &tile(
+        "Traffic",
+        &text::bytes(totals.bytes_down.saturating_add(totals.bytes_up)),
+        &format!(
+            "{} down, {} up",
+            text::bytes(totals.bytes_down),
+            text::bytes(totals.bytes_up)
+        ),
+    );
+    out += &tile(
+        "Reports",
+        &text::grouped(totals.reports),
+        &format!(
+            "{} clients/s real",
+            text::significant(totals.reports_per_second())
+        ),
+    );
+    let hash = report
+        .hash
+        .map_or("–".to_owned(), |hash| text::shown(hash, 40));
+    let events = format!("over {} events", text::grouped(totals.events));
+    out + &tile("Trace hash", &hash, &events)
+}
+
+/// The first rows of a table, and a note when there are more.
+fn capped<T>(all: &[T], row: impl Fn(&T) -> Vec<String>) -> (Vec<Vec<String>>, Vec<String>) {
+    let rows = all.iter().take(MOST_ROWS).map(row).collect();
+    let note = format!(
+        "The first {MOST_ROWS} of {} are listed.",
+        text::grouped(all.len() as u64)
+    );
+    (
+        rows,
+        Vec::from_iter((all.len() > MOST_ROWS).then_some(note)),
+    )
+}
+
+fn groups(report: &Report<'_>) -> String {
+    let groups = &report.digest.groups;
+    if groups.is_empty() {
+        return String::new();
+    }
+    let (rows, notes) = capped(groups, |group| {
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        vec![
+            text::shown(&group.group, 60),
+            text::grouped(group.clients.into()),
+            text::percent(share(group.asked.into(), group.clients.into())),
+            text::grouped(group.invited),
+            text::percent(share(group.reported, group.invited)),
+            text::percent(group.mean_accuracy),
+            group.mean_compute.map_or("–".to_owned(), text::span),
+            text::bytes(group.bytes_down),
+            text::bytes(group.bytes_up),
+        ]
+    });
+    let headings = [
+        "group",
+        "clients",
+        "took part",
+        "invitations",
+        "reported",
+        "mean accuracy",
+        "mean compute",
+        "down",
+        "up",
+    ];
+    table("Groups", &headings, &rows, &notes)
+}
+
+fn times(report: &Report<'_>) -> String {
+    let figures = report.histograms.table();
+    if figures.is_empty() {
+        return String::new();
+    }
+    let (rows, notes) = capped(&figures, |(title, p)| {
+        let mut row = vec![text::shown(title, 60)];
+        row.extend([p.p50, p.p90, p.p99, p.max].map(|span: Span| text::span(span)));
+        row.push(text::grouped(p.count));
+        row
+    });
+    let headings = ["virtual time of", "p50", "p90", "p99", "max", "count"];
+    table("Where time goes", &headings, &rows, &notes)
+}
+
+fn messages(report: &Report<'_>) -> String {
+    if report.messages.is_empty() {
+        return String::new();
+    }
+    let all: Vec<_> = report.messages.iter().collect();
+    let (rows, mut notes) = capped(&all, |(kind, count)| {
+        vec![
+            text::shown(kind, 60),
+            text::grouped(count.sent),
+            text::grouped(count.delivered),
+            text::grouped(count.lost),
+            text::grouped(count.dropped),
+            text::grouped(count.in_flight),
+            text::bytes(count.bytes),
+        ]
+    });
+    notes.push(
+        match all.iter().all(|(_, count)| count.balances()) {
+            true => {
+                "Every message is accounted for: sent = delivered + lost + dropped + in flight."
+            }
+            false => {
+                "The figures do not add up: a message is unaccounted for. This is a bug in shoal."
+            }
+        }
+        .to_owned(),
+    );
+    let headings = [
+        "kind",
+        "sent",
+        "delivered",
+        "lost",
+        "dropped",
+        "in flight",
+        "bytes",
+    ];
+    table("Messages", &headings, &rows, &notes)
+}
+
+fn scenario(report: &Report<'_>) -> String {
+    let mut shown: String = report.scenario.chars().take(LONGEST_SCENARIO).collect();
+    if shown.len() < report.scenario.len() {
+        shown += "\n… the rest is in run.json";
+    }
+    let run_again = match report.command.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<p>Run it again: <code>{}</code></p>",
+            escape(&text::shown(report.command, 2_000))
+        ),
+    };
+    let open = match report.status {
+        Status::Failed => " open",
+        _ => "",
+    };
+    format!(
+        "<details class=\"card\"{open}><summary>The scenario</summary>{run_again}<pre>{}</pre></details>\n",
+        escape(&shown)
+    )
+}

@@ -1,0 +1,166 @@
+//! How accuracy is spread over the clients: over the rounds, and client by client.
+
+use super::axis::Axis;
+use super::curves::round_axis;
+use super::plot::Frame;
+use super::theme::{self, Ink};
+use super::{evenly, Figure};
+use crate::observe::digest::GroupSummary;
+use crate::observe::rows::{ClientAccuracyRow, RoundRow};
+use crate::observe::text;
+use crate::observe::ObserveError;
+
+const MOST_POINTS: usize = 600;
+const MOST_BARS: usize = 240;
+
+/// The band from the 5th to the 95th percentile, the mean, and the worst tenth, over the rounds.
+pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
+    let finite = |value: Option<f64>| value.filter(|v| v.is_finite());
+    let scored: Vec<(f64, &RoundRow)> = rounds
+        .iter()
+        .filter(|row| finite(row.client_mean).is_some())
+        .map(|row| (f64::from(row.round), row))
+        .collect();
+    if scored.is_empty() {
+        return Ok(None);
+    }
+    let kept: Vec<_> = evenly(scored.len(), MOST_POINTS)
+        .into_iter()
+        .filter_map(|i| scored.get(i).copied())
+        .collect();
+    let pick = |value: fn(&RoundRow) -> Option<f64>| -> Vec<(f64, f64)> {
+        kept.iter()
+            .filter_map(|(x, row)| Some((*x, finite(value(row))?)))
+            .collect()
+    };
+    let mean = pick(|row| row.client_mean);
+    let worst = pick(|row| row.client_worst10);
+    let band: Vec<(f64, f64, f64)> = kept
+        .iter()
+        .filter_map(|(x, row)| Some((*x, finite(row.client_p5)?, finite(row.client_p95)?)))
+        .collect();
+    let lows = band.iter().map(|b| b.1).chain(worst.iter().map(|w| w.1));
+    let mut notes = vec!["Every client is scored on its own held-out samples.".to_owned()];
+    if scored.len() > MOST_POINTS {
+        let all = text::grouped(scored.len() as u64);
+        notes.push(format!(
+            "{MOST_POINTS} of {all} evaluations are drawn, evenly spread."
+        ));
+    }
+    let frame = Frame {
+        what: "the spread over the clients",
+        width: 560,
+        height: 300,
+        x: round_axis(rounds, 0.0),
+        y: Axis::percent(lows.fold(1.0, f64::min)),
+        x_title: "round".to_owned(),
+        y_title: "accuracy of clients".to_owned(),
+        grid: true,
+    };
+    let svg = frame.draw(|plot| {
+        match band[..] {
+            // One evaluation has no area: a line from end to end shows it.
+            [(x, low, high)] => plot.line(&[(x, low), (x, high)], theme::SKY, 6.0)?,
+            _ => plot.band(&band, theme::BLUE)?,
+        }
+        plot.line(&worst, theme::RED, 2.0)?;
+        plot.line(&mean, theme::BLUE, 2.0)
+    })?;
+    Ok(Some(Figure {
+        title: "Spread over the clients",
+        notes,
+        legend: vec![
+            (theme::BLUE, "mean, and 5 % to 95 % of clients".to_owned()),
+            (theme::RED, "worst tenth".to_owned()),
+        ],
+        svg,
+        wide: false,
+    }))
+}
+
+/// A colour for every group; those after the last colour share the idle one.
+fn colours(groups: &[GroupSummary]) -> impl Fn(&str) -> Ink + '_ {
+    |name| {
+        let position = groups.iter().position(|group| &*group.group == name);
+        let ink = position.and_then(|i| theme::SERIES.get(i));
+        ink.copied().unwrap_or(theme::IDLE)
+    }
+}
+
+/// The last evaluation: a bar a client, from the best to the worst, in the colour of its group.
+pub(super) fn clients(
+    rows: &[ClientAccuracyRow],
+    groups: &[GroupSummary],
+) -> Result<Option<Figure>, ObserveError> {
+    let mut scores: Vec<(f64, u32, &str)> = rows
+        .iter()
+        .filter_map(|row| Some((row.accuracy()?, row.client, &*row.group)))
+        .collect();
+    let Some(round) = rows.first().map(|row| row.round) else {
+        return Ok(None);
+    };
+    if scores.is_empty() {
+        return Ok(None);
+    }
+    scores.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let kept = evenly(scores.len(), MOST_BARS);
+    let bars: Vec<(usize, (f64, u32, &str))> = kept
+        .iter()
+        .filter_map(|&i| Some((i, *scores.get(i)?)))
+        .collect();
+
+    let n = scores.len() as f64;
+    let mean = scores.iter().map(|s| s.0).sum::<f64>() / n;
+    let mut notes = vec![format!(
+        "Evaluation after round {}; {}, mean {}.",
+        text::grouped(round.into()),
+        text::count(scores.len() as u64, "client"),
+        text::percent(Some(mean))
+    )];
+    if bars.len() < scores.len() {
+        notes.push(format!(
+            "Every bar stands for {} clients or so.",
+            text::significant(n / bars.len() as f64)
+        ));
+    }
+    let colour = colours(groups);
+    let mut legend: Vec<(Ink, String)> = groups
+        .iter()
+        .take(theme::SERIES.len())
+        .filter(|group| scores.iter().any(|s| s.2 == &*group.group))
+        .map(|group| (colour(&group.group), text::shown(&group.group, 40)))
+        .collect();
+    if scores.iter().any(|s| colour(s.2) == theme::IDLE) {
+        legend.push((theme::IDLE, "other groups".to_owned()));
+    }
+    legend.push((theme::TEXT, "mean".to_owned()));
+
+    let frame = Frame {
+        what: "the clients' accuracies",
+        width: 560,
+        height: 300,
+        x: Axis::whole(0.5, n + 0.5, 8),
+        y: Axis::percent(0.0),
+        x_title: "clients, from best to worst".to_owned(),
+        y_title: "accuracy of client".to_owned(),
+        grid: true,
+    };
+    let step = n / bars.len() as f64;
+    let svg = frame.draw(|plot| {
+        for (i, (_, (accuracy, _, group))) in bars.iter().enumerate() {
+            let left = 0.5 + i as f64 * step;
+            let gap = step * 0.08;
+            // A client that gets nothing right still has a bar to be seen.
+            let top = accuracy.max(0.006);
+            plot.bar((left + gap, 0.0), (left + step - gap, top), colour(group))?;
+        }
+        plot.line(&[(0.5, mean), (n + 0.5, mean)], theme::TEXT, 1.25)
+    })?;
+    Ok(Some(Figure {
+        title: "Client by client",
+        notes,
+        legend,
+        svg,
+        wide: false,
+    }))
+}

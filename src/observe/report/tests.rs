@@ -1,0 +1,291 @@
+//! What holds for every page, however the run went and whatever its names.
+
+use super::*;
+use crate::observe::record::MessageCount;
+use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, RoundRow};
+use crate::quantity::VirtualTime;
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// A run to be drawn.
+struct Run {
+    name: &'static str,
+    digest: Digest,
+    histograms: Histograms,
+    messages: Messages,
+}
+
+fn at(seconds: u64) -> VirtualTime {
+    VirtualTime::from_nanos(seconds * 1_000_000_000)
+}
+
+fn round(round: u32) -> RoundRow {
+    let start = u64::from(round) * 100;
+    RoundRow {
+        round,
+        started: at(start),
+        ended: at(start + 60),
+        invited: 12,
+        reported: 9,
+        late: 1,
+        refused: 1,
+        lost: 1,
+        accuracy: Some(0.5),
+        loss: Some(1.0),
+        train_loss: Some(0.9),
+        client_mean: Some(0.4),
+        client_std: Some(0.1),
+        client_p5: Some(0.2),
+        client_p95: Some(0.6),
+        client_worst10: Some(0.1),
+        bytes_down: 1_000_000,
+        bytes_up: 900_000,
+        server_compute: Span::ZERO,
+        outcome: Outcome::Completed,
+    }
+}
+
+fn client(round: u32, client: u32, group: &str) -> ClientRow {
+    let start = u64::from(round) * 100;
+    ClientRow {
+        round,
+        client,
+        group: group.into(),
+        outcome: match client % 4 {
+            0 => ClientOutcome::Refused("<i>no</i>".into()),
+            1 => ClientOutcome::Lost,
+            _ => ClientOutcome::Reported,
+        },
+        invited: at(start),
+        received: Some(at(start + 5)),
+        trained: Some(at(start + 30)),
+        reported: Some(at(start + 40)),
+        compute: Span::from_secs(20),
+        queue_wait: Span::ZERO,
+        bytes_down: 10,
+        bytes_up: 10,
+        samples: 5,
+        steps: 1,
+        loss: None,
+        accuracy: None,
+    }
+}
+
+fn run(name: &'static str, group: &'static str, rounds: u32, clients: u32) -> Run {
+    let rows = (1..=rounds).flat_map(|r| (0..clients).map(move |c| client(r, c, group)));
+    let scores = (0..if rounds > 0 { clients } else { 0 }).map(|c| ClientAccuracyRow {
+        round: rounds,
+        client: c,
+        group: group.into(),
+        correct: c % 7,
+        count: 7,
+    });
+    let mut histograms = Histograms::new();
+    for i in 0..u64::from(rounds) {
+        histograms.message(name, at(i), Span::from_millis(i + 1));
+        histograms.round(at(i), Span::from_secs(60));
+    }
+    let count = MessageCount {
+        sent: rounds.into(),
+        delivered: rounds.into(),
+        ..MessageCount::default()
+    };
+    Run {
+        name,
+        digest: Digest::of((1..=rounds).map(round).collect(), rows, scores, &[]),
+        histograms,
+        messages: Messages::from([(name.to_owned(), count)]),
+    }
+}
+
+fn page(run: &Run) -> String {
+    let end = at(1_000);
+    let totals = Totals::of(&run.digest.rounds, end, 1, Duration::from_secs(1));
+    Report {
+        name: run.name,
+        seed: 1,
+        version: "0.1.0",
+        status: Status::Completed,
+        hash: Some("9f2c"),
+        facts: &[("method", run.name.to_owned())],
+        command: run.name,
+        totals: &totals,
+        digest: &run.digest,
+        histograms: &run.histograms,
+        messages: &run.messages,
+        deadline: Some(Span::from_secs(70)),
+        scenario: run.name,
+    }
+    .render()
+    .unwrap()
+}
+
+/// The names of all elements, if every one that is opened is closed in its turn.
+fn elements(html: &str) -> Vec<&str> {
+    let void = ["meta", "!doctype"];
+    let (mut open, mut all) = (vec![], vec![]);
+    for piece in html.split('<').skip(1) {
+        let (tag, _) = piece.split_once('>').expect("a tag ends");
+        if let Some(closed) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(closed), "closed out of turn");
+            continue;
+        }
+        let name = tag.split([' ', '/']).next().unwrap();
+        all.push(name);
+        if !tag.ends_with('/') && !void.contains(&name) {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+    all
+}
+
+#[test]
+fn a_full_run_has_every_picture_and_table() {
+    let html = page(&run("quickstart", "phones", 12, 12));
+    elements(&html);
+    for title in [
+        "Accuracy by round",
+        "Accuracy in virtual time",
+        "Loss by round",
+        "Spread over the clients",
+        "Client by client",
+        "Message latency",
+        "Reports by round",
+        "Traffic by round",
+        "A round as it went",
+        "Groups",
+        "Where time goes",
+        "Messages",
+    ] {
+        assert!(html.contains(&format!("<h2>{title}</h2>")), "{title}");
+    }
+    assert_eq!(html.matches("<svg").count(), 9);
+    assert_eq!(html, page(&run("quickstart", "phones", 12, 12)));
+}
+
+#[test]
+fn a_page_loads_nothing_and_runs_nothing() {
+    let html = page(&run("quickstart", "phones", 3, 5));
+    let policy = "default-src 'none'; style-src 'unsafe-inline'";
+    assert!(html.contains(policy));
+    // The name of the SVG language looks like an address and is none.
+    let addresses = html.replace("http://www.w3.org/2000/svg", "");
+    for outside in ["http:", "https:", "src=", "href=", "url(", "@import"] {
+        assert!(!addresses.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn hostile_names_are_shown_and_do_nothing() {
+    let hostile = "</title></pre><script>alert(1)</script><img src=x onerror=\"a()\">'&\u{202e}\0";
+    let html = page(&run(hostile, hostile, 3, 5));
+    let found = elements(&html);
+    let plain = page(&run("plain", "plain", 3, 5));
+    let mut kinds: Vec<&str> = found.clone();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let mut plain_kinds = elements(&plain);
+    plain_kinds.sort_unstable();
+    plain_kinds.dedup();
+    assert_eq!(kinds, plain_kinds);
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(!html.contains('\u{202e}') && !html.contains('\0'));
+}
+
+#[test]
+fn a_run_without_rounds_says_so_and_draws_nothing() {
+    let html = page(&run("empty", "phones", 0, 5));
+    elements(&html);
+    assert!(html.contains("No round was closed"));
+    assert!(!html.contains("<svg"));
+}
+
+#[test]
+fn one_round_of_one_client_is_drawn() {
+    let html = page(&run("one", "phones", 1, 1));
+    elements(&html);
+    assert_eq!(html.matches("<svg").count(), 9);
+    assert!(!html.contains("the median of"));
+}
+
+#[test]
+fn without_client_evaluations_only_their_pictures_are_missing() {
+    let mut run = run("central", "phones", 4, 4);
+    run.digest.accuracy.clear();
+    for row in &mut run.digest.rounds {
+        row.client_mean = None;
+    }
+    let html = page(&run);
+    elements(&html);
+    assert!(!html.contains("Client by client") && !html.contains("Spread over"));
+    assert!(html.contains("Accuracy by round"));
+}
+
+#[test]
+fn a_diverged_run_is_drawn_up_to_where_it_diverged() {
+    let mut run = run("diverged", "phones", 20, 4);
+    for row in run.digest.rounds.iter_mut().skip(10) {
+        row.loss = Some(f64::NAN);
+        row.train_loss = Some(f64::INFINITY);
+    }
+    let html = page(&run);
+    elements(&html);
+    assert!(html.contains("A gap is a value that is not a finite number."));
+}
+
+#[test]
+fn a_large_run_is_sampled_and_says_so() {
+    let html = page(&run("large", "phones", 5_000, 300));
+    assert!(html.contains("600 of 5,000 evaluations are drawn"));
+    assert!(html.contains("60 of 300 clients are drawn"));
+    assert!(html.contains("Every bar is the mean of 36 rounds."));
+    assert!(html.len() < 400_000, "{} bytes", html.len());
+}
+
+#[test]
+fn a_sample_is_even_and_keeps_both_ends() {
+    assert_eq!(evenly(3, 5), [0, 1, 2]);
+    assert_eq!(evenly(0, 5), Vec::<usize>::new());
+    assert_eq!(evenly(101, 5), [0, 25, 50, 75, 100]);
+    let many = evenly(1_000_000, 600);
+    assert_eq!((many.len(), many[0], many[599]), (600, 0, 999_999));
+    assert!(many.windows(2).all(|w| w[0] < w[1]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_the_numbers_are_there_is_a_page(
+        numbers in prop::collection::vec((any::<[u64; 4]>(), any::<[u32; 3]>(), prop::array::uniform8(prop::option::of(prop::num::f64::ANY))), 0..6),
+        times in any::<[u64; 4]>(),
+    ) {
+        let mut run = run("odd", "phones", 2, 3);
+        run.digest.rounds = numbers.iter().map(|(n, c, f)| RoundRow {
+            round: c[0],
+            started: VirtualTime::from_nanos(n[0]),
+            ended: VirtualTime::from_nanos(n[1]),
+            bytes_down: n[2],
+            bytes_up: n[3],
+            reported: c[1],
+            lost: c[2],
+            accuracy: f[0],
+            loss: f[1],
+            train_loss: f[2],
+            client_mean: f[3],
+            client_p5: f[4],
+            client_p95: f[5],
+            client_worst10: f[6],
+            ..round(1)
+        }).collect();
+        for row in &mut run.digest.timeline {
+            row.round = run.digest.rounds.first().map_or(1, |r| r.round);
+            row.received = Some(VirtualTime::from_nanos(times[0]));
+            row.trained = Some(VirtualTime::from_nanos(times[1]));
+            row.reported = Some(VirtualTime::from_nanos(times[2]));
+            row.compute = Span::from_nanos(times[3]);
+        }
+        elements(&page(&run));
+    }
+}

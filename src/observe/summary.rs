@@ -1,0 +1,227 @@
+//! The closing table: what came of a run, on one screen of the terminal.
+
+use super::histograms::Histograms;
+use super::record::{Messages, Status, Totals};
+use super::text;
+use std::fmt;
+use std::path::Path;
+
+/// What the closing table is made from; it is written with `{}`.
+#[derive(Debug, Clone, Copy)]
+pub struct Summary<'a> {
+    /// The scenario's name.
+    pub name: &'a str,
+    /// The seed.
+    pub seed: u64,
+    /// How the run ended.
+    pub status: Status,
+    /// The run in a few figures.
+    pub totals: &'a Totals,
+    /// Everything measured in time.
+    pub histograms: &'a Histograms,
+    /// Message accounting, per kind.
+    pub messages: &'a Messages,
+    /// The trace hash.
+    pub hash: Option<&'a str>,
+    /// Where the output lies.
+    pub folder: &'a Path,
+}
+
+/// Cells under headings; the first column is a name, the rest are figures.
+struct Grid {
+    rows: Vec<Vec<String>>,
+}
+
+impl Grid {
+    fn new(headings: &[&str]) -> Self {
+        Self {
+            rows: vec![headings.iter().map(|&h| h.to_owned()).collect()],
+        }
+    }
+}
+
+impl fmt::Display for Grid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in &self.rows {
+            widths.resize(widths.len().max(row.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        for row in &self.rows {
+            write!(f, " ")?;
+            for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                match column {
+                    0 => write!(f, " {cell:<width$}")?,
+                    _ => write!(f, "  {cell:>width$}")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let totals = self.totals;
+        let name = text::shown(self.name, 80);
+        writeln!(f, "{name} · seed {} · {}", self.seed, self.status.word())?;
+        writeln!(f)?;
+        let mut line = |what: &str, value: String| writeln!(f, "  {what:<14}{value}");
+        let best = match totals.best_accuracy {
+            Some((best, round)) => {
+                format!(" (best {} in round {round})", text::percent(Some(best)))
+            }
+            None => String::new(),
+        };
+        line("accuracy", text::percent(totals.final_accuracy) + &best)?;
+        line(
+            "rounds",
+            format!("{} of {} completed", totals.completed, totals.rounds),
+        )?;
+        line(
+            "reports",
+            format!(
+                "{} ({} clients/s)",
+                text::grouped(totals.reports),
+                text::significant(totals.reports_per_second())
+            ),
+        )?;
+        line("virtual time", text::span(totals.virtual_time()))?;
+        line("real time", text::span(real(totals)))?;
+        line(
+            "traffic",
+            format!(
+                "{} down, {} up",
+                text::bytes(totals.bytes_down),
+                text::bytes(totals.bytes_up)
+            ),
+        )?;
+        line("events", text::grouped(totals.events))?;
+        if let Some(hash) = self.hash {
+            line("trace hash", text::shown(hash, 80))?;
+        }
+
+        let figures = self.histograms.table();
+        if !figures.is_empty() {
+            let mut grid = Grid::new(&["virtual time of", "p50", "p90", "p99", "max", "count"]);
+            for (title, p) in figures {
+                grid.rows.push(vec![
+                    text::shown(&title, 40),
+                    text::span(p.p50),
+                    text::span(p.p90),
+                    text::span(p.p99),
+                    text::span(p.max),
+                    text::grouped(p.count),
+                ]);
+            }
+            write!(f, "\n{grid}")?;
+        }
+
+        if !self.messages.is_empty() {
+            let mut grid = Grid::new(&[
+                "messages",
+                "sent",
+                "delivered",
+                "lost",
+                "dropped",
+                "in flight",
+                "bytes",
+                "",
+            ]);
+            for (kind, count) in self.messages {
+                grid.rows.push(vec![
+                    text::shown(kind, 40),
+                    text::grouped(count.sent),
+                    text::grouped(count.delivered),
+                    text::grouped(count.lost),
+                    text::grouped(count.dropped),
+                    text::grouped(count.in_flight),
+                    text::bytes(count.bytes),
+                    match count.balances() {
+                        true => String::new(),
+                        false => "do not add up".to_owned(),
+                    },
+                ]);
+            }
+            write!(f, "\n{grid}")?;
+        }
+        writeln!(f, "\n  output in {}", self.folder.display())
+    }
+}
+
+/// Host time of the run, as a span so that it reads like the others.
+pub(super) fn real(totals: &Totals) -> crate::quantity::Span {
+    crate::quantity::Span::from_seconds(totals.real_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::MessageCount;
+    use super::super::rows::RoundRow;
+    use super::*;
+    use crate::quantity::{Span, VirtualTime};
+    use std::time::Duration;
+
+    fn text_of(totals: &Totals, histograms: &Histograms, messages: &Messages) -> String {
+        Summary {
+            name: "quickstart\x1b[31m",
+            seed: 1,
+            status: Status::Completed,
+            totals,
+            histograms,
+            messages,
+            hash: Some("9f2c"),
+            folder: Path::new("runs/quickstart-1-1"),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn the_table_says_what_came_of_the_run() {
+        let rounds = [(1, 0.9), (2, 0.875)].map(|(round, accuracy)| RoundRow {
+            round,
+            reported: 600,
+            bytes_down: 2_000_000,
+            accuracy: Some(accuracy),
+            ..RoundRow::default()
+        });
+        let end = VirtualTime::from_nanos(75_000_000_000);
+        let totals = Totals::of(&rounds, end, 12_345, Duration::from_secs(2));
+        let mut histograms = Histograms::new();
+        histograms.message("update", end, Span::from_millis(20));
+        let count = MessageCount {
+            sent: 1200,
+            delivered: 1199,
+            ..MessageCount::default()
+        };
+        let text = text_of(&totals, &histograms, &[("update".to_owned(), count)].into());
+        for expected in [
+            "quickstart\u{fffd}[31m · seed 1 · completed\n",
+            "  accuracy      87.50 % (best 90.00 % in round 1)\n",
+            "  rounds        2 of 2 completed\n",
+            "  reports       1,200 (600 clients/s)\n",
+            "  virtual time  1 min 15 s\n",
+            "  real time     2 s\n",
+            "  traffic       4 MB down, 0 B up\n",
+            "  events        12,345\n",
+            "  trace hash    9f2c\n",
+            "  virtual time of      p50    p90    p99    max  count\n",
+            "  latency of update  20 ms  20 ms  20 ms  20 ms      1\n",
+            "  update    1,200      1,199     0        0          0    0 B  do not add up\n",
+            "  output in runs/quickstart-1-1\n",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_came_to_nothing_still_has_a_table() {
+        let text = text_of(&Totals::default(), &Histograms::new(), &Messages::new());
+        assert!(text.contains("accuracy      –\n"), "{text}");
+        assert!(text.contains("0 (0 clients/s)"), "{text}");
+        assert!(!text.contains("p50"), "{text}");
+    }
+}

@@ -1,0 +1,212 @@
+//! Scenarios: from a RON file to a checked description of a whole run, and on to the run.
+//!
+//! Two stages, as in every careful reader of configuration: [`file`] is what was typed, [`Scenario`]
+//! is what it means, with every preset looked up, every default filled in and every rule checked.
+//! All mistakes are reported at once, each with its place ([`text`]).
+//!
+//! - [`text`]: RON with places, overrides, diagnostics
+//! - [`file`]: the fields a scenario may have
+//! - `resolve`: from the one to the other
+//! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
+//! - [`verify`]: a run folder becomes a run again, and the two are compared
+
+pub mod file;
+mod resolve;
+pub mod run;
+pub mod text;
+mod trace;
+pub mod verify;
+mod warnings;
+
+use crate::data::{Partitioner, Shape, Source};
+use crate::federation::{Evaluation, Group, Schedule};
+use crate::learn::VirtualDevice;
+use crate::method::MethodSpec;
+use crate::model::{LayerSpec, Model};
+use crate::net::LinkModel;
+use crate::quantity::{Bytes, Distribution, Flops, Probability};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use text::{Diagnostics, Document};
+
+/// A scenario, checked and resolved: this says everything that can change a result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Scenario {
+    /// What the run is called.
+    pub name: String,
+    /// Names every random stream.
+    pub seed: u64,
+    /// Where the samples come from.
+    pub data: Source,
+    /// What the samples are like.
+    pub samples: Shape,
+    /// Who gets which.
+    pub partition: Partition,
+    /// The architecture.
+    pub model: Architecture,
+    /// Who takes part.
+    pub population: Vec<Member>,
+    /// The server.
+    pub server: Server,
+    /// The method.
+    pub method: MethodSpec,
+    /// When rounds are held.
+    pub schedule: Schedule,
+    /// What is measured.
+    pub evaluation: Evaluation,
+    /// What is kept.
+    pub record: Record,
+    /// The folder that relative paths start from.
+    #[serde(skip)]
+    pub base: PathBuf,
+}
+
+/// How samples are dealt to clients.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Partition {
+    /// The rule.
+    pub by: Partitioner,
+    /// No client gets fewer.
+    pub min_per_client: usize,
+    /// Share of each client's samples that it keeps for its own evaluation.
+    pub holdout: Probability,
+}
+
+/// A network and what it costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Architecture {
+    /// The preset it came from.
+    pub preset: Option<String>,
+    /// Its layers.
+    pub layers: Vec<LayerSpec>,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Size on the wire.
+    pub bytes: Bytes,
+    /// Operations of a forward pass, per sample.
+    pub forward_flops: Flops,
+    /// Operations of a training step, per sample.
+    pub training_flops: Flops,
+}
+
+/// A group of clients and the link they have.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    /// The clients.
+    pub group: Group,
+    /// Their link.
+    pub link: Link,
+}
+
+/// A link, and rates that are drawn once a client.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Link {
+    /// What all of the group share.
+    pub model: LinkModel,
+    /// Rate from a client in bit/s, where it differs among them.
+    pub up: Option<Distribution>,
+    /// Rate to a client in bit/s, where it differs among them.
+    pub down: Option<Distribution>,
+}
+
+/// The server's device and link.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Server {
+    /// Its capacity.
+    pub device: VirtualDevice,
+    /// Its link, shared by all who use it.
+    pub link: Link,
+}
+
+/// What is kept of a run, beside the rounds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Record {
+    /// `clients.csv` and `accuracy.csv`.
+    pub clients: bool,
+    /// HdrHistogram logs.
+    pub histograms: bool,
+    /// `trace.bin`, what `shoal verify` compares with.
+    pub trace: bool,
+    /// `events.jsonl`.
+    pub events: Option<EventFilter>,
+    /// `report.html`.
+    pub report: bool,
+}
+
+/// Which events are kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EventFilter {
+    /// Only these kinds; all when not given.
+    pub kinds: Option<Vec<String>>,
+    /// Only from or to these nodes; all when not given.
+    pub nodes: Option<Vec<u32>>,
+}
+
+impl Scenario {
+    /// Reads, checks and resolves a file, with `overrides` such as `seed=3` applied in order.
+    ///
+    /// # Errors
+    /// Every mistake that can be found without training, at once.
+    pub fn open(path: &Path, overrides: &[String]) -> Result<Self, Diagnostics> {
+        let document = Document::open(path)?;
+        Self::from_document(document, path, overrides)
+    }
+
+    /// As [`Scenario::open`], for text that is at hand; `path` is what errors call it and where
+    /// relative paths start from.
+    ///
+    /// # Errors
+    /// Every mistake that can be found without training, at once.
+    pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self, Diagnostics> {
+        let document = Document::parse(text, path)?;
+        Self::from_document(document, path, overrides)
+    }
+
+    fn from_document(
+        mut document: Document,
+        path: &Path,
+        overrides: &[String],
+    ) -> Result<Self, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        for assignment in overrides {
+            if let Err(problems) = document.set(assignment) {
+                diagnostics.extend(problems);
+            }
+        }
+        match document.read::<file::ScenarioFile>() {
+            Ok(typed) => match resolve::resolve(&document, typed, path) {
+                Ok(scenario) => diagnostics.into_result(scenario),
+                Err(problems) => {
+                    diagnostics.extend(problems);
+                    Err(diagnostics)
+                }
+            },
+            Err(problems) => {
+                diagnostics.extend(problems);
+                Err(diagnostics)
+            }
+        }
+    }
+
+    /// The network, built.
+    ///
+    /// # Errors
+    /// Never for a scenario that was resolved.
+    pub fn build_model(&self) -> Result<Arc<Model>, crate::model::ModelError> {
+        let model = Model::build(
+            &self.model.layers,
+            &self.samples.shape,
+            self.samples.classes,
+        )?;
+        Ok(Arc::new(model))
+    }
+
+    /// How many clients there are.
+    pub fn clients(&self) -> u32 {
+        self.population
+            .iter()
+            .map(|member| member.group.count)
+            .sum()
+    }
+}

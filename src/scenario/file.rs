@@ -1,0 +1,234 @@
+//! The scenario as typed: what may stand in the file, with its defaults, before any rule that spans
+//! fields is checked.
+//!
+//! One struct or enum per bracket of the file. Names that a preset can have are read as text here
+//! and looked up when the scenario is resolved.
+
+mod data;
+mod group;
+mod links;
+mod preset_or;
+
+pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
+pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
+pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
+pub use preset_or::PresetOr;
+
+use super::text::fields::{Duration, PositiveFraction};
+use crate::method::MethodSpec;
+use crate::model::LayerSpec;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::Deserialize;
+use std::fmt;
+
+/// A whole scenario.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "Scenario")]
+pub struct ScenarioFile {
+    /// What the run is called; the file's name without its ending when not given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Names every random stream.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// Where the samples come from.
+    pub data: DataFile,
+    /// Who gets which.
+    #[serde(default)]
+    pub partition: PartitionFile,
+    /// A preset's name, or a list of layers.
+    pub model: ModelFile,
+    /// How clients train, unless their group says otherwise.
+    #[serde(default)]
+    pub training: TrainingFile,
+    /// Who takes part.
+    pub population: Vec<GroupFile>,
+    /// The server.
+    #[serde(default)]
+    pub server: ServerFile,
+    /// The method.
+    #[serde(default)]
+    pub method: MethodSpec,
+    /// When rounds are held.
+    #[serde(default)]
+    pub schedule: ScheduleFile,
+    /// What is measured.
+    #[serde(default)]
+    pub evaluation: EvaluationFile,
+    /// What is kept.
+    #[serde(default)]
+    pub record: RecordFile,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+/// A model by name, or by its layers.
+#[derive(Debug, Clone)]
+pub enum ModelFile {
+    /// The name of a preset.
+    Preset(String),
+    /// Layers, first to last.
+    Layers(Vec<LayerSpec>),
+}
+
+impl<'de> Deserialize<'de> for ModelFile {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ModelFile;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "the name of a model such as \"mlp\", or a list of layers such as [Dense(10)]",
+                )
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<ModelFile, E> {
+                Ok(ModelFile::Preset(name.to_string()))
+            }
+
+            fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<ModelFile, E> {
+                Ok(ModelFile::Layers(Vec::new()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, layers: A) -> Result<ModelFile, A::Error> {
+                let layers = de::value::SeqAccessDeserializer::new(layers);
+                Vec::deserialize(layers).map(ModelFile::Layers)
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+/// When rounds are held.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct ScheduleFile {
+    /// At most so many.
+    pub rounds: u32,
+    /// A whole number of clients, or a share of the population such as 0.1.
+    pub cohort: Option<CohortFile>,
+    /// Clients asked per report wanted.
+    pub over_selection: f64,
+    /// When a round ends with what it has.
+    pub deadline: Option<Duration>,
+    /// With fewer reports a round is abandoned.
+    pub least_reports: u32,
+    /// Stop at this central accuracy.
+    pub stop_at_accuracy: Option<PositiveFraction>,
+    /// Stop at this virtual time.
+    pub stop_at_time: Option<Duration>,
+}
+
+impl Default for ScheduleFile {
+    fn default() -> Self {
+        Self {
+            rounds: 100,
+            cohort: None,
+            over_selection: 1.0,
+            deadline: None,
+            least_reports: 1,
+            stop_at_accuracy: None,
+            stop_at_time: None,
+        }
+    }
+}
+
+/// The size of a cohort: a whole number counts clients, any other number is a share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CohortFile {
+    /// So many clients.
+    Count(u64),
+    /// This share of the population.
+    Ratio(f64),
+}
+
+impl<'de> Deserialize<'de> for CohortFile {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = CohortFile;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a number of clients such as 20, or a share of the population such as 0.1",
+                )
+            }
+
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<CohortFile, E> {
+                Ok(CohortFile::Count(count))
+            }
+
+            fn visit_f64<E: de::Error>(self, ratio: f64) -> Result<CohortFile, E> {
+                Ok(CohortFile::Ratio(ratio))
+            }
+
+            fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<CohortFile, E> {
+                Ok(CohortFile::Count(1))
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct EvaluationFile {
+    /// Every so many rounds, and after the last.
+    pub every: u32,
+    /// On the central test data.
+    pub central: bool,
+    /// On each client's held-out samples.
+    pub per_client: bool,
+}
+
+impl Default for EvaluationFile {
+    fn default() -> Self {
+        Self {
+            every: 1,
+            central: true,
+            per_client: false,
+        }
+    }
+}
+
+/// What is kept of a run, beside the rounds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct RecordFile {
+    /// A line a client and round in `clients.csv`.
+    pub clients: bool,
+    /// HdrHistograms of latency, round duration, client compute and queue wait.
+    pub histograms: bool,
+    /// What `shoal verify` compares with: the digest of every delivered event.
+    pub trace: bool,
+    /// Delivered events in `events.jsonl`.
+    pub events: Option<EventsFile>,
+    /// The report.
+    pub report: bool,
+}
+
+impl Default for RecordFile {
+    fn default() -> Self {
+        Self {
+            clients: true,
+            histograms: true,
+            trace: true,
+            events: None,
+            report: true,
+        }
+    }
+}
+
+/// Which events are kept; all, where nothing is said.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename = "Events", default)]
+pub struct EventsFile {
+    /// Only these kinds: message kinds, `start`, `timer`, `work`.
+    pub kinds: Option<Vec<String>>,
+    /// Only from or to these nodes; 0 is the server, client i is i + 1.
+    pub nodes: Option<Vec<u32>>,
+}

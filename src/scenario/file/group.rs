@@ -1,0 +1,94 @@
+//! The population and the server, as typed.
+
+use super::{LinkFields, PresetOr};
+use crate::learn::{Optimizer, Schedule};
+use crate::scenario::text::fields::{
+    ComputeSpeed, Duration, OrDistribution, PositiveFraction, Size,
+};
+use serde::Deserialize;
+
+/// Clients of one kind.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "Group")]
+pub struct GroupFile {
+    /// Its name; "group 1" and so on when not given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// How many.
+    pub count: u32,
+    /// Their device.
+    #[serde(default = "phone")]
+    pub device: PresetOr<DeviceFields>,
+    /// Their link.
+    #[serde(default = "broadband")]
+    pub link: PresetOr<LinkFields>,
+    /// Their participation ratio: the probability that a client is there when a round begins.
+    #[serde(default = "always")]
+    pub participation: OrDistribution<PositiveFraction>,
+    /// Where their local training differs from the scenario's.
+    #[serde(default)]
+    pub training: TrainingFile,
+}
+
+fn phone() -> PresetOr<DeviceFields> {
+    PresetOr::named("phone-mid")
+}
+
+fn broadband() -> PresetOr<LinkFields> {
+    PresetOr::named("wifi")
+}
+
+fn always() -> OrDistribution<PositiveFraction> {
+    OrDistribution::constant(PositiveFraction(crate::quantity::Probability::ONE))
+}
+
+/// A virtual device in figures.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename = "Device", default)]
+pub struct DeviceFields {
+    /// The preset that gives what is not said here.
+    pub preset: Option<String>,
+    /// FLOP/s that training sustains; a distribution is drawn once a client.
+    pub speed: Option<OrDistribution<ComputeSpeed>>,
+    /// Memory a job may use.
+    pub memory: Option<Size>,
+    /// What every job costs before it computes anything.
+    pub startup: Option<Duration>,
+}
+
+/// Local training; what a group does not say, the scenario does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename = "Training", default)]
+pub struct TrainingFile {
+    /// Passes over the local samples.
+    pub epochs: Option<u32>,
+    /// Optimiser steps, instead of epochs.
+    pub steps: Option<u32>,
+    /// Samples in a batch; 0 is the whole local set.
+    pub batch: Option<usize>,
+    /// The optimiser.
+    pub optimizer: Option<Optimizer>,
+    /// How the learning rate changes over rounds.
+    pub schedule: Option<Schedule>,
+    /// Largest gradient norm.
+    pub clip: Option<f64>,
+}
+
+/// The server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "Server", default)]
+pub struct ServerFile {
+    /// Its link, shared by all who use it.
+    pub link: PresetOr<LinkFields>,
+    /// Its capacity.
+    pub device: PresetOr<DeviceFields>,
+}
+
+impl Default for ServerFile {
+    fn default() -> Self {
+        Self {
+            link: PresetOr::named("datacentre"),
+            device: PresetOr::named("server"),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Links, as typed.
+
+use crate::scenario::text::fields::{Duration, Fraction, OrDistribution, Rate, Size};
+use serde::Deserialize;
+
+/// An access link in figures.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename = "Link", default)]
+pub struct LinkFields {
+    /// The preset that gives what is not said here; an ideal link when not given.
+    pub preset: Option<String>,
+    /// One-way latency this link adds to a path.
+    pub latency: Option<OrDistribution<Duration>>,
+    /// No latency is below this; the distribution's own minimum when not given.
+    pub bound: Option<Duration>,
+    /// From the node. A distribution is drawn once a client.
+    pub up: Option<OrDistribution<Rate>>,
+    /// To the node. A distribution is drawn once a client.
+    pub down: Option<OrDistribution<Rate>>,
+    /// How messages share the rates.
+    pub sharing: Option<SharingFile>,
+    /// Which packets are lost.
+    pub loss: Option<LossFile>,
+    /// Bytes of a message that one packet carries.
+    pub mtu: Option<Size>,
+    /// Bytes of headers in each packet.
+    pub header: Option<Size>,
+    /// What is done about lost packets.
+    pub transport: Option<TransportFile>,
+}
+
+/// How messages share a rate.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub enum SharingFile {
+    /// An equal share each, at every moment.
+    Fair,
+    /// One after the other.
+    Fifo,
+}
+
+/// Which packets are lost.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub enum LossFile {
+    /// None.
+    None,
+    /// Each with this probability.
+    Independent(Fraction),
+    /// In bursts.
+    GilbertElliott {
+        /// Probability of going from the good to the bad state after a packet.
+        p_good_to_bad: Fraction,
+        /// Probability of going back.
+        p_bad_to_good: Fraction,
+        /// Loss in the good state.
+        #[serde(default = "zero")]
+        loss_good: Fraction,
+        /// Loss in the bad state.
+        #[serde(default = "one")]
+        loss_bad: Fraction,
+    },
+}
+
+const fn zero() -> Fraction {
+    Fraction(crate::quantity::Probability::ZERO)
+}
+
+const fn one() -> Fraction {
+    Fraction(crate::quantity::Probability::ONE)
+}
+
+/// What is done about lost packets.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub enum TransportFile {
+    /// Nothing: one lost packet loses the message.
+    Datagram,
+    /// They are sent again.
+    Reliable {
+        /// Time to the first retransmission.
+        #[serde(default = "second")]
+        timeout: Duration,
+        /// What the next waits are multiplied by.
+        #[serde(default = "twice")]
+        backoff: f64,
+        /// Retransmissions before the message is given up.
+        #[serde(default = "fifteen")]
+        retries: u32,
+    },
+}
+
+const fn second() -> Duration {
+    Duration(crate::quantity::Span::from_secs(1))
+}
+
+const fn twice() -> f64 {
+    2.0
+}
+
+const fn fifteen() -> u32 {
+    15
+}

@@ -1,0 +1,181 @@
+//! From what was typed to what it means: presets looked up, defaults filled in, rules checked.
+//!
+//! Every function here reports what is wrong and goes on with a harmless value, so that one reading
+//! finds all mistakes.
+
+mod data;
+mod devices;
+mod links;
+mod model;
+mod population;
+mod schedule;
+
+use super::file::{EventsFile, RecordFile, ScenarioFile};
+use super::text::{Diagnostics, Document};
+use super::{EventFilter, Record, Scenario, Server};
+use crate::federation::Evaluation;
+use crate::quantity::nearest;
+use crate::sim::{Delivery, Message as _};
+use std::path::{Path, PathBuf};
+
+/// What all parts of the resolution share.
+struct Resolver<'a> {
+    document: &'a Document,
+    problems: Diagnostics,
+    base: PathBuf,
+}
+
+impl Resolver<'_> {
+    /// Notes a mistake at a field.
+    fn complain(&mut self, path: &str, message: impl Into<String>) {
+        self.problems.push(self.document.error(path, message));
+    }
+
+    /// Notes a name that nothing has.
+    fn unknown<'b>(
+        &mut self,
+        path: &str,
+        what: &str,
+        name: &str,
+        known: impl Iterator<Item = &'b str> + Clone,
+    ) {
+        let hint = nearest(name, known.clone())
+            .map_or(String::new(), |n| format!("; did you mean {n:?}?"));
+        let all: Vec<&str> = known.collect();
+        self.complain(
+            path,
+            format!(
+                "expected {what} such as {}, found {name:?}{hint}",
+                all.join(", ")
+            ),
+        );
+    }
+}
+
+/// Resolves a scenario.
+pub(super) fn resolve(
+    document: &Document,
+    typed: ScenarioFile,
+    path: &Path,
+) -> Result<Scenario, Diagnostics> {
+    let mut r = Resolver {
+        document,
+        problems: Diagnostics::default(),
+        base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+    };
+    let name = r.name(typed.name, path);
+    let source = data::source(typed.data);
+    let samples = r.samples(&source, typed.seed);
+    let local = r.training(&typed.training, None, "training");
+    let population = r.population(typed.population, &typed.training);
+    let clients = population
+        .iter()
+        .map(|member| u64::from(member.group.count))
+        .sum();
+    let per_client = typed.evaluation.per_client;
+    let partition = r.partition(typed.partition, samples.as_ref(), clients, per_client);
+    let model = r.model(typed.model, samples.as_ref());
+    let server = Server {
+        device: r.device(typed.server.device, "server.device").device,
+        link: r.link(typed.server.link, "server.link"),
+    };
+    for (field, message) in typed.method.method().check(&local) {
+        let path = if field.is_empty() {
+            "method".to_string()
+        } else {
+            format!("method.{field}")
+        };
+        r.complain(&path, message);
+    }
+    for (index, member) in population.iter().enumerate() {
+        // What the first check has said of the scenario's training need not be said again.
+        let training = &member.group.training;
+        if *training != local {
+            for (_, message) in typed.method.method().check(training) {
+                r.complain(
+                    &format!("population[{index}].training"),
+                    format!("{}: {message}", typed.method.name()),
+                );
+            }
+        }
+    }
+    let schedule = r.schedule(typed.schedule, clients);
+    if typed.evaluation.every == 0 {
+        r.complain(
+            "evaluation.every",
+            "expected a number of rounds of 1 or more, found 0",
+        );
+    }
+    let record = r.record(typed.record);
+    match (samples, model) {
+        (Some(samples), Some(model)) if r.problems.is_empty() => Ok(Scenario {
+            name,
+            seed: typed.seed,
+            data: source,
+            samples,
+            partition,
+            model,
+            population,
+            server,
+            method: typed.method,
+            schedule,
+            evaluation: Evaluation {
+                every: typed.evaluation.every,
+                central: typed.evaluation.central,
+                per_client,
+            },
+            record,
+            base: r.base,
+        }),
+        // Whatever is missing has been complained about.
+        _ => Err(r.problems),
+    }
+}
+
+impl Resolver<'_> {
+    fn name(&mut self, typed: Option<String>, path: &Path) -> String {
+        let name = typed.unwrap_or_else(|| {
+            let stem = path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned());
+            stem.unwrap_or_else(|| "scenario".into())
+        });
+        if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+            self.complain("name", "expected 1 to 100 printable characters");
+        }
+        name
+    }
+
+    fn record(&mut self, typed: RecordFile) -> Record {
+        let events = typed.events.map(|events| self.events(events));
+        Record {
+            clients: typed.clients,
+            histograms: typed.histograms,
+            trace: typed.trace,
+            events,
+            report: typed.report,
+        }
+    }
+
+    fn events(&mut self, typed: EventsFile) -> EventFilter {
+        let known: Vec<&str> = event_kinds().collect();
+        for (index, kind) in typed.kinds.iter().flatten().enumerate() {
+            if !known.contains(&kind.as_str()) {
+                let path = format!("record.events.kinds[{index}]");
+                self.unknown(&path, "a kind of event", kind, known.iter().copied());
+            }
+        }
+        EventFilter {
+            kinds: typed.kinds,
+            nodes: typed.nodes,
+        }
+    }
+}
+
+/// The kinds of event that can be recorded.
+fn event_kinds() -> impl Iterator<Item = &'static str> {
+    let messages = crate::federation::Message::KINDS;
+    let others = [Delivery::START, Delivery::TIMER, Delivery::WORK];
+    let others = others.map(|kind| Delivery::kind_in_words(kind, messages));
+    messages.iter().copied().chain(others)
+}

@@ -1,0 +1,287 @@
+//! Data and its partition.
+
+use super::Resolver;
+use crate::data::{
+    describe, Arrays, CifarLabels, Element, EmnistSplit, Partitioner, SampleCounts, Shape, Shaping,
+    Source, Test,
+};
+use crate::quantity::Probability;
+use crate::scenario::file::{
+    ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile,
+};
+use crate::scenario::text::fields::Fraction;
+use crate::scenario::Partition;
+
+/// The source that was named.
+pub(super) fn source(typed: DataFile) -> Source {
+    match typed {
+        DataFile::Digits => Source::Digits,
+        DataFile::Synthetic {
+            alpha,
+            beta,
+            users,
+            samples,
+            iid,
+            test,
+        } => Source::Synthetic {
+            alpha,
+            beta,
+            users,
+            samples: match samples {
+                SamplesFile::FedProx => SampleCounts::FEDPROX,
+                SamplesFile::Constant(count) => SampleCounts::Constant(count),
+                SamplesFile::LogNormal {
+                    log_mean,
+                    log_std,
+                    least,
+                } => SampleCounts::LogNormal {
+                    log_mean,
+                    log_std,
+                    least,
+                },
+            },
+            iid,
+            test: test.0,
+        },
+        DataFile::Random {
+            shape,
+            classes,
+            train,
+            test,
+            bytes,
+        } => Source::Random {
+            shape,
+            classes,
+            train,
+            test,
+            element: if bytes { Element::U8 } else { Element::F32 },
+        },
+        DataFile::Mnist { dir } => Source::Mnist { dir },
+        DataFile::FashionMnist { dir } => Source::FashionMnist { dir },
+        DataFile::Emnist { dir, split } => Source::Emnist {
+            dir,
+            split: match split {
+                EmnistFile::ByClass => EmnistSplit::ByClass,
+                EmnistFile::ByMerge => EmnistSplit::ByMerge,
+                EmnistFile::Balanced => EmnistSplit::Balanced,
+                EmnistFile::Letters => EmnistSplit::Letters,
+                EmnistFile::Digits => EmnistSplit::Digits,
+                EmnistFile::Mnist => EmnistSplit::Mnist,
+            },
+        },
+        DataFile::Idx {
+            train_images,
+            train_labels,
+            test_images,
+            test_labels,
+            shape,
+            classes,
+            standardise,
+        } => Source::Idx {
+            train_images,
+            train_labels,
+            test_images,
+            test_labels,
+            shaping: shaping(shape, classes, standardise),
+        },
+        DataFile::Cifar10 { dir } => Source::Cifar10 { dir },
+        DataFile::Cifar100 { dir, coarse } => Source::Cifar100 {
+            dir,
+            labels: if coarse {
+                CifarLabels::Coarse
+            } else {
+                CifarLabels::Fine
+            },
+        },
+        DataFile::Npz {
+            file,
+            train,
+            test,
+            test_fraction,
+            shape,
+            classes,
+            standardise,
+        } => Source::Npz {
+            file,
+            train: arrays(train),
+            test: given_or(test.map(arrays), test_fraction),
+            shaping: shaping(shape, classes, standardise),
+        },
+        DataFile::Npy {
+            train,
+            test,
+            test_fraction,
+            shape,
+            classes,
+            standardise,
+        } => Source::Npy {
+            train: arrays(train),
+            test: given_or(test.map(arrays), test_fraction),
+            shaping: shaping(shape, classes, standardise),
+        },
+        DataFile::Csv {
+            file,
+            label,
+            user,
+            test,
+            test_fraction,
+            shape,
+            classes,
+            standardise,
+        } => Source::Csv {
+            file,
+            test: given_or(test, test_fraction),
+            label,
+            user,
+            shaping: shaping(shape, classes, standardise),
+        },
+        DataFile::Leaf {
+            train,
+            test,
+            test_fraction,
+            shape,
+            classes,
+            standardise,
+        } => Source::Leaf {
+            train,
+            test: given_or(test, test_fraction),
+            shaping: shaping(shape, classes, standardise),
+        },
+    }
+}
+
+fn arrays<T>(typed: ArraysFile<T>) -> Arrays<T> {
+    Arrays {
+        x: typed.x,
+        y: typed.y,
+        users: typed.users,
+    }
+}
+
+fn given_or<T>(given: Option<T>, fraction: Fraction) -> Test<T> {
+    given.map_or(Test::Fraction(fraction.0), Test::Given)
+}
+
+const fn shaping(shape: Option<Vec<usize>>, classes: Option<usize>, standardise: bool) -> Shaping {
+    Shaping {
+        shape,
+        classes,
+        standardise,
+    }
+}
+
+/// Held out where per-client evaluation is asked for and no share is given.
+const DEFAULT_HOLDOUT: f64 = 0.2;
+
+impl Resolver<'_> {
+    /// What the samples are like; `None` where they cannot be had.
+    pub(super) fn samples(&mut self, source: &Source, seed: u64) -> Option<Shape> {
+        match describe(source, seed, &self.base) {
+            Ok(shape) => Some(shape),
+            Err(error) => {
+                self.complain("data", error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Who gets which samples.
+    pub(super) fn partition(
+        &mut self,
+        typed: PartitionFile,
+        samples: Option<&Shape>,
+        clients: u64,
+        per_client: bool,
+    ) -> Partition {
+        let by = self.rule(typed.by, samples);
+        if let Some(samples) = samples {
+            let needed = clients.saturating_mul(typed.min_per_client as u64);
+            if needed > samples.train as u64 && by != Partitioner::Natural {
+                self.complain(
+                    "partition.min_per_client",
+                    format!(
+                        "{clients} clients with at least {} each need {needed} samples, the data has {}: \
+                         fewer clients, or min_per_client: 0",
+                        typed.min_per_client, samples.train
+                    ),
+                );
+            }
+        }
+        let holdout = match typed.holdout {
+            Some(share) if share.0.get() >= 1.0 => {
+                self.complain(
+                    "partition.holdout",
+                    "1 is outside (0, 1): nothing would be left to train on",
+                );
+                Probability::ZERO
+            }
+            Some(share) => share.0,
+            None if per_client => Probability::new(DEFAULT_HOLDOUT).unwrap_or(Probability::ZERO),
+            None => Probability::ZERO,
+        };
+        Partition {
+            by,
+            min_per_client: typed.min_per_client,
+            holdout,
+        }
+    }
+
+    fn rule(&mut self, typed: RuleFile, samples: Option<&Shape>) -> Partitioner {
+        let mut positive = |name: &str, value: f64, zero: bool| {
+            let fine = value.is_finite() && (value > 0.0 || zero && value == 0.0);
+            if !fine {
+                let rule = if zero { "of 0 or more" } else { "above 0" };
+                self.complain(
+                    &format!("partition.by.{name}"),
+                    format!("expected a number {rule}, found {value}"),
+                );
+            }
+        };
+        match typed {
+            RuleFile::Iid { samples_per_client } => Partitioner::Iid { samples_per_client },
+            RuleFile::Dirichlet { alpha } => {
+                positive("alpha", alpha, false);
+                Partitioner::Dirichlet { alpha }
+            }
+            RuleFile::QuantitySkew { exponent } => {
+                positive("exponent", exponent, true);
+                Partitioner::QuantitySkew { exponent }
+            }
+            RuleFile::LabelAndQuantity { alpha, exponent } => {
+                positive("alpha", alpha, false);
+                positive("exponent", exponent, true);
+                Partitioner::LabelAndQuantity { alpha, exponent }
+            }
+            RuleFile::Shards { per_client } => {
+                self.at_least_one("partition.by.per_client", per_client);
+                Partitioner::Shards { per_client }
+            }
+            RuleFile::Labels { per_client } => {
+                self.at_least_one("partition.by.per_client", per_client);
+                if let Some(samples) = samples.filter(|s| per_client > s.classes) {
+                    let message = format!(
+                        "{per_client} classes each, the data has {}",
+                        samples.classes
+                    );
+                    self.complain("partition.by.per_client", message);
+                }
+                Partitioner::Labels { per_client }
+            }
+            RuleFile::Natural => {
+                if samples.is_some_and(|samples| samples.users.is_none()) {
+                    self.complain(
+                        "partition.by",
+                        "this data has no natural users: choose another rule",
+                    );
+                }
+                Partitioner::Natural
+            }
+        }
+    }
+
+    fn at_least_one(&mut self, path: &str, value: usize) {
+        if value == 0 {
+            self.complain(path, "expected a whole number of 1 or more, found 0");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Links.
+
+use super::Resolver;
+use crate::net::{preset, presets, Latency, LinkModel, Loss, Sharing, Transport};
+use crate::quantity::{Bandwidth, Distribution};
+use crate::scenario::file::{LinkFields, LossFile, PresetOr, SharingFile, TransportFile};
+use crate::scenario::text::fields::{OrDistribution, Rate};
+use crate::scenario::Link;
+
+impl Resolver<'_> {
+    pub(super) fn link(&mut self, typed: PresetOr<LinkFields>, path: &str) -> Link {
+        let fields = match typed {
+            PresetOr::Preset(name) => LinkFields {
+                preset: Some(name),
+                ..LinkFields::default()
+            },
+            PresetOr::Fields(fields) => fields,
+        };
+        let mut model = match &fields.preset {
+            Some(name) => preset(name).unwrap_or_else(|| {
+                let known = presets();
+                let path = self.preset_path(path);
+                self.unknown(&path, "a link", name, known.iter().map(|p| p.name));
+                LinkModel::ideal()
+            }),
+            None => LinkModel::ideal(),
+        };
+        let bound = fields.bound.map(|bound| bound.0);
+        match (&fields.latency, bound) {
+            (None, None) => {}
+            (latency, bound) => {
+                let distribution = match latency {
+                    Some(latency) => latency.distribution().clone(),
+                    None => model.latency.distribution().clone(),
+                };
+                match Latency::new(distribution, bound) {
+                    Ok(latency) => model.latency = latency,
+                    Err(error) => {
+                        let field = if latency.is_some() {
+                            "latency"
+                        } else {
+                            "bound"
+                        };
+                        self.complain(&format!("{path}.{field}"), error.to_string());
+                    }
+                }
+            }
+        }
+        let up = rate(fields.up, &mut model.up);
+        let down = rate(fields.down, &mut model.down);
+        if let Some(sharing) = fields.sharing {
+            model.sharing = match sharing {
+                SharingFile::Fair => Sharing::Fair,
+                SharingFile::Fifo => Sharing::Fifo,
+            };
+        }
+        if let Some(loss) = fields.loss {
+            model.loss = match loss {
+                LossFile::None => Loss::None,
+                LossFile::Independent(p) => Loss::Independent { p: p.0 },
+                LossFile::GilbertElliott {
+                    p_good_to_bad,
+                    p_bad_to_good,
+                    loss_good,
+                    loss_bad,
+                } => Loss::GilbertElliott {
+                    p_good_to_bad: p_good_to_bad.0,
+                    p_bad_to_good: p_bad_to_good.0,
+                    loss_good: loss_good.0,
+                    loss_bad: loss_bad.0,
+                },
+            };
+        }
+        if let Some(mtu) = fields.mtu {
+            model.mtu = mtu.0;
+        }
+        if let Some(header) = fields.header {
+            model.header = header.0;
+        }
+        if let Some(transport) = fields.transport {
+            model.transport = match transport {
+                TransportFile::Datagram => Transport::Datagram,
+                TransportFile::Reliable {
+                    timeout,
+                    backoff,
+                    retries,
+                } => Transport::Reliable {
+                    timeout: timeout.0,
+                    backoff,
+                    retries,
+                },
+            };
+        }
+        for problem in model.problems() {
+            self.complain(path, problem);
+        }
+        Link { model, up, down }
+    }
+}
+
+/// A rate that is the same for all goes into the model; one that is drawn per client is returned.
+fn rate(
+    typed: Option<OrDistribution<Rate>>,
+    shared: &mut Option<Bandwidth>,
+) -> Option<Distribution> {
+    match typed?.into_distribution() {
+        Distribution::Constant(rate) => {
+            *shared = Bandwidth::bits_per_second(rate);
+            None
+        }
+        drawn => {
+            *shared = Bandwidth::bits_per_second(drawn.mean());
+            Some(drawn)
+        }
+    }
+}

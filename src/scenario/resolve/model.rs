@@ -1,0 +1,53 @@
+//! The architecture.
+
+use super::Resolver;
+use crate::data::Shape;
+use crate::model::{preset, presets, Model};
+use crate::scenario::file::ModelFile;
+use crate::scenario::Architecture;
+
+impl Resolver<'_> {
+    /// The network, checked against the samples; `None` where it does not fit them, or where they
+    /// are not known.
+    pub(super) fn model(
+        &mut self,
+        typed: ModelFile,
+        samples: Option<&Shape>,
+    ) -> Option<Architecture> {
+        let (name, layers) = match typed {
+            ModelFile::Layers(layers) => (None, Some(layers)),
+            ModelFile::Preset(name) => match preset(&name) {
+                Ok(preset) => {
+                    let layers = samples.map(|samples| preset.layers(samples.classes));
+                    (Some(name), layers)
+                }
+                Err(_) => {
+                    self.unknown("model", "a model", &name, presets().iter().map(|p| p.name));
+                    return None;
+                }
+            },
+        };
+        let (layers, samples) = (layers?, samples?);
+        match Model::build(&layers, &samples.shape, samples.classes) {
+            Ok(model) => Some(Architecture {
+                preset: name,
+                parameters: model.parameters(),
+                bytes: model.layout().bytes(),
+                forward_flops: model.forward_flops(),
+                training_flops: model.training_flops(),
+                layers,
+            }),
+            Err(error) => {
+                for problem in &error.problems {
+                    // A preset's layers are not in the file: the name is what can be changed.
+                    let path = match (&name, problem.path.strip_prefix("layers")) {
+                        (None, Some(rest)) => format!("model{rest}"),
+                        _ => "model".to_string(),
+                    };
+                    self.complain(&path, problem.message.clone());
+                }
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The schedule.
+
+use super::Resolver;
+use crate::federation::{Cohort, Schedule};
+use crate::quantity::{Probability, VirtualTime};
+use crate::scenario::file::{CohortFile, ScheduleFile};
+
+/// Without a cohort in the scenario: this share of the population.
+const DEFAULT_COHORT: f64 = 0.1;
+
+impl Resolver<'_> {
+    pub(super) fn schedule(&mut self, typed: ScheduleFile, clients: u64) -> Schedule {
+        if typed.rounds == 0 {
+            self.complain(
+                "schedule.rounds",
+                "expected a whole number of 1 or more, found 0",
+            );
+        }
+        let cohort = self.cohort(typed.cohort, clients);
+        let size = u64::from(cohort.of(u32::try_from(clients).unwrap_or(u32::MAX)));
+        if !(1.0..=100.0).contains(&typed.over_selection) {
+            let found = typed.over_selection;
+            self.complain(
+                "schedule.over_selection",
+                format!("{found} is outside [1, 100]: how many clients are asked for each report wanted"),
+            );
+        }
+        let least = u64::from(typed.least_reports);
+        if least > size {
+            self.complain(
+                "schedule.least_reports",
+                format!("{least} reports can never come from a cohort of {size}"),
+            );
+        }
+        for (field, span) in [
+            ("deadline", typed.deadline),
+            ("stop_at_time", typed.stop_at_time),
+        ] {
+            if span.is_some_and(|span| span.0.nanos() == 0) {
+                self.complain(
+                    &format!("schedule.{field}"),
+                    "expected a duration above 0 s, found 0 s",
+                );
+            }
+        }
+        Schedule {
+            rounds: typed.rounds,
+            cohort,
+            over_selection: typed.over_selection,
+            deadline: typed.deadline.map(|span| span.0),
+            least_reports: typed.least_reports,
+            stop_at_accuracy: typed.stop_at_accuracy.map(|goal| goal.0),
+            stop_at_time: typed.stop_at_time.map(|span| VirtualTime::ZERO + span.0),
+        }
+    }
+
+    fn cohort(&mut self, typed: Option<CohortFile>, clients: u64) -> Cohort {
+        let path = "schedule.cohort";
+        match typed {
+            None => Cohort::Ratio(Probability::new(DEFAULT_COHORT).unwrap_or(Probability::ONE)),
+            Some(CohortFile::Count(0)) => {
+                self.complain(path, "expected at least 1 client, found 0");
+                Cohort::Count(1)
+            }
+            Some(CohortFile::Count(count)) if count > clients => {
+                self.complain(
+                    path,
+                    format!("a cohort of {count} is larger than the population of {clients}"),
+                );
+                Cohort::Count(1)
+            }
+            Some(CohortFile::Count(count)) => {
+                Cohort::Count(u32::try_from(count).unwrap_or(u32::MAX))
+            }
+            Some(CohortFile::Ratio(ratio)) => match Probability::new(ratio) {
+                Ok(share) if ratio > 0.0 => Cohort::Ratio(share),
+                _ => {
+                    self.complain(
+                        path,
+                        format!("the share {ratio} is outside (0, 1]; a number of clients is written without a point"),
+                    );
+                    Cohort::Count(1)
+                }
+            },
+        }
+    }
+}

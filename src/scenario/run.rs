@@ -1,0 +1,386 @@
+//! A run: from a scenario to a folder full of results.
+//!
+//! The steps, in order: data is loaded and dealt, the federation is set up, the folder is made, the
+//! kernel runs, and what it tells is written as it comes. Whatever happens then (an error, Ctrl-C,
+//! a full disk), what was written stays and `run.json` says how far the run came.
+
+mod assemble;
+mod recorder;
+
+pub use assemble::assemble;
+
+use super::text::Diagnostics;
+use super::Scenario;
+use crate::data::{DataError, PartitionError};
+use crate::federation::{DeviceWorker, Federation};
+use crate::learn::{HostDevice, HostError, LearnError};
+use crate::method::MethodError;
+use crate::model::ModelError;
+use crate::net::NetError;
+use crate::observe::digest::Digest;
+use crate::observe::folder::RunFolder;
+use crate::observe::histograms::Histograms;
+use crate::observe::record::{utc, Host, MessageCount, Messages, RunRecord, Status, Totals};
+use crate::observe::report::Report;
+use crate::observe::summary::Summary;
+use crate::observe::ObserveError;
+use crate::quantity::{Bytes, VirtualTime};
+use crate::sim::{Ending, Observe, Recorder, SimError, Simulation, TraceHash, Workers};
+use recorder::RunRecorder;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+use thiserror::Error;
+
+/// The copy of the scenario's text in the run folder.
+pub const SCENARIO: &str = "scenario.ron";
+
+/// How a scenario is run; nothing here changes a result.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads that run jobs.
+    pub workers: usize,
+    /// Where they compute.
+    pub device: HostDevice,
+    /// The run folder; `runs/<name>-<seed>-<n>` when not given.
+    pub out: Option<PathBuf>,
+    /// The scenario's file, for the record.
+    pub file: PathBuf,
+    /// The scenario's text, for the record.
+    pub text: String,
+    /// The overrides that were applied, for the record.
+    pub overrides: Vec<String>,
+    /// Whether to show progress and the closing table.
+    pub quiet: bool,
+}
+
+/// Why a run did not finish.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The scenario is wrong.
+    #[error("{0}")]
+    Scenario(#[from] Diagnostics),
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The data cannot be dealt to the clients.
+    #[error("partition: {0}")]
+    Partition(#[from] PartitionError),
+    /// The network does not fit the data.
+    #[error("model: {0}")]
+    Model(#[from] ModelError),
+    /// The links make no network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The host device cannot be used.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Data does not fit the host device.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// The method could not be set up.
+    #[error(transparent)]
+    Method(#[from] MethodError),
+    /// The simulation could not go on.
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    /// The method or an evaluation could not go on.
+    #[error("{0}")]
+    Fatal(String),
+    /// The run folder could not be written.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// A file could not be written or read.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start the device workers: {0}")]
+    Threads(io::Error),
+}
+
+impl RunError {
+    /// Whether the input is at fault, rather than the run.
+    pub const fn is_bad_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Scenario(_)
+                | Self::Data(_)
+                | Self::Partition(_)
+                | Self::Model(_)
+                | Self::Net(_)
+                | Self::Host(_)
+                | Self::Observe(ObserveError::NotEmpty { .. })
+        )
+    }
+}
+
+/// A run that came to an end.
+#[derive(Debug)]
+pub struct Finished {
+    /// How.
+    pub status: Status,
+    /// Where its results lie.
+    pub folder: PathBuf,
+    /// Its trace hash.
+    pub hash: TraceHash,
+    /// The rounds.
+    pub totals: Totals,
+    /// The closing table.
+    pub table: String,
+}
+
+/// Runs a scenario; `stop` ends it at the next window.
+///
+/// # Errors
+/// [`RunError`]. If the run folder was made, it holds everything up to the error.
+pub fn run(
+    scenario: &Scenario,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Finished, RunError> {
+    let federation = assemble(scenario, options.device)?;
+    let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
+    write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
+    if scenario.record.events.is_some() {
+        folder.record_events()?;
+    }
+    let mut record = new_record(scenario, options);
+    folder.write_record(&record)?;
+    let began = Instant::now();
+    let mut recorder = RunRecorder::new(folder, scenario, options.quiet)?;
+    let simulated = simulate(
+        federation,
+        scenario.seed,
+        options.workers,
+        &mut recorder,
+        stop,
+    );
+    let (mut folder, kept) = recorder.close();
+    let (mut histograms, fatal) = (kept.histograms, kept.fatal);
+
+    let (ending, error) = match (simulated, fatal) {
+        (_, Some(reason)) => (None, Some(RunError::Fatal(reason))),
+        (Ok(summary), None) => (Some(summary), None),
+        (Err(error), None) => (None, Some(error)),
+    };
+    record.status = match &ending {
+        Some(summary) if summary.ending == Ending::Finished => Status::Completed,
+        Some(_) => Status::Interrupted,
+        None => Status::Failed,
+    };
+    record.error = error.as_ref().map(ToString::to_string);
+    let now = ending
+        .as_ref()
+        .map_or(kept.last, |summary| summary.now.max(kept.last));
+    let events = ending.as_ref().map_or(0, |summary| summary.delivered);
+    let totals = Totals::of(&kept.rounds, now, events, began.elapsed());
+    record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
+    record.messages = ending.as_ref().map(messages).unwrap_or_default();
+    record.totals = Some(totals.clone());
+    record.finished = Some(utc(SystemTime::now()));
+
+    folder.flush()?;
+    if scenario.record.histograms {
+        folder.write_histograms(&histograms)?;
+    } else {
+        histograms = Histograms::new();
+    }
+    if scenario.record.report {
+        folder.write_report(&report(
+            scenario,
+            options,
+            &folder,
+            &record,
+            &totals,
+            &histograms,
+        )?)?;
+    }
+    record.files = folder.files()?;
+    folder.write_record(&record)?;
+    let table = Summary {
+        name: &scenario.name,
+        seed: scenario.seed,
+        status: record.status,
+        totals: &totals,
+        histograms: &histograms,
+        messages: &record.messages,
+        hash: record.trace_hash.as_deref(),
+        folder: folder.path(),
+    }
+    .to_string();
+    match (ending, error) {
+        (Some(summary), None) => Ok(Finished {
+            status: record.status,
+            folder: folder.path().to_path_buf(),
+            hash: summary.hash,
+            totals,
+            table,
+        }),
+        (_, Some(error)) => Err(error),
+        (None, None) => Err(RunError::Fatal("the run ended in no way at all".into())),
+    }
+}
+
+/// Lets the kernel run a federation.
+pub(super) fn simulate(
+    federation: Federation,
+    seed: u64,
+    workers: usize,
+    recorder: &mut dyn Recorder<Federation>,
+    stop: &AtomicBool,
+) -> Result<crate::sim::Summary, RunError> {
+    let pool = Workers::start(workers, DeviceWorker::new).map_err(RunError::Threads)?;
+    // Few nodes are done sooner on one shard than two shards are told.
+    let nodes = federation.plan().population() as usize;
+    let shards = if nodes < 20_000 { 1 } else { workers };
+    let simulation = Simulation {
+        world: Arc::new(federation),
+        seed,
+        shards,
+    };
+    Ok(simulation.run(&pool, recorder, stop)?)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    fs::write(path, bytes).map_err(|source| RunError::File {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// The version of libtorch that this binary was built for.
+const LIBTORCH: &str = "2.11.0";
+
+fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
+    let file = options
+        .file
+        .canonicalize()
+        .unwrap_or_else(|_| options.file.clone());
+    RunRecord {
+        version: env!("CARGO_PKG_VERSION").into(),
+        status: Status::Running,
+        error: None,
+        name: scenario.name.clone(),
+        seed: scenario.seed,
+        scenario_file: file.display().to_string(),
+        // A scenario is numbers, text and lists; it always has a JSON form.
+        scenario: serde_json::to_value(scenario).unwrap_or_default(),
+        overrides: options.overrides.clone(),
+        workers: u32::try_from(options.workers).unwrap_or(u32::MAX),
+        device: options.device.to_string(),
+        host: Host::detect(LIBTORCH),
+        started: utc(SystemTime::now()),
+        finished: None,
+        trace_hash: None,
+        totals: None,
+        messages: Messages::new(),
+        files: Vec::new(),
+    }
+}
+
+fn messages(summary: &crate::sim::Summary) -> Messages {
+    let kinds = summary.accounting.kinds.iter();
+    kinds
+        .map(|(kind, tally)| {
+            let count = MessageCount {
+                sent: tally.sent,
+                delivered: tally.delivered,
+                lost: tally.lost,
+                dropped: tally.dropped,
+                in_flight: tally.in_flight,
+                bytes: tally.bytes,
+            };
+            ((*kind).to_string(), count)
+        })
+        .collect()
+}
+
+fn report(
+    scenario: &Scenario,
+    options: &Options,
+    folder: &RunFolder,
+    record: &RunRecord,
+    totals: &Totals,
+    histograms: &Histograms,
+) -> Result<String, RunError> {
+    let groups = scenario.population.iter();
+    let groups: Vec<_> = groups
+        .map(|m| (Arc::clone(&m.group.name), m.group.count))
+        .collect();
+    let digest = Digest::read(folder.path(), &groups)?;
+    let mut command = format!("shoal run {}", options.file.display());
+    for assignment in &options.overrides {
+        command += &format!(" --set '{assignment}'");
+    }
+    let cohort = scenario.schedule.cohort.of(scenario.clients());
+    let facts = [
+        ("method", scenario.method.name().to_string()),
+        ("model", scenario.model_in_words()),
+        (
+            "clients",
+            format!(
+                "{} in {} groups, {cohort} a round",
+                scenario.clients(),
+                groups.len()
+            ),
+        ),
+        (
+            "data",
+            format!(
+                "{}, {} training samples",
+                scenario.data.name(),
+                scenario.samples.train
+            ),
+        ),
+    ];
+    let report = Report {
+        name: &scenario.name,
+        seed: scenario.seed,
+        version: &record.version,
+        status: record.status,
+        hash: record.trace_hash.as_deref(),
+        facts: &facts,
+        command: &command,
+        totals,
+        digest: &digest,
+        histograms,
+        messages: &record.messages,
+        deadline: scenario.schedule.deadline,
+        scenario: &options.text,
+    };
+    Ok(report.render()?)
+}
+
+impl Scenario {
+    /// The architecture in a few words.
+    pub fn model_in_words(&self) -> String {
+        let name = self.model.preset.as_deref().unwrap_or("own layers");
+        let size: Bytes = self.model.bytes;
+        format!("{name}, {} parameters, {size}", self.model.parameters)
+    }
+}
+
+/// What is asked of the kernel for a scenario's record.
+fn observe(scenario: &Scenario) -> Observe {
+    let record = &scenario.record;
+    Observe {
+        deliveries: record.histograms || record.trace || record.events.is_some(),
+    }
+}
+
+/// What a recorder keeps in memory.
+struct Kept {
+    histograms: Histograms,
+    rounds: Vec<crate::observe::rows::RoundRow>,
+    /// When the last thing recorded happened.
+    last: VirtualTime,
+    fatal: Option<String>,
+}

@@ -1,0 +1,104 @@
+//! From a scenario to a federation: data loaded and dealt, links drawn, the method set up.
+
+use super::RunError;
+use crate::data::{load, Dataset, Values};
+use crate::federation::{Federation, Plan};
+use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation};
+use crate::net::{LinkNetwork, LinkTable, Rates, Topology};
+use crate::quantity::{Bandwidth, Distribution};
+use crate::scenario::{Link, Scenario};
+use crate::sim::rng::{stream, Purpose};
+use std::sync::Arc;
+use tch::Device;
+
+/// Builds the federation of a scenario on a host device.
+///
+/// # Errors
+/// When data cannot be had or dealt, links make no network, or the device has no room.
+pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, RunError> {
+    let device = device.open()?;
+    let seed = scenario.seed;
+    let split = load(&scenario.data, seed, &scenario.base)?;
+    let clients = scenario.clients();
+    let partition = scenario.partition.by.partition(
+        &split.train,
+        clients as usize,
+        scenario.partition.min_per_client,
+        seed,
+    )?;
+    let (partition, holdout) = partition.holdout(scenario.partition.holdout, seed);
+    let model = scenario.build_model()?;
+    let test = split.test.into_evaluation();
+    let plan = Plan {
+        seed,
+        model,
+        train: on_device(split.train, device)?,
+        test: on_device(test, device)?,
+        partition,
+        holdout,
+        groups: scenario
+            .population
+            .iter()
+            .map(|member| member.group.clone())
+            .collect(),
+        server: scenario.server.device,
+        method: scenario.method.clone(),
+        schedule: scenario.schedule.clone(),
+        evaluation: scenario.evaluation.clone(),
+    };
+    Ok(Federation::new(plan, network(scenario)?)?)
+}
+
+/// Moves a data set to the host device; on the CPU nothing is copied.
+fn on_device(data: Dataset, device: Device) -> Result<Arc<DeviceData>, LearnError> {
+    let features = match data.values {
+        Values::U8(values) => Features::U8(values),
+        Values::F32(values) => Features::F32(values),
+    };
+    let normal = Normalisation {
+        scale: data.scaling.scale,
+        mean: data.scaling.mean,
+        std: data.scaling.std,
+    };
+    let data = DeviceData::new(
+        &data.shape,
+        features,
+        normal,
+        data.labels,
+        data.classes,
+        device,
+    )?;
+    Ok(Arc::new(data))
+}
+
+/// The links: the server's, then each group's.
+fn network(scenario: &Scenario) -> Result<LinkNetwork, RunError> {
+    let mut table = LinkTable::new();
+    let seed = scenario.seed;
+    let mut push = |first: u32, count: u32, link: &Link| {
+        let drawn = |distribution: &Option<Distribution>, which| {
+            let distribution = distribution.as_ref()?;
+            let nodes = first..first + count;
+            let rates = nodes.map(|node| {
+                let mut rng = stream(seed, u64::from(node), Purpose::Population, which);
+                let rate = Bandwidth::bits_per_second(distribution.sample(&mut rng));
+                // A draw that is no rate (a normal's far tail) is the slowest there can be.
+                rate.unwrap_or(Bandwidth::SLOWEST)
+            });
+            Some(rates.collect())
+        };
+        let rates = Rates {
+            up: drawn(&link.up, 2).unwrap_or_default(),
+            down: drawn(&link.down, 3).unwrap_or_default(),
+        };
+        table.push_with(count, link.model.clone(), rates)
+    };
+    push(0, 1, &scenario.server.link)?;
+    let mut first = 1;
+    for member in &scenario.population {
+        push(first, member.group.count, &member.link)?;
+        first += member.group.count;
+    }
+    let centre = Federation::SERVER;
+    Ok(LinkNetwork::new(table, Topology::Star { centre })?)
+}

@@ -1,0 +1,228 @@
+//! Every mistake at once: read, note the mistake, mend the tree, read again.
+//!
+//! A mend takes the offending value out, so that its default applies. What such a mend makes wrong
+//! in turn is not the user's mistake and is not noted: a field missing because it was taken out (or
+//! was misspelt) gets a placeholder, and a value that holds a mended one and still cannot be read is
+//! taken out silently.
+//!
+//! This ends: each round takes out a value, gives a missing field its one placeholder, drops a
+//! wrong struct name or reads an override as text, and none of these can happen twice.
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::fault::{Fault, Kind};
+use super::reader::Reader;
+use super::syntax::near;
+use super::tree::{Body, Name, Node, Source, Span, Step, Value};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+/// The most mistakes that are looked for.
+const MAX_FOUND: usize = 100;
+/// The most readings: most mistakes cost one or two.
+const MAX_ROUNDS: usize = 500;
+
+/// A tree under repair.
+pub(super) struct Repair<'a> {
+    sources: &'a [Source],
+    root: Node,
+    found: Diagnostics,
+    /// Overrides being tried as text, with what was wrong with them as they stand.
+    tried: BTreeMap<u32, Diagnostic>,
+}
+
+impl<'a> Repair<'a> {
+    pub(super) fn new(sources: &'a [Source], root: Node, slips: Vec<Diagnostic>) -> Self {
+        Self {
+            sources,
+            root,
+            found: slips.into_iter().collect(),
+            tried: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn read<T: DeserializeOwned>(mut self) -> Result<T, Diagnostics> {
+        if self.root.removed {
+            return Err(self.found);
+        }
+        for _ in 0..MAX_ROUNDS {
+            let fault = match T::deserialize(Reader::new(&self.root)) {
+                Ok(value) => return self.found.into_result(value),
+                Err(fault) => fault,
+            };
+            if self.found.len() >= MAX_FOUND {
+                break;
+            }
+            if !self.mend(fault) {
+                return Err(self.found);
+            }
+        }
+        self.found.stop_early();
+        Err(self.found)
+    }
+
+    /// Notes the mistake, if it is one, and mends the tree; whether another reading can find more.
+    fn mend(&mut self, fault: Fault) -> bool {
+        let mut route = fault.route;
+        route.reverse();
+        // Routes are made of steps that were taken, so there is a value at the end of each.
+        let Some(node) = self.root.at(&route) else {
+            self.note(&[], self.root.span, &fault.kind);
+            return false;
+        };
+        match &fault.kind {
+            Kind::Hole => self.take_out(&route),
+            Kind::Missing(field) => self.fill_in(&route, field, &fault.kind),
+            Kind::UnknownField(typed, known)
+                if matches!(route.last(), Some(Step::FieldName(_))) =>
+            {
+                self.note(&route, self.field_name_span(&route), &fault.kind);
+                let meant = near(typed, known).map(String::from);
+                let parent = route.split_last().map_or(&[][..], |(_, parent)| parent);
+                if let Some(parent) = self.root.at_mut(parent) {
+                    parent.repairs.get_or_insert_default().meant.extend(meant);
+                }
+                self.take_out(&route)
+            }
+            Kind::StructName(_) => {
+                self.note(&route, name_span(node), &fault.kind);
+                if let Some(Value::Named(name, _)) = self.root.at_mut(&route).map(|n| &mut n.value)
+                {
+                    *name = None;
+                }
+                true
+            }
+            Kind::Duplicate(_) => {
+                self.note(&route, self.field_name_span(&route), &fault.kind);
+                self.take_out(&route)
+            }
+            Kind::Custom(_)
+            | Kind::Expected(_)
+            | Kind::Length { .. }
+            | Kind::UnknownField(..)
+            | Kind::UnknownVariant(_) => {
+                let (source, echo) = (node.span.source, node.touched());
+                let span = match &fault.kind {
+                    Kind::UnknownVariant(_) => name_span(node),
+                    _ => node.span,
+                };
+                if self.try_as_text(&route, &fault.kind) {
+                    return true;
+                }
+                match self.tried.remove(&source) {
+                    Some(first) => self.found.push(first),
+                    None if echo => {}
+                    None => self.note(&route, span, &fault.kind),
+                }
+                self.take_out(&route)
+            }
+        }
+    }
+
+    fn diagnostic(&self, route: &[Step], span: Span, kind: &Kind) -> Option<Diagnostic> {
+        let node = self.root.at(route)?;
+        let source = self.sources.get(node.span.source as usize);
+        let message = kind.message(Some((node, source)));
+        let path = self.root.spell(route);
+        Some(super::diagnose(self.sources, span, path, message))
+    }
+
+    fn note(&mut self, route: &[Step], span: Span, kind: &Kind) {
+        self.found.extend(self.diagnostic(route, span, kind));
+    }
+
+    /// Where the name of the field at the end of `route` stands.
+    fn field_name_span(&self, route: &[Step]) -> Span {
+        let field = route.split_last().and_then(|(last, parent)| {
+            match (last, &self.root.at(parent)?.value) {
+                (Step::FieldName(i), Value::Named(_, Body::Fields(fields))) => fields.get(*i),
+                _ => None,
+            }
+        });
+        match field {
+            Some(field) => field.name.span,
+            None => self.root.at(route).unwrap_or(&self.root).span,
+        }
+    }
+
+    /// Marks the value at `route` as removed; whether there is anything left to read.
+    fn take_out(&mut self, route: &[Step]) -> bool {
+        if route.is_empty() {
+            return false;
+        }
+        let Some(node) = self.root.at_mut(route) else {
+            return false;
+        };
+        // A value once removed is never visited again, so it cannot be at fault again.
+        !std::mem::replace(&mut node.removed, true)
+    }
+
+    /// Gives the struct at `route` a placeholder for its missing `field`.
+    fn fill_in(&mut self, route: &[Step], field: &'static str, kind: &Kind) -> bool {
+        let Some(node) = self.root.at(route) else {
+            return false;
+        };
+        let taken_out = |name: &Name, value: &Node| name.text == field && value.removed;
+        let excused = match &node.value {
+            Value::Named(_, Body::Fields(fields)) => {
+                fields.iter().any(|f| taken_out(&f.name, &f.value))
+            }
+            Value::Named(..) => false,
+            // Not a struct by its syntax: there is nowhere to put a placeholder.
+            _ => {
+                self.note(route, node.span, kind);
+                return self.take_out(route);
+            }
+        };
+        let repairs = node.repairs.as_deref();
+        if repairs.is_some_and(|r| r.holes.iter().any(|name| name == field)) {
+            return self.take_out(route);
+        }
+        if !excused && !repairs.is_some_and(|r| r.meant.iter().any(|name| name == field)) {
+            self.note(route, node.span, kind);
+        }
+        if let Some(node) = self.root.at_mut(route) {
+            let repairs = node.repairs.get_or_insert_default();
+            repairs.holes.push(field.to_string());
+        }
+        true
+    }
+
+    /// An override need not quote its text (`--set link=4g`): whether the value at `route` is one
+    /// that may turn out to be text and now does.
+    fn try_as_text(&mut self, route: &[Step], kind: &Kind) -> bool {
+        let Some(node) = self.root.at(route) else {
+            return false;
+        };
+        let source = node.span.source;
+        let typed = self.sources.get(source as usize);
+        let typed =
+            typed.and_then(|s| s.override_text().filter(|text| *text == s.slice(node.span)));
+        let plain = matches!(
+            node.value,
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Named(Some(_), Body::Bare)
+        );
+        let (Some(typed), true) = (typed, plain) else {
+            return false;
+        };
+        if self.tried.contains_key(&source) {
+            return false;
+        }
+        let (span, text) = (node.span, typed.to_string());
+        let Some(first) = self.diagnostic(route, span, kind) else {
+            return false;
+        };
+        self.tried.insert(source, first);
+        if let Some(node) = self.root.at_mut(route) {
+            node.value = Value::Text(text);
+        }
+        true
+    }
+}
+
+/// Where the name of a variant or struct stands, or the whole value if it has none.
+fn name_span(node: &Node) -> Span {
+    match &node.value {
+        Value::Named(Some(name), _) => name.span,
+        _ => node.span,
+    }
+}

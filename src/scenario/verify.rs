@@ -1,0 +1,246 @@
+//! Runs a run folder's scenario again and says whether it is the same run.
+
+use super::run::{assemble, simulate, RunError, SCENARIO};
+use super::trace::{TraceReader, TRACE};
+use super::Scenario;
+use crate::federation::{Federation, Message, Record};
+use crate::learn::HostDevice;
+use crate::observe::folder::RECORD;
+use crate::observe::record::{RunRecord, Status};
+use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use thiserror::Error;
+
+/// What a comparison found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same trace hash.
+    Identical {
+        /// It.
+        hash: String,
+        /// How many delivered events were compared.
+        events: u64,
+    },
+    /// The recorded run was stopped; up to there, all events are the same.
+    IdenticalSoFar {
+        /// How many delivered events were compared.
+        events: u64,
+    },
+    /// The first event that differs.
+    Diverged(Box<Divergence>),
+    /// All events are the same, and yet the hashes differ: a metric does, or an event beyond those
+    /// that the trace keeps.
+    HashDiffers {
+        /// The recorded one.
+        recorded: String,
+        /// The one of this run.
+        now: String,
+        /// How many delivered events were compared.
+        events: u64,
+    },
+    /// The run was stopped before it could be told.
+    Interrupted {
+        /// How many delivered events were the same until then.
+        events: u64,
+    },
+}
+
+/// The first event in which two runs differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence {
+    /// How many events were the same before it.
+    pub index: u64,
+    /// What the folder has; `None` when its run had ended.
+    pub recorded: Option<Delivery>,
+    /// What happened this time; `None` when the run had ended.
+    pub now: Option<Delivery>,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = |delivery: &Option<Delivery>| match delivery {
+            Some(d) => format!(
+                "t = {} ns: {} from {} (sequence {}) to {}, digest {:016x}",
+                d.key.time.nanos(),
+                Delivery::kind_in_words(d.kind, Message::KINDS),
+                d.key.source,
+                d.key.sequence,
+                d.target,
+                d.digest
+            ),
+            None => "no further event".to_string(),
+        };
+        writeln!(f, "diverged at event {} (counted from 0)", self.index)?;
+        writeln!(f, "  recorded  {}", words(&self.recorded))?;
+        write!(f, "  now       {}", words(&self.now))
+    }
+}
+
+impl Verdict {
+    /// Whether nothing differs.
+    pub const fn is_identical(&self) -> bool {
+        matches!(self, Self::Identical { .. } | Self::IdenticalSoFar { .. })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identical { hash, events } => {
+                write!(f, "identical: {events} events, trace hash {hash}")
+            }
+            Self::IdenticalSoFar { events } => write!(
+                f,
+                "identical up to where the recorded run was stopped: {events} events"
+            ),
+            Self::Diverged(divergence) => divergence.fmt(f),
+            Self::HashDiffers {
+                recorded,
+                now,
+                events,
+            } => write!(
+                f,
+                "the {events} recorded events are the same, but the trace hash was {recorded} and is {now}: \
+                 a metric differs, or an event beyond the recorded ones"
+            ),
+            Self::Interrupted { events } => write!(f, "interrupted: {events} events were the same until then"),
+        }
+    }
+}
+
+/// Compares what happens with what a trace says.
+struct Comparer<'a> {
+    reference: TraceReader,
+    compared: u64,
+    /// Where the recorded run was stopped is where this one may stop too.
+    open_ended: bool,
+    ended: bool,
+    stop: &'a AtomicBool,
+    fatal: Option<String>,
+}
+
+/// Ends a run at its first difference.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Diverged(Divergence);
+
+impl Recorder<Federation> for Comparer<'_> {
+    fn observe(&self) -> Observe {
+        Observe { deliveries: true }
+    }
+
+    fn deliveries(&mut self, deliveries: &[Delivery]) -> Result<(), RecorderError> {
+        for now in deliveries {
+            if self.ended {
+                return Ok(());
+            }
+            let cut = self.reference.is_cut();
+            let recorded = self
+                .reference
+                .next_event()
+                .map_err(|e| RecorderError(Box::new(e)))?;
+            let same = recorded.is_some_and(|r| {
+                (r.key, r.target, r.kind, r.digest) == (now.key, now.target, now.kind, now.digest)
+            });
+            if same {
+                self.compared += 1;
+            } else if recorded.is_none() && (cut || self.open_ended) {
+                self.ended = true;
+                if self.open_ended {
+                    self.stop.store(true, Ordering::Relaxed);
+                }
+            } else {
+                return Err(RecorderError(Box::new(Diverged(Divergence {
+                    index: self.compared,
+                    recorded,
+                    now: Some(*now),
+                }))));
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, _: Key, record: Record) -> Result<(), RecorderError> {
+        if let Record::Fatal(reason) = record {
+            self.fatal = Some(reason);
+        }
+        Ok(())
+    }
+}
+
+/// Runs the scenario of a run folder again on `workers` device workers and compares.
+///
+/// # Errors
+/// When the folder is not one of a run with a trace, or its scenario cannot be run any more.
+pub fn verify(
+    folder: &Path,
+    workers: usize,
+    device: HostDevice,
+    stop: &AtomicBool,
+) -> Result<Verdict, RunError> {
+    let record = RunRecord::read(&folder.join(RECORD))?;
+    let file = |name: &str, source| RunError::File {
+        path: folder.join(name),
+        source,
+    };
+    let text = std::fs::read_to_string(folder.join(SCENARIO)).map_err(|e| file(SCENARIO, e))?;
+    let reference = TraceReader::open(folder).map_err(|e| file(TRACE, e))?;
+    let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
+    let federation = assemble(&scenario, device)?;
+    let mut comparer = Comparer {
+        reference,
+        compared: 0,
+        open_ended: record.status != Status::Completed,
+        ended: false,
+        stop,
+        fatal: None,
+    };
+    let result = simulate(federation, scenario.seed, workers, &mut comparer, stop);
+    let events = comparer.compared;
+    let summary = match result {
+        Ok(summary) => summary,
+        Err(RunError::Sim(SimError::Recorder(error))) => {
+            return match error.0.downcast::<Diverged>() {
+                Ok(diverged) => Ok(Verdict::Diverged(Box::new(diverged.0))),
+                Err(other) => Err(RunError::Fatal(other.to_string())),
+            }
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(reason) = comparer.fatal {
+        if record.status == Status::Completed {
+            return Err(RunError::Fatal(reason));
+        }
+    }
+    if comparer.open_ended && comparer.ended {
+        return Ok(Verdict::IdenticalSoFar { events });
+    }
+    if stop.load(Ordering::Relaxed) {
+        return Ok(Verdict::Interrupted { events });
+    }
+    if !comparer.ended {
+        let left = comparer
+            .reference
+            .next_event()
+            .map_err(|e| file(TRACE, e))?;
+        if left.is_some() {
+            return Ok(Verdict::Diverged(Box::new(Divergence {
+                index: events,
+                recorded: left,
+                now: None,
+            })));
+        }
+    }
+    let now = summary.hash.to_string();
+    match record.trace_hash {
+        Some(hash) if hash == now => Ok(Verdict::Identical { hash, events }),
+        Some(recorded) => Ok(Verdict::HashDiffers {
+            recorded,
+            now,
+            events,
+        }),
+        None => Ok(Verdict::IdenticalSoFar { events }),
+    }
+}

@@ -1,0 +1,55 @@
+//! What is allowed and probably not meant.
+
+use super::Scenario;
+use crate::learn::Cost;
+use crate::net::{Loss, Transport};
+
+impl Scenario {
+    /// Sentences about what is likely to surprise.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let links = self
+            .population
+            .iter()
+            .map(|m| (&*m.group.name, &m.link.model));
+        let links: Vec<_> = links
+            .chain([("the server", &self.server.link.model)])
+            .collect();
+        let lossy = links.iter().any(|(_, link)| link.loss != Loss::None);
+        let datagram = links
+            .iter()
+            .find(|(_, link)| matches!(link.transport, Transport::Datagram));
+        if let (true, Some((who, _)), None) = (lossy, datagram, self.schedule.deadline) {
+            warnings.push(format!(
+                "{who} sends datagrams, links lose packets and schedule.deadline is not set: \
+                 a round that loses a message waits for ever"
+            ));
+        }
+        let clients = self.clients();
+        let cohort = self.schedule.cohort.of(clients);
+        let asked = f64::from(cohort) * self.schedule.over_selection;
+        if asked > f64::from(clients) {
+            warnings.push(format!(
+                "schedule.over_selection asks {asked:.0} clients of {clients}: all are asked"
+            ));
+        }
+        if let Ok(model) = self.build_model() {
+            let per_client = self.samples.train / (clients.max(1) as usize);
+            for member in &self.population {
+                let group = &member.group;
+                let local = self.method.method().client().local(&group.training);
+                let need = Cost::training(&model, &local, per_client.max(1), 0).memory;
+                if !group.device.fits(need) {
+                    warnings.push(format!(
+                        "training needs about {need}, the devices of {} have {}: they will decline",
+                        group.name, group.device.memory
+                    ));
+                }
+            }
+        }
+        if self.evaluation.per_client && self.partition.holdout.get() == 0.0 {
+            warnings.push("evaluation.per_client has no held-out samples to evaluate on".into());
+        }
+        warnings
+    }
+}
