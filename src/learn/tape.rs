@@ -252,7 +252,8 @@ fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, 
 
 /// Writes `gᵀ · x` to `target`.
 fn weight_gradient(g: &Tensor, x: &Tensor, target: &Tensor) -> Result<(), TchError> {
-    match kernel(x, target).filter(|_| plain(g)) {
+    let fits = plain(g) && g.size() == [x.size()[0], target.size()[0]];
+    match kernel(x, target).filter(|_| fits) {
         Some(kernel) => kernel.weight_gradient(read(g), read(x), write(target)),
         None => {
             let _ = g.f_tr()?.f_mm_out(target, x)?;

@@ -231,6 +231,15 @@ fn a_parameter_list_that_is_too_short_is_an_error() {
 }
 
 #[test]
+fn a_gradient_of_another_shape_than_the_scores_is_an_error() {
+    let (model, params, x) = setting(&[LayerSpec::dense(4)], &[6], BATCH);
+    let views = params.views().unwrap();
+    let mut gradients = Gradients::new(model.layout().clone(), Device::Cpu).unwrap();
+    let tape = Tape::forward(&model, &views, &x, &mut MaskSource::new(1, 1, 1)).unwrap();
+    assert!(tape.backward(of_scores(BATCH + 1), &mut gradients).is_err());
+}
+
+#[test]
 fn features_at_a_cut_and_scores_from_them_make_the_whole() {
     let (_, layers, input) = networks().remove(2);
     let (model, params, x) = setting(&layers, &input, BATCH);

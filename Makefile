@@ -1,0 +1,29 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+.PHONY: help setup build demo test bench lint clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: ## Bring libtorch 2.11.0 into .libtorch (560 MB, once)
+	@.ci/libtorch.sh
+
+build: setup ## Build the release binary, target/release/shoal
+	cargo build --release
+
+demo: build ## Set up, build, and run scenarios/quickstart.ron
+	target/release/shoal run scenarios/quickstart.ron
+
+test: setup ## Set up and run every test
+	cargo test
+
+bench: setup ## Measure speed and memory, each against its floor (under ten minutes)
+	cargo bench
+
+lint: setup ## Formatting, clippy and documentation, warnings denied
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+clean: ## Remove what was built, and the runs
+	rm -rf target runs
