@@ -12,6 +12,7 @@ mod client;
 mod evaluation;
 mod job;
 mod message;
+mod outstanding;
 mod plan;
 mod record;
 mod round;

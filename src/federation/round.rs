@@ -67,20 +67,21 @@ impl Round {
         self.bytes_up += bytes.0;
     }
 
-    /// Whether the client was asked and has not answered; if so, it has now.
-    pub fn answer(&mut self, client: u32, answer: Invited) -> bool {
-        match self.invited.get_mut(&client) {
-            Some(state @ Invited::Waiting) => {
-                *state = answer;
-                match answer {
-                    Invited::Reported => self.reported += 1,
-                    Invited::Refused => self.refused += 1,
-                    Invited::Waiting => {}
-                }
-                true
+    /// A client that was waited for answers; anything else changes nothing.
+    pub fn answer(&mut self, client: u32, answer: Invited) {
+        if let Some(state @ Invited::Waiting) = self.invited.get_mut(&client) {
+            *state = answer;
+            match answer {
+                Invited::Reported => self.reported += 1,
+                Invited::Refused => self.refused += 1,
+                Invited::Waiting => {}
             }
-            _ => false,
         }
+    }
+
+    /// Whether the client was asked and has not answered.
+    pub fn is_waiting_for(&self, client: u32) -> bool {
+        self.invited.get(&client) == Some(&Invited::Waiting)
     }
 
     pub fn count_loss(&mut self, loss: Option<f64>, samples: u32) {
@@ -93,10 +94,6 @@ impl Round {
     /// Whether there are enough reports, or nobody is left to wait for.
     pub fn is_complete(&self) -> bool {
         self.reported >= self.target || self.reported + self.refused == self.invited.len() as u32
-    }
-
-    pub const fn started(&self) -> VirtualTime {
-        self.started
     }
 
     /// Who was asked and never heard of.
@@ -150,16 +147,16 @@ mod tests {
         for client in [3, 5, 9] {
             round.invite(client, Bytes(100));
         }
-        assert!(round.answer(5, Invited::Reported));
-        assert!(
-            !round.answer(5, Invited::Reported),
-            "a second report is not another"
-        );
-        assert!(!round.answer(4, Invited::Reported), "nobody asked client 4");
+        // The second report is not another, and nobody asked client 4.
+        for client in [5, 5, 4] {
+            round.answer(client, Invited::Reported);
+        }
+        assert_eq!(round.reported, 1);
+        assert!(!round.is_waiting_for(5) && round.is_waiting_for(9) && !round.is_waiting_for(4));
         assert!(!round.is_complete());
-        assert!(round.answer(3, Invited::Refused));
+        round.answer(3, Invited::Refused);
         assert!(!round.is_complete());
-        assert!(round.answer(9, Invited::Refused));
+        round.answer(9, Invited::Refused);
         assert!(round.is_complete());
         let row = round.row(VirtualTime::from_nanos(7), None, None);
         assert_eq!(

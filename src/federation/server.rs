@@ -7,6 +7,7 @@
 use super::evaluation::Marks;
 use super::job::{Job, Output};
 use super::message::{Message, Refusal, Report, Task};
+use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::{Invited, Round};
 use super::selection::select;
@@ -27,6 +28,7 @@ pub struct Server {
     half: Box<dyn ServerHalf>,
     stage: Stage,
     round: Round,
+    outstanding: Outstanding,
     /// When the virtual server has done all it was given.
     busy_until: VirtualTime,
     /// The latest accuracy of each client's own model, for methods without a global one.
@@ -73,6 +75,7 @@ impl Server {
             half,
             stage: Stage::Finished,
             round: Round::open(0, VirtualTime::ZERO, 0),
+            outstanding: Outstanding::default(),
             busy_until: VirtualTime::ZERO,
             personal: BTreeMap::new(),
             stopping: false,
@@ -155,6 +158,9 @@ impl Server {
             Phase::BeforeRound(_) => self.invite(cx),
             Phase::AfterRound(_) => self.evaluate(cx),
             Phase::Finish => {
+                for (client, asked) in self.outstanding.drain() {
+                    self.record_lost(client, asked, cx);
+                }
                 self.stage = Stage::Finished;
                 cx.finish();
             }
@@ -202,6 +208,13 @@ impl Server {
                 payload,
             };
             self.round.invite(client, task.wire_bytes());
+            let asked = Asked {
+                round: number,
+                at: cx.now(),
+            };
+            if let Some(lost) = self.outstanding.ask(client, asked) {
+                self.record_lost(client, lost, cx);
+            }
             cx.send(Federation::node_of(client), Message::Task(Box::new(task)));
         }
         self.stage = Stage::Collecting;
@@ -218,45 +231,41 @@ impl Server {
         let Some(client) = Federation::client_of(from) else {
             return;
         };
-        let mut row = self.row(client, report.round);
-        row.received = Some(report.telemetry.received);
-        row.trained = Some(report.telemetry.trained);
-        row.reported = Some(cx.now());
-        row.compute = report.telemetry.compute;
-        row.bytes_down = report.telemetry.bytes_down.0;
-        row.bytes_up = report.wire_bytes().0;
-        row.samples = report.samples;
-        row.steps = report.telemetry.metrics.steps;
-        row.loss = report.telemetry.metrics.loss;
-        row.accuracy = report
-            .telemetry
-            .metrics
-            .personal
-            .map(|tally| tally.accuracy());
-        self.round.count_up(report.wire_bytes());
-        let in_time = matches!(self.stage, Stage::Collecting)
-            && report.round == self.round.number
-            && self.round.answer(client, Invited::Reported);
-        if !in_time {
+        let bytes = report.wire_bytes();
+        self.round.count_up(bytes);
+        let telemetry = report.telemetry;
+        let mut row = self.answered(client, report.round, cx).map(|row| ClientRow {
+            received: Some(telemetry.received),
+            trained: Some(telemetry.trained),
+            compute: telemetry.compute,
+            bytes_down: telemetry.bytes_down.0,
+            bytes_up: bytes.0,
+            samples: report.samples,
+            steps: telemetry.metrics.steps,
+            loss: telemetry.metrics.loss,
+            accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
+            ..row
+        });
+        let outcome = if self.is_waiting_for(client, report.round) {
+            if let Some(row) = &mut row {
+                row.queue_wait = self.busy_until.since(cx.now());
+            }
+            self.take_in(client, report, cx)
+        } else {
             self.round.late += 1;
-            row.outcome = ClientOutcome::Late;
-            return cx.record(Record::Client(Box::new(row)));
+            ClientOutcome::Late
+        };
+        if let Some(row) = row {
+            cx.record(Record::Client(Box::new(ClientRow { outcome, ..row })));
         }
-        row.queue_wait = self.busy_until.since(cx.now());
-        self.occupy(
-            self.shared
-                .plan
-                .server
-                .speed
-                .time_for(self.half.receive_flops()),
-            cx,
-        );
+        self.close_if_complete(cx);
+    }
+
+    /// Gives a report to the method, at its cost on the virtual server.
+    fn take_in(&mut self, client: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
+        let speed = self.shared.plan.server.speed;
+        self.occupy(speed.time_for(self.half.receive_flops()), cx);
         let metrics = report.telemetry.metrics;
-        self.round.count_loss(metrics.loss, report.samples);
-        if let Some(tally) = metrics.personal {
-            self.personal.insert(client, tally);
-        }
-        cx.record(Record::Client(Box::new(row)));
         let received = Received {
             client,
             round: report.round,
@@ -264,11 +273,15 @@ impl Server {
             payload: report.payload,
         };
         if let Err(error) = self.half.receive(&received) {
-            return self.fail(format!("report of client {client}: {error}"), cx);
+            self.round.answer(client, Invited::Refused);
+            return ClientOutcome::Refused(format!("report rejected: {error}").into());
         }
-        if self.round.is_complete() {
-            self.close(cx);
+        self.round.answer(client, Invited::Reported);
+        self.round.count_loss(metrics.loss, received.samples);
+        if let Some(tally) = metrics.personal {
+            self.personal.insert(client, tally);
         }
+        ClientOutcome::Reported
     }
 
     fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
@@ -276,18 +289,48 @@ impl Server {
             return;
         };
         self.round.count_up(refusal.wire_bytes());
-        let mut row = self.row(client, refusal.round);
-        row.received = Some(refusal.received);
-        row.reported = Some(cx.now());
-        row.bytes_up = refusal.wire_bytes().0;
-        row.outcome = ClientOutcome::Refused(Arc::clone(&refusal.reason));
-        cx.record(Record::Client(Box::new(row)));
-        let expected = matches!(self.stage, Stage::Collecting)
-            && refusal.round == self.round.number
-            && self.round.answer(client, Invited::Refused);
-        if expected && self.round.is_complete() {
+        if let Some(row) = self.answered(client, refusal.round, cx) {
+            cx.record(Record::Client(Box::new(ClientRow {
+                received: Some(refusal.received),
+                bytes_up: refusal.wire_bytes().0,
+                outcome: ClientOutcome::Refused(Arc::clone(&refusal.reason)),
+                ..row
+            })));
+        }
+        if self.is_waiting_for(client, refusal.round) {
+            self.round.answer(client, Invited::Refused);
+        }
+        self.close_if_complete(cx);
+    }
+
+    /// The line of a client that answers now; `None` if it has one for that round already.
+    fn answered(&mut self, client: u32, round: u32, cx: &Cx<'_>) -> Option<ClientRow> {
+        let asked = self.outstanding.answer(client, round)?;
+        Some(ClientRow {
+            reported: Some(cx.now()),
+            ..self.row(client, asked)
+        })
+    }
+
+    /// Whether an answer of this client, for this round, still counts.
+    fn is_waiting_for(&self, client: u32, round: u32) -> bool {
+        matches!(self.stage, Stage::Collecting)
+            && round == self.round.number
+            && self.round.is_waiting_for(client)
+    }
+
+    fn close_if_complete(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.stage, Stage::Collecting) && self.round.is_complete() {
             self.close(cx);
         }
+    }
+
+    /// Records a task that was never answered.
+    fn record_lost(&self, client: u32, asked: Asked, cx: &mut Cx<'_>) {
+        cx.record(Record::Client(Box::new(ClientRow {
+            outcome: ClientOutcome::Lost,
+            ..self.row(client, asked)
+        })));
     }
 
     fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
@@ -305,11 +348,6 @@ impl Server {
     /// No report of this round is taken any more.
     fn close(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
-        for client in self.round.unheard().collect::<Vec<_>>() {
-            let mut row = self.row(client, number);
-            row.outcome = ClientOutcome::Lost;
-            cx.record(Record::Client(Box::new(row)));
-        }
         let needed = self.shared.plan.schedule.least_reports;
         if self.half.needs_clients() && self.round.reported < needed.max(1) {
             self.half.abandon();
@@ -448,13 +486,13 @@ impl Server {
         Arc::clone(&plan.groups[plan.group_of(client)].name)
     }
 
-    fn row(&self, client: u32, round: u32) -> ClientRow {
+    fn row(&self, client: u32, asked: Asked) -> ClientRow {
         ClientRow {
-            round,
+            round: asked.round,
             client,
             group: self.group(client),
             outcome: ClientOutcome::Reported,
-            invited: self.round.started(),
+            invited: asked.at,
             received: None,
             trained: None,
             reported: None,

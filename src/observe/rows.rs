@@ -44,11 +44,11 @@ pub struct RoundRow {
     pub invited: u32,
     /// Clients whose report was used.
     pub reported: u32,
-    /// Clients whose report came after the round had closed.
+    /// Reports to earlier rounds that came in this one.
     pub late: u32,
     /// Clients that declined.
     pub refused: u32,
-    /// Clients asked and never heard of.
+    /// Clients asked and not heard of when the round closed; those that answer later are `late` then.
     pub lost: u32,
     /// Accuracy on the central test set after the round, in [0, 1].
     pub accuracy: Option<f64>,

@@ -14,7 +14,7 @@ use super::recorder::{Recorder, RecorderError};
 use super::shard::{Command, EventOf, Report, Shard};
 use super::work::Workers;
 use crate::quantity::VirtualTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use thiserror::Error;
 
 /// How often a conductor that waits for work looks whether it was interrupted.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How many windows a lone shard may run on by itself, so that an interruption is soon noticed.
+const WINDOWS_AHEAD: u64 = 4096;
 
 /// A simulation, ready to run.
 pub struct Simulation<W: World> {
@@ -122,6 +124,8 @@ struct State<'a, W: World> {
     running: BTreeMap<Key, ()>,
     /// Finished work that is not yet due.
     ready: BTreeMap<Key, W::Output>,
+    /// The windows of finished work that shards have got ahead of time.
+    handed: BTreeSet<u64>,
     finish: bool,
 }
 
@@ -155,6 +159,7 @@ impl<W: World> Simulation<W> {
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
             ready: BTreeMap::new(),
+            handed: BTreeSet::new(),
             finish: false,
         };
         let ending = loop {
@@ -195,7 +200,8 @@ impl<W: World> State<'_, W> {
         due.time.nanos() / self.width
     }
 
-    /// Runs one window on all shards; false if interrupted while waiting for work.
+    /// Runs one window on all shards; false if interrupted while waiting for work. A lone shard has
+    /// nobody to wait for: it runs on through later windows until it needs work that is not done.
     fn run_window(
         &mut self,
         window: u64,
@@ -204,11 +210,15 @@ impl<W: World> State<'_, W> {
         stop: &AtomicBool,
     ) -> Result<bool, SimError> {
         let mut reports: Vec<Report<W>> = Vec::new();
+        let mut window = window;
         let mut first = true;
         loop {
-            let Some(mut done) = self.work_due(window, host.shards(), stop)? else {
+            if !self.wait_for_work(window, stop)? {
                 return Ok(false);
-            };
+            }
+            let lone = host.shards() == 1 && first;
+            let until = if lone { self.limit(window)? } else { window };
+            let mut done = self.take_ready(until, host.shards());
             let mut asked = 0;
             for shard in 0..host.shards() {
                 let done = std::mem::take(&mut done[shard]);
@@ -222,6 +232,7 @@ impl<W: World> State<'_, W> {
                     let command = Command {
                         window,
                         resumed: !first,
+                        until,
                         incoming,
                         done,
                     };
@@ -239,6 +250,9 @@ impl<W: World> State<'_, W> {
                 let crossing = self.crossing[report.shard].iter().flatten();
                 let earliest = crossing.map(|event| self.window_of(&event.key)).min();
                 self.next[report.shard] = report.next.into_iter().chain(earliest).min();
+                if let Some((last, _)) = report.windows.last() {
+                    window = window.max(*last);
+                }
             }
             for report in &mut round {
                 for (shard, (batch, earliest)) in report.outgoing.drain(..).enumerate() {
@@ -254,49 +268,72 @@ impl<W: World> State<'_, W> {
                 self.finish |= report.finish;
             }
             reports.extend(round);
+            self.handed.retain(|handed| *handed > window);
             let in_window = |due: Option<&Key>| due.is_some_and(|d| self.window_of(d) <= window);
             if !in_window(self.waiting.keys().next()) {
                 break;
             }
         }
-        self.tell(window, reports, recorder)?;
+        self.tell(reports, recorder)?;
         Ok(true)
     }
 
-    /// The finished work due in `window`, by shard; waits for it. `None` if interrupted.
-    fn work_due(
-        &mut self,
-        window: u64,
-        shards: usize,
-        stop: &AtomicBool,
-    ) -> Result<Option<Vec<Vec<EventOf<W>>>>, SimError> {
-        let due_by = |key: &Key| key.time.nanos() / self.width <= window;
-        if self.waiting.keys().next().is_some_and(due_by)
-            || self.running.keys().next().is_some_and(due_by)
+    /// Waits until all work due by `window` is done; false if interrupted.
+    fn wait_for_work(&mut self, window: u64, stop: &AtomicBool) -> Result<bool, SimError> {
+        let width = self.width;
+        let due_by = |key: Option<&Key>| key.is_some_and(|key| key.time.nanos() / width <= window);
+        if due_by(self.waiting.keys().next())
+            || due_by(self.running.keys().next())
+            || due_by(self.ready.keys().next())
+            || self.handed.first().is_some_and(|handed| *handed <= window)
         {
             // Virtual time must wait: now, and only now, all pending work is handed out, earliest
-            // due first. The choice depends on virtual time alone.
+            // due first. The choice depends on virtual time alone, not on what is done by now.
             for (due, job) in std::mem::take(&mut self.waiting) {
                 self.running.insert(due, ());
                 self.workers.submit(due, job);
             }
         }
-        while self.running.keys().next().is_some_and(due_by) {
+        while due_by(self.running.keys().next()) {
             if stop.load(Ordering::Relaxed) {
-                return Ok(None);
+                return Ok(false);
             }
-            let finished = self.workers.finished(PATIENCE);
-            let gone = |_| SimError::Host("all device workers have ended".into());
-            if let Some((due, output)) = finished.map_err(gone)? {
-                self.running.remove(&due);
-                self.ready.insert(due, output);
-            }
+            self.collect(PATIENCE)?;
         }
+        Ok(true)
+    }
+
+    /// Takes one finished job from the workers; false if none came in time.
+    fn collect(&mut self, patience: Duration) -> Result<bool, SimError> {
+        let finished = self.workers.finished(patience);
+        let gone = |_| SimError::Host("all device workers have ended".into());
+        let Some((due, output)) = finished.map_err(gone)? else {
+            return Ok(false);
+        };
+        self.running.remove(&due);
+        self.ready.insert(due, output);
+        Ok(true)
+    }
+
+    /// The last window that a lone shard can run without more work being done. It depends on how
+    /// far the workers are; how windows are grouped does not show in what happens in them.
+    fn limit(&mut self, window: u64) -> Result<u64, SimError> {
+        while self.collect(Duration::ZERO)? {}
+        let pending = [self.waiting.keys().next(), self.running.keys().next()];
+        let pending = pending.into_iter().flatten().map(|due| self.window_of(due));
+        let last = pending.min().map_or(u64::MAX, |due| due - 1);
+        Ok(last.clamp(window, window.saturating_add(WINDOWS_AHEAD)))
+    }
+
+    /// The finished work due by window `until`, by shard.
+    fn take_ready(&mut self, until: u64, shards: usize) -> Vec<Vec<EventOf<W>>> {
         let mut done: Vec<Vec<EventOf<W>>> = (0..shards).map(|_| Vec::new()).collect();
         while let Some(entry) = self.ready.first_entry() {
-            if !due_by(entry.key()) {
+            let due = entry.key().time.nanos() / self.width;
+            if due > until {
                 break;
             }
+            self.handed.insert(due);
             let (key, output) = entry.remove_entry();
             done[Shard::<W>::home(key.source, shards)].push(Event {
                 key,
@@ -305,38 +342,51 @@ impl<W: World> State<'_, W> {
                 body: Body::Done(output),
             });
         }
-        Ok(Some(done))
+        done
     }
 
-    /// Merges what the shards told of a window, in event order.
+    /// Merges what the shards told, in event order.
     fn tell(
         &mut self,
-        window: u64,
         reports: Vec<Report<W>>,
         recorder: &mut dyn Recorder<W>,
     ) -> Result<(), SimError> {
-        self.windows += 1;
-        let mut digest = 0u64;
+        let mut digests: BTreeMap<u64, u64> = BTreeMap::new();
         let mut records = Vec::new();
         let mut deliveries = Vec::new();
         for report in reports {
-            digest = digest.wrapping_add(report.digest);
+            for (window, digest) in report.windows {
+                let sum = digests.entry(window).or_default();
+                *sum = sum.wrapping_add(digest);
+            }
             self.delivered += report.delivered;
             records.extend(report.records);
             deliveries.extend(report.deliveries);
         }
-        self.hash.chain(mix_words(&[window, digest]));
+        self.windows += digests.len() as u64;
+        if let Some((last, _)) = digests.last_key_value() {
+            self.now = VirtualTime::from_nanos(last.saturating_mul(self.width));
+        }
         if !deliveries.is_empty() {
             deliveries.sort_by_key(|d| d.key);
             recorder.deliveries(&deliveries)?;
         }
         // Stable: the records of one event stay in the order its handler made them.
         records.sort_by_key(|(key, _)| *key);
+        // Windows and records are chained in the order of virtual time, whichever way windows were
+        // grouped into commands.
+        let mut digests = digests.into_iter().peekable();
         for (key, record) in records {
+            let own = self.window_of(&key);
+            while let Some((window, digest)) = digests.next_if(|(window, _)| *window <= own) {
+                self.hash.chain(mix_words(&[window, digest]));
+            }
             self.hash.chain(record.digest());
             recorder.record(key, record)?;
         }
-        self.now = VirtualTime::from_nanos(window.saturating_mul(self.width));
+        for (window, digest) in digests {
+            self.hash.chain(mix_words(&[window, digest]));
+        }
         Ok(())
     }
 

@@ -57,11 +57,17 @@ pub(crate) struct Command<W: World> {
     pub window: u64,
     /// Go on with the window after work: nothing new joins it, at zero lookahead neither.
     pub resumed: bool,
+    /// Go on through later windows up to this one, if nothing needs the conductor before.
+    pub until: u64,
     /// Events from other shards.
     pub incoming: Vec<Vec<EventOf<W>>>,
-    /// Finished work due in this window.
+    /// All finished work due up to `until`.
     pub done: Vec<EventOf<W>>,
 }
+
+/// A shard that runs on through windows returns with this many things to tell, so that what it has
+/// to tell stays small.
+const FULL: usize = 1 << 14;
 
 /// What a shard answers.
 pub(crate) struct Report<W: World> {
@@ -73,8 +79,8 @@ pub(crate) struct Report<W: World> {
     pub records: Vec<(Key, W::Record)>,
     /// What was delivered, in order, if asked for.
     pub deliveries: Vec<Delivery>,
-    /// The wrapping sum of the digests of what was delivered.
-    pub digest: u64,
+    /// The windows run, each with the wrapping sum of the digests of what was delivered in it.
+    pub windows: Vec<(u64, u64)>,
     pub delivered: u64,
     /// The window of the earliest waiting event.
     pub next: Option<u64>,
@@ -114,6 +120,8 @@ pub(crate) struct Shard<W: World> {
 
     // The window being run.
     window: u64,
+    /// The wrapping sum of the digests of what it delivered.
+    digest: u64,
     /// Latest first: the next event is popped off the end.
     current: Vec<EventOf<W>>,
     local: BinaryHeap<Local<W>>,
@@ -139,6 +147,7 @@ impl<W: World> Shard<W> {
             observe,
             tallies: vec![Tally::default(); kinds],
             window: 0,
+            digest: 0,
             current: Vec::new(),
             local: BinaryHeap::new(),
             deferred: Vec::new(),
@@ -175,36 +184,58 @@ impl<W: World> Shard<W> {
         self.queue.next_window()
     }
 
-    /// Runs a window, or goes on with the one whose work has come back.
+    /// Runs a window, or goes on with the one whose work has come back; then later ones, up to the
+    /// command's limit.
     pub fn run(&mut self, command: Command<W>) -> Report<W> {
         for batch in command.incoming {
             for event in batch {
                 self.queue.push(event);
             }
         }
-        self.window = command.window;
-        let mut events = if command.resumed {
-            std::mem::take(&mut self.deferred)
-        } else {
-            self.queue.take(command.window)
-        };
-        if !command.done.is_empty() {
+        let mut due: Vec<u64> = Vec::new();
+        let events = if command.resumed {
+            let mut events = std::mem::take(&mut self.deferred);
             for event in &command.done {
                 self.unblock(event.target, event.key);
             }
             events.extend(command.done);
             events.sort_unstable_by_key(|event| Reverse(event.rank()));
+            events
+        } else {
+            for event in command.done {
+                due.push(self.queue.window_of(event.key.time));
+                self.queue.push(event);
+            }
+            self.queue.take(command.window)
+        };
+        self.run_window(command.window, events);
+        while let Some(next) = self.queue.next_window() {
+            // Work that was submitted may have to be handed out where other work is due.
+            let submitted = self.report.jobs.iter().map(|s| self.queue.window_of(s.due.time)).min();
+            let needs_conductor = submitted.is_some_and(|first| first <= next || due.contains(&next));
+            let full = self.report.records.len() + self.report.deliveries.len() > FULL;
+            // At zero lookahead a timestamp may come again; that is a round of its own.
+            let again = next == self.window;
+            if next > command.until || self.report.finish || needs_conductor || full || again {
+                break;
+            }
+            let events = self.queue.take(next);
+            self.run_window(next, events);
         }
-        self.current = events;
+        self.report.next = self.queue.next_window();
+        std::mem::replace(&mut self.report, Report::empty(self.index, self.shards))
+    }
 
+    fn run_window(&mut self, window: u64, events: Vec<EventOf<W>>) {
+        self.window = window;
+        self.digest = 0;
+        self.current = events;
         // A panic leaves the loop; the node it came from crashes, and the loop goes on.
         while let Err(reason) = guarded(|| self.drain()) {
             self.crash(&reason);
         }
-
         self.queue.recycle(std::mem::take(&mut self.current));
-        self.report.next = self.queue.next_window();
-        std::mem::replace(&mut self.report, Report::empty(self.index, self.shards))
+        self.report.windows.push((window, self.digest));
     }
 
     fn drain(&mut self) {
@@ -326,7 +357,7 @@ impl<W: World> Shard<W> {
             }
         };
         let digest = event_digest(key, target, kind, content);
-        self.report.digest = self.report.digest.wrapping_add(digest);
+        self.digest = self.digest.wrapping_add(digest);
         self.report.delivered += 1;
         if self.observe.deliveries {
             self.report.deliveries.push(Delivery {
@@ -634,7 +665,7 @@ impl<W: World> Report<W> {
             jobs: Vec::new(),
             records: Vec::new(),
             deliveries: Vec::new(),
-            digest: 0,
+            windows: Vec::new(),
             delivered: 0,
             next: None,
             finish: false,

@@ -1,0 +1,64 @@
+//! Clients that were asked and have not answered, across rounds: so that each client of each round
+//! has exactly one outcome, told once it is known.
+
+use crate::quantity::VirtualTime;
+use std::collections::BTreeMap;
+
+/// An unanswered task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// For which round.
+    pub round: u32,
+    /// When.
+    pub at: VirtualTime,
+}
+
+/// The latest unanswered task of each client.
+#[derive(Debug, Default)]
+pub struct Outstanding(BTreeMap<u32, Asked>);
+
+impl Outstanding {
+    /// A client is asked. What it was asked before and never answered is returned: a client gives
+    /// up an older task for a newer one, so that one is lost.
+    pub fn ask(&mut self, client: u32, asked: Asked) -> Option<Asked> {
+        self.0.insert(client, asked)
+    }
+
+    /// A client answers for a round; `None` if that is not what is waited for (a second answer, or
+    /// one to a task already counted as lost).
+    pub fn answer(&mut self, client: u32, round: u32) -> Option<Asked> {
+        let asked = *self.0.get(&client).filter(|asked| asked.round == round)?;
+        self.0.remove(&client);
+        Some(asked)
+    }
+
+    /// All that is left, by client.
+    pub fn drain(&mut self) -> impl Iterator<Item = (u32, Asked)> {
+        std::mem::take(&mut self.0).into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(round: u32) -> Asked {
+        Asked {
+            round,
+            at: VirtualTime::from_nanos(u64::from(round)),
+        }
+    }
+
+    #[test]
+    fn every_task_has_one_outcome() {
+        let mut outstanding = Outstanding::default();
+        assert_eq!(outstanding.ask(7, asked(1)), None);
+        assert_eq!(outstanding.ask(8, asked(1)), None);
+        assert_eq!(outstanding.answer(7, 1), Some(asked(1)));
+        assert_eq!(outstanding.answer(7, 1), None, "a second answer");
+        assert_eq!(outstanding.ask(8, asked(2)), Some(asked(1)), "given up for a newer task");
+        assert_eq!(outstanding.answer(8, 1), None, "counted as lost already");
+        assert_eq!(outstanding.drain().collect::<Vec<_>>(), [(8, asked(2))]);
+        assert_eq!(outstanding.drain().count(), 0);
+    }
+}
