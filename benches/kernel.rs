@@ -93,18 +93,27 @@ struct Player {
 
 impl Storm {
     fn new(nodes: u32, shape: Shape, events: u64) -> Self {
-        let link = |distribution| LinkModel::new(Latency::new(distribution, None).expect("a latency"));
+        let link =
+            |distribution| LinkModel::new(Latency::new(distribution, None).expect("a latency"));
         let mut table = LinkTable::new();
         let centre = NodeId(0);
         let topology = match shape {
             Shape::Star | Shape::Silence => {
-                table.push(1, link(Distribution::Constant(0.001))).expect("a link");
-                let clients = link(Distribution::Uniform { low: 0.010, high: 0.020 });
+                table
+                    .push(1, link(Distribution::Constant(0.001)))
+                    .expect("a link");
+                let clients = link(Distribution::Uniform {
+                    low: 0.010,
+                    high: 0.020,
+                });
                 table.push(nodes - 1, clients).expect("links");
                 Topology::Star { centre }
             }
             Shape::Ring | Shape::Random => {
-                let halves = link(Distribution::Uniform { low: 0.0055, high: 0.0105 });
+                let halves = link(Distribution::Uniform {
+                    low: 0.0055,
+                    high: 0.0105,
+                });
                 table.push(nodes, halves).expect("links");
                 Topology::Mesh
             }
@@ -173,7 +182,10 @@ impl Node<Storm> for Player {
             }
             Input::Message { from, message, .. } => {
                 let back = id == 0 && self.shape == Shape::Star;
-                cx.send(if back { from } else { next }, Ball(message.0.wrapping_add(1)));
+                cx.send(
+                    if back { from } else { next },
+                    Ball(message.0.wrapping_add(1)),
+                );
             }
             Input::Timer(_) => cx.finish(),
             Input::Done { .. } => {}
@@ -196,7 +208,11 @@ fn storm(nodes: u32, shape: Shape, events: u64) -> f64 {
     };
     let workers = Workers::start(1, || |(): &()| ()).expect("a thread");
     let never = AtomicBool::new(false);
-    let (time, summary) = seconds(|| simulation.run(&workers, &mut Silent, &never).expect("a storm ends"));
+    let (time, summary) = seconds(|| {
+        simulation
+            .run(&workers, &mut Silent, &never)
+            .expect("a storm ends")
+    });
     assert!(summary.accounting.unbalanced().is_empty());
     summary.delivered as f64 / time
 }
@@ -210,7 +226,11 @@ fn floor(nodes: u32, shape: Shape) -> f64 {
     let (time, ()) = seconds(|| {
         for sequence in 0..events {
             let mut rng = stream(1, u64::from(node), Purpose::Link, sequence);
-            let latency = Distribution::Uniform { low: 0.010, high: 0.020 }.sample(&mut rng);
+            let latency = Distribution::Uniform {
+                low: 0.010,
+                high: 0.020,
+            }
+            .sample(&mut rng);
             let time = sequence + (latency * 1e9) as u64;
             let turn = &mut turns[node as usize];
             *turn += 1;
@@ -255,7 +275,10 @@ fn main() {
         // The same, and which samples it has: 4 bytes each, here one a client, and where they begin.
         ("kernel/dormant-clients", 0.125 + 4.0 + 8.0),
         // A live node has to remember its state, its sequence number and its message under way.
-        ("kernel/live", (size_of::<Player>() + size_of::<u64>() + 4 * size_of::<u64>()) as f64),
+        (
+            "kernel/live",
+            (size_of::<Player>() + size_of::<u64>() + 4 * size_of::<u64>()) as f64,
+        ),
     ] {
         if wanted(name) {
             let bytes = in_own_process(name);

@@ -75,7 +75,8 @@ fn engine(case: &Case) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let overrides = vec![format!("schedule.rounds={}", case.rounds)];
     let file = Path::new("bench.ron");
-    let scenario = Scenario::parse(case.scenario, file, &overrides).expect("the bench's scenario is right");
+    let scenario =
+        Scenario::parse(case.scenario, file, &overrides).expect("the bench's scenario is right");
     let options = Options {
         workers: WORKERS,
         device: HostDevice::Cpu,
@@ -89,15 +90,23 @@ fn engine(case: &Case) -> f64 {
     finished.totals.reports_per_second()
 }
 
+/// Scores of a batch, in training or not.
+type Forward = dyn Fn(&Tensor, bool) -> Tensor;
+
 /// The network of a case, as `tch`'s examples build them.
-fn network(case: &Case, root: &nn::Path<'_>) -> Box<dyn Fn(&Tensor, bool) -> Tensor> {
+fn network(case: &Case, root: &nn::Path<'_>) -> Box<Forward> {
     if case.name == "learn/pfl-slice" {
         let conv1 = nn::conv2d(root, 3, 32, 3, nn::ConvConfig::default());
         let conv2 = nn::conv2d(root, 32, 64, 3, nn::ConvConfig::default());
         let dense1 = nn::linear(root, 64 * 14 * 14, 128, nn::LinearConfig::default());
         let dense2 = nn::linear(root, 128, 10, nn::LinearConfig::default());
         Box::new(move |x, train| {
-            let x = x.apply(&conv1).relu().apply(&conv2).relu().max_pool2d_default(2);
+            let x = x
+                .apply(&conv1)
+                .relu()
+                .apply(&conv2)
+                .relu()
+                .max_pool2d_default(2);
             let x = x.dropout(0.25, train).flat_view();
             dense2.forward(&x.apply(&dense1).relu().dropout(0.5, train))
         })
@@ -118,7 +127,11 @@ fn bare(case: &Case) -> f64 {
     let labels = Tensor::randint(10, [clients * case.samples], (Kind::Int64, Device::Cpu));
     let vars = nn::VarStore::new(Device::Cpu);
     let forward = network(case, &vars.root());
-    let global: Vec<Tensor> = vars.trainable_variables().iter().map(Tensor::copy).collect();
+    let global: Vec<Tensor> = vars
+        .trainable_variables()
+        .iter()
+        .map(Tensor::copy)
+        .collect();
     let mut optimizer = nn::Sgd::default().build(&vars, 0.01).expect("an optimiser");
     let mut client = |number: i64| {
         tch::no_grad(|| {
@@ -131,7 +144,8 @@ fn bare(case: &Case) -> f64 {
         for batch in 0..case.samples / 10 {
             let indices = order.i(batch * 10..batch * 10 + 10);
             let x = images.index_select(0, &indices);
-            let loss = forward(&x, true).cross_entropy_for_logits(&labels.index_select(0, &indices));
+            let loss =
+                forward(&x, true).cross_entropy_for_logits(&labels.index_select(0, &indices));
             optimizer.backward_step(&loss);
         }
     };
@@ -144,16 +158,26 @@ fn bare(case: &Case) -> f64 {
 
 fn main() {
     if let Some(name) = alone() {
-        let case = CASES.iter().find(|case| case.name == name).expect("a known case");
+        let case = CASES
+            .iter()
+            .find(|case| case.name == name)
+            .expect("a known case");
         println!("{}", bare(case));
         return;
     }
     for case in CASES.iter().filter(|case| wanted(case.name)) {
         // In turn, so that a machine whose speed drifts drifts for both.
-        let pairs: Vec<(f64, f64)> = (0..3).map(|_| (engine(case), in_own_process(case.name))).collect();
+        let pairs: Vec<(f64, f64)> = (0..3)
+            .map(|_| (engine(case), in_own_process(case.name)))
+            .collect();
         let engine = median(pairs.iter().map(|pair| pair.0).collect());
         let floor = median(pairs.iter().map(|pair| pair.1).collect()) * WORKERS as f64;
-        let ratio = median(pairs.iter().map(|(e, b)| e / (b * WORKERS as f64)).collect());
+        let ratio = median(
+            pairs
+                .iter()
+                .map(|(e, b)| e / (b * WORKERS as f64))
+                .collect(),
+        );
         line(case.name, engine, "updates/s", floor, ratio);
     }
 }

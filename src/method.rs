@@ -32,7 +32,7 @@ pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Trai
 pub use error::MethodError;
 pub use payload::Payload;
 pub use registry::MethodSpec;
-pub use server::{Phase, Received, ServerHalf, ServerJob, Setup};
+pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
 
 use crate::learn::LocalTraining;
 use std::fmt::Debug;

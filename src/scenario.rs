@@ -1,11 +1,11 @@
 //! Scenarios: from a RON file to a checked description of a whole run, and on to the run.
 //!
-//! Two stages, as in every careful reader of configuration: [`file`] is what was typed, [`Scenario`]
+//! Two stages, as in every careful reader of configuration: [`mod@file`] is what was typed, [`Scenario`]
 //! is what it means, with every preset looked up, every default filled in and every rule checked.
 //! All mistakes are reported at once, each with its place ([`text`]).
 //!
 //! - [`text`]: RON with places, overrides, diagnostics
-//! - [`file`]: the fields a scenario may have
+//! - [`mod@file`]: the fields a scenario may have
 //! - `resolve`: from the one to the other
 //! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
 //! - [`verify`]: a run folder becomes a run again, and the two are compared

@@ -7,7 +7,11 @@ use std::time::Instant;
 
 /// The one plain line of a bench: the same words for ever, so that it can be compared over time.
 pub fn line(name: &str, figure: f64, unit: &str, floor: f64, ratio: f64) {
-    println!("bench {name} {} {unit} floor {} ratio {ratio:.2}", short(figure), short(floor));
+    println!(
+        "bench {name} {} {unit} floor {} ratio {ratio:.2}",
+        short(figure),
+        short(floor)
+    );
 }
 
 /// Three significant digits.
@@ -35,15 +39,25 @@ pub fn seconds<T>(body: impl FnOnce() -> T) -> (f64, T) {
 /// The most memory this process has had resident, in bytes.
 pub fn peak_resident() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").expect("a Linux /proc");
-    let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM in status");
-    let kib: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of KiB");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .expect("VmHWM in status");
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number of KiB");
     kib * 1024.0
 }
 
 /// What this program prints as a number when it is told, in a process of its own, to do `what`.
 pub fn in_own_process(what: &str) -> f64 {
     let this = std::env::current_exe().expect("this program has a path");
-    let output = Command::new(this).env(ALONE, what).output().expect("this program starts");
+    let output = Command::new(this)
+        .env(ALONE, what)
+        .output()
+        .expect("this program starts");
     let text = String::from_utf8_lossy(&output.stdout);
     text.trim().parse().unwrap_or_else(|_| {
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -60,6 +74,9 @@ const ALONE: &str = "SHOAL_BENCH_ALONE";
 
 /// Whether the bench was asked for by name (`cargo bench --bench kernel star`), or none was.
 pub fn wanted(name: &str) -> bool {
-    let mut names = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+    let mut names = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .peekable();
     names.peek().is_none() || names.any(|wanted| name.contains(&wanted))
 }

@@ -56,7 +56,11 @@ mod tests {
         assert_eq!(outstanding.ask(8, asked(1)), None);
         assert_eq!(outstanding.answer(7, 1), Some(asked(1)));
         assert_eq!(outstanding.answer(7, 1), None, "a second answer");
-        assert_eq!(outstanding.ask(8, asked(2)), Some(asked(1)), "given up for a newer task");
+        assert_eq!(
+            outstanding.ask(8, asked(2)),
+            Some(asked(1)),
+            "given up for a newer task"
+        );
         assert_eq!(outstanding.answer(8, 1), None, "counted as lost already");
         assert_eq!(outstanding.drain().collect::<Vec<_>>(), [(8, asked(2))]);
         assert_eq!(outstanding.drain().count(), 0);

@@ -234,18 +234,20 @@ impl Server {
         let bytes = report.wire_bytes();
         self.round.count_up(bytes);
         let telemetry = report.telemetry;
-        let mut row = self.answered(client, report.round, cx).map(|row| ClientRow {
-            received: Some(telemetry.received),
-            trained: Some(telemetry.trained),
-            compute: telemetry.compute,
-            bytes_down: telemetry.bytes_down.0,
-            bytes_up: bytes.0,
-            samples: report.samples,
-            steps: telemetry.metrics.steps,
-            loss: telemetry.metrics.loss,
-            accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
-            ..row
-        });
+        let mut row = self
+            .answered(client, report.round, cx)
+            .map(|row| ClientRow {
+                received: Some(telemetry.received),
+                trained: Some(telemetry.trained),
+                compute: telemetry.compute,
+                bytes_down: telemetry.bytes_down.0,
+                bytes_up: bytes.0,
+                samples: report.samples,
+                steps: telemetry.metrics.steps,
+                loss: telemetry.metrics.loss,
+                accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
+                ..row
+            });
         let outcome = if self.is_waiting_for(client, report.round) {
             if let Some(row) = &mut row {
                 row.queue_wait = self.busy_until.since(cx.now());
@@ -381,8 +383,9 @@ impl Server {
     fn evaluate(&mut self, cx: &mut Cx<'_>) {
         let plan = &self.shared.plan;
         let number = self.round.number;
-        let due =
-            number % plan.evaluation.every == 0 || number >= plan.schedule.rounds || self.stopping;
+        let due = number.is_multiple_of(plan.evaluation.every)
+            || number >= plan.schedule.rounds
+            || self.stopping;
         let pieces = match self.half.global().filter(|_| due) {
             Some(global) => self.shared.evaluator.pieces(plan, global),
             None => Vec::new(),

@@ -58,8 +58,11 @@ pub struct ServerJob {
     /// What it costs on the virtual server.
     pub flops: Flops,
     /// The work.
-    pub work: Arc<dyn Fn(&mut Scratch) -> Result<Payload, MethodError> + Send + Sync>,
+    pub work: Arc<ServerWork>,
 }
+
+/// What a [`ServerJob`] does with a worker's scratch memory.
+pub type ServerWork = dyn Fn(&mut Scratch) -> Result<Payload, MethodError> + Send + Sync;
 
 impl fmt::Debug for ServerJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

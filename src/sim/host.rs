@@ -37,7 +37,9 @@ impl<W: World> Handler<Run<W>> for ShardActor<W> {
 }
 
 /// A question to the shard, answered through the channel inside.
-struct Ask<W: World>(Box<dyn FnOnce(&mut Shard<W>) + Send>);
+struct Ask<W: World>(Question<W>);
+
+type Question<W> = Box<dyn FnOnce(&mut Shard<W>) + Send>;
 
 impl<W: World> actix::Message for Ask<W> {
     type Result = ();

@@ -44,6 +44,7 @@ struct Asleep<W: World> {
     sequence: u64,
 }
 
+type BodyOf<W> = Body<<W as World>::Message, <W as World>::Output>;
 pub(crate) type EventOf<W> = Event<<W as World>::Message, <W as World>::Output>;
 
 /// A job on its way to a device worker; `due` names it.
@@ -211,8 +212,14 @@ impl<W: World> Shard<W> {
         self.run_window(command.window, events);
         while let Some(next) = self.queue.next_window() {
             // Work that was submitted may have to be handed out where other work is due.
-            let submitted = self.report.jobs.iter().map(|s| self.queue.window_of(s.due.time)).min();
-            let needs_conductor = submitted.is_some_and(|first| first <= next || due.contains(&next));
+            let submitted = self
+                .report
+                .jobs
+                .iter()
+                .map(|s| self.queue.window_of(s.due.time))
+                .min();
+            let needs_conductor =
+                submitted.is_some_and(|first| first <= next || due.contains(&next));
             let full = self.report.records.len() + self.report.deliveries.len() > FULL;
             // At zero lookahead a timestamp may come again; that is a round of its own.
             let again = next == self.window;
@@ -516,7 +523,7 @@ impl<W: World> Shard<W> {
         at: VirtualTime,
         now: VirtualTime,
         node: NodeId,
-        body: fn(W::Message) -> Body<W::Message, W::Output>,
+        body: impl Fn(W::Message) -> BodyOf<W>,
     ) {
         // What crosses to another node takes the lookahead at least: windows rest on it.
         let earliest = if parcel.target == node {
