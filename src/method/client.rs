@@ -149,7 +149,10 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
         client: u64::from(input.client),
         correction,
     };
-    Ok(crate::learn::train(&job, scratch)?)
+    let mut trained = crate::learn::train(&job, scratch)?;
+    // What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
+    trained.params = trained.params.to_device(tch::Device::Cpu)?;
+    Ok(trained)
 }
 
 impl ClientWork {

@@ -26,6 +26,8 @@ impl<J, O, F: FnMut(&J) -> O> Executor<J, O> for F {
 /// The device workers of a run.
 pub struct Workers<J, O> {
     jobs: Option<Sender<(Key, J)>>,
+    /// The workers' end of the queue, to empty it when the run ends early.
+    queued: Receiver<(Key, J)>,
     outputs: Receiver<(Key, O)>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -60,6 +62,7 @@ impl<J: Send + 'static, O: Outcome> Workers<J, O> {
         }
         Ok(Self {
             jobs: Some(jobs),
+            queued: inbox,
             outputs,
             threads,
         })
@@ -112,10 +115,44 @@ fn run_twice<J, O: Outcome, E: Executor<J, O>>(
 impl<J, O> Drop for Workers<J, O> {
     fn drop(&mut self) {
         self.jobs = None;
-        // Queued jobs that nobody will take are not worth waiting for, running ones are.
-        while self.outputs.try_recv().is_ok() {}
+        // Queued jobs that nobody will take are not worth waiting for; running ones must be.
+        while self.queued.try_recv().is_ok() {}
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::NodeId;
+    use super::*;
+    use crate::quantity::VirtualTime;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn queued_jobs_are_dropped_when_a_run_ends_early() {
+        let ran = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&ran);
+        let workers = Workers::<u32, ()>::start(1, move || {
+            let counter = Arc::clone(&counter);
+            move |_: &u32| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        })
+        .unwrap();
+        for sequence in 0..50 {
+            let due = Key {
+                time: VirtualTime::ZERO,
+                source: NodeId(0),
+                sequence,
+            };
+            workers.submit(due, 7);
+        }
+        // The first is under way by then.
+        workers.finished(Duration::from_secs(5)).unwrap();
+        drop(workers);
+        assert!(ran.load(Ordering::Relaxed) < 10, "{ran:?}");
     }
 }
