@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use exit::Exit;
 use shoal::learn::HostDevice;
 use shoal::scenario::Scenario;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ use std::sync::Arc;
     version,
     after_help = "Exit status:\n  0  done\n  1  the run failed, or verify found a difference\n  \
                   2  the input is wrong: scenario, data, arguments\n  130  interrupted; what was done is kept\n\n\
-                  Set RUST_LOG=shoal=debug (or =trace, with virtual time and node) to see what happens inside."
+                  Set RUST_LOG=shoal=debug to see what happens inside, with virtual time (ns) and node."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -147,6 +148,7 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .init();
     let exit = match Cli::parse().command {

@@ -102,6 +102,13 @@ impl Client {
         let samples = train.len() as u32;
         let compute = me.device.duration(cost.flops);
         let bytes_down = task.wire_bytes();
+        tracing::debug!(
+            round,
+            samples,
+            flops = cost.flops.0,
+            compute_ns = compute.nanos(),
+            "training"
+        );
         let input = ClientInput {
             client: self.number,
             round,
@@ -139,6 +146,11 @@ impl Client {
             Output::Failed(reason) => Err(reason),
             other => Err(format!("a device worker returned {other:?}")),
         };
+        tracing::debug!(
+            round = busy.round,
+            failed = outcome.is_err(),
+            "training done"
+        );
         let message = match outcome {
             Ok(ClientWork {
                 report,

@@ -217,6 +217,7 @@ impl Server {
             }
             cx.send(Federation::node_of(client), Message::Task(Box::new(task)));
         }
+        tracing::debug!(round = number, target, wanted, "round opened");
         self.stage = Stage::Collecting;
         if self.round.is_complete() {
             // Nobody was there to be asked.
@@ -351,6 +352,13 @@ impl Server {
     fn close(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
         let needed = self.shared.plan.schedule.least_reports;
+        let unheard = self.round.unheard().count();
+        tracing::debug!(
+            round = number,
+            reported = self.round.reported,
+            unheard,
+            "round closed"
+        );
         if self.half.needs_clients() && self.round.reported < needed.max(1) {
             self.half.abandon();
             self.round.outcome = Outcome::Abandoned;

@@ -246,11 +246,11 @@ impl<W: World> Shard<W> {
     }
 
     fn drain(&mut self) {
-        let traced = tracing::enabled!(tracing::Level::TRACE);
+        let traced = tracing::enabled!(tracing::Level::DEBUG);
         while let Some(event) = self.next_event() {
             let index = event.target.0 as usize / self.shards;
             if traced {
-                let _span = tracing::trace_span!(
+                let _span = tracing::debug_span!(
                     "event",
                     t = event.key.time.nanos(),
                     node = event.target.0,
