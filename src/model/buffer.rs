@@ -55,6 +55,11 @@ impl Buffer {
         })
     }
 
+    /// Takes over a flat, contiguous float tensor of `layout.total()` elements that nobody else holds.
+    pub(super) fn from_parts(layout: Arc<Layout>, flat: Tensor) -> Self {
+        Self { layout, flat }
+    }
+
     /// Gives up the right to write; nothing is copied.
     pub fn freeze(self) -> ParamSet {
         ParamSet::from_parts(self.layout, self.flat)

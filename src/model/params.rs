@@ -21,7 +21,8 @@ struct Inner {
 // SAFETY: a tensor may move between threads (torch's reference counts are atomic); what makes it
 // unfit to share is that anyone could write to it. `flat` is reached only through `ParamSet`, which
 // was given the sole handle by `Buffer::freeze` (or a tensor of its own), never writes to it, and
-// lends it as `&[f32]` or as views that this crate only reads. Concurrent reads are sound.
+// lends it as `&[f32]` or as views that this crate only reads and drops before it lets go of the
+// set. Concurrent reads are sound, and the last holder may take the tensor back to write.
 unsafe impl Sync for Inner {}
 
 impl std::fmt::Debug for ParamSet {
@@ -62,9 +63,28 @@ impl ParamSet {
         Ok(buffer.freeze())
     }
 
+    /// These values, to write: the same memory if nobody else holds them, a copy otherwise.
+    ///
+    /// # Errors
+    /// When the memory for a copy cannot be had.
+    pub fn into_buffer(self) -> Result<Buffer, ParamError> {
+        match Arc::try_unwrap(self.0) {
+            Ok(inner) => Ok(Buffer::from_parts(inner.layout, inner.flat)),
+            Err(shared) => Buffer::copy_of(&Self(shared)),
+        }
+    }
+
     /// Where each tensor lies.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.0.layout
+    }
+
+    /// Whether these are parameters of `layout`.
+    ///
+    /// # Errors
+    /// When they are not: what was expected and what they are.
+    pub fn has_layout(&self, layout: &Arc<Layout>) -> Result<(), ParamError> {
+        check(layout, &self.0.layout)
     }
 
     /// Number of values.
@@ -109,11 +129,12 @@ impl ParamSet {
         Ok(unsafe { std::slice::from_raw_parts(self.0.flat.data_ptr().cast::<f32>(), self.len()) })
     }
 
-    /// One view per layout entry, sharing the values; for reading only.
+    /// One view per layout entry, sharing the values; for reading only, and no longer than the set
+    /// itself is held.
     ///
     /// # Errors
     /// What torch says.
-    pub fn views(&self) -> Result<Vec<Tensor>, ParamError> {
+    pub(crate) fn views(&self) -> Result<Vec<Tensor>, ParamError> {
         super::buffer::views(&self.0.layout, &self.0.flat)
     }
 
@@ -260,6 +281,21 @@ mod tests {
         );
         assert_eq!(set.wire_bytes(), Bytes(60));
         assert_eq!(set.len(), 15);
+    }
+
+    #[test]
+    fn the_last_holder_writes_in_place_and_others_are_never_written_under() {
+        let set = ParamSet::from_slice(&layout(), &[0.5; 15]).unwrap();
+        let (clone, place) = (set.clone(), set.as_slice().unwrap().as_ptr());
+        let mut copy = set.into_buffer().unwrap();
+        copy.scale(2.0).unwrap();
+        assert_eq!(clone.as_slice().unwrap(), [0.5; 15]);
+        assert_eq!(copy.as_slice().unwrap(), [1.0; 15]);
+        let old = clone.digest().unwrap();
+        let mut sole = clone.into_buffer().unwrap();
+        assert_eq!(sole.as_slice().unwrap().as_ptr(), place);
+        sole.scale(2.0).unwrap();
+        assert_ne!(sole.freeze().digest().unwrap(), old);
     }
 
     #[test]
