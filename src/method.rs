@@ -26,8 +26,12 @@ pub mod registry;
 mod scaffold;
 mod server;
 mod server_optimizer;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
-pub use average::{WeightedMean, Weighting};
+pub use average::{WeightedSum, Weighting};
 pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training};
 pub use error::MethodError;
 pub use payload::Payload;

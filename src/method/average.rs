@@ -1,8 +1,9 @@
-//! Weighted means of parameter sets, one at a time.
+//! Weighted sums and means of parameter sets, one set at a time.
 
-use crate::model::{Buffer, ParamError, ParamSet};
+use crate::model::{Buffer, Layout, ParamError, ParamSet};
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How much a client's report counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,19 +25,30 @@ impl Weighting {
     }
 }
 
-/// A running weighted mean: `Σ w·x / Σ w`. Holds one vector, however many are added.
-#[derive(Debug, Default)]
-pub struct WeightedMean {
+/// A running weighted sum `Σ w·x` with `Σ w`. Holds one vector, however many are added.
+#[derive(Debug)]
+pub struct WeightedSum {
+    layout: Arc<Layout>,
     sum: Option<Buffer>,
     weight: f64,
 }
 
-impl WeightedMean {
+impl WeightedSum {
+    /// An empty sum of sets with the layout of `set`.
+    pub fn like(set: &ParamSet) -> Self {
+        Self {
+            layout: Arc::clone(set.layout()),
+            sum: None,
+            weight: 0.0,
+        }
+    }
+
     /// Adds `set` with `weight`.
     ///
     /// # Errors
-    /// When `set` is of another shape than those before it.
+    /// When `set` is of another layout; nothing is added then.
     pub fn add(&mut self, set: &ParamSet, weight: f64) -> Result<(), ParamError> {
+        set.has_layout(&self.layout)?;
         match &mut self.sum {
             Some(sum) => sum.add_scaled(weight as f32, set)?,
             None => {
@@ -51,37 +63,26 @@ impl WeightedMean {
         Ok(())
     }
 
-    /// The sum of the weights so far.
-    pub const fn weight(&self) -> f64 {
-        self.weight
+    /// `Σ w·x` as a buffer to go on with, and `Σ w`; the sum is empty then. `None` if nothing of any
+    /// weight was added. For those who can divide in a pass that they make anyway.
+    pub fn take(&mut self) -> Option<(Buffer, f64)> {
+        let weight = std::mem::take(&mut self.weight);
+        self.sum
+            .take()
+            .filter(|_| weight > 0.0)
+            .map(|sum| (sum, weight))
     }
 
-    /// `Σ w·x / divisor` as a buffer to go on with, and an empty mean for the next round; `None` if
-    /// nothing was added.
+    /// The mean `Σ w·x / Σ w`; the sum is empty then. `None` if nothing of any weight was added.
     ///
     /// # Errors
     /// What torch says.
-    pub fn take_over(&mut self, divisor: f64) -> Result<Option<Buffer>, ParamError> {
-        self.weight = 0.0;
-        let Some(mut sum) = self.sum.take() else {
+    pub fn take_mean(&mut self) -> Result<Option<Buffer>, ParamError> {
+        let Some((mut sum, weight)) = self.take() else {
             return Ok(None);
         };
-        sum.scale((1.0 / divisor) as f32)?;
+        sum.scale((1.0 / weight) as f32)?;
         Ok(Some(sum))
-    }
-
-    /// The mean, and an empty one for the next round; `None` if nothing of any weight was added.
-    ///
-    /// # Errors
-    /// What torch says.
-    pub fn take(&mut self) -> Result<Option<Buffer>, ParamError> {
-        let weight = self.weight;
-        if weight > 0.0 {
-            self.take_over(weight)
-        } else {
-            self.clear();
-            Ok(None)
-        }
     }
 
     /// Forgets what was added.
@@ -100,6 +101,7 @@ pub fn add_flops(elements: usize) -> Flops {
 mod tests {
     use super::*;
     use crate::method::testing::{layout, set};
+    use crate::model::{LayerSpec, Model};
     use proptest::prelude::*;
 
     proptest! {
@@ -109,22 +111,40 @@ mod tests {
             clients in prop::collection::vec((prop::collection::vec(-10.0f32..10.0, 6), 1u32..5_000), 1..40),
         ) {
             let layout = layout();
-            let mut mean = WeightedMean::default();
+            let mut sum = WeightedSum::like(&set(&layout, &[0.0; 6]));
             for (values, samples) in &clients {
-                mean.add(&set(&layout, values), Weighting::Samples.of(*samples)).unwrap();
+                sum.add(&set(&layout, values), Weighting::Samples.of(*samples)).unwrap();
             }
-            let got = mean.take().unwrap().unwrap();
+            let got = sum.take_mean().unwrap().unwrap();
             let total: f64 = clients.iter().map(|(_, n)| f64::from(*n)).sum();
             for (i, got) in got.as_slice().unwrap().iter().enumerate() {
                 let exact: f64 = clients.iter().map(|(v, n)| f64::from(v[i]) * f64::from(*n)).sum::<f64>() / total;
                 prop_assert!((f64::from(*got) - exact).abs() < 1e-4, "{} against {}", got, exact);
             }
-            prop_assert!(mean.take().unwrap().is_none());
+            prop_assert!(sum.take_mean().unwrap().is_none());
         }
     }
 
     #[test]
     fn nothing_added_is_no_mean() {
-        assert!(WeightedMean::default().take().unwrap().is_none());
+        let mut sum = WeightedSum::like(&set(&layout(), &[0.0; 6]));
+        assert!(sum.take_mean().unwrap().is_none());
+        sum.add(&set(&layout(), &[1.0; 6]), 0.0).unwrap();
+        assert!(sum.take_mean().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_set_of_another_network_is_refused_even_as_the_first() {
+        let mut sum = WeightedSum::like(&set(&layout(), &[0.0; 6]));
+        let other = Model::build(&[LayerSpec::dense(3)], &[2], 3).unwrap();
+        let stranger = set(other.layout(), &[1.0; 9]);
+        assert_eq!(
+            sum.add(&stranger, 1.0).unwrap_err().to_string(),
+            "parameters of different layouts: expected 2 tensors with 6 values, got 2 tensors with \
+             9 values; both must come from the same model"
+        );
+        sum.add(&set(&layout(), &[3.0; 6]), 2.0).unwrap();
+        let mean = sum.take_mean().unwrap().unwrap();
+        assert_eq!(mean.as_slice().unwrap(), [3.0; 6]);
     }
 }

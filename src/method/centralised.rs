@@ -102,3 +102,22 @@ impl ClientHalf for Nobody {
         Ok(ClientWork::stateless(Payload::Nothing, &trained))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::testing::{close, local, pooled, start, Descent, Toy};
+
+    #[test]
+    fn rounds_are_sgd_on_all_samples_in_double_precision() {
+        let method = Centralised::default();
+        let mut toy = Toy::new(&method, &local());
+        assert!(!toy.server.needs_clients());
+        let mut w = start().to_vec();
+        for round in 1..=3 {
+            toy.round(&[]);
+            (w, _) = Descent::of_local().run(&w, u64::MAX, &pooled(), round);
+            close(&toy.model(), &w);
+        }
+    }
+}

@@ -16,6 +16,26 @@ pub enum MethodError {
         /// What it was handed.
         found: &'static str,
     },
+    /// Several things in one payload, and not as many as agreed on.
+    #[error("expected {expected} in the {what}, got {found}")]
+    Count {
+        /// What holds them.
+        what: &'static str,
+        /// How many the receiver needs.
+        expected: usize,
+        /// How many it was handed.
+        found: usize,
+    },
+    /// A number that the method cannot work with.
+    #[error("expected {what} to be {expected}, got {found}")]
+    Number {
+        /// What the number is.
+        what: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: f64,
+    },
     /// Training or evaluation failed.
     #[error(transparent)]
     Learn(#[from] LearnError),
@@ -29,6 +49,14 @@ impl MethodError {
         Self::Payload {
             expected,
             found: found.kind(),
+        }
+    }
+
+    pub(super) const fn count(what: &'static str, expected: usize, found: usize) -> Self {
+        Self::Count {
+            what,
+            expected,
+            found,
         }
     }
 }

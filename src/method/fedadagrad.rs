@@ -52,16 +52,45 @@ impl Method for FedAdagrad {
 }
 
 impl Rule for FedAdagrad {
-    const FLOPS: u64 = 9;
+    const FLOPS: u64 = 10;
 
-    fn initial_second_moment(&self) -> f32 {
-        (self.tau * self.tau) as f32
+    fn initial_second_moment(&self) -> Option<f32> {
+        Some((self.tau * self.tau) as f32)
     }
 
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32) {
-        let beta1 = self.beta1 as f32;
-        let m = beta1 * m + (1.0 - beta1) * delta;
+        let m = self.beta1 as f32 * m + (1.0 - self.beta1) as f32 * delta;
         let v = v + delta * delta;
         (w + self.lr as f32 * m / (v.sqrt() + self.tau as f32), m, v)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::testing::{close, local, mean, size, start, Descent, Toy};
+
+    #[test]
+    fn three_rounds_are_those_of_a_float64_reference() {
+        let method = FedAdagrad {
+            lr: 0.05,
+            beta1: 0.6,
+            tau: 0.02,
+            ..FedAdagrad::default()
+        };
+        let mut toy = Toy::new(&method, &local());
+        let mut w = start().to_vec();
+        let mut moments = vec![(0.0, 0.02 * 0.02); w.len()];
+        for round in 1..=3 {
+            toy.round(&[0, 1, 2]);
+            let average = mean(&Descent::of_local().cohort(&w, round), size);
+            for ((w, (m, v)), average) in w.iter_mut().zip(&mut moments).zip(&average) {
+                let delta = average - *w;
+                *m = 0.6 * *m + 0.4 * delta;
+                *v += delta * delta;
+                *w += 0.05 * *m / (v.sqrt() + 0.02);
+            }
+            close(&toy.model(), &w);
+        }
     }
 }

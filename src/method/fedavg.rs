@@ -1,7 +1,7 @@
 //! FedAvg (McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized
 //! Data", AISTATS 2017, algorithm 1): clients train locally, the server averages their models.
 
-use super::average::{add_flops, WeightedMean, Weighting};
+use super::average::{add_flops, WeightedSum, Weighting};
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Setup, Training,
@@ -34,15 +34,15 @@ impl Method for FedAvg {
 #[derive(Debug)]
 pub(super) struct Averager {
     global: ParamSet,
-    mean: WeightedMean,
+    models: WeightedSum,
     weighting: Weighting,
 }
 
 impl Averager {
     pub fn new(initial: ParamSet, weighting: Weighting) -> Self {
         Self {
+            models: WeightedSum::like(&initial),
             global: initial,
-            mean: WeightedMean::default(),
             weighting,
         }
     }
@@ -55,12 +55,12 @@ impl ServerHalf for Averager {
 
     fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
         let weight = self.weighting.of(report.samples);
-        Ok(self.mean.add(report.payload.as_model()?, weight)?)
+        Ok(self.models.add(report.payload.as_model()?, weight)?)
     }
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            if let Some(mean) = self.mean.take()? {
+            if let Some(mean) = self.models.take_mean()? {
                 self.global = mean.freeze();
             }
         }
@@ -68,7 +68,7 @@ impl ServerHalf for Averager {
     }
 
     fn abandon(&mut self) {
-        self.mean.clear();
+        self.models.clear();
     }
 
     fn receive_flops(&self) -> Flops {
@@ -109,5 +109,44 @@ impl ClientHalf for Trainer {
     fn report(&self, _: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
         let report = Payload::Model(trained.params.clone());
         Ok(ClientWork::stateless(report, &trained))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::testing::{close, local, mean, size, start, Descent, Toy};
+
+    #[test]
+    fn three_rounds_are_those_of_a_float64_reference() {
+        let method = FedAvg::default();
+        let mut toy = Toy::new(&method, &local());
+        let mut w = start().to_vec();
+        for round in 1..=3 {
+            toy.round(&[0, 1, 2]);
+            w = mean(&Descent::of_local().cohort(&w, round), size);
+            close(&toy.model(), &w);
+        }
+    }
+
+    #[test]
+    fn uniform_weighting_counts_small_clients_as_large_ones() {
+        let method = FedAvg {
+            weighting: Weighting::Uniform,
+        };
+        let mut toy = Toy::new(&method, &local());
+        toy.round(&[0, 1, 2]);
+        let models = Descent::of_local().cohort(&start(), 1);
+        close(&toy.model(), &mean(&models, |_| 1.0));
+    }
+
+    #[test]
+    fn only_those_who_report_are_averaged() {
+        let method = FedAvg::default();
+        let mut toy = Toy::new(&method, &local());
+        toy.round(&[2, 0]);
+        let models = Descent::of_local().cohort(&start(), 1);
+        let weight = |k| if k == 1 { 0.0 } else { size(k) };
+        close(&toy.model(), &mean(&models, weight));
     }
 }

@@ -2,10 +2,10 @@
 //! Optimization", NeurIPS 2020, equation 9 and section 4): clients that take more local steps no
 //! longer pull harder, because each update is divided by the weight of its own steps.
 
-use super::average::{add_flops, WeightedMean, Weighting};
+use super::average::{add_flops, WeightedSum, Weighting};
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
-    ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
+    Received, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
@@ -33,6 +33,13 @@ impl Method for FedNova {
                 format!("expected a number of 0 or more, found {found}"),
             ));
         }
+        if local.optimizer.lr() * self.mu >= 1.0 {
+            let step = local.optimizer.lr() * self.mu;
+            problems.push((
+                "mu",
+                format!("lr · mu is {step}: from 1 on a proximal step overshoots the global model; expected less"),
+            ));
+        }
         match &local.optimizer {
             Optimizer::Sgd { nesterov: true, .. } => problems.push((
                 "",
@@ -56,9 +63,9 @@ impl Method for FedNova {
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
+            updates: WeightedSum::like(&setup.initial),
             global: setup.initial,
             weighting: self.weighting,
-            updates: WeightedMean::default(),
             samples: 0.0,
             steps: 0.0,
         }))
@@ -85,8 +92,8 @@ fn step_weight(tau: f64, momentum: f64, decay: f64) -> f64 {
 struct Server {
     global: ParamSet,
     weighting: Weighting,
-    /// Σ n_i Δ_i / ‖a_i‖₁, with weight Σ n_i / ‖a_i‖₁.
-    updates: WeightedMean,
+    /// Σ n_i Δ_i / ‖a_i‖₁
+    updates: WeightedSum,
     /// Σ n_i
     samples: f64,
     /// Σ n_i ‖a_i‖₁
@@ -101,6 +108,13 @@ impl ServerHalf for Server {
     fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
         let [update, norm] = report.payload.as_parts()?;
         let [norm] = norm.as_scalars()?;
+        if !(norm.is_finite() && norm > 0.0) {
+            return Err(MethodError::Number {
+                what: "the weight of a client's steps",
+                expected: "a finite number above 0",
+                found: norm,
+            });
+        }
         let weight = self.weighting.of(report.samples);
         self.updates.add(update.as_update()?, weight / norm)?;
         self.samples += weight;
@@ -111,9 +125,9 @@ impl ServerHalf for Server {
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
             // x += τ_eff Σ p_i Δ_i/‖a_i‖₁ with p_i = n_i/n and τ_eff = Σ p_i ‖a_i‖₁
-            let (n, steps) = (self.samples, self.steps);
-            if let Some(mut x) = self.updates.take_over(n * n / steps)? {
-                x.add_scaled(1.0, &self.global)?;
+            let factor = (self.steps / (self.samples * self.samples)) as f32;
+            if let Some((mut x, _)) = self.updates.take() {
+                Buffer::elementwise([&mut x], [&self.global], |[sum], [x]| [x + factor * sum])?;
                 self.global = x.freeze();
             }
             self.abandon();
@@ -132,7 +146,7 @@ impl ServerHalf for Server {
     }
 
     fn round_flops(&self) -> Flops {
-        Flops(3 * self.global.len() as u64)
+        Flops(2 * self.global.len() as u64)
     }
 
     fn global(&self) -> Option<&ParamSet> {
@@ -165,10 +179,179 @@ impl ClientHalf for Client {
             Optimizer::Adam { .. } => 0.0,
         };
         let lr = input.local.rate(u64::from(input.round - 1));
-        let norm = step_weight(trained.steps.max(1) as f64, momentum, lr * self.mu);
-        let mut update = Buffer::copy_of(&trained.params)?;
+        let norm = step_weight(trained.steps as f64, momentum, lr * self.mu);
+        let metrics = Metrics::of(&trained);
+        let mut update = trained.params.into_buffer()?;
         update.sub(input.task.as_model()?)?;
-        let report = Payload::bundle([Payload::Update(update.freeze()), Payload::scalars([norm])]);
-        Ok(ClientWork::stateless(report, &trained))
+        Ok(ClientWork {
+            report: Payload::bundle([Payload::Update(update.freeze()), Payload::scalars([norm])]),
+            state: ClientState::default(),
+            metrics,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{Amount, Schedule};
+    use crate::method::fedavg::FedAvg;
+    use crate::method::testing::{close, combine, local, size, start, Descent, Toy};
+
+    /// ‖a‖₁ from its meaning: how far unit gradients at rate 1 carry a client in `steps` steps, by
+    /// the recurrence of momentum or of a proximal term.
+    fn carried(steps: f64, momentum: f64, decay: f64) -> f64 {
+        let (mut way, mut velocity) = (0.0, 0.0);
+        for _ in 0..steps as usize {
+            velocity = momentum * velocity + 1.0;
+            way = (1.0 - decay) * way + velocity;
+        }
+        way
+    }
+
+    /// Three rounds against x ← x + τ_eff Σ p_i Δ_i / ‖a_i‖₁ with p_i = n_i / n and
+    /// τ_eff = Σ p_i ‖a_i‖₁.
+    fn three_rounds(mu: f64, local: &LocalTraining, descent: &Descent) {
+        let method = FedNova {
+            mu,
+            ..FedNova::default()
+        };
+        let mut toy = Toy::new(&method, local);
+        let mut x = start().to_vec();
+        for round in 1..=3 {
+            toy.round(&[0, 1, 2]);
+            let lr = local.rate(u64::from(round - 1));
+            let descent = Descent {
+                lr,
+                ..descent.clone()
+            };
+            let n: f64 = (0..3).map(size).sum();
+            let (mut mean, mut tau_eff) = (vec![0.0; x.len()], 0.0);
+            for k in 0..3 {
+                let p = size(k) / n;
+                let (y, steps) = descent.client(&x, k, round);
+                let a = carried(steps, descent.momentum, lr * descent.mu);
+                mean = combine(&[(1.0, &mean), (p / a, &y), (-p / a, &x)]);
+                tau_eff += p * a;
+            }
+            x = combine(&[(1.0, &x), (tau_eff, &mean)]);
+            close(&toy.model(), &x);
+        }
+    }
+
+    #[test]
+    fn plain_steps_are_those_of_a_float64_reference() {
+        three_rounds(0.0, &local(), &Descent::of_local());
+    }
+
+    #[test]
+    fn steps_with_momentum_are_those_of_a_float64_reference() {
+        let momentum = 0.6;
+        let optimizer = Optimizer::Sgd {
+            lr: 0.1,
+            momentum,
+            nesterov: false,
+            weight_decay: 0.0,
+        };
+        let local = LocalTraining {
+            optimizer,
+            ..local()
+        };
+        let descent = Descent {
+            momentum,
+            ..Descent::of_local()
+        };
+        three_rounds(0.0, &local, &descent);
+    }
+
+    #[test]
+    fn proximal_steps_are_those_of_a_float64_reference_at_every_rate_of_a_schedule() {
+        let local = LocalTraining {
+            schedule: Schedule::Exponential { factor: 0.5 },
+            ..local()
+        };
+        let descent = Descent {
+            mu: 0.9,
+            ..Descent::of_local()
+        };
+        three_rounds(0.9, &local, &descent);
+    }
+
+    #[test]
+    fn the_weight_of_steps_is_how_far_unit_gradients_carry() {
+        for steps in 1..30 {
+            let steps = f64::from(steps);
+            for (momentum, decay) in [(0.0, 0.0), (0.9, 0.0), (0.3, 0.0), (0.0, 0.05), (0.0, 0.9)] {
+                let (got, way) = (
+                    step_weight(steps, momentum, decay),
+                    carried(steps, momentum, decay),
+                );
+                assert!((got - way).abs() < 1e-10 * way, "{got} against {way}");
+            }
+        }
+    }
+
+    #[test]
+    fn with_equal_steps_it_is_fedavg_to_rounding() {
+        let local = LocalTraining {
+            amount: Amount::Steps(4),
+            ..local()
+        };
+        let (nova, average) = (FedNova::default(), FedAvg::default());
+        let (mut a, mut b) = (Toy::new(&nova, &local), Toy::new(&average, &local));
+        for cohort in [[0, 1, 2], [2, 1, 0]] {
+            a.round(&cohort);
+            b.round(&cohort);
+            let apart = a.model().distance_squared(&b.model()).unwrap();
+            assert!(apart < 1e-12, "{apart}");
+        }
+    }
+
+    #[test]
+    fn a_step_weight_that_is_not_above_zero_is_refused_and_counts_nothing() {
+        let method = FedNova::default();
+        let mut toy = Toy::new(&method, &local());
+        toy.open();
+        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let payload = Payload::bundle([Payload::Update(toy.model()), Payload::scalars([bad])]);
+            let report = toy.received(0, payload);
+            let error = toy.server.receive(&report).unwrap_err();
+            let message = format!(
+                "expected the weight of a client's steps to be a finite number above 0, got {bad}"
+            );
+            assert_eq!(error.to_string(), message);
+        }
+        toy.close();
+        close(&toy.model(), &start());
+    }
+
+    #[test]
+    fn combinations_whose_step_weight_is_unknown_are_refused() {
+        let sgd = |momentum, nesterov| LocalTraining {
+            optimizer: Optimizer::Sgd {
+                lr: 0.5,
+                momentum,
+                nesterov,
+                weight_decay: 0.0,
+            },
+            ..local()
+        };
+        let fields = |mu, local: &LocalTraining| -> Vec<&str> {
+            let method = FedNova {
+                mu,
+                ..FedNova::default()
+            };
+            method
+                .check(local)
+                .into_iter()
+                .map(|(field, _)| field)
+                .collect()
+        };
+        assert_eq!(fields(0.0, &sgd(0.9, false)), Vec::<&str>::new());
+        assert_eq!(fields(0.0, &sgd(0.9, true)), [""]);
+        assert_eq!(fields(0.1, &sgd(0.9, false)), ["mu"]);
+        assert_eq!(fields(0.0, &LocalTraining::adam(0.1)), [""]);
+        assert_eq!(fields(2.0, &sgd(0.0, false)), ["mu"]);
+        assert_eq!(fields(f64::NAN, &sgd(0.0, false)), ["mu"]);
     }
 }

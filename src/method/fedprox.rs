@@ -45,7 +45,60 @@ impl Method for FedProx {
 
     fn client(&self) -> Arc<dyn ClientHalf> {
         Arc::new(Trainer {
-            proximal: Some(self.mu),
+            proximal: (self.mu > 0.0).then_some(self.mu),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::fedavg::FedAvg;
+    use crate::method::testing::{close, local, mean, size, start, Descent, Toy};
+
+    #[test]
+    fn three_rounds_are_those_of_a_float64_reference() {
+        let method = FedProx {
+            mu: 0.7,
+            ..FedProx::default()
+        };
+        let mut toy = Toy::new(&method, &local());
+        let descent = Descent {
+            mu: 0.7,
+            ..Descent::of_local()
+        };
+        let mut w = start().to_vec();
+        for round in 1..=3 {
+            toy.round(&[0, 1, 2]);
+            w = mean(&descent.cohort(&w, round), size);
+            close(&toy.model(), &w);
+        }
+    }
+
+    #[test]
+    fn without_its_term_it_is_fedavg_bit_for_bit() {
+        let after = |method: &dyn Method| {
+            let mut toy = Toy::new(method, &local());
+            toy.round(&[0, 1, 2]);
+            toy.round(&[1, 2]);
+            toy.model().digest().unwrap()
+        };
+        let mut plain = FedProx::default();
+        let with_term = after(&plain);
+        plain.mu = 0.0;
+        assert_eq!(after(&plain), after(&FedAvg::default()));
+        assert_ne!(after(&plain), with_term);
+        assert_eq!(plain.client().corrections(), 0);
+    }
+
+    #[test]
+    fn a_negative_term_is_refused() {
+        let method = FedProx {
+            mu: -1.0,
+            ..FedProx::default()
+        };
+        let problems = method.check(&local());
+        let message = "expected a number of 0 or more, found -1".to_string();
+        assert_eq!(problems, [("mu", message)]);
     }
 }

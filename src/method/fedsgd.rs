@@ -6,7 +6,7 @@ use super::fedavg::{Averager, Trainer};
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, ServerHalf, Setup, Training,
 };
-use crate::learn::{Amount, LocalTraining, Trained};
+use crate::learn::{Amount, LocalTraining, Optimizer, Trained};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -19,6 +19,17 @@ pub struct FedSgd {
 }
 
 impl Method for FedSgd {
+    fn check(&self, local: &LocalTraining) -> Vec<(&'static str, String)> {
+        match local.optimizer {
+            Optimizer::Sgd { .. } => Vec::new(),
+            Optimizer::Adam { .. } => {
+                let rule = "the mean of models after one step is a step along the mean gradient \
+                            for SGD only: expected Sgd";
+                vec![("", rule.to_string())]
+            }
+        }
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Averager::new(setup.initial, self.weighting)))
     }
@@ -46,5 +57,36 @@ impl ClientHalf for OneStep {
 
     fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
         self.0.report(input, trained)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::testing::{close, local, pooled, start, Descent, Toy};
+
+    /// The mean of the clients' gradients, weighted by samples, is the gradient over all their data.
+    #[test]
+    fn a_round_is_one_step_along_the_gradient_over_all_data() {
+        let method = FedSgd::default();
+        let mut toy = Toy::new(&method, &local());
+        let step = Descent {
+            epochs: 1,
+            batch: 0,
+            ..Descent::of_local()
+        };
+        let mut w = start().to_vec();
+        for round in 1..=3 {
+            toy.round(&[0, 1, 2]);
+            (w, _) = step.run(&w, 0, &pooled(), round);
+            close(&toy.model(), &w);
+        }
+    }
+
+    #[test]
+    fn adam_at_the_clients_is_refused() {
+        let problems = FedSgd::default().check(&LocalTraining::adam(0.01));
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].1.ends_with("expected Sgd"), "{}", problems[0].1);
     }
 }

@@ -9,6 +9,7 @@ use crate::learn::{evaluate, Correction, Scratch, Trained};
 use crate::model::ParamSet;
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Local-only training; all clients start from the same initial model.
@@ -23,7 +24,7 @@ impl Method for LocalOnly {
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             initial: setup.initial,
-            known: Vec::new(),
+            known: BTreeSet::new(),
         }))
     }
 
@@ -34,22 +35,22 @@ impl Method for LocalOnly {
 
 struct Server {
     initial: ParamSet,
-    /// Who has reported before, sorted: those have a model of their own.
-    known: Vec<u32>,
+    /// Who has reported before: those have a model of their own.
+    known: BTreeSet<u32>,
 }
 
 impl ServerHalf for Server {
     fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
-        Ok(match self.known.binary_search(&client) {
-            Ok(_) => Payload::Nothing,
-            Err(_) => Payload::Model(self.initial.clone()),
+        Ok(if self.known.contains(&client) {
+            Payload::Nothing
+        } else {
+            Payload::Model(self.initial.clone())
         })
     }
 
     fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
-        if let Err(place) = self.known.binary_search(&report.client) {
-            self.known.insert(place, report.client);
-        }
+        report.payload.as_nothing()?;
+        self.known.insert(report.client);
         Ok(())
     }
 
@@ -103,5 +104,49 @@ impl ClientHalf for Client {
             }
         }
         Ok(work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::testing::{close, local, start, Descent, Toy};
+
+    #[test]
+    fn every_client_goes_on_from_its_own_model_and_shares_nothing() {
+        let method = LocalOnly::default();
+        let mut toy = Toy::new(&method, &local());
+        let mut own = vec![start().to_vec(); 3];
+        for (round, cohort) in (1u32..).zip([[0u32, 1], [2, 1]]) {
+            toy.open();
+            for k in cohort {
+                let first = own[k as usize] == start();
+                let (task, work) = toy.ask(k);
+                assert_eq!(task.as_model().is_ok(), first, "client {k}");
+                assert!(work.report.as_nothing().is_ok());
+                assert_eq!(work.metrics.personal.unwrap().count, 6);
+                let report = toy.received(k, work.report);
+                toy.server.receive(&report).unwrap();
+                own[k as usize] = Descent::of_local().client(&own[k as usize], k, round).0;
+                close(toy.kept(k, MODEL).as_model().unwrap(), &own[k as usize]);
+            }
+            toy.close();
+        }
+        assert!(toy.server.global().is_none());
+    }
+
+    #[test]
+    fn a_client_whose_report_was_lost_is_sent_the_model_again_and_keeps_its_own() {
+        let method = LocalOnly::default();
+        let mut toy = Toy::new(&method, &local());
+        toy.open();
+        toy.ask(1);
+        toy.close();
+        toy.open();
+        let (task, _) = toy.ask(1);
+        assert!(task.as_model().is_ok());
+        let (first, _) = Descent::of_local().client(&start(), 1, 1);
+        let (second, _) = Descent::of_local().client(&first, 1, 2);
+        close(toy.kept(1, MODEL).as_model().unwrap(), &second);
     }
 }

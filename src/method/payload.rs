@@ -81,6 +81,17 @@ impl Payload {
         }
     }
 
+    /// Nothing, as agreed on.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something.
+    pub fn as_nothing(&self) -> Result<(), MethodError> {
+        match self {
+            Self::Nothing => Ok(()),
+            other => Err(MethodError::payload("nothing", other)),
+        }
+    }
+
     /// The model in this payload.
     ///
     /// # Errors
@@ -106,13 +117,13 @@ impl Payload {
     /// The numbers in this payload, if there are exactly `N`.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else.
+    /// [`MethodError::Payload`] if it is something else, [`MethodError::Count`] if they are not `N`.
     pub fn as_scalars<const N: usize>(&self) -> Result<[f64; N], MethodError> {
         match self {
             Self::Scalars(numbers) => numbers
                 .as_ref()
                 .try_into()
-                .map_err(|_| MethodError::payload("another count of scalars", self)),
+                .map_err(|_| MethodError::count("list of numbers", N, numbers.len())),
             other => Err(MethodError::payload("scalars", other)),
         }
     }
@@ -120,13 +131,13 @@ impl Payload {
     /// The parts of this payload, if there are exactly `N`.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else.
+    /// [`MethodError::Payload`] if it is something else, [`MethodError::Count`] if they are not `N`.
     pub fn as_parts<const N: usize>(&self) -> Result<&[Payload; N], MethodError> {
         match self {
             Self::Bundle(parts) => parts
                 .as_ref()
                 .try_into()
-                .map_err(|_| MethodError::payload("another count of parts", self)),
+                .map_err(|_| MethodError::count("bundle", N, parts.len())),
             other => Err(MethodError::payload("a bundle", other)),
         }
     }

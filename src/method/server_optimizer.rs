@@ -2,7 +2,7 @@
 //! `Δ = Σ n_k w_k / Σ n_k − w` as a gradient (Reddi et al., "Adaptive Federated Optimization", ICLR
 //! 2021, algorithm 2) and leaves the step to a rule.
 
-use super::average::{add_flops, WeightedMean, Weighting};
+use super::average::{add_flops, WeightedSum, Weighting};
 use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
 use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
@@ -13,8 +13,8 @@ pub(super) trait Rule: Send + 'static {
     /// Operations per parameter.
     const FLOPS: u64;
 
-    /// The second moment before the first round.
-    fn initial_second_moment(&self) -> f32;
+    /// The second moment before the first round, if the rule has one; `v` is 0 for those that do not.
+    fn initial_second_moment(&self) -> Option<f32>;
 
     /// The step.
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32);
@@ -24,23 +24,27 @@ pub(super) struct Optimizing<R> {
     rule: R,
     weighting: Weighting,
     global: ParamSet,
-    mean: WeightedMean,
-    first: Option<Buffer>,
+    models: WeightedSum,
+    first: Buffer,
     second: Option<Buffer>,
 }
 
 impl<R: Rule> Optimizing<R> {
     pub fn new(rule: R, weighting: Weighting, setup: Setup) -> Result<Self, MethodError> {
-        let mut second = Buffer::zeros_like(&setup.initial)?;
-        let start = rule.initial_second_moment();
-        Buffer::elementwise([&mut second], [], |_, []| [start])?;
+        let global = setup.initial;
+        let mut second = None;
+        if let Some(start) = rule.initial_second_moment() {
+            let mut moment = Buffer::zeros_like(&global)?;
+            Buffer::elementwise([&mut moment], [], |_, []| [start])?;
+            second = Some(moment);
+        }
         Ok(Self {
-            first: Some(Buffer::zeros_like(&setup.initial)?),
-            second: Some(second),
             rule,
             weighting,
-            global: setup.initial,
-            mean: WeightedMean::default(),
+            models: WeightedSum::like(&global),
+            first: Buffer::zeros_like(&global)?,
+            second,
+            global,
         })
     }
 }
@@ -52,19 +56,23 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
 
     fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
         let weight = self.weighting.of(report.samples);
-        Ok(self.mean.add(report.payload.as_model()?, weight)?)
+        Ok(self.models.add(report.payload.as_model()?, weight)?)
     }
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            if let (Some(mut x), Some(m), Some(v)) =
-                (self.mean.take()?, &mut self.first, &mut self.second)
-            {
-                let rule = &self.rule;
-                Buffer::elementwise([&mut x, m, v], [&self.global], |[mean, m, v], [w]| {
-                    let (w, m, v) = rule.step(w, m, v, mean - w);
-                    [w, m, v]
-                })?;
+            if let Some((mut x, weight)) = self.models.take() {
+                let (rule, part) = (&self.rule, (1.0 / weight) as f32);
+                let (m, global) = (&mut self.first, &self.global);
+                match &mut self.second {
+                    Some(v) => Buffer::elementwise([&mut x, m, v], [global], |[x, m, v], [w]| {
+                        rule.step(w, m, v, x * part - w).into()
+                    }),
+                    None => Buffer::elementwise([&mut x, m], [global], |[x, m], [w]| {
+                        let (w, m, _) = rule.step(w, m, 0.0, x * part - w);
+                        [w, m]
+                    }),
+                }?;
                 self.global = x.freeze();
             }
         }
@@ -72,7 +80,7 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
     }
 
     fn abandon(&mut self) {
-        self.mean.clear();
+        self.models.clear();
     }
 
     fn receive_flops(&self) -> Flops {
@@ -80,7 +88,8 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
     }
 
     fn round_flops(&self) -> Flops {
-        Flops((R::FLOPS + 1) * self.global.len() as u64)
+        // The rule's own, and the mean and its difference to the model.
+        Flops((R::FLOPS + 2) * self.global.len() as u64)
     }
 
     fn global(&self) -> Option<&ParamSet> {
@@ -97,8 +106,15 @@ pub(super) fn check(
     let mut problems = Vec::new();
     let positive = [("lr", Some(lr)), ("tau", tau)];
     for (name, value) in positive {
-        if let Some(value) = value.filter(|v| !(v.is_finite() && *v > 0.0)) {
-            problems.push((name, format!("expected a number above 0, found {value}")));
+        match value {
+            Some(value) if !(value.is_finite() && value > 0.0) => {
+                problems.push((name, format!("expected a number above 0, found {value}")));
+            }
+            // What is squared or divided by in single precision must neither vanish nor overflow.
+            Some(value) if !(1e-15..=1e6).contains(&value) => {
+                problems.push((name, format!("{value} is outside [1e-15, 1e6]")));
+            }
+            _ => {}
         }
     }
     for (name, beta) in betas {
@@ -107,4 +123,19 @@ pub(super) fn check(
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hyper_parameter_out_of_its_range_is_reported() {
+        let betas = [("beta1", 0.0), ("beta2", 1.0)];
+        let found = check(0.0, &betas, Some(1e-20));
+        let fields: Vec<&str> = found.iter().map(|(field, _)| *field).collect();
+        assert_eq!(fields, ["lr", "tau", "beta2"]);
+        assert!(check(1.0, &[("momentum", 0.9)], None).is_empty());
+        assert_eq!(check(f64::NAN, &[], Some(f64::INFINITY)).len(), 2);
+    }
 }
