@@ -124,7 +124,9 @@ impl ServerHalf for Server {
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            // x += τ_eff Σ p_i Δ_i/‖a_i‖₁ with p_i = n_i/n and τ_eff = Σ p_i ‖a_i‖₁
+            // x += τ_eff Σ p_i Δ_i/‖a_i‖₁ with p_i = n_i/n and τ_eff = Σ p_i ‖a_i‖₁. The paper leaves
+            // τ_eff free; this choice keeps the length of FedAvg's step, proximal term or not (the
+            // authors' program counts plain steps in τ_eff when there is one).
             let factor = (self.steps / (self.samples * self.samples)) as f32;
             if let Some((mut x, _)) = self.updates.take() {
                 Buffer::elementwise([&mut x], [&self.global], |[sum], [x]| [x + factor * sum])?;
