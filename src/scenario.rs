@@ -1,11 +1,11 @@
 //! Scenarios: from a RON file to a checked description of a whole run, and on to the run.
 //!
-//! Two stages, as in every careful reader of configuration: [`file`] is what was typed, [`Scenario`]
+//! Two stages, as in every careful reader of configuration: [`mod@file`] is what was typed, [`Scenario`]
 //! is what it means, with every preset looked up, every default filled in and every rule checked.
 //! All mistakes are reported at once, each with its place ([`text`]).
 //!
 //! - [`text`]: RON with places, overrides, diagnostics
-//! - [`file`]: the fields a scenario may have
+//! - [`mod@file`]: the fields a scenario may have
 //! - `resolve`: from the one to the other
 //! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
 //! - [`verify`]: a run folder becomes a run again, and the two are compared
@@ -13,6 +13,7 @@
 pub mod file;
 mod resolve;
 pub mod run;
+mod sound;
 pub mod text;
 mod trace;
 pub mod verify;
@@ -174,18 +175,16 @@ impl Scenario {
                 diagnostics.extend(problems);
             }
         }
-        match document.read::<file::ScenarioFile>() {
-            Ok(typed) => match resolve::resolve(&document, typed, path) {
-                Ok(scenario) => diagnostics.into_result(scenario),
-                Err(problems) => {
-                    diagnostics.extend(problems);
-                    Err(diagnostics)
-                }
-            },
-            Err(problems) => {
-                diagnostics.extend(problems);
-                Err(diagnostics)
-            }
+        let (typed, mistakes) = document.read_mended::<file::ScenarioFile>();
+        let resolved = typed.map(|typed| resolve::resolve(&document, typed, path));
+        if let Some(Err(problems)) = &resolved {
+            let sound = sound::Sound::new(&document, &mistakes);
+            diagnostics.extend(problems.iter().filter(|p| sound.holds(&p.path)).cloned());
+        }
+        diagnostics.extend(mistakes);
+        match resolved {
+            Some(Ok(scenario)) => diagnostics.into_result(scenario),
+            _ => Err(diagnostics),
         }
     }
 
