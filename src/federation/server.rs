@@ -31,6 +31,9 @@ pub struct Server {
     busy_until: VirtualTime,
     /// The latest accuracy of each client's own model, for methods without a global one.
     personal: BTreeMap<u32, Tally>,
+    /// Who was asked in a round that has closed, and when, and has not answered yet: by round and
+    /// client.
+    unheard: BTreeMap<(u32, u32), VirtualTime>,
     /// Set when the schedule says so, acted on when the round is over.
     stopping: bool,
 }
@@ -75,6 +78,7 @@ impl Server {
             round: Round::open(0, VirtualTime::ZERO, 0),
             busy_until: VirtualTime::ZERO,
             personal: BTreeMap::new(),
+            unheard: BTreeMap::new(),
             stopping: false,
         }
     }
@@ -105,8 +109,8 @@ impl Server {
     pub(super) fn on(&mut self, input: Input<Message, Output>, cx: &mut Cx<'_>) {
         match input {
             Input::Start => {
-                if let Some(at) = self.shared.plan.schedule.stop_at_time {
-                    cx.timer(at.since(cx.now()), timer::STOP);
+                if let Some(span) = self.shared.plan.schedule.stop_at_time {
+                    cx.timer(span, timer::STOP);
                 }
                 self.begin(Phase::Setup, cx);
             }
@@ -154,10 +158,7 @@ impl Server {
             Phase::Setup => self.next_round(cx),
             Phase::BeforeRound(_) => self.invite(cx),
             Phase::AfterRound(_) => self.evaluate(cx),
-            Phase::Finish => {
-                self.stage = Stage::Finished;
-                cx.finish();
-            }
+            Phase::Finish => self.finish(cx),
         }
     }
 
@@ -305,11 +306,7 @@ impl Server {
     /// No report of this round is taken any more.
     fn close(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
-        for client in self.round.unheard().collect::<Vec<_>>() {
-            let mut row = self.row(client, number);
-            row.outcome = ClientOutcome::Lost;
-            cx.record(Record::Client(Box::new(row)));
-        }
+        self.await_the_late();
         let needed = self.shared.plan.schedule.least_reports;
         if self.half.needs_clients() && self.round.reported < needed.max(1) {
             self.half.abandon();
@@ -326,12 +323,32 @@ impl Server {
         }
     }
 
+    /// Whether those not heard of in this round are late or lost, later rounds will tell.
+    fn await_the_late(&mut self) {
+        let (number, asked) = (self.round.number, self.round.started());
+        let unheard = self.round.unheard();
+        self.unheard
+            .extend(unheard.map(|client| ((number, client), asked)));
+    }
+
+    /// Nothing that still comes is heard.
+    fn finish(&mut self, cx: &mut Cx<'_>) {
+        self.stage = Stage::Finished;
+        for (round, client) in self.unheard.keys().copied().collect::<Vec<_>>() {
+            let mut row = self.row(client, round);
+            row.outcome = ClientOutcome::Lost;
+            cx.record(Record::Client(Box::new(row)));
+        }
+        cx.finish();
+    }
+
     /// The schedule's virtual time is over.
     fn stop(&mut self, cx: &mut Cx<'_>) {
         self.stopping = true;
         if matches!(self.stage, Stage::Collecting) {
             self.half.abandon();
             self.round.outcome = Outcome::Stopped;
+            self.await_the_late();
             let row = self.round.row(cx.now(), None, None);
             cx.record(Record::Round(Box::new(row)));
             self.begin(Phase::Finish, cx);
@@ -435,12 +452,11 @@ impl Server {
 
     /// The run cannot go on.
     fn fail(&mut self, reason: String, cx: &mut Cx<'_>) {
-        self.stage = Stage::Finished;
         cx.record(Record::Fatal(format!(
             "round {}: {reason}",
             self.round.number
         )));
-        cx.finish();
+        self.finish(cx);
     }
 
     fn group(&self, client: u32) -> Arc<str> {
@@ -448,13 +464,15 @@ impl Server {
         Arc::clone(&plan.groups[plan.group_of(client)].name)
     }
 
-    fn row(&self, client: u32, round: u32) -> ClientRow {
+    /// A row about `client` in `round`, this one or one that has closed.
+    fn row(&mut self, client: u32, round: u32) -> ClientRow {
+        let asked = self.unheard.remove(&(round, client));
         ClientRow {
             round,
             client,
             group: self.group(client),
             outcome: ClientOutcome::Reported,
-            invited: self.round.started(),
+            invited: asked.unwrap_or_else(|| self.round.started()),
             received: None,
             trained: None,
             reported: None,

@@ -48,7 +48,7 @@ pub struct RoundRow {
     pub late: u32,
     /// Clients that declined.
     pub refused: u32,
-    /// Clients asked and never heard of.
+    /// Clients asked and not heard of until the round closed: late or lost, `clients.csv` says which.
     pub lost: u32,
     /// Accuracy on the central test set after the round, in [0, 1].
     pub accuracy: Option<f64>,
