@@ -30,7 +30,7 @@ pub(super) struct Records {
 /// How many records a file of `size` bytes holds.
 pub(super) fn count(file: &Path, size: u64, format: Format) -> Result<usize, DataError> {
     let record = (PIXELS + format.labels) as u64;
-    if size == 0 || size % record != 0 {
+    if size == 0 || !size.is_multiple_of(record) {
         let expected = format!("one or more whole records of {record} bytes");
         let place = Place::Byte(size / record * record);
         return Err(DataError::malformed(

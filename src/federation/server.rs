@@ -360,8 +360,9 @@ impl Server {
     fn evaluate(&mut self, cx: &mut Cx<'_>) {
         let plan = &self.shared.plan;
         let number = self.round.number;
-        let due =
-            number % plan.evaluation.every == 0 || number >= plan.schedule.rounds || self.stopping;
+        let due = number.is_multiple_of(plan.evaluation.every)
+            || number >= plan.schedule.rounds
+            || self.stopping;
         let pieces = match self.half.global().filter(|_| due) {
             Some(global) => self.shared.evaluator.pieces(plan, global),
             None => Vec::new(),
