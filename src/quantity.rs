@@ -4,6 +4,7 @@
 //! says which rule was broken. Nothing here knows of the simulation; everything may use it.
 
 mod distribution;
+mod exact;
 mod parse;
 mod probability;
 mod rate;

@@ -13,6 +13,7 @@
 pub mod file;
 mod resolve;
 pub mod run;
+mod sound;
 pub mod text;
 mod trace;
 pub mod verify;
@@ -174,18 +175,16 @@ impl Scenario {
                 diagnostics.extend(problems);
             }
         }
-        match document.read::<file::ScenarioFile>() {
-            Ok(typed) => match resolve::resolve(&document, typed, path) {
-                Ok(scenario) => diagnostics.into_result(scenario),
-                Err(problems) => {
-                    diagnostics.extend(problems);
-                    Err(diagnostics)
-                }
-            },
-            Err(problems) => {
-                diagnostics.extend(problems);
-                Err(diagnostics)
-            }
+        let (typed, mistakes) = document.read_mended::<file::ScenarioFile>();
+        let resolved = typed.map(|typed| resolve::resolve(&document, typed, path));
+        if let Some(Err(problems)) = &resolved {
+            let sound = sound::Sound::new(&document, &mistakes);
+            diagnostics.extend(problems.iter().filter(|p| sound.holds(&p.path)).cloned());
+        }
+        diagnostics.extend(mistakes);
+        match resolved {
+            Some(Ok(scenario)) => diagnostics.into_result(scenario),
+            _ => Err(diagnostics),
         }
     }
 

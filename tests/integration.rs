@@ -1,3 +1,9 @@
 //! One integration binary; one file per guarantee.
 
+mod cli;
+mod determinism;
+mod federation;
 mod kernel;
+mod parser;
+mod scenarios;
+mod tiny;

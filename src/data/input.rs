@@ -27,7 +27,13 @@ pub(super) struct Input<'a> {
 
 /// Opens a regular file; a folder, pipe or device is refused before it can block.
 pub(super) fn open_file(path: &Path) -> Result<(File, u64), DataError> {
-    let fail = |e: io::Error| DataError::unreadable(path, e);
+    let fail = |e: io::Error| {
+        let advice = match e.kind() {
+            io::ErrorKind::NotFound => "a relative path starts at the scenario's folder",
+            _ => "",
+        };
+        DataError::unreadable(path, e).advise(advice)
+    };
     let kind = path.metadata().map_err(fail)?;
     if !kind.is_file() {
         return Err(DataError::unreadable(path, "not a regular file"));

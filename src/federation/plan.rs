@@ -4,7 +4,7 @@ use crate::data::Partition;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
 use crate::model::Model;
-use crate::quantity::{Distribution, Probability, Span, Speed, VirtualTime};
+use crate::quantity::{Distribution, Probability, Span, Speed};
 use crate::sim::rng::{stream, Purpose};
 use serde::Serialize;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ pub struct Schedule {
     /// Stop at this accuracy on the central test data.
     pub stop_at_accuracy: Option<Probability>,
     /// Stop at this virtual time.
-    pub stop_at_time: Option<VirtualTime>,
+    pub stop_at_time: Option<Span>,
 }
 
 /// What is measured, and how often.

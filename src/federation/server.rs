@@ -108,8 +108,8 @@ impl Server {
     pub(super) fn on(&mut self, input: Input<Message, Output>, cx: &mut Cx<'_>) {
         match input {
             Input::Start => {
-                if let Some(at) = self.shared.plan.schedule.stop_at_time {
-                    cx.timer(at.since(cx.now()), timer::STOP);
+                if let Some(span) = self.shared.plan.schedule.stop_at_time {
+                    cx.timer(span, timer::STOP);
                 }
                 self.begin(Phase::Setup, cx);
             }
@@ -157,13 +157,7 @@ impl Server {
             Phase::Setup => self.next_round(cx),
             Phase::BeforeRound(_) => self.invite(cx),
             Phase::AfterRound(_) => self.evaluate(cx),
-            Phase::Finish => {
-                for (client, asked) in self.outstanding.drain() {
-                    self.record_lost(client, asked, cx);
-                }
-                self.stage = Stage::Finished;
-                cx.finish();
-            }
+            Phase::Finish => self.finish(cx),
         }
     }
 
@@ -482,14 +476,22 @@ impl Server {
         }
     }
 
+    /// Nothing that still comes is heard.
+    fn finish(&mut self, cx: &mut Cx<'_>) {
+        self.stage = Stage::Finished;
+        for (client, asked) in self.outstanding.drain() {
+            self.record_lost(client, asked, cx);
+        }
+        cx.finish();
+    }
+
     /// The run cannot go on.
     fn fail(&mut self, reason: String, cx: &mut Cx<'_>) {
-        self.stage = Stage::Finished;
         cx.record(Record::Fatal(format!(
             "round {}: {reason}",
             self.round.number
         )));
-        cx.finish();
+        self.finish(cx);
     }
 
     fn group(&self, client: u32) -> Arc<str> {

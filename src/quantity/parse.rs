@@ -70,6 +70,7 @@ impl Unit {
                 ("MB", 1e6),
                 ("GB", 1e9),
                 ("TB", 1e12),
+                ("PB", 1e15),
                 ("KiB", 1024.0),
                 ("MiB", 1048576.0),
                 ("GiB", 1073741824.0),
@@ -90,6 +91,50 @@ impl Unit {
                 ("PFLOP/s", 1e15),
             ],
         }
+    }
+}
+
+/// Units that other places use, and what they are called here.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("msec", "ms"),
+    ("µs", "us"),
+    ("m", "min"),
+    ("mins", "min"),
+    ("minute", "min"),
+    ("minutes", "min"),
+    ("hr", "h"),
+    ("hour", "h"),
+    ("hours", "h"),
+    ("day", "d"),
+    ("days", "d"),
+    ("K", "kB"),
+    ("M", "MB"),
+    ("G", "GB"),
+    ("bps", "bit/s"),
+    ("kbps", "kbit/s"),
+    ("Mbps", "Mbit/s"),
+    ("Gbps", "Gbit/s"),
+    ("Mb/s", "Mbit/s"),
+    ("Gb/s", "Gbit/s"),
+    ("FLOPS", "FLOP/s"),
+    ("MFLOPS", "MFLOP/s"),
+    ("GFLOPS", "GFLOP/s"),
+    ("TFLOPS", "TFLOP/s"),
+];
+
+/// The unit among `units` that `typed` most likely meant.
+fn nearest_unit<'a>(
+    typed: &str,
+    mut units: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    let other = OTHER_NAMES.iter().find(|(name, _)| *name == typed);
+    match other {
+        Some((_, unit)) => units.find(|known| known == unit),
+        None => nearest(typed, units),
     }
 }
 
@@ -146,7 +191,7 @@ pub fn parse_quantity(text: &str, unit: Unit) -> Result<f64, UnitError> {
                 found: text.to_string(),
                 unit: name.to_string(),
                 allowed: names.clone().collect::<Vec<_>>().join(", "),
-                hint: nearest(name, names)
+                hint: nearest_unit(name, names)
                     .map_or(String::new(), |n| format!("; did you mean {n}?")),
             })
         }
@@ -174,6 +219,18 @@ mod tests {
             error.to_string(),
             "expected a duration such as \"20 ms\", found \"20 msec\": \"msec\" is not one of ns, us, ms, s, min, h, d; did you mean ms?"
         );
+        for (typed, meant) in [("30 seconds", "s"), ("5 m", "min"), ("1 Min", "min")] {
+            let error = parse_quantity(typed, Unit::Time).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("; did you mean {meant}?")),
+                "{error}"
+            );
+        }
+        let error = parse_quantity("10 Mbps", Unit::Bandwidth).unwrap_err();
+        assert!(error.to_string().ends_with("; did you mean Mbit/s?"));
+        // A minute is no size.
+        let error = parse_quantity("10 minutes", Unit::Bytes).unwrap_err();
+        assert!(error.to_string().ends_with("GiB"), "{error}");
         assert!(parse_quantity("20", Unit::Time).is_err());
         assert!(parse_quantity("", Unit::Time).is_err());
         assert!(parse_quantity("inf s", Unit::Time).is_err());

@@ -1,28 +1,41 @@
 //! Amounts and rates: bytes, bits per second, floating-point operations and their speed.
 
-use super::Span;
-use serde::Serialize;
+use super::{exact, Span};
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// A number of bytes (memory or on the wire).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Bytes(pub u64);
 
 /// Bits per second. Always positive.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Bandwidth(f64);
 
 /// A number of floating-point operations (one multiply-add is two).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Flops(pub u64);
 
 /// Floating-point operations per second. Always positive.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Speed(f64);
+
+macro_rules! written_exactly {
+    ($($name:ident: $units:expr;)*) => {
+        $(impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                exact::serialize(self.0, $units, to)
+            }
+        })*
+    };
+}
+
+written_exactly! {
+    Bytes: exact::BYTES;
+    Bandwidth: exact::BANDWIDTH;
+    Flops: exact::FLOPS;
+    Speed: exact::SPEED;
+}
 
 impl Bandwidth {
     /// One bit per second.
@@ -79,39 +92,25 @@ fn scaled(f: &mut fmt::Formatter<'_>, value: f64, units: &[&str]) -> fmt::Result
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        scaled(f, self.0 as f64, &["B", "kB", "MB", "GB", "TB", "PB"])
+        scaled(f, self.0 as f64, exact::BYTES)
     }
 }
 
 impl fmt::Display for Bandwidth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        scaled(
-            f,
-            self.0,
-            &["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"],
-        )
+        scaled(f, self.0, exact::BANDWIDTH)
     }
 }
 
 impl fmt::Display for Flops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        scaled(
-            f,
-            self.0 as f64,
-            &["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"],
-        )
+        scaled(f, self.0 as f64, exact::FLOPS)
     }
 }
 
 impl fmt::Display for Speed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        scaled(
-            f,
-            self.0,
-            &[
-                "FLOP/s", "kFLOP/s", "MFLOP/s", "GFLOP/s", "TFLOP/s", "PFLOP/s",
-            ],
-        )
+        scaled(f, self.0, exact::SPEED)
     }
 }
 

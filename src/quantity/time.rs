@@ -1,6 +1,7 @@
 //! Virtual time: integer nanoseconds since the start of the run.
 
-use serde::Serialize;
+use super::exact;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
@@ -14,9 +15,14 @@ const NANOS: u64 = 1_000_000_000;
 pub struct VirtualTime(u64);
 
 /// A length of virtual time, in nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(u64);
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        exact::serialize(self.0, exact::TIME, to)
+    }
+}
 
 impl VirtualTime {
     /// The start of every run.

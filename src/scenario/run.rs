@@ -101,6 +101,12 @@ pub enum RunError {
         /// What the system says.
         source: io::Error,
     },
+    /// The folder to verify is none of a run with a trace.
+    #[error("{problem}; expected the folder of a run that had record.trace on")]
+    NotARun {
+        /// What is missing or cannot be read.
+        problem: String,
+    },
     /// A thread could not be started.
     #[error("cannot start the device workers: {0}")]
     Threads(io::Error),
@@ -117,6 +123,7 @@ impl RunError {
                 | Self::Model(_)
                 | Self::Net(_)
                 | Self::Host(_)
+                | Self::NotARun { .. }
                 | Self::Observe(ObserveError::NotEmpty { .. })
         )
     }

@@ -69,7 +69,12 @@ impl Document {
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            refuse(format!("expected UTF-8 text, found another byte at {at}"))
+            let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
+            let line = before.matches('\n').count() + 1;
+            let byte = error.as_bytes().get(at).copied().unwrap_or_default();
+            refuse(format!(
+                "expected UTF-8 text, found the byte 0x{byte:02x} in line {line}; save the file as UTF-8"
+            ))
         })?;
         Self::parse(&text, path)
     }
@@ -112,9 +117,19 @@ impl Document {
     /// # Errors
     /// Every mistake found, each once, in the order of the file and then of the overrides.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Diagnostics> {
+        match self.read_mended() {
+            (Some(value), mistakes) => mistakes.into_result(value),
+            (None, mistakes) => Err(mistakes),
+        }
+    }
+
+    /// Reads the document as a `T`, as it would be with every mistake taken out: a default or a
+    /// placeholder stands where something was wrong. Further checks on such a value can find more
+    /// mistakes, and must not be believed about what was mended.
+    pub fn read_mended<T: DeserializeOwned>(&self) -> (Option<T>, Diagnostics) {
         if self.slips.is_empty() {
             if let Ok(value) = T::deserialize(reader::Reader::new(&self.root)) {
-                return Ok(value);
+                return (Some(value), Diagnostics::default());
             }
         }
         repair::Repair::new(&self.sources, self.root.clone(), self.slips.clone()).read()
@@ -140,6 +155,11 @@ impl Document {
     /// does when the document leaves it out.
     pub fn span_of(&self, path: &str) -> Span {
         path::find(&self.root, path).span
+    }
+
+    /// Whether the document says anything at `path`.
+    pub fn has(&self, path: &str) -> bool {
+        path::has(&self.root, path)
     }
 
     /// A diagnostic about the value at `path`, for checks made after reading.

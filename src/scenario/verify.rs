@@ -9,6 +9,7 @@ use crate::observe::folder::RECORD;
 use crate::observe::record::{RunRecord, Status};
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
@@ -180,13 +181,15 @@ pub fn verify(
     device: HostDevice,
     stop: &AtomicBool,
 ) -> Result<Verdict, RunError> {
-    let record = RunRecord::read(&folder.join(RECORD))?;
-    let file = |name: &str, source| RunError::File {
-        path: folder.join(name),
-        source,
+    let not_a_run = |problem: String| RunError::NotARun { problem };
+    let unreadable = |name: &str, error: io::Error| {
+        not_a_run(format!("{}: {error}", folder.join(name).display()))
     };
-    let text = std::fs::read_to_string(folder.join(SCENARIO)).map_err(|e| file(SCENARIO, e))?;
-    let reference = TraceReader::open(folder).map_err(|e| file(TRACE, e))?;
+    let record =
+        RunRecord::read(&folder.join(RECORD)).map_err(|error| not_a_run(error.to_string()))?;
+    let text =
+        std::fs::read_to_string(folder.join(SCENARIO)).map_err(|e| unreadable(SCENARIO, e))?;
+    let reference = TraceReader::open(folder).map_err(|e| unreadable(TRACE, e))?;
     let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
     let federation = assemble(&scenario, device)?;
     let mut comparer = Comparer {
@@ -224,7 +227,7 @@ pub fn verify(
         let left = comparer
             .reference
             .next_event()
-            .map_err(|e| file(TRACE, e))?;
+            .map_err(|e| unreadable(TRACE, e))?;
         if left.is_some() {
             return Ok(Verdict::Diverged(Box::new(Divergence {
                 index: events,

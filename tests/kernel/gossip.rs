@@ -74,7 +74,7 @@ impl Network<Rumour> for Wire {
         }
         let extra = below(&mut rng, 2 * self.floor.nanos() + 1);
         let at = cx.now() + self.floor + Span::from_nanos(extra);
-        if extra % 3 == 0 {
+        if extra.is_multiple_of(3) {
             cx.deliver(parcel, at);
         } else {
             cx.carry(parcel, at);

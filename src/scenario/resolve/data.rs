@@ -1,5 +1,6 @@
 //! Data and its partition.
 
+use super::population::MOST_CLIENTS;
 use super::Resolver;
 use crate::data::{
     describe, Arrays, CifarLabels, Element, EmnistSplit, Partitioner, SampleCounts, Shape, Shaping,
@@ -196,12 +197,21 @@ impl Resolver<'_> {
         let by = self.rule(typed.by, samples);
         if let Some(samples) = samples {
             let needed = clients.saturating_mul(typed.min_per_client as u64);
-            if needed > samples.train as u64 && by != Partitioner::Natural {
+            // More clients than there can be have been complained about.
+            let possible = clients <= MOST_CLIENTS;
+            if needed > samples.train as u64 && possible && by != Partitioner::Natural {
+                let path = "partition.min_per_client";
+                // The default is in no line of the file; the population is.
+                let place = if self.document.has(path) {
+                    path
+                } else {
+                    "population"
+                };
                 self.complain(
-                    "partition.min_per_client",
+                    place,
                     format!(
                         "{clients} clients with at least {} each need {needed} samples, the data has {}: \
-                         fewer clients, or min_per_client: 0",
+                         take fewer clients, or partition.min_per_client: 0",
                         typed.min_per_client, samples.train
                     ),
                 );

@@ -7,7 +7,7 @@ use crate::scenario::Member;
 use std::collections::BTreeMap;
 
 /// More nodes than any machine hosts; bounds what a number in a file can ask for.
-const MOST_CLIENTS: u64 = 100_000_000;
+pub(super) const MOST_CLIENTS: u64 = 100_000_000;
 
 impl Resolver<'_> {
     pub(super) fn population(

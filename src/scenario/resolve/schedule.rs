@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use crate::federation::{Cohort, Schedule};
-use crate::quantity::{Probability, VirtualTime};
+use crate::quantity::Probability;
 use crate::scenario::file::{CohortFile, ScheduleFile};
 
 /// Without a cohort in the scenario: this share of the population.
@@ -26,7 +26,8 @@ impl Resolver<'_> {
             );
         }
         let least = u64::from(typed.least_reports);
-        if least > size {
+        // Without clients nothing can be said of the cohort, and all has been said of the population.
+        if least > size && clients > 0 {
             self.complain(
                 "schedule.least_reports",
                 format!("{least} reports can never come from a cohort of {size}"),
@@ -50,7 +51,7 @@ impl Resolver<'_> {
             deadline: typed.deadline.map(|span| span.0),
             least_reports: typed.least_reports,
             stop_at_accuracy: typed.stop_at_accuracy.map(|goal| goal.0),
-            stop_at_time: typed.stop_at_time.map(|span| VirtualTime::ZERO + span.0),
+            stop_at_time: typed.stop_at_time.map(|span| span.0),
         }
     }
 
@@ -62,10 +63,12 @@ impl Resolver<'_> {
                 self.complain(path, "expected at least 1 client, found 0");
                 Cohort::Count(1)
             }
-            Some(CohortFile::Count(count)) if count > clients => {
+            Some(CohortFile::Count(count)) if count > clients && clients > 0 => {
                 self.complain(
                     path,
-                    format!("a cohort of {count} is larger than the population of {clients}"),
+                    format!(
+                        "a cohort of {count} is larger than the population of {clients}; ask at most {clients}, or add clients"
+                    ),
                 );
                 Cohort::Count(1)
             }

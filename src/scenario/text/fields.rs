@@ -188,11 +188,17 @@ macro_rules! parameter {
     };
 }
 
+/// The span nearest to `seconds`. What was typed in whole nanoseconds is that many, although its
+/// seconds as a float lie a little beside: `"268 us"` is 268000 ns.
+fn nearest_span(seconds: f64) -> crate::quantity::Span {
+    crate::quantity::Span::from_nanos(libm::round(seconds * 1e9) as u64)
+}
+
 parameter! {
     /// A length of virtual time, from none to 1e10 s (about 317 years): `"20 ms"`.
     Duration(crate::quantity::Span), Some(Unit::Time), Unit::Time.expected(),
     Range { low: 0.0, above_low: false, high: 1e10, text: "[0 s, 1e10 s]" },
-    |base| Some(crate::quantity::Span::from_seconds(base)), |span| span.seconds()
+    |base| Some(nearest_span(base)), |span| span.seconds()
 }
 
 parameter! {

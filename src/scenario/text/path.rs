@@ -99,15 +99,28 @@ fn step(node: &Node, segment: &Segment, route: &mut Vec<Step>) -> bool {
 
 /// The value at `path`, or the nearest one around where it would be.
 pub(super) fn find<'a>(root: &'a Node, path: &str) -> &'a Node {
+    walk(root, path).0
+}
+
+/// Whether there is a value at `path`.
+pub(super) fn has(root: &Node, path: &str) -> bool {
+    walk(root, path).1
+}
+
+/// Goes as far along `path` as there are values; whether that is all the way.
+fn walk<'a>(root: &'a Node, path: &str) -> (&'a Node, bool) {
+    let Ok(segments) = segments(path) else {
+        return (root, false);
+    };
     let mut route = Vec::new();
     let mut node = root;
-    for segment in segments(path).unwrap_or_default() {
+    for segment in segments {
         if !step(node, &segment, &mut route) {
-            break;
+            return (node, false);
         }
         node = root.at(&route).unwrap_or(node);
     }
-    node
+    (node, true)
 }
 
 /// Puts the value of `assignment` (`path=value`), read as source number `id`, into the tree.

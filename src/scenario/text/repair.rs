@@ -40,24 +40,25 @@ impl<'a> Repair<'a> {
         }
     }
 
-    pub(super) fn read<T: DeserializeOwned>(mut self) -> Result<T, Diagnostics> {
+    /// The value of the mended tree, where there is one, and all mistakes.
+    pub(super) fn read<T: DeserializeOwned>(mut self) -> (Option<T>, Diagnostics) {
         if self.root.removed {
-            return Err(self.found);
+            return (None, self.found);
         }
         for _ in 0..MAX_ROUNDS {
             let fault = match T::deserialize(Reader::new(&self.root)) {
-                Ok(value) => return self.found.into_result(value),
+                Ok(value) => return (Some(value), self.found),
                 Err(fault) => fault,
             };
             if self.found.len() >= MAX_FOUND {
                 break;
             }
             if !self.mend(fault) {
-                return Err(self.found);
+                return (None, self.found);
             }
         }
         self.found.stop_early();
-        Err(self.found)
+        (None, self.found)
     }
 
     /// Notes the mistake, if it is one, and mends the tree; whether another reading can find more.

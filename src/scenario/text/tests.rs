@@ -367,7 +367,7 @@ fn a_file_that_is_not_there_or_not_text_is_refused() {
     assert_eq!(
         said(&path),
         format!(
-            "{}: expected UTF-8 text, found another byte at 8",
+            "{}: expected UTF-8 text, found the byte 0xff in line 1; save the file as UTF-8",
             path.display()
         )
     );

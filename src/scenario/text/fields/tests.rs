@@ -1,6 +1,7 @@
 use super::*;
 use crate::quantity::{Distribution, Span};
 use crate::scenario::text::Document;
+use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -52,7 +53,7 @@ fn a_quantity_outside_its_range_is_refused() {
     );
     assert_eq!(
         read::<Size>("\"1 GiBB\"").unwrap_err(),
-        "expected a size such as \"4 GB\", found \"1 GiBB\": \"GiBB\" is not one of B, kB, MB, GB, TB, KiB, MiB, GiB; did you mean GiB?"
+        "expected a size such as \"4 GB\", found \"1 GiBB\": \"GiBB\" is not one of B, kB, MB, GB, TB, PB, KiB, MiB, GiB; did you mean GiB?"
     );
 }
 
@@ -168,4 +169,32 @@ fn a_constant_made_in_code_is_the_one_read() {
     let made = OrDistribution::constant(Duration(Span::from_millis(1500)));
     assert_eq!(Ok(made.clone()), read("\"1.5 s\""));
     assert_eq!(*made.distribution(), Distribution::Constant(1.5));
+}
+
+#[test]
+fn a_duration_typed_in_whole_nanoseconds_is_that_many() {
+    for (text, nanos) in [
+        ("\"268 us\"", 268_000),
+        ("\"3 ns\"", 3),
+        ("\"57 ms\"", 57_000_000),
+    ] {
+        assert_eq!(read::<Duration>(text).unwrap().0.nanos(), nanos);
+    }
+}
+
+proptest! {
+    /// Up to where a float counts single nanoseconds and bytes: thirteen days, a petabyte.
+    #[test]
+    fn what_a_record_holds_can_be_typed_again(whole in 0u64..1 << 50, real in 1.0f64..1e18) {
+        fn again<T: serde::de::DeserializeOwned>(value: impl serde::Serialize) -> T {
+            read(&ron::to_string(&value).unwrap()).unwrap()
+        }
+        prop_assert_eq!(again::<Duration>(Span::from_nanos(whole)).0.nanos(), whole);
+        prop_assert_eq!(again::<Size>(Bytes(whole)).0, Bytes(whole));
+        let near = |a: f64| (a - real).abs() <= 1e-15 * real;
+        let rate = Bandwidth::bits_per_second(real).unwrap();
+        prop_assert!(near(again::<Rate>(rate).0.get()));
+        let speed = Speed::flops_per_second(real).unwrap();
+        prop_assert!(near(again::<ComputeSpeed>(speed).0.get()));
+    }
 }

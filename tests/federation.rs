@@ -1,0 +1,162 @@
+//! How a federation meets what goes wrong: clients that cannot, reports that come late or never.
+
+use super::tiny::Ran;
+use shoal::observe::record::Status;
+use shoal::observe::rows::{ClientOutcome, Outcome};
+use shoal::quantity::Span;
+
+/// Three clients as they should be and three that are `other`, all asked in each round.
+fn mixed(other: &str, schedule: &str) -> String {
+    format!(
+        "Scenario(
+            seed: 5,
+            data: Digits,
+            model: [Flatten, Dense(10)],
+            training: (epochs: 1, batch: 32, optimizer: Sgd(lr: 0.1)),
+            population: [
+                (name: \"sound\", count: 3, device: \"laptop\", link: \"lan\"),
+                (name: \"other\", count: 3, {other}),
+            ],
+            schedule: ({schedule}),
+        )"
+    )
+}
+
+/// Clients that take hours to train.
+const SLOW: &str = "device: (preset: \"laptop\", speed: \"100 FLOP/s\"), link: \"lan\"";
+
+#[test]
+fn a_client_whose_model_does_not_fit_declines_and_the_round_goes_on() {
+    let small = "device: (preset: \"laptop\", memory: \"1 kB\"), link: \"lan\"";
+    let ran = Ran::of(&mixed(small, "rounds: 2, cohort: 6"));
+    for round in ran.rounds() {
+        assert_eq!((round.reported, round.refused, round.lost), (3, 3, 0));
+        assert_eq!(round.outcome, Outcome::Completed);
+    }
+    for row in ran.clients() {
+        match &row.outcome {
+            ClientOutcome::Refused(reason) => {
+                assert_eq!(&*row.group, "other");
+                assert!(reason.ends_with("the device has 1 kB"), "{reason}");
+            }
+            outcome => assert_eq!((&*row.group, outcome), ("sound", &ClientOutcome::Reported)),
+        }
+    }
+}
+
+#[test]
+fn a_deadline_closes_a_round_with_the_reports_it_has() {
+    let ran = Ran::of(&mixed(SLOW, "rounds: 2, cohort: 6, deadline: \"5 s\""));
+    for round in ran.rounds() {
+        assert_eq!((round.invited, round.reported, round.lost), (6, 3, 3));
+        assert_eq!(round.outcome, Outcome::Completed);
+        // The server's arithmetic for 650 parameters takes less than a microsecond.
+        let over = round.duration() - Span::from_secs(5);
+        assert!(over < Span::from_nanos(1_000), "{over}");
+        assert!(round.duration() >= Span::from_secs(5));
+    }
+}
+
+#[test]
+fn too_few_reports_abandon_a_round_and_the_model_stays_as_it_was() {
+    let losses = |least: u32| {
+        let schedule = format!("rounds: 3, cohort: 6, deadline: \"5 s\", least_reports: {least}");
+        let ran = Ran::of(&mixed(SLOW, &schedule));
+        let rounds = ran.rounds();
+        let outcomes: Vec<Outcome> = rounds.iter().map(|round| round.outcome).collect();
+        let losses: Vec<f64> = rounds.iter().map(|round| round.loss.unwrap()).collect();
+        (outcomes, losses)
+    };
+    let (outcomes, kept) = losses(4);
+    assert_eq!(outcomes, [Outcome::Abandoned; 3]);
+    assert!(kept.iter().all(|loss| *loss == kept[0]), "{kept:?}");
+    let (outcomes, moved) = losses(3);
+    assert_eq!(outcomes, [Outcome::Completed; 3]);
+    assert!(moved[0] != kept[0] && moved[1] != moved[0], "{moved:?}");
+}
+
+#[test]
+fn over_selection_takes_the_first_reports_and_ignores_the_late() {
+    // A report is 2.6 kB: it takes a second, or longer than the run.
+    let other = |up: &str| format!("device: \"laptop\", link: (preset: \"lan\", up: \"{up}\")");
+    let schedule = "rounds: 5, cohort: 3, over_selection: 2.0";
+    let late = Ran::of(&mixed(&other("21 kbit/s"), schedule));
+    let never = Ran::of(&mixed(&other("10 bit/s"), schedule));
+    let (with, without) = (late.rounds(), never.rounds());
+    assert!(with.iter().map(|round| round.late).sum::<u32>() > 0);
+    assert_eq!(without.iter().map(|round| round.late).sum::<u32>(), 0);
+    for (with, without) in with.iter().zip(&without) {
+        assert_eq!((with.invited, with.reported), (6, 3));
+        assert_eq!(with.loss, without.loss, "a late report moved the model");
+    }
+    let used = late.clients();
+    assert!(used
+        .iter()
+        .all(|row| row.outcome != ClientOutcome::Reported || &*row.group == "sound"));
+}
+
+#[test]
+fn each_client_asked_in_a_round_has_one_row() {
+    let other = "device: \"laptop\", link: (preset: \"lan\", up: \"21 kbit/s\")";
+    let ran = Ran::of(&mixed(other, "rounds: 5, cohort: 3, over_selection: 2.0"));
+    let clients = ran.clients();
+    for round in ran.rounds() {
+        let rows: Vec<_> = clients
+            .iter()
+            .filter(|row| row.round == round.round)
+            .collect();
+        let mut asked: Vec<u32> = rows.iter().map(|row| row.client).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, [0, 1, 2, 3, 4, 5], "round {}", round.round);
+        for row in rows {
+            assert_eq!(row.invited, round.started, "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_report_without_a_deadline_is_an_error_that_says_who_waits_for_whom() {
+    let lossy =
+        "device: \"laptop\", link: (preset: \"lan\", loss: Independent(1), transport: Datagram)";
+    let ran = Ran::on(1, &mixed(lossy, "rounds: 2, cohort: 6"));
+    let error = ran.result.as_ref().unwrap_err().to_string();
+    assert!(error.starts_with("wedged at "), "{error}");
+    assert!(
+        error.contains("node 0 waits for reports of round 1 from clients 3, 4, 5"),
+        "{error}"
+    );
+    assert!(error.contains("set schedule.deadline"), "{error}");
+    let record = ran.record();
+    assert_eq!(record.status, Status::Failed);
+    assert_eq!(record.error, Some(error));
+}
+
+#[test]
+fn a_run_stops_at_its_accuracy() {
+    let ran = Ran::of(&mixed(
+        "device: \"laptop\", link: \"lan\"",
+        "rounds: 50, cohort: 6, stop_at_accuracy: 0.8",
+    ));
+    let reached: Vec<bool> = ran
+        .rounds()
+        .iter()
+        .map(|round| round.accuracy.unwrap() >= 0.8)
+        .collect();
+    assert!(reached.len() > 1 && reached.len() < 50, "{reached:?}");
+    assert_eq!(reached.iter().position(|r| *r), Some(reached.len() - 1));
+}
+
+#[test]
+fn a_run_stops_at_its_time() {
+    // A round takes a laptop's start-up of half a second and little more.
+    let ran = Ran::of(&mixed(
+        "device: \"laptop\", link: \"lan\"",
+        "rounds: 50, cohort: 6, stop_at_time: \"1750 ms\"",
+    ));
+    let rounds = ran.rounds();
+    let outcomes: Vec<Outcome> = rounds.iter().map(|round| round.outcome).collect();
+    use Outcome::{Completed, Stopped};
+    assert_eq!(outcomes, [Completed, Completed, Completed, Stopped]);
+    assert_eq!(rounds[3].ended.nanos(), 1_750_000_000);
+    assert_eq!(ran.record().status, Status::Completed);
+}

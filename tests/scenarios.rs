@@ -1,0 +1,107 @@
+//! What is said of wrong scenarios, word for word, and that no right one is refused.
+//!
+//! `tests/wrong` holds a scenario for each kind of mistake and beside it what is said of it. A line
+//! `// --set path=value` in a scenario is an override that it is read with.
+
+use shoal::scenario::text::Diagnostic;
+use shoal::scenario::Scenario;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// The names, without their ending, of the files in `folder` that end in `.extension`.
+fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files
+        .filter(|file| file.extension().is_some_and(|e| e == extension))
+        .map(|file| file.file_stem().unwrap().to_str().unwrap().to_string())
+        .collect()
+}
+
+/// The overrides that a scenario of `tests/wrong` is read with.
+fn overrides(file: &Path) -> Vec<String> {
+    let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+    let marked = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("// --set "));
+    marked.map(String::from).collect()
+}
+
+/// Both texts line by line, with a mark where they differ.
+fn difference(pinned: &str, said: &str) -> String {
+    let (pinned, said): (Vec<_>, Vec<_>) = (pinned.lines().collect(), said.lines().collect());
+    let lines = (0..pinned.len().max(said.len())).map(|i| match (pinned.get(i), said.get(i)) {
+        (Some(a), Some(b)) if a == b => format!("    {a}\n"),
+        (a, b) => {
+            let a = a.map_or(String::new(), |line| format!("  - {line}\n"));
+            let b = b.map_or(String::new(), |line| format!("  + {line}\n"));
+            a + &b
+        }
+    });
+    lines.collect()
+}
+
+#[test]
+fn what_is_said_of_each_wrong_scenario_is_pinned() {
+    let scenarios = stems("tests/wrong", "ron");
+    assert!(scenarios.len() >= 15, "{}", scenarios.len());
+    assert_eq!(
+        scenarios,
+        stems("tests/wrong", "txt"),
+        "each scenario needs what is said of it in a .txt, and each .txt its scenario"
+    );
+    let mut wrong = String::new();
+    for name in scenarios {
+        let file = PathBuf::from(format!("tests/wrong/{name}.ron"));
+        let pinned = fs::read_to_string(file.with_extension("txt")).unwrap();
+        let said = match Scenario::open(&file, &overrides(&file)) {
+            Ok(_) => "nothing: it was taken as right\n".to_string(),
+            Err(problems) => format!("{problems:#}\n"),
+        };
+        if said != pinned {
+            wrong += &format!("{name} (- pinned, + said):\n{}", difference(&pinned, &said));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Every scenario below `folder`.
+fn scenarios_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            scenarios_below(&path, found);
+        } else if path.extension().is_some_and(|e| e == "ron") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_scenario_that_comes_with_shoal_is_right() {
+    let mut files = Vec::new();
+    scenarios_below(Path::new("scenarios"), &mut files);
+    files.sort();
+    assert!(files.iter().any(|file| file.ends_with("quickstart.ron")));
+    let mut wrong = String::new();
+    for file in &files {
+        let Err(problems) = Scenario::open(file, &[]) else {
+            continue;
+        };
+        let said = format!("{problems:#}\n");
+        // Data that has to be fetched first is not there on every machine.
+        let to_fetch = |problem: &Diagnostic| {
+            problem.path == "data" && problem.message.contains("scenarios/data/fetch.sh")
+        };
+        if problems.iter().all(to_fetch) {
+            // Written past the harness, which shows nothing of a test that passes.
+            writeln!(std::io::stderr(), "not checked: {said}").unwrap();
+        } else {
+            wrong += &said;
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}

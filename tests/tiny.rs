@@ -1,0 +1,72 @@
+//! Runs of scenarios small enough for a test, and what they leave behind.
+
+use shoal::observe::record::RunRecord;
+use shoal::observe::rows::{ClientRow, RoundRow};
+use shoal::observe::table::read_rows;
+use shoal::scenario::run::{run, Finished, Options, RunError};
+use shoal::scenario::Scenario;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use tempfile::TempDir;
+
+/// Eight clients that learn to read digits in three short rounds.
+pub const TINY: &str = "Scenario(
+    name: \"tiny\",
+    seed: 3,
+    data: Digits,
+    model: [Flatten, Dense(10)],
+    training: (epochs: 1, batch: 32, optimizer: Sgd(lr: 0.1)),
+    population: [(name: \"all\", count: 8, device: \"laptop\", link: \"lan\")],
+    schedule: (rounds: 3, cohort: 4),
+)";
+
+/// A run folder that goes away with the value.
+pub struct Ran {
+    folder: TempDir,
+    pub result: Result<Finished, RunError>,
+}
+
+impl Ran {
+    /// Runs `text` on `workers` device workers.
+    pub fn on(workers: usize, text: &str) -> Self {
+        let scenario = Scenario::parse(text, Path::new("test.ron"), &[]);
+        let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            workers,
+            device: Default::default(),
+            out: Some(folder.path().to_path_buf()),
+            file: PathBuf::from("test.ron"),
+            text: text.to_string(),
+            overrides: Vec::new(),
+            quiet: true,
+        };
+        let result = run(&scenario, &options, &AtomicBool::new(false));
+        Self { folder, result }
+    }
+
+    /// Runs `text`, which must come to its end.
+    pub fn of(text: &str) -> Self {
+        let ran = Self::on(1, text);
+        if let Err(error) = &ran.result {
+            panic!("{error}");
+        }
+        ran
+    }
+
+    pub fn bytes(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.folder.path().join(file)).unwrap()
+    }
+
+    pub fn rounds(&self) -> Vec<RoundRow> {
+        read_rows(&self.folder.path().join("rounds.csv")).unwrap()
+    }
+
+    pub fn clients(&self) -> Vec<ClientRow> {
+        read_rows(&self.folder.path().join("clients.csv")).unwrap()
+    }
+
+    pub fn record(&self) -> RunRecord {
+        RunRecord::read(&self.folder.path().join("run.json")).unwrap()
+    }
+}
