@@ -105,3 +105,16 @@ fn every_scenario_that_comes_with_shoal_is_right() {
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }
+
+#[test]
+fn the_readme_shows_the_quickstart_as_it_is_and_its_smallest_scenario_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let quickstart = std::fs::read_to_string(root.join("scenarios/quickstart.ron")).unwrap();
+    let mut shown = readme.split("```ron\n").skip(1);
+    let mut next = || shown.next().unwrap().split("```").next().unwrap();
+    assert_eq!(next(), quickstart);
+    let smallest = next();
+    assert!(smallest.lines().count() < 10);
+    Scenario::parse(smallest, Path::new("smallest.ron"), &[]).unwrap();
+}
