@@ -71,7 +71,11 @@ impl ServerHalf for Server {
         };
         Ok(vec![ServerJob {
             flops: Cost::training(&setup.model, &setup.local, setup.pooled.len(), 0).flops,
-            work: Arc::new(move |scratch| Ok(Payload::Model(train(&job, scratch)?.params))),
+            work: Arc::new(move |scratch| {
+                Ok(Payload::Model(
+                    train(&job, scratch)?.params.to_device(tch::Device::Cpu)?,
+                ))
+            }),
         }])
     }
 
