@@ -30,6 +30,7 @@ mod preset;
 pub use buffer::Buffer;
 pub use error::{LayerProblem, ModelError, ParamError};
 pub use forward::Mode;
+pub use init::Initializer;
 pub use layer::LayerSpec;
 pub use layout::{Entry, Layout, Part, Place, Role};
 pub use mask::MaskSource;

@@ -23,7 +23,7 @@ use crate::data::{Partitioner, Shape, Source};
 use crate::federation::{Evaluation, Group, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
-use crate::model::{LayerSpec, Model};
+use crate::model::{Initializer, LayerSpec, Model};
 use crate::net::LinkModel;
 use crate::quantity::{Bytes, Distribution, Flops, Probability};
 use serde::Serialize;
@@ -79,6 +79,8 @@ pub struct Partition {
 pub struct Architecture {
     /// The preset it came from.
     pub preset: Option<String>,
+    /// How its weights begin.
+    pub init: Initializer,
     /// Its layers.
     pub layers: Vec<LayerSpec>,
     /// Trainable values.

@@ -3,7 +3,7 @@
 use crate::data::Partition;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
-use crate::model::Model;
+use crate::model::{Initializer, Model};
 use crate::quantity::{Distribution, Probability, Span, Speed};
 use crate::sim::rng::{stream, Purpose};
 use serde::Serialize;
@@ -16,6 +16,8 @@ pub struct Plan {
     pub seed: u64,
     /// The architecture.
     pub model: Arc<Model>,
+    /// How its weights begin.
+    pub init: Initializer,
     /// The training data of all clients, on the host device.
     pub train: Arc<DeviceData>,
     /// The central test data, on the host device; nothing but evaluation reads it.

@@ -71,7 +71,7 @@ impl Federation {
         let pooled = Samples::part(Arc::clone(&indices), 0..indices.len());
         let half = method.server(Setup {
             model: Arc::clone(&plan.model),
-            initial: plan.model.init(plan.seed)?,
+            initial: plan.model.init(plan.seed, plan.init)?,
             population: plan.population(),
             seed: plan.seed,
             data: Arc::clone(&plan.train),

@@ -77,16 +77,24 @@ impl Method for FedNova {
 }
 
 /// ‖a‖₁: how much the gradients of `steps` local steps weigh in the client's total change.
-fn step_weight(tau: f64, momentum: f64, decay: f64) -> f64 {
-    if momentum > 0.0 {
-        // a_j = (1 − ρ^(τ−j)) / (1 − ρ), summed over j.
-        (tau - momentum * (1.0 - libm::pow(momentum, tau)) / (1.0 - momentum)) / (1.0 - momentum)
-    } else if decay > 0.0 {
-        // A proximal term shrinks earlier steps by 1 − α each, α = η·μ.
-        (1.0 - libm::pow(1.0 - decay, tau)) / decay
-    } else {
-        tau
+///
+/// The sums are taken term by term, all of them positive: the closed forms cancel where ρ is near 1
+/// or α near 0, and a term costs nothing beside the step it stands for.
+fn step_weight(steps: u64, momentum: f64, decay: f64) -> f64 {
+    let (mut norm, mut term) = (0.0, 0.0);
+    for step in 0..steps {
+        term = if momentum > 0.0 {
+            // a_j = 1 + ρ + … + ρ^(τ−1−j)
+            momentum * term + 1.0
+        } else if step == 0 {
+            1.0
+        } else {
+            // A proximal term shrinks earlier steps by 1 − α each, α = η·μ.
+            term * (1.0 - decay)
+        };
+        norm += term;
     }
+    norm
 }
 
 struct Server {
@@ -181,7 +189,7 @@ impl ClientHalf for Client {
             Optimizer::Adam { .. } => 0.0,
         };
         let lr = input.local.rate(u64::from(input.round - 1));
-        let norm = step_weight(trained.steps as f64, momentum, lr * self.mu);
+        let norm = step_weight(trained.steps, momentum, lr * self.mu);
         let metrics = Metrics::of(&trained);
         let mut update = trained.params.into_buffer()?;
         update.sub(input.task.as_model()?)?;
@@ -202,9 +210,9 @@ mod tests {
 
     /// ‖a‖₁ from its meaning: how far unit gradients at rate 1 carry a client in `steps` steps, by
     /// the recurrence of momentum or of a proximal term.
-    fn carried(steps: f64, momentum: f64, decay: f64) -> f64 {
+    fn carried(steps: u64, momentum: f64, decay: f64) -> f64 {
         let (mut way, mut velocity) = (0.0, 0.0);
-        for _ in 0..steps as usize {
+        for _ in 0..steps {
             velocity = momentum * velocity + 1.0;
             way = (1.0 - decay) * way + velocity;
         }
@@ -232,7 +240,7 @@ mod tests {
             for k in 0..3 {
                 let p = size(k) / n;
                 let (y, steps) = descent.client(&x, k, round);
-                let a = carried(steps, descent.momentum, lr * descent.mu);
+                let a = carried(steps as u64, descent.momentum, lr * descent.mu);
                 mean = combine(&[(1.0, &mean), (p / a, &y), (-p / a, &x)]);
                 tau_eff += p * a;
             }
@@ -281,9 +289,17 @@ mod tests {
 
     #[test]
     fn the_weight_of_steps_is_how_far_unit_gradients_carry() {
-        for steps in 1..30 {
-            let steps = f64::from(steps);
-            for (momentum, decay) in [(0.0, 0.0), (0.9, 0.0), (0.3, 0.0), (0.0, 0.05), (0.0, 0.9)] {
+        let (near_one, near_zero) = (1.0 - 1e-12, 1e-12);
+        for steps in (1..30).chain([3_000]) {
+            for (momentum, decay) in [
+                (0.0, 0.0),
+                (0.9, 0.0),
+                (0.3, 0.0),
+                (near_one, 0.0),
+                (0.0, 0.05),
+                (0.0, 0.9),
+                (0.0, near_zero),
+            ] {
                 let (got, way) = (
                     step_weight(steps, momentum, decay),
                     carried(steps, momentum, decay),

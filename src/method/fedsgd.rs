@@ -21,7 +21,14 @@ pub struct FedSgd {
 impl Method for FedSgd {
     fn check(&self, local: &LocalTraining) -> Vec<(&'static str, String)> {
         match local.optimizer {
-            Optimizer::Sgd { .. } => Vec::new(),
+            Optimizer::Sgd { momentum: 0.0, .. } => Vec::new(),
+            Optimizer::Sgd { momentum, .. } => {
+                let rule = format!(
+                    "clients take one step from a fresh state, where momentum is idle and Nesterov's \
+                     only scales the rate: expected Sgd with momentum 0, found {momentum}"
+                );
+                vec![("", rule)]
+            }
             Optimizer::Adam { .. } => {
                 let rule = "the mean of models after one step is a step along the mean gradient \
                             for SGD only: expected Sgd";

@@ -76,12 +76,27 @@ fn an_abandoned_round_leaves_the_model_as_it_was_and_no_trace_in_the_next() {
         assert_eq!(digest(&toy), before, "{}", spec.name());
         let again = toy.server.task(1, 3).unwrap();
         assert_eq!(again.digest(), task.digest(), "{}", spec.name());
+        // And the rounds after it are those of a twin whose server never got the report.
+        let mut twin = Toy::new(spec.method(), &local());
+        twin.round(&[0, 1, 2]);
+        twin.open();
+        twin.ask(1);
+        twin.close();
+        for cohort in [[0, 1], [1, 2]] {
+            toy.round(&cohort);
+            twin.round(&cohort);
+            assert_eq!(digest(&toy), digest(&twin), "{}", spec.name());
+        }
     }
 }
 
 /// Payloads, none of which any method's server takes and no client.
 fn wrong_payloads(toy: &Toy) -> Vec<Payload> {
-    let initial = toy.input(0, Payload::Nothing).model.init(1).unwrap();
+    let initial = toy
+        .input(0, Payload::Nothing)
+        .model
+        .init(1, crate::model::Initializer::PyTorch)
+        .unwrap();
     let stranger = set(&layout(), &[0.5; 6]);
     let update = Payload::Update(initial.clone());
     vec![

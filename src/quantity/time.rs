@@ -70,11 +70,17 @@ impl Span {
         Self(secs.saturating_mul(NANOS))
     }
 
-    /// The span nearest to `seconds`, rounded up to a whole nanosecond so that work never takes
-    /// no time by rounding. Negative and NaN give zero, too large a value saturates.
+    /// `seconds` rounded up to a whole nanosecond, so that work never takes no time by rounding.
+    /// Negative and NaN give zero, too large a value saturates.
     pub fn from_seconds(seconds: f64) -> Self {
+        let exact = seconds * NANOS as f64;
+        let nearest = libm::round(exact);
+        // A whole number of nanoseconds, such as 0.02 s, need not be a whole float: within the
+        // rounding of its parts it is meant as one.
+        let whole = (exact - nearest).abs() <= 2.0 * f64::EPSILON * exact;
+        let nanos = if whole { nearest } else { libm::ceil(exact) };
         // `as` saturates and maps NaN to zero.
-        Self(libm::ceil(seconds * NANOS as f64) as u64)
+        Self(nanos as u64)
     }
 
     /// Length in nanoseconds.
@@ -150,6 +156,8 @@ mod tests {
     #[test]
     fn spans_round_up_and_saturate() {
         assert_eq!(Span::from_seconds(1e-9 / 3.0).nanos(), 1);
+        assert_eq!(Span::from_seconds(1.000_001e-3).nanos(), 1_000_001);
+        assert_eq!(Span::from_seconds(1.000_000_1e-3).nanos(), 1_000_001);
         assert_eq!(Span::from_seconds(f64::NAN), Span::ZERO);
         assert_eq!(Span::from_seconds(-1.0), Span::ZERO);
         assert_eq!(Span::from_seconds(1e300).nanos(), u64::MAX);
@@ -165,5 +173,15 @@ mod tests {
         assert_eq!(Span::from_nanos(1_500_000_000).to_string(), "1.5 s");
         assert_eq!(Span::from_nanos(7).to_string(), "7 ns");
         assert_eq!(Span::ZERO.to_string(), "0 s");
+    }
+
+    #[test]
+    fn a_whole_number_of_nanoseconds_stays_one() {
+        for nanos in (1..200_000u64).chain((1..2_000).map(|ms| ms * 1_000_000)) {
+            // As a file gives it (a decimal, read to the nearest float) and as a product of units.
+            let decimal: f64 = format!("{}e-9", nanos).parse().unwrap();
+            assert_eq!(Span::from_seconds(decimal).nanos(), nanos);
+            assert_eq!(Span::from_seconds(nanos as f64 * 1e-9).nanos(), nanos);
+        }
     }
 }

@@ -16,7 +16,7 @@ pub use preset_or::PresetOr;
 
 use super::text::fields::{Duration, PositiveFraction};
 use crate::method::MethodSpec;
-use crate::model::LayerSpec;
+use crate::model::{Initializer, LayerSpec};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;
@@ -38,6 +38,9 @@ pub struct ScenarioFile {
     pub partition: PartitionFile,
     /// A preset's name, or a list of layers.
     pub model: ModelFile,
+    /// How its weights begin.
+    #[serde(default)]
+    pub init: Initializer,
     /// How clients train, unless their group says otherwise.
     #[serde(default)]
     pub training: TrainingFile,

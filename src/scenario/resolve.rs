@@ -74,7 +74,7 @@ pub(super) fn resolve(
         .sum();
     let per_client = typed.evaluation.per_client;
     let partition = r.partition(typed.partition, samples.as_ref(), clients, per_client);
-    let model = r.model(typed.model, samples.as_ref());
+    let model = r.model(typed.model, typed.init, samples.as_ref());
     let server = Server {
         device: r.device(typed.server.device, "server.device").device,
         link: r.link(typed.server.link, "server.link"),

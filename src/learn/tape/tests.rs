@@ -98,7 +98,12 @@ fn networks() -> Vec<(&'static str, Vec<LayerSpec>, Vec<usize>)> {
 /// A model, its parameters with norms moved off their start, and a batch.
 fn setting(layers: &[LayerSpec], input: &[usize], batch: usize) -> (Model, ParamSet, Tensor) {
     let model = Model::build(layers, input, 4).unwrap();
-    let mut values = model.init(3).unwrap().as_slice().unwrap().to_vec();
+    let mut values = model
+        .init(3, crate::model::Initializer::PyTorch)
+        .unwrap()
+        .as_slice()
+        .unwrap()
+        .to_vec();
     for (i, v) in values.iter_mut().enumerate() {
         *v += 0.1 * ((i * 7 % 11) as f32 - 5.0) / 5.0;
     }

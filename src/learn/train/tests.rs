@@ -71,7 +71,7 @@ fn convolutional_on(device: Device) -> TrainJob {
     let data = DeviceData::new(&[3, 8, 8], Features::U8(raw), normal, labels, 10, device).unwrap();
     let indices: Arc<[u32]> = (0..40).collect::<Vec<u32>>().into();
     TrainJob {
-        start: model.init(2).unwrap(),
+        start: model.init(2, crate::model::Initializer::PyTorch).unwrap(),
         model,
         data: Arc::new(data),
         samples: Samples::part(indices, 5..28).unwrap(),
@@ -438,7 +438,7 @@ fn presets_train() {
         )
         .unwrap();
         let job = TrainJob {
-            start: model.init(1).unwrap(),
+            start: model.init(1, crate::model::Initializer::PyTorch).unwrap(),
             model,
             data: Arc::new(data),
             samples: (0..4).collect::<Vec<u32>>().into(),

@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use crate::data::Shape;
-use crate::model::{preset, presets, Model};
+use crate::model::{preset, presets, Initializer, Model};
 use crate::scenario::file::ModelFile;
 use crate::scenario::Architecture;
 
@@ -12,6 +12,7 @@ impl Resolver<'_> {
     pub(super) fn model(
         &mut self,
         typed: ModelFile,
+        init: Initializer,
         samples: Option<&Shape>,
     ) -> Option<Architecture> {
         let (name, layers) = match typed {
@@ -31,6 +32,7 @@ impl Resolver<'_> {
         match Model::build(&layers, &samples.shape, samples.classes) {
             Ok(model) => Some(Architecture {
                 preset: name,
+                init,
                 parameters: model.parameters(),
                 bytes: model.layout().bytes(),
                 forward_flops: model.forward_flops(),

@@ -32,6 +32,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
     let plan = Plan {
         seed,
         model,
+        init: scenario.model.init,
         train: on_device(split.train, device)?,
         test: on_device(test, device)?,
         partition,
