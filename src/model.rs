@@ -12,6 +12,8 @@
 //! - `layer`: the layer list as typed; `preset`: the named networks
 //! - `plan`: shapes, checks and costs of a list; `error`: what can be wrong with it
 //! - `layout`: where each tensor lies in the flat vector, and its role
+//! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
+//!   their parameters taken from the full ones and added back
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
 
@@ -26,6 +28,8 @@ mod mask;
 mod params;
 mod plan;
 mod preset;
+mod sub_model;
+mod units;
 
 pub use buffer::Buffer;
 pub use error::{LayerProblem, ModelError, ParamError};
@@ -37,6 +41,8 @@ pub use mask::MaskSource;
 pub use params::ParamSet;
 pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
 pub use preset::{preset, presets, Preset, UnknownModel};
+pub use sub_model::{PartialSum, Selection};
+pub use units::{Columns, EntryUnits, UnitSet, Units};
 
 pub(crate) use error::first_line;
 pub(crate) use forward::parameter;

@@ -70,6 +70,8 @@ enum Saved {
     Layout(Vec<i64>, bool),
     /// Factors of a dropout.
     Mask(Tensor),
+    /// Nothing is needed: the gradient is scaled as the value was.
+    Factor,
     /// Both branches of a residual block, and whether anything before it learns.
     Branches(Vec<Saved>, Vec<Saved>, bool),
     /// Nothing before or in it learns.
@@ -201,6 +203,7 @@ impl Forward<'_> {
                 let y = x.f_mul(&mask)?;
                 (Saved::Mask(mask), y)
             }
+            Op::Scaler { factor } => (Saved::Factor, x.f_mul_scalar(*factor)?),
             Op::Residual { body, shortcut } => {
                 let before = self.learns;
                 let (kept, y) = self.list(body, x.shallow_clone())?;
@@ -403,6 +406,7 @@ impl Reverse<'_> {
                 }
             }
             (Op::Dropout { .. }, Saved::Mask(mask)) => g.f_mul(&mask)?,
+            (Op::Scaler { factor }, Saved::Factor) => g.f_mul_scalar(*factor)?,
             (Op::Residual { body, shortcut }, Saved::Branches(kept, other, wanted)) => {
                 let through = self.list(body, kept, g.shallow_clone())?;
                 let around = self.list(shortcut, other, g)?;

@@ -57,6 +57,14 @@ pub enum ParamError {
         /// Values given.
         found: usize,
     },
+    /// A sub-model and a selection of units that do not belong to a network.
+    #[error("{full} have no part of {sub} that this selection describes; both must be of one architecture")]
+    NotPart {
+        /// The full network.
+        full: String,
+        /// What was to be part of it.
+        sub: String,
+    },
     /// The values lie on another device than the operation needs.
     #[error("the parameters are on {device:?}; move them to the CPU first (`to_device`)")]
     Device {

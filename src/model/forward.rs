@@ -98,6 +98,10 @@ fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tens
             Mode::Evaluate => Ok(x.shallow_clone()),
             Mode::Train { dropout } => x.f_mul(&dropout.mask(&x.size(), *threshold, x.device())?),
         },
+        Op::Scaler { factor } => match mode {
+            Mode::Evaluate => Ok(x.shallow_clone()),
+            Mode::Train { .. } => x.f_mul_scalar(*factor),
+        },
         Op::GroupNorm {
             groups,
             weight,

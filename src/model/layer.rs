@@ -58,6 +58,13 @@ pub enum LayerSpec {
         /// Share of values dropped, in [0, 1); kept to 1/65536.
         rate: f64,
     },
+    /// In training, divides by `rate`; does nothing in evaluation. Keeps the activations of a
+    /// sub-model of width `rate` at the scale that the full network has (HeteroFL's scaler, Diao et
+    /// al. 2021).
+    Scaler {
+        /// What is divided by, in (0, 1].
+        rate: f64,
+    },
     /// Group normalisation (Wu and He, 2018) with a learned scale and shift per channel.
     GroupNorm {
         /// Number of groups; must divide the channels.
@@ -116,6 +123,7 @@ impl LayerSpec {
             Self::GlobalAvgPool => "GlobalAvgPool",
             Self::Flatten => "Flatten",
             Self::Dropout { .. } => "Dropout",
+            Self::Scaler { .. } => "Scaler",
             Self::GroupNorm { .. } => "GroupNorm",
             Self::Residual { .. } => "Residual",
         }

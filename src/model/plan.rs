@@ -2,7 +2,7 @@
 
 mod infer;
 
-use super::{LayerSpec, Layout, ModelError};
+use super::{LayerSpec, Layout, ModelError, Units};
 use crate::quantity::{Bytes, Flops};
 use std::sync::Arc;
 
@@ -48,6 +48,10 @@ pub(crate) enum Op {
     Dropout {
         threshold: u16,
     },
+    /// In training, multiplies by `factor`.
+    Scaler {
+        factor: f64,
+    },
     GroupNorm {
         groups: i64,
         weight: usize,
@@ -68,6 +72,7 @@ pub struct Model {
     ops: Vec<Op>,
     shapes: Vec<Vec<usize>>,
     layout: Arc<Layout>,
+    units: Arc<Units>,
     flops: u64,
     activations: u64,
 }
@@ -108,6 +113,11 @@ impl Model {
     /// Where each parameter lies in the flat vector.
     pub const fn layout(&self) -> &Arc<Layout> {
         &self.layout
+    }
+
+    /// Which parts of its tensors are kept or dropped together in sub-models.
+    pub const fn units(&self) -> &Arc<Units> {
+        &self.units
     }
 
     /// Number of parameters.

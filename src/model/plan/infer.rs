@@ -1,6 +1,7 @@
 //! Walks a layer list with the shape of a sample in hand.
 
 use super::{Model, Op, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
+use crate::model::units::{Columns, EntryUnits, UnitsBuilder};
 use crate::model::{LayerProblem, LayerSpec, Layout, ModelError, Part, Place, Role};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -49,14 +50,24 @@ pub(super) fn model(
         flops: 0,
         activations: input.iter().map(|&n| n as u64).product(),
         weighted: Vec::new(),
+        units: UnitsBuilder::default(),
+    };
+    let inputs = walk.units.fixed(input[0]);
+    let start = Flow {
+        shape: input.to_vec(),
+        units: Columns {
+            set: inputs,
+            each: 1,
+        },
     };
     let mut shapes = Vec::with_capacity(layers.len());
-    let ops = walk
-        .list(layers, "layers", input.to_vec(), &mut Some(&mut shapes))
+    let (ops, scores) = walk
+        .list(layers, "layers", start, &mut Some(&mut shapes))
         .and_then(|(ops, output)| {
-            if output == [classes] {
-                return Ok(ops);
+            if output.shape == [classes] {
+                return Ok((ops, output.units.set));
             }
+            let output = output.shape;
             Err(LayerProblem {
                 path: format!("layers[{}]", layers.len() - 1),
                 message: format!(
@@ -69,6 +80,7 @@ pub(super) fn model(
             problems: vec![problem],
         })?;
     walk.place();
+    walk.units.fix(scores);
     Ok(Model {
         layers: layers.to_vec(),
         input: input.to_vec(),
@@ -76,6 +88,7 @@ pub(super) fn model(
         ops,
         shapes,
         layout: Arc::new(walk.layout),
+        units: Arc::new(walk.units.build()),
         flops: walk.flops,
         activations: walk.activations,
     })
@@ -161,6 +174,11 @@ fn check_values(
                     format!("Dropout: expected rate in [0, 1), got {rate}"),
                 )
             }
+            LayerSpec::Scaler { rate } if !(*rate > 0.0 && *rate <= 1.0) => problem(
+                problems,
+                &here,
+                format!("Scaler: expected rate in (0, 1], got {rate}"),
+            ),
             LayerSpec::Residual { body, shortcut } => {
                 if body.is_empty() {
                     problem(
@@ -183,6 +201,7 @@ fn check_values(
             | LayerSpec::Sigmoid
             | LayerSpec::GlobalAvgPool
             | LayerSpec::Flatten
+            | LayerSpec::Scaler { .. }
             | LayerSpec::Dropout { .. } => {}
         }
     }
@@ -199,6 +218,15 @@ struct Walk {
     activations: u64,
     /// Entries of each convolution and dense layer, in order.
     weighted: Vec<(usize, Option<usize>)>,
+    /// Which tensors change their sizes together.
+    units: UnitsBuilder,
+}
+
+/// A value between two layers: its shape for one sample, and whose units it is made of.
+#[derive(Clone)]
+struct Flow {
+    shape: Vec<usize>,
+    units: Columns,
 }
 
 type Shapes<'a> = Option<&'a mut Vec<Vec<usize>>>;
@@ -209,14 +237,14 @@ impl Walk {
         &mut self,
         layers: &[LayerSpec],
         path: &str,
-        mut shape: Vec<usize>,
+        mut flow: Flow,
         shapes: &mut Shapes,
-    ) -> Result<(Vec<Op>, Vec<usize>), LayerProblem> {
+    ) -> Result<(Vec<Op>, Flow), LayerProblem> {
         let mut ops = Vec::with_capacity(layers.len());
         for (i, layer) in layers.iter().enumerate() {
             let here = format!("{path}[{i}]");
             let (op, next) = self
-                .layer(layer, &here, &shape)
+                .layer(layer, &here, &flow)
                 .map_err(|message| match message {
                     Fault::Here(message) => LayerProblem {
                         path: here.clone(),
@@ -225,20 +253,17 @@ impl Walk {
                     Fault::Inside(problem) => problem,
                 })?;
             if let Some(shapes) = shapes {
-                shapes.push(next.clone());
+                shapes.push(next.shape.clone());
             }
-            shape = next;
+            flow = next;
             ops.push(op);
         }
-        Ok((ops, shape))
+        Ok((ops, flow))
     }
 
-    fn layer(
-        &mut self,
-        layer: &LayerSpec,
-        path: &str,
-        shape: &[usize],
-    ) -> Result<(Op, Vec<usize>), Fault> {
+    fn layer(&mut self, layer: &LayerSpec, path: &str, flow: &Flow) -> Result<(Op, Flow), Fault> {
+        let shape = flow.shape.as_slice();
+        let mut units = flow.units;
         let (op, next) = match layer {
             LayerSpec::Conv {
                 out,
@@ -260,6 +285,7 @@ impl Walk {
                     fan_in,
                     *bias,
                     places,
+                    &mut units,
                 )?;
                 let op = Op::Conv {
                     weight,
@@ -275,8 +301,14 @@ impl Walk {
                         "expected input of shape [features], got {shape:?}; put Flatten before it"
                     )));
                 };
-                let (weight, bias) =
-                    self.weighted(path, vec![*out, features], features as u64, *bias, 1)?;
+                let (weight, bias) = self.weighted(
+                    path,
+                    vec![*out, features],
+                    features as u64,
+                    *bias,
+                    1,
+                    &mut units,
+                )?;
                 (Op::Dense { weight, bias }, vec![*out])
             }
             LayerSpec::Relu => (Op::Relu, shape.to_vec()),
@@ -301,7 +333,18 @@ impl Walk {
             LayerSpec::GlobalAvgPool => (Op::GlobalAvgPool, vec![image(shape)?[0]]),
             LayerSpec::Flatten => {
                 let features = shape.iter().product();
-                return Ok((Op::Flatten, vec![features]));
+                units.each *= shape.iter().skip(1).product::<usize>();
+                let next = Flow {
+                    shape: vec![features],
+                    units,
+                };
+                return Ok((Op::Flatten, next));
+            }
+            LayerSpec::Scaler { rate } => {
+                let op = Op::Scaler {
+                    factor: 1.0 / *rate,
+                };
+                (op, shape.to_vec())
             }
             LayerSpec::Dropout { rate } => {
                 self.keep(shape)?;
@@ -324,6 +367,12 @@ impl Walk {
                 let weight =
                     self.tensor(path, vec![channels], part(Part::Weight), channels as u64)?;
                 let bias = self.tensor(path, vec![channels], part(Part::Bias), channels as u64)?;
+                for _ in [weight, bias] {
+                    self.units.entry(EntryUnits {
+                        rows: units.set,
+                        columns: None,
+                    });
+                }
                 let op = Op::GroupNorm {
                     groups: *groups as i64,
                     weight,
@@ -333,23 +382,27 @@ impl Walk {
             }
             LayerSpec::Residual { body, shortcut } => {
                 let (body, out) =
-                    self.list(body, &format!("{path}.body"), shape.to_vec(), &mut None)?;
+                    self.list(body, &format!("{path}.body"), flow.clone(), &mut None)?;
                 let (shortcut, other) = self.list(
                     shortcut,
                     &format!("{path}.shortcut"),
-                    shape.to_vec(),
+                    flow.clone(),
                     &mut None,
                 )?;
-                if out != other {
+                if out.shape != other.shape {
+                    let (out, other) = (out.shape, other.shape);
                     return Err(Fault::Here(format!(
                         "body and shortcut must end in one shape, got {out:?} and {other:?}"
                     )));
                 }
-                (Op::Residual { body, shortcut }, out)
+                // What is added up has the same units on both sides.
+                self.units.unite(out.units.set, other.units.set);
+                units = out.units;
+                (Op::Residual { body, shortcut }, out.shape)
             }
         };
         self.keep(&next)?;
-        Ok((op, next))
+        Ok((op, Flow { shape: next, units }))
     }
 
     /// Counts an output that the reverse pass needs.
@@ -381,18 +434,29 @@ impl Walk {
         fan_in: u64,
         bias: bool,
         places: u64,
+        units: &mut Columns,
     ) -> Result<(usize, Option<usize>), Fault> {
         let out = shape[0];
+        let rows = self.units.set(out);
         let role = |part| Role {
             place: Place::Hidden,
             part,
         };
         let weight = self.tensor(path, shape, role(Part::Weight), fan_in)?;
+        self.units.entry(EntryUnits {
+            rows,
+            columns: Some(*units),
+        });
         let bias = if bias {
+            self.units.entry(EntryUnits {
+                rows,
+                columns: None,
+            });
             Some(self.tensor(path, vec![out], role(Part::Bias), fan_in)?)
         } else {
             None
         };
+        *units = Columns { set: rows, each: 1 };
         let per_output = 2 * fan_in + u64::from(bias.is_some());
         let flops = (out as u64)
             .checked_mul(places)
