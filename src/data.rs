@@ -13,7 +13,7 @@
 //! The folder: `dataset` (the types), `source` (what a scenario can name) and `load` (from a name to
 //! samples); `input` (bounded reading) and on it the readers `idx`, `cifar`, `npy`, `npz`, `table`
 //! (CSV) and `leaf`; `assemble` (what the readers of user files share); the sources that need no
-//! file, `digits`, `synthetic` and `noise`; and `partition`.
+//! file, `digits`, `synthetic` and `noise`; `partition`; and `public` (what the server holds).
 //!
 //! ```
 //! # use shoal::data::{load, Partitioner, Source};
@@ -37,6 +37,7 @@ mod noise;
 mod npy;
 mod npz;
 mod partition;
+mod public;
 mod source;
 mod synthetic;
 mod table;
@@ -48,6 +49,7 @@ pub use dataset::{Dataset, Scaling, Shape, Split, TestSet, Values, MAX_BYTES, MA
 pub use error::{DataError, Place};
 pub use load::{describe, load};
 pub use partition::{Partition, PartitionError, Partitioner};
+pub use public::PublicSplit;
 pub use source::{
     Arrays, CifarLabels, Element, EmnistSplit, Preset, SampleCounts, Shaping, Source, Test,
 };

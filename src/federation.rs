@@ -18,6 +18,7 @@ mod record;
 mod round;
 mod selection;
 mod server;
+mod sizing;
 mod world;
 
 pub use evaluation::Spread;
@@ -25,4 +26,5 @@ pub use job::{DeviceWorker, Job, Output};
 pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
+pub use sizing::{ratios, SizeRule, MOST_LEVELS};
 pub use world::Federation;

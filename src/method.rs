@@ -20,12 +20,15 @@ mod fednova;
 mod fedprox;
 mod fedsgd;
 mod fedyogi;
+mod heterofl;
 mod local_only;
 mod payload;
+mod public;
 pub mod registry;
 mod scaffold;
 mod server;
 mod server_optimizer;
+mod sub_models;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -35,10 +38,12 @@ pub use average::{WeightedSum, Weighting};
 pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training};
 pub use error::MethodError;
 pub use payload::Payload;
+pub use public::PublicData;
 pub use registry::MethodSpec;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
 
 use crate::learn::LocalTraining;
+use crate::model::{Model, ModelError};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -49,6 +54,24 @@ pub trait Method: Debug + Send + Sync {
     fn check(&self, local: &LocalTraining) -> Vec<(&'static str, String)> {
         let _ = local;
         Vec::new()
+    }
+
+    /// Whether clients may train sub-models of different sizes.
+    fn sizes(&self) -> bool {
+        false
+    }
+
+    /// The network of clients of width `ratio`.
+    ///
+    /// # Errors
+    /// When the layers do not fit at that width.
+    fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
+        full.narrowed(ratio)
+    }
+
+    /// Whether it learns from a public set.
+    fn needs_public(&self) -> bool {
+        false
     }
 
     /// The server half of a run.

@@ -13,7 +13,7 @@
 //! - `plan`: shapes, checks and costs of a list; `error`: what can be wrong with it
 //! - `layout`: where each tensor lies in the flat vector, and its role
 //! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
-//!   their parameters taken from the full ones and added back
+//!   their parameters taken from the full ones and added back; `level`: who has which width
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
 
@@ -24,6 +24,7 @@ mod forward;
 mod init;
 mod layer;
 mod layout;
+mod level;
 mod mask;
 mod params;
 mod plan;
@@ -37,6 +38,7 @@ pub use forward::Mode;
 pub use init::Initializer;
 pub use layer::LayerSpec;
 pub use layout::{Entry, Layout, Part, Place, Role};
+pub use level::{Level, Sizes};
 pub use mask::MaskSource;
 pub use params::ParamSet;
 pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};

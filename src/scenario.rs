@@ -23,7 +23,7 @@ use crate::data::{Partitioner, Shape, Source};
 use crate::federation::{Evaluation, Group, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
-use crate::model::{Initializer, LayerSpec, Model};
+use crate::model::{Initializer, LayerSpec, Level, Model};
 use crate::net::LinkModel;
 use crate::quantity::{Bytes, Distribution, Flops, Probability};
 use serde::Serialize;
@@ -44,8 +44,12 @@ pub struct Scenario {
     pub samples: Shape,
     /// Who gets which.
     pub partition: Partition,
+    /// What the server holds of it.
+    pub public: Option<Public>,
     /// The architecture.
     pub model: Architecture,
+    /// The widths that clients may have, widest first.
+    pub sizes: Vec<Width>,
     /// Who takes part.
     pub population: Vec<Member>,
     /// The server.
@@ -72,6 +76,28 @@ pub struct Partition {
     pub min_per_client: usize,
     /// Share of each client's samples that it keeps for its own evaluation.
     pub holdout: Probability,
+}
+
+/// The public set: training samples that belong to no client.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Public {
+    /// Share of the training samples.
+    pub share: Probability,
+    /// Share of the public samples that are kept for choosing.
+    pub select: Probability,
+}
+
+/// A width of the model and what it costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Width {
+    /// Share of the hidden units.
+    pub ratio: f64,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Size on the wire.
+    pub bytes: Bytes,
+    /// Operations of a training step, per sample.
+    pub training_flops: Flops,
 }
 
 /// A network and what it costs.
@@ -201,6 +227,23 @@ impl Scenario {
             self.samples.classes,
         )?;
         Ok(Arc::new(model))
+    }
+
+    /// The networks of all widths that clients may have, widest first: `full` itself, then its
+    /// sub-models as the method makes them.
+    ///
+    /// # Errors
+    /// Never for a scenario that was resolved.
+    pub fn build_levels(&self, full: &Arc<Model>) -> Result<Vec<Level>, crate::model::ModelError> {
+        let ratios = self.sizes.iter().map(|width| width.ratio);
+        let levels = ratios.map(|ratio| {
+            let model = match ratio {
+                1.0 => Arc::clone(full),
+                narrower => Arc::new(self.method.method().sub_model(full, narrower)?),
+            };
+            Ok(Level { ratio, model })
+        });
+        levels.collect()
     }
 
     /// How many clients there are.

@@ -2,6 +2,7 @@
 
 use super::error::DataError;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The most bytes that the features of one data set may take.
 pub const MAX_BYTES: u64 = 1 << 33;
@@ -27,6 +28,24 @@ pub struct Dataset {
     /// The natural user of each sample, numbered from 0 without gaps (in a [`TestSet`] numbers may
     /// be missing: they are those of the training set).
     pub users: Option<Vec<u32>>,
+}
+
+/// What dealing samples needs to know of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Labelled<'a> {
+    /// What errors call the data set.
+    pub name: &'a str,
+    /// One label a sample.
+    pub labels: Cow<'a, [u32]>,
+    /// The natural user of each sample.
+    pub users: Option<Cow<'a, [u32]>>,
+}
+
+impl Labelled<'_> {
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
 }
 
 /// Features as the source has them; they become floats on the device that learns from them.

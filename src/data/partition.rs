@@ -12,9 +12,10 @@ mod repair;
 
 pub use csr::Partition;
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Labelled};
 use crate::quantity::OutOfRange;
 use serde::Serialize;
+use std::borrow::Cow;
 use thiserror::Error;
 
 /// More clients than any machine could hold; bounds what a number in a file can allocate.
@@ -166,9 +167,52 @@ impl Partitioner {
         min_per_client: usize,
         seed: u64,
     ) -> Result<Partition, PartitionError> {
+        self.partition_without(data, &[], clients, min_per_client, seed)
+    }
+
+    /// As [`Partitioner::partition`], of the samples that are not in `reserved` (ascending).
+    ///
+    /// # Errors
+    /// [`PartitionError`] when the samples do not suffice or a parameter is out of range.
+    pub fn partition_without(
+        &self,
+        data: &Dataset,
+        reserved: &[u32],
+        clients: usize,
+        min_per_client: usize,
+        seed: u64,
+    ) -> Result<Partition, PartitionError> {
         self.check()?;
         data.check_lengths()?;
         data.check_labels()?;
+        let whole = Labelled {
+            name: &data.name,
+            labels: Cow::Borrowed(&data.labels),
+            users: data.users.as_deref().map(Cow::Borrowed),
+        };
+        if reserved.is_empty() {
+            return self.deal(&whole, clients, min_per_client, seed);
+        }
+        let left: Vec<u32> = (0..data.len() as u32)
+            .filter(|sample| reserved.binary_search(sample).is_err())
+            .collect();
+        let pick = |all: &[u32]| left.iter().map(|&sample| all[sample as usize]).collect();
+        let rest = Labelled {
+            name: &data.name,
+            labels: pick(&data.labels),
+            users: data.users.as_deref().map(pick),
+        };
+        let dealt = self.deal(&rest, clients, min_per_client, seed)?;
+        Ok(dealt.renumbered(&left))
+    }
+
+    fn deal(
+        &self,
+        data: &Labelled<'_>,
+        clients: usize,
+        min_per_client: usize,
+        seed: u64,
+    ) -> Result<Partition, PartitionError> {
         if clients == 0 || clients > MAX_CLIENTS {
             return Err(OutOfRange::new("number of clients", clients, "[1, 2^27]").into());
         }

@@ -94,7 +94,8 @@ impl Client {
             return refuse("has no training data".into());
         }
         let corrections = shared.client_half.corrections();
-        let cost = Cost::training(&plan.model, local, train.len(), corrections);
+        let model = &shared.sizes.of(self.number).model;
+        let cost = Cost::training(model, local, train.len(), corrections);
         if !me.device.fits(cost.memory) {
             let (need, has) = (cost.memory, me.device.memory);
             return refuse(format!("training needs {need}, the device has {has}"));
@@ -113,7 +114,8 @@ impl Client {
             client: self.number,
             round,
             seed: plan.seed,
-            model: Arc::clone(&plan.model),
+            model: Arc::clone(model),
+            public: shared.public.clone(),
             data: Arc::clone(&plan.train),
             train,
             holdout: shared.holdout_samples(self.number),

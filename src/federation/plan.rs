@@ -1,9 +1,10 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
-use crate::data::Partition;
+use super::sizing::SizeRule;
+use crate::data::{Partition, PublicSplit};
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
-use crate::model::{Initializer, Model};
+use crate::model::{Initializer, Level, Model};
 use crate::quantity::{Distribution, Probability, Span, Speed};
 use crate::sim::rng::{stream, Purpose};
 use serde::Serialize;
@@ -18,6 +19,10 @@ pub struct Plan {
     pub model: Arc<Model>,
     /// How its weights begin.
     pub init: Initializer,
+    /// The widths that clients have, widest first: `model` itself, then its sub-models.
+    pub levels: Vec<Level>,
+    /// Training samples that belong to no client.
+    pub public: PublicSplit,
     /// The training data of all clients, on the host device.
     pub train: Arc<DeviceData>,
     /// The central test data, on the host device; nothing but evaluation reads it.
@@ -53,6 +58,8 @@ pub struct Group {
     pub participation: Distribution,
     /// How they train.
     pub training: LocalTraining,
+    /// What width of the model they train.
+    pub size: SizeRule,
 }
 
 /// The size of a cohort.

@@ -7,8 +7,10 @@ use super::message::Message;
 use super::plan::Plan;
 use super::record::Record;
 use super::server::Server;
+use super::sizing::sizes;
 use crate::learn::{LocalTraining, Samples};
-use crate::method::{ClientHalf, ClientState, MethodError, ServerHalf, Setup};
+use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
+use crate::model::Sizes;
 use crate::net::LinkNetwork;
 use crate::quantity::VirtualTime;
 use crate::sim::{Context, Input, Node, NodeId, World};
@@ -21,6 +23,9 @@ pub struct Shared {
     pub(super) client_half: Arc<dyn ClientHalf>,
     /// Local training of each group, as the method wants it.
     pub(super) local: Vec<Arc<LocalTraining>>,
+    /// Who trains which width.
+    pub(super) sizes: Sizes,
+    pub(super) public: Option<PublicData>,
     pub(super) evaluator: Evaluator,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
@@ -67,11 +72,19 @@ impl Federation {
             .iter()
             .map(|group| Arc::new(client_half.local(&group.training)));
         let local: Vec<Arc<LocalTraining>> = local.collect();
+        let sizes = sizes(&plan, &local, client_half.corrections());
+        let public = (!plan.public.is_empty()).then(|| PublicData {
+            data: Arc::clone(&plan.train),
+            train: plan.public.train.clone().into(),
+            select: plan.public.select.clone().into(),
+        });
         let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
         let pooled = Samples::part(Arc::clone(&indices), 0..indices.len());
         let half = method.server(Setup {
             model: Arc::clone(&plan.model),
             initial: plan.model.init(plan.seed, plan.init)?,
+            sizes: sizes.clone(),
+            public: public.clone(),
             population: plan.population(),
             seed: plan.seed,
             data: Arc::clone(&plan.train),
@@ -87,6 +100,8 @@ impl Federation {
             shared: Arc::new(Shared {
                 client_half,
                 local,
+                sizes,
+                public,
                 evaluator: Evaluator::new(&plan),
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),

@@ -48,6 +48,14 @@ pub enum LearnError {
         /// Classes the data has.
         labels: usize,
     },
+    /// Flags for another number of classes than the model tells apart.
+    #[error("expected a flag for each of {expected} classes, got {found}")]
+    Classes {
+        /// Classes the model tells apart.
+        expected: usize,
+        /// Flags given.
+        found: usize,
+    },
     /// Parameters that do not belong to the model.
     #[error(transparent)]
     Parameters(ParamError),

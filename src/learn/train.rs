@@ -56,6 +56,9 @@ pub struct Correction {
     pub proximal: Option<f64>,
     /// Added to every gradient as it is: SCAFFOLD's c − cᵢ (Karimireddy et al., 2020).
     pub drift: Option<ParamSet>,
+    /// The classes that count, one flag each: in the loss, the scores of all others are replaced by 0
+    /// (HeteroFL's masked cross entropy, Diao et al. 2021, section 3).
+    pub classes: Option<Arc<[bool]>>,
 }
 
 /// One client's local training in one round.
@@ -174,6 +177,14 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     if let Some(drift) = &job.correction.drift {
         same_layout(&job.start, drift)?;
     }
+    if let Some(classes) = &job.correction.classes {
+        if classes.len() != job.model.classes() {
+            return Err(LearnError::Classes {
+                expected: job.model.classes(),
+                found: classes.len(),
+            });
+        }
+    }
     let _guard = tch::no_grad_guard();
     let device = job.data.device();
     let start = job.start.to_device(device)?;
@@ -245,7 +256,9 @@ fn descend(
             let x = job.data.batch(samples, job.model.starts_with_images())?;
             job.data.labels_of(samples, &mut scratch.labels)?;
             let tape = Tape::forward(&job.model, &views, &x, &mut masks)?;
-            let (loss, gradient) = loss(tape.scores(), &scratch.labels, &mut scratch.host)?;
+            let classes = job.correction.classes.as_deref();
+            let (loss, gradient) =
+                loss(tape.scores(), &scratch.labels, classes, &mut scratch.host)?;
             last = loss / samples.len() as f64;
             if !loss.is_finite() {
                 return Err(LearnError::Diverged {
@@ -270,16 +283,34 @@ fn descend(
 
 /// Sum of the batch's losses, and the gradient of their mean with respect to the scores. The scores
 /// are few, so both are computed on the CPU wherever the network is.
-fn loss(scores: &Tensor, labels: &[u32], host: &mut Vec<f32>) -> Result<(f64, Tensor), LearnError> {
+fn loss(
+    scores: &Tensor,
+    labels: &[u32],
+    counted: Option<&[bool]>,
+    host: &mut Vec<f32>,
+) -> Result<(f64, Tensor), LearnError> {
     let classes = scores.size().last().map_or(0, |&n| n as usize);
     read(scores, host)?;
+    // A score that was replaced by a constant has no gradient.
+    let silence = |rows: &mut [f32]| {
+        let Some(counted) = counted else { return };
+        for row in rows.chunks_exact_mut(classes.max(1)) {
+            let silent = row
+                .iter_mut()
+                .zip(counted)
+                .filter(|(_, counted)| !**counted);
+            silent.for_each(|(value, _)| *value = 0.0);
+        }
+    };
+    silence(host);
     let gradient = Tensor::f_empty(scores.size(), (KIND, Device::Cpu))?;
     // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet known
     // to anyone else.
     let out = unsafe {
         std::slice::from_raw_parts_mut(gradient.data_ptr().cast::<f32>(), gradient.numel())
     };
-    let loss = cross_entropy(host, classes, labels, Some(out));
+    let loss = cross_entropy(host, classes, labels, Some(&mut *out));
+    silence(out);
     Ok((loss, gradient.f_to_device(scores.device())?))
 }
 

@@ -1,6 +1,6 @@
 //! The client half of a method.
 
-use super::{MethodError, Payload};
+use super::{MethodError, Payload, PublicData};
 use crate::learn::{
     Correction, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob, Trained,
 };
@@ -17,8 +17,10 @@ pub struct ClientInput {
     pub round: u32,
     /// The seed of the run; streams are named by it, the client and the round.
     pub seed: u64,
-    /// The architecture.
+    /// The client's own network: of its width, where the method has sub-models.
     pub model: Arc<Model>,
+    /// The public set, where the scenario has one.
+    pub public: Option<PublicData>,
     /// The training data of all clients, on the host device.
     pub data: Arc<DeviceData>,
     /// Which samples this client trains on.

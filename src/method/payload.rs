@@ -27,6 +27,8 @@ pub enum Payload {
     Update(ParamSet),
     /// A few numbers, 8 bytes each.
     Scalars(Arc<[f64]>),
+    /// Yes or no for each of many things, one bit each.
+    Mask(Arc<[bool]>),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
 }
@@ -48,6 +50,7 @@ impl Payload {
             Self::Nothing => 0,
             Self::Model(set) | Self::Update(set) => set.wire_bytes().0,
             Self::Scalars(numbers) => 8 * numbers.len() as u64,
+            Self::Mask(flags) => flags.len().div_ceil(8) as u64,
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
         };
         Bytes(PREFIX + content)
@@ -63,6 +66,12 @@ impl Payload {
                 let words: Vec<u64> = numbers.iter().map(|n| n.to_bits()).collect();
                 mix_words(&[3, mix_words(&words)])
             }
+            Self::Mask(flags) => {
+                let word =
+                    |bits: &[bool]| bits.iter().fold(1u64, |w, &bit| w << 1 | u64::from(bit));
+                let words: Vec<u64> = flags.chunks(63).map(word).collect();
+                mix_words(&[5, mix_words(&words)])
+            }
             Self::Bundle(parts) => {
                 let words: Vec<u64> = parts.iter().map(Self::digest).collect();
                 mix_words(&[4, mix_words(&words)])
@@ -77,6 +86,7 @@ impl Payload {
             Self::Model(_) => "model",
             Self::Update(_) => "update",
             Self::Scalars(_) => "scalars",
+            Self::Mask(_) => "mask",
             Self::Bundle(_) => "bundle",
         }
     }
@@ -125,6 +135,18 @@ impl Payload {
                 .try_into()
                 .map_err(|_| MethodError::count("list of numbers", N, numbers.len())),
             other => Err(MethodError::payload("scalars", other)),
+        }
+    }
+
+    /// The flags in this payload, if there are `n`.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else, [`MethodError::Count`] if they are not `n`.
+    pub fn as_mask(&self, n: usize) -> Result<&Arc<[bool]>, MethodError> {
+        match self {
+            Self::Mask(flags) if flags.len() == n => Ok(flags),
+            Self::Mask(flags) => Err(MethodError::count("mask", n, flags.len())),
+            other => Err(MethodError::payload("a mask", other)),
         }
     }
 

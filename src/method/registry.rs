@@ -52,6 +52,8 @@ methods! {
     FedAdam: super::fedadam::FedAdam,
     /// Yogi on the server (Reddi et al. 2021)
     FedYogi: super::fedyogi::FedYogi,
+    /// Nested sub-models by width (Diao et al. 2021)
+    HeteroFL: super::heterofl::HeteroFl,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server

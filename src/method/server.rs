@@ -1,8 +1,8 @@
 //! The server half of a method.
 
-use super::{MethodError, Payload};
+use super::{MethodError, Payload, PublicData};
 use crate::learn::{DeviceData, LocalTraining, Samples, Scratch};
-use crate::model::{Model, ParamSet};
+use crate::model::{Model, ParamSet, Sizes};
 use crate::quantity::Flops;
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +14,10 @@ pub struct Setup {
     pub model: Arc<Model>,
     /// The initial parameters.
     pub initial: ParamSet,
+    /// The widths that clients have; one, where the method has no sub-models.
+    pub sizes: Sizes,
+    /// The public set, where the scenario has one.
+    pub public: Option<PublicData>,
     /// How many clients there are.
     pub population: u32,
     /// The seed of the run.
@@ -107,4 +111,14 @@ pub trait ServerHalf: Send {
 
     /// The global model, where the method has one.
     fn global(&self) -> Option<&ParamSet>;
+
+    /// What a client of level `level` would be measured with now: the parameters of that level's
+    /// network. `None` where the method has no sub-models.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
+        let _ = level;
+        Ok(None)
+    }
 }

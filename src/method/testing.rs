@@ -2,12 +2,16 @@
 //! same federation in double precision, written from the definitions.
 //!
 //! The reference takes nothing of the engine's but the order of samples, which it draws from the
-//! same named streams.
+//! same named streams. `narrow` has the same for sub-models.
 
-use super::{ClientState, ClientWork, Method, Payload, Phase, Received, ServerHalf, Setup};
+pub mod narrow;
+
+use super::{
+    ClientState, ClientWork, Method, Payload, Phase, PublicData, Received, ServerHalf, Setup,
+};
 use crate::learn::{Amount, DeviceData, Features, LocalTraining, Normalisation, Scratch};
 use crate::method::ClientInput;
-use crate::model::{LayerSpec, Layout, Model, ParamSet};
+use crate::model::{LayerSpec, Layout, Level, Model, ParamSet, Sizes};
 use crate::sim::rng::{shuffle, stream, Purpose};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,19 +40,21 @@ pub fn close(got: &ParamSet, expected: &[f64]) {
 
 pub const INPUTS: usize = 3;
 pub const CLASSES: usize = 3;
-const SEED: u64 = 17;
+pub const SEED: u64 = 17;
 /// Sizes of the clients' local sets: 2, 3 and 5 batches of at most [`BATCH`].
 const SIZES: [u32; 3] = [7, 12, 22];
-const BATCH: usize = 5;
+pub const BATCH: usize = 5;
 const HOLDOUT: u32 = 6;
+/// Half of them to learn from, half to choose by.
+const PUBLIC: u32 = 16;
 
 /// Sample `s`, feature `j`: exact in single precision.
-fn feature(s: u32, j: usize) -> f64 {
+pub fn feature(s: u32, j: usize) -> f64 {
     f64::from((s * 13 + j as u32 * 29 + s * s * (j as u32 + 3)) % 33) / 16.0 - 1.0
 }
 
 /// Labels skewed by client, so that local optima differ.
-fn label(s: u32) -> u32 {
+pub fn label(s: u32) -> u32 {
     let owner = owner(s);
     if (s * 7 + 3) % 5 < 3 {
         owner % CLASSES as u32
@@ -108,9 +114,38 @@ impl<'a> Toy<'a> {
     }
 
     pub fn of_population(method: &'a dyn Method, local: &LocalTraining, population: u32) -> Self {
-        assert!(method.check(local).is_empty(), "{:?}", method.check(local));
         let model = Model::build(&[LayerSpec::dense(CLASSES)], &[INPUTS], CLASSES).unwrap();
-        let total = pooled().len() as u32 + HOLDOUT;
+        let start = start().map(|v| v as f32);
+        Self::of_model(method, local, population, model, &start, &[])
+    }
+
+    /// Of `model`, with initial parameters `start`, and a client of each of `ratios` of its width
+    /// (all of it, where nothing is said).
+    pub fn of_model(
+        method: &'a dyn Method,
+        local: &LocalTraining,
+        population: u32,
+        model: Model,
+        start: &[f32],
+        ratios: &[f64],
+    ) -> Self {
+        assert!(method.check(local).is_empty(), "{:?}", method.check(local));
+        let model = Arc::new(model);
+        let mut widths = ratios.to_vec();
+        widths.push(1.0);
+        widths.sort_by(|a, b| b.total_cmp(a));
+        widths.dedup();
+        let levels = widths.iter().map(|&ratio| Level {
+            ratio,
+            model: match ratio {
+                1.0 => Arc::clone(&model),
+                ratio => Arc::new(method.sub_model(&model, ratio).unwrap()),
+            },
+        });
+        let number = |ratio: &f64| widths.iter().position(|width| width == ratio).unwrap() as u8;
+        let sizes = Sizes::new(levels.collect(), ratios.iter().map(number).collect());
+        let total = pooled().len() as u32 + HOLDOUT + PUBLIC;
+        let public: Vec<u32> = (total - PUBLIC..total).collect();
         let features = (0..total)
             .flat_map(|s| (0..INPUTS).map(move |j| feature(s, j) as f32))
             .collect();
@@ -127,12 +162,19 @@ impl<'a> Toy<'a> {
             CLASSES,
             Device::Cpu,
         );
+        let data = Arc::new(data.unwrap());
         let setup = Setup {
-            initial: set(model.layout(), &start().map(|v| v as f32)),
-            model: Arc::new(model),
+            initial: set(model.layout(), start),
+            sizes,
+            public: Some(PublicData {
+                data: Arc::clone(&data),
+                train: public[..public.len() / 2].to_vec().into(),
+                select: public[public.len() / 2..].to_vec().into(),
+            }),
+            model,
             population,
             seed: SEED,
-            data: Arc::new(data.unwrap()),
+            data,
             pooled: pooled().into(),
             local: Arc::new(local.clone()),
         };
@@ -170,7 +212,8 @@ impl<'a> Toy<'a> {
             client,
             round: self.round,
             seed: SEED,
-            model: Arc::clone(&self.setup.model),
+            model: Arc::clone(&self.setup.sizes.of(client).model),
+            public: self.setup.public.clone(),
             data: Arc::clone(&self.setup.data),
             train: samples_of(client).into(),
             holdout: held_out.collect::<Vec<u32>>().into(),

@@ -8,11 +8,13 @@ mod data;
 mod group;
 mod links;
 mod preset_or;
+mod size;
 
 pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
 pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
+pub use size::{PublicFile, SizeFile};
 
 use super::text::fields::{Duration, PositiveFraction};
 use crate::method::MethodSpec;
@@ -41,6 +43,12 @@ pub struct ScenarioFile {
     /// How its weights begin.
     #[serde(default)]
     pub init: Initializer,
+    /// Share of the width of every hidden layer.
+    #[serde(default = "all")]
+    pub width: PositiveFraction,
+    /// What the server holds of the training samples.
+    #[serde(default)]
+    pub public: Option<PublicFile>,
     /// How clients train, unless their group says otherwise.
     #[serde(default)]
     pub training: TrainingFile,
@@ -65,6 +73,10 @@ pub struct ScenarioFile {
 
 const fn one() -> u64 {
     1
+}
+
+fn all() -> PositiveFraction {
+    PositiveFraction(crate::quantity::Probability::ONE)
 }
 
 /// A model by name, or by its layers.

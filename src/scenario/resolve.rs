@@ -9,6 +9,7 @@ mod links;
 mod model;
 mod population;
 mod schedule;
+mod sizes;
 
 use super::file::{EventsFile, RecordFile, ScenarioFile};
 use super::text::{Diagnostics, Document};
@@ -73,8 +74,16 @@ pub(super) fn resolve(
         .map(|member| u64::from(member.group.count))
         .sum();
     let per_client = typed.evaluation.per_client;
-    let partition = r.partition(typed.partition, samples.as_ref(), clients, per_client);
-    let model = r.model(typed.model, typed.init, samples.as_ref());
+    let public = r.public(typed.public, typed.method.method());
+    let partition = r.partition(
+        typed.partition,
+        samples.as_ref(),
+        public,
+        clients,
+        per_client,
+    );
+    let model = r.model(typed.model, typed.init, typed.width.0, samples.as_ref());
+    let sizes = r.sizes(&population, &typed.method, model.as_ref(), samples.as_ref());
     let server = Server {
         device: r.device(typed.server.device, "server.device").device,
         link: r.link(typed.server.link, "server.link"),
@@ -114,7 +123,9 @@ pub(super) fn resolve(
             data: source,
             samples,
             partition,
+            public,
             model,
+            sizes,
             population,
             server,
             method: typed.method,

@@ -37,6 +37,8 @@ pub enum Purpose {
     Holdout = 10,
     /// Anything a method draws for itself; counter = round.
     Method = 11,
+    /// Which samples are public.
+    Public = 12,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits with full avalanche.

@@ -37,6 +37,14 @@ impl Partition {
         Self { indices, offsets }
     }
 
+    /// The same deal of other samples: `names[i]` in place of sample i, in the same order.
+    pub(super) fn renumbered(mut self, names: &[u32]) -> Self {
+        for index in &mut self.indices {
+            *index = names[*index as usize];
+        }
+        self
+    }
+
     /// Sorts each client's samples.
     pub(super) fn sorted(mut self) -> Self {
         for client in 0..self.clients() {

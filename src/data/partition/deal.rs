@@ -3,7 +3,7 @@
 use super::csr::Partition;
 use super::gamma::dirichlet;
 use super::PartitionError;
-use crate::data::dataset::Dataset;
+use crate::data::dataset::Labelled;
 use crate::sim::rng::{shuffle, stream, Purpose, Stream};
 
 /// Counters of the streams of [`Purpose::Partition`]; node 0. Repair has its own.
@@ -17,7 +17,7 @@ const NOBODY: u32 = u32::MAX;
 
 /// Samples about to be dealt.
 pub(super) struct Deal<'a> {
-    pub data: &'a Dataset,
+    pub data: &'a Labelled<'a>,
     pub clients: usize,
     pub seed: u64,
 }
@@ -231,9 +231,9 @@ impl Deal<'_> {
 
     pub fn natural(&self, minimum: usize) -> Result<Partition, PartitionError> {
         let Some(users) = &self.data.users else {
-            return Err(PartitionError::NoUsers(self.data.name.clone()));
+            return Err(PartitionError::NoUsers(self.data.name.to_string()));
         };
-        let mut present = users.clone();
+        let mut present = users.to_vec();
         present.sort_unstable();
         present.dedup();
         let count = present.len();

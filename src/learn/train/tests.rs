@@ -153,6 +153,7 @@ fn logistic_regression_takes_the_steps_computed_by_hand() {
 
     let drift: Vec<f32> = (0..8).map(|i| i as f32 * 0.02 - 0.07).collect();
     job.correction = Correction {
+        classes: None,
         proximal: Some(0.4),
         drift: Some(ParamSet::from_slice(job.model.layout(), &drift).unwrap()),
     };

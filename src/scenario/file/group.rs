@@ -1,6 +1,6 @@
 //! The population and the server, as typed.
 
-use super::{LinkFields, PresetOr};
+use super::{LinkFields, PresetOr, SizeFile};
 use crate::learn::{Optimizer, Schedule};
 use crate::scenario::text::fields::{
     ComputeSpeed, Duration, OrDistribution, PositiveFraction, Size,
@@ -25,6 +25,9 @@ pub struct GroupFile {
     /// Their participation ratio: the probability that a client is there when a round begins.
     #[serde(default = "always")]
     pub participation: OrDistribution<PositiveFraction>,
+    /// What width of the model they train.
+    #[serde(default)]
+    pub size: SizeFile,
     /// Where their local training differs from the scenario's.
     #[serde(default)]
     pub training: TrainingFile,

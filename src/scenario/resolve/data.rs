@@ -11,7 +11,7 @@ use crate::scenario::file::{
     ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile,
 };
 use crate::scenario::text::fields::Fraction;
-use crate::scenario::Partition;
+use crate::scenario::{Partition, Public};
 
 /// The source that was named.
 pub(super) fn source(typed: DataFile) -> Source {
@@ -191,15 +191,19 @@ impl Resolver<'_> {
         &mut self,
         typed: PartitionFile,
         samples: Option<&Shape>,
+        public: Option<Public>,
         clients: u64,
         per_client: bool,
     ) -> Partition {
         let by = self.rule(typed.by, samples);
         if let Some(samples) = samples {
+            let share = public.map_or(0.0, |public| public.share.get());
+            let public = libm::round(samples.train as f64 * share) as usize;
+            let private = samples.train.saturating_sub(public);
             let needed = clients.saturating_mul(typed.min_per_client as u64);
             // More clients than there can be have been complained about.
             let possible = clients <= MOST_CLIENTS;
-            if needed > samples.train as u64 && possible && by != Partitioner::Natural {
+            if needed > private as u64 && possible && by != Partitioner::Natural {
                 let path = "partition.min_per_client";
                 // The default is in no line of the file; the population is.
                 let place = if self.document.has(path) {
@@ -210,9 +214,9 @@ impl Resolver<'_> {
                 self.complain(
                     place,
                     format!(
-                        "{clients} clients with at least {} each need {needed} samples, the data has {}: \
+                        "{clients} clients with at least {} each need {needed} samples, the data has {private}: \
                          take fewer clients, or partition.min_per_client: 0",
-                        typed.min_per_client, samples.train
+                        typed.min_per_client
                     ),
                 );
             }

@@ -3,6 +3,7 @@
 use super::Resolver;
 use crate::data::Shape;
 use crate::model::{preset, presets, Initializer, Model};
+use crate::quantity::Probability;
 use crate::scenario::file::ModelFile;
 use crate::scenario::Architecture;
 
@@ -13,6 +14,7 @@ impl Resolver<'_> {
         &mut self,
         typed: ModelFile,
         init: Initializer,
+        width: Probability,
         samples: Option<&Shape>,
     ) -> Option<Architecture> {
         let (name, layers) = match typed {
@@ -28,7 +30,12 @@ impl Resolver<'_> {
                 }
             },
         };
-        let (layers, samples) = (layers?, samples?);
+        let (mut layers, samples) = (layers?, samples?);
+        if width < Probability::ONE {
+            if let Ok(full) = Model::build(&layers, &samples.shape, samples.classes) {
+                layers = full.narrowed_layers(width.get());
+            }
+        }
         match Model::build(&layers, &samples.shape, samples.classes) {
             Ok(model) => Some(Architecture {
                 preset: name,

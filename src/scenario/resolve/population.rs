@@ -43,6 +43,7 @@ impl Resolver<'_> {
             }
             let devices = self.device(group.device, &format!("{path}.device"));
             let link = self.link(group.link, &format!("{path}.link"));
+            let size = self.size(group.size, &format!("{path}.size"));
             let local = self.training(&group.training, Some(training), &format!("{path}.training"));
             Member {
                 group: Group {
@@ -52,6 +53,7 @@ impl Resolver<'_> {
                     speed: devices.speed,
                     participation: group.participation.into_distribution(),
                     training: local,
+                    size,
                 },
                 link,
             }

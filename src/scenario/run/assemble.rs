@@ -1,12 +1,12 @@
 //! From a scenario to a federation: data loaded and dealt, links drawn, the method set up.
 
 use super::RunError;
-use crate::data::{load, Dataset, Values};
+use crate::data::{load, Dataset, PublicSplit, Values};
 use crate::federation::{Federation, Plan};
 use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation};
 use crate::net::{LinkNetwork, LinkTable, Rates, Topology};
 use crate::quantity::{Bandwidth, Distribution};
-use crate::scenario::{Link, Scenario};
+use crate::scenario::{Link, Public, Scenario};
 use crate::sim::rng::{stream, Purpose};
 use std::sync::Arc;
 use tch::Device;
@@ -20,19 +20,29 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
     let seed = scenario.seed;
     let split = load(&scenario.data, seed, &scenario.base)?;
     let clients = scenario.clients();
-    let partition = scenario.partition.by.partition(
+    let public = match scenario.public {
+        Some(Public { share, select }) => {
+            PublicSplit::draw(&split.train, share.get(), select.get(), seed)
+        }
+        None => PublicSplit::default(),
+    };
+    let partition = scenario.partition.by.partition_without(
         &split.train,
+        &public.all(),
         clients as usize,
         scenario.partition.min_per_client,
         seed,
     )?;
     let (partition, holdout) = partition.holdout(scenario.partition.holdout, seed);
     let model = scenario.build_model()?;
+    let levels = scenario.build_levels(&model)?;
     let test = split.test.into_evaluation();
     let plan = Plan {
         seed,
         model,
         init: scenario.model.init,
+        levels,
+        public,
         train: on_device(split.train, device)?,
         test: on_device(test, device)?,
         partition,

@@ -1,0 +1,83 @@
+//! Which client trains which size of the model.
+
+use super::plan::Plan;
+use crate::learn::{Cost, LocalTraining};
+use crate::model::{Level, Sizes};
+use crate::quantity::Span;
+use crate::sim::rng::{below, stream, Purpose};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The most sizes a federation may have.
+pub const MOST_LEVELS: usize = 64;
+
+/// How a group's clients come by the width of their model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum SizeRule {
+    /// All have this one.
+    Fixed(f64),
+    /// The largest whose training fits a client's memory and, where the schedule has a deadline,
+    /// whose computation ends before it; the smallest where none does. Widest first.
+    Fit(Vec<f64>),
+    /// One of these, drawn once a client with equal odds.
+    Drawn(Vec<f64>),
+}
+
+impl SizeRule {
+    /// The widths it can give.
+    pub fn ratios(&self) -> &[f64] {
+        match self {
+            Self::Fixed(ratio) => std::slice::from_ref(ratio),
+            Self::Fit(ratios) | Self::Drawn(ratios) => ratios,
+        }
+    }
+}
+
+/// Every width that some rule can give, widest first, the full network always among them.
+pub fn ratios<'a>(rules: impl Iterator<Item = &'a SizeRule>) -> Vec<f64> {
+    let mut all: Vec<f64> = rules.flat_map(|rule| rule.ratios().to_vec()).collect();
+    all.push(1.0);
+    all.sort_by(|a, b| b.total_cmp(a));
+    all.dedup();
+    all
+}
+
+/// Gives every client of the plan its level. `local` is each group's training as the method has it,
+/// `corrections` the vectors that the method adds to gradients.
+pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], corrections: u64) -> Sizes {
+    let levels = &plan.levels;
+    if levels.len() == 1 {
+        return Sizes::new(levels.clone(), Vec::new());
+    }
+    let deadline = plan.schedule.deadline;
+    let number = |ratio: f64| {
+        let place = levels.iter().position(|level| level.ratio == ratio);
+        place.unwrap_or(0) as u8
+    };
+    let of = (0..plan.population()).map(|client| {
+        let me = plan.client(client);
+        let fits = |level: &Level| {
+            let samples = plan.partition.client(client as usize).len().max(1);
+            let cost = Cost::training(&level.model, &local[me.group], samples, corrections);
+            let in_time =
+                |deadline: Span| me.device.duration(cost.flops).nanos() <= deadline.nanos();
+            me.device.fits(cost.memory) && deadline.is_none_or(in_time)
+        };
+        match &plan.groups[me.group].size {
+            SizeRule::Fixed(ratio) => number(*ratio),
+            SizeRule::Fit(ratios) => {
+                let mut numbers: Vec<u8> = ratios.iter().map(|&ratio| number(ratio)).collect();
+                numbers.sort_unstable();
+                let largest = numbers.iter().find(|&&n| fits(&levels[usize::from(n)]));
+                largest.or(numbers.last()).copied().unwrap_or(0)
+            }
+            SizeRule::Drawn(ratios) => {
+                let node = u64::from(client) + 1;
+                let mut rng = stream(plan.seed, node, Purpose::Population, 4);
+                let drawn = below(&mut rng, ratios.len() as u64) as usize;
+                ratios.get(drawn).map_or(0, |&ratio| number(ratio))
+            }
+        }
+    });
+    Sizes::new(levels.clone(), of.collect())
+}
