@@ -25,6 +25,8 @@ struct Busy {
     server: NodeId,
     received: VirtualTime,
     compute: Span,
+    cost: Cost,
+    energy: f64,
     samples: u32,
     bytes_down: Bytes,
 }
@@ -133,6 +135,8 @@ impl Client {
             server,
             received: cx.now(),
             compute,
+            cost,
+            energy: me.device.power.energy(compute),
             samples,
             bytes_down,
         });
@@ -168,6 +172,8 @@ impl Client {
                         received: busy.received,
                         trained: cx.now(),
                         compute: busy.compute,
+                        cost: busy.cost,
+                        energy: busy.energy,
                         bytes_down: busy.bytes_down,
                         metrics,
                     },

@@ -81,3 +81,77 @@ pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], corrections: u64)
     });
     Sizes::new(levels.clone(), of.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Federation;
+    use crate::scenario::run::assemble;
+    use crate::scenario::Scenario;
+    use std::path::Path;
+
+    fn federation(groups: &str, rest: &str) -> Federation {
+        let text = format!(
+            "(data: Digits, model: [Flatten, Dense(64), Relu, Dense(10)], method: HeteroFL(),
+              population: [{groups}], training: (epochs: 1, batch: 10), {rest})"
+        );
+        let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]).unwrap();
+        assemble(&scenario, Default::default()).unwrap()
+    }
+
+    fn ratios(federation: &Federation) -> Vec<f64> {
+        let all = 0..federation.plan().population();
+        all.map(|client| federation.sizes().of(client).ratio)
+            .collect()
+    }
+
+    #[test]
+    fn a_group_has_the_width_it_says_and_the_full_network_is_always_a_level() {
+        let sizes = ratios(&federation(
+            "(count: 2, size: 0.5), (count: 1, size: 0.25)",
+            "",
+        ));
+        assert_eq!(sizes, [0.5, 0.5, 0.25]);
+        let federation = federation("(count: 2, size: 0.5), (count: 1, size: 0.25)", "");
+        assert_eq!(federation.sizes().counts(3), [0, 2, 1]);
+        let full = &federation.sizes().levels()[0];
+        assert!(std::sync::Arc::ptr_eq(
+            &full.model,
+            &federation.plan().model
+        ));
+    }
+
+    /// 64, 32 and 16 hidden units are 4,810, 2,410 and 1,210 parameters: weights and gradients of
+    /// 8 bytes each, and activations of ten samples.
+    #[test]
+    fn the_widest_model_that_fits_the_memory_is_chosen() {
+        let device = |memory: &str| {
+            format!("(count: 1, size: Fit([1, 0.5, 0.25]), device: (speed: \"1 GFLOP/s\", memory: \"{memory}\"))")
+        };
+        let groups = ["1 MB", "40 kB", "20 kB", "1 kB"].map(device).join(", ");
+        // Where none fits, the smallest is kept, and will decline.
+        assert_eq!(ratios(&federation(&groups, "")), [1.0, 0.5, 0.25, 0.25]);
+    }
+
+    #[test]
+    fn the_widest_model_that_computes_before_the_deadline_is_chosen() {
+        let device =
+            |speed: &str| format!("(count: 1, size: Fit([0.25, 1]), device: (speed: \"{speed}\"))");
+        let groups = ["1 GFLOP/s", "100 kFLOP/s"].map(device).join(", ");
+        assert_eq!(ratios(&federation(&groups, "")), [1.0, 1.0]);
+        let rest = "schedule: (cohort: 2, deadline: \"10 s\")";
+        assert_eq!(ratios(&federation(&groups, rest)), [1.0, 0.25]);
+    }
+
+    #[test]
+    fn widths_are_drawn_once_a_client_and_follow_the_seed() {
+        let groups = "(count: 90, size: Drawn([1, 0.5, 0.25]))";
+        let drawn = ratios(&federation(groups, ""));
+        for ratio in [1.0, 0.5, 0.25] {
+            let n = drawn.iter().filter(|r| **r == ratio).count();
+            // 30 expected, standard deviation 4.5.
+            assert!((12..=48).contains(&n), "{n} of width {ratio}");
+        }
+        assert_eq!(drawn, ratios(&federation(groups, "")));
+        assert_ne!(drawn, ratios(&federation(groups, "seed: 2")));
+    }
+}

@@ -94,6 +94,7 @@ impl Federation {
                 .cloned()
                 .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
         })?;
+        let evaluator = Evaluator::new(&plan, &sizes);
         Ok(Self {
             network,
             half: Mutex::new(Some(half)),
@@ -102,7 +103,7 @@ impl Federation {
                 local,
                 sizes,
                 public,
-                evaluator: Evaluator::new(&plan),
+                evaluator,
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
@@ -121,6 +122,11 @@ impl Federation {
     /// The client of a node; `None` for the server.
     pub const fn client_of(node: NodeId) -> Option<u32> {
         node.0.checked_sub(1)
+    }
+
+    /// Who trains which width of the model.
+    pub fn sizes(&self) -> &Sizes {
+        &self.shared.sizes
     }
 
     /// What it is made of.

@@ -162,7 +162,7 @@ pub fn run(
     let mut record = new_record(scenario, options);
     folder.write_record(&record)?;
     let began = Instant::now();
-    let mut recorder = RunRecorder::new(folder, scenario, options.quiet)?;
+    let mut recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
     let simulated = simulate(
         federation,
         scenario.seed,
@@ -195,6 +195,7 @@ pub fn run(
     record.finished = Some(utc(SystemTime::now()));
 
     folder.flush()?;
+    folder.write_costs(&kept.costs)?;
     if scenario.record.histograms {
         folder.write_histograms(&histograms)?;
     } else {
@@ -219,6 +220,7 @@ pub fn run(
         totals: &totals,
         histograms: &histograms,
         messages: &record.messages,
+        costs: &kept.costs,
         hash: record.trace_hash.as_deref(),
         folder: folder.path(),
     }
@@ -385,6 +387,8 @@ fn observe(scenario: &Scenario) -> Observe {
 
 /// What a recorder keeps in memory.
 struct Kept {
+    /// What clients cost, by width.
+    costs: Vec<crate::observe::rows::CostRow>,
     histograms: Histograms,
     rounds: Vec<crate::observe::rows::RoundRow>,
     /// When the last thing recorded happened.
