@@ -104,8 +104,8 @@ impl Resolver<'_> {
     ) -> Option<Public> {
         if typed.is_none() && method.needs_public() {
             self.complain(
-                "method",
-                "this method learns from a public set: expected public: (share: 0.05), found none",
+                "public",
+                "the method learns from a public set: expected public: (share: 0.05), found none",
             );
         }
         let typed = typed?;
