@@ -40,3 +40,42 @@ fn workers_change_nothing_and_the_seed_everything() {
     let other = Ran::on(2, &MIXED.replace("seed: 11", "seed: 12"));
     assert_ne!(hash(&first), hash(&other));
 }
+
+/// Widths by group, by device and drawn, and a public set that nobody gets.
+const SIZES: &str = "Scenario(
+    seed: 5,
+    data: Digits,
+    partition: (by: Dirichlet(alpha: 0.5), min_per_client: 5),
+    public: (share: 0.1),
+    model: [Conv(out: 8, kernel: 3), Relu, Flatten, Dense(16), Relu, Dense(10)],
+    training: (epochs: 1, batch: 8, optimizer: Sgd(lr: 0.1)),
+    population: [
+        (name: \"whole\", count: 3, device: \"laptop\", link: \"lan\"),
+        (name: \"half\", count: 4, device: \"phone-mid\", link: \"4g\", size: 0.5),
+        (name: \"drawn\", count: 6, link: \"wifi\", size: Drawn([1, 0.5, 0.25])),
+        (name: \"fitted\", count: 3, link: \"wifi\", size: Fit([1, 0.25]),
+         device: (speed: LogNormal(\"1 MFLOP/s\", 1.5))),
+    ],
+    method: HeteroFL(),
+    schedule: (rounds: 4, cohort: 8, deadline: \"20 s\"),
+    evaluation: (per_client: true),
+)";
+
+#[test]
+fn workers_change_nothing_where_clients_have_models_of_several_widths() {
+    let hash = |ran: &Ran| ran.result.as_ref().unwrap().hash.to_string();
+    let first = Ran::on(1, SIZES);
+    for workers in [1, 2, 4] {
+        let again = Ran::on(workers, SIZES);
+        assert_eq!(hash(&first), hash(&again), "{workers} workers");
+        for file in ["clients.csv", "accuracy.csv", "sizes.csv", "costs.csv"] {
+            assert!(
+                first.bytes(file) == again.bytes(file),
+                "{file} on {workers} workers"
+            );
+        }
+    }
+    let sizes = String::from_utf8(first.bytes("sizes.csv")).unwrap();
+    // A heading, and three widths in each of four rounds.
+    assert_eq!(sizes.lines().count(), 1 + 3 * 4, "{sizes}");
+}
