@@ -327,6 +327,7 @@ fn federation(clients: u32) -> u32 {
         file: file.to_path_buf(),
         text,
         overrides: Vec::new(),
+        kept_memory: shoal::quantity::Bytes(u64::MAX),
         quiet: true,
     };
     run(&scenario, &options, &AtomicBool::new(false)).expect("the bench runs");

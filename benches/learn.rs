@@ -84,6 +84,7 @@ fn engine(case: &Case) -> f64 {
         file: file.to_path_buf(),
         text: case.scenario.to_string(),
         overrides,
+        kept_memory: shoal::quantity::Bytes(u64::MAX),
         quiet: true,
     };
     let finished = run(&scenario, &options, &AtomicBool::new(false)).expect("the bench runs");

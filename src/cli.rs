@@ -8,7 +8,8 @@ mod verify;
 
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
-use shoal::learn::HostDevice;
+use shoal::learn::{available_memory, HostDevice};
+use shoal::quantity::{parse_quantity, Bytes, Unit};
 use shoal::scenario::Scenario;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -94,6 +95,19 @@ struct HostArgs {
     /// Host device: cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     device: HostDevice,
+    /// Host memory for what dormant clients keep, such as their own models ("4 GB"); the rest waits
+    /// on disk in the run folder [default: half of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    kept_memory: Option<Bytes>,
+}
+
+/// A size such as "4 GB".
+fn size(text: &str) -> Result<Bytes, String> {
+    match parse_quantity(text, Unit::Bytes) {
+        Ok(bytes) if (0.0..=1e18).contains(&bytes) => Ok(Bytes(bytes as u64)),
+        Ok(_) => Err("expected a size from 0 B to 1e18 B".to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl ScenarioArgs {
@@ -121,6 +135,11 @@ impl HostArgs {
     fn workers(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.workers.map_or_else(cores, usize::from)
+    }
+
+    fn kept_memory(&self) -> Bytes {
+        let half = || available_memory().map_or(Bytes(u64::MAX), |all| Bytes(all.0 / 2));
+        self.kept_memory.unwrap_or_else(half)
     }
 }
 

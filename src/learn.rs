@@ -27,7 +27,7 @@ pub use cost::Cost;
 pub use data::{DeviceData, Features, Normalisation};
 pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
-pub use host::{prepare_worker_thread, HostDevice, HostError};
+pub use host::{available_memory, prepare_worker_thread, HostDevice, HostError};
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
 pub use loss::cross_entropy;
 pub use tape::{Gradients, Tape};

@@ -15,6 +15,7 @@
 //! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
 //!   their parameters taken from the full ones and added back; `level`: who has which width
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
+//! - `spill`: frozen vectors that wait on disk
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
 
 mod buffer;
@@ -29,6 +30,7 @@ mod mask;
 mod params;
 mod plan;
 mod preset;
+mod spill;
 mod sub_model;
 mod units;
 
@@ -43,6 +45,7 @@ pub use mask::MaskSource;
 pub use params::ParamSet;
 pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
 pub use preset::{preset, presets, Preset, UnknownModel};
+pub use spill::Spill;
 pub use sub_model::{PartialSum, Selection};
 pub use units::{Columns, EntryUnits, UnitSet, Units};
 

@@ -79,3 +79,33 @@ fn workers_change_nothing_where_clients_have_models_of_several_widths() {
     // A heading, and three widths in each of four rounds.
     assert_eq!(sizes.lines().count(), 1 + 3 * 4, "{sizes}");
 }
+
+/// Personal models on disk are the same models: with room for none, some or all of them in memory
+/// a run is the same, and its folder holds nothing of them afterwards.
+#[test]
+fn what_clients_keep_may_wait_on_disk() {
+    for method in ["LocalOnly()", "Scaffold()"] {
+        let text = SIZES.replace("HeteroFL()", method);
+        let text = [
+            "size: 0.5",
+            "size: Drawn([1, 0.5, 0.25])",
+            "size: Fit([1, 0.25])",
+        ]
+        .iter()
+        .fold(text, |text, size| text.replace(&format!(", {size}"), ""));
+        let hash = |kept| {
+            let ran = Ran::within(kept, 2, &text);
+            let files = ran.record().files;
+            assert!(
+                files.iter().all(|file| !file.name.contains("kept")),
+                "{files:?}"
+            );
+            ran.result.as_ref().unwrap().hash.to_string()
+        };
+        let all = hash(u64::MAX);
+        // The model has 4,874 parameters: three fit into 60 kB.
+        for kept in [0, 60_000] {
+            assert_eq!(hash(kept), all, "{method} with {kept} B in memory");
+        }
+    }
+}

@@ -29,6 +29,11 @@ pub struct Ran {
 impl Ran {
     /// Runs `text` on `workers` device workers.
     pub fn on(workers: usize, text: &str) -> Self {
+        Self::within(u64::MAX, workers, text)
+    }
+
+    /// The same with `kept` bytes of memory for what dormant clients keep.
+    pub fn within(kept: u64, workers: usize, text: &str) -> Self {
         let scenario = Scenario::parse(text, Path::new("test.ron"), &[]);
         let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
         let folder = tempfile::tempdir().unwrap();
@@ -39,6 +44,7 @@ impl Ran {
             file: PathBuf::from("test.ron"),
             text: text.to_string(),
             overrides: Vec::new(),
+            kept_memory: shoal::quantity::Bytes(kept),
             quiet: true,
         };
         let result = run(&scenario, &options, &AtomicBool::new(false));

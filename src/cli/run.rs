@@ -18,6 +18,7 @@ pub fn run(args: &ScenarioArgs, host: &HostArgs, out: Option<PathBuf>, quiet: bo
         file: args.file.clone(),
         text,
         overrides: args.all_overrides(),
+        kept_memory: host.kept_memory(),
         quiet,
     };
     match run_scenario(&scenario, &options, &stop_flag()) {

@@ -33,6 +33,9 @@ struct Busy {
 
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, state: ClientState) -> Self {
+        if let Some(spill) = &shared.spill {
+            state.each_set(|set| spill.take(set));
+        }
         Self {
             shared,
             number,
@@ -41,8 +44,12 @@ impl Client {
         }
     }
 
+    /// What it keeps while it is dormant, in memory or on disk.
     pub(super) fn into_state(self) -> ClientState {
-        self.state
+        match &self.shared.spill {
+            Some(spill) => self.state.map_sets(|set| spill.keep(set)),
+            None => self.state,
+        }
     }
 
     pub(super) fn waiting_for(&self) -> Option<String> {

@@ -10,7 +10,7 @@ use super::server::Server;
 use super::sizing::sizes;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
-use crate::model::Sizes;
+use crate::model::{Sizes, Spill};
 use crate::net::LinkNetwork;
 use crate::quantity::VirtualTime;
 use crate::sim::{Context, Input, Node, NodeId, World};
@@ -26,6 +26,8 @@ pub struct Shared {
     /// Who trains which width.
     pub(super) sizes: Sizes,
     pub(super) public: Option<PublicData>,
+    /// Where dormant clients' parameters go beyond a memory budget.
+    pub(super) spill: Option<Arc<Spill>>,
     pub(super) evaluator: Evaluator,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
@@ -103,12 +105,21 @@ impl Federation {
                 local,
                 sizes,
                 public,
+                spill: None,
                 evaluator,
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
             }),
         })
+    }
+
+    /// Parameters that dormant clients keep go to `spill` beyond its budget. To be said before the
+    /// federation is handed to a simulation.
+    pub fn spill_to(&mut self, spill: Arc<Spill>) {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spill = Some(spill);
+        }
     }
 
     /// The server.

@@ -1,5 +1,6 @@
 //! The device of this machine that really computes.
 
+use crate::quantity::Bytes;
 use std::fmt;
 use std::str::FromStr;
 use tch::Device;
@@ -105,6 +106,16 @@ fn load_cuda() -> Result<(), String> {
     // Registered kernels point into it: it must never be unloaded.
     std::mem::forget(library);
     Ok(())
+}
+
+/// Host memory that programs can still be given, as Linux estimates it; `None` elsewhere.
+pub fn available_memory() -> Option<Bytes> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(Bytes(kibibytes.checked_mul(1024)?))
 }
 
 /// To be called once in every thread that runs jobs: one intra-op thread each, so that workers do

@@ -52,6 +52,23 @@ impl ClientState {
         self
     }
 
+    /// The same state with every parameter set replaced by what `f` makes of it.
+    pub(crate) fn map_sets(self, mut f: impl FnMut(ParamSet) -> ParamSet) -> Self {
+        let each = self.0.into_iter();
+        Self(
+            each.map(|(name, payload)| (name, payload.map_sets(&mut f)))
+                .collect(),
+        )
+    }
+
+    /// Calls `f` with every parameter set.
+    pub(crate) fn each_set(&self, mut f: impl FnMut(&ParamSet)) {
+        self.clone().map_sets(|set| {
+            f(&set);
+            set
+        });
+    }
+
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

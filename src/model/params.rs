@@ -1,9 +1,10 @@
 //! Frozen parameters: shared by reference, never copied, never written again.
 
+use super::spill::Region;
 use super::{Buffer, Layout, ParamError};
 use crate::quantity::Bytes;
 use std::sync::{Arc, OnceLock};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// All parameters of one network at one moment: a flat vector of single-precision floats.
@@ -16,6 +17,8 @@ struct Inner {
     layout: Arc<Layout>,
     flat: Tensor,
     digest: OnceLock<u64>,
+    /// What `flat` points into, where that is not memory of torch's own; dropped after it.
+    region: Option<Region>,
 }
 
 // SAFETY: a tensor may move between threads (torch's reference counts are atomic); what makes it
@@ -43,7 +46,33 @@ impl ParamSet {
             layout,
             flat,
             digest: OnceLock::new(),
+            region: None,
         }))
+    }
+
+    /// These values where `region` has a copy of them.
+    pub(super) fn mapped_at(&self, region: Region) -> Result<Self, ParamError> {
+        let n = self.len() as i64;
+        // SAFETY: the region holds `n` floats, begins at a page and lives as long as the tensor,
+        // which nothing writes to: a frozen set never is, and `into_buffer` copies a mapped one.
+        let flat =
+            unsafe { Tensor::f_from_blob(region.as_ptr(), &[n], &[1], Kind::Float, Device::Cpu) }?;
+        Ok(Self(Arc::new(Inner {
+            layout: Arc::clone(&self.0.layout),
+            flat,
+            digest: self.0.digest.clone(),
+            region: Some(region),
+        })))
+    }
+
+    /// Whether the values lie in a mapped file.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.0.region.is_some()
+    }
+
+    /// Whether the values lie in host memory.
+    pub(super) fn is_on_host(&self) -> bool {
+        self.device() == Device::Cpu
     }
 
     /// Parameters with the given values, in the order of the layout.
@@ -69,6 +98,7 @@ impl ParamSet {
     /// When the memory for a copy cannot be had.
     pub fn into_buffer(self) -> Result<Buffer, ParamError> {
         match Arc::try_unwrap(self.0) {
+            Ok(inner) if inner.region.is_some() => Buffer::copy_of(&Self(Arc::new(inner))),
             Ok(inner) => Ok(Buffer::from_parts(inner.layout, inner.flat)),
             Err(shared) => Buffer::copy_of(&Self(shared)),
         }

@@ -15,7 +15,7 @@ use crate::data::{DataError, PartitionError};
 use crate::federation::{DeviceWorker, Federation};
 use crate::learn::{HostDevice, HostError, LearnError};
 use crate::method::MethodError;
-use crate::model::ModelError;
+use crate::model::{ModelError, Spill};
 use crate::net::NetError;
 use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
@@ -53,6 +53,9 @@ pub struct Options {
     pub text: String,
     /// The overrides that were applied, for the record.
     pub overrides: Vec<String>,
+    /// Host memory for what dormant clients keep (personal models, control variates); what goes
+    /// beyond it waits on disk, in the run folder. Never changes a result.
+    pub kept_memory: Bytes,
     /// Whether to show progress and the closing table.
     pub quiet: bool,
 }
@@ -153,7 +156,7 @@ pub fn run(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
-    let federation = assemble(scenario, options.device)?;
+    let mut federation = assemble(scenario, options.device)?;
     let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
     write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
     if scenario.record.events.is_some() {
@@ -161,6 +164,11 @@ pub fn run(
     }
     let mut record = new_record(scenario, options);
     folder.write_record(&record)?;
+    let spill = Spill::create(folder.path(), options.kept_memory.0);
+    federation.spill_to(spill.map_err(|source| RunError::File {
+        path: folder.path().to_path_buf(),
+        source,
+    })?);
     let began = Instant::now();
     let mut recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
     let simulated = simulate(
