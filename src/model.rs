@@ -16,7 +16,8 @@
 //!   their parameters taken from the full ones and added back; `level`: who has which width
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
 //! - `spill`: frozen vectors that wait on disk
-//! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
+//! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights;
+//!   `statistics`: what batch normalisations are given
 
 mod buffer;
 mod elementwise;
@@ -31,6 +32,7 @@ mod params;
 mod plan;
 mod preset;
 mod spill;
+mod statistics;
 mod sub_model;
 mod units;
 
@@ -46,9 +48,10 @@ pub use params::ParamSet;
 pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
 pub use preset::{preset, presets, Preset, UnknownModel};
 pub use spill::Spill;
+pub use statistics::Statistics;
 pub use sub_model::{PartialSum, Selection};
 pub use units::{Columns, EntryUnits, UnitSet, Units};
 
 pub(crate) use error::first_line;
-pub(crate) use forward::parameter;
-pub(crate) use plan::{Op, GROUP_NORM_EPS};
+pub(crate) use forward::{by_batch, parameter};
+pub(crate) use plan::{Op, NORM_EPS};

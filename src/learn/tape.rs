@@ -8,7 +8,9 @@
 
 use super::dense::Kernel;
 use super::LearnError;
-use crate::model::{parameter, Buffer, Layout, MaskSource, Model, Op, ParamError, GROUP_NORM_EPS};
+use crate::model::{
+    by_batch, parameter, Buffer, Layout, MaskSource, Model, Op, ParamError, NORM_EPS,
+};
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -176,7 +178,11 @@ impl Forward<'_> {
                 weight,
                 bias,
             } => self.graph(x, &[*weight, *bias], |x, p| {
-                x.f_group_norm(*groups, p.first(), p.get(1), GROUP_NORM_EPS, false)
+                x.f_group_norm(*groups, p.first(), p.get(1), NORM_EPS, false)
+            })?,
+            // Its statistics are no part of training: their gradients stay as they are, zero.
+            Op::BatchNorm { weight, bias, .. } => self.graph(x, &[*weight, *bias], |x, p| {
+                by_batch(x, parameter(p, 0)?, parameter(p, 1)?)
             })?,
             Op::Relu => kept_output(x.f_relu()?),
             Op::Tanh => kept_output(x.f_tanh()?),

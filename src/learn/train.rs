@@ -3,7 +3,7 @@
 use super::tape::KIND;
 use super::update::{self, Moments, Terms};
 use super::{cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer, Tape};
-use crate::model::{Buffer, Layout, MaskSource, Model, ParamError, ParamSet};
+use crate::model::{Buffer, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics};
 use crate::sim::rng::{shuffle, stream, Purpose};
 use std::ops::Range;
 use std::sync::Arc;
@@ -209,6 +209,9 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     let result = descend(job, &mut weights, &mut work, scratch, terms);
     scratch.work = Some(work);
     let (steps, samples_seen, total, last_loss) = result?;
+    if job.model.has_statistics() {
+        measure(job, &weights)?;
+    }
 
     let params = weights.freeze();
     if !params.is_finite()? {
@@ -279,6 +282,20 @@ fn descend(
     }
     scratch.order = order;
     Ok((steps, seen, total, last))
+}
+
+/// Static batch normalisation: measures, with the trained weights, what every batch normalisation
+/// gets of the client's samples, in their order and in batches of training's size.
+fn measure(job: &TrainJob, weights: &Buffer) -> Result<(), LearnError> {
+    let mut views = weights.views()?;
+    let mut statistics = Statistics::new();
+    let samples = job.samples.as_slice();
+    for part in samples.chunks(job.local.batch_of(samples.len())) {
+        let x = job.data.batch(part, job.model.starts_with_images())?;
+        let sums = &mut statistics;
+        let _scores = job.model.forward(&views, &x, Mode::Statistics { sums })?;
+    }
+    Ok(statistics.write(&mut views)?)
 }
 
 /// Sum of the batch's losses, and the gradient of their mean with respect to the scores. The scores

@@ -1,10 +1,7 @@
 //! HeteroFL (Diao, Ding and Tarokh, "HeteroFL: Computation and Communication Efficient Federated
 //! Learning for Heterogeneous Clients", ICLR 2021): a client of width r trains the first r of the
 //! units of every hidden layer; each parameter becomes the mean over the clients that held it
-//! (equations 2 and 3).
-//!
-//! Its static batch normalisation has no part here: networks normalise by groups, which keep no
-//! statistics.
+//! (equations 2 and 3). Its static batch normalisation is the layer `BatchNorm`.
 
 use super::average::Weighting;
 use super::sub_models::{Choice, SubModelServer};

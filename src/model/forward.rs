@@ -1,7 +1,7 @@
 //! The forward pass as a function of an explicit parameter list.
 
-use super::plan::{Op, GROUP_NORM_EPS};
-use super::{MaskSource, Model};
+use super::plan::{Op, NORM_EPS};
+use super::{MaskSource, Model, Statistics};
 use std::ops::Range;
 use tch::{TchError, Tensor};
 
@@ -10,6 +10,12 @@ use tch::{TchError, Tensor};
 pub enum Mode<'a> {
     /// Measuring: dropout does nothing.
     Evaluate,
+    /// Measuring what batch normalisations get: they normalise by the batch as in learning, dropout
+    /// and scalers do nothing.
+    Statistics {
+        /// Where the sums go.
+        sums: &'a mut Statistics,
+    },
     /// Learning: dropout takes its masks from here.
     Train {
         /// Where masks come from.
@@ -95,11 +101,11 @@ fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tens
         Op::GlobalAvgPool => x.f_mean_dim([2i64, 3].as_slice(), false, None),
         Op::Flatten => x.f_flatten(1, -1),
         Op::Dropout { threshold } => match mode {
-            Mode::Evaluate => Ok(x.shallow_clone()),
+            Mode::Evaluate | Mode::Statistics { .. } => Ok(x.shallow_clone()),
             Mode::Train { dropout } => x.f_mul(&dropout.mask(&x.size(), *threshold, x.device())?),
         },
         Op::Scaler { factor } => match mode {
-            Mode::Evaluate => Ok(x.shallow_clone()),
+            Mode::Evaluate | Mode::Statistics { .. } => Ok(x.shallow_clone()),
             Mode::Train { .. } => x.f_mul_scalar(*factor),
         },
         Op::GroupNorm {
@@ -110,12 +116,56 @@ fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tens
             *groups,
             Some(get(*weight)?),
             Some(get(*bias)?),
-            GROUP_NORM_EPS,
+            NORM_EPS,
             false,
         ),
+        Op::BatchNorm {
+            weight,
+            bias,
+            mean,
+            square,
+        } => {
+            let (weight, bias) = (get(*weight)?, get(*bias)?);
+            match mode {
+                Mode::Evaluate => {
+                    let (mean, square) = (get(*mean)?, get(*square)?);
+                    // Rounding can bring the mean square below the square of the mean.
+                    let variance = square.f_sub(&mean.f_square()?)?.f_clamp_min(0.0)?;
+                    x.f_batch_norm(
+                        Some(weight),
+                        Some(bias),
+                        Some(mean),
+                        Some(&variance),
+                        false,
+                        0.0,
+                        NORM_EPS,
+                        false,
+                    )
+                }
+                Mode::Train { .. } => by_batch(x, weight, bias),
+                Mode::Statistics { sums } => {
+                    sums.add(*mean, *square, x)?;
+                    by_batch(x, weight, bias)
+                }
+            }
+        }
         Op::Residual { body, shortcut } => {
             let body = run(body, params, x, mode)?;
             body.f_add(&run(shortcut, params, x, mode)?)
         }
     }
+}
+
+/// Batch normalisation by the batch's own mean and variance.
+pub(crate) fn by_batch(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+    x.f_batch_norm(
+        Some(weight),
+        Some(bias),
+        None::<&Tensor>,
+        None::<&Tensor>,
+        true,
+        0.0,
+        NORM_EPS,
+        false,
+    )
 }

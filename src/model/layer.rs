@@ -70,6 +70,12 @@ pub enum LayerSpec {
         /// Number of groups; must divide the channels.
         groups: usize,
     },
+    /// Batch normalisation with a learned scale and shift per channel and **static** statistics
+    /// (HeteroFL, Diao et al. 2021, section 3): training normalises by the batch and keeps no running
+    /// average; when local training is done, one more pass over the client's samples measures mean
+    /// and mean square of each channel, which travel with the model and are averaged like it.
+    /// Evaluation normalises by them.
+    BatchNorm,
     /// `body(x) + shortcut(x)`; an empty shortcut is the identity.
     Residual {
         /// The learned branch.
@@ -125,6 +131,7 @@ impl LayerSpec {
             Self::Dropout { .. } => "Dropout",
             Self::Scaler { .. } => "Scaler",
             Self::GroupNorm { .. } => "GroupNorm",
+            Self::BatchNorm => "BatchNorm",
             Self::Residual { .. } => "Residual",
         }
     }

@@ -15,8 +15,8 @@ pub const MAX_LAYERS: usize = 10_000;
 /// How deep residual blocks may nest.
 pub const MAX_DEPTH: usize = 8;
 
-/// Added to the variance by group normalisation, as in PyTorch.
-pub(crate) const GROUP_NORM_EPS: f64 = 1e-5;
+/// Added to the variance by normalisations, as in PyTorch.
+pub(crate) const NORM_EPS: f64 = 1e-5;
 
 /// One step of the forward pass, with the indices of its parameters in the layout.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +56,12 @@ pub(crate) enum Op {
         groups: i64,
         weight: usize,
         bias: usize,
+    },
+    BatchNorm {
+        weight: usize,
+        bias: usize,
+        mean: usize,
+        square: usize,
     },
     Residual {
         body: Vec<Op>,
@@ -140,6 +146,14 @@ impl Model {
     /// of the whole, are not.
     pub const fn forward_flops(&self) -> Flops {
         Flops(self.flops)
+    }
+
+    /// Whether it has statistics that are measured after training instead of learned.
+    pub fn has_statistics(&self) -> bool {
+        self.layout
+            .entries()
+            .iter()
+            .any(|e| e.role.part.is_statistic())
     }
 
     /// One training step over one sample: three forward passes, since the gradients with respect to

@@ -453,3 +453,100 @@ fn presets_train() {
         assert!(trained.last_loss < trained.mean_loss, "{name}: {trained:?}");
     }
 }
+
+/// Batch normalisation behind one 1×1 convolution of a single channel, whose weight is what the
+/// statistics are worked out from by hand.
+#[test]
+fn static_statistics_are_those_of_the_clients_samples_under_the_trained_weights() {
+    let layers = [
+        LayerSpec::conv(2, 1, 0),
+        LayerSpec::BatchNorm,
+        LayerSpec::Flatten,
+        LayerSpec::dense(10),
+    ];
+    let mut job = convolutional();
+    job.model = Arc::new(Model::build(&layers, &[3, 8, 8], 10).unwrap());
+    job.start = job.model.init(2, Default::default()).unwrap();
+    job.local.optimizer = Optimizer::Sgd {
+        lr: 0.05,
+        momentum: 0.9,
+        nesterov: false,
+        // Statistics are nothing that decays.
+        weight_decay: 0.1,
+    };
+    let trained = train(&job, &mut Scratch::new()).unwrap().params;
+    let values: Vec<f64> = trained
+        .as_slice()
+        .unwrap()
+        .iter()
+        .map(|&v| f64::from(v))
+        .collect();
+    let entries = job.model.layout().entries();
+    let names: Vec<&str> = entries
+        .iter()
+        .map(|e| e.name.rsplit('.').next().unwrap())
+        .collect();
+    assert_eq!(
+        names[..6],
+        ["weight", "bias", "weight", "bias", "mean", "square"]
+    );
+
+    let pixel = |s: usize, c: usize, at: usize| {
+        let raw = ((s * 192 + c * 64 + at) * 7919 % 251) as f64 / 255.0;
+        (raw - [0.4, 0.5, 0.6][c]) / [0.2, 0.25, 0.3][c]
+    };
+    for channel in 0..2 {
+        let (mut sum, mut square) = (0.0, 0.0);
+        for s in 5..28 {
+            for at in 0..64 {
+                let out: f64 = (0..3)
+                    .map(|c| values[channel * 3 + c] * pixel(s, c, at))
+                    .sum();
+                let out = out + values[6 + channel];
+                sum += out;
+                square += out * out;
+            }
+        }
+        let n = 23.0 * 64.0;
+        let of = |entry: usize| values[entries[entry].offset + channel];
+        assert!(
+            (of(4) - sum / n).abs() < 1e-5,
+            "mean {} against {}",
+            of(4),
+            sum / n
+        );
+        assert!(
+            (of(5) - square / n).abs() < 1e-5,
+            "square {} against {}",
+            of(5),
+            square / n
+        );
+    }
+}
+
+/// With the whole set as one batch, what evaluation normalises by is what training did.
+#[test]
+fn evaluation_normalises_by_the_statistics() {
+    let layers = [
+        LayerSpec::conv(3, 3, 1),
+        LayerSpec::BatchNorm,
+        LayerSpec::Relu,
+        LayerSpec::GlobalAvgPool,
+        LayerSpec::dense(10),
+    ];
+    let mut job = convolutional();
+    job.model = Arc::new(Model::build(&layers, &[3, 8, 8], 10).unwrap());
+    job.start = job.model.init(2, Default::default()).unwrap();
+    job.local.batch = 0;
+    let trained = train(&job, &mut Scratch::new()).unwrap().params;
+    let x = job.data.batch(job.samples.as_slice(), true).unwrap();
+    let views = trained.views().unwrap();
+    let evaluated = job.model.forward(&views, &x, Mode::Evaluate).unwrap();
+    let mut masks = MaskSource::new(0, 0, 0);
+    let mode = Mode::Train {
+        dropout: &mut masks,
+    };
+    let by_batch = job.model.forward(&views, &x, mode).unwrap();
+    let apart = (evaluated - by_batch).abs().max().double_value(&[]);
+    assert!(apart < 1e-4, "{apart}");
+}

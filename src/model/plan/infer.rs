@@ -201,6 +201,7 @@ fn check_values(
             | LayerSpec::Sigmoid
             | LayerSpec::GlobalAvgPool
             | LayerSpec::Flatten
+            | LayerSpec::BatchNorm
             | LayerSpec::Scaler { .. }
             | LayerSpec::Dropout { .. } => {}
         }
@@ -360,23 +361,24 @@ impl Walk {
                         "expected groups that divide the {channels} channels of {shape:?}, got {groups}"
                     )));
                 }
-                let part = |part| Role {
-                    place: Place::Norm,
-                    part,
-                };
-                let weight =
-                    self.tensor(path, vec![channels], part(Part::Weight), channels as u64)?;
-                let bias = self.tensor(path, vec![channels], part(Part::Bias), channels as u64)?;
-                for _ in [weight, bias] {
-                    self.units.entry(EntryUnits {
-                        rows: units.set,
-                        columns: None,
-                    });
-                }
+                let [weight, bias] =
+                    self.norm(path, channels, units, [Part::Weight, Part::Bias])?;
                 let op = Op::GroupNorm {
                     groups: *groups as i64,
                     weight,
                     bias,
+                };
+                (op, shape.to_vec())
+            }
+            LayerSpec::BatchNorm => {
+                let channels = image(shape)?[0];
+                let parts = [Part::Weight, Part::Bias, Part::Mean, Part::Square];
+                let [weight, bias, mean, square] = self.norm(path, channels, units, parts)?;
+                let op = Op::BatchNorm {
+                    weight,
+                    bias,
+                    mean,
+                    square,
                 };
                 (op, shape.to_vec())
             }
@@ -468,6 +470,29 @@ impl Walk {
         Ok((weight, bias))
     }
 
+    /// Adds the vectors of a normalisation of `units`.
+    fn norm<const N: usize>(
+        &mut self,
+        path: &str,
+        channels: usize,
+        units: Columns,
+        parts: [Part; N],
+    ) -> Result<[usize; N], Fault> {
+        let mut entries = [0; N];
+        for (slot, part) in entries.iter_mut().zip(parts) {
+            let role = Role {
+                place: Place::Norm,
+                part,
+            };
+            *slot = self.tensor(path, vec![channels], role, channels as u64)?;
+            self.units.entry(EntryUnits {
+                rows: units.set,
+                columns: None,
+            });
+        }
+        Ok(entries)
+    }
+
     fn tensor(
         &mut self,
         path: &str,
@@ -485,6 +510,8 @@ impl Walk {
         let part = match role.part {
             Part::Weight => "weight",
             Part::Bias => "bias",
+            Part::Mean => "mean",
+            Part::Square => "square",
         };
         // Writing to a string cannot fail.
         let _ = write!(name, ".{part}");
