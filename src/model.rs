@@ -13,9 +13,11 @@
 //! - `plan`: shapes, checks and costs of a list; `error`: what can be wrong with it
 //! - `layout`: where each tensor lies in the flat vector, and its role
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
+//! - `digest`, `wide`: their hash, and loops in wide registers
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
 
 mod buffer;
+mod digest;
 mod elementwise;
 mod error;
 mod forward;
@@ -26,6 +28,7 @@ mod mask;
 mod params;
 mod plan;
 mod preset;
+mod wide;
 
 pub use buffer::Buffer;
 pub use error::{LayerProblem, ModelError, ParamError};
@@ -41,3 +44,4 @@ pub use preset::{preset, presets, Preset, UnknownModel};
 pub(crate) use error::first_line;
 pub(crate) use forward::parameter;
 pub(crate) use plan::{Op, GROUP_NORM_EPS};
+pub(crate) use wide::wide;
