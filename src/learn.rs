@@ -7,10 +7,14 @@
 //! - `virtual_device`: phones to servers; `cost`: operations, memory and time of a job
 //! - `host`: the CPU or GPU that really computes; `data`: samples where it reads them
 //! - `local`: optimiser settings and schedules; `update`: their arithmetic
-//! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`: the jobs
+//! - `tape`: forward and reverse pass; `perceptron`: dense networks without torch; `dense`: kernels
+//!   for small batches; `loss`: cross entropy
+//! - `train`, `evaluate`: the jobs; `course`: the batches of a job; `stack`, `stacked`: jobs that
+//!   run together
 //! - `error`: what can go wrong
 
 mod cost;
+mod course;
 mod data;
 mod dense;
 mod error;
@@ -18,6 +22,9 @@ mod evaluate;
 mod host;
 mod local;
 mod loss;
+mod perceptron;
+mod stack;
+mod stacked;
 mod tape;
 mod train;
 mod update;
@@ -29,7 +36,9 @@ pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
 pub use host::{available_memory, prepare_worker_thread, HostDevice, HostError};
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
-pub use loss::cross_entropy;
+pub use loss::{cross_entropy, masked_cross_entropy};
+pub use stack::stack;
+pub use stacked::{train_all, train_stack};
 pub use tape::{Gradients, Tape};
 pub use train::{train, Correction, Samples, Scratch, TrainJob, Trained};
 pub use virtual_device::{

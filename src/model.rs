@@ -15,11 +15,13 @@
 //! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
 //!   their parameters taken from the full ones and added back; `level`: who has which width
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
+//! - `digest`, `wide`: their hash, and loops in wide registers
 //! - `spill`: frozen vectors that wait on disk
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights;
 //!   `statistics`: what batch normalisations are given
 
 mod buffer;
+mod digest;
 mod elementwise;
 mod error;
 mod forward;
@@ -35,6 +37,7 @@ mod spill;
 mod statistics;
 mod sub_model;
 mod units;
+mod wide;
 
 pub use buffer::Buffer;
 pub use error::{LayerProblem, ModelError, ParamError};
@@ -55,3 +58,4 @@ pub use units::{Columns, EntryUnits, UnitSet, Units};
 pub(crate) use error::first_line;
 pub(crate) use forward::{by_batch, parameter};
 pub(crate) use plan::{Op, NORM_EPS};
+pub(crate) use wide::wide;

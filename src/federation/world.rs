@@ -13,7 +13,7 @@ use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf
 use crate::model::{Sizes, Spill};
 use crate::net::LinkNetwork;
 use crate::quantity::VirtualTime;
-use crate::sim::{Context, Input, Node, NodeId, World};
+use crate::sim::{Context, Input, Node, NodeId, Stack, World};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What all nodes of a federation share.
@@ -192,6 +192,13 @@ impl World for Federation {
                     None => panic!("the server woke twice"),
                 }
             }
+        }
+    }
+
+    fn stack(&self, job: &Job) -> Option<Stack> {
+        match job {
+            Job::Client(job) => job.input.stack(),
+            Job::Server(_) | Job::Evaluation(_) => None,
         }
     }
 

@@ -59,6 +59,12 @@ pub enum LearnError {
     /// Parameters that do not belong to the model.
     #[error(transparent)]
     Parameters(ParamError),
+    /// Jobs that cannot be stacked.
+    #[error("{jobs} jobs were to be trained as one; they must share model, data, training and kind of correction")]
+    Unlike {
+        /// How many.
+        jobs: usize,
+    },
     /// The host has not the memory for it.
     #[error("out of memory on the host device: {detail}; use a smaller batch or fewer workers")]
     OutOfMemory {

@@ -5,6 +5,7 @@ use crate::learn::{
     Correction, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob, Trained,
 };
 use crate::model::{Model, ParamSet};
+use crate::sim::Stack;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,6 +34,14 @@ pub struct ClientInput {
     pub task: Payload,
     /// What the client kept from its last round.
     pub state: ClientState,
+}
+
+impl ClientInput {
+    /// How this client's training may run with that of others.
+    pub fn stack(&self) -> Option<Stack> {
+        let device = self.data.device();
+        crate::learn::stack(&self.model, &self.local, self.train.len(), device)
+    }
 }
 
 /// What a client keeps between rounds: named payloads, so that any method's state can be counted,

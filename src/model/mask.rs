@@ -40,7 +40,8 @@ impl MaskSource {
         mask.f_to_device(device)
     }
 
-    fn fill(&mut self, values: &mut [f32], threshold: u16) {
+    /// As [`Self::mask`], into memory of the caller's.
+    pub(crate) fn fill(&mut self, values: &mut [f32], threshold: u16) {
         let kept = 65536.0 / (65536.0 - f32::from(threshold));
         for four in values.chunks_mut(4) {
             let word = self.stream.next_u64();

@@ -1,11 +1,12 @@
 //! Frozen parameters: shared by reference, never copied, never written again.
 
+use super::digest::xxh3;
 use super::spill::Region;
+use super::wide::wide;
 use super::{Buffer, Layout, ParamError};
 use crate::quantity::Bytes;
 use std::sync::{Arc, OnceLock};
 use tch::{Device, Kind, Tensor};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// All parameters of one network at one moment: a flat vector of single-precision floats.
 ///
@@ -204,7 +205,8 @@ impl ParamSet {
     /// What torch says, for values on another device.
     pub fn is_finite(&self) -> Result<bool, ParamError> {
         if self.device() == Device::Cpu {
-            return Ok(all_finite(self.as_slice()?));
+            let values = self.as_slice()?;
+            return Ok(wide(|| all_finite(values)));
         }
         let all = self.0.flat.f_isfinite()?.f_all()?;
         Ok(all.f_double_value(&[])? != 0.0)
@@ -259,6 +261,7 @@ pub(super) fn check(expected: &Arc<Layout>, found: &Arc<Layout>) -> Result<(), P
 }
 
 /// Whether all values are finite, without a branch per value.
+#[inline(always)]
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     // A finite value times zero is a zero; an infinite one or NaN gives NaN, which stays.
     let chunks = values.chunks_exact(16);
@@ -278,13 +281,13 @@ fn digest(values: &[f32]) -> u64 {
     let bytes = unsafe {
         std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), std::mem::size_of_val(values))
     };
-    xxh3_64(bytes)
+    xxh3(bytes)
 }
 
 #[cfg(target_endian = "big")]
 fn digest(values: &[f32]) -> u64 {
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    xxh3_64(&bytes)
+    xxh3(&bytes)
 }
 
 #[cfg(test)]
@@ -356,8 +359,11 @@ mod tests {
         let values: Vec<f32> = (0..15).map(|i| i as f32 * 0.37 - 2.0).collect();
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let set = ParamSet::from_slice(&layout(), &values).unwrap();
-        assert_eq!(set.digest().unwrap(), xxh3_64(&bytes));
-        assert_eq!(set.clone().digest().unwrap(), xxh3_64(&bytes));
+        assert_eq!(set.digest().unwrap(), xxhash_rust::xxh3::xxh3_64(&bytes));
+        assert_eq!(
+            set.clone().digest().unwrap(),
+            xxhash_rust::xxh3::xxh3_64(&bytes)
+        );
     }
 
     #[test]
