@@ -16,6 +16,7 @@ mod fedadagrad;
 mod fedadam;
 mod fedavg;
 mod fedavgm;
+mod fedconv;
 mod fednova;
 mod fedprox;
 mod fedsgd;

@@ -54,6 +54,8 @@ methods! {
     FedYogi: super::fedyogi::FedYogi,
     /// Nested sub-models by width (Diao et al. 2021)
     HeteroFL: super::heterofl::HeteroFl,
+    /// Sub-models by learned convolutions over the parameters (Shen et al. 2024)
+    FedConv: super::fedconv::FedConv,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server
