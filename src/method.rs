@@ -25,6 +25,8 @@ mod heterofl;
 mod local_only;
 mod payload;
 mod public;
+mod public_only;
+mod public_tuning;
 pub mod registry;
 mod scaffold;
 mod server;
@@ -40,6 +42,7 @@ pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Trai
 pub use error::MethodError;
 pub use payload::Payload;
 pub use public::PublicData;
+pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
 

@@ -95,7 +95,7 @@ impl ServerHalf for Server {
 }
 
 /// The client half of a method that asks no client.
-struct Nobody;
+pub(super) struct Nobody;
 
 impl ClientHalf for Nobody {
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {

@@ -4,12 +4,13 @@
 //! (equations 2 and 3). Its static batch normalisation is the layer `BatchNorm`.
 
 use super::average::Weighting;
+use super::public_tuning::{tuned, PublicTuning, SetGlobal};
 use super::sub_models::{Choice, SubModelServer};
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Setup, Training,
 };
-use crate::learn::{Correction, Trained};
+use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::{LayerSpec, Model, ModelError, ParamSet};
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct HeteroFl {
     pub masked_loss: bool,
     /// How much a report counts; the paper counts all alike.
     pub weighting: Weighting,
+    /// Fine-tuning of the global model on the public set.
+    pub fine_tune: Option<PublicTuning>,
 }
 
 impl Default for HeteroFl {
@@ -35,11 +38,23 @@ impl Default for HeteroFl {
             scaler: true,
             masked_loss: true,
             weighting: Weighting::Uniform,
+            fine_tune: None,
         }
     }
 }
 
 impl Method for HeteroFl {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        self.fine_tune
+            .as_ref()
+            .map(PublicTuning::check)
+            .unwrap_or_default()
+    }
+
+    fn needs_public(&self) -> bool {
+        self.fine_tune.is_some()
+    }
+
     fn sizes(&self) -> bool {
         true
     }
@@ -54,11 +69,12 @@ impl Method for HeteroFl {
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Server {
+        let inner = Server {
             classes: setup.model.classes(),
             masked: self.masked_loss,
-            inner: SubModelServer::new(setup, Choice::Prefix, self.weighting),
-        }))
+            inner: SubModelServer::new(setup.clone(), Choice::Prefix, self.weighting),
+        };
+        tuned(inner, self.fine_tune.as_ref(), &setup)
     }
 
     fn client(&self) -> Arc<dyn ClientHalf> {
@@ -107,6 +123,12 @@ struct Server {
     inner: SubModelServer,
     classes: usize,
     masked: bool,
+}
+
+impl SetGlobal for Server {
+    fn set_global(&mut self, global: ParamSet) {
+        self.inner.replace(global);
+    }
 }
 
 impl ServerHalf for Server {
@@ -245,6 +267,7 @@ mod tests {
             scaler: false,
             masked_loss: false,
             weighting: Weighting::Samples,
+            fine_tune: None,
         };
         three_rounds(&plain, RATIOS);
         three_rounds(
@@ -285,6 +308,7 @@ mod tests {
             scaler: true,
             masked_loss: false,
             weighting: Weighting::Samples,
+            fine_tune: None,
         };
         let average = FedAvg::default();
         let (mut a, mut b) = (Toy::new(&plain, &local()), Toy::new(&average, &local()));

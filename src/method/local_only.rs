@@ -6,13 +6,14 @@ use super::{
     Received, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{evaluate, Correction, Scratch, Trained};
-use crate::model::ParamSet;
+use crate::model::{ParamSet, Selection, Sizes};
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Local-only training; all clients start from the same initial model.
+/// Local-only training; all clients start from the same initial model, or the part of it that their
+/// width leaves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalOnly {}
@@ -21,9 +22,18 @@ pub struct LocalOnly {}
 const MODEL: &str = "model";
 
 impl Method for LocalOnly {
+    fn sizes(&self) -> bool {
+        true
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        let initial = setup.sizes.levels().iter().map(|level| {
+            let prefix = Selection::prefix(setup.model.units(), level.model.units());
+            prefix.gather(&setup.model, &level.model, &setup.initial)
+        });
         Ok(Box::new(Server {
-            initial: setup.initial,
+            initial: initial.collect::<Result<_, _>>()?,
+            sizes: setup.sizes.clone(),
             known: BTreeSet::new(),
         }))
     }
@@ -34,7 +44,9 @@ impl Method for LocalOnly {
 }
 
 struct Server {
-    initial: ParamSet,
+    /// Of each width: the first units of the initial model.
+    initial: Vec<ParamSet>,
+    sizes: Sizes,
     /// Who has reported before: those have a model of their own.
     known: BTreeSet<u32>,
 }
@@ -44,7 +56,8 @@ impl ServerHalf for Server {
         Ok(if self.known.contains(&client) {
             Payload::Nothing
         } else {
-            Payload::Model(self.initial.clone())
+            let initial = self.initial.get(self.sizes.level_of(client));
+            initial.cloned().map_or(Payload::Nothing, Payload::Model)
         })
     }
 

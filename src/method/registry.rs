@@ -60,6 +60,8 @@ methods! {
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server
     Centralised: super::centralised::Centralised,
+    /// Baseline: the public set alone, at the server
+    PublicOnly: super::public_only::PublicOnly,
 }
 
 impl Default for MethodSpec {

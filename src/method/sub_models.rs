@@ -63,11 +63,6 @@ impl SubModelServer {
         }
     }
 
-    /// The global model.
-    pub const fn model(&self) -> &ParamSet {
-        &self.global
-    }
-
     /// Puts another in its place.
     pub fn replace(&mut self, global: ParamSet) {
         self.global = global;
