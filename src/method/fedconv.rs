@@ -652,6 +652,10 @@ impl ServerHalf for Server {
                 self.stage = Stage::Begun;
                 Ok(Vec::new())
             }
+            (Phase::AfterRound(_), Stage::Begun) if self.reported.is_empty() => {
+                self.abandon();
+                Ok(Vec::new())
+            }
             (Phase::AfterRound(_), Stage::Begun) => {
                 // In the order of the clients, whoever reported first.
                 self.reported.sort_by_key(|report| report.client);
