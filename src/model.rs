@@ -13,7 +13,8 @@
 //! - `plan`: shapes, checks and costs of a list; `error`: what can be wrong with it
 //! - `layout`: where each tensor lies in the flat vector, and its role
 //! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
-//!   their parameters taken from the full ones and added back; `level`: who has which width
+//!   their parameters taken from the full ones and added back; `pace`: how fast rolling ones move;
+//!   `level`: who has which width
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
 //! - `digest`, `wide`: their hash, and loops in wide registers
 //! - `spill`: frozen vectors that wait on disk
@@ -30,6 +31,7 @@ mod layer;
 mod layout;
 mod level;
 mod mask;
+mod pace;
 mod params;
 mod plan;
 mod preset;
@@ -47,6 +49,7 @@ pub use layer::LayerSpec;
 pub use layout::{Entry, Layout, Part, Place, Role};
 pub use level::{Level, Sizes};
 pub use mask::MaskSource;
+pub use pace::Pace;
 pub use params::ParamSet;
 pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
 pub use preset::{preset, presets, Preset, UnknownModel};

@@ -60,28 +60,46 @@ impl Method for HeteroFl {
     }
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
-        let narrow = full.narrowed_layers(ratio);
-        let layers = match self.scaler {
-            true => scaled(&narrow, ratio, &mut hidden(full)),
-            false => narrow,
-        };
-        Model::build(&layers, full.input(), full.classes())
+        sub_model(full, ratio, self.scaler)
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        let inner = Server {
-            classes: setup.model.classes(),
-            masked: self.masked_loss,
-            inner: SubModelServer::new(setup.clone(), Choice::Prefix, self.weighting),
-        };
+        let inner = server(
+            setup.clone(),
+            Choice::Prefix,
+            self.weighting,
+            self.masked_loss,
+        );
         tuned(inner, self.fine_tune.as_ref(), &setup)
     }
 
     fn client(&self) -> Arc<dyn ClientHalf> {
-        Arc::new(Client {
-            masked: self.masked_loss,
-        })
+        client(self.masked_loss)
     }
+}
+
+/// The network of width `ratio`, with scalers if wanted.
+pub(super) fn sub_model(full: &Model, ratio: f64, scaler: bool) -> Result<Model, ModelError> {
+    let narrow = full.narrowed_layers(ratio);
+    let layers = match scaler {
+        true => scaled(&narrow, ratio, &mut hidden(full)),
+        false => narrow,
+    };
+    Model::build(&layers, full.input(), full.classes())
+}
+
+/// A server of sub-models of any choice, whose clients say which classes they have if `masked`.
+pub(super) fn server(setup: Setup, choice: Choice, weighting: Weighting, masked: bool) -> Server {
+    Server {
+        classes: setup.model.classes(),
+        masked,
+        inner: SubModelServer::new(setup, choice, weighting),
+    }
+}
+
+/// A client that trains what it is sent, on its own classes only if `masked`.
+pub(super) fn client(masked: bool) -> Arc<dyn ClientHalf> {
+    Arc::new(Client { masked })
 }
 
 /// For each convolution and dense layer, in order, whether its width changes.
@@ -119,7 +137,7 @@ fn scaled(
     all
 }
 
-struct Server {
+pub(super) struct Server {
     inner: SubModelServer,
     classes: usize,
     masked: bool,

@@ -54,6 +54,10 @@ methods! {
     FedYogi: super::fedyogi::FedYogi,
     /// Nested sub-models by width (Diao et al. 2021)
     HeteroFL: super::heterofl::HeteroFl,
+    /// Sub-models by width from a rolling window (Alam et al. 2022)
+    FedRolex: super::fedrolex::FedRolex,
+    /// Sub-models of units drawn at random (Caldas et al. 2018)
+    FedDropout: super::feddropout::FedDropout,
     /// Sub-models by learned convolutions over the parameters (Shen et al. 2024)
     FedConv: super::fedconv::FedConv,
     /// Baseline: every client alone
