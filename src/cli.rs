@@ -9,6 +9,7 @@ mod verify;
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
 use shoal::learn::HostDevice;
+use shoal::quantity::{parse_quantity, Bytes, Unit};
 use shoal::scenario::Scenario;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -54,6 +55,10 @@ enum Command {
         /// The folder for the results; it must be new or empty [default: runs/NAME-SEED-N]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Memory of the host device that training may take, such as "8 GB"; a batch that needs more
+        /// is cut, which changes its rounding [default: what is left, on a GPU 6 GiB]
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        memory: Option<Bytes>,
         /// Show neither progress nor the closing table
         #[arg(long, short)]
         quiet: bool,
@@ -94,6 +99,12 @@ struct HostArgs {
     /// Host device: cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     device: HostDevice,
+}
+
+/// A size such as "4 GB".
+fn size(text: &str) -> Result<Bytes, String> {
+    let bytes = parse_quantity(text, Unit::Bytes).map_err(|error| error.to_string())?;
+    Ok(Bytes(bytes as u64))
 }
 
 impl ScenarioArgs {
@@ -157,8 +168,9 @@ pub fn main() -> ExitCode {
             scenario,
             host,
             out,
+            memory,
             quiet,
-        } => run::run(&scenario, &host, out, quiet),
+        } => run::run(&scenario, &host, memory, out, quiet),
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
         Command::List { what } => list::list(what),
     };

@@ -21,7 +21,7 @@ mod server;
 mod world;
 
 pub use evaluation::Spread;
-pub use job::{DeviceWorker, Job, Output};
+pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;

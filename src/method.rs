@@ -32,7 +32,9 @@ mod testing;
 mod tests;
 
 pub use average::{WeightedSum, Weighting};
-pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training};
+pub use client::{
+    run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training,
+};
 pub use error::MethodError;
 pub use payload::Payload;
 pub use registry::MethodSpec;
