@@ -323,6 +323,7 @@ fn federation(clients: u32) -> u32 {
     let options = Options {
         workers: SHARDS,
         device: HostDevice::Cpu,
+        memory: None,
         out: Some(folder.path().join("run")),
         file: file.to_path_buf(),
         text,

@@ -55,6 +55,10 @@ enum Command {
         /// The folder for the results; it must be new or empty [default: runs/NAME-SEED-N]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Memory of the host device that training may take, such as "8 GB"; a batch that needs more
+        /// is cut, which changes its rounding [default: what is left, on a GPU 6 GiB]
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        memory: Option<Bytes>,
         /// Show neither progress nor the closing table
         #[arg(long, short)]
         quiet: bool,
@@ -176,8 +180,9 @@ pub fn main() -> ExitCode {
             scenario,
             host,
             out,
+            memory,
             quiet,
-        } => run::run(&scenario, &host, out, quiet),
+        } => run::run(&scenario, &host, memory, out, quiet),
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
         Command::List { what } => list::list(what),
     };

@@ -5,7 +5,7 @@
 //! from [`cost`](Cost) and a [`VirtualDevice`], never from how long the host took.
 //!
 //! - `virtual_device`: phones to servers; `cost`: operations, memory and time of a job
-//! - `host`: the CPU or GPU that really computes; `data`: samples where it reads them
+//! - `host`: the CPU or GPU that really computes; `admission`: its memory; `data`: samples where it reads them
 //! - `local`: optimiser settings and schedules; `update`: their arithmetic
 //! - `tape`: forward and reverse pass; `perceptron`: dense networks without torch; `dense`: kernels
 //!   for small batches; `loss`: cross entropy
@@ -13,6 +13,7 @@
 //!   run together
 //! - `error`: what can go wrong
 
+mod admission;
 mod cost;
 mod course;
 mod data;
@@ -30,6 +31,7 @@ mod train;
 mod update;
 mod virtual_device;
 
+pub use admission::{Admission, Permit};
 pub use cost::Cost;
 pub use data::{DeviceData, Features, Normalisation};
 pub use error::LearnError;

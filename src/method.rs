@@ -40,7 +40,9 @@ mod testing;
 mod tests;
 
 pub use average::{WeightedSum, Weighting};
-pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training};
+pub use client::{
+    run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training,
+};
 pub use error::MethodError;
 pub use payload::Payload;
 pub use public::PublicData;

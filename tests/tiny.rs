@@ -40,6 +40,7 @@ impl Ran {
         let options = Options {
             workers,
             device: Default::default(),
+            memory: None,
             out: Some(folder.path().to_path_buf()),
             file: PathBuf::from("test.ron"),
             text: text.to_string(),

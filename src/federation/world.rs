@@ -12,7 +12,7 @@ use crate::learn::{LocalTraining, Samples};
 use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
 use crate::model::{Sizes, Spill};
 use crate::net::LinkNetwork;
-use crate::quantity::VirtualTime;
+use crate::quantity::{Bytes, VirtualTime};
 use crate::sim::{Context, Input, Node, NodeId, Stack, World};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -59,6 +59,8 @@ pub struct Federation {
     network: LinkNetwork,
     /// The method's server half, until the server wakes and takes it.
     half: Mutex<Option<Box<dyn ServerHalf>>>,
+    /// What a stack of jobs must fit into, if it matters.
+    memory: Option<Bytes>,
 }
 
 impl Federation {
@@ -99,6 +101,7 @@ impl Federation {
         let evaluator = Evaluator::new(&plan, &sizes);
         Ok(Self {
             network,
+            memory: None,
             half: Mutex::new(Some(half)),
             shared: Arc::new(Shared {
                 client_half,
@@ -120,6 +123,11 @@ impl Federation {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.spill = Some(spill);
         }
+    }
+
+    /// The same, with stacks of jobs that by estimate fit into `memory`.
+    pub fn within(self, memory: Option<Bytes>) -> Self {
+        Self { memory, ..self }
     }
 
     /// The server.
@@ -197,7 +205,15 @@ impl World for Federation {
 
     fn stack(&self, job: &Job) -> Option<Stack> {
         match job {
-            Job::Client(job) => job.input.stack(),
+            Job::Client(job) => {
+                let stack = job.input.stack()?;
+                let need = job.input.memory(job.half.corrections()).0.max(1);
+                let fit = self.memory.map_or(u64::MAX, |memory| memory.0 / need);
+                Some(Stack {
+                    width: stack.width.min(usize::try_from(fit).unwrap_or(usize::MAX)),
+                    ..stack
+                })
+            }
             Job::Server(_) | Job::Evaluation(_) => None,
         }
     }

@@ -96,6 +96,37 @@ impl HostDevice {
     }
 }
 
+impl HostDevice {
+    /// What memory jobs may take together, unless the user says: on the CPU what the system has
+    /// left, on a GPU a part of what even small ones have.
+    pub fn available(self) -> Bytes {
+        match self {
+            Self::Cpu => Bytes(memory_left().unwrap_or(u64::MAX)),
+            Self::Cuda(_) => GPU_MEMORY,
+        }
+    }
+
+    /// The limit that stacks keep to: the user's, or on a GPU one that is the same for every run.
+    pub fn stack_limit(self, given: Option<Bytes>) -> Option<Bytes> {
+        given.or(match self {
+            Self::Cpu => None,
+            Self::Cuda(_) => Some(GPU_MEMORY),
+        })
+    }
+}
+
+/// What jobs may take of a GPU unless the user says. (Torch does not tell a GPU's memory through its
+/// C++ interface.)
+const GPU_MEMORY: Bytes = Bytes(6 << 30);
+
+/// Memory that can be had without swapping, as Linux estimates it.
+fn memory_left() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 /// Loads torch's CUDA half, which registers itself. The linker drops it from the binary because no
 /// symbol of it is named.
 fn load_cuda() -> Result<(), String> {
@@ -170,6 +201,18 @@ mod tests {
                 format!("expected a device such as \"cpu\" or \"cuda:0\", got {text:?}")
             );
         }
+    }
+
+    #[test]
+    fn the_system_says_what_memory_it_has_left() {
+        let left = HostDevice::Cpu.available().0;
+        if cfg!(target_os = "linux") {
+            assert!((1 << 20..1 << 50).contains(&left), "{left}");
+        }
+        let given = Some(Bytes(5));
+        assert_eq!(HostDevice::Cpu.stack_limit(given), given);
+        assert_eq!(HostDevice::Cpu.stack_limit(None), None);
+        assert_eq!(HostDevice::Cuda(0).stack_limit(None), Some(GPU_MEMORY));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Local training: the job, and how it is done.
 
+mod pieces;
+
 use super::course::{Course, Progress};
 use super::perceptron::{Perceptron, Room};
 use super::tape::KIND;
 use super::update::{self, Moments, Terms};
-use super::{
-    masked_cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer, Tape,
-};
+use super::{masked_cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer};
 use crate::model::{Buffer, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics};
+use crate::quantity::Bytes;
+use pieces::{gradients_of, Pieces};
 use std::ops::Range;
 use std::sync::Arc;
 use tch::{Device, Tensor};
@@ -110,6 +112,7 @@ pub struct Scratch {
     room: Room,
     labels: Vec<u32>,
     host: Vec<f32>,
+    limit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -124,6 +127,15 @@ impl Scratch {
     /// Without memory yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Without memory yet, for a device that has `limit`: a batch that by estimate takes more is cut
+    /// into pieces whose gradients are summed. That changes rounding, nothing else.
+    pub fn within(limit: Bytes) -> Self {
+        Self {
+            limit: Some(limit.0),
+            ..Self::default()
+        }
     }
 }
 
@@ -282,14 +294,13 @@ fn descend(
     let mut course = Course::of(job);
     let mut progress = Progress::default();
     let views = weights.views()?;
+    let mut pieces = Pieces::within(scratch.limit, job);
     while let Some(samples) = course.next() {
-        let x = job.data.batch(samples, job.model.starts_with_images())?;
-        job.data.labels_of(samples, &mut scratch.labels)?;
-        let tape = Tape::forward(&job.model, &views, &x, &mut masks)?;
-        let counted = job.correction.classes.as_deref();
-        let (loss, gradient) = loss(tape.scores(), &scratch.labels, counted, &mut scratch.host)?;
+        let loss = pieces.attempt(samples.len(), |pieces| {
+            let memory = (&mut scratch.labels, &mut scratch.host);
+            gradients_of(job, &views, samples, &mut masks, gradients, pieces, memory)
+        })?;
         progress.count(loss, samples.len())?;
-        tape.backward(gradient, gradients)?;
         let gradients = gradients.flat_mut();
         update::step(
             weights,

@@ -2,9 +2,11 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    Correction, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob, Trained,
+    Correction, Cost, DeviceData, LearnError, LocalTraining, Samples, Scratch, Tally, TrainJob,
+    Trained,
 };
 use crate::model::{Model, ParamSet};
+use crate::quantity::Bytes;
 use crate::sim::Stack;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +43,13 @@ impl ClientInput {
     pub fn stack(&self) -> Option<Stack> {
         let device = self.data.device();
         crate::learn::stack(&self.model, &self.local, self.train.len(), device)
+    }
+
+    /// Host memory that training takes, by estimate, with some vectors of the model's size that
+    /// correct its gradients. Autograd and convolutions keep about as much again as they must.
+    pub fn memory(&self, corrections: u64) -> Bytes {
+        let cost = Cost::training(&self.model, &self.local, self.train.len(), corrections);
+        Bytes(cost.memory.0.saturating_mul(2))
     }
 }
 
@@ -125,8 +134,16 @@ pub struct Metrics {
 ///
 /// Most methods train locally and report something about the outcome: they give
 /// [`ClientHalf::training`] and [`ClientHalf::report`], and the engine is free to train several
-/// clients at once. A method that works otherwise overrides [`ClientHalf::run`].
+/// clients at once, if they say [`ClientHalf::only_trains`]. A method that works otherwise overrides
+/// [`ClientHalf::run`].
 pub trait ClientHalf: Send + Sync {
+    /// Whether local training between [`ClientHalf::training`] and [`ClientHalf::report`] is all
+    /// there is to this half: [`ClientHalf::run`] is as it stands here. Only then is a client
+    /// trained together with others on devices where that makes a difference.
+    fn only_trains(&self) -> bool {
+        false
+    }
+
     /// Local training as this method wants it, from what the scenario says.
     fn local(&self, scenario: &LocalTraining) -> LocalTraining {
         scenario.clone()
@@ -165,8 +182,14 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
     input: &ClientInput,
     scratch: &mut Scratch,
 ) -> Result<Trained, MethodError> {
+    let job = job_of(half, input)?;
+    on_host(crate::learn::train(&job, scratch)?)
+}
+
+/// The training that `half` wants of a client.
+fn job_of<C: ClientHalf + ?Sized>(half: &C, input: &ClientInput) -> Result<TrainJob, MethodError> {
     let Training { start, correction } = half.training(input)?;
-    let job = TrainJob {
+    Ok(TrainJob {
         model: Arc::clone(&input.model),
         start,
         data: Arc::clone(&input.data),
@@ -176,11 +199,42 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
         seed: input.seed,
         client: u64::from(input.client),
         correction,
-    };
-    let mut trained = crate::learn::train(&job, scratch)?;
-    // What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
+    })
+}
+
+/// What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
+fn on_host(mut trained: Trained) -> Result<Trained, MethodError> {
     trained.params = trained.params.to_device(tch::Device::Cpu)?;
     Ok(trained)
+}
+
+/// The whole work of several clients that all [only train](ClientHalf::only_trains), trained together
+/// where that is sooner. One result each, in order.
+pub fn run_together(
+    clients: &[(&dyn ClientHalf, &ClientInput)],
+    scratch: &mut Scratch,
+) -> Vec<Result<ClientWork, MethodError>> {
+    // A client whose task cannot be read does not train; the others do.
+    let (mut jobs, mut refused) = (Vec::new(), Vec::new());
+    for (half, input) in clients {
+        refused.push(match job_of(*half, input) {
+            Ok(job) => {
+                jobs.push(job);
+                None
+            }
+            Err(error) => Some(error),
+        });
+    }
+    let mut trained = crate::learn::train_all(&jobs, scratch).into_iter();
+    let each = clients.iter().zip(refused);
+    each.map(|((half, input), refused)| match refused {
+        Some(error) => Err(error),
+        None => {
+            let trained = trained.next().unwrap_or(Err(LearnError::NoSamples))?;
+            half.report(input, on_host(trained)?)
+        }
+    })
+    .collect()
 }
 
 impl ClientWork {

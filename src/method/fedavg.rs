@@ -113,6 +113,10 @@ pub(super) struct Trainer {
 }
 
 impl ClientHalf for Trainer {
+    fn only_trains(&self) -> bool {
+        true
+    }
+
     fn corrections(&self) -> u64 {
         u64::from(self.proximal.is_some())
     }

@@ -169,6 +169,10 @@ struct Client {
 }
 
 impl ClientHalf for Client {
+    fn only_trains(&self) -> bool {
+        true
+    }
+
     fn corrections(&self) -> u64 {
         u64::from(self.mu > 0.0)
     }

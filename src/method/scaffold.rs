@@ -145,6 +145,10 @@ impl ServerHalf for Server {
 struct Client;
 
 impl ClientHalf for Client {
+    fn only_trains(&self) -> bool {
+        true
+    }
+
     fn corrections(&self) -> u64 {
         1
     }

@@ -12,7 +12,7 @@ pub use assemble::assemble;
 use super::text::Diagnostics;
 use super::Scenario;
 use crate::data::{DataError, PartitionError};
-use crate::federation::{DeviceWorker, Federation};
+use crate::federation::{DeviceMemory, DeviceWorker, Federation};
 use crate::learn::{HostDevice, HostError, LearnError};
 use crate::method::MethodError;
 use crate::model::{ModelError, Spill};
@@ -45,6 +45,9 @@ pub struct Options {
     pub workers: usize,
     /// Where they compute.
     pub device: HostDevice,
+    /// What memory of that device they may take together, where it is not to be all there is. A
+    /// batch that by estimate takes more is cut, which changes its rounding.
+    pub memory: Option<Bytes>,
     /// The run folder; `runs/<name>-<seed>-<n>` when not given.
     pub out: Option<PathBuf>,
     /// The scenario's file, for the record.
@@ -156,7 +159,8 @@ pub fn run(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
-    let mut federation = assemble(scenario, options.device)?;
+    let limit = options.device.stack_limit(options.memory);
+    let mut federation = assemble(scenario, options.device)?.within(limit);
     let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
     write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
     if scenario.record.events.is_some() {
@@ -175,6 +179,7 @@ pub fn run(
         federation,
         scenario.seed,
         options.workers,
+        DeviceMemory::new(options.memory, options.device.available()),
         &mut recorder,
         stop,
     );
@@ -251,10 +256,13 @@ pub(super) fn simulate(
     federation: Federation,
     seed: u64,
     workers: usize,
+    memory: DeviceMemory,
     recorder: &mut dyn Recorder<Federation>,
     stop: &AtomicBool,
 ) -> Result<crate::sim::Summary, RunError> {
-    let pool = Workers::start(workers, DeviceWorker::new).map_err(RunError::Threads)?;
+    let memory = Arc::new(memory);
+    let worker = move || DeviceWorker::sharing(Arc::clone(&memory));
+    let pool = Workers::start(workers, worker).map_err(RunError::Threads)?;
     // Few nodes are done sooner on one shard than two shards are told.
     let nodes = federation.plan().population() as usize;
     let shards = if nodes < 20_000 { 1 } else { workers };
@@ -293,6 +301,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         overrides: options.overrides.clone(),
         workers: u32::try_from(options.workers).unwrap_or(u32::MAX),
         device: options.device.to_string(),
+        memory: options.memory.map(|memory| memory.0),
         host: Host::detect(LIBTORCH),
         started: utc(SystemTime::now()),
         finished: None,

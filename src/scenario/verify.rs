@@ -3,10 +3,11 @@
 use super::run::{assemble, simulate, RunError, SCENARIO};
 use super::trace::{TraceReader, TRACE};
 use super::Scenario;
-use crate::federation::{Federation, Message, Record};
+use crate::federation::{DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
 use crate::observe::folder::RECORD;
 use crate::observe::record::{RunRecord, Status};
+use crate::quantity::Bytes;
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;
 use std::io;
@@ -191,7 +192,10 @@ pub fn verify(
         std::fs::read_to_string(folder.join(SCENARIO)).map_err(|e| unreadable(SCENARIO, e))?;
     let reference = TraceReader::open(folder).map_err(|e| unreadable(TRACE, e))?;
     let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
-    let federation = assemble(&scenario, device)?;
+    // Cut as the run cut: a limit on memory can show in the last bits.
+    let memory = record.memory.map(Bytes);
+    let federation = assemble(&scenario, device)?.within(device.stack_limit(memory));
+    let memory = DeviceMemory::new(memory, device.available());
     let mut comparer = Comparer {
         reference,
         compared: 0,
@@ -200,7 +204,14 @@ pub fn verify(
         stop,
         fatal: None,
     };
-    let result = simulate(federation, scenario.seed, workers, &mut comparer, stop);
+    let result = simulate(
+        federation,
+        scenario.seed,
+        workers,
+        memory,
+        &mut comparer,
+        stop,
+    );
     let events = comparer.compared;
     let summary = match result {
         Ok(summary) => summary,

@@ -550,3 +550,58 @@ fn evaluation_normalises_by_the_statistics() {
     let apart = (evaluated - by_batch).abs().max().double_value(&[]);
     assert!(apart < 1e-4, "{apart}");
 }
+
+#[test]
+fn a_batch_that_does_not_fit_is_cut_and_gives_the_same_to_float_tolerance() {
+    let job = convolutional();
+    let whole = train(&job, &mut Scratch::new()).unwrap();
+    let scratch = |samples| {
+        let memory = job.model.training_memory(samples, 1);
+        let cut = Pieces::within(Some(memory.0), &job);
+        (Scratch::within(memory), cut)
+    };
+    // Batches of 10: as a whole, in halves, and sample by sample where nothing fits.
+    let mut results = Vec::new();
+    for (samples, expected) in [(10, 1), (9, 2), (5, 2), (3, 4), (0, 16)] {
+        let (mut scratch, cut) = scratch(samples);
+        let mut tried = None;
+        let mut cut = cut;
+        cut.attempt(10, |pieces| {
+            tried = Some(pieces);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(tried, Some(expected), "room for {samples} samples");
+        let trained = train(&job, &mut scratch).unwrap();
+        let apart = trained.params.distance_squared(&whole.params).unwrap();
+        assert!(apart < 1e-10, "room for {samples} samples: {apart}");
+        assert!((trained.mean_loss - whole.mean_loss).abs() < 1e-6);
+        assert_eq!(trained.samples_seen, whole.samples_seen);
+        results.push(trained.params.digest().unwrap());
+    }
+    assert_eq!(results[0], whole.params.digest().unwrap());
+    assert_eq!(results[1], results[2], "equal cuts, equal bits");
+}
+
+#[test]
+fn an_allocation_that_fails_cuts_the_batch_until_it_succeeds_or_cannot_be_cut() {
+    let job = convolutional();
+    let allocator = |largest: usize| {
+        let mut tried = Vec::new();
+        let result = Pieces::within(None, &job).attempt(10, |pieces| {
+            tried.push(pieces);
+            let piece = 10usize.div_ceil(pieces);
+            if piece > largest {
+                let detail = "an allocator that fails on purpose".into();
+                return Err(LearnError::OutOfMemory { detail });
+            }
+            Ok(piece)
+        });
+        (tried, result.ok())
+    };
+    assert_eq!(allocator(10), (vec![1], Some(10)));
+    assert_eq!(allocator(4), (vec![1, 2, 4], Some(3)));
+    assert_eq!(allocator(0), (vec![1, 2, 4, 8, 16], None));
+    let other = Pieces::within(None, &job).attempt(10, |_| Err::<(), _>(LearnError::NoSamples));
+    assert!(matches!(other, Err(LearnError::NoSamples)));
+}

@@ -499,6 +499,7 @@ fn the_labels_of_the_test_data_change_no_model() {
             text,
             overrides: Vec::new(),
             kept_memory: crate::quantity::Bytes(u64::MAX),
+            memory: None,
             quiet: true,
         };
         let stop = std::sync::atomic::AtomicBool::new(false);
