@@ -8,6 +8,7 @@
 //! - `host`: the CPU or GPU that really computes; `data`: samples where it reads them
 //! - `local`: optimiser settings and schedules; `update`: their arithmetic
 //! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`: the jobs
+//! - `objective`: training on another loss; `ordered`: ordered dropout; `soft`: distance from soft targets
 //! - `error`: what can go wrong
 
 mod cost;
@@ -18,6 +19,9 @@ mod evaluate;
 mod host;
 mod local;
 mod loss;
+mod objective;
+mod ordered;
+mod soft;
 mod tape;
 mod train;
 mod update;
@@ -30,6 +34,8 @@ pub use evaluate::{evaluate, Tally};
 pub use host::{prepare_worker_thread, HostDevice, HostError};
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
 pub use loss::cross_entropy;
+pub use ordered::{train_ordered, SelfDistillation};
+pub use soft::divergence;
 pub use tape::{Gradients, Tape};
 pub use train::{train, Correction, Samples, Scratch, TrainJob, Trained};
 pub use virtual_device::{

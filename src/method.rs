@@ -22,6 +22,7 @@ mod fedprox;
 mod fedrolex;
 mod fedsgd;
 mod fedyogi;
+mod fjord;
 mod heterofl;
 mod local_only;
 mod payload;

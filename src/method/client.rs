@@ -2,9 +2,9 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    Correction, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob, Trained,
+    Correction, Cost, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob, Trained,
 };
-use crate::model::{Model, ParamSet};
+use crate::model::{Level, Model, ParamSet, Sizes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub struct ClientInput {
     pub seed: u64,
     /// The client's own network: of its width, where the method has sub-models.
     pub model: Arc<Model>,
+    /// The widths that clients have, its own among them.
+    pub sizes: Sizes,
     /// The public set, where the scenario has one.
     pub public: Option<PublicData>,
     /// The training data of all clients, on the host device.
@@ -109,6 +111,13 @@ pub trait ClientHalf: Send + Sync {
     /// How many vectors of the model's size correct the gradients; they take device memory.
     fn corrections(&self) -> u64 {
         0
+    }
+
+    /// What a round costs the device of a client of level `own` with `samples` training samples, where
+    /// other clients have the levels `narrower`. Local training, unless a method does something else.
+    fn cost(&self, own: &Level, narrower: &[Level], local: &LocalTraining, samples: usize) -> Cost {
+        let _ = narrower;
+        Cost::training(&own.model, local, samples, self.corrections())
     }
 
     /// Where local training starts, and what corrects its gradients.

@@ -58,6 +58,8 @@ methods! {
     FedRolex: super::fedrolex::FedRolex,
     /// Sub-models of units drawn at random (Caldas et al. 2018)
     FedDropout: super::feddropout::FedDropout,
+    /// Ordered dropout: every width up to the client's own (Horváth et al. 2021)
+    FjORD: super::fjord::Fjord,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server
