@@ -8,7 +8,8 @@
 //! - `host`: the CPU or GPU that really computes; `data`: samples where it reads them
 //! - `local`: optimiser settings and schedules; `update`: their arithmetic
 //! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`: the jobs
-//! - `objective`: training on another loss; `ordered`: ordered dropout; `soft`: distance from soft targets
+//! - `objective`: training on another loss; `ordered`: ordered dropout;
+//!   `exits`: classifiers that teach each other; `soft`: distance from soft targets
 //! - `error`: what can go wrong
 
 mod cost;
@@ -16,6 +17,7 @@ mod data;
 mod dense;
 mod error;
 mod evaluate;
+mod exits;
 mod host;
 mod local;
 mod loss;
@@ -31,6 +33,7 @@ pub use cost::Cost;
 pub use data::{DeviceData, Features, Normalisation};
 pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
+pub use exits::train_exits;
 pub use host::{prepare_worker_thread, HostDevice, HostError};
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
 pub use loss::cross_entropy;

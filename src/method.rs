@@ -11,6 +11,7 @@
 mod average;
 mod centralised;
 mod client;
+mod depthfl;
 mod error;
 mod fedadagrad;
 mod fedadam;

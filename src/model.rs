@@ -14,11 +14,12 @@
 //! - `layout`: where each tensor lies in the flat vector, and its role
 //! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
 //!   their parameters taken from the full ones and added back; `pace`: how fast rolling ones move;
-//!   `level`: who has which width
+//!   `depth`: shallower networks; `level`: who has which size
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
 
 mod buffer;
+mod depth;
 mod elementwise;
 mod error;
 mod forward;
@@ -50,5 +51,5 @@ pub use sub_model::{PartialSum, Selection};
 pub use units::{Columns, EntryUnits, UnitSet, Units};
 
 pub(crate) use error::first_line;
-pub(crate) use forward::parameter;
+pub(crate) use forward::{mean, parameter};
 pub(crate) use plan::{Op, GROUP_NORM_EPS};

@@ -60,6 +60,8 @@ methods! {
     FedDropout: super::feddropout::FedDropout,
     /// Ordered dropout: every width up to the client's own (Horváth et al. 2021)
     FjORD: super::fjord::Fjord,
+    /// Sub-models by depth, whose classifiers teach each other (Kim et al. 2023)
+    DepthFL: super::depthfl::DepthFl,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server

@@ -78,6 +78,13 @@ pub enum LayerSpec {
         #[serde(default)]
         shortcut: Vec<LayerSpec>,
     },
+    /// A classifier on the way (an early exit): passes its input on as it is, and `head` gives class
+    /// scores from it. A network's scores are the mean of those of all its exits and of its last
+    /// layer.
+    Exit {
+        /// From the value here to one score a class.
+        head: Vec<LayerSpec>,
+    },
 }
 
 const fn one() -> usize {
@@ -126,6 +133,7 @@ impl LayerSpec {
             Self::Scaler { .. } => "Scaler",
             Self::GroupNorm { .. } => "GroupNorm",
             Self::Residual { .. } => "Residual",
+            Self::Exit { .. } => "Exit",
         }
     }
 }
