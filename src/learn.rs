@@ -11,6 +11,8 @@
 //!   for small batches; `loss`: cross entropy
 //! - `train`, `evaluate`: the jobs; `course`: the batches of a job; `stack`, `stacked`: jobs that
 //!   run together
+//! - `objective`: training on another loss; `ordered`: ordered dropout;
+//!   `exits`: classifiers that teach each other; `soft`: distance from soft targets
 //! - `error`: what can go wrong
 
 mod admission;
@@ -20,10 +22,14 @@ mod data;
 mod dense;
 mod error;
 mod evaluate;
+mod exits;
 mod host;
 mod local;
 mod loss;
+mod objective;
+mod ordered;
 mod perceptron;
+mod soft;
 mod stack;
 mod stacked;
 mod tape;
@@ -36,9 +42,12 @@ pub use cost::Cost;
 pub use data::{DeviceData, Features, Normalisation};
 pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
+pub use exits::train_exits;
 pub use host::{available_memory, prepare_worker_thread, HostDevice, HostError};
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
 pub use loss::{cross_entropy, masked_cross_entropy};
+pub use ordered::{train_ordered, SelfDistillation};
+pub use soft::divergence;
 pub use stack::stack;
 pub use stacked::{train_all, train_stack};
 pub use tape::{Gradients, Tape};

@@ -11,6 +11,7 @@
 mod average;
 mod centralised;
 mod client;
+mod depthfl;
 mod error;
 mod fedadagrad;
 mod fedadam;
@@ -23,6 +24,7 @@ mod fedprox;
 mod fedrolex;
 mod fedsgd;
 mod fedyogi;
+mod fjord;
 mod heterofl;
 mod local_only;
 mod payload;

@@ -14,7 +14,7 @@
 //! - `layout`: where each tensor lies in the flat vector, and its role
 //! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
 //!   their parameters taken from the full ones and added back; `pace`: how fast rolling ones move;
-//!   `level`: who has which width
+//!   `depth`: shallower networks; `level`: who has which size
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
 //! - `digest`, `wide`: their hash, and loops in wide registers
 //! - `spill`: frozen vectors that wait on disk
@@ -22,6 +22,7 @@
 //!   `statistics`: what batch normalisations are given
 
 mod buffer;
+mod depth;
 mod digest;
 mod elementwise;
 mod error;
@@ -59,6 +60,6 @@ pub use sub_model::{PartialSum, Selection};
 pub use units::{Columns, EntryUnits, UnitSet, Units};
 
 pub(crate) use error::first_line;
-pub(crate) use forward::{by_batch, parameter};
+pub(crate) use forward::{by_batch, mean, parameter};
 pub(crate) use plan::{Op, NORM_EPS};
 pub(crate) use wide::wide;

@@ -102,9 +102,12 @@ impl Client {
         if train.is_empty() {
             return refuse("has no training data".into());
         }
-        let corrections = shared.client_half.corrections();
-        let model = &shared.sizes.of(self.number).model;
-        let cost = Cost::training(model, local, train.len(), corrections);
+        let (own, narrower) = (
+            shared.sizes.of(self.number),
+            shared.sizes.narrower(self.number),
+        );
+        let half = &shared.client_half;
+        let cost = half.cost(own, narrower, local, train.len());
         if !me.device.fits(cost.memory) {
             let (need, has) = (cost.memory, me.device.memory);
             return refuse(format!("training needs {need}, the device has {has}"));
@@ -123,7 +126,8 @@ impl Client {
             client: self.number,
             round,
             seed: plan.seed,
-            model: Arc::clone(model),
+            model: Arc::clone(&own.model),
+            sizes: shared.sizes.clone(),
             public: shared.public.clone(),
             data: Arc::clone(&plan.train),
             train,

@@ -1,7 +1,8 @@
 //! Which client trains which size of the model.
 
 use super::plan::Plan;
-use crate::learn::{Cost, LocalTraining};
+use crate::learn::LocalTraining;
+use crate::method::ClientHalf;
 use crate::model::{Level, Sizes};
 use crate::quantity::Span;
 use crate::sim::rng::{below, stream, Purpose};
@@ -43,8 +44,8 @@ pub fn ratios<'a>(rules: impl Iterator<Item = &'a SizeRule>) -> Vec<f64> {
 }
 
 /// Gives every client of the plan its level. `local` is each group's training as the method has it,
-/// `corrections` the vectors that the method adds to gradients.
-pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], corrections: u64) -> Sizes {
+/// `half` the method's client half.
+pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], half: &dyn ClientHalf) -> Sizes {
     let levels = &plan.levels;
     if levels.len() == 1 {
         return Sizes::new(levels.clone(), Vec::new());
@@ -56,9 +57,9 @@ pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], corrections: u64)
     };
     let of = (0..plan.population()).map(|client| {
         let me = plan.client(client);
-        let fits = |level: &Level| {
+        let fits = |own: &Level, narrower: &[Level]| {
             let samples = plan.partition.client(client as usize).len().max(1);
-            let cost = Cost::training(&level.model, &local[me.group], samples, corrections);
+            let cost = half.cost(own, narrower, &local[me.group], samples);
             let in_time =
                 |deadline: Span| me.device.duration(cost.flops).nanos() <= deadline.nanos();
             me.device.fits(cost.memory) && deadline.is_none_or(in_time)
@@ -68,7 +69,10 @@ pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], corrections: u64)
             SizeRule::Fit(ratios) => {
                 let mut numbers: Vec<u8> = ratios.iter().map(|&ratio| number(ratio)).collect();
                 numbers.sort_unstable();
-                let largest = numbers.iter().find(|&&n| fits(&levels[usize::from(n)]));
+                let largest = numbers.iter().find(|&&n| {
+                    let (wider, narrower) = levels.split_at(usize::from(n) + 1);
+                    wider.last().is_some_and(|own| fits(own, narrower))
+                });
                 largest.or(numbers.last()).copied().unwrap_or(0)
             }
             SizeRule::Drawn(ratios) => {

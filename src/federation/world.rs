@@ -76,7 +76,7 @@ impl Federation {
             .iter()
             .map(|group| Arc::new(client_half.local(&group.training)));
         let local: Vec<Arc<LocalTraining>> = local.collect();
-        let sizes = sizes(&plan, &local, client_half.corrections());
+        let sizes = sizes(&plan, &local, client_half.as_ref());
         let public = (!plan.public.is_empty()).then(|| PublicData {
             data: Arc::clone(&plan.train),
             train: plan.public.train.clone().into(),

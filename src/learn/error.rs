@@ -56,6 +56,9 @@ pub enum LearnError {
         /// Flags given.
         found: usize,
     },
+    /// A list of networks to draw from that is empty.
+    #[error("expected at least one width to train, got none")]
+    NoWidths,
     /// Parameters that do not belong to the model.
     #[error(transparent)]
     Parameters(ParamError),

@@ -5,7 +5,7 @@ use crate::learn::{
     Correction, Cost, DeviceData, LearnError, LocalTraining, Samples, Scratch, Tally, TrainJob,
     Trained,
 };
-use crate::model::{Model, ParamSet};
+use crate::model::{Level, Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
 use crate::sim::Stack;
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub struct ClientInput {
     pub seed: u64,
     /// The client's own network: of its width, where the method has sub-models.
     pub model: Arc<Model>,
+    /// The widths that clients have, its own among them.
+    pub sizes: Sizes,
     /// The public set, where the scenario has one.
     pub public: Option<PublicData>,
     /// The training data of all clients, on the host device.
@@ -152,6 +154,13 @@ pub trait ClientHalf: Send + Sync {
     /// How many vectors of the model's size correct the gradients; they take device memory.
     fn corrections(&self) -> u64 {
         0
+    }
+
+    /// What a round costs the device of a client of level `own` with `samples` training samples, where
+    /// other clients have the levels `narrower`. Local training, unless a method does something else.
+    fn cost(&self, own: &Level, narrower: &[Level], local: &LocalTraining, samples: usize) -> Cost {
+        let _ = narrower;
+        Cost::training(&own.model, local, samples, self.corrections())
     }
 
     /// Where local training starts, and what corrects its gradients.

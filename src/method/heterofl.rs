@@ -131,6 +131,9 @@ fn scaled(
                 body: scaled(body, rate, hidden),
                 shortcut: scaled(shortcut, rate, hidden),
             }),
+            LayerSpec::Exit { head } => all.push(LayerSpec::Exit {
+                head: scaled(head, rate, hidden),
+            }),
             other => all.push(other.clone()),
         }
     }

@@ -58,6 +58,10 @@ methods! {
     FedRolex: super::fedrolex::FedRolex,
     /// Sub-models of units drawn at random (Caldas et al. 2018)
     FedDropout: super::feddropout::FedDropout,
+    /// Ordered dropout: every width up to the client's own (Horváth et al. 2021)
+    FjORD: super::fjord::Fjord,
+    /// Sub-models by depth, whose classifiers teach each other (Kim et al. 2023)
+    DepthFL: super::depthfl::DepthFl,
     /// Sub-models by learned convolutions over the parameters (Shen et al. 2024)
     FedConv: super::fedconv::FedConv,
     /// Baseline: every client alone

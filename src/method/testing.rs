@@ -213,6 +213,7 @@ impl<'a> Toy<'a> {
             round: self.round,
             seed: SEED,
             model: Arc::clone(&self.setup.sizes.of(client).model),
+            sizes: self.setup.sizes.clone(),
             public: self.setup.public.clone(),
             data: Arc::clone(&self.setup.data),
             train: samples_of(client).into(),

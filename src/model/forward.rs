@@ -24,7 +24,8 @@ pub enum Mode<'a> {
 }
 
 impl Model {
-    /// Class scores of `x` under `params`: `[batch, input...]` gives `[batch, classes]`.
+    /// Class scores of `x` under `params`: `[batch, input...]` gives `[batch, classes]`. Where the
+    /// network has exits, the mean of all its classifiers' scores.
     ///
     /// `params` has one tensor per entry of [`Model::layout`], of that shape, on the device of `x`.
     /// They may be leaves, views of a [`super::ParamSet`] or results of other computations;
@@ -32,12 +33,21 @@ impl Model {
     ///
     /// # Errors
     /// When a parameter is missing or a shape does not fit.
-    pub fn forward(&self, params: &[Tensor], x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        self.forward_layers(0..self.ops().len(), params, x, mode)
+    pub fn forward(
+        &self,
+        params: &[Tensor],
+        x: &Tensor,
+        mut mode: Mode,
+    ) -> Result<Tensor, TchError> {
+        let mut scores = Vec::new();
+        let last = run(self.ops(), params, x, &mut mode, &mut scores)?;
+        scores.push(last);
+        mean(&scores)
     }
 
     /// As [`Model::forward`], through the given layers only: features at a cut are the result of
-    /// `0..cut`, and scores from features that of `cut..`. `params` is the whole list always.
+    /// `0..cut`, and scores from features that of `cut..`. `params` is the whole list always. Exits on
+    /// the way are left out.
     ///
     /// # Errors
     /// When the range goes past the last layer, a parameter is missing or a shape does not fit.
@@ -54,7 +64,15 @@ impl Model {
                 self.ops().len()
             ))
         })?;
-        run(ops, params, x, &mut mode)
+        run(ops, params, x, &mut mode, &mut Vec::new())
+    }
+}
+
+/// The mean of several classifiers' scores.
+pub(crate) fn mean(scores: &[Tensor]) -> Result<Tensor, TchError> {
+    match scores {
+        [only] => Ok(only.shallow_clone()),
+        several => Tensor::f_stack(several, 0)?.f_mean_dim([0i64].as_slice(), false, None),
     }
 }
 
@@ -68,15 +86,28 @@ pub(crate) fn parameter(params: &[Tensor], index: usize) -> Result<&Tensor, TchE
     })
 }
 
-fn run(ops: &[Op], params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tensor, TchError> {
+/// The result of a list; the scores of its exits go to `exits`.
+fn run(
+    ops: &[Op],
+    params: &[Tensor],
+    x: &Tensor,
+    mode: &mut Mode,
+    exits: &mut Vec<Tensor>,
+) -> Result<Tensor, TchError> {
     let mut x = x.shallow_clone();
     for op in ops {
-        x = apply(op, params, &x, mode)?;
+        x = apply(op, params, &x, mode, exits)?;
     }
     Ok(x)
 }
 
-fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tensor, TchError> {
+fn apply(
+    op: &Op,
+    params: &[Tensor],
+    x: &Tensor,
+    mode: &mut Mode,
+    exits: &mut Vec<Tensor>,
+) -> Result<Tensor, TchError> {
     let get = |index: usize| parameter(params, index);
     match op {
         Op::Conv {
@@ -150,8 +181,13 @@ fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tens
             }
         }
         Op::Residual { body, shortcut } => {
-            let body = run(body, params, x, mode)?;
-            body.f_add(&run(shortcut, params, x, mode)?)
+            let body = run(body, params, x, mode, exits)?;
+            body.f_add(&run(shortcut, params, x, mode, exits)?)
+        }
+        Op::Exit { head } => {
+            let scores = run(head, params, x, mode, exits)?;
+            exits.push(scores);
+            Ok(x.shallow_clone())
         }
     }
 }

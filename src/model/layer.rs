@@ -84,6 +84,13 @@ pub enum LayerSpec {
         #[serde(default)]
         shortcut: Vec<LayerSpec>,
     },
+    /// A classifier on the way (an early exit): passes its input on as it is, and `head` gives class
+    /// scores from it. A network's scores are the mean of those of all its exits and of its last
+    /// layer.
+    Exit {
+        /// From the value here to one score a class.
+        head: Vec<LayerSpec>,
+    },
 }
 
 const fn one() -> usize {
@@ -133,6 +140,7 @@ impl LayerSpec {
             Self::GroupNorm { .. } => "GroupNorm",
             Self::BatchNorm => "BatchNorm",
             Self::Residual { .. } => "Residual",
+            Self::Exit { .. } => "Exit",
         }
     }
 }

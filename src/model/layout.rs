@@ -11,7 +11,7 @@ pub enum Place {
     First,
     /// A layer whose inputs and outputs are both hidden.
     Hidden,
-    /// The layer that gives the class scores.
+    /// A layer that gives class scores.
     Last,
     /// First and last at once.
     Only,

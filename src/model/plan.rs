@@ -67,6 +67,10 @@ pub(crate) enum Op {
         body: Vec<Op>,
         shortcut: Vec<Op>,
     },
+    /// Passes its input on; the head's result is one more set of class scores.
+    Exit {
+        head: Vec<Op>,
+    },
 }
 
 /// A network whose shapes have been checked. It holds no weights.

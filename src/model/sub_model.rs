@@ -50,6 +50,7 @@ fn narrow(layers: &[LayerSpec], widths: &mut impl Iterator<Item = usize>) -> Vec
                 *body = narrow(body, widths);
                 *shortcut = narrow(shortcut, widths);
             }
+            LayerSpec::Exit { head } => *head = narrow(head, widths),
             _ => {}
         }
         layer

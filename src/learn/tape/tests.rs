@@ -84,6 +84,24 @@ fn networks() -> Vec<(&'static str, Vec<LayerSpec>, Vec<usize>)> {
             vec![2, 5, 4],
         ),
         (
+            "exits",
+            vec![
+                spec_conv(4, 3, 2, 1, false),
+                LayerSpec::Relu,
+                LayerSpec::Exit {
+                    head: vec![LayerSpec::GlobalAvgPool, LayerSpec::dense(4)],
+                },
+                spec_conv(6, 3, 1, 1, true),
+                LayerSpec::Tanh,
+                LayerSpec::Flatten,
+                LayerSpec::Exit {
+                    head: vec![LayerSpec::dense(5), LayerSpec::Relu, LayerSpec::dense(4)],
+                },
+                LayerSpec::dense(4),
+            ],
+            vec![2, 6, 6],
+        ),
+        (
             "residual blocks",
             vec![
                 LayerSpec::Residual {

@@ -74,6 +74,7 @@ pub(super) fn separable(ops: &[Op]) -> bool {
         | Op::GroupNorm { .. } => true,
         // It normalises by the whole batch.
         Op::BatchNorm { .. } => false,
+        Op::Exit { head } => separable(head),
         Op::Residual { body, shortcut } => separable(body) && separable(shortcut),
     })
 }

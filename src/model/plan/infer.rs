@@ -50,6 +50,8 @@ pub(super) fn model(
         flops: 0,
         activations: input.iter().map(|&n| n as u64).product(),
         weighted: Vec::new(),
+        classes,
+        heads: Vec::new(),
         units: UnitsBuilder::default(),
     };
     let inputs = walk.units.fixed(input[0]);
@@ -196,6 +198,23 @@ fn check_values(
                     problems,
                 );
             }
+            LayerSpec::Exit { head } => {
+                if depth > 0 {
+                    problem(
+                        problems,
+                        &here,
+                        "Exit: expected at the network's own level, found inside another layer",
+                    );
+                }
+                if head.is_empty() {
+                    problem(
+                        problems,
+                        &here,
+                        "Exit: expected at least one layer in head, got none",
+                    );
+                }
+                check_values(head, &format!("{here}.head"), depth + 1, count, problems);
+            }
             LayerSpec::Relu
             | LayerSpec::Tanh
             | LayerSpec::Sigmoid
@@ -219,6 +238,10 @@ struct Walk {
     activations: u64,
     /// Entries of each convolution and dense layer, in order.
     weighted: Vec<(usize, Option<usize>)>,
+    /// Scores that every head must end in.
+    classes: usize,
+    /// Which of the weighted layers is the last of an exit's head.
+    heads: Vec<usize>,
     /// Which tensors change their sizes together.
     units: UnitsBuilder,
 }
@@ -382,6 +405,27 @@ impl Walk {
                 };
                 (op, shape.to_vec())
             }
+            LayerSpec::Exit { head } => {
+                let before = self.weighted.len();
+                if before == 0 {
+                    return Err(Fault::Here(
+                        "expected a convolution or dense layer before it, got none".to_owned(),
+                    ));
+                }
+                let (head, out) =
+                    self.list(head, &format!("{path}.head"), flow.clone(), &mut None)?;
+                if out.shape != [self.classes] {
+                    let (classes, found) = (self.classes, out.shape);
+                    return Err(Fault::Here(format!(
+                        "head must end in shape [{classes}], one score per class, got {found:?}"
+                    )));
+                }
+                self.units.fix(out.units.set);
+                if self.weighted.len() > before {
+                    self.heads.push(self.weighted.len() - 1);
+                }
+                return Ok((Op::Exit { head }, flow.clone()));
+            }
             LayerSpec::Residual { body, shortcut } => {
                 let (body, out) =
                     self.list(body, &format!("{path}.body"), flow.clone(), &mut None)?;
@@ -518,11 +562,11 @@ impl Walk {
         Ok(self.layout.push(name, shape, role, fan_in as usize))
     }
 
-    /// Marks the first and the last convolution or dense layer.
+    /// Marks the first convolution or dense layer, and those that give scores.
     fn place(&mut self) {
         let last = self.weighted.len().saturating_sub(1);
         for (i, (weight, bias)) in std::mem::take(&mut self.weighted).into_iter().enumerate() {
-            let place = match (i == 0, i == last) {
+            let place = match (i == 0, i == last || self.heads.contains(&i)) {
                 (true, true) => Place::Only,
                 (true, false) => Place::First,
                 (false, true) => Place::Last,
