@@ -114,6 +114,7 @@ impl DeviceWorker {
 
     /// A worker that shares its device with others, likewise.
     pub fn sharing(memory: Arc<DeviceMemory>) -> Self {
+        prepare_worker_thread();
         let scratch = if memory.strict {
             Scratch::within(memory.admission.budget())
         } else {
@@ -122,7 +123,6 @@ impl DeviceWorker {
         Self {
             scratch,
             memory: Some(memory),
-            ..Self::new()
         }
     }
 

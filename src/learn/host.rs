@@ -166,6 +166,7 @@ fn keep_freed_memory() {
     extern "C" {
         fn mallopt(parameter: c_int, value: c_int) -> c_int;
     }
+    const M_MXFAST: c_int = 1;
     const M_TRIM_THRESHOLD: c_int = -1;
     const M_MMAP_THRESHOLD: c_int = -3;
     static ONCE: Once = Once::new();
@@ -175,6 +176,9 @@ fn keep_freed_memory() {
         unsafe {
             mallopt(M_MMAP_THRESHOLD, 32 << 20);
             mallopt(M_TRIM_THRESHOLD, 256 << 20);
+            // Without the lists of small blocks that every free of a large one walks; threads have
+            // caches of their own before them.
+            mallopt(M_MXFAST, 0);
         }
     });
 }

@@ -42,6 +42,26 @@ enum Function {
     Sigmoid,
 }
 
+/// A job under way.
+struct Walk<'a> {
+    job: &'a TrainJob,
+    masks: MaskSource,
+    progress: Progress,
+}
+
+/// Whether a job's steps are weights less a rate times gradients, and nothing else.
+fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
+    let plain = match job.local.optimizer {
+        Optimizer::Sgd {
+            momentum,
+            weight_decay,
+            ..
+        } => momentum == 0.0 && weight_decay == 0.0,
+        Optimizer::Adam { .. } => false,
+    };
+    plain && job.local.clip.is_none() && terms.proximal.is_none() && terms.drift.is_none()
+}
+
 /// Memory reused from job to job: the input, then what each step puts out; dropout's masks; the
 /// gradient on its way back, and the next one.
 #[derive(Debug, Default)]
@@ -102,73 +122,93 @@ impl Perceptron {
         terms: Terms,
         memory: (&mut Room, &mut Buffer, &mut Moments),
     ) -> Result<(ParamSet, Progress), LearnError> {
-        let local = &job.local;
-        let lr = local.rate(job.round);
-        let fused = match local.optimizer {
-            Optimizer::Sgd {
-                momentum,
-                weight_decay,
-                ..
-            } => {
-                let plain = momentum == 0.0 && weight_decay == 0.0 && local.clip.is_none();
-                plain && terms.proximal.is_none() && terms.drift.is_none()
-            }
-            Optimizer::Adam { .. } => false,
+        let mut walk = Walk {
+            job,
+            masks: MaskSource::new(job.seed, job.client, job.round),
+            progress: Progress::default(),
         };
         let (room, gradients, moments) = memory;
-        let mut masks = MaskSource::new(job.seed, job.client, job.round);
-        let mut course = Course::of(job);
-        let mut progress = Progress::default();
-        let start = job.start.as_slice()?;
-        // The first fused step reads where the job starts and writes every weight: no copy is due.
-        let mut weights = if fused && local.steps(job.samples.len()) > 0 {
-            Buffer::unwritten(job.start.layout().clone(), tch::Device::Cpu)?
+        let weights = if goes_straight_down(job, terms) {
+            self.descend(&mut walk, room)?
         } else {
-            Buffer::copy_of(&job.start)?
+            self.optimise(&mut walk, terms, room, gradients, moments)?
         };
-        while let Some(samples) = course.next() {
-            let first = fused && progress.steps == 0;
-            let values = if first { start } else { weights.as_slice()? };
-            self.forward(job, samples, values, &mut masks, room)?;
-            let scores = room
-                .values
-                .last_mut()
-                .map_or(&mut [][..], Vec::as_mut_slice);
-            room.gradient.resize(scores.len(), 0.0);
-            let classes = job.model.classes();
-            let counted = job.correction.classes.as_deref();
-            let gradient = room.gradient.as_mut_slice();
-            let loss = masked_cross_entropy(scores, classes, &room.labels, counted, gradient);
-            progress.count(loss, samples.len())?;
-            if fused {
-                let mut target = Descent {
-                    from: first.then_some(start),
-                    weights: weights.as_mut_slice()?,
-                    lr: lr as f32,
-                };
-                self.backward(samples.len(), room, &mut target);
-            } else {
-                let mut target = Store {
-                    weights: weights.as_slice()?,
-                    gradients: gradients.as_mut_slice()?,
-                };
-                self.backward(samples.len(), room, &mut target);
-                let step = progress.steps;
-                update::step(&mut weights, gradients, moments, terms, local, lr, step)?;
-            }
-        }
-        Ok((weights.freeze(), progress))
+        Ok((weights.freeze(), walk.progress))
     }
 
-    /// Fills the room with labels and with what each step puts out.
+    /// Plain SGD, every gradient straight into its weight.
+    fn descend(&self, walk: &mut Walk, room: &mut Room) -> Result<Buffer, LearnError> {
+        let job = walk.job;
+        let start = job.start.as_slice()?;
+        let lr = job.local.rate(job.round) as f32;
+        // The first step reads where the job starts and writes every weight: no copy is due.
+        let mut buffer = Buffer::unwritten(job.start.layout().clone(), tch::Device::Cpu)?;
+        let weights = buffer.as_mut_slice()?;
+        let mut course = Course::of(job);
+        while let Some(samples) = course.next() {
+            let first = walk.progress.steps == 0;
+            let from = if first { start } else { &*weights };
+            self.forward(walk, samples, from, room)?;
+            let mut target = Descent {
+                from: first.then_some(start),
+                weights,
+                lr,
+            };
+            self.backward(samples.len(), room, &mut target);
+        }
+        if walk.progress.steps == 0 {
+            weights.copy_from_slice(start);
+        }
+        Ok(buffer)
+    }
+
+    /// Any optimiser, with all gradients in memory.
+    fn optimise(
+        &self,
+        walk: &mut Walk,
+        terms: Terms,
+        room: &mut Room,
+        gradients: &mut Buffer,
+        moments: &mut Moments,
+    ) -> Result<Buffer, LearnError> {
+        let job = walk.job;
+        let lr = job.local.rate(job.round);
+        let mut weights = Buffer::copy_of(&job.start)?;
+        let mut course = Course::of(job);
+        while let Some(samples) = course.next() {
+            self.forward(walk, samples, weights.as_slice()?, room)?;
+            let mut target = Store {
+                weights: weights.as_slice()?,
+                gradients: gradients.as_mut_slice()?,
+            };
+            self.backward(samples.len(), room, &mut target);
+            let step = walk.progress.steps;
+            update::step(
+                &mut weights,
+                gradients,
+                moments,
+                terms,
+                &job.local,
+                lr,
+                step,
+            )?;
+        }
+        Ok(weights)
+    }
+
+    /// Fills the room with what each step puts out and with the gradient of the loss, and counts it.
     fn forward(
         &self,
-        job: &TrainJob,
+        walk: &mut Walk,
         samples: &[u32],
         weights: &[f32],
-        masks: &mut MaskSource,
         room: &mut Room,
     ) -> Result<(), LearnError> {
+        let Walk {
+            job,
+            masks,
+            progress,
+        } = walk;
         let batch = samples.len();
         job.data.labels_of(samples, &mut room.labels)?;
         room.values.resize_with(self.steps.len() + 1, Vec::new);
@@ -205,7 +245,15 @@ impl Perceptron {
             }
             x = y;
         }
-        Ok(())
+        room.gradient.resize(x.len(), 0.0);
+        let scores = room
+            .values
+            .last_mut()
+            .map_or(&mut [][..], Vec::as_mut_slice);
+        let counted = job.correction.classes.as_deref();
+        let classes = job.model.classes();
+        let loss = masked_cross_entropy(scores, classes, &room.labels, counted, &mut room.gradient);
+        progress.count(loss, batch)
     }
 
     /// Hands the gradients of all parameters to `target`, last layer first.

@@ -3,7 +3,7 @@
 //! A static rule, from what a job costs: never from how long anything took.
 
 use super::{Amount, LocalTraining, Optimizer};
-use crate::model::Model;
+use crate::model::{Model, Op};
 use crate::sim::{mix_words, Stack};
 use tch::Device;
 
@@ -25,8 +25,9 @@ pub fn stack(
     samples: usize,
     device: Device,
 ) -> Option<Stack> {
-    // Statistics are measured one network at a time.
-    if model.has_statistics() && device != Device::Cpu {
+    // Statistics are measured, and several classifiers averaged, one network at a time.
+    let exits = model.ops().iter().any(|op| matches!(op, Op::Exit { .. }));
+    if (exits || model.has_statistics()) && device != Device::Cpu {
         return None;
     }
     let per_sample = model.training_flops().0.max(1);

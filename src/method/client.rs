@@ -267,3 +267,43 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::fedprox::FedProx;
+    use crate::method::testing::{local, Toy};
+    use crate::method::Method;
+
+    #[test]
+    fn clients_that_train_together_report_what_each_would_alone_and_a_bad_task_is_its_own() {
+        let method = FedProx::default();
+        let mut toy = Toy::new(&method, &local());
+        toy.open();
+        let half = method.client();
+        assert!(half.only_trains());
+        let mut inputs: Vec<ClientInput> = Vec::new();
+        for client in 0..3 {
+            let task = toy.server.task(client, 1).unwrap();
+            inputs.push(toy.input(client, task));
+        }
+        inputs[1].task = Payload::Nothing;
+        let clients: Vec<_> = inputs.iter().map(|input| (half.as_ref(), input)).collect();
+        let mut scratch = Scratch::new();
+        let together = run_together(&clients, &mut scratch);
+        assert_eq!(together.len(), 3);
+        for (input, together) in inputs.iter().zip(together) {
+            match half.run(input, &mut scratch) {
+                Ok(alone) => {
+                    let together = together.unwrap();
+                    assert_eq!(alone.report.digest(), together.report.digest());
+                    assert_eq!(alone.metrics, together.metrics);
+                }
+                Err(alone) => {
+                    assert_eq!(input.client, 1);
+                    assert_eq!(alone.to_string(), together.unwrap_err().to_string());
+                }
+            }
+        }
+    }
+}
