@@ -162,11 +162,10 @@ impl Method for FedConv {
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
         if full.has_statistics() {
             // They are measured, not learned: no filter could make them from others.
-            let message = "FedConv cannot compress the statistics of BatchNorm: use GroupNorm";
             return Err(ModelError {
                 problems: vec![LayerProblem {
                     path: "layers".into(),
-                    message: message.into(),
+                    message: STATISTICS.into(),
                 }],
             });
         }
@@ -174,6 +173,10 @@ impl Method for FedConv {
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        if setup.model.has_statistics() {
+            // Where all clients have the full width, no sub-model was refused.
+            return Err(MethodError::Network(STATISTICS));
+        }
         Ok(Box::new(Server::new(self.clone(), setup)))
     }
 
@@ -181,6 +184,10 @@ impl Method for FedConv {
         Arc::new(Trainer { proximal: None })
     }
 }
+
+/// Why batch statistics are refused, and what to do.
+const STATISTICS: &str =
+    "FedConv cannot learn the statistics of BatchNorm, which are measured: use GroupNorm";
 
 /// Filters between the full network and one width.
 struct Filters {
@@ -317,7 +324,9 @@ impl Server {
         }
     }
 
-    /// Operations of `epochs` passes over the public set through `model`, with `each` more a step.
+    /// Operations of `epochs` passes over the public set through `model`, with `each` more a step,
+    /// and of choosing among the start and what each pass gives. What is chosen from is made by the
+    /// third part of a step's `each` that leads forwards.
     fn fit_flops(&self, model: &Model, epochs: u32, each: u64) -> u64 {
         let (learned, chosen) = match &self.setup.public {
             Some(public) => (public.train.len() as u64, public.select.len() as u64),
@@ -326,10 +335,13 @@ impl Server {
         let steps = learned.div_ceil(self.method.batch.max(1) as u64);
         let learning = learned.saturating_mul(model.training_flops().0);
         let choosing = chosen.saturating_mul(model.forward_flops().0);
-        let pass = learning
-            .saturating_add(choosing)
-            .saturating_add(steps.saturating_mul(each));
-        pass.saturating_mul(u64::from(epochs))
+        let (pass, choice) = (
+            learning.saturating_add(steps.saturating_mul(each)),
+            choosing.saturating_add(each / 3),
+        );
+        let epochs = u64::from(epochs);
+        pass.saturating_mul(epochs)
+            .saturating_add(choice.saturating_mul(epochs + 1))
     }
 
     /// Fine-tuning of `start` on the public set; nothing if the budget has none.
@@ -605,7 +617,10 @@ impl ServerHalf for Server {
     fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
         let number = self.setup.sizes.level_of(client);
         let cut = self.filters.get(number).and_then(Option::as_ref);
-        let cut = cut.and_then(|filters| filters.cut.clone());
+        let cut = match cut.and_then(|filters| filters.cut.clone()) {
+            Some(cut) => Some(cut),
+            None => self.at_level(number)?,
+        };
         Ok(Payload::Model(cut.unwrap_or_else(|| self.global.clone())))
     }
 

@@ -88,6 +88,16 @@ impl Filter {
         }
     }
 
+    /// Whether the kernel is one long row, which is faster in phases.
+    fn is_long(&self) -> bool {
+        self.positions == 1 && self.kernel[0] == 1 && self.kernel[1] >= 2 * PHASES
+    }
+
+    /// The only image of a tensor that has one.
+    fn row(&self, image: &Tensor) -> Result<Tensor, TchError> {
+        image.f_squeeze_dim(0)?.f_squeeze_dim(0)
+    }
+
     /// The inverse of [`Filter::image`] for the shape `target`.
     fn tensor(&self, image: &Tensor, target: &[i64]) -> Result<Tensor, TchError> {
         match target {
@@ -122,6 +132,13 @@ impl Filter {
         let kernel = direction.f_mul(length)?.f_div(&norm)?;
         let none = None::<&Tensor>;
         let (output, target) = match way {
+            Way::Compress if self.is_long() => (
+                correlate(&self.row(&input)?, &self.row(&kernel)?)?,
+                &self.sub,
+            ),
+            Way::Dilate if self.is_long() => {
+                (spread(&self.row(&input)?, &self.row(&kernel)?)?, &self.full)
+            }
             Way::Compress => {
                 let y = input.f_conv2d(&kernel, none, [1, 1], [0, 0], [1, 1], self.positions)?;
                 (y, &self.sub)
@@ -144,6 +161,48 @@ impl Filter {
         let output = activation.apply(&activation.apply(&output)?)?;
         self.tensor(&output, target)
     }
+}
+
+/// Consecutive values that go through a long kernel together.
+const PHASES: i64 = 48;
+
+/// The rows of `x` `[rows, n]` each correlated with `kernel` `[1, k]`: `[rows, n − k + 1]`.
+///
+/// One channel and hundreds of taps is what convolution routines are slowest at. The same sums are a
+/// convolution of [`PHASES`] channels with a short kernel: channel s of place q is value q·PHASES + s,
+/// and the weight from channel s to channel r at tap m is the kernel's value m·PHASES + s − r.
+pub(super) fn correlate(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError> {
+    let (&[rows, n], &[_, k]) = (&*x.size(), &*kernel.size()) else {
+        return Err(TchError::Shape(
+            "expected rows and a kernel of one row".into(),
+        ));
+    };
+    let out = n - k + 1;
+    let taps = (k + PHASES - 2) / PHASES + 1;
+    let places = (out + PHASES - 1) / PHASES;
+    // What lies past the end meets only zeros of the kernel, or results that are cut off.
+    let values = (places - 1 + taps) * PHASES;
+    let x = match n < values {
+        true => x.f_constant_pad_nd([0, values - n])?,
+        false => x.f_narrow(1, 0, values)?,
+    };
+    let x = x
+        .f_reshape([rows, places - 1 + taps, PHASES])?
+        .f_transpose(1, 2)?;
+    let padded = kernel
+        .f_reshape([k])?
+        .f_constant_pad_nd([PHASES - 1, taps * PHASES - k])?;
+    // Backwards in r, so that all strides are positive.
+    let weights = padded.f_as_strided([PHASES, PHASES, taps], [1, 1, PHASES], 0)?;
+    let y = x.f_conv1d(&weights, None::<&Tensor>, [1], [0], [1], 1)?;
+    let y = y.f_flip([1])?.f_transpose(1, 2)?;
+    y.f_reshape([rows, places * PHASES])?.f_narrow(1, 0, out)
+}
+
+/// The transpose of [`correlate`]: `[rows, n]` becomes `[rows, n + k − 1]`.
+pub(super) fn spread(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError> {
+    let k = kernel.numel() as i64;
+    correlate(&x.f_constant_pad_nd([k - 1, k - 1])?, &kernel.f_flip([1])?)
 }
 
 impl Plan {

@@ -64,7 +64,14 @@ impl Fit {
             }
             let samples = public.select.as_slice();
             let tally = evaluate(model, &params, &public.data, samples, 64, None)?;
-            Ok((100.0 * tally.accuracy() - tally.mean_loss(), params))
+            let score = 100.0 * tally.accuracy() - tally.mean_loss();
+            // Nothing is larger than what is no number: it would be kept for ever.
+            let score = if score.is_nan() {
+                f64::NEG_INFINITY
+            } else {
+                score
+            };
+            Ok((score, params))
         };
         let copies = |leaves: &[Tensor]| -> Result<Vec<Tensor>, TchError> {
             leaves.iter().map(Tensor::f_detach_copy).collect()

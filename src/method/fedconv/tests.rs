@@ -521,3 +521,119 @@ fn batch_statistics_are_refused_with_a_remedy() {
     let said = error.to_string();
     assert!(said.contains("use GroupNorm"), "{said}");
 }
+
+#[test]
+fn batch_statistics_are_refused_at_the_full_width_too() {
+    let text = "(data: Digits, public: (share: 0.1), method: FedConv(),
+        model: [Conv(out: 4, kernel: 3), BatchNorm, Relu, Flatten, Dense(10)],
+        population: [(count: 3)])";
+    let scenario = Scenario::parse(text, Path::new("s.ron"), &[]).unwrap();
+    let built = assemble(&scenario, Default::default());
+    let said = built.err().unwrap().to_string();
+    assert!(said.contains("use GroupNorm"), "{said}");
+}
+
+/// Half a network is never sent a whole one, also between a round that was given up and the next.
+#[test]
+fn a_client_is_sent_its_own_width_after_an_abandoned_round() {
+    let mut server = server("tune: 0, filter: 1");
+    work(&mut server, Phase::BeforeRound(1));
+    let sent = server.task(4, 1).unwrap();
+    server.abandon();
+    let again = server.task(4, 1).unwrap();
+    let layout = server.sizes().of(4).model.layout();
+    assert!(again.as_model().unwrap().has_layout(layout).is_ok());
+    // The bank was kept, and the global model is the same.
+    assert_eq!(again.digest(), sent.digest());
+}
+
+/// Counted by hand: passes over the samples to learn from, and one measurement more than passes,
+/// each of which has to make the weights that it measures.
+#[test]
+fn learning_a_bank_costs_its_steps_and_the_choice_among_start_and_passes() {
+    let server = server("tune: 0, filter: 3, batch: 10");
+    let public = server.public().unwrap();
+    let (learn, choose) = (public.train.len() as u64, public.select.len() as u64);
+    let sub = &server.sizes().levels()[1].model;
+    let forward = sub.forward_flops().0;
+    // Eight channels to six on 3x3 windows of one channel, then 8 * 16 columns to 6 * 16.
+    let filters = 2 * (9 * 6 * 3 + 6 * 3 + 10 * 96 * 33 + 10);
+    let expected = 3 * (learn * 3 * forward + learn.div_ceil(10) * 3 * filters)
+        + 4 * (choose * forward + filters);
+    let plan = Plan::new(Way::Compress, &server.setup.model, sub);
+    assert_eq!(plan.flops(), 3 * filters);
+    assert_eq!(server.fit_flops(sub, 3, plan.flops()), expected);
+}
+
+/// The first parameters that are built are no numbers, all later ones are.
+#[test]
+fn a_start_that_is_no_number_is_not_kept_for_ever() {
+    let federation = federation("");
+    let setup = setup(&federation);
+    let public = setup.public.clone().unwrap();
+    let fit = Fit {
+        epochs: 1,
+        lr: 0.01,
+        batch: 16,
+        seed: 1,
+        counter: 1,
+    };
+    let (whole, built) = (params(&setup.model), std::cell::Cell::new(0));
+    let leaf = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+    let fitted = fit.run(&setup.model, &public, vec![leaf], |leaves| {
+        let first = built.replace(built.get() + 1) == 0;
+        let shift = if first { f64::NAN } else { 0.0 };
+        Ok(whole.iter().map(|t| t + &leaves[0] + shift).collect())
+    });
+    assert!(fitted.unwrap().params.is_finite().unwrap());
+}
+
+#[test]
+fn long_kernels_in_phases_give_what_a_plain_convolution_gives_and_its_gradients() {
+    let none = None::<&Tensor>;
+    for (n, k) in [(1568, 687), (1568, 393), (200, 96), (300, 145), (200, 200)] {
+        let values = |count: i64, of: i64| {
+            let each = (0..count).map(|i| ((i * of) % 101 - 50) as f64 / 64.0);
+            Tensor::from_slice(&each.collect::<Vec<f64>>())
+        };
+        let kernel = values(k, 37).view([1, k]).set_requires_grad(true);
+        let (wide, small) = (
+            values(3 * n, 29).view([3, n]).set_requires_grad(true),
+            values(3 * (n - k + 1), 23)
+                .view([3, n - k + 1])
+                .set_requires_grad(true),
+        );
+        let whole = kernel.view([1, 1, 1, k]);
+        let plain = [
+            wide.view([1, 1, 3, n])
+                .conv2d(&whole, none, [1, 1], [0, 0], [1, 1], 1),
+            small.view([1, 1, 3, -1]).conv_transpose2d(
+                &whole,
+                none,
+                [1, 1],
+                [0, 0],
+                [0, 0],
+                1,
+                [1, 1],
+            ),
+        ];
+        let phased = [
+            bank::correlate(&wide, &kernel).unwrap(),
+            bank::spread(&small, &kernel).unwrap(),
+        ];
+        for ((plain, phased), x) in plain.iter().zip(&phased).zip([&wide, &small]) {
+            let plain = plain.squeeze_dim(0).squeeze_dim(0);
+            assert_eq!(plain.size(), phased.size());
+            let found = |y: &Tensor| {
+                let weighted = (y * y.detach().cos()).sum(Kind::Double);
+                let mut all = Tensor::run_backward(&[weighted], &[&kernel, x], true, false);
+                all.push(y.detach());
+                all
+            };
+            for (a, b) in found(&plain).iter().zip(found(phased)) {
+                let off = (a - b).abs().max().double_value(&[]);
+                assert!(off < 1e-9, "{n}, {k}: off by {off}");
+            }
+        }
+    }
+}
