@@ -45,7 +45,8 @@ enum Command {
     #[command(after_help = "Examples:\n  shoal run scenarios/quickstart.ron\n  \
                       shoal run scenarios/quickstart.ron --seed 7 --out runs/seven\n  \
                       shoal run scenarios/quickstart.ron --set schedule.rounds=5 --set 'population[0].link=3g'\n\n\
-                      Workers and device never change a result, only how soon it is there.\n\
+                      Workers never change a result, only how soon it is there. On another device, or with less\n\
+                      memory than a batch needs, the last bits of a result can differ.\n\
                       Ctrl-C ends a run at the next window and keeps everything so far.")]
     Run {
         #[command(flatten)]

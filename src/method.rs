@@ -35,6 +35,7 @@ pub mod registry;
 mod scaffold;
 mod server;
 mod server_optimizer;
+mod server_training;
 mod sub_models;
 #[cfg(test)]
 mod testing;

@@ -424,6 +424,13 @@ impl Server {
         for (client, tally) in &self.personal {
             self.record_accuracy(*client, *tally, cx);
         }
+        let scores = Scores {
+            levels: Vec::new(),
+            clients: self.personal.iter().map(|(&c, &t)| (c, t)).collect(),
+        };
+        if !scores.clients.is_empty() {
+            self.record_sizes(&scores, cx);
+        }
         self.personal.values().map(Tally::accuracy).collect()
     }
 

@@ -101,7 +101,7 @@ impl HostDevice {
     /// left, on a GPU a part of what even small ones have.
     pub fn available(self) -> Bytes {
         match self {
-            Self::Cpu => Bytes(memory_left().unwrap_or(u64::MAX)),
+            Self::Cpu => available_memory().unwrap_or(Bytes(u64::MAX)),
             Self::Cuda(_) => GPU_MEMORY,
         }
     }
@@ -118,14 +118,6 @@ impl HostDevice {
 /// What jobs may take of a GPU unless the user says. (Torch does not tell a GPU's memory through its
 /// C++ interface.)
 const GPU_MEMORY: Bytes = Bytes(6 << 30);
-
-/// Memory that can be had without swapping, as Linux estimates it.
-fn memory_left() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    kib.checked_mul(1024)
-}
 
 /// Loads torch's CUDA half, which registers itself. The linker drops it from the binary because no
 /// symbol of it is named.

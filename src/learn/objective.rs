@@ -1,11 +1,11 @@
 //! Local training on an objective of the method's own: the same epochs, batches, order of samples,
 //! learning rate and optimiser as [`super::train`], and a gradient that the caller computes.
 
-use super::train::{fits, read};
+use super::course::{Course, Progress};
+use super::train::{check, measure, read};
 use super::update::{self, Moments, Terms};
 use super::{cross_entropy, Gradients, LearnError, TrainJob, Trained};
 use crate::model::{Buffer, MaskSource};
-use crate::sim::rng::{shuffle, stream, Purpose};
 use std::sync::Arc;
 use tch::Tensor;
 
@@ -27,68 +27,38 @@ pub(super) fn train_on(
     job: &TrainJob,
     mut objective: impl FnMut(Batch, &mut Gradients) -> Result<f64, LearnError>,
 ) -> Result<Trained, LearnError> {
-    fits(&job.model, &job.start, &job.data)?;
-    if job.samples.is_empty() {
-        return Err(LearnError::NoSamples);
-    }
+    check(job)?;
     let _guard = tch::no_grad_guard();
     let device = job.data.device();
     let local = &job.local;
     let lr = local.rate(job.round);
-    let wanted = local.steps(job.samples.len());
-    let batch = local.batch_of(job.samples.len());
     let mut weights = Buffer::copy_of(&job.start.to_device(device)?)?;
     let mut gradients = Gradients::new(Arc::clone(job.model.layout()), device)?;
     let mut moments = Moments::new(&local.optimizer, gradients.flat())?;
-    let mut order_stream = stream(job.seed, job.client, Purpose::Shuffle, job.round);
     let mut masks = MaskSource::new(job.seed, job.client, job.round);
     let params = weights.views()?;
-    let mut order = job.samples.as_slice().to_vec();
     let mut labels = Vec::new();
-    let (mut steps, mut seen, mut total, mut last) = (0u64, 0u64, 0.0f64, 0.0f64);
-    while steps < wanted {
-        shuffle(&mut order_stream, &mut order);
-        let left = usize::try_from(wanted - steps).unwrap_or(usize::MAX);
-        for samples in order.chunks(batch).take(left) {
-            let x = job.data.batch(samples, job.model.starts_with_images())?;
-            job.data.labels_of(samples, &mut labels)?;
-            let batch = Batch {
-                params: &params,
-                x: &x,
-                labels: &labels,
-                masks: &mut masks,
-            };
-            let loss = objective(batch, &mut gradients)?;
-            last = loss / samples.len() as f64;
-            if !loss.is_finite() {
-                return Err(LearnError::Diverged {
-                    step: steps,
-                    loss: last,
-                });
-            }
-            steps += 1;
-            seen += samples.len() as u64;
-            total += loss;
-            let flat = gradients.flat_mut();
-            let terms = Terms::default();
-            update::step(&mut weights, flat, &mut moments, terms, local, lr, steps)?;
-        }
+    let mut course = Course::of(job);
+    let mut progress = Progress::default();
+    while let Some(samples) = course.next() {
+        let x = job.data.batch(samples, job.model.starts_with_images())?;
+        job.data.labels_of(samples, &mut labels)?;
+        let batch = Batch {
+            params: &params,
+            x: &x,
+            labels: &labels,
+            masks: &mut masks,
+        };
+        progress.count(objective(batch, &mut gradients)?, samples.len())?;
+        let flat = gradients.flat_mut();
+        let (terms, step) = (Terms::default(), progress.steps);
+        update::step(&mut weights, flat, &mut moments, terms, local, lr, step)?;
+    }
+    if job.model.has_statistics() {
+        measure(job, &weights)?;
     }
     drop(params);
-    let params = weights.freeze();
-    if !params.is_finite()? {
-        return Err(LearnError::Diverged {
-            step: steps,
-            loss: last,
-        });
-    }
-    Ok(Trained {
-        params,
-        steps,
-        samples_seen: seen,
-        mean_loss: total / seen.max(1) as f64,
-        last_loss: last,
-    })
+    Trained::of(weights.freeze(), progress)
 }
 
 /// Class scores on the host, where losses are computed: they are few.

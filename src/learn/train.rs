@@ -317,7 +317,7 @@ fn descend(
 
 /// Static batch normalisation: measures, with the trained weights, what every batch normalisation
 /// gets of the client's samples, in their order and in batches of training's size.
-fn measure(job: &TrainJob, weights: &Buffer) -> Result<(), LearnError> {
+pub(super) fn measure(job: &TrainJob, weights: &Buffer) -> Result<(), LearnError> {
     let mut views = weights.views()?;
     let mut statistics = Statistics::new();
     let samples = job.samples.as_slice();

@@ -196,7 +196,10 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
 }
 
 /// The training that `half` wants of a client.
-fn job_of<C: ClientHalf + ?Sized>(half: &C, input: &ClientInput) -> Result<TrainJob, MethodError> {
+pub(super) fn job_of<C: ClientHalf + ?Sized>(
+    half: &C,
+    input: &ClientInput,
+) -> Result<TrainJob, MethodError> {
     let Training { start, correction } = half.training(input)?;
     Ok(TrainJob {
         model: Arc::clone(&input.model),
@@ -212,7 +215,7 @@ fn job_of<C: ClientHalf + ?Sized>(half: &C, input: &ClientInput) -> Result<Train
 }
 
 /// What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
-fn on_host(mut trained: Trained) -> Result<Trained, MethodError> {
+pub(super) fn on_host(mut trained: Trained) -> Result<Trained, MethodError> {
     trained.params = trained.params.to_device(tch::Device::Cpu)?;
     Ok(trained)
 }

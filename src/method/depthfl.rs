@@ -10,11 +10,13 @@
 //! The authors' runs also wear FedDyn's regulariser, which has no part here.
 
 use super::average::Weighting;
+use super::client::{job_of, on_host};
+use super::fedavg::Trainer;
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Setup, Training,
 };
-use crate::learn::{train_exits, Correction, LocalTraining, Scratch, TrainJob, Trained};
+use crate::learn::{train_exits, Scratch, Trained};
 use crate::model::{Buffer, Model, ModelError, ParamSet, Sizes};
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
@@ -211,17 +213,16 @@ struct Client {
     method: DepthFl,
 }
 
+/// What travels is what FedAvg sends and reports.
+const PLAIN: Trainer = Trainer { proximal: None };
+
 impl ClientHalf for Client {
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
-        Ok(Training {
-            start: input.task.as_model()?.clone(),
-            correction: Correction::default(),
-        })
+        PLAIN.training(input)
     }
 
-    fn report(&self, _: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
-        let model = Payload::Model(trained.params.clone());
-        Ok(ClientWork::stateless(model, &trained))
+    fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        PLAIN.report(input, trained)
     }
 
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
@@ -230,21 +231,8 @@ impl ClientHalf for Client {
             let trained = super::client::train_locally(self, input, scratch)?;
             return self.report(input, trained);
         }
-        let Training { start, correction } = self.training(input)?;
-        let job = TrainJob {
-            model: Arc::clone(&input.model),
-            start,
-            data: Arc::clone(&input.data),
-            samples: input.train.clone(),
-            local: LocalTraining::clone(&input.local),
-            round: u64::from(input.round - 1),
-            seed: input.seed,
-            client: u64::from(input.client),
-            correction,
-        };
-        let mut trained = train_exits(&job, self.method.consistency(input.round))?;
-        trained.params = trained.params.to_device(tch::Device::Cpu)?;
-        self.report(input, trained)
+        let trained = train_exits(&job_of(self, input)?, self.method.consistency(input.round))?;
+        self.report(input, on_host(trained)?)
     }
 }
 

@@ -2,7 +2,8 @@
 //! Data", AISTATS 2017, algorithm 1): clients train locally, the server averages their models.
 
 use super::average::{add_flops, WeightedSum, Weighting};
-use super::public_tuning::{tuned, PublicTuning, SetGlobal};
+use super::public_tuning::{tuned, PublicTuning};
+use super::server_training::SetGlobal;
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Setup, Training,

@@ -9,13 +9,14 @@
 //! scores the drawn one learns from.
 
 use super::average::Weighting;
+use super::client::{job_of, on_host};
+use super::fedavg::Trainer;
 use super::sub_models::{Choice, SubModelServer};
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, ServerHalf, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, ServerHalf, Setup, Training,
 };
 use crate::learn::{
-    train_ordered, Correction, Cost, LocalTraining, Optimizer, Scratch, SelfDistillation, TrainJob,
-    Trained,
+    train_ordered, Cost, LocalTraining, Optimizer, Scratch, SelfDistillation, Trained,
 };
 use crate::model::Level;
 use crate::quantity::Flops;
@@ -93,6 +94,9 @@ struct Client {
     teacher: Option<SelfDistillation>,
 }
 
+/// What travels is what FedAvg sends and reports.
+const PLAIN: Trainer = Trainer { proximal: None };
+
 impl ClientHalf for Client {
     /// The mean over the widths that a step may draw, and the teacher's step where there is one. The
     /// gradients of a drawn network take at most the memory of another copy.
@@ -109,42 +113,26 @@ impl ClientHalf for Client {
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
-        Ok(Training {
-            start: input.task.as_model()?.clone(),
-            correction: Correction::default(),
-        })
+        PLAIN.training(input)
     }
 
-    fn report(&self, _: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
-        let model = Payload::Model(trained.params.clone());
-        Ok(ClientWork::stateless(model, &trained))
+    fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        PLAIN.report(input, trained)
     }
 
     fn run(&self, input: &ClientInput, _: &mut Scratch) -> Result<ClientWork, MethodError> {
-        let Training { start, correction } = self.training(input)?;
         let narrower = input.sizes.narrower(input.client).iter();
         let mut widths = vec![Arc::clone(&input.model)];
         widths.extend(narrower.map(|level| Arc::clone(&level.model)));
-        let job = TrainJob {
-            model: Arc::clone(&input.model),
-            start,
-            data: Arc::clone(&input.data),
-            samples: input.train.clone(),
-            local: LocalTraining::clone(&input.local),
-            round: u64::from(input.round - 1),
-            seed: input.seed,
-            client: u64::from(input.client),
-            correction,
-        };
-        let mut trained = train_ordered(&job, &widths, self.teacher)?;
-        trained.params = trained.params.to_device(tch::Device::Cpu)?;
-        self.report(input, trained)
+        let trained = train_ordered(&job_of(self, input)?, &widths, self.teacher)?;
+        self.report(input, on_host(trained)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::{Correction, TrainJob};
     use crate::method::heterofl::HeteroFl;
     use crate::method::testing::narrow::{merge, places, start, toy, NarrowDescent, Part, HIDDEN};
     use crate::method::testing::{

@@ -4,7 +4,8 @@
 //! (equations 2 and 3). Its static batch normalisation is the layer `BatchNorm`.
 
 use super::average::Weighting;
-use super::public_tuning::{tuned, PublicTuning, SetGlobal};
+use super::public_tuning::{tuned, PublicTuning};
+use super::server_training::SetGlobal;
 use super::sub_models::{Choice, SubModelServer};
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,

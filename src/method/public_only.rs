@@ -2,14 +2,10 @@
 //! client. The control that says how much of a method's result the public set would have given by
 //! itself.
 
-use super::centralised::Nobody;
-use super::public_tuning::{tuned, PublicTuning, SetGlobal};
-use super::{
-    ClientHalf, Method, MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup,
-};
+use super::public_tuning::{tuned, PublicTuning};
+use super::server_training::{Alone, Nobody};
+use super::{ClientHalf, Method, MethodError, ServerHalf, Setup};
 use crate::learn::LocalTraining;
-use crate::model::ParamSet;
-use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -29,56 +25,11 @@ impl Method for PublicOnly {
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        let inner = Server {
-            global: setup.initial.clone(),
-        };
-        tuned(inner, Some(&self.0), &setup)
+        let global = setup.initial.clone();
+        tuned(Alone { global }, Some(&self.0), &setup)
     }
 
     fn client(&self) -> Arc<dyn ClientHalf> {
         Arc::new(Nobody)
-    }
-}
-
-/// A global model that only tuning moves.
-struct Server {
-    global: ParamSet,
-}
-
-impl SetGlobal for Server {
-    fn set_global(&mut self, global: ParamSet) {
-        self.global = global;
-    }
-}
-
-impl ServerHalf for Server {
-    fn needs_clients(&self) -> bool {
-        false
-    }
-
-    fn task(&mut self, _: u32, _: u32) -> Result<Payload, MethodError> {
-        Ok(Payload::Nothing)
-    }
-
-    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
-        Err(MethodError::payload("no report at all", &report.payload))
-    }
-
-    fn step(&mut self, _: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
-        Ok(Vec::new())
-    }
-
-    fn abandon(&mut self) {}
-
-    fn receive_flops(&self) -> Flops {
-        Flops(0)
-    }
-
-    fn round_flops(&self) -> Flops {
-        Flops(0)
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        Some(&self.global)
     }
 }

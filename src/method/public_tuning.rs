@@ -2,10 +2,9 @@
 //! does beside its filters, as an option of other methods, so that a comparison can tell the two
 //! apart.
 
-use super::{MethodError, Payload, Phase, PublicData, Received, ServerHalf, ServerJob, Setup};
-use crate::learn::{train, Amount, Cost, LocalTraining, TrainJob};
-use crate::model::{Model, ParamSet};
-use crate::quantity::Flops;
+use super::server_training::{OwnTraining, SetGlobal, TrainedAfter};
+use super::{MethodError, ServerHalf, Setup};
+use crate::learn::{Amount, LocalTraining};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -48,55 +47,22 @@ impl PublicTuning {
         problems
     }
 
-    /// The job that does it, from `start`; `round` from 1.
-    fn job(&self, on: &Ground, start: ParamSet, round: u32) -> ServerJob {
-        let job = TrainJob {
-            model: Arc::clone(&on.model),
-            start,
-            data: Arc::clone(&on.public.data),
-            samples: on.public.train.clone(),
-            local: LocalTraining {
-                amount: Amount::Epochs(self.epochs),
-                batch: self.batch,
-                ..LocalTraining::adam(self.lr)
-            },
-            round: u64::from(round - 1),
-            seed: on.seed,
-            // No client has this number: the server's streams are its own.
-            client: u64::MAX,
-            correction: Default::default(),
+    /// As the server's own training.
+    fn training(&self, setup: &Setup) -> Result<OwnTraining, MethodError> {
+        let public = setup.public.as_ref().ok_or(MethodError::NoPublicData)?;
+        let local = LocalTraining {
+            amount: Amount::Epochs(self.epochs),
+            batch: self.batch,
+            ..LocalTraining::adam(self.lr)
         };
-        ServerJob {
-            flops: Cost::training(&job.model, &job.local, job.samples.len(), 0).flops,
-            work: Arc::new(move |scratch| {
-                let trained = train(&job, scratch)?;
-                Ok(Payload::Model(trained.params.to_device(tch::Device::Cpu)?))
-            }),
-        }
-    }
-}
-
-/// What a server needs to train by itself.
-struct Ground {
-    model: Arc<Model>,
-    public: PublicData,
-    seed: u64,
-}
-
-impl Ground {
-    fn of(setup: &Setup) -> Result<Self, MethodError> {
-        Ok(Self {
+        Ok(OwnTraining {
             model: Arc::clone(&setup.model),
-            public: setup.public.clone().ok_or(MethodError::NoPublicData)?,
+            data: Arc::clone(&public.data),
+            samples: public.train.clone(),
+            local: Arc::new(local),
             seed: setup.seed,
         })
     }
-}
-
-/// A server whose global model others may replace.
-pub(super) trait SetGlobal: ServerHalf {
-    /// Puts `global` in place of the global model.
-    fn set_global(&mut self, global: ParamSet);
 }
 
 /// `inner`, fine-tuned after each round if `tuning` says so.
@@ -110,77 +76,8 @@ pub(super) fn tuned<S: SetGlobal + 'static>(
 ) -> Result<Box<dyn ServerHalf>, MethodError> {
     Ok(match tuning {
         None => Box::new(inner),
-        Some(tuning) => Box::new(Tuned {
-            inner,
-            tuning: tuning.clone(),
-            ground: Ground::of(setup)?,
-            under_way: false,
-        }),
+        Some(tuning) => Box::new(TrainedAfter::new(inner, tuning.training(setup)?)),
     })
-}
-
-struct Tuned<S> {
-    inner: S,
-    tuning: PublicTuning,
-    ground: Ground,
-    /// Whether the tuning of this round has been asked for.
-    under_way: bool,
-}
-
-impl<S: SetGlobal> ServerHalf for Tuned<S> {
-    fn needs_clients(&self) -> bool {
-        self.inner.needs_clients()
-    }
-
-    fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
-        self.inner.task(client, round)
-    }
-
-    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
-        self.inner.receive(report)
-    }
-
-    fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
-        let Phase::AfterRound(round) = phase else {
-            return self.inner.step(phase, outputs);
-        };
-        if std::mem::take(&mut self.under_way) {
-            if let Some(tuned) = outputs.first() {
-                self.inner.set_global(tuned.as_model()?.clone());
-            }
-            return Ok(Vec::new());
-        }
-        let jobs = self.inner.step(phase, outputs)?;
-        if !jobs.is_empty() {
-            return Ok(jobs);
-        }
-        let Some(global) = self.inner.global().cloned() else {
-            return Ok(Vec::new());
-        };
-        self.under_way = true;
-        Ok(vec![self.tuning.job(&self.ground, global, round)])
-    }
-
-    fn abandon(&mut self) {
-        self.under_way = false;
-        self.inner.abandon();
-    }
-
-    fn receive_flops(&self) -> Flops {
-        self.inner.receive_flops()
-    }
-
-    fn round_flops(&self) -> Flops {
-        self.inner.round_flops()
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        self.inner.global()
-    }
-
-    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
-        self.inner.at_level(level)
-    }
 }
 
 #[cfg(test)]
@@ -192,16 +89,11 @@ mod tests {
     use crate::method::public_only::PublicOnly;
     use crate::method::testing::{local, narrow, Toy};
     use crate::method::Method;
+    use crate::model::ParamSet;
 
     /// The public set of the toy, trained on by hand.
     fn by_hand(toy: &Toy, start: ParamSet, tuning: &PublicTuning, round: u32) -> ParamSet {
-        let input = toy.input(0, Payload::Nothing);
-        let ground = Ground {
-            model: Arc::clone(&input.model),
-            public: input.public.clone().unwrap(),
-            seed: input.seed,
-        };
-        let job = tuning.job(&ground, start, round);
+        let job = tuning.training(toy.setup()).unwrap().job(start, round);
         let output = (job.work)(&mut Scratch::new()).unwrap();
         output.as_model().unwrap().clone()
     }

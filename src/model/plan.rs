@@ -1,6 +1,7 @@
 //! Shapes, checks and costs of a layer list.
 
 mod infer;
+mod values;
 
 use super::{LayerSpec, Layout, ModelError, Units};
 use crate::quantity::{Bytes, Flops};

@@ -65,7 +65,7 @@ impl Spill {
     /// # Errors
     /// What the system says.
     pub fn create(folder: &Path, budget: u64) -> io::Result<Arc<Self>> {
-        let path = folder.join("kept.tmp");
+        let path = folder.join(format!("kept-{}.tmp", std::process::id()));
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -5,6 +5,7 @@ use super::trace::{TraceReader, TRACE};
 use super::Scenario;
 use crate::federation::{DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
+use crate::model::Spill;
 use crate::observe::folder::RECORD;
 use crate::observe::record::{RunRecord, Status};
 use crate::quantity::Bytes;
@@ -180,6 +181,7 @@ pub fn verify(
     folder: &Path,
     workers: usize,
     device: HostDevice,
+    kept_memory: Bytes,
     stop: &AtomicBool,
 ) -> Result<Verdict, RunError> {
     let not_a_run = |problem: String| RunError::NotARun { problem };
@@ -194,7 +196,12 @@ pub fn verify(
     let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
     // Cut as the run cut: a limit on memory can show in the last bits.
     let memory = record.memory.map(Bytes);
-    let federation = assemble(&scenario, device)?.within(device.stack_limit(memory));
+    let mut federation = assemble(&scenario, device)?.within(device.stack_limit(memory));
+    match Spill::create(folder, kept_memory.0) {
+        Ok(spill) => federation.spill_to(spill),
+        // A run folder that cannot be written to can still be verified.
+        Err(error) => tracing::warn!(%error, "all that clients keep stays in memory"),
+    }
     let memory = DeviceMemory::new(memory, device.available());
     let mut comparer = Comparer {
         reference,

@@ -1,13 +1,20 @@
 //! The ten smallest honest tests of FedConv, and a few more.
 
+use super::bank::{Plan, Way};
+use super::fit::Fit;
+use super::learn::bank_of;
 use super::*;
 use crate::federation::Federation;
 use crate::method::fedavg::FedAvg;
 use crate::method::testing::{local, narrow};
+use crate::method::{Payload, Phase, PublicData, Received, ServerHalf, ServerJob};
 use crate::model::{preset, Mode, Selection};
+use crate::model::{ParamSet, Sizes};
 use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
+use crate::sim::rng::{stream, Purpose};
 use std::path::Path;
+use tch::{Device, Kind};
 
 const RATIOS: [f64; 4] = [0.75, 0.5625, 0.5, 0.9];
 
