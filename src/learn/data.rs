@@ -364,6 +364,10 @@ impl DeviceData {
     /// Writes samples that exist and are on the CPU.
     fn write(&self, samples: &[u32], out: &mut [f32], channels_last: bool) {
         let size = self.channels.count * self.channels.plane;
+        // They lie anywhere in memory: all are on their way before the first is needed.
+        for &index in samples {
+            self.fetch(index as usize * size, size);
+        }
         for (&index, out) in samples.iter().zip(out.chunks_exact_mut(size)) {
             let at = index as usize * size;
             match &self.store {
@@ -378,6 +382,29 @@ impl DeviceData {
                 Store::Away(_) => {}
             }
         }
+    }
+
+    /// Asks for `size` values from `at` to be brought into the cache, a small sample at most.
+    fn fetch(&self, at: usize, size: usize) {
+        const LINE: usize = 64;
+        const MOST: usize = 4096;
+        let bytes = match &self.store {
+            Store::U8(values) => values.get(at..at + size).map(|v| (v.as_ptr(), v.len())),
+            Store::F32(values) => values
+                .get(at..at + size)
+                .map(|v| (v.as_ptr().cast(), std::mem::size_of_val(v))),
+            Store::Away(_) => None,
+        };
+        #[cfg(target_arch = "x86_64")]
+        if let Some((first, len)) = bytes {
+            for byte in (0..len.min(MOST)).step_by(LINE) {
+                use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+                // SAFETY: within the slice, and a hint reads nothing; every x86-64 has it.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.add(byte).cast()) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = bytes;
     }
 
     fn exist(&self, samples: &[u32]) -> Result<(), LearnError> {

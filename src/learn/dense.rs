@@ -14,7 +14,7 @@ pub(super) struct Kernel {
 }
 
 /// From here on a general product reuses its packed panels often enough.
-const MAX_BATCH: usize = 32;
+pub(super) const MAX_BATCH: usize = 32;
 
 impl Kernel {
     /// The kernel for these sizes, where it can run and is worth it.
@@ -29,6 +29,16 @@ impl Kernel {
     /// The kernel of the same layer for another batch.
     pub(super) const fn with_batch(self, batch: usize) -> Self {
         Self { batch, ..self }
+    }
+
+    /// The kernel of a layer with other outputs.
+    pub(super) const fn with_outputs(self, outputs: usize) -> Self {
+        Self { outputs, ..self }
+    }
+
+    /// Samples in a batch.
+    pub(super) const fn batch(self) -> usize {
+        self.batch
     }
 
     /// Values of a batch of inputs.
@@ -83,6 +93,7 @@ impl Kernel {
 
     /// `dw = gᵀ · x`, for `g` of shape `[batch, outputs]`.
     pub(super) fn weight_gradient(self, g: &[f32], x: &[f32], dw: &mut [f32]) {
+        assert!(self.batch <= MAX_BATCH);
         assert_eq!(
             (g.len(), x.len(), dw.len()),
             (
@@ -109,6 +120,7 @@ impl Kernel {
         w: &mut [f32],
     ) {
         let weights = self.inputs * self.outputs;
+        assert!(self.batch <= MAX_BATCH);
         assert_eq!(
             (
                 g.len(),

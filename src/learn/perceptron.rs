@@ -7,11 +7,18 @@
 //!
 //! Each job is trained by itself, so what it gives does not depend on which jobs share its unit.
 
+mod behind;
+mod lines;
+#[cfg(test)]
+mod tests;
+
 use super::course::{Course, Progress};
-use super::dense::Kernel;
+use super::dense::{Kernel, MAX_BATCH};
 use super::update::{self, Moments, Terms};
 use super::{masked_cross_entropy, LearnError, Optimizer, TrainJob};
 use crate::model::{Buffer, MaskSource, Model, Op, ParamSet};
+use behind::Behind;
+use lines::Lines;
 use std::ops::Range;
 
 /// A network of dense layers and functions of single values.
@@ -19,6 +26,8 @@ use std::ops::Range;
 pub(super) struct Perceptron {
     steps: Vec<Step>,
     inputs: usize,
+    /// The first dense layer, and where its weights lie.
+    first: (Kernel, Range<usize>),
 }
 
 #[derive(Debug)]
@@ -63,14 +72,26 @@ fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
 }
 
 /// Memory reused from job to job: the input, then what each step puts out; dropout's masks; the
-/// gradient on its way back, and the next one.
+/// gradient on its way back, and the next one; what the first layer is still to learn.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    values: Vec<Vec<f32>>,
+    values: Vec<Lines>,
     masks: Vec<Vec<f32>>,
     gradient: Vec<f32>,
     next: Vec<f32>,
     labels: Vec<u32>,
+    behind: Behind,
+}
+
+/// Where a forward pass finds the weights.
+#[derive(Debug, Clone, Copy)]
+struct Sources<'a> {
+    /// Those of the first layer.
+    first: &'a [f32],
+    /// All others.
+    rest: &'a [f32],
+    /// The rate of the steps that the first layer is behind by.
+    lr: f32,
 }
 
 impl Perceptron {
@@ -112,7 +133,15 @@ impl Perceptron {
                 _ => return None,
             }
         }
-        deeper.then_some(Self { steps, inputs })
+        let first = steps.iter().find_map(|step| match step {
+            Step::Dense { kernel, weight, .. } => Some((*kernel, weight.clone())),
+            _ => None,
+        })?;
+        Some(Self {
+            steps,
+            inputs,
+            first,
+        })
     }
 
     /// Trains a job whose parts have been checked, with data on the CPU.
@@ -136,29 +165,36 @@ impl Perceptron {
         Ok((weights.freeze(), walk.progress))
     }
 
-    /// Plain SGD, every gradient straight into its weight.
+    /// Plain SGD, every gradient straight into its weight; into those of the first layer, which are
+    /// most of all in a small network, for several steps at once.
     fn descend(&self, walk: &mut Walk, room: &mut Room) -> Result<Buffer, LearnError> {
         let job = walk.job;
         let start = job.start.as_slice()?;
         let lr = job.local.rate(job.round) as f32;
         // The first step reads where the job starts and writes every weight: no copy is due.
         let mut buffer = Buffer::unwritten(job.start.layout().clone(), tch::Device::Cpu)?;
-        let weights = buffer.as_mut_slice()?;
+        let mut target = Descent {
+            start,
+            weights: buffer.as_mut_slice()?,
+            lr,
+            first_written: false,
+            rest_written: false,
+            behind: std::mem::take(&mut room.behind),
+            layer: self.first.clone(),
+        };
+        target.behind.clear();
         let mut course = Course::of(job);
         while let Some(samples) = course.next() {
-            let first = walk.progress.steps == 0;
-            let from = if first { start } else { &*weights };
-            self.forward(walk, samples, from, room)?;
-            let mut target = Descent {
-                from: first.then_some(start),
-                weights,
-                lr,
-            };
+            target.make_room(samples.len());
+            self.forward(walk, samples, target.sources(), Some(&target.behind), room)?;
             self.backward(samples.len(), room, &mut target);
+            target.rest_written = true;
         }
+        target.catch_up();
         if walk.progress.steps == 0 {
-            weights.copy_from_slice(start);
+            target.weights.copy_from_slice(start);
         }
+        room.behind = target.behind;
         Ok(buffer)
     }
 
@@ -176,7 +212,12 @@ impl Perceptron {
         let mut weights = Buffer::copy_of(&job.start)?;
         let mut course = Course::of(job);
         while let Some(samples) = course.next() {
-            self.forward(walk, samples, weights.as_slice()?, room)?;
+            let from = Sources {
+                first: weights.as_slice()?,
+                rest: weights.as_slice()?,
+                lr: 0.0,
+            };
+            self.forward(walk, samples, from, None, room)?;
             let mut target = Store {
                 weights: weights.as_slice()?,
                 gradients: gradients.as_mut_slice()?,
@@ -201,7 +242,8 @@ impl Perceptron {
         &self,
         walk: &mut Walk,
         samples: &[u32],
-        weights: &[f32],
+        from: Sources<'_>,
+        behind: Option<&Behind>,
         room: &mut Room,
     ) -> Result<(), LearnError> {
         let Walk {
@@ -211,45 +253,50 @@ impl Perceptron {
         } = walk;
         let batch = samples.len();
         job.data.labels_of(samples, &mut room.labels)?;
-        room.values.resize_with(self.steps.len() + 1, Vec::new);
+        room.values
+            .resize_with(self.steps.len() + 1, Lines::default);
         room.masks.resize_with(self.steps.len(), Vec::new);
         let Some((input, outputs)) = room.values.split_first_mut() else {
             return Ok(());
         };
-        input.resize(batch * self.inputs, 0.0);
+        let input = input.of_len(batch * self.inputs);
         job.data.gather(samples, input)?;
         let mut x: &[f32] = input;
         for ((step, y), mask) in self.steps.iter().zip(outputs).zip(&mut room.masks) {
-            match step {
+            let y = match step {
                 Step::Dense {
                     weight,
                     bias,
                     kernel,
-                    ..
+                    deeper,
                 } => {
                     let kernel = kernel.with_batch(batch);
-                    y.resize(kernel.outputs(), 0.0);
-                    let bias = bias.as_ref().map(|bias| &weights[bias.clone()]);
+                    let y = y.of_len(kernel.outputs());
+                    let bias = bias.as_ref().map(|bias| &from.rest[bias.clone()]);
+                    let weights = if *deeper { from.rest } else { from.first };
                     kernel.forward(x, &weights[weight.clone()], bias, y);
+                    if let (Some(behind), false) = (behind, *deeper) {
+                        behind.correct(kernel, x, from.lr, y);
+                    }
+                    y
                 }
                 Step::Each(function) => {
-                    y.resize(x.len(), 0.0);
+                    let y = y.of_len(x.len());
                     function.apply(x, y);
+                    y
                 }
                 Step::Dropout(threshold) => {
                     mask.resize(x.len(), 0.0);
                     masks.fill(mask, *threshold);
-                    y.resize(x.len(), 0.0);
+                    let y = y.of_len(x.len());
                     multiply(x, mask, y);
+                    y
                 }
-            }
+            };
             x = y;
         }
         room.gradient.resize(x.len(), 0.0);
-        let scores = room
-            .values
-            .last_mut()
-            .map_or(&mut [][..], Vec::as_mut_slice);
+        let scores = room.values.last_mut().map_or(&mut [][..], Lines::as_mut);
         let counted = job.correction.classes.as_deref();
         let classes = job.model.classes();
         let loss = masked_cross_entropy(scores, classes, &room.labels, counted, &mut room.gradient);
@@ -279,7 +326,12 @@ impl Perceptron {
                         // Before the weights move.
                         kernel.input_gradient(gradient, target.weights(weight.clone()), next);
                     }
-                    target.weight(kernel, weight.clone(), gradient, &values[at]);
+                    let x = values[at].as_ref();
+                    if *deeper {
+                        target.weight(kernel, weight.clone(), gradient, x);
+                    } else {
+                        target.first(kernel, weight.clone(), gradient, x);
+                    }
                     if let Some(bias) = bias {
                         target.bias(bias.clone(), gradient);
                     }
@@ -288,7 +340,7 @@ impl Perceptron {
                     }
                     std::mem::swap(gradient, next);
                 }
-                Step::Each(function) => function.reverse(&values[at + 1], gradient),
+                Step::Each(function) => function.reverse(values[at + 1].as_ref(), gradient),
                 Step::Dropout(_) => {
                     next.resize(gradient.len(), 0.0);
                     multiply(gradient, &masks[at], next);
@@ -334,11 +386,16 @@ impl Function {
 
 /// Where gradients go.
 trait Target {
-    /// Weights as the forward pass saw them.
+    /// Weights of a layer that is not the first, as the forward pass saw them.
     fn weights(&self, range: Range<usize>) -> &[f32];
 
     /// Takes `gᵀ · x`.
     fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]);
+
+    /// Takes the same of the first layer.
+    fn first(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
+        self.weight(kernel, range, g, x);
+    }
 
     /// Takes the sum of the rows of `g`.
     fn bias(&mut self, range: Range<usize>, g: &[f32]);
@@ -370,28 +427,71 @@ impl Target for Store<'_> {
 
 /// Straight into the weights, which move by −lr times each gradient.
 struct Descent<'a> {
-    /// The weights, if they are not yet in `weights`.
-    from: Option<&'a [f32]>,
+    start: &'a [f32],
     weights: &'a mut [f32],
     lr: f32,
+    /// Whether the weights of the first layer are in `weights` yet, or still where the job starts.
+    first_written: bool,
+    /// The same of all others.
+    rest_written: bool,
+    behind: Behind,
+    layer: (Kernel, Range<usize>),
+}
+
+impl Descent<'_> {
+    fn sources(&self) -> Sources<'_> {
+        let from = |written| if written { &*self.weights } else { self.start };
+        Sources {
+            first: from(self.first_written),
+            rest: from(self.rest_written),
+            lr: self.lr,
+        }
+    }
+
+    /// Lets the first layer catch up if the next batch would be too much to be behind by.
+    fn make_room(&mut self, samples: usize) {
+        if self.behind.samples + samples > MAX_BATCH {
+            self.catch_up();
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if self.behind.samples > 0 {
+            let (kernel, range) = self.layer.clone();
+            let from = (!self.first_written).then_some(&self.start[range.clone()]);
+            let kernel = kernel.with_batch(self.behind.samples);
+            let (g, x) = (self.behind.g.as_ref(), self.behind.x.as_ref());
+            kernel.descend(g, x, self.lr, from, &mut self.weights[range]);
+            self.first_written = true;
+            self.behind.clear();
+        }
+    }
 }
 
 impl Target for Descent<'_> {
     fn weights(&self, range: Range<usize>) -> &[f32] {
-        match self.from {
-            Some(from) => &from[range],
-            None => &self.weights[range],
-        }
+        &self.sources().rest[range]
     }
 
     fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
-        let from = self.from.map(|from| &from[range.clone()]);
+        let from = (!self.rest_written).then_some(&self.start[range.clone()]);
         kernel.descend(g, x, self.lr, from, &mut self.weights[range]);
     }
 
+    fn first(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
+        if 2 * kernel.batch() <= MAX_BATCH {
+            self.behind.push(kernel, g, x);
+            return;
+        }
+        self.catch_up();
+        let from = (!self.first_written).then_some(&self.start[range.clone()]);
+        kernel.descend(g, x, self.lr, from, &mut self.weights[range]);
+        self.first_written = true;
+    }
+
     fn bias(&mut self, range: Range<usize>, g: &[f32]) {
-        if let Some(from) = self.from {
-            self.weights[range.clone()].copy_from_slice(&from[range.clone()]);
+        if !self.rest_written {
+            self.weights[range.clone()].copy_from_slice(&self.start[range.clone()]);
         }
         let weights = &mut self.weights[range];
         let width = weights.len();

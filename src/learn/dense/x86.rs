@@ -3,8 +3,9 @@
 
 use super::Kernel;
 use std::arch::x86_64::{
-    __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps, _mm_add_ps,
+    _mm_hadd_ps, _mm_storeu_ps,
 };
 
 /// Values in a register.
@@ -108,23 +109,31 @@ unsafe fn dots<const B: usize, const O: usize>(
         i += LANES;
     }
     for c in 0..O {
-        for r in 0..B {
-            let mut sum = total(sums[c][r]);
-            for i in i..to {
-                sum += *rows[r].add(i) * *weights[c].add(i);
+        for first in (0..B).step_by(4) {
+            let four = std::array::from_fn(|r| sums[c][(first + r).min(B - 1)]);
+            let totals = totals(four);
+            for r in first..B.min(first + 4) {
+                let mut sum = totals[r - first];
+                for i in i..to {
+                    sum += *rows[r].add(i) * *weights[c].add(i);
+                }
+                *y.get_unchecked_mut((b + r) * k.outputs + o + c) += sum;
             }
-            *y.get_unchecked_mut((b + r) * k.outputs + o + c) += sum;
         }
     }
 }
 
+/// For each of four registers the sum of its lanes:
+/// ((0 + 4) + (1 + 5)) + ((2 + 6) + (3 + 7)).
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-unsafe fn total(v: __m256) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    _mm256_storeu_ps(lanes.as_mut_ptr(), v);
-    ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5]))
-        + ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]))
+unsafe fn totals(v: [__m256; 4]) -> [f32; 4] {
+    let half = |v: __m256| _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let low = _mm_hadd_ps(half(v[0]), half(v[1]));
+    let high = _mm_hadd_ps(half(v[2]), half(v[3]));
+    let mut totals = [0.0; 4];
+    _mm_storeu_ps(totals.as_mut_ptr(), _mm_hadd_ps(low, high));
+    totals
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -139,12 +148,12 @@ pub(super) unsafe fn input_gradient(k: Kernel, g: &[f32], w: &[f32], dx: &mut [f
         width: k.inputs,
         out: dx.as_mut_ptr(),
     };
-    sum.run(k.batch, Plain);
+    sum.run(k.batch, 0, k.inputs, Plain);
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn weight_gradient(k: Kernel, g: &[f32], x: &[f32], dw: &mut [f32]) {
-    over_batch(k, g, x, dw.as_mut_ptr()).run(k.outputs, Plain);
+    over_batch(k, g, x, dw.as_mut_ptr(), Plain);
 }
 
 #[target_feature(enable = "avx2,fma")]
@@ -158,12 +167,13 @@ pub(super) unsafe fn descend(
 ) {
     let out = w.as_mut_ptr();
     let from = from.map_or(out.cast_const(), <[f32]>::as_ptr);
-    over_batch(k, g, x, out).run(k.outputs, Step { from, lr });
+    over_batch(k, g, x, out, Step { from, lr });
 }
 
-/// Rows of the result are sums of rows of the batch, with factors from a column of g.
-fn over_batch(k: Kernel, g: &[f32], x: &[f32], out: *mut f32) -> Sum {
-    Sum {
+/// Sums over the batch, one row of the result an output.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn over_batch<E: Ending>(k: Kernel, g: &[f32], x: &[f32], out: *mut f32, ending: E) {
+    let sum = Sum {
         factors: g.as_ptr(),
         factor_row: 1,
         factor_step: k.outputs,
@@ -171,8 +181,17 @@ fn over_batch(k: Kernel, g: &[f32], x: &[f32], out: *mut f32) -> Sum {
         count: k.batch,
         width: k.inputs,
         out,
+    };
+    // A block of all samples stays in the first-level cache while every output goes over it.
+    let blocks = (4 * k.batch * k.inputs).div_ceil(L1).max(1);
+    let block = k.inputs.div_ceil(blocks).next_multiple_of(2 * LANES);
+    for from in (0..k.inputs).step_by(block) {
+        sum.run(k.outputs, from, k.inputs.min(from + block), ending);
     }
 }
+
+/// Bytes of samples that stay in the first-level cache.
+const L1: usize = 32_000;
 
 /// What is stored of a sum at one place of the result.
 trait Ending: Copy {
@@ -230,15 +249,16 @@ struct Sum {
 }
 
 impl Sum {
+    /// The columns `from..to` of all rows.
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn run<E: Ending>(self, rows: usize, ending: E) {
+    unsafe fn run<E: Ending>(self, rows: usize, from: usize, to: usize, ending: E) {
         let mut r = 0;
         while r < rows {
             r += match rows - r {
-                1 => panel::<1, E>(self, r, ending),
-                2 => panel::<2, E>(self, r, ending),
-                3 => panel::<3, E>(self, r, ending),
-                _ => panel::<4, E>(self, r, ending),
+                1 => panel::<1, E>(self, r, from, to, ending),
+                2 => panel::<2, E>(self, r, from, to, ending),
+                3 => panel::<3, E>(self, r, from, to, ending),
+                _ => panel::<4, E>(self, r, from, to, ending),
             };
         }
     }
@@ -246,10 +266,16 @@ impl Sum {
 
 /// R rows of the result; gives R. (Four rows: eight sums, two terms and a factor in registers.)
 #[target_feature(enable = "avx2,fma")]
-unsafe fn panel<const R: usize, E: Ending>(s: Sum, r: usize, ending: E) -> usize {
+unsafe fn panel<const R: usize, E: Ending>(
+    s: Sum,
+    r: usize,
+    from: usize,
+    to: usize,
+    ending: E,
+) -> usize {
     let factors: [*const f32; R] = std::array::from_fn(|k| s.factors.add((r + k) * s.factor_row));
-    let mut i = 0;
-    while i + 2 * LANES <= s.width {
+    let mut i = from;
+    while i + 2 * LANES <= to {
         let mut sums = [[_mm256_setzero_ps(); 2]; R];
         for t in 0..s.count {
             let term = s.terms.add(t * s.width + i);
@@ -268,7 +294,7 @@ unsafe fn panel<const R: usize, E: Ending>(s: Sum, r: usize, ending: E) -> usize
         }
         i += 2 * LANES;
     }
-    for i in i..s.width {
+    for i in i..to {
         for (k, factors) in factors.into_iter().enumerate() {
             let mut sum = 0.0f32;
             for t in 0..s.count {

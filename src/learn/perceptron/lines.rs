@@ -1,0 +1,70 @@
+//! Values that begin where a line of the cache does, so that no load of a register takes two.
+
+/// One line.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+struct Line([f32; Line::VALUES]);
+
+impl Line {
+    const VALUES: usize = 16;
+}
+
+/// A vector of such values. It keeps its memory when it becomes shorter.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Lines {
+    /// The first `len` values; what they are is not said.
+    pub fn of_len(&mut self, len: usize) -> &mut [f32] {
+        let lines = len.div_ceil(Line::VALUES);
+        if lines > self.lines.len() {
+            self.lines.resize(lines, Line::default());
+        }
+        self.len = len;
+        self.as_mut()
+    }
+
+    /// Puts more values behind those there are.
+    pub fn extend(&mut self, values: &[f32]) {
+        let len = self.len;
+        self.of_len(len + values.len())[len..].copy_from_slice(values);
+    }
+}
+
+impl AsRef<[f32]> for Lines {
+    fn as_ref(&self) -> &[f32] {
+        // SAFETY: lines are arrays of values without anything between them, and `len` is at most
+        // what they hold.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl AsMut<[f32]> for Lines {
+    fn as_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as for `as_ref`; the lines are borrowed for as long.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_begin_at_a_line_and_stay_when_more_come() {
+        let mut lines = Lines::default();
+        assert!(lines.as_ref().is_empty());
+        lines.extend(&[1.0, 2.0, 3.0]);
+        lines.extend(&[4.0; 30]);
+        let values = lines.as_ref();
+        assert_eq!(
+            (values.len(), &values[..4]),
+            (33, &[1.0, 2.0, 3.0, 4.0][..])
+        );
+        assert_eq!(values.as_ptr() as usize % 64, 0);
+        assert_eq!(lines.of_len(2), [1.0, 2.0]);
+    }
+}
