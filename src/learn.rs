@@ -7,12 +7,13 @@
 //! - `virtual_device`: phones to servers; `cost`: operations, memory and time of a job
 //! - `host`: the CPU or GPU that really computes; `data`: samples where it reads them
 //! - `local`: optimiser settings and schedules; `update`: their arithmetic
-//! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`: the jobs
+//! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`, `distill`: the jobs
 //! - `error`: what can go wrong
 
 mod cost;
 mod data;
 mod dense;
+mod distill;
 mod error;
 mod evaluate;
 mod host;
@@ -25,6 +26,7 @@ mod virtual_device;
 
 pub use cost::Cost;
 pub use data::{DeviceData, Features, Normalisation};
+pub use distill::{class_scores, distill, score_loss, DistillJob, ScoreLoss};
 pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
 pub use host::{prepare_worker_thread, HostDevice, HostError};

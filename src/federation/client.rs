@@ -93,28 +93,16 @@ impl Client {
         if train.is_empty() {
             return refuse("has no training data".into());
         }
-        let corrections = shared.client_half.corrections();
+        let half = &shared.client_half;
         let model = &shared.sizes.of(self.number).model;
-        let cost = Cost::training(model, local, train.len(), corrections);
-        if !me.device.fits(cost.memory) {
-            let (need, has) = (cost.memory, me.device.memory);
-            return refuse(format!("training needs {need}, the device has {has}"));
-        }
-        let samples = train.len() as u32;
-        let compute = me.device.duration(cost.flops);
+        let samples = train.len();
         let bytes_down = task.wire_bytes();
-        tracing::debug!(
-            round,
-            samples,
-            flops = cost.flops.0,
-            compute_ns = compute.nanos(),
-            "training"
-        );
         let input = ClientInput {
             client: self.number,
             round,
             seed: plan.seed,
             model: Arc::clone(model),
+            init: plan.init,
             public: shared.public.clone(),
             data: Arc::clone(&plan.train),
             train,
@@ -123,8 +111,26 @@ impl Client {
             task: task.payload,
             state: self.state.clone(),
         };
+        let beside = match half.beside(&input) {
+            Ok(beside) => beside,
+            Err(error) => return refuse(format!("cannot begin: {error}")),
+        };
+        let cost = Cost::training(model, local, samples, half.corrections()).then(beside);
+        if !me.device.fits(cost.memory) {
+            let (need, has) = (cost.memory, me.device.memory);
+            return refuse(format!("training needs {need}, the device has {has}"));
+        }
+        let samples = samples as u32;
+        let compute = me.device.duration(cost.flops);
+        tracing::debug!(
+            round,
+            samples,
+            flops = cost.flops.0,
+            compute_ns = compute.nanos(),
+            "training"
+        );
         let job = Job::Client(Box::new(ClientJob {
-            half: Arc::clone(&shared.client_half),
+            half: Arc::clone(half),
             input,
         }));
         self.busy = Some(Busy {

@@ -56,6 +56,14 @@ pub enum LearnError {
         /// Flags given.
         found: usize,
     },
+    /// Target scores that do not belong to the samples.
+    #[error("expected {expected} target scores, one for each sample and class, got {found}")]
+    Targets {
+        /// Samples times classes.
+        expected: usize,
+        /// Scores given.
+        found: usize,
+    },
     /// Parameters that do not belong to the model.
     #[error(transparent)]
     Parameters(ParamError),

@@ -2,9 +2,10 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    Correction, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob, Trained,
+    evaluate, Correction, Cost, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob,
+    Trained,
 };
-use crate::model::{Model, ParamSet};
+use crate::model::{Initializer, Model, ParamSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub struct ClientInput {
     pub seed: u64,
     /// The client's own network: of its width, where the method has sub-models.
     pub model: Arc<Model>,
+    /// How weights begin that the client draws itself.
+    pub init: Initializer,
     /// The public set, where the scenario has one.
     pub public: Option<PublicData>,
     /// The training data of all clients, on the host device.
@@ -111,6 +114,16 @@ pub trait ClientHalf: Send + Sync {
         0
     }
 
+    /// What this round costs the client's device beside local training: operations come on top, and
+    /// memory counts where it is more.
+    ///
+    /// # Errors
+    /// When the task is not what this method sends.
+    fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
+        let _ = input;
+        Ok(Cost::default())
+    }
+
     /// Where local training starts, and what corrects its gradients.
     ///
     /// # Errors
@@ -155,6 +168,20 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
     // What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
     trained.params = trained.params.to_device(tch::Device::Cpu)?;
     Ok(trained)
+}
+
+/// How the client's own model `params` does on the samples it keeps for its own evaluation; `None`
+/// where there are none.
+pub(super) fn measure_own(
+    input: &ClientInput,
+    params: &ParamSet,
+) -> Result<Option<Tally>, MethodError> {
+    if input.holdout.is_empty() {
+        return Ok(None);
+    }
+    let samples = input.holdout.as_slice();
+    let tally = evaluate(&input.model, params, &input.data, samples, 64, None)?;
+    Ok(Some(tally))
 }
 
 impl ClientWork {

@@ -36,6 +36,11 @@ pub enum MethodError {
         /// What it is.
         found: f64,
     },
+    /// The method learns from a public set and there is none.
+    #[error(
+        "the method learns from a public set, and the scenario has none; add public: (share: 0.05)"
+    )]
+    NoPublicData,
     /// Training or evaluation failed.
     #[error(transparent)]
     Learn(#[from] LearnError),

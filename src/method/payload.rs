@@ -1,5 +1,9 @@
 //! What travels between server and clients, each kind with its exact size on the wire.
 
+mod scores;
+
+pub use scores::{PublicSamples, Scores};
+
 use super::MethodError;
 use crate::model::ParamSet;
 use crate::quantity::Bytes;
@@ -29,6 +33,12 @@ pub enum Payload {
     Scalars(Arc<[f64]>),
     /// Yes or no for each of many things, one bit each.
     Mask(Arc<[bool]>),
+    /// Numbers of samples, 4 bytes each.
+    Indices(Arc<[u32]>),
+    /// Class scores on some samples, 4 bytes a score and 4 an index.
+    Scores(Scores),
+    /// Samples themselves, with their labels, as they are stored.
+    Samples(PublicSamples),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
 }
@@ -51,6 +61,9 @@ impl Payload {
             Self::Model(set) | Self::Update(set) => set.wire_bytes().0,
             Self::Scalars(numbers) => 8 * numbers.len() as u64,
             Self::Mask(flags) => flags.len().div_ceil(8) as u64,
+            Self::Indices(indices) => 4 * indices.len() as u64,
+            Self::Scores(scores) => scores.wire_bytes().0,
+            Self::Samples(samples) => samples.bytes.0,
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
         };
         Bytes(PREFIX + content)
@@ -72,6 +85,9 @@ impl Payload {
                 let words: Vec<u64> = flags.chunks(63).map(word).collect();
                 mix_words(&[5, mix_words(&words)])
             }
+            Self::Indices(indices) => mix_words(&[6, scores::digest(indices)]),
+            Self::Scores(scores) => mix_words(&[7, scores.digest()]),
+            Self::Samples(samples) => mix_words(&[8, scores::digest(samples.samples.as_slice())]),
             Self::Bundle(parts) => {
                 let words: Vec<u64> = parts.iter().map(Self::digest).collect();
                 mix_words(&[4, mix_words(&words)])
@@ -87,6 +103,9 @@ impl Payload {
             Self::Update(_) => "update",
             Self::Scalars(_) => "scalars",
             Self::Mask(_) => "mask",
+            Self::Indices(_) => "indices",
+            Self::Scores(_) => "scores",
+            Self::Samples(_) => "samples",
             Self::Bundle(_) => "bundle",
         }
     }
@@ -147,6 +166,39 @@ impl Payload {
             Self::Mask(flags) if flags.len() == n => Ok(flags),
             Self::Mask(flags) => Err(MethodError::count("mask", n, flags.len())),
             other => Err(MethodError::payload("a mask", other)),
+        }
+    }
+
+    /// The numbers of samples in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_indices(&self) -> Result<&Arc<[u32]>, MethodError> {
+        match self {
+            Self::Indices(indices) => Ok(indices),
+            other => Err(MethodError::payload("indices", other)),
+        }
+    }
+
+    /// The class scores in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_scores(&self) -> Result<&Scores, MethodError> {
+        match self {
+            Self::Scores(scores) => Ok(scores),
+            other => Err(MethodError::payload("scores", other)),
+        }
+    }
+
+    /// The samples in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_samples(&self) -> Result<&PublicSamples, MethodError> {
+        match self {
+            Self::Samples(samples) => Ok(samples),
+            other => Err(MethodError::payload("samples", other)),
         }
     }
 

@@ -54,6 +54,8 @@ methods! {
     FedYogi: super::fedyogi::FedYogi,
     /// Nested sub-models by width (Diao et al. 2021)
     HeteroFL: super::heterofl::HeteroFl,
+    /// Class scores on a public set instead of models (Li and Wang 2019)
+    FedMD: super::fedmd::FedMd,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server

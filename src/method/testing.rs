@@ -11,7 +11,7 @@ use super::{
 };
 use crate::learn::{Amount, DeviceData, Features, LocalTraining, Normalisation, Scratch};
 use crate::method::ClientInput;
-use crate::model::{LayerSpec, Layout, Level, Model, ParamSet, Sizes};
+use crate::model::{Initializer, LayerSpec, Layout, Level, Model, ParamSet, Sizes};
 use crate::sim::rng::{shuffle, stream, Purpose};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -213,6 +213,7 @@ impl<'a> Toy<'a> {
             round: self.round,
             seed: SEED,
             model: Arc::clone(&self.setup.sizes.of(client).model),
+            init: Initializer::PyTorch,
             public: self.setup.public.clone(),
             data: Arc::clone(&self.setup.data),
             train: samples_of(client).into(),
