@@ -21,9 +21,12 @@ mod fednova;
 mod fedprox;
 mod fedsgd;
 mod fedyogi;
+mod hermes;
 mod heterofl;
 mod local_only;
+mod lotteryfl;
 mod payload;
+mod pruning;
 mod public;
 pub mod registry;
 mod scaffold;
@@ -34,14 +37,16 @@ mod sub_models;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod value_mask;
 
 pub use average::{WeightedSum, Weighting};
 pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training};
 pub use error::MethodError;
-pub use payload::{Payload, PublicSamples, Scores};
+pub use payload::{Masked, Payload, PublicSamples, Scores};
 pub use public::PublicData;
 pub use registry::MethodSpec;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
+pub use value_mask::{UnitFlags, ValueMask};
 
 use crate::learn::LocalTraining;
 use crate::model::{Model, ModelError};

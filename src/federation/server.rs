@@ -461,6 +461,10 @@ impl Server {
                     let marks: Vec<Marks> =
                         pieces.drain(..).filter_map(|(_, marks)| marks).collect();
                     let (central, clients) = self.shared.evaluator.sum(&marks);
+                    if self.half.personal() {
+                        let own = self.personal_accuracies(cx);
+                        return self.conclude(central, own, cx);
+                    }
                     for (client, tally) in &clients {
                         self.record_accuracy(*client, *tally, cx);
                     }

@@ -59,6 +59,9 @@ pub struct Correction {
     /// The classes that count, one flag each: in the loss, the scores of all others are replaced by 0
     /// (HeteroFL's masked cross entropy, Diao et al. 2021, section 3).
     pub classes: Option<Arc<[bool]>>,
+    /// Every gradient is multiplied by it before anything else is done with it: with zeros for what
+    /// is pruned, that stays exactly as it starts.
+    pub mask: Option<ParamSet>,
 }
 
 /// One client's local training in one round.
@@ -174,8 +177,11 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     if job.samples.is_empty() {
         return Err(LearnError::NoSamples);
     }
-    if let Some(drift) = &job.correction.drift {
-        same_layout(&job.start, drift)?;
+    for vector in [&job.correction.drift, &job.correction.mask]
+        .into_iter()
+        .flatten()
+    {
+        same_layout(&job.start, vector)?;
     }
     if let Some(classes) = &job.correction.classes {
         if classes.len() != job.model.classes() {
@@ -188,12 +194,12 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     let _guard = tch::no_grad_guard();
     let device = job.data.device();
     let start = job.start.to_device(device)?;
-    let drift = job
-        .correction
-        .drift
-        .as_ref()
-        .map(|d| d.to_device(device))
-        .transpose()?;
+    let there = |vector: &Option<ParamSet>| {
+        let vector = vector.as_ref();
+        vector.map(|vector| vector.to_device(device)).transpose()
+    };
+    let drift = there(&job.correction.drift)?;
+    let mask = there(&job.correction.mask)?;
     let terms = Terms {
         proximal: job
             .correction
@@ -201,6 +207,7 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
             .filter(|&mu| mu != 0.0)
             .map(|mu| (mu as f32, &start)),
         drift: drift.as_ref(),
+        mask: mask.as_ref(),
     };
 
     let mut work = Work::fitting(scratch.work.take(), job.model.layout(), device)?;

@@ -1,11 +1,13 @@
 //! What travels between server and clients, each kind with its exact size on the wire.
 
+mod masked;
 mod scores;
 
+pub use masked::Masked;
 pub use scores::{PublicSamples, Scores};
 
 use super::MethodError;
-use crate::model::ParamSet;
+use crate::model::{Layout, ParamSet};
 use crate::quantity::Bytes;
 use crate::sim::mix_words;
 use std::sync::Arc;
@@ -39,6 +41,9 @@ pub enum Payload {
     Scores(Scores),
     /// Samples themselves, with their labels, as they are stored.
     Samples(PublicSamples),
+    /// The parameters under a mask, 4 bytes each, and the mask: one bit or one index of 4 bytes for
+    /// each thing kept, whichever is shorter.
+    Masked(Masked),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
 }
@@ -64,6 +69,7 @@ impl Payload {
             Self::Indices(indices) => 4 * indices.len() as u64,
             Self::Scores(scores) => scores.wire_bytes().0,
             Self::Samples(samples) => samples.bytes.0,
+            Self::Masked(masked) => masked.wire_bytes(),
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
         };
         Bytes(PREFIX + content)
@@ -88,6 +94,9 @@ impl Payload {
             Self::Indices(indices) => mix_words(&[6, scores::digest(indices)]),
             Self::Scores(scores) => mix_words(&[7, scores.digest()]),
             Self::Samples(samples) => mix_words(&[8, scores::digest(samples.samples.as_slice())]),
+            Self::Masked(masked) => {
+                mix_words(&[9, content(masked.values()), masked.mask().digest()])
+            }
             Self::Bundle(parts) => {
                 let words: Vec<u64> = parts.iter().map(Self::digest).collect();
                 mix_words(&[4, mix_words(&words)])
@@ -106,6 +115,7 @@ impl Payload {
             Self::Indices(_) => "indices",
             Self::Scores(_) => "scores",
             Self::Samples(_) => "samples",
+            Self::Masked(_) => "masked model",
             Self::Bundle(_) => "bundle",
         }
     }
@@ -199,6 +209,21 @@ impl Payload {
         match self {
             Self::Samples(samples) => Ok(samples),
             other => Err(MethodError::payload("samples", other)),
+        }
+    }
+
+    /// The parameters under a mask in this payload, if they are those of a network with `layout`.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else, [`MethodError::Params`] if they are of another
+    /// network.
+    pub fn as_masked(&self, layout: &Arc<Layout>) -> Result<&Masked, MethodError> {
+        match self {
+            Self::Masked(masked) => {
+                masked.values().has_layout(layout)?;
+                Ok(masked)
+            }
+            other => Err(MethodError::payload("a masked model", other)),
         }
     }
 

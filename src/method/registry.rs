@@ -56,6 +56,10 @@ methods! {
     HeteroFL: super::heterofl::HeteroFl,
     /// Class scores on a public set instead of models (Li and Wang 2019)
     FedMD: super::fedmd::FedMd,
+    /// Personal masks by iterative magnitude pruning (Li et al. 2021)
+    LotteryFL: super::lotteryfl::LotteryFl,
+    /// Personal networks by structured pruning (Li et al. 2021)
+    Hermes: super::hermes::Hermes,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server

@@ -5,6 +5,7 @@
 //! same named streams. `narrow` has the same for sub-models.
 
 pub mod narrow;
+pub mod pruned;
 
 use super::{
     ClientState, ClientWork, Method, Payload, Phase, PublicData, Received, ServerHalf, Setup,

@@ -154,6 +154,7 @@ fn logistic_regression_takes_the_steps_computed_by_hand() {
     let drift: Vec<f32> = (0..8).map(|i| i as f32 * 0.02 - 0.07).collect();
     job.correction = Correction {
         classes: None,
+        mask: None,
         proximal: Some(0.4),
         drift: Some(ParamSet::from_slice(job.model.layout(), &drift).unwrap()),
     };
@@ -359,15 +360,23 @@ fn a_job_whose_parts_do_not_fit_is_refused() {
         ..job.clone()
     })
     .starts_with("parameters of different layouts: expected 2 tensors with 8 values"));
-    let correction = Correction {
-        drift: Some(other.start),
-        ..Correction::default()
-    };
-    assert!(error(TrainJob {
-        correction,
-        ..job.clone()
-    })
-    .starts_with("parameters of different layouts"));
+    let (drift, mask) = (Some(other.start.clone()), Some(other.start));
+    for correction in [
+        Correction {
+            drift,
+            ..Correction::default()
+        },
+        Correction {
+            mask,
+            ..Correction::default()
+        },
+    ] {
+        assert!(error(TrainJob {
+            correction,
+            ..job.clone()
+        })
+        .starts_with("parameters of different layouts"));
+    }
     assert_eq!(
         error(TrainJob {
             samples: vec![3, 12].into(),
