@@ -7,7 +7,7 @@
 //! - `virtual_device`: phones to servers; `cost`: operations, memory and time of a job
 //! - `host`: the CPU or GPU that really computes; `data`: samples where it reads them
 //! - `local`: optimiser settings and schedules; `update`: their arithmetic
-//! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`, `distill`: the jobs
+//! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`, `distill`, `importance`: the jobs
 //! - `error`: what can go wrong
 
 mod cost;
@@ -17,6 +17,7 @@ mod distill;
 mod error;
 mod evaluate;
 mod host;
+mod importance;
 mod local;
 mod loss;
 mod tape;
@@ -30,6 +31,7 @@ pub use distill::{class_scores, distill, score_loss, DistillJob, ScoreLoss};
 pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
 pub use host::{prepare_worker_thread, HostDevice, HostError};
+pub use importance::{importance, ImportanceJob};
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
 pub use loss::cross_entropy;
 pub use tape::{Gradients, Tape};

@@ -33,6 +33,7 @@ mod scaffold;
 mod server;
 mod server_optimizer;
 mod sub_models;
+mod tailorfl;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -102,6 +102,7 @@ impl Client {
             round,
             seed: plan.seed,
             model: Arc::clone(model),
+            sizes: shared.sizes.clone(),
             init: plan.init,
             public: shared.public.clone(),
             data: Arc::clone(&plan.train),

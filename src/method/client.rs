@@ -5,7 +5,7 @@ use crate::learn::{
     evaluate, Correction, Cost, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob,
     Trained,
 };
-use crate::model::{Initializer, Model, ParamSet};
+use crate::model::{Initializer, Model, ParamSet, Sizes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct ClientInput {
     pub seed: u64,
     /// The client's own network: of its width, where the method has sub-models.
     pub model: Arc<Model>,
+    /// The widths that clients have, its own among them.
+    pub sizes: Sizes,
     /// How weights begin that the client draws itself.
     pub init: Initializer,
     /// The public set, where the scenario has one.

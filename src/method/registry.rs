@@ -60,6 +60,8 @@ methods! {
     LotteryFL: super::lotteryfl::LotteryFl,
     /// Personal networks by structured pruning (Li et al. 2021)
     Hermes: super::hermes::Hermes,
+    /// Sub-models tailored to device and data (Deng et al. 2022)
+    TailorFL: super::tailorfl::TailorFl,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server

@@ -214,6 +214,7 @@ impl<'a> Toy<'a> {
             round: self.round,
             seed: SEED,
             model: Arc::clone(&self.setup.sizes.of(client).model),
+            sizes: self.setup.sizes.clone(),
             init: Initializer::PyTorch,
             public: self.setup.public.clone(),
             data: Arc::clone(&self.setup.data),

@@ -99,6 +99,11 @@ impl Selection {
         })
     }
 
+    /// These units: for each set, their numbers in the order in which the sub-model has them.
+    pub const fn of(kept: Vec<Vec<u32>>) -> Self {
+        Self { kept }
+    }
+
     /// `choose` the units of each set that is not fixed, given its size and how many are kept.
     fn each(full: &Units, sub: &Units, mut choose: impl FnMut(u32, u32) -> Vec<u32>) -> Self {
         let sets = full.sets().iter().zip(sub.sets());
