@@ -7,7 +7,8 @@
 //! - `virtual_device`: phones to servers; `cost`: operations, memory and time of a job
 //! - `host`: the CPU or GPU that really computes; `data`: samples where it reads them
 //! - `local`: optimiser settings and schedules; `update`: their arithmetic
-//! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy; `train`, `evaluate`, `distill`, `importance`: the jobs
+//! - `tape`: forward and reverse pass; `dense`: kernels for small batches; `loss`: cross entropy
+//! - `train`, `evaluate`, `distill`, `importance`: the jobs
 //! - `error`: what can go wrong
 
 mod cost;

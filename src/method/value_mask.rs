@@ -93,7 +93,7 @@ impl ValueMask {
     }
 
     /// Parameters in the network.
-    pub fn len(&self) -> usize {
+    pub fn total(&self) -> usize {
         self.kept.len()
     }
 
@@ -104,12 +104,12 @@ impl ValueMask {
 
     /// Whether nothing is pruned.
     pub fn is_all(&self) -> bool {
-        self.count == self.len()
+        self.count == self.total()
     }
 
     /// Whether everything kept here is kept there too.
     pub fn within(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.kept.iter().zip(&*other.kept).all(|(a, b)| !a | b)
+        self.total() == other.total() && self.kept.iter().zip(&*other.kept).all(|(a, b)| !a | b)
     }
 
     /// What both keep.

@@ -106,15 +106,13 @@ fn masks_only_shrink_stop_at_the_target_and_what_is_pruned_is_zero_and_never_tra
 }
 
 #[test]
-fn below_the_threshold_nobody_prunes_and_it_is_fedavg_without_weights() {
+fn below_the_threshold_nobody_prunes_and_it_is_fedavg() {
     let method = LotteryFl {
         acc_threshold: 1.0,
+        weighting: Weighting::Samples,
         ..eager()
     };
-    let average = crate::method::fedavg::FedAvg {
-        weighting: Weighting::Uniform,
-        ..Default::default()
-    };
+    let average = crate::method::fedavg::FedAvg::default();
     let (mut a, mut b) = (whole(&method), whole(&average));
     for cohort in [[0, 1, 2], [2, 0, 1]] {
         a.round(&cohort);

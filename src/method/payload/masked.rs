@@ -16,10 +16,10 @@ impl Masked {
     /// # Errors
     /// When they are not as many, or the memory for a copy cannot be had.
     pub fn new(values: ParamSet, mask: ValueMask) -> Result<Self, ParamError> {
-        if values.len() != mask.len() {
+        if values.len() != mask.total() {
             return Err(ParamError::Length {
                 expected: values.len(),
-                found: mask.len(),
+                found: mask.total(),
             });
         }
         if mask.is_all() {
