@@ -323,10 +323,12 @@ fn federation(clients: u32) -> u32 {
     let options = Options {
         workers: SHARDS,
         device: HostDevice::Cpu,
+        memory: None,
         out: Some(folder.path().join("run")),
         file: file.to_path_buf(),
         text,
         overrides: Vec::new(),
+        kept_memory: shoal::quantity::Bytes(u64::MAX),
         quiet: true,
     };
     run(&scenario, &options, &AtomicBool::new(false)).expect("the bench runs");

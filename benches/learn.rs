@@ -1,10 +1,15 @@
-//! The engine at its real work: client updates a second, against a bare `tch` loop.
+//! The engine at its real work: client updates a second, against bare loops and the arithmetic.
 //!
 //! The engine does everything it does in a run (links, virtual time, aggregation, tables,
-//! histograms, trace), with two device workers. The floor is a loop in `tch` as one would write it
-//! without an engine (network in a `VarStore`, autograd, the optimiser of libtorch, one intra-op
-//! thread), which does the same training steps and nothing else, times the number of workers. It
-//! runs in a process of its own, so that nothing the engine sets up helps or hinders it.
+//! histograms, trace), with two device workers. Floors:
+//! - two bare loops: two processes at the same time, each a loop in `tch` as one would write it
+//!   without an engine (network in a `VarStore`, autograd, the optimiser of libtorch, one intra-op
+//!   thread) that does the same training steps and nothing else;
+//! - the same in PyTorch, with `SHOAL_PYTHON` naming a Python that has torch (`benches/peers`);
+//! - the arithmetic: operations of an update over the measured rate of large matrix products, two
+//!   threads at once.
+//!
+//! `learn/memory` is the most memory resident when 200 of 1,000 clients train a round.
 
 mod support;
 
@@ -13,7 +18,9 @@ use shoal::scenario::run::{run, Options};
 use shoal::scenario::Scenario;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use support::{alone, in_own_process, line, median, seconds, wanted};
+use support::{
+    alone, in_own_process, in_own_processes, line, median, peak_resident, seconds, wanted,
+};
 use tch::nn::{self, Module, OptimizerConfig};
 use tch::{Device, IndexOp, Kind, Tensor};
 
@@ -26,6 +33,8 @@ struct Case {
     /// Clients that the bare loop trains.
     bare_clients: usize,
     samples: i64,
+    /// Operations of training on one sample: three forward passes, less the gradient of the input.
+    flops: f64,
     shape: &'static [i64],
 }
 
@@ -47,6 +56,9 @@ const CASES: [Case; 2] = [
         rounds: 6,
         bare_clients: 60,
         samples: 50,
+        // Convolutions of 32 and 64 channels, dense layers of 128 and 10: 33.75 M a forward pass, of
+        // which 1.56 M are of the first layer.
+        flops: 3.0 * 33_749_514.0 - 1_555_200.0,
         shape: &[3, 32, 32],
     },
     Case {
@@ -66,24 +78,27 @@ const CASES: [Case; 2] = [
         rounds: 200,
         bare_clients: 8_000,
         samples: 20,
+        flops: 3.0 * 101_706.0 - 2.0 * 784.0 * 64.0,
         shape: &[1, 28, 28],
     },
 ];
 
 /// Client updates a second of the engine.
-fn engine(case: &Case) -> f64 {
+fn engine(case: &Case, overrides: &[&str]) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let overrides = vec![format!("schedule.rounds={}", case.rounds)];
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     let file = Path::new("bench.ron");
     let scenario =
         Scenario::parse(case.scenario, file, &overrides).expect("the bench's scenario is right");
     let options = Options {
         workers: WORKERS,
         device: HostDevice::Cpu,
+        memory: None,
         out: Some(folder.path().join("run")),
         file: file.to_path_buf(),
         text: case.scenario.to_string(),
         overrides,
+        kept_memory: shoal::quantity::Bytes(u64::MAX),
         quiet: true,
     };
     let finished = run(&scenario, &options, &AtomicBool::new(false)).expect("the bench runs");
@@ -156,28 +171,88 @@ fn bare(case: &Case) -> f64 {
     case.bare_clients as f64 / time
 }
 
+/// Operations a second of one thread's large matrix products.
+fn products() -> f64 {
+    tch::set_num_threads(1);
+    let n = 1024;
+    let matrix = || Tensor::randn([n, n], (Kind::Float, Device::Cpu));
+    let (a, b) = (matrix(), matrix());
+    let one = || std::hint::black_box(a.mm(&b));
+    drop(one());
+    let times = (0..20).map(|_| seconds(one).0);
+    2.0 * (n as f64).powi(3) / median(times.collect())
+}
+
+/// Updates a second of two PyTorch processes, where a Python with torch is named.
+fn pytorch(case: &Case) -> Option<f64> {
+    let python = std::env::var("SHOAL_PYTHON").ok()?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/bare.py");
+    let start = |_| {
+        std::process::Command::new(&python)
+            .args([script, case.name, &case.bare_clients.to_string()])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("SHOAL_PYTHON starts")
+    };
+    let running: Vec<_> = (0..WORKERS).map(start).collect();
+    let figures = running.into_iter().map(|child| {
+        let output = child.wait_with_output().expect("the script ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim()
+            .parse::<f64>()
+            .expect("the script prints a rate")
+    });
+    Some(figures.sum())
+}
+
+const MEMORY: &str = "learn/memory";
+const PRODUCTS: &str = "products";
+/// What the memory bench may take: 2 GB.
+const MOST_MEMORY: f64 = 2e9;
+
 fn main() {
-    if let Some(name) = alone() {
-        let case = CASES
-            .iter()
-            .find(|case| case.name == name)
-            .expect("a known case");
-        println!("{}", bare(case));
-        return;
+    match alone().as_deref() {
+        Some(MEMORY) => {
+            engine(&CASES[0], &["schedule.rounds=2", "schedule.cohort=200"]);
+            println!("{}", peak_resident());
+            return;
+        }
+        Some(PRODUCTS) => {
+            println!("{}", products());
+            return;
+        }
+        Some(name) => {
+            let case = CASES.iter().find(|case| case.name == name);
+            println!("{}", bare(case.expect("a known case")));
+            return;
+        }
+        None => {}
     }
     for case in CASES.iter().filter(|case| wanted(case.name)) {
-        // In turn, so that a machine whose speed drifts drifts for both.
-        let pairs: Vec<(f64, f64)> = (0..3)
-            .map(|_| (engine(case), in_own_process(case.name)))
-            .collect();
-        let engine = median(pairs.iter().map(|pair| pair.0).collect());
-        let floor = median(pairs.iter().map(|pair| pair.1).collect()) * WORKERS as f64;
-        let ratio = median(
-            pairs
-                .iter()
-                .map(|(e, b)| e / (b * WORKERS as f64))
-                .collect(),
-        );
-        line(case.name, engine, "updates/s", floor, ratio);
+        // In turn, so that a machine whose speed drifts drifts for all.
+        let rounds = format!("schedule.rounds={}", case.rounds);
+        let turn = |_| {
+            [
+                engine(case, &[&rounds]),
+                in_own_processes(case.name, WORKERS),
+                in_own_processes(PRODUCTS, WORKERS) / (case.flops * case.samples as f64),
+                pytorch(case).unwrap_or(f64::NAN),
+            ]
+        };
+        let turns: Vec<[f64; 4]> = (0..3).map(turn).collect();
+        let of = |f: &dyn Fn(&[f64; 4]) -> f64| median(turns.iter().map(f).collect());
+        let floors = ["", "-arithmetic", "-pytorch"].into_iter().zip(1..);
+        for (name, floor) in floors {
+            let ratio = of(&|turn| turn[0] / turn[floor]);
+            if ratio.is_finite() {
+                let name = format!("{}{name}", case.name);
+                line(&name, of(&|t| t[0]), "updates/s", of(&|t| t[floor]), ratio);
+            }
+        }
+    }
+    if wanted(MEMORY) {
+        let resident = in_own_process(MEMORY);
+        let ratio = resident / MOST_MEMORY;
+        line(MEMORY, resident, "B", MOST_MEMORY, ratio);
     }
 }

@@ -8,7 +8,8 @@ mod verify;
 
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
-use shoal::learn::HostDevice;
+use shoal::learn::{available_memory, HostDevice};
+use shoal::quantity::{parse_quantity, Bytes, Unit};
 use shoal::scenario::Scenario;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -44,7 +45,8 @@ enum Command {
     #[command(after_help = "Examples:\n  shoal run scenarios/quickstart.ron\n  \
                       shoal run scenarios/quickstart.ron --seed 7 --out runs/seven\n  \
                       shoal run scenarios/quickstart.ron --set schedule.rounds=5 --set 'population[0].link=3g'\n\n\
-                      Workers and device never change a result, only how soon it is there.\n\
+                      Workers never change a result, only how soon it is there. On another device, or with less\n\
+                      memory than a batch needs, the last bits of a result can differ.\n\
                       Ctrl-C ends a run at the next window and keeps everything so far.")]
     Run {
         #[command(flatten)]
@@ -54,6 +56,10 @@ enum Command {
         /// The folder for the results; it must be new or empty [default: runs/NAME-SEED-N]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Memory of the host device that training may take, such as "8 GB"; a batch that needs more
+        /// is cut, which changes its rounding [default: what is left, on a GPU 6 GiB]
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        memory: Option<Bytes>,
         /// Show neither progress nor the closing table
         #[arg(long, short)]
         quiet: bool,
@@ -94,6 +100,19 @@ struct HostArgs {
     /// Host device: cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     device: HostDevice,
+    /// Host memory for what dormant clients keep, such as their own models ("4 GB"); the rest waits
+    /// on disk in the run folder [default: half of what is free]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    kept_memory: Option<Bytes>,
+}
+
+/// A size such as "4 GB".
+fn size(text: &str) -> Result<Bytes, String> {
+    match parse_quantity(text, Unit::Bytes) {
+        Ok(bytes) if (0.0..=1e18).contains(&bytes) => Ok(Bytes(bytes as u64)),
+        Ok(_) => Err("expected a size from 0 B to 1e18 B".to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl ScenarioArgs {
@@ -121,6 +140,11 @@ impl HostArgs {
     fn workers(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.workers.map_or_else(cores, usize::from)
+    }
+
+    fn kept_memory(&self) -> Bytes {
+        let half = || available_memory().map_or(Bytes(u64::MAX), |all| Bytes(all.0 / 2));
+        self.kept_memory.unwrap_or_else(half)
     }
 }
 
@@ -157,8 +181,9 @@ pub fn main() -> ExitCode {
             scenario,
             host,
             out,
+            memory,
             quiet,
-        } => run::run(&scenario, &host, out, quiet),
+        } => run::run(&scenario, &host, memory, out, quiet),
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
         Command::List { what } => list::list(what),
     };

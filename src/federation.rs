@@ -22,7 +22,7 @@ mod sizing;
 mod world;
 
 pub use evaluation::Spread;
-pub use job::{DeviceWorker, Job, Output};
+pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;

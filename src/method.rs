@@ -11,16 +11,21 @@
 mod average;
 mod centralised;
 mod client;
+mod depthfl;
 mod error;
 mod fedadagrad;
 mod fedadam;
 mod fedavg;
 mod fedavgm;
+mod fedconv;
+mod feddropout;
 mod fedmd;
 mod fednova;
 mod fedprox;
+mod fedrolex;
 mod fedsgd;
 mod fedyogi;
+mod fjord;
 mod hermes;
 mod heterofl;
 mod local_only;
@@ -28,10 +33,13 @@ mod lotteryfl;
 mod payload;
 mod pruning;
 mod public;
+mod public_only;
+mod public_tuning;
 pub mod registry;
 mod scaffold;
 mod server;
 mod server_optimizer;
+mod server_training;
 mod sub_models;
 mod tailorfl;
 #[cfg(test)]
@@ -41,10 +49,13 @@ mod tests;
 mod value_mask;
 
 pub use average::{WeightedSum, Weighting};
-pub use client::{ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training};
+pub use client::{
+    run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Prospect, Training,
+};
 pub use error::MethodError;
 pub use payload::{Masked, Payload, PublicSamples, Scores};
 pub use public::PublicData;
+pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
 pub use value_mask::{UnitFlags, ValueMask};

@@ -13,11 +13,17 @@
 //! - `plan`: shapes, checks and costs of a list; `error`: what can be wrong with it
 //! - `layout`: where each tensor lies in the flat vector, and its role
 //! - `units`: which parts of tensors are kept or dropped together; `sub_model`: narrower networks,
-//!   their parameters taken from the full ones and added back; `level`: who has which width
+//!   their parameters taken from the full ones and added back; `pace`: how fast rolling ones move;
+//!   `depth`: shallower networks; `level`: who has which size
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
-//! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights
+//! - `digest`, `wide`: their hash, and loops in wide registers
+//! - `spill`: frozen vectors that wait on disk
+//! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights;
+//!   `statistics`: what batch normalisations are given
 
 mod buffer;
+mod depth;
+mod digest;
 mod elementwise;
 mod error;
 mod forward;
@@ -26,11 +32,15 @@ mod layer;
 mod layout;
 mod level;
 mod mask;
+mod pace;
 mod params;
 mod plan;
 mod preset;
+mod spill;
+mod statistics;
 mod sub_model;
 mod units;
+mod wide;
 
 pub use buffer::Buffer;
 pub use error::{LayerProblem, ModelError, ParamError};
@@ -40,12 +50,16 @@ pub use layer::LayerSpec;
 pub use layout::{Entry, Layout, Part, Place, Role};
 pub use level::{Level, Sizes};
 pub use mask::MaskSource;
+pub use pace::Pace;
 pub use params::ParamSet;
 pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
 pub use preset::{preset, presets, Preset, UnknownModel};
+pub use spill::Spill;
+pub use statistics::Statistics;
 pub use sub_model::{PartialSum, Selection};
 pub use units::{Columns, EntryUnits, UnitSet, Units};
 
 pub(crate) use error::first_line;
-pub(crate) use forward::parameter;
-pub(crate) use plan::{Op, GROUP_NORM_EPS};
+pub(crate) use forward::{by_batch, mean, parameter};
+pub(crate) use plan::{Op, NORM_EPS};
+pub(crate) use wide::wide;

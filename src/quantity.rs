@@ -6,12 +6,14 @@
 mod distribution;
 mod exact;
 mod parse;
+mod power;
 mod probability;
 mod rate;
 mod time;
 
 pub use distribution::{Distribution, Sampled};
 pub use parse::{nearest, parse_quantity, Unit, UnitError};
+pub use power::Power;
 pub use probability::Probability;
 pub use rate::{Bandwidth, Bytes, Flops, Speed};
 pub use time::{Span, VirtualTime};

@@ -24,6 +24,7 @@ mod queue;
 mod recorder;
 pub mod rng;
 mod shard;
+mod stack;
 mod work;
 
 pub use accounting::{Accounting, Tally};
@@ -33,4 +34,5 @@ pub use hash::{mix_words, Digest, TraceHash};
 pub use network::{NetContext, Network};
 pub use node::{Context, Input, JobId, Message, Node, Outcome, World};
 pub use recorder::{Delivery, Observe, Recorder, RecorderError, Silent};
+pub use stack::Stack;
 pub use work::{Executor, Workers};

@@ -3,6 +3,7 @@
 use shoal::observe::record::RunRecord;
 use shoal::observe::rows::{ClientRow, RoundRow};
 use shoal::observe::table::read_rows;
+use shoal::quantity::Bytes;
 use shoal::scenario::run::{run, Finished, Options, RunError};
 use shoal::scenario::Scenario;
 use std::path::{Path, PathBuf};
@@ -29,16 +30,32 @@ pub struct Ran {
 impl Ran {
     /// Runs `text` on `workers` device workers.
     pub fn on(workers: usize, text: &str) -> Self {
+        Self::with(None, u64::MAX, workers, text)
+    }
+
+    /// The same with so much memory for jobs.
+    pub fn within(memory: Bytes, workers: usize, text: &str) -> Self {
+        Self::with(Some(memory), u64::MAX, workers, text)
+    }
+
+    /// The same with `kept` bytes of memory for what dormant clients keep.
+    pub fn keeping(kept: u64, workers: usize, text: &str) -> Self {
+        Self::with(None, kept, workers, text)
+    }
+
+    fn with(memory: Option<Bytes>, kept: u64, workers: usize, text: &str) -> Self {
         let scenario = Scenario::parse(text, Path::new("test.ron"), &[]);
         let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
             workers,
             device: Default::default(),
+            memory,
             out: Some(folder.path().to_path_buf()),
             file: PathBuf::from("test.ron"),
             text: text.to_string(),
             overrides: Vec::new(),
+            kept_memory: shoal::quantity::Bytes(kept),
             quiet: true,
         };
         let result = run(&scenario, &options, &AtomicBool::new(false));

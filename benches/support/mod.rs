@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// The one plain line of a bench: the same words for ever, so that it can be compared over time.
@@ -53,16 +53,30 @@ pub fn peak_resident() -> f64 {
 
 /// What this program prints as a number when it is told, in a process of its own, to do `what`.
 pub fn in_own_process(what: &str) -> f64 {
+    in_own_processes(what, 1)
+}
+
+/// The sum of what `count` such processes print that run at the same time.
+pub fn in_own_processes(what: &str, count: usize) -> f64 {
     let this = std::env::current_exe().expect("this program has a path");
-    let output = Command::new(this)
-        .env(ALONE, what)
-        .output()
-        .expect("this program starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().unwrap_or_else(|_| {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        panic!("{what} printed {text:?} and said {errors}")
-    })
+    let start = |_| {
+        Command::new(&this)
+            .env(ALONE, what)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("this program starts")
+    };
+    let running: Vec<Child> = (0..count).map(start).collect();
+    let figures = running.into_iter().map(|child| {
+        let output = child.wait_with_output().expect("this program ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.trim().parse::<f64>().unwrap_or_else(|_| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            panic!("{what} printed {text:?} and said {errors}")
+        })
+    });
+    figures.sum()
 }
 
 /// What this process was told to do alone, if anything.

@@ -73,6 +73,7 @@ fn table(what: What) -> String {
                 "training",
                 "memory",
                 "start-up",
+                "power",
                 "source",
             ],
             device_presets().iter().filter_map(|preset| {
@@ -83,6 +84,7 @@ fn table(what: What) -> String {
                     device.speed.to_string(),
                     device.memory.to_string(),
                     device.startup.to_string(),
+                    device.power.to_string(),
                     preset.source.to_string(),
                 ])
             }),

@@ -3,10 +3,17 @@
 use super::exit::Exit;
 use super::{stop_flag, HostArgs, ScenarioArgs};
 use shoal::observe::record::Status;
+use shoal::quantity::Bytes;
 use shoal::scenario::run::{run as run_scenario, Options};
 use std::path::PathBuf;
 
-pub fn run(args: &ScenarioArgs, host: &HostArgs, out: Option<PathBuf>, quiet: bool) -> Exit {
+pub fn run(
+    args: &ScenarioArgs,
+    host: &HostArgs,
+    memory: Option<Bytes>,
+    out: Option<PathBuf>,
+    quiet: bool,
+) -> Exit {
     let (scenario, text) = match args.open() {
         Ok(opened) => opened,
         Err(exit) => return exit,
@@ -14,10 +21,12 @@ pub fn run(args: &ScenarioArgs, host: &HostArgs, out: Option<PathBuf>, quiet: bo
     let options = Options {
         workers: host.workers(),
         device: host.device,
+        memory,
         out,
         file: args.file.clone(),
         text,
         overrides: args.all_overrides(),
+        kept_memory: host.kept_memory(),
         quiet,
     };
     match run_scenario(&scenario, &options, &stop_flag()) {

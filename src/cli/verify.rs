@@ -6,7 +6,8 @@ use shoal::scenario::verify::{verify as verify_folder, Verdict};
 use std::path::Path;
 
 pub fn verify(folder: &Path, host: &HostArgs) -> Exit {
-    match verify_folder(folder, host.workers(), host.device, &stop_flag()) {
+    let kept = host.kept_memory();
+    match verify_folder(folder, host.workers(), host.device, kept, &stop_flag()) {
         Ok(verdict) => {
             println!("{verdict}");
             match verdict {

@@ -25,12 +25,17 @@ struct Busy {
     server: NodeId,
     received: VirtualTime,
     compute: Span,
+    cost: Cost,
+    energy: f64,
     samples: u32,
     bytes_down: Bytes,
 }
 
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, state: ClientState) -> Self {
+        if let Some(spill) = &shared.spill {
+            state.each_set(|set| spill.take(set));
+        }
         Self {
             shared,
             number,
@@ -39,8 +44,12 @@ impl Client {
         }
     }
 
+    /// What it keeps while it is dormant, in memory or on disk.
     pub(super) fn into_state(self) -> ClientState {
-        self.state
+        match &self.shared.spill {
+            Some(spill) => self.state.map_sets(|set| spill.keep(set)),
+            None => self.state,
+        }
     }
 
     pub(super) fn waiting_for(&self) -> Option<String> {
@@ -93,15 +102,18 @@ impl Client {
         if train.is_empty() {
             return refuse("has no training data".into());
         }
+        let (own, narrower) = (
+            shared.sizes.of(self.number),
+            shared.sizes.narrower(self.number),
+        );
         let half = &shared.client_half;
-        let model = &shared.sizes.of(self.number).model;
         let samples = train.len();
         let bytes_down = task.wire_bytes();
         let input = ClientInput {
             client: self.number,
             round,
             seed: plan.seed,
-            model: Arc::clone(model),
+            model: Arc::clone(&own.model),
             sizes: shared.sizes.clone(),
             init: plan.init,
             public: shared.public.clone(),
@@ -116,7 +128,7 @@ impl Client {
             Ok(beside) => beside,
             Err(error) => return refuse(format!("cannot begin: {error}")),
         };
-        let cost = Cost::training(model, local, samples, half.corrections()).then(beside);
+        let cost = half.cost(own, narrower, local, samples).then(beside);
         if !me.device.fits(cost.memory) {
             let (need, has) = (cost.memory, me.device.memory);
             return refuse(format!("training needs {need}, the device has {has}"));
@@ -140,6 +152,8 @@ impl Client {
             server,
             received: cx.now(),
             compute,
+            cost,
+            energy: me.device.power.energy(compute),
             samples,
             bytes_down,
         });
@@ -175,6 +189,8 @@ impl Client {
                         received: busy.received,
                         trained: cx.now(),
                         compute: busy.compute,
+                        cost: busy.cost,
+                        energy: busy.energy,
                         bytes_down: busy.bytes_down,
                         metrics,
                     },

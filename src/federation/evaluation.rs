@@ -1,4 +1,4 @@
-//! How good the global model is: centrally, and for each client.
+//! How good the global model is, and its sub-models: centrally, and for each client.
 //!
 //! An evaluation is cut into pieces of a fixed size, run by device workers side by side and added up
 //! in order, so its figures do not depend on how many workers there are.
@@ -6,7 +6,7 @@
 use super::plan::Plan;
 use crate::learn::{evaluate, DeviceData, Samples, Tally};
 use crate::method::MethodError;
-use crate::model::{Model, ParamSet};
+use crate::model::{Model, ParamSet, Sizes};
 use crate::sim::mix_words;
 use std::sync::Arc;
 
@@ -63,87 +63,157 @@ impl Marks {
     }
 }
 
-/// What can be asked of a model: prepared once a run.
+/// What can be asked of the models: prepared once a run.
 #[derive(Debug)]
 pub struct Evaluator {
     central: Vec<Samples>,
-    /// The held-out samples of all clients, one after the other.
+    /// One for each width.
+    levels: Vec<OfLevel>,
+    /// Whether the models of all widths are measured centrally, or the global one only.
+    by_size: bool,
+}
+
+/// The clients of one width.
+#[derive(Debug)]
+struct OfLevel {
+    model: Arc<Model>,
+    clients: Vec<u32>,
+    /// Their held-out samples, one client after the other.
     held_out: Vec<Samples>,
     /// Where each client's begin in them, and where the last one's end.
     bounds: Vec<usize>,
 }
 
+/// The figures of one evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Central figures of each width that was measured; the first is the global model's.
+    pub levels: Vec<Option<Tally>>,
+    /// Each client's, on its own held-out samples with the model of its width; ascending.
+    pub clients: Vec<(u32, Tally)>,
+}
+
+impl Scores {
+    /// The global model's figures.
+    pub fn central(&self) -> Option<Tally> {
+        self.levels.first().copied().flatten()
+    }
+}
+
 impl Evaluator {
-    /// Prepares what the plan asks for.
-    pub fn new(plan: &Plan) -> Self {
-        let mut bounds = vec![0];
-        let mut all = Vec::new();
-        if plan.evaluation.per_client {
+    /// Prepares what the plan asks for. Where clients measure models of their own (`personal`), none is
+    /// measured here.
+    pub fn new(plan: &Plan, sizes: &Sizes, personal: bool) -> Self {
+        let levels = sizes.levels().iter().map(|level| OfLevel {
+            model: Arc::clone(&level.model),
+            clients: Vec::new(),
+            held_out: Vec::new(),
+            bounds: vec![0],
+        });
+        let mut levels: Vec<OfLevel> = levels.collect();
+        let mut samples: Vec<Vec<u32>> = vec![Vec::new(); levels.len()];
+        if plan.evaluation.per_client && !personal {
             for client in 0..plan.population() {
-                all.extend_from_slice(plan.holdout.client(client as usize));
-                bounds.push(all.len());
+                let number = sizes.level_of(client);
+                let (level, samples) = (&mut levels[number], &mut samples[number]);
+                samples.extend_from_slice(plan.holdout.client(client as usize));
+                level.clients.push(client);
+                level.bounds.push(samples.len());
             }
+        }
+        for (level, samples) in levels.iter_mut().zip(samples) {
+            level.held_out = pieces(samples);
         }
         Self {
             central: match plan.evaluation.central {
                 true => pieces((0..plan.test.len() as u32).collect()),
                 false => Vec::new(),
             },
-            held_out: pieces(all),
-            bounds,
+            levels,
+            by_size: plan.evaluation.by_size,
         }
     }
 
-    /// The pieces of an evaluation of `params`: the central ones first. Their number is the same
-    /// every time.
-    pub fn pieces(&self, plan: &Plan, params: &ParamSet) -> Vec<EvaluationJob> {
-        let piece = |data: &Arc<DeviceData>, samples: Samples| EvaluationJob {
-            model: Arc::clone(&plan.model),
-            params: params.clone(),
-            data: Arc::clone(data),
-            samples,
-        };
-        let central = self
-            .central
-            .iter()
-            .map(|samples| piece(&plan.test, samples.clone()));
-        let held_out = self
-            .held_out
-            .iter()
-            .map(|samples| piece(&plan.train, samples.clone()));
-        central.chain(held_out).collect()
+    /// The central pieces of a width.
+    fn central_of(&self, level: usize) -> &[Samples] {
+        match level == 0 || self.by_size {
+            true => &self.central,
+            false => &[],
+        }
     }
 
-    /// Adds up the outcomes of all pieces, in their order: the central figures, and each client's.
-    pub fn sum(&self, marks: &[Marks]) -> (Option<Tally>, Vec<(u32, Tally)>) {
-        let (central, held_out) = marks.split_at(self.central.len().min(marks.len()));
-        let central = (!central.is_empty()).then(|| {
-            let mut sum = Tally::default();
-            for marks in central {
-                sum.merge(&marks.tally);
+    /// The pieces of an evaluation: width after width, the central ones first. Their number is the
+    /// same every time. `global` is measured at the full width, what `at_level` gives at the others.
+    ///
+    /// # Errors
+    /// What `at_level` says.
+    pub fn pieces(
+        &self,
+        plan: &Plan,
+        global: &ParamSet,
+        at_level: impl Fn(usize) -> Result<ParamSet, MethodError>,
+    ) -> Result<Vec<EvaluationJob>, MethodError> {
+        let mut jobs = Vec::new();
+        for (number, level) in self.levels.iter().enumerate() {
+            let central = self.central_of(number).iter().map(|s| (&plan.test, s));
+            let held_out = level.held_out.iter().map(|s| (&plan.train, s));
+            let mut wanted = central.chain(held_out).peekable();
+            if wanted.peek().is_none() {
+                continue;
             }
-            sum
-        });
-        let correct: Vec<bool> = held_out
-            .iter()
-            .flat_map(|m| m.correct.iter().copied())
-            .collect();
-        let clients = self
-            .bounds
-            .windows(2)
-            .enumerate()
-            .filter_map(|(client, bounds)| {
-                let own = correct
-                    .get(bounds[0]..bounds[1])
-                    .filter(|own| !own.is_empty())?;
+            let params = match number {
+                0 => global.clone(),
+                narrower => at_level(narrower)?,
+            };
+            jobs.extend(wanted.map(|(data, samples)| EvaluationJob {
+                model: Arc::clone(&level.model),
+                params: params.clone(),
+                data: Arc::clone(data),
+                samples: samples.clone(),
+            }));
+        }
+        Ok(jobs)
+    }
+
+    /// Adds up the outcomes of all pieces, in their order.
+    pub fn sum(&self, marks: &[Marks]) -> Scores {
+        let mut rest = marks;
+        let mut take = |n: usize| {
+            let (first, after) = rest.split_at(n.min(rest.len()));
+            rest = after;
+            first
+        };
+        let mut scores = Scores {
+            levels: Vec::new(),
+            clients: Vec::new(),
+        };
+        for (number, level) in self.levels.iter().enumerate() {
+            let central = take(self.central_of(number).len());
+            scores.levels.push((!central.is_empty()).then(|| {
+                let mut sum = Tally::default();
+                central.iter().for_each(|marks| sum.merge(&marks.tally));
+                sum
+            }));
+            let held_out = take(level.held_out.len());
+            let correct: Vec<bool> = held_out
+                .iter()
+                .flat_map(|m| m.correct.iter().copied())
+                .collect();
+            for (&client, bounds) in level.clients.iter().zip(level.bounds.windows(2)) {
+                let own = correct.get(bounds[0]..bounds[1]);
+                let Some(own) = own.filter(|own| !own.is_empty()) else {
+                    continue;
+                };
                 let tally = Tally {
                     count: own.len() as u64,
                     correct: own.iter().filter(|c| **c).count() as u64,
                     loss_sum: 0.0,
                 };
-                Some((client as u32, tally))
-            });
-        (central, clients.collect())
+                scores.clients.push((client, tally));
+            }
+        }
+        scores.clients.sort_unstable_by_key(|(client, _)| *client);
+        scores
     }
 }
 
@@ -208,6 +278,9 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::run::assemble;
+    use crate::scenario::Scenario;
+    use std::path::Path;
 
     #[test]
     fn the_spread_of_known_accuracies() {
@@ -224,5 +297,53 @@ mod tests {
         assert!((spread.p95 - 0.9025).abs() < 1e-12);
         assert!((spread.worst10 - 0.025).abs() < 1e-12);
         assert_eq!(Spread::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn every_client_is_measured_with_the_model_of_its_width() {
+        let text = "(data: Digits, model: [Flatten, Dense(8), Relu, Dense(10)], method: HeteroFL(),
+            population: [(count: 3), (count: 4, size: 0.5)],
+            evaluation: (per_client: true))";
+        let scenario = Scenario::parse(text, Path::new("s.ron"), &[]).unwrap();
+        let federation = assemble(&scenario, Default::default()).unwrap();
+        let (plan, sizes) = (federation.plan(), federation.sizes());
+        let evaluator = Evaluator::new(plan, sizes, false);
+        let [full, half] = sizes.levels() else {
+            panic!("two widths");
+        };
+        // Two models that know nothing of each other.
+        let wide = full.model.init(1, Default::default()).unwrap();
+        let narrow = half.model.init(2, Default::default()).unwrap();
+        let jobs = evaluator.pieces(plan, &wide, |level| {
+            assert_eq!(level, 1);
+            Ok(narrow.clone())
+        });
+        let marks: Vec<Marks> = jobs.unwrap().iter().map(|job| job.run().unwrap()).collect();
+        let scores = evaluator.sum(&marks);
+
+        let all: Vec<u32> = (0..plan.test.len() as u32).collect();
+        let alone = |model: &Model, params: &ParamSet, data: &DeviceData, samples: &[u32]| {
+            evaluate(model, params, data, samples, 32, None).unwrap()
+        };
+        let central = [
+            alone(&full.model, &wide, &plan.test, &all),
+            alone(&half.model, &narrow, &plan.test, &all),
+        ];
+        for (got, expected) in scores.levels.iter().zip(central) {
+            assert_eq!(got.unwrap().correct, expected.correct);
+            assert_eq!(got.unwrap().count, expected.count);
+        }
+        assert_eq!(scores.clients.len(), 7);
+        for (client, tally) in &scores.clients {
+            let own = plan.holdout.client(*client as usize);
+            let expected = match client {
+                0..=2 => alone(&full.model, &wide, &plan.train, own),
+                _ => alone(&half.model, &narrow, &plan.train, own),
+            };
+            assert_eq!(
+                (tally.correct, tally.count),
+                (expected.correct, expected.count)
+            );
+        }
     }
 }

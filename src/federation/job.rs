@@ -1,8 +1,11 @@
 //! Real work, as device workers get it.
 
 use super::evaluation::{EvaluationJob, Marks};
-use crate::learn::{prepare_worker_thread, Scratch};
-use crate::method::{ClientHalf, ClientInput, ClientWork, MethodError, Payload, ServerJob};
+use crate::learn::{prepare_worker_thread, Admission, Scratch};
+use crate::method::{
+    run_together, ClientHalf, ClientInput, ClientWork, MethodError, Payload, ServerJob,
+};
+use crate::quantity::Bytes;
 use crate::sim::{mix_words, Digest, Executor, Outcome};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -61,10 +64,45 @@ impl Outcome for Output {
     }
 }
 
+impl ClientJob {
+    /// Host memory it takes while it runs, by estimate.
+    fn memory(&self) -> Bytes {
+        let training = self.input.memory(self.half.corrections());
+        // A task that cannot be read ends before it takes any.
+        let beside = self.half.beside(&self.input).unwrap_or_default();
+        training.max(Bytes(beside.memory.0.saturating_mul(2)))
+    }
+
+    /// Whether nothing is gained by training it with others at once: its unit is a loop.
+    fn runs_alone(&self) -> bool {
+        self.input.data.device() == tch::Device::Cpu || !self.half.only_trains()
+    }
+}
+
+/// The memory of a host device, as its workers see it.
+#[derive(Debug)]
+pub struct DeviceMemory {
+    admission: Admission,
+    /// Whether a batch that takes more than all of it is cut beforehand.
+    strict: bool,
+}
+
+impl DeviceMemory {
+    /// `limit` for all workers, batches that take more than that cut into pieces; or what the device
+    /// is thought to have, and only what really does not fit is cut.
+    pub fn new(limit: Option<Bytes>, available: Bytes) -> Self {
+        Self {
+            admission: Admission::new(limit.unwrap_or(available)),
+            strict: limit.is_some(),
+        }
+    }
+}
+
 /// A device worker: one thread, one intra-op thread of torch's, and buffers worth reusing.
 #[derive(Debug)]
 pub struct DeviceWorker {
     scratch: Scratch,
+    memory: Option<Arc<DeviceMemory>>,
 }
 
 impl DeviceWorker {
@@ -73,7 +111,29 @@ impl DeviceWorker {
         prepare_worker_thread();
         Self {
             scratch: Scratch::default(),
+            memory: None,
         }
+    }
+
+    /// A worker that shares its device with others, likewise.
+    pub fn sharing(memory: Arc<DeviceMemory>) -> Self {
+        prepare_worker_thread();
+        let scratch = if memory.strict {
+            Scratch::within(memory.admission.budget())
+        } else {
+            Scratch::default()
+        };
+        Self {
+            scratch,
+            memory: Some(memory),
+        }
+    }
+
+    /// Runs `work` once there is `need` for it.
+    fn admitted<T>(&mut self, need: Bytes, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let memory = self.memory.clone();
+        let _permit = memory.as_ref().map(|memory| memory.admission.admit(need));
+        work(&mut self.scratch)
     }
 }
 
@@ -86,12 +146,40 @@ impl Default for DeviceWorker {
 impl Executor<Job, Output> for DeviceWorker {
     fn run(&mut self, job: &Job) -> Output {
         let output = match job {
-            Job::Client(job) => Output::Client(job.half.run(&job.input, &mut self.scratch)),
+            Job::Client(job) => Output::Client(
+                self.admitted(job.memory(), |scratch| job.half.run(&job.input, scratch)),
+            ),
             Job::Server(job) => Output::Server((job.work)(&mut self.scratch)),
             Job::Evaluation(job) => Output::Evaluation(job.run()),
         };
         // Parameter sets remember their digest; found out here, it costs the shards nothing.
         output.digest();
         output
+    }
+
+    fn run_stack(&mut self, jobs: &[Job]) -> Vec<Output> {
+        let clients = jobs.iter().map(|job| match job {
+            Job::Client(job) => Some(job),
+            Job::Server(_) | Job::Evaluation(_) => None,
+        });
+        let Some(clients) = clients.collect::<Option<Vec<_>>>() else {
+            return jobs.iter().map(|job| self.run(job)).collect();
+        };
+        if clients.iter().any(|job| job.runs_alone()) {
+            return jobs.iter().map(|job| self.run(job)).collect();
+        }
+        let need = clients.iter().map(|job| job.memory().0);
+        let need = Bytes(need.fold(0, u64::saturating_add));
+        let clients: Vec<(&dyn ClientHalf, &ClientInput)> = clients
+            .iter()
+            .map(|job| (job.half.as_ref(), &job.input))
+            .collect();
+        let works = self.admitted(need, |scratch| run_together(&clients, scratch));
+        let outputs = works.into_iter().map(Output::Client);
+        outputs
+            .inspect(|output| {
+                output.digest();
+            })
+            .collect()
     }
 }

@@ -1,5 +1,6 @@
 //! What servers and clients say to each other.
 
+use crate::learn::Cost;
 use crate::method::{Metrics, Payload};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{self, mix_words, Digest};
@@ -62,6 +63,10 @@ pub struct Telemetry {
     pub trained: VirtualTime,
     /// How long the virtual device worked.
     pub compute: Span,
+    /// Operations and memory of the training.
+    pub cost: Cost,
+    /// What the device drew, in joules.
+    pub energy: f64,
     /// The size of the task on the wire.
     pub bytes_down: Bytes,
     /// What the method tells.

@@ -110,8 +110,10 @@ pub struct Evaluation {
     pub every: u32,
     /// Accuracy and loss on the central test data.
     pub central: bool,
-    /// Accuracy on each client's held-out samples.
+    /// Accuracy on each client's held-out samples, with the model of its width.
     pub per_client: bool,
+    /// Accuracy and loss on the central test data at every width that clients have.
+    pub by_size: bool,
 }
 
 /// What is particular to one client; drawn from its streams whenever asked, never stored.

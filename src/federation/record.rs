@@ -1,6 +1,6 @@
 //! What the federation tells the recorder.
 
-use crate::observe::rows::{ClientAccuracyRow, ClientRow, RoundRow};
+use crate::observe::rows::{ClientAccuracyRow, ClientRow, RoundRow, SizeRow};
 use crate::quantity::VirtualTime;
 use crate::sim::{mix_words, Digest, NodeId};
 use serde::Serialize;
@@ -15,6 +15,8 @@ pub enum Record {
     Client(Box<ClientRow>),
     /// A client's accuracy was measured.
     Accuracy(Box<ClientAccuracyRow>),
+    /// The models of one width were measured.
+    Size(Box<SizeRow>),
     /// A node's handler panicked.
     Crash {
         /// Which node.
@@ -34,6 +36,7 @@ impl Digest for Record {
             Self::Round(row) => content(1, row),
             Self::Client(row) => content(2, row),
             Self::Accuracy(row) => content(3, row),
+            Self::Size(row) => content(6, row),
             // Where in the source a panic happened is not part of what happened.
             Self::Crash { node, at, .. } => mix_words(&[4, u64::from(node.0), at.nanos()]),
             Self::Fatal(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),

@@ -4,7 +4,7 @@
 //! virtual computations, evaluating. Reports are taken in one by one as they come, each at its cost
 //! on the virtual server; those that come faster than it computes queue.
 
-use super::evaluation::Marks;
+use super::evaluation::{Marks, Scores};
 use super::job::{Job, Output};
 use super::message::{Message, Refusal, Report, Task};
 use super::outstanding::{Asked, Outstanding};
@@ -14,7 +14,7 @@ use super::selection::select;
 use super::world::{Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, Received, ServerHalf};
-use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome};
+use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, SizeRow};
 use crate::quantity::{Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
 use std::collections::BTreeMap;
@@ -241,6 +241,9 @@ impl Server {
                 steps: telemetry.metrics.steps,
                 loss: telemetry.metrics.loss,
                 accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
+                flops: telemetry.cost.flops.0,
+                memory_bytes: telemetry.cost.memory.0,
+                energy_j: telemetry.energy,
                 ..row
             });
         let outcome = if self.is_waiting_for(client, report.round) {
@@ -389,7 +392,14 @@ impl Server {
             || number >= plan.schedule.rounds
             || self.stopping;
         let pieces = match self.half.global().filter(|_| due) {
-            Some(global) => self.shared.evaluator.pieces(plan, global),
+            Some(global) => {
+                let half = &self.half;
+                let at_level = |level| Ok(half.at_level(level)?.unwrap_or_else(|| global.clone()));
+                match self.shared.evaluator.pieces(plan, global, at_level) {
+                    Ok(pieces) => pieces,
+                    Err(error) => return self.fail(format!("evaluation: {error}"), cx),
+                }
+            }
             None => Vec::new(),
         };
         if pieces.is_empty() {
@@ -414,7 +424,19 @@ impl Server {
         for (client, tally) in &self.personal {
             self.record_accuracy(*client, *tally, cx);
         }
+        let scores = Scores {
+            levels: Vec::new(),
+            clients: self.measured(),
+        };
+        if !scores.clients.is_empty() {
+            self.record_sizes(&scores, cx);
+        }
         self.personal.values().map(Tally::accuracy).collect()
+    }
+
+    /// How good each client's own model was when the client last measured it.
+    fn measured(&self) -> Vec<(u32, Tally)> {
+        self.personal.iter().map(|(&c, &t)| (c, t)).collect()
     }
 
     fn record_accuracy(&self, client: u32, tally: Tally, cx: &mut Cx<'_>) {
@@ -426,6 +448,33 @@ impl Server {
             count: tally.count as u32,
         };
         cx.record(Record::Accuracy(Box::new(row)));
+    }
+
+    /// A line for each width, where there are several.
+    fn record_sizes(&self, scores: &Scores, cx: &mut Cx<'_>) {
+        let sizes = &self.shared.sizes;
+        if sizes.levels().len() == 1 {
+            return;
+        }
+        let counts = sizes.counts(self.shared.plan.population());
+        for (number, (level, clients)) in sizes.levels().iter().zip(counts).enumerate() {
+            let own: Vec<f64> = scores
+                .clients
+                .iter()
+                .filter(|(client, _)| sizes.level_of(*client) == number)
+                .map(|(_, tally)| tally.accuracy())
+                .collect();
+            let central = scores.levels.get(number).copied().flatten();
+            let row = SizeRow {
+                round: self.round.number,
+                size: level.ratio,
+                clients,
+                accuracy: central.map(|tally| tally.accuracy()),
+                loss: central.map(|tally| tally.mean_loss()),
+                client_mean: (!own.is_empty()).then(|| own.iter().sum::<f64>() / own.len() as f64),
+            };
+            cx.record(Record::Size(Box::new(row)));
+        }
     }
 
     fn conclude(&mut self, central: Option<Tally>, clients: Vec<f64>, cx: &mut Cx<'_>) {
@@ -460,16 +509,16 @@ impl Server {
                 if pieces.iter().all(|(_, marks)| marks.is_some()) {
                     let marks: Vec<Marks> =
                         pieces.drain(..).filter_map(|(_, marks)| marks).collect();
-                    let (central, clients) = self.shared.evaluator.sum(&marks);
+                    let mut scores = self.shared.evaluator.sum(&marks);
                     if self.half.personal() {
-                        let own = self.personal_accuracies(cx);
-                        return self.conclude(central, own, cx);
+                        scores.clients = self.measured();
                     }
-                    for (client, tally) in &clients {
+                    for (client, tally) in &scores.clients {
                         self.record_accuracy(*client, *tally, cx);
                     }
-                    let clients = clients.iter().map(|(_, tally)| tally.accuracy());
-                    self.conclude(central, clients.collect(), cx);
+                    self.record_sizes(&scores, cx);
+                    let clients = scores.clients.iter().map(|(_, tally)| tally.accuracy());
+                    self.conclude(scores.central(), clients.collect(), cx);
                 }
             }
             (_, Output::Server(Err(error)) | Output::Evaluation(Err(error))) => {
@@ -521,6 +570,10 @@ impl Server {
             steps: 0,
             loss: None,
             accuracy: None,
+            size: self.shared.sizes.of(client).ratio,
+            flops: 0,
+            memory_bytes: 0,
+            energy_j: 0.0,
         }
     }
 }

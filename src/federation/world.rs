@@ -10,10 +10,10 @@ use super::server::Server;
 use super::sizing::sizes;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
-use crate::model::Sizes;
+use crate::model::{Sizes, Spill};
 use crate::net::LinkNetwork;
-use crate::quantity::VirtualTime;
-use crate::sim::{Context, Input, Node, NodeId, World};
+use crate::quantity::{Bytes, VirtualTime};
+use crate::sim::{Context, Input, Node, NodeId, Stack, World};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What all nodes of a federation share.
@@ -26,6 +26,8 @@ pub struct Shared {
     /// Who trains which width.
     pub(super) sizes: Sizes,
     pub(super) public: Option<PublicData>,
+    /// Where dormant clients' parameters go beyond a memory budget.
+    pub(super) spill: Option<Arc<Spill>>,
     pub(super) evaluator: Evaluator,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
@@ -57,6 +59,8 @@ pub struct Federation {
     network: LinkNetwork,
     /// The method's server half, until the server wakes and takes it.
     half: Mutex<Option<Box<dyn ServerHalf>>>,
+    /// What a stack of jobs must fit into, if it matters.
+    memory: Option<Bytes>,
 }
 
 impl Federation {
@@ -72,7 +76,7 @@ impl Federation {
             .iter()
             .map(|group| Arc::new(client_half.local(&group.training)));
         let local: Vec<Arc<LocalTraining>> = local.collect();
-        let sizes = sizes(&plan, &local, client_half.corrections());
+        let sizes = sizes(&plan, &local, client_half.as_ref());
         let public = (!plan.public.is_empty()).then(|| PublicData {
             data: Arc::clone(&plan.train),
             train: plan.public.train.clone().into(),
@@ -94,20 +98,36 @@ impl Federation {
                 .cloned()
                 .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
         })?;
+        let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,
+            memory: None,
             half: Mutex::new(Some(half)),
             shared: Arc::new(Shared {
                 client_half,
                 local,
                 sizes,
                 public,
-                evaluator: Evaluator::new(&plan),
+                spill: None,
+                evaluator,
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
             }),
         })
+    }
+
+    /// Parameters that dormant clients keep go to `spill` beyond its budget. To be said before the
+    /// federation is handed to a simulation.
+    pub fn spill_to(&mut self, spill: Arc<Spill>) {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spill = Some(spill);
+        }
+    }
+
+    /// The same, with stacks of jobs that by estimate fit into `memory`.
+    pub fn within(self, memory: Option<Bytes>) -> Self {
+        Self { memory, ..self }
     }
 
     /// The server.
@@ -121,6 +141,11 @@ impl Federation {
     /// The client of a node; `None` for the server.
     pub const fn client_of(node: NodeId) -> Option<u32> {
         node.0.checked_sub(1)
+    }
+
+    /// Who trains which width of the model.
+    pub fn sizes(&self) -> &Sizes {
+        &self.shared.sizes
     }
 
     /// What it is made of.
@@ -175,6 +200,21 @@ impl World for Federation {
                     None => panic!("the server woke twice"),
                 }
             }
+        }
+    }
+
+    fn stack(&self, job: &Job) -> Option<Stack> {
+        match job {
+            Job::Client(job) => {
+                let stack = job.input.stack()?;
+                let need = job.input.memory(job.half.corrections()).0.max(1);
+                let fit = self.memory.map_or(u64::MAX, |memory| memory.0 / need);
+                Some(Stack {
+                    width: stack.width.min(usize::try_from(fit).unwrap_or(usize::MAX)),
+                    ..stack
+                })
+            }
+            Job::Server(_) | Job::Evaluation(_) => None,
         }
     }
 

@@ -29,8 +29,14 @@ impl Cost {
         };
         let batch = local.batch_of(samples) as u64;
         let seen = local.samples_seen(samples);
+        let training = model.training_flops().0.saturating_mul(seen);
+        // Statistics of batch normalisations are measured in one more forward pass.
+        let measuring = match model.has_statistics() {
+            true => model.forward_flops().0.saturating_mul(samples as u64),
+            false => 0,
+        };
         Self {
-            flops: Flops(model.training_flops().0.saturating_mul(seen)),
+            flops: Flops(training.saturating_add(measuring)),
             memory: model.training_memory(batch, state.saturating_add(corrections)),
         }
     }

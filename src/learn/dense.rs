@@ -26,6 +26,21 @@ impl Kernel {
         })
     }
 
+    /// The kernel of the same layer for another batch.
+    pub(super) const fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Values of a batch of inputs.
+    pub(super) const fn inputs(self) -> usize {
+        self.batch * self.inputs
+    }
+
+    /// Values of a batch of outputs.
+    pub(super) const fn outputs(self) -> usize {
+        self.batch * self.outputs
+    }
+
     /// `y = x · wᵀ + bias`.
     pub(super) fn forward(self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         assert_eq!(
@@ -80,6 +95,33 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         unsafe {
             x86::weight_gradient(self, g, x, dw);
+        }
+    }
+
+    /// `w = from − lr · gᵀ · x`, for `g` of shape `[batch, outputs]`; `from` is `w` itself when not
+    /// given. The bits are those of [`Self::weight_gradient`] and a step of plain SGD after it.
+    pub(super) fn descend(
+        self,
+        g: &[f32],
+        x: &[f32],
+        lr: f32,
+        from: Option<&[f32]>,
+        w: &mut [f32],
+    ) {
+        let weights = self.inputs * self.outputs;
+        assert_eq!(
+            (
+                g.len(),
+                x.len(),
+                from.map_or(weights, <[f32]>::len),
+                w.len()
+            ),
+            (self.outputs(), self.inputs(), weights, weights)
+        );
+        // SAFETY: as for `forward`.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            x86::descend(self, g, x, lr, from, w);
         }
     }
 }
@@ -146,6 +188,13 @@ mod tests {
         });
         let mut dw = vec![f32::NAN; outputs * inputs];
         kernel.weight_gradient(&g, &x, &mut dw);
+        let stepped: Vec<f32> = w.iter().zip(&dw).map(|(w, dw)| w - 0.3 * dw).collect();
+        let mut moved = vec![f32::NAN; outputs * inputs];
+        kernel.descend(&g, &x, 0.3, Some(&w), &mut moved);
+        assert_eq!(moved, stepped);
+        moved.copy_from_slice(&w);
+        kernel.descend(&g, &x, 0.3, None, &mut moved);
+        assert_eq!(moved, stepped);
         compare(&dw, inputs, batch, |o, i| {
             (0..batch)
                 .map(|b| wide(&g, b * outputs + o) * wide(&x, b * inputs + i))

@@ -56,6 +56,9 @@ pub enum LearnError {
         /// Flags given.
         found: usize,
     },
+    /// A list of networks to draw from that is empty.
+    #[error("expected at least one width to train, got none")]
+    NoWidths,
     /// Target scores that do not belong to the samples.
     #[error("expected {expected} target scores, one for each sample and class, got {found}")]
     Targets {
@@ -67,6 +70,12 @@ pub enum LearnError {
     /// Parameters that do not belong to the model.
     #[error(transparent)]
     Parameters(ParamError),
+    /// Jobs that cannot be stacked.
+    #[error("{jobs} jobs were to be trained as one; they must share model, data, training and kind of correction")]
+    Unlike {
+        /// How many.
+        jobs: usize,
+    },
     /// The host has not the memory for it.
     #[error("out of memory on the host device: {detail}; use a smaller batch or fewer workers")]
     OutOfMemory {

@@ -1,5 +1,6 @@
 //! The device of this machine that really computes.
 
+use crate::quantity::Bytes;
 use std::fmt;
 use std::str::FromStr;
 use tch::Device;
@@ -95,6 +96,29 @@ impl HostDevice {
     }
 }
 
+impl HostDevice {
+    /// What memory jobs may take together, unless the user says: on the CPU what the system has
+    /// left, on a GPU a part of what even small ones have.
+    pub fn available(self) -> Bytes {
+        match self {
+            Self::Cpu => available_memory().unwrap_or(Bytes(u64::MAX)),
+            Self::Cuda(_) => GPU_MEMORY,
+        }
+    }
+
+    /// The limit that stacks keep to: the user's, or on a GPU one that is the same for every run.
+    pub fn stack_limit(self, given: Option<Bytes>) -> Option<Bytes> {
+        given.or(match self {
+            Self::Cpu => None,
+            Self::Cuda(_) => Some(GPU_MEMORY),
+        })
+    }
+}
+
+/// What jobs may take of a GPU unless the user says. (Torch does not tell a GPU's memory through its
+/// C++ interface.)
+const GPU_MEMORY: Bytes = Bytes(6 << 30);
+
 /// Loads torch's CUDA half, which registers itself. The linker drops it from the binary because no
 /// symbol of it is named.
 fn load_cuda() -> Result<(), String> {
@@ -105,6 +129,16 @@ fn load_cuda() -> Result<(), String> {
     // Registered kernels point into it: it must never be unloaded.
     std::mem::forget(library);
     Ok(())
+}
+
+/// Host memory that programs can still be given, as Linux estimates it; `None` elsewhere.
+pub fn available_memory() -> Option<Bytes> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(Bytes(kibibytes.checked_mul(1024)?))
 }
 
 /// To be called once in every thread that runs jobs: one intra-op thread each, so that workers do
@@ -124,6 +158,7 @@ fn keep_freed_memory() {
     extern "C" {
         fn mallopt(parameter: c_int, value: c_int) -> c_int;
     }
+    const M_MXFAST: c_int = 1;
     const M_TRIM_THRESHOLD: c_int = -1;
     const M_MMAP_THRESHOLD: c_int = -3;
     static ONCE: Once = Once::new();
@@ -133,6 +168,9 @@ fn keep_freed_memory() {
         unsafe {
             mallopt(M_MMAP_THRESHOLD, 32 << 20);
             mallopt(M_TRIM_THRESHOLD, 256 << 20);
+            // Without the lists of small blocks that every free of a large one walks; threads have
+            // caches of their own before them.
+            mallopt(M_MXFAST, 0);
         }
     });
 }
@@ -159,6 +197,18 @@ mod tests {
                 format!("expected a device such as \"cpu\" or \"cuda:0\", got {text:?}")
             );
         }
+    }
+
+    #[test]
+    fn the_system_says_what_memory_it_has_left() {
+        let left = HostDevice::Cpu.available().0;
+        if cfg!(target_os = "linux") {
+            assert!((1 << 20..1 << 50).contains(&left), "{left}");
+        }
+        let given = Some(Bytes(5));
+        assert_eq!(HostDevice::Cpu.stack_limit(given), given);
+        assert_eq!(HostDevice::Cpu.stack_limit(None), None);
+        assert_eq!(HostDevice::Cuda(0).stack_limit(None), Some(GPU_MEMORY));
     }
 
     #[test]

@@ -1,43 +1,14 @@
 //! Learning how much the units of a network matter on some samples, while its weights stay.
 
-use super::tape::KIND;
-use super::train::{fits, read};
-use super::{cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Samples, Tape};
-use crate::model::{Buffer, MaskSource, Model, ParamSet, Place};
-use crate::sim::rng::{shuffle, stream, Purpose};
+use super::course::{Course, Progress};
+use super::objective::{like, Scores};
+use super::train::check;
+use super::{Gradients, LearnError, Tape, TrainJob};
+use crate::model::{Buffer, Entry, MaskSource, Model, ParamSet, Part, Place};
 use std::sync::Arc;
-use tch::{Device, Tensor};
+use tch::Device;
 
-/// Learning a factor for each unit.
-///
-/// The factor multiplies what the unit's convolution or dense layer puts out, before any
-/// normalisation or activation. It begins at 1, follows the gradient of cross entropy plus `sparsity`
-/// times the mean square of all factors, and is kept within [0, 1].
-#[derive(Debug, Clone)]
-pub struct ImportanceJob {
-    /// The network.
-    pub model: Arc<Model>,
-    /// Its parameters.
-    pub params: ParamSet,
-    /// The data set.
-    pub data: Arc<DeviceData>,
-    /// Which samples of it count.
-    pub samples: Samples,
-    /// Learning rate and batches; the step is plain SGD whatever the optimiser.
-    pub local: LocalTraining,
-    /// Batches to learn from.
-    pub steps: u32,
-    /// Weight of the mean square of the factors.
-    pub sparsity: f64,
-    /// The round, from 0.
-    pub round: u64,
-    /// The run's seed.
-    pub seed: u64,
-    /// The client's number.
-    pub client: u64,
-}
-
-/// Rows of a weight or bias tensor that belong to units with a factor: their set, and where they lie.
+/// Rows of a tensor that belong to units with a factor: their set, and where they lie.
 struct Rows {
     set: usize,
     offset: usize,
@@ -45,80 +16,76 @@ struct Rows {
     each: usize,
 }
 
-/// The factors of all units, set by set as in [`Model::units`]; those of sets that every sub-model
-/// keeps are 1. Computed on the CPU, wherever the data lies.
+/// A factor for each unit, set by set as in [`Model::units`]; those of sets that every sub-model keeps
+/// are 1.
+///
+/// A factor multiplies what the unit puts out, after the normalisation where one follows. It begins at
+/// 1, follows the gradient of cross entropy plus `sparsity` times the mean square of all factors over
+/// the batches of the job, and is kept within [0, 1]. The steps are plain SGD whatever the job's
+/// optimiser, its weights stay, and its corrections have no part in it. Computed on the CPU, wherever
+/// the data lies.
 ///
 /// # Errors
 /// When the parts of the job do not fit each other, or what is learnt is no number.
-pub fn importance(job: &ImportanceJob) -> Result<Vec<Vec<f64>>, LearnError> {
-    fits(&job.model, &job.params, &job.data)?;
-    if job.samples.is_empty() {
-        return Err(LearnError::NoSamples);
-    }
+pub fn importance(job: &TrainJob, sparsity: f64) -> Result<Vec<Vec<f64>>, LearnError> {
+    check(job)?;
     let _guard = tch::no_grad_guard();
-    let (model, classes) = (&*job.model, job.model.classes());
-    let params = job.params.to_device(Device::Cpu)?;
+    let model = &*job.model;
+    let params = job.start.to_device(Device::Cpu)?;
     let sets = model.units().sets();
     let rows = rows(model);
     let mut factors: Vec<Vec<f64>> = sets.iter().map(|set| vec![1.0; set.size]).collect();
     let hidden = sets.iter().filter(|set| !set.fixed);
     let units: usize = hidden.map(|set| set.size).sum();
-    let pull = 2.0 * job.sparsity / units.max(1) as f64;
+    let pull = 2.0 * sparsity / units.max(1) as f64;
+    let lr = job.local.rate(job.round);
 
     let mut gradients = Gradients::new(Arc::clone(model.layout()), Device::Cpu)?;
     let mut masks = MaskSource::new(job.seed, job.client, job.round);
-    let mut rng = stream(job.seed, job.client + 1, Purpose::Method, job.round);
-    let mut order = job.samples.as_slice().to_vec();
-    let (batch, lr) = (job.local.batch_of(order.len()), job.local.rate(job.round));
-    let (mut labels, mut host, mut at) = (Vec::new(), Vec::new(), order.len());
-    for step in 0..job.steps {
-        if at >= order.len() {
-            shuffle(&mut rng, &mut order);
-            at = 0;
-        }
-        let end = order.len().min(at + batch);
-        let chosen = &order[at..end];
-        at = end;
-
+    let mut labels = Vec::new();
+    let mut course = Course::of(job);
+    let mut progress = Progress::default();
+    while let Some(samples) = course.next() {
         let scaled = scaled(&params, &rows, &factors)?;
         let views = scaled.views()?;
-        let x = job.data.batch(chosen, model.starts_with_images())?;
-        job.data.labels_of(chosen, &mut labels)?;
+        let x = job.data.batch(samples, model.starts_with_images())?;
+        job.data.labels_of(samples, &mut labels)?;
         let tape = Tape::forward(model, &views, &x.f_to_device(Device::Cpu)?, &mut masks)?;
-        read(tape.scores(), &mut host)?;
-        let gradient = Tensor::f_empty(tape.scores().size(), (KIND, Device::Cpu))?;
-        // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
-        // known to anyone else.
-        let out = unsafe {
-            std::slice::from_raw_parts_mut(gradient.data_ptr().cast::<f32>(), gradient.numel())
-        };
-        let loss = cross_entropy(&host, classes, &labels, Some(out));
-        if !loss.is_finite() {
-            return Err(LearnError::Diverged {
-                step: u64::from(step),
-                loss: loss / chosen.len() as f64,
-            });
-        }
-        tape.backward(gradient, &mut gradients)?;
+        let (loss, gradient) = Scores::of(tape.scores())?.cross_entropy(&labels, 1.0);
+        progress.count(loss, samples.len())?;
+        let of_scores = like(tape.scores(), &gradient)?;
+        tape.backward(of_scores, &mut gradients)?;
         descend(&mut factors, (&params, &gradients), &rows, (lr, pull))?;
     }
     Ok(factors)
 }
 
-/// The tensors whose rows have factors.
+/// The tensors whose rows have factors: scale and shift of a normalisation, and weights and biases of
+/// layers that none follows. (A batch normalisation would undo a factor that comes before it.)
 fn rows(model: &Model) -> Vec<Rows> {
-    let entries = model.layout().entries().iter();
-    let entries = entries.zip(model.units().entries());
-    entries
-        .filter(|(entry, of)| {
-            entry.role.place != Place::Norm && !model.units().sets()[of.rows].fixed
-        })
-        .map(|(entry, of)| Rows {
-            set: of.rows,
+    let entries = model.layout().entries();
+    let units = model.units().entries();
+    let normalised = |at: usize| {
+        let mut later = entries.iter().zip(units).skip(at + 1);
+        let next = later.find(|(entry, _)| entry.role.part == Part::Weight);
+        next.is_some_and(|(entry, of)| is_norm(entry) && of.rows == units[at].rows)
+    };
+    let has_factors = |at: usize, entry: &Entry| {
+        let free = !model.units().sets()[units[at].rows].fixed;
+        free && !entry.role.part.is_statistic() && (is_norm(entry) || !normalised(at))
+    };
+    let each = entries.iter().enumerate();
+    each.filter(|(at, entry)| has_factors(*at, entry))
+        .map(|(at, entry)| Rows {
+            set: units[at].rows,
             offset: entry.offset,
             each: entry.shape.iter().skip(1).product::<usize>().max(1),
         })
         .collect()
+}
+
+fn is_norm(entry: &Entry) -> bool {
+    entry.role.place == Place::Norm
 }
 
 /// Multiplying what a unit puts out is multiplying the weights and the bias that make it.
@@ -167,18 +134,15 @@ fn descend(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::{Features, Normalisation};
+    use crate::learn::{Amount, DeviceData, Features, LocalTraining, Normalisation};
     use crate::model::LayerSpec;
 
     const X: [[f64; 2]; 3] = [[1.0, -0.5], [0.25, 2.0], [-1.5, 0.75]];
     const LABELS: [u32; 3] = [0, 1, 1];
 
-    fn job(steps: u32, sparsity: f64) -> ImportanceJob {
-        let layers = [LayerSpec::dense(3), LayerSpec::Tanh, LayerSpec::dense(2)];
-        let model = Arc::new(Model::build(&layers, &[2], 2).unwrap());
-        let values: Vec<f32> = (0..model.parameters())
-            .map(|i| (i * 7 % 11) as f32 / 8.0 - 0.5)
-            .collect();
+    /// All three samples in each of `steps` steps.
+    fn job(layers: &[LayerSpec], input: &[usize], values: &[f32], steps: u32) -> TrainJob {
+        let model = Arc::new(Model::build(layers, input, 2).unwrap());
         let plain = Normalisation {
             scale: 1.0,
             mean: vec![0.0],
@@ -186,28 +150,34 @@ mod tests {
         };
         let features = X.iter().flatten().map(|&v| v as f32).collect();
         let data = DeviceData::new(
-            &[2],
+            input,
             Features::F32(features),
             plain,
             LABELS.to_vec(),
             2,
             Device::Cpu,
         );
-        ImportanceJob {
-            params: ParamSet::from_slice(model.layout(), &values).unwrap(),
+        TrainJob {
+            start: ParamSet::from_slice(model.layout(), values).unwrap(),
             model,
             data: Arc::new(data.unwrap()),
             samples: vec![0, 1, 2].into(),
             local: LocalTraining {
+                amount: Amount::Steps(steps),
                 batch: 0,
                 ..LocalTraining::sgd(0.5)
             },
-            steps,
-            sparsity,
             round: 0,
             seed: 1,
             client: 2,
+            correction: Default::default(),
         }
+    }
+
+    fn dense(steps: u32) -> TrainJob {
+        let layers = [LayerSpec::dense(3), LayerSpec::Tanh, LayerSpec::dense(2)];
+        let values: Vec<f32> = (0..17).map(|i| (i * 7 % 11) as f32 / 8.0 - 0.5).collect();
+        job(&layers, &[2], &values, steps)
     }
 
     /// Mean cross entropy and penalty, with factors on what the hidden layer puts out.
@@ -229,9 +199,9 @@ mod tests {
     #[test]
     fn factors_follow_the_gradient_of_a_float64_reference_by_differences() {
         for sparsity in [0.0, 0.5] {
-            let job = job(3, sparsity);
+            let job = dense(3);
             let w: Vec<f64> = job
-                .params
+                .start
                 .as_slice()
                 .unwrap()
                 .iter()
@@ -252,7 +222,7 @@ mod tests {
                     *factor = (*factor - 0.5 * slope).clamp(0.0, 1.0);
                 }
             }
-            let got = importance(&job).unwrap();
+            let got = importance(&job, sparsity).unwrap();
             for (got, expected) in got[1].iter().zip(&expected) {
                 assert!((got - expected).abs() < 1e-6, "{got} against {expected}");
             }
@@ -263,9 +233,41 @@ mod tests {
 
     #[test]
     fn factors_stay_between_0_and_1() {
-        let strong = importance(&job(30, 100.0)).unwrap();
+        let strong = importance(&dense(30), 100.0).unwrap();
         assert!(strong.iter().flatten().all(|f| (0.0..=1.0).contains(f)));
-        let none = importance(&job(0, 1.0)).unwrap();
+        let none = importance(&dense(0), 1.0).unwrap();
         assert!(none.iter().flatten().all(|&f| f == 1.0));
+    }
+
+    /// Three channels that all put out the first pixel, once it is normalised: the first speaks for
+    /// the true classes, the second for the others, the third for none.
+    #[test]
+    fn a_batch_normalisation_does_not_hide_which_units_matter() {
+        let layers = [
+            LayerSpec::conv(3, 1, 0),
+            LayerSpec::BatchNorm,
+            LayerSpec::Flatten,
+            LayerSpec::dense(2),
+        ];
+        let model = Model::build(&layers, &[1, 2, 1], 2).unwrap();
+        let mut values = vec![0.0f32; model.parameters()];
+        for entry in model.layout().entries() {
+            let span = &mut values[entry.offset..][..entry.len];
+            match (entry.role.place, entry.role.part) {
+                (Place::First, Part::Weight) | (Place::Norm, Part::Weight) => span.fill(1.0),
+                // Of each class: two pixels of each of three channels.
+                (Place::Last, Part::Weight) => {
+                    span.copy_from_slice(&[
+                        1.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0,
+                    ]);
+                }
+                _ => {}
+            }
+        }
+        let job = job(&layers, &[1, 2, 1], &values, 2);
+        let factors = importance(&job, 0.0).unwrap();
+        assert_eq!(factors[1][0], 1.0);
+        assert!(factors[1][1] < 0.9, "{:?}", factors[1]);
+        assert_eq!(factors[1][2], 1.0);
     }
 }

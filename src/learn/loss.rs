@@ -42,6 +42,31 @@ pub fn cross_entropy(
     total
 }
 
+/// As [`cross_entropy`] with a gradient, where the scores of classes that are not `counted` (one flag
+/// a class) are replaced by 0, and so have none (Diao et al. 2021, section 3).
+pub fn masked_cross_entropy(
+    scores: &mut [f32],
+    classes: usize,
+    labels: &[u32],
+    counted: Option<&[bool]>,
+    gradient: &mut [f32],
+) -> f64 {
+    let silence = |rows: &mut [f32]| {
+        let Some(counted) = counted else { return };
+        for row in rows.chunks_exact_mut(classes.max(1)) {
+            let silent = row
+                .iter_mut()
+                .zip(counted)
+                .filter(|(_, counted)| !**counted);
+            silent.for_each(|(value, _)| *value = 0.0);
+        }
+    };
+    silence(scores);
+    let loss = cross_entropy(scores, classes, labels, Some(&mut *gradient));
+    silence(gradient);
+    loss
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

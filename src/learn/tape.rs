@@ -8,7 +8,9 @@
 
 use super::dense::Kernel;
 use super::LearnError;
-use crate::model::{parameter, Buffer, Layout, MaskSource, Model, Op, ParamError, GROUP_NORM_EPS};
+use crate::model::{
+    by_batch, mean, parameter, Buffer, Layout, MaskSource, Model, Op, ParamError, NORM_EPS,
+};
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -46,6 +48,8 @@ pub struct Tape<'a> {
     model: &'a Model,
     params: &'a [Tensor],
     saved: Vec<Saved>,
+    /// Of each exit, in order, and of the last layer.
+    classifiers: Vec<Tensor>,
     scores: Tensor,
 }
 
@@ -74,6 +78,8 @@ enum Saved {
     Factor,
     /// Both branches of a residual block, and whether anything before it learns.
     Branches(Vec<Saved>, Vec<Saved>, bool),
+    /// The head of an exit.
+    Exit(Vec<Saved>),
     /// Nothing before or in it learns.
     Nothing,
 }
@@ -95,19 +101,28 @@ impl<'a> Tape<'a> {
             params,
             masks,
             learns: false,
+            exits: Vec::new(),
         };
-        let (saved, scores) = walk.list(model.ops(), x.shallow_clone())?;
+        let (saved, last) = walk.list(model.ops(), x.shallow_clone())?;
+        let mut classifiers = walk.exits;
+        classifiers.push(last);
         Ok(Self {
             model,
             params,
             saved,
-            scores,
+            scores: mean(&classifiers)?,
+            classifiers,
         })
     }
 
-    /// Class scores, `[batch, classes]`.
+    /// Class scores, `[batch, classes]`: the mean of the classifiers', where there are several.
     pub const fn scores(&self) -> &Tensor {
         &self.scores
+    }
+
+    /// The scores of each classifier: the exits in order, then the last layer.
+    pub fn classifiers(&self) -> &[Tensor] {
+        &self.classifiers
     }
 
     /// Replaces `gradients` by those of a loss whose gradient with respect to the scores is
@@ -117,11 +132,33 @@ impl<'a> Tape<'a> {
     /// What torch says, e.g. that shapes differ.
     pub fn backward(self, of_scores: Tensor, gradients: &mut Gradients) -> Result<(), LearnError> {
         let _guard = tch::no_grad_guard();
+        let several = self.classifiers.len();
+        let of_each = match several {
+            1 => of_scores,
+            _ => of_scores.f_div_scalar(several as i64)?,
+        };
+        let of_each = (0..several).map(|_| of_each.shallow_clone()).collect();
+        self.backward_each(of_each, gradients)
+    }
+
+    /// As [`Self::backward`], of a loss that sees each classifier: `of_each` has a gradient for each
+    /// of [`Self::classifiers`].
+    ///
+    /// # Errors
+    /// What torch says, and when there are fewer gradients than classifiers.
+    pub fn backward_each(
+        self,
+        mut of_each: Vec<Tensor>,
+        gradients: &mut Gradients,
+    ) -> Result<(), LearnError> {
+        let _guard = tch::no_grad_guard();
+        let last = next_exit(&mut of_each)?;
         let mut walk = Reverse {
             params: self.params,
             gradients: &mut gradients.views,
+            of_exits: of_each,
         };
-        walk.list(self.model.ops(), self.saved, of_scores)?;
+        walk.list(self.model.ops(), self.saved, last)?;
         Ok(())
     }
 }
@@ -131,6 +168,8 @@ struct Forward<'a> {
     masks: &'a mut MaskSource,
     /// Whether the value at hand depends on a parameter, so that its gradient is wanted.
     learns: bool,
+    /// The scores of the exits passed.
+    exits: Vec<Tensor>,
 }
 
 impl Forward<'_> {
@@ -176,7 +215,11 @@ impl Forward<'_> {
                 weight,
                 bias,
             } => self.graph(x, &[*weight, *bias], |x, p| {
-                x.f_group_norm(*groups, p.first(), p.get(1), GROUP_NORM_EPS, false)
+                x.f_group_norm(*groups, p.first(), p.get(1), NORM_EPS, false)
+            })?,
+            // Its statistics are no part of training: their gradients stay as they are, zero.
+            Op::BatchNorm { weight, bias, .. } => self.graph(x, &[*weight, *bias], |x, p| {
+                by_batch(x, parameter(p, 0)?, parameter(p, 1)?)
             })?,
             Op::Relu => kept_output(x.f_relu()?),
             Op::Tanh => kept_output(x.f_tanh()?),
@@ -211,6 +254,11 @@ impl Forward<'_> {
                 let (other, z) = self.list(shortcut, x.shallow_clone())?;
                 self.learns |= after_body;
                 (Saved::Branches(kept, other, before), y.f_add(&z)?)
+            }
+            Op::Exit { head } => {
+                let (kept, scores) = self.list(head, x.shallow_clone())?;
+                self.exits.push(scores);
+                (Saved::Exit(kept), x.shallow_clone())
             }
         })
     }
@@ -315,6 +363,14 @@ fn kept_output(y: Tensor) -> (Saved, Tensor) {
 struct Reverse<'a> {
     params: &'a [Tensor],
     gradients: &'a mut [Tensor],
+    /// With respect to the scores of the exits that are still to come, the deepest last.
+    of_exits: Vec<Tensor>,
+}
+
+/// The gradient with respect to the deepest classifier that is left.
+fn next_exit(of_exits: &mut Vec<Tensor>) -> Result<Tensor, TchError> {
+    let none = || TchError::Shape("fewer gradients than classifiers".into());
+    of_exits.pop().ok_or_else(none)
 }
 
 impl Reverse<'_> {
@@ -414,6 +470,13 @@ impl Reverse<'_> {
                     (true, Some(a), Some(b)) => a.f_add(&b)?,
                     (true, Some(a), None) | (true, None, Some(a)) => a,
                     _ => return Ok(None),
+                }
+            }
+            (Op::Exit { head }, Saved::Exit(kept)) => {
+                let of_head = next_exit(&mut self.of_exits)?;
+                match self.list(head, kept, of_head)? {
+                    Some(through) => g.f_add(&through)?,
+                    None => g,
                 }
             }
             (op, kept) => {

@@ -1,10 +1,15 @@
 //! Local training: the job, and how it is done.
 
+mod pieces;
+
+use super::course::{Course, Progress};
+use super::perceptron::{Perceptron, Room};
 use super::tape::KIND;
 use super::update::{self, Moments, Terms};
-use super::{cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer, Tape};
-use crate::model::{Buffer, Layout, MaskSource, Model, ParamError, ParamSet};
-use crate::sim::rng::{shuffle, stream, Purpose};
+use super::{masked_cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer};
+use crate::model::{Buffer, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics};
+use crate::quantity::Bytes;
+use pieces::{gradients_of, Pieces};
 use std::ops::Range;
 use std::sync::Arc;
 use tch::{Device, Tensor};
@@ -107,9 +112,10 @@ pub struct Trained {
 #[derive(Debug, Default)]
 pub struct Scratch {
     work: Option<Work>,
-    order: Vec<u32>,
+    room: Room,
     labels: Vec<u32>,
     host: Vec<f32>,
+    limit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -124,6 +130,15 @@ impl Scratch {
     /// Without memory yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Without memory yet, for a device that has `limit`: a batch that by estimate takes more is cut
+    /// into pieces whose gradients are summed. That changes rounding, nothing else.
+    pub fn within(limit: Bytes) -> Self {
+        Self {
+            limit: Some(limit.0),
+            ..Self::default()
+        }
     }
 }
 
@@ -150,18 +165,21 @@ impl Work {
         }
     }
 
-    /// The optimiser's state, all zeros.
-    fn fresh_moments(&mut self, optimizer: &Optimizer) -> Result<(), LearnError> {
-        match &mut self.moments {
-            Some((of, moments)) if of == optimizer => moments.clear(),
-            slot => {
-                *slot = Some((
-                    optimizer.clone(),
-                    Moments::new(optimizer, self.gradients.flat())?,
-                ));
-                Ok(())
+    /// Gradients, and the optimiser's state, all zeros.
+    fn fresh(
+        &mut self,
+        optimizer: &Optimizer,
+    ) -> Result<(&mut Gradients, &mut Moments), LearnError> {
+        let kept = self.moments.take().filter(|(of, _)| of == optimizer);
+        let moments = match kept {
+            Some((_, mut moments)) => {
+                moments.clear()?;
+                moments
             }
-        }
+            None => Moments::new(optimizer, self.gradients.flat())?,
+        };
+        let (_, moments) = self.moments.insert((optimizer.clone(), moments));
+        Ok((&mut self.gradients, moments))
     }
 }
 
@@ -173,24 +191,7 @@ impl Work {
 /// # Errors
 /// When the parts of the job do not fit each other, training diverges, or the host device cannot.
 pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnError> {
-    fits(&job.model, &job.start, &job.data)?;
-    if job.samples.is_empty() {
-        return Err(LearnError::NoSamples);
-    }
-    for vector in [&job.correction.drift, &job.correction.mask]
-        .into_iter()
-        .flatten()
-    {
-        same_layout(&job.start, vector)?;
-    }
-    if let Some(classes) = &job.correction.classes {
-        if classes.len() != job.model.classes() {
-            return Err(LearnError::Classes {
-                expected: job.model.classes(),
-                found: classes.len(),
-            });
-        }
-    }
+    check(job)?;
     let _guard = tch::no_grad_guard();
     let device = job.data.device();
     let start = job.start.to_device(device)?;
@@ -211,81 +212,126 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     };
 
     let mut work = Work::fitting(scratch.work.take(), job.model.layout(), device)?;
-    work.fresh_moments(&job.local.optimizer)?;
-    let mut weights = Buffer::copy_of(&start)?;
-    let result = descend(job, &mut weights, &mut work, scratch, terms);
+    let result = steps(job, &start, &mut work, scratch, terms);
     scratch.work = Some(work);
-    let (steps, samples_seen, total, last_loss) = result?;
-
-    let params = weights.freeze();
-    if !params.is_finite()? {
-        return Err(LearnError::Diverged {
-            step: steps,
-            loss: last_loss,
-        });
-    }
-    Ok(Trained {
-        params,
-        steps,
-        samples_seen,
-        mean_loss: total / samples_seen.max(1) as f64,
-        last_loss,
-    })
+    let (params, progress) = result?;
+    Trained::of(params, progress)
 }
 
-/// The steps of a job; returns how many, samples seen, the sum of their losses and the last batch's
-/// mean.
-fn descend(
+/// Whether the parts of a job fit each other.
+pub(super) fn check(job: &TrainJob) -> Result<(), LearnError> {
+    fits(&job.model, &job.start, &job.data)?;
+    if job.samples.is_empty() {
+        return Err(LearnError::NoSamples);
+    }
+    let vectors = [&job.correction.drift, &job.correction.mask];
+    for vector in vectors.into_iter().flatten() {
+        same_layout(&job.start, vector)?;
+    }
+    match &job.correction.classes {
+        Some(classes) if classes.len() != job.model.classes() => Err(LearnError::Classes {
+            expected: job.model.classes(),
+            found: classes.len(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl Trained {
+    /// # Errors
+    /// When the parameters are not all numbers.
+    pub(super) fn of(params: ParamSet, progress: Progress) -> Result<Self, LearnError> {
+        if !params.is_finite()? {
+            return Err(LearnError::Diverged {
+                step: progress.steps,
+                loss: progress.last,
+            });
+        }
+        Ok(Self {
+            params,
+            steps: progress.steps,
+            samples_seen: progress.seen,
+            mean_loss: progress.total / progress.seen.max(1) as f64,
+            last_loss: progress.last,
+        })
+    }
+}
+
+/// The steps of a job, by the kernels that suit its network.
+fn steps(
     job: &TrainJob,
-    weights: &mut Buffer,
+    start: &ParamSet,
     work: &mut Work,
     scratch: &mut Scratch,
     terms: Terms,
-) -> Result<(u64, u64, f64, f64), LearnError> {
-    let local = &job.local;
-    let lr = local.rate(job.round);
-    let wanted = local.steps(job.samples.len());
-    let batch = local.batch_of(job.samples.len());
-    let mut order_stream = stream(job.seed, job.client, Purpose::Shuffle, job.round);
-    let mut masks = MaskSource::new(job.seed, job.client, job.round);
-    let views = weights.views()?;
-    let mut order = std::mem::take(&mut scratch.order);
-    order.clear();
-    order.extend_from_slice(job.samples.as_slice());
-
-    let (mut steps, mut seen, mut total, mut last) = (0u64, 0u64, 0.0f64, 0.0f64);
-    while steps < wanted {
-        shuffle(&mut order_stream, &mut order);
-        for samples in order.chunks(batch) {
-            if steps == wanted {
-                break;
+) -> Result<(ParamSet, Progress), LearnError> {
+    let (gradients, moments) = work.fresh(&job.local.optimizer)?;
+    let batch = job.local.batch_of(job.samples.len());
+    let small = (job.data.device() == Device::Cpu).then(|| Perceptron::of(&job.model, batch));
+    match small.flatten() {
+        Some(network) => {
+            let room = &mut scratch.room;
+            network.train(job, terms, (room, gradients.flat_mut(), moments))
+        }
+        None => {
+            let mut weights = Buffer::copy_of(start)?;
+            let progress = descend(job, &mut weights, gradients, moments, scratch, terms)?;
+            if job.model.has_statistics() {
+                measure(job, &weights)?;
             }
-            let x = job.data.batch(samples, job.model.starts_with_images())?;
-            job.data.labels_of(samples, &mut scratch.labels)?;
-            let tape = Tape::forward(&job.model, &views, &x, &mut masks)?;
-            let classes = job.correction.classes.as_deref();
-            let (loss, gradient) =
-                loss(tape.scores(), &scratch.labels, classes, &mut scratch.host)?;
-            last = loss / samples.len() as f64;
-            if !loss.is_finite() {
-                return Err(LearnError::Diverged {
-                    step: steps,
-                    loss: last,
-                });
-            }
-            tape.backward(gradient, &mut work.gradients)?;
-            steps += 1;
-            seen += samples.len() as u64;
-            total += loss;
-            let Some((_, moments)) = &mut work.moments else {
-                continue;
-            };
-            let gradients = work.gradients.flat_mut();
-            update::step(weights, gradients, moments, terms, local, lr, steps)?;
+            Ok((weights.freeze(), progress))
         }
     }
-    scratch.order = order;
-    Ok((steps, seen, total, last))
+}
+
+/// The steps of a job on tapes.
+fn descend(
+    job: &TrainJob,
+    weights: &mut Buffer,
+    gradients: &mut Gradients,
+    moments: &mut Moments,
+    scratch: &mut Scratch,
+    terms: Terms,
+) -> Result<Progress, LearnError> {
+    let local = &job.local;
+    let lr = local.rate(job.round);
+    let mut masks = MaskSource::new(job.seed, job.client, job.round);
+    let mut course = Course::of(job);
+    let mut progress = Progress::default();
+    let views = weights.views()?;
+    let mut pieces = Pieces::within(scratch.limit, job);
+    while let Some(samples) = course.next() {
+        let loss = pieces.attempt(samples.len(), |pieces| {
+            let memory = (&mut scratch.labels, &mut scratch.host);
+            gradients_of(job, &views, samples, &mut masks, gradients, pieces, memory)
+        })?;
+        progress.count(loss, samples.len())?;
+        let gradients = gradients.flat_mut();
+        update::step(
+            weights,
+            gradients,
+            moments,
+            terms,
+            local,
+            lr,
+            progress.steps,
+        )?;
+    }
+    Ok(progress)
+}
+
+/// Static batch normalisation: measures, with the trained weights, what every batch normalisation
+/// gets of the client's samples, in their order and in batches of training's size.
+pub(super) fn measure(job: &TrainJob, weights: &Buffer) -> Result<(), LearnError> {
+    let mut views = weights.views()?;
+    let mut statistics = Statistics::new();
+    let samples = job.samples.as_slice();
+    for part in samples.chunks(job.local.batch_of(samples.len())) {
+        let x = job.data.batch(part, job.model.starts_with_images())?;
+        let sums = &mut statistics;
+        let _scores = job.model.forward(&views, &x, Mode::Statistics { sums })?;
+    }
+    Ok(statistics.write(&mut views)?)
 }
 
 /// Sum of the batch's losses, and the gradient of their mean with respect to the scores. The scores
@@ -298,26 +344,13 @@ fn loss(
 ) -> Result<(f64, Tensor), LearnError> {
     let classes = scores.size().last().map_or(0, |&n| n as usize);
     read(scores, host)?;
-    // A score that was replaced by a constant has no gradient.
-    let silence = |rows: &mut [f32]| {
-        let Some(counted) = counted else { return };
-        for row in rows.chunks_exact_mut(classes.max(1)) {
-            let silent = row
-                .iter_mut()
-                .zip(counted)
-                .filter(|(_, counted)| !**counted);
-            silent.for_each(|(value, _)| *value = 0.0);
-        }
-    };
-    silence(host);
     let gradient = Tensor::f_empty(scores.size(), (KIND, Device::Cpu))?;
     // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet known
     // to anyone else.
     let out = unsafe {
         std::slice::from_raw_parts_mut(gradient.data_ptr().cast::<f32>(), gradient.numel())
     };
-    let loss = cross_entropy(host, classes, labels, Some(&mut *out));
-    silence(out);
+    let loss = masked_cross_entropy(host, classes, labels, counted, out);
     Ok((loss, gradient.f_to_device(scores.device())?))
 }
 

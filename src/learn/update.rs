@@ -60,8 +60,8 @@ impl Moments {
 
 /// Moves `weights` against `gradients` by step `step` (from 1) at learning rate `lr`.
 ///
-/// A mask comes before all else. The gradient of the loss and the proximal term μ(w − w₀) are clipped together, as they would be
-/// if the term stood in the loss; drift and weight decay come after.
+/// A mask comes before all else. The gradient of the loss and the proximal term μ(w − w₀) are clipped
+/// together, as they would be if the term stood in the loss; drift and weight decay come after.
 pub(super) fn step(
     weights: &mut Buffer,
     gradients: &mut Buffer,
@@ -149,7 +149,7 @@ fn slice_of(buffer: &mut Option<Buffer>) -> Result<&mut [f32], LearnError> {
         .unwrap_or_default())
 }
 
-fn clip_factor(norm_squared: f64, clip: f64) -> f32 {
+pub(super) fn clip_factor(norm_squared: f64, clip: f64) -> f32 {
     let norm = norm_squared.sqrt();
     if norm > clip {
         (clip / norm) as f32
@@ -273,6 +273,15 @@ impl Sgd {
     }
 }
 
+/// Adam's corrections at step `step` (from 1): a factor on the learning rate, and one on the root of
+/// the second moment.
+pub(super) fn bias_corrections(beta1: f64, beta2: f64, step: u64) -> (f64, f32) {
+    let t = step as f64;
+    let rate = 1.0 / (1.0 - libm::pow(beta1, t));
+    let root = (1.0 / (1.0 - libm::pow(beta2, t)).sqrt()) as f32;
+    (rate, root)
+}
+
 struct Adam {
     beta1: f32,
     beta2: f32,
@@ -285,13 +294,13 @@ struct Adam {
 
 impl Adam {
     fn at(beta1: f64, beta2: f64, epsilon: f64, step: u64) -> Self {
-        let t = step as f64;
+        let (rate, root) = bias_corrections(beta1, beta2, step);
         Self {
             beta1: beta1 as f32,
             beta2: beta2 as f32,
             epsilon: epsilon as f32,
-            rate: 1.0 / (1.0 - libm::pow(beta1, t)),
-            root: (1.0 / (1.0 - libm::pow(beta2, t)).sqrt()) as f32,
+            rate,
+            root,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Devices of simulated clients and servers.
 
-use crate::quantity::{nearest, Bytes, Flops, Span, Speed};
+use crate::quantity::{nearest, Bytes, Flops, Power, Span, Speed};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -13,6 +13,8 @@ pub struct VirtualDevice {
     pub memory: Bytes,
     /// Time that every job costs before it computes anything.
     pub startup: Span,
+    /// What it draws while it computes.
+    pub power: Power,
 }
 
 impl VirtualDevice {
@@ -39,6 +41,7 @@ pub struct DevicePreset {
     gflops: f64,
     gigabytes: u64,
     startup: Span,
+    watts: f64,
 }
 
 impl DevicePreset {
@@ -48,6 +51,7 @@ impl DevicePreset {
             speed: Speed::flops_per_second(self.gflops * 1e9)?,
             memory: Bytes(self.gigabytes * 1_000_000_000),
             startup: self.startup,
+            power: Power::watts(self.watts)?,
         })
     }
 }
@@ -61,77 +65,86 @@ pub struct UnknownDevice {
 }
 
 /// Start-up times are assumptions: loading a framework and a model on a phone or a board takes
-/// seconds, in a process that stands ready on a larger machine a fraction of one.
+/// seconds, in a process that stands ready on a larger machine a fraction of one. So is the power
+/// where no maker's figure is named: phones throttle beyond a few watts.
 const PRESETS: &[DevicePreset] = &[
     DevicePreset {
         name: "phone-low",
         about: "entry-level phone, CPU",
         source: "derived: a third of the least speed measured on flagship CPUs by Das et al. 2022 \
-                 (arXiv:2202.10100); a quarter of 4 GB",
+                 (arXiv:2202.10100); a quarter of 4 GB; power assumed",
         gflops: 5.0,
         gigabytes: 1,
         startup: Span::from_millis(2000),
+        watts: 2.0,
     },
     DevicePreset {
         name: "phone-mid",
         about: "mid-range phone, CPU",
         source: "lower end of the 15–30 GFLOP/s that training kernels reach on Snapdragon 8 CPUs, Das et al. 2022 \
-                 (arXiv:2202.10100); derived: a quarter of 8 GB",
+                 (arXiv:2202.10100); derived: a quarter of 8 GB; power assumed",
         gflops: 15.0,
         gigabytes: 2,
         startup: Span::from_millis(1500),
+        watts: 3.0,
     },
     DevicePreset {
         name: "phone-high",
         about: "flagship phone, CPU",
-        source: "upper end of the same measurement, Das et al. 2022 (arXiv:2202.10100); derived: a quarter of 12 GB",
+        source: "upper end of the same measurement, Das et al. 2022 (arXiv:2202.10100); derived: a quarter of 12 GB; power assumed",
         gflops: 30.0,
         gigabytes: 3,
         startup: Span::from_millis(1000),
+        watts: 5.0,
     },
     DevicePreset {
         name: "raspberry-pi-4",
         about: "Raspberry Pi 4 of 4 GB, CPU",
         source: "derived: twice the 8 GFLOP/s in double precision of High-Performance Linpack (Feiereisen 2022), \
-                 since single precision fits twice as many values in a register; three quarters of 4 GB",
+                 since single precision fits twice as many values in a register; three quarters of 4 GB; power assumed",
         gflops: 16.0,
         gigabytes: 3,
         startup: Span::from_millis(2000),
+        watts: 6.0,
     },
     DevicePreset {
         name: "jetson-nano",
         about: "NVIDIA Jetson Nano of 4 GB, GPU",
         source: "derived: a third of the peak 236 GFLOP/s in single precision (128 cores × 2 × 921 MHz); \
-                 three quarters of the 4 GB that CPU and GPU share",
+                 three quarters of the 4 GB that CPU and GPU share; power of its larger mode (NVIDIA)",
         gflops: 79.0,
         gigabytes: 3,
         startup: Span::from_millis(2000),
+        watts: 10.0,
     },
     DevicePreset {
         name: "laptop",
         about: "four-core laptop, CPU",
         source: "derived: half the peak of 4 cores × 32 operations a cycle (AVX2, two multiply-add units) × 3 GHz; \
-                 half of 16 GB",
+                 half of 16 GB; power assumed",
         gflops: 192.0,
         gigabytes: 8,
         startup: Span::from_millis(500),
+        watts: 45.0,
     },
     DevicePreset {
         name: "workstation",
         about: "workstation with an NVIDIA RTX 3090",
         source: "derived: a third of the peak 35.6 TFLOP/s in single precision and all of the 24 GB (NVIDIA, GA102 \
-                 white paper)",
+                 white paper); board power (NVIDIA)",
         gflops: 11_900.0,
         gigabytes: 24,
         startup: Span::from_millis(200),
+        watts: 350.0,
     },
     DevicePreset {
         name: "server",
         about: "data-centre server with an NVIDIA A100 of 40 GB",
-        source: "derived: half the peak 19.5 TFLOP/s in single precision and all of the 40 GB (NVIDIA, A100 data sheet)",
+        source: "derived: half the peak 19.5 TFLOP/s in single precision and all of the 40 GB (NVIDIA, A100 data sheet); power of the SXM module (NVIDIA)",
         gflops: 9_750.0,
         gigabytes: 40,
         startup: Span::from_millis(100),
+        watts: 400.0,
     },
 ];
 
@@ -167,6 +180,7 @@ mod tests {
             speed: Speed::flops_per_second(2e9).unwrap(),
             memory: Bytes(1000),
             startup: Span::from_millis(250),
+            power: Power::ZERO,
         };
         assert_eq!(
             device.duration(Flops(1_000_000_000)),

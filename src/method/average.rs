@@ -25,13 +25,19 @@ impl Weighting {
     }
 }
 
-/// A running weighted sum `Σ w·x` with `Σ w`. Holds one vector, however many are added.
+/// A running weighted sum `Σ w·x` with `Σ w`. Holds one vector, and as many of those added last as
+/// fit a fixed memory: several are summed in one pass.
 #[derive(Debug)]
 pub struct WeightedSum {
     layout: Arc<Layout>,
     sum: Option<Buffer>,
+    /// Not yet in `sum`; they come after it, in this order.
+    pending: Vec<(f32, ParamSet)>,
     weight: f64,
 }
+
+/// Bytes of vectors that a sum may hold back.
+const PENDING: u64 = 8 << 20;
 
 impl WeightedSum {
     /// An empty sum of sets with the layout of `set`.
@@ -39,6 +45,7 @@ impl WeightedSum {
         Self {
             layout: Arc::clone(set.layout()),
             sum: None,
+            pending: Vec::new(),
             weight: 0.0,
         }
     }
@@ -50,7 +57,16 @@ impl WeightedSum {
     pub fn add(&mut self, set: &ParamSet, weight: f64) -> Result<(), ParamError> {
         set.has_layout(&self.layout)?;
         match &mut self.sum {
-            Some(sum) => sum.add_scaled(weight as f32, set)?,
+            Some(sum) => {
+                // What cannot be added is to be told now, not when the sum is asked for.
+                set.as_slice()?;
+                self.pending.push((weight as f32, set.clone()));
+                let held = self.pending.len() as u64 * self.layout.bytes().0;
+                if held >= PENDING {
+                    sum.add_all(&self.pending)?;
+                    self.pending.clear();
+                }
+            }
             None => {
                 let mut first = Buffer::copy_of(set)?;
                 if weight != 1.0 {
@@ -65,12 +81,17 @@ impl WeightedSum {
 
     /// `Σ w·x` as a buffer to go on with, and `Σ w`; the sum is empty then. `None` if nothing of any
     /// weight was added. For those who can divide in a pass that they make anyway.
-    pub fn take(&mut self) -> Option<(Buffer, f64)> {
+    ///
+    /// # Errors
+    /// What torch says.
+    pub fn take(&mut self) -> Result<Option<(Buffer, f64)>, ParamError> {
         let weight = std::mem::take(&mut self.weight);
-        self.sum
-            .take()
-            .filter(|_| weight > 0.0)
-            .map(|sum| (sum, weight))
+        let pending = std::mem::take(&mut self.pending);
+        let Some(mut sum) = self.sum.take().filter(|_| weight > 0.0) else {
+            return Ok(None);
+        };
+        sum.add_all(&pending)?;
+        Ok(Some((sum, weight)))
     }
 
     /// The mean `Σ w·x / Σ w`; the sum is empty then. `None` if nothing of any weight was added.
@@ -78,7 +99,7 @@ impl WeightedSum {
     /// # Errors
     /// What torch says.
     pub fn take_mean(&mut self) -> Result<Option<Buffer>, ParamError> {
-        let Some((mut sum, weight)) = self.take() else {
+        let Some((mut sum, weight)) = self.take()? else {
             return Ok(None);
         };
         sum.scale((1.0 / weight) as f32)?;
@@ -88,6 +109,7 @@ impl WeightedSum {
     /// Forgets what was added.
     pub fn clear(&mut self) {
         self.sum = None;
+        self.pending.clear();
         self.weight = 0.0;
     }
 }

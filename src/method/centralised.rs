@@ -1,13 +1,8 @@
 //! Centralised training: the server trains on all clients' data pooled, and nothing is sent. The
 //! baseline that says what federation costs in accuracy.
 
-use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
-    ServerJob, Setup, Training,
-};
-use crate::learn::{train, Correction, Cost, LocalTraining, TrainJob, Trained};
-use crate::model::ParamSet;
-use crate::quantity::Flops;
+use super::server_training::{Alone, Nobody, OwnTraining, TrainedAfter};
+use super::{ClientHalf, Method, MethodError, ServerHalf, Setup};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -19,91 +14,19 @@ pub struct Centralised {}
 
 impl Method for Centralised {
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Server {
-            global: setup.initial.clone(),
-            setup,
-        }))
+        let training = OwnTraining {
+            model: setup.model,
+            data: setup.data,
+            samples: setup.pooled,
+            local: setup.local,
+            seed: setup.seed,
+        };
+        let global = setup.initial;
+        Ok(Box::new(TrainedAfter::new(Alone { global }, training)))
     }
 
     fn client(&self) -> Arc<dyn ClientHalf> {
         Arc::new(Nobody)
-    }
-}
-
-struct Server {
-    setup: Setup,
-    global: ParamSet,
-}
-
-impl ServerHalf for Server {
-    fn needs_clients(&self) -> bool {
-        false
-    }
-
-    fn task(&mut self, _: u32, _: u32) -> Result<Payload, MethodError> {
-        Ok(Payload::Nothing)
-    }
-
-    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
-        Err(MethodError::payload("no report at all", &report.payload))
-    }
-
-    fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
-        let Phase::BeforeRound(round) = phase else {
-            return Ok(Vec::new());
-        };
-        if let Some(trained) = outputs.into_iter().next() {
-            self.global = trained.as_model()?.clone();
-            return Ok(Vec::new());
-        }
-        let setup = &self.setup;
-        let job = TrainJob {
-            model: Arc::clone(&setup.model),
-            start: self.global.clone(),
-            data: Arc::clone(&setup.data),
-            samples: setup.pooled.clone(),
-            local: LocalTraining::clone(&setup.local),
-            round: u64::from(round - 1),
-            seed: setup.seed,
-            // No client has this number: the server's streams are its own.
-            client: u64::MAX,
-            correction: Correction::default(),
-        };
-        Ok(vec![ServerJob {
-            flops: Cost::training(&setup.model, &setup.local, setup.pooled.len(), 0).flops,
-            work: Arc::new(move |scratch| {
-                Ok(Payload::Model(
-                    train(&job, scratch)?.params.to_device(tch::Device::Cpu)?,
-                ))
-            }),
-        }])
-    }
-
-    fn abandon(&mut self) {}
-
-    fn receive_flops(&self) -> Flops {
-        Flops(0)
-    }
-
-    fn round_flops(&self) -> Flops {
-        Flops(0)
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        Some(&self.global)
-    }
-}
-
-/// The client half of a method that asks no client.
-struct Nobody;
-
-impl ClientHalf for Nobody {
-    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
-        Err(MethodError::payload("no task at all", &input.task))
-    }
-
-    fn report(&self, _: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
-        Ok(ClientWork::stateless(Payload::Nothing, &trained))
     }
 }
 

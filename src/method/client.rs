@@ -2,10 +2,12 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    evaluate, Correction, Cost, DeviceData, LocalTraining, Samples, Scratch, Tally, TrainJob,
-    Trained,
+    evaluate, Correction, Cost, DeviceData, LearnError, LocalTraining, Samples, Scratch, Tally,
+    TrainJob, Trained,
 };
-use crate::model::{Initializer, Model, ParamSet, Sizes};
+use crate::model::{Initializer, Level, Model, ParamSet, Sizes};
+use crate::quantity::Bytes;
+use crate::sim::Stack;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,6 +42,21 @@ pub struct ClientInput {
     pub state: ClientState,
 }
 
+impl ClientInput {
+    /// How this client's training may run with that of others.
+    pub fn stack(&self) -> Option<Stack> {
+        let device = self.data.device();
+        crate::learn::stack(&self.model, &self.local, self.train.len(), device)
+    }
+
+    /// Host memory that training takes, by estimate, with some vectors of the model's size that
+    /// correct its gradients. Autograd and convolutions keep about as much again as they must.
+    pub fn memory(&self, corrections: u64) -> Bytes {
+        let cost = Cost::training(&self.model, &self.local, self.train.len(), corrections);
+        Bytes(cost.memory.0.saturating_mul(2))
+    }
+}
+
 /// What a client keeps between rounds: named payloads, so that any method's state can be counted,
 /// spilled or written to a checkpoint without knowing the method.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +72,23 @@ impl ClientState {
     pub fn with(mut self, name: &'static str, payload: Payload) -> Self {
         self.0.insert(name, payload);
         self
+    }
+
+    /// The same state with every parameter set replaced by what `f` makes of it.
+    pub(crate) fn map_sets(self, mut f: impl FnMut(ParamSet) -> ParamSet) -> Self {
+        let each = self.0.into_iter();
+        Self(
+            each.map(|(name, payload)| (name, payload.map_sets(&mut f)))
+                .collect(),
+        )
+    }
+
+    /// Calls `f` with every parameter set.
+    pub(crate) fn each_set(&self, mut f: impl FnMut(&ParamSet)) {
+        self.clone().map_sets(|set| {
+            f(&set);
+            set
+        });
     }
 
     /// Whether nothing is kept.
@@ -100,12 +134,35 @@ pub struct Metrics {
     pub personal: Option<Tally>,
 }
 
+/// What is known of a client before a width has been chosen for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Prospect<'a> {
+    /// The full network.
+    pub full: &'a Model,
+    /// That of the width in question.
+    pub own: &'a Model,
+    /// How it trains.
+    pub local: &'a LocalTraining,
+    /// Its training samples.
+    pub samples: usize,
+    /// Public samples to learn from.
+    pub public: usize,
+}
+
 /// What a client does with a task. Pure: state comes in with the input and goes out with the work.
 ///
 /// Most methods train locally and report something about the outcome: they give
 /// [`ClientHalf::training`] and [`ClientHalf::report`], and the engine is free to train several
-/// clients at once. A method that works otherwise overrides [`ClientHalf::run`].
+/// clients at once, if they say [`ClientHalf::only_trains`]. A method that works otherwise overrides
+/// [`ClientHalf::run`].
 pub trait ClientHalf: Send + Sync {
+    /// Whether local training between [`ClientHalf::training`] and [`ClientHalf::report`] is all
+    /// there is to this half: [`ClientHalf::run`] is as it stands here. Only then is a client
+    /// trained together with others on devices where that makes a difference.
+    fn only_trains(&self) -> bool {
+        false
+    }
+
     /// Local training as this method wants it, from what the scenario says.
     fn local(&self, scenario: &LocalTraining) -> LocalTraining {
         scenario.clone()
@@ -116,14 +173,27 @@ pub trait ClientHalf: Send + Sync {
         0
     }
 
-    /// What this round costs the client's device beside local training: operations come on top, and
-    /// memory counts where it is more.
+    /// What a round costs the device of a client of level `own` with `samples` training samples, where
+    /// other clients have the levels `narrower`. Local training, unless a method does something else.
+    fn cost(&self, own: &Level, narrower: &[Level], local: &LocalTraining, samples: usize) -> Cost {
+        let _ = narrower;
+        Cost::training(&own.model, local, samples, self.corrections())
+    }
+
+    /// What this round costs beside that: operations come on top, and memory counts where it is more.
     ///
     /// # Errors
     /// When the task is not what this method sends.
     fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
         let _ = input;
         Ok(Cost::default())
+    }
+
+    /// The most memory that any round takes beside [`ClientHalf::cost`]: what [`ClientHalf::beside`]
+    /// will come to, told before there is a task, so that a width can be chosen by it.
+    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+        let _ = prospect;
+        Bytes(0)
     }
 
     /// Where local training starts, and what corrects its gradients.
@@ -154,8 +224,17 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
     input: &ClientInput,
     scratch: &mut Scratch,
 ) -> Result<Trained, MethodError> {
+    let job = job_of(half, input)?;
+    on_host(crate::learn::train(&job, scratch)?)
+}
+
+/// The training that `half` wants of a client.
+pub(super) fn job_of<C: ClientHalf + ?Sized>(
+    half: &C,
+    input: &ClientInput,
+) -> Result<TrainJob, MethodError> {
     let Training { start, correction } = half.training(input)?;
-    let job = TrainJob {
+    Ok(TrainJob {
         model: Arc::clone(&input.model),
         start,
         data: Arc::clone(&input.data),
@@ -165,11 +244,42 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
         seed: input.seed,
         client: u64::from(input.client),
         correction,
-    };
-    let mut trained = crate::learn::train(&job, scratch)?;
-    // What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
+    })
+}
+
+/// What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
+pub(super) fn on_host(mut trained: Trained) -> Result<Trained, MethodError> {
     trained.params = trained.params.to_device(tch::Device::Cpu)?;
     Ok(trained)
+}
+
+/// The whole work of several clients that all [only train](ClientHalf::only_trains), trained together
+/// where that is sooner. One result each, in order.
+pub fn run_together(
+    clients: &[(&dyn ClientHalf, &ClientInput)],
+    scratch: &mut Scratch,
+) -> Vec<Result<ClientWork, MethodError>> {
+    // A client whose task cannot be read does not train; the others do.
+    let (mut jobs, mut refused) = (Vec::new(), Vec::new());
+    for (half, input) in clients {
+        refused.push(match job_of(*half, input) {
+            Ok(job) => {
+                jobs.push(job);
+                None
+            }
+            Err(error) => Some(error),
+        });
+    }
+    let mut trained = crate::learn::train_all(&jobs, scratch).into_iter();
+    let each = clients.iter().zip(refused);
+    each.map(|((half, input), refused)| match refused {
+        Some(error) => Err(error),
+        None => {
+            let trained = trained.next().unwrap_or(Err(LearnError::NoSamples))?;
+            half.report(input, on_host(trained)?)
+        }
+    })
+    .collect()
 }
 
 /// How the client's own model `params` does on the samples it keeps for its own evaluation; `None`
@@ -204,6 +314,46 @@ impl Metrics {
             steps: u32::try_from(trained.steps).unwrap_or(u32::MAX),
             loss: Some(trained.mean_loss),
             personal: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::fedprox::FedProx;
+    use crate::method::testing::{local, Toy};
+    use crate::method::Method;
+
+    #[test]
+    fn clients_that_train_together_report_what_each_would_alone_and_a_bad_task_is_its_own() {
+        let method = FedProx::default();
+        let mut toy = Toy::new(&method, &local());
+        toy.open();
+        let half = method.client();
+        assert!(half.only_trains());
+        let mut inputs: Vec<ClientInput> = Vec::new();
+        for client in 0..3 {
+            let task = toy.server.task(client, 1).unwrap();
+            inputs.push(toy.input(client, task));
+        }
+        inputs[1].task = Payload::Nothing;
+        let clients: Vec<_> = inputs.iter().map(|input| (half.as_ref(), input)).collect();
+        let mut scratch = Scratch::new();
+        let together = run_together(&clients, &mut scratch);
+        assert_eq!(together.len(), 3);
+        for (input, together) in inputs.iter().zip(together) {
+            match half.run(input, &mut scratch) {
+                Ok(alone) => {
+                    let together = together.unwrap();
+                    assert_eq!(alone.report.digest(), together.report.digest());
+                    assert_eq!(alone.metrics, together.metrics);
+                }
+                Err(alone) => {
+                    assert_eq!(input.client, 1);
+                    assert_eq!(alone.to_string(), together.unwrap_err().to_string());
+                }
+            }
         }
     }
 }

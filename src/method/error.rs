@@ -41,6 +41,9 @@ pub enum MethodError {
         "the method learns from a public set, and the scenario has none; add public: (share: 0.05)"
     )]
     NoPublicData,
+    /// A network that the method has no rule for.
+    #[error("{0}")]
+    Network(&'static str),
     /// Training or evaluation failed.
     #[error(transparent)]
     Learn(#[from] LearnError),

@@ -2,11 +2,13 @@
 //! Data", AISTATS 2017, algorithm 1): clients train locally, the server averages their models.
 
 use super::average::{add_flops, WeightedSum, Weighting};
+use super::public_tuning::{tuned, PublicTuning};
+use super::server_training::SetGlobal;
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Setup, Training,
 };
-use crate::learn::{Correction, Trained};
+use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::ParamSet;
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
@@ -18,11 +20,25 @@ use std::sync::Arc;
 pub struct FedAvg {
     /// How much a report counts.
     pub weighting: Weighting,
+    /// Fine-tuning of the mean on the public set.
+    pub fine_tune: Option<PublicTuning>,
 }
 
 impl Method for FedAvg {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        self.fine_tune
+            .as_ref()
+            .map(PublicTuning::check)
+            .unwrap_or_default()
+    }
+
+    fn needs_public(&self) -> bool {
+        self.fine_tune.is_some()
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Averager::new(setup.initial, self.weighting)))
+        let inner = Averager::new(setup.initial.clone(), self.weighting);
+        tuned(inner, self.fine_tune.as_ref(), &setup)
     }
 
     fn client(&self) -> Arc<dyn ClientHalf> {
@@ -45,6 +61,12 @@ impl Averager {
             global: initial,
             weighting,
         }
+    }
+}
+
+impl SetGlobal for Averager {
+    fn set_global(&mut self, global: ParamSet) {
+        self.global = global;
     }
 }
 
@@ -92,6 +114,10 @@ pub(super) struct Trainer {
 }
 
 impl ClientHalf for Trainer {
+    fn only_trains(&self) -> bool {
+        true
+    }
+
     fn corrections(&self) -> u64 {
         u64::from(self.proximal.is_some())
     }
@@ -133,6 +159,7 @@ mod tests {
     fn uniform_weighting_counts_small_clients_as_large_ones() {
         let method = FedAvg {
             weighting: Weighting::Uniform,
+            fine_tune: None,
         };
         let mut toy = Toy::new(&method, &local());
         toy.round(&[0, 1, 2]);

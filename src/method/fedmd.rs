@@ -12,22 +12,22 @@ use super::average::Weighting;
 use super::client::{measure_own, train_locally};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    PublicData, PublicSamples, Received, Scores, ServerHalf, ServerJob, Setup, Training,
+    Prospect, PublicData, PublicSamples, Received, Scores, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{
-    class_scores, distill, train, Amount, Correction, Cost, DistillJob, LocalTraining, Samples,
-    ScoreLoss, Scratch, TrainJob, Trained,
+    class_scores, distill, train, Amount, Correction, Cost, LocalTraining, Samples, ScoreLoss,
+    Scratch, TrainJob, Trained,
 };
 use crate::model::ParamSet;
-use crate::quantity::Flops;
+use crate::quantity::{Bytes, Flops};
 use crate::sim::mix_words;
 use crate::sim::rng::{shuffle, stream, Purpose};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// FedMD. The defaults are those of the authors' code (their CIFAR experiment), where training for
-/// the transfer also stops early.
+/// FedMD. The defaults are those of the authors' code (their CIFAR experiment with unbalanced
+/// classes), where training for the transfer also stops early.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedMd {
@@ -78,9 +78,7 @@ impl Default for FedMd {
 impl Method for FedMd {
     fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
         match self.loss {
-            ScoreLoss::SoftCrossEntropy { temperature }
-                if !(temperature > 0.0 && temperature <= 1e6) =>
-            {
+            ScoreLoss::Divergence { temperature } if !(temperature > 0.0 && temperature <= 1e6) => {
                 let message = format!("expected a temperature in (0, 1e6], got {temperature}");
                 vec![("loss", message)]
             }
@@ -262,19 +260,19 @@ fn public(input: &ClientInput) -> Result<&PublicData, MethodError> {
 
 impl Client {
     /// Passes over a set, in batches of private training's size.
-    fn transfer(&self, input: &ClientInput, epochs: u32) -> LocalTraining {
+    fn transfer(&self, local: &LocalTraining, epochs: u32) -> LocalTraining {
         LocalTraining {
             amount: Amount::Epochs(epochs),
-            ..LocalTraining::clone(&input.local)
+            ..local.clone()
         }
     }
 
     /// Passes over a round's subset.
-    fn digestion(&self, input: &ClientInput) -> LocalTraining {
+    fn digestion(&self, local: &LocalTraining) -> LocalTraining {
         LocalTraining {
             amount: Amount::Epochs(self.settings.digest_epochs),
             batch: self.settings.digest_batch,
-            ..LocalTraining::clone(&input.local)
+            ..local.clone()
         }
     }
 
@@ -306,7 +304,7 @@ impl Client {
                 start: own,
                 data: Arc::clone(data),
                 samples: samples.clone(),
-                local: self.transfer(input, epochs),
+                local: self.transfer(&input.local, epochs),
                 round: u64::from(input.round - 1),
                 seed: input.seed,
                 client: streams + u64::from(input.client),
@@ -324,19 +322,18 @@ impl Client {
         consensus: &Scores,
         own: ParamSet,
     ) -> Result<ParamSet, MethodError> {
-        let job = DistillJob {
+        let job = TrainJob {
             model: Arc::clone(&input.model),
             start: own,
             data: Arc::clone(&public(input)?.data),
             samples: consensus.indices().to_vec().into(),
-            targets: Arc::clone(consensus.values()),
-            loss: self.settings.loss,
-            local: self.digestion(input),
+            local: self.digestion(&input.local),
             round: u64::from(input.round - 1),
             seed: input.seed,
             client: DIGEST + u64::from(input.client),
+            correction: Correction::default(),
         };
-        Ok(distill(&job)?.params)
+        Ok(distill(&job, consensus.values(), self.settings.loss)?.params)
     }
 }
 
@@ -359,16 +356,24 @@ impl ClientHalf for Client {
                 (input.train.len(), self.settings.transfer_private_epochs),
             ];
             for (samples, epochs) in phases {
-                let local = self.transfer(input, epochs);
+                let local = self.transfer(&input.local, epochs);
                 cost = cost.then(Cost::training(&input.model, &local, samples, 0));
             }
         }
         if let Some(consensus) = task.consensus {
             let samples = consensus.indices().len();
-            let digestion = self.digestion(input);
+            let digestion = self.digestion(&input.local);
             cost = cost.then(Cost::training(&input.model, &digestion, samples, 0));
         }
         Ok(cost)
+    }
+
+    /// Digestion may have larger batches than local training.
+    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+        let samples = self.settings.subset.min(prospect.public);
+        let digestion = self.digestion(prospect.local);
+        let digesting = Cost::training(prospect.own, &digestion, samples, 0).memory;
+        digesting.max(Cost::evaluation(prospect.own, samples, BATCH).memory)
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {

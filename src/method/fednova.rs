@@ -136,7 +136,7 @@ impl ServerHalf for Server {
             // τ_eff free; this choice keeps the length of FedAvg's step, proximal term or not (the
             // authors' program counts plain steps in τ_eff when there is one).
             let factor = (self.steps / (self.samples * self.samples)) as f32;
-            if let Some((mut x, _)) = self.updates.take() {
+            if let Some((mut x, _)) = self.updates.take()? {
                 Buffer::elementwise([&mut x], [&self.global], |[sum], [x]| [x + factor * sum])?;
                 self.global = x.freeze();
             }
@@ -169,6 +169,10 @@ struct Client {
 }
 
 impl ClientHalf for Client {
+    fn only_trains(&self) -> bool {
+        true
+    }
+
     fn corrections(&self) -> u64 {
         u64::from(self.mu > 0.0)
     }

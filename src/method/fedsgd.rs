@@ -50,6 +50,10 @@ impl Method for FedSgd {
 struct OneStep(Trainer);
 
 impl ClientHalf for OneStep {
+    fn only_trains(&self) -> bool {
+        true
+    }
+
     fn local(&self, scenario: &LocalTraining) -> LocalTraining {
         LocalTraining {
             amount: Amount::Steps(1),

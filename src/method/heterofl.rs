@@ -1,18 +1,17 @@
 //! HeteroFL (Diao, Ding and Tarokh, "HeteroFL: Computation and Communication Efficient Federated
 //! Learning for Heterogeneous Clients", ICLR 2021): a client of width r trains the first r of the
 //! units of every hidden layer; each parameter becomes the mean over the clients that held it
-//! (equations 2 and 3).
-//!
-//! Its static batch normalisation has no part here: networks normalise by groups, which keep no
-//! statistics.
+//! (equations 2 and 3). Its static batch normalisation is the layer `BatchNorm`.
 
 use super::average::Weighting;
+use super::public_tuning::{tuned, PublicTuning};
+use super::server_training::SetGlobal;
 use super::sub_models::{Choice, SubModelServer};
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Setup, Training,
 };
-use crate::learn::{Correction, Trained};
+use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::{LayerSpec, Model, ModelError, ParamSet};
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
@@ -30,6 +29,8 @@ pub struct HeteroFl {
     pub masked_loss: bool,
     /// How much a report counts; the paper counts all alike.
     pub weighting: Weighting,
+    /// Fine-tuning of the global model on the public set.
+    pub fine_tune: Option<PublicTuning>,
 }
 
 impl Default for HeteroFl {
@@ -38,37 +39,68 @@ impl Default for HeteroFl {
             scaler: true,
             masked_loss: true,
             weighting: Weighting::Uniform,
+            fine_tune: None,
         }
     }
 }
 
 impl Method for HeteroFl {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        self.fine_tune
+            .as_ref()
+            .map(PublicTuning::check)
+            .unwrap_or_default()
+    }
+
+    fn needs_public(&self) -> bool {
+        self.fine_tune.is_some()
+    }
+
     fn sizes(&self) -> bool {
         true
     }
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
-        let narrow = full.narrowed_layers(ratio);
-        let layers = match self.scaler {
-            true => scaled(&narrow, ratio, &mut hidden(full)),
-            false => narrow,
-        };
-        Model::build(&layers, full.input(), full.classes())
+        sub_model(full, ratio, self.scaler)
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Server {
-            classes: setup.model.classes(),
-            masked: self.masked_loss,
-            inner: SubModelServer::new(setup, Choice::Prefix, self.weighting),
-        }))
+        let inner = server(
+            setup.clone(),
+            Choice::Prefix,
+            self.weighting,
+            self.masked_loss,
+        );
+        tuned(inner, self.fine_tune.as_ref(), &setup)
     }
 
     fn client(&self) -> Arc<dyn ClientHalf> {
-        Arc::new(Client {
-            masked: self.masked_loss,
-        })
+        client(self.masked_loss)
     }
+}
+
+/// The network of width `ratio`, with scalers if wanted.
+pub(super) fn sub_model(full: &Model, ratio: f64, scaler: bool) -> Result<Model, ModelError> {
+    let narrow = full.narrowed_layers(ratio);
+    let layers = match scaler {
+        true => scaled(&narrow, ratio, &mut hidden(full)),
+        false => narrow,
+    };
+    Model::build(&layers, full.input(), full.classes())
+}
+
+/// A server of sub-models of any choice, whose clients say which classes they have if `masked`.
+pub(super) fn server(setup: Setup, choice: Choice, weighting: Weighting, masked: bool) -> Server {
+    Server {
+        classes: setup.model.classes(),
+        masked,
+        inner: SubModelServer::new(setup, choice, weighting),
+    }
+}
+
+/// A client that trains what it is sent, on its own classes only if `masked`.
+pub(super) fn client(masked: bool) -> Arc<dyn ClientHalf> {
+    Arc::new(Client { masked })
 }
 
 /// For each convolution and dense layer, in order, whether its width changes.
@@ -100,16 +132,25 @@ fn scaled(
                 body: scaled(body, rate, hidden),
                 shortcut: scaled(shortcut, rate, hidden),
             }),
+            LayerSpec::Exit { head } => all.push(LayerSpec::Exit {
+                head: scaled(head, rate, hidden),
+            }),
             other => all.push(other.clone()),
         }
     }
     all
 }
 
-struct Server {
+pub(super) struct Server {
     inner: SubModelServer,
     classes: usize,
     masked: bool,
+}
+
+impl SetGlobal for Server {
+    fn set_global(&mut self, global: ParamSet) {
+        self.inner.replace(global);
+    }
 }
 
 impl ServerHalf for Server {
@@ -248,6 +289,7 @@ mod tests {
             scaler: false,
             masked_loss: false,
             weighting: Weighting::Samples,
+            fine_tune: None,
         };
         three_rounds(&plain, RATIOS);
         three_rounds(
@@ -288,6 +330,7 @@ mod tests {
             scaler: true,
             masked_loss: false,
             weighting: Weighting::Samples,
+            fine_tune: None,
         };
         let average = FedAvg::default();
         let (mut a, mut b) = (Toy::new(&plain, &local()), Toy::new(&average, &local()));

@@ -1,18 +1,20 @@
 //! Local-only training: every client trains its own model on its own data and shares nothing. The
 //! baseline that says what federation is worth to a client.
 
+use super::client::{measure_own, train_locally};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
     Received, ServerHalf, ServerJob, Setup, Training,
 };
-use crate::learn::{evaluate, Correction, Scratch, Trained};
-use crate::model::ParamSet;
+use crate::learn::{Correction, Scratch, Trained};
+use crate::model::{ParamSet, Selection, Sizes};
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Local-only training; all clients start from the same initial model.
+/// Local-only training; all clients start from the same initial model, or the part of it that their
+/// width leaves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalOnly {}
@@ -21,9 +23,18 @@ pub struct LocalOnly {}
 const MODEL: &str = "model";
 
 impl Method for LocalOnly {
+    fn sizes(&self) -> bool {
+        true
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        let initial = setup.sizes.levels().iter().map(|level| {
+            let prefix = Selection::prefix(setup.model.units(), level.model.units());
+            prefix.gather(&setup.model, &level.model, &setup.initial)
+        });
         Ok(Box::new(Server {
-            initial: setup.initial,
+            initial: initial.collect::<Result<_, _>>()?,
+            sizes: setup.sizes.clone(),
             known: BTreeSet::new(),
         }))
     }
@@ -34,7 +45,9 @@ impl Method for LocalOnly {
 }
 
 struct Server {
-    initial: ParamSet,
+    /// Of each width: the first units of the initial model.
+    initial: Vec<ParamSet>,
+    sizes: Sizes,
     /// Who has reported before: those have a model of their own.
     known: BTreeSet<u32>,
 }
@@ -44,7 +57,8 @@ impl ServerHalf for Server {
         Ok(if self.known.contains(&client) {
             Payload::Nothing
         } else {
-            Payload::Model(self.initial.clone())
+            let initial = self.initial.get(self.sizes.level_of(client));
+            initial.cloned().map_or(Payload::Nothing, Payload::Model)
         })
     }
 
@@ -94,14 +108,10 @@ impl ClientHalf for Client {
     }
 
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
-        let trained = super::client::train_locally(self, input, scratch)?;
+        let trained = train_locally(self, input, scratch)?;
         let mut work = self.report(input, trained)?;
-        if !input.holdout.is_empty() {
-            if let Some(Payload::Model(own)) = work.state.get(MODEL) {
-                let samples = input.holdout.as_slice();
-                let tally = evaluate(&input.model, own, &input.data, samples, 64, None)?;
-                work.metrics.personal = Some(tally);
-            }
+        if let Some(Payload::Model(own)) = work.state.get(MODEL) {
+            work.metrics.personal = measure_own(input, own)?;
         }
         Ok(work)
     }

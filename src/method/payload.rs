@@ -104,6 +104,25 @@ impl Payload {
         }
     }
 
+    /// The same content with every parameter set replaced by what `f` makes of it.
+    pub(crate) fn map_sets(self, f: &mut impl FnMut(ParamSet) -> ParamSet) -> Self {
+        match self {
+            Self::Model(set) => Self::Model(f(set)),
+            Self::Update(set) => Self::Update(f(set)),
+            Self::Bundle(parts) => {
+                let parts = parts.iter().cloned().map(|part| part.map_sets(f));
+                Self::Bundle(parts.collect())
+            }
+            Self::Masked(masked) => Self::Masked(masked.map_values(f)),
+            other @ (Self::Nothing
+            | Self::Scalars(_)
+            | Self::Mask(_)
+            | Self::Indices(_)
+            | Self::Scores(_)
+            | Self::Samples(_)) => other,
+        }
+    }
+
     /// The kind in words, for errors.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -54,6 +54,16 @@ methods! {
     FedYogi: super::fedyogi::FedYogi,
     /// Nested sub-models by width (Diao et al. 2021)
     HeteroFL: super::heterofl::HeteroFl,
+    /// Sub-models by width from a rolling window (Alam et al. 2022)
+    FedRolex: super::fedrolex::FedRolex,
+    /// Sub-models of units drawn at random (Caldas et al. 2018)
+    FedDropout: super::feddropout::FedDropout,
+    /// Ordered dropout: every width up to the client's own (Horváth et al. 2021)
+    FjORD: super::fjord::Fjord,
+    /// Sub-models by depth, whose classifiers teach each other (Kim et al. 2023)
+    DepthFL: super::depthfl::DepthFl,
+    /// Sub-models by learned convolutions over the parameters (Shen et al. 2024)
+    FedConv: super::fedconv::FedConv,
     /// Class scores on a public set instead of models (Li and Wang 2019)
     FedMD: super::fedmd::FedMd,
     /// Personal masks by iterative magnitude pruning (Li et al. 2021)
@@ -66,6 +76,8 @@ methods! {
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server
     Centralised: super::centralised::Centralised,
+    /// Baseline: the public set alone, at the server
+    PublicOnly: super::public_only::PublicOnly,
 }
 
 impl Default for MethodSpec {

@@ -108,7 +108,7 @@ impl ServerHalf for Server {
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            let sums = (self.updates.take(), self.controls.take());
+            let sums = (self.updates.take()?, self.controls.take()?);
             if let (Some((mut x, cohort)), Some((mut c, _))) = sums {
                 // x += η_g/|S| Σ Δy_i and c += 1/N Σ Δc_i, that is |S|/N times the mean of the Δc_i.
                 let step = (self.server_lr / cohort) as f32;
@@ -145,6 +145,10 @@ impl ServerHalf for Server {
 struct Client;
 
 impl ClientHalf for Client {
+    fn only_trains(&self) -> bool {
+        true
+    }
+
     fn corrections(&self) -> u64 {
         1
     }

@@ -61,7 +61,7 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            if let Some((mut x, weight)) = self.models.take() {
+            if let Some((mut x, weight)) = self.models.take()? {
                 let (rule, part) = (&self.rule, (1.0 / weight) as f32);
                 let (m, global) = (&mut self.first, &self.global);
                 match &mut self.second {

@@ -3,7 +3,7 @@
 
 use super::average::Weighting;
 use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
-use crate::model::{Model, ParamSet, PartialSum, Selection, Sizes};
+use crate::model::{Model, Pace, ParamSet, PartialSum, Selection, Sizes};
 use crate::quantity::Flops;
 use crate::sim::rng::{stream, Purpose};
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub(super) enum Choice {
     /// The first ones, always.
     Prefix,
-    /// A window that moves on by one unit a round, around the end.
-    Rolling,
+    /// A window that moves on from round to round, around the end.
+    Rolling(Pace),
     /// Drawn anew for every client and round.
     Random,
 }
@@ -26,6 +26,8 @@ pub(super) struct SubModelServer {
     global: ParamSet,
     sizes: Sizes,
     choice: Choice,
+    /// For each set of units, the rounds that a rolling window rests.
+    rests: Vec<u64>,
     weighting: Weighting,
     seed: u64,
     sum: PartialSum,
@@ -35,7 +37,12 @@ pub(super) struct SubModelServer {
 
 impl SubModelServer {
     pub fn new(setup: Setup, choice: Choice, weighting: Weighting) -> Self {
+        let rests = match choice {
+            Choice::Rolling(pace) => pace.rests(setup.model.units()),
+            Choice::Prefix | Choice::Random => Vec::new(),
+        };
         Self {
+            rests,
             sum: PartialSum::new(Arc::clone(&setup.model)),
             full: setup.model,
             global: setup.initial,
@@ -54,18 +61,16 @@ impl SubModelServer {
         let (full, sub) = (self.full.units(), sub.units());
         match self.choice {
             Choice::Prefix => Selection::prefix(full, sub),
-            Choice::Rolling => Selection::rolling(full, sub, u64::from(round - 1)),
+            Choice::Rolling(_) => {
+                let passed = u64::from(round.saturating_sub(1));
+                Selection::rolling_at(full, sub, passed, &self.rests)
+            }
             Choice::Random => {
                 let node = u64::from(client) + 1;
                 let mut rng = stream(self.seed, node, Purpose::Method, u64::from(round));
                 Selection::random(full, sub, &mut rng)
             }
         }
-    }
-
-    /// The global model.
-    pub const fn model(&self) -> &ParamSet {
-        &self.global
     }
 
     /// Puts another in its place.
@@ -146,7 +151,8 @@ impl ServerHalf for SubModelServer {
         Some(&self.global)
     }
 
-    /// The first units: what a nested sub-model is, and what a window is in the first round.
+    /// The first units: what a nested sub-model is, what a window is in the first round, and a draw
+    /// as good as any other.
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         let Some(sub) = self.sizes.levels().get(level) else {
             return Ok(None);

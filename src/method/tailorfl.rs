@@ -19,17 +19,17 @@ use super::average::Weighting;
 use super::client::{measure_own, train_locally};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Received, ServerHalf, ServerJob, Setup, Training,
+    Prospect, Received, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{
-    importance, Amount, Correction, Cost, ImportanceJob, LocalTraining, Scratch, Trained,
+    importance, Amount, Correction, Cost, LocalTraining, Scratch, TrainJob, Trained,
 };
 use crate::model::{Level, Model, ParamError, ParamSet, PartialSum, Place, Selection, Sizes};
-use crate::quantity::Flops;
+use crate::quantity::{Bytes, Flops};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tuning::{correlation, tuned};
+use tuning::{correlation, exchanges, tuned};
 
 /// TailorFL. The defaults are those of the implementation in FLGo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,13 +135,19 @@ impl Method for TailorFl {
 /// For each set of a network, the units that a sub-model keeps, in ascending order.
 type UnitLists = Vec<Vec<u32>>;
 
-/// `set` times `factor`.
+/// `set` times `factor`, but for statistics, which are measured.
 fn scaled(set: ParamSet, factor: f64) -> Result<ParamSet, ParamError> {
     if factor == 1.0 {
         return Ok(set);
     }
+    let layout = Arc::clone(set.layout());
     let mut buffer = set.into_buffer()?;
-    buffer.scale(factor as f32)?;
+    let values = buffer.as_mut_slice()?;
+    let learned = layout.entries().iter();
+    for entry in learned.filter(|entry| !entry.role.part.is_statistic()) {
+        let own = &mut values[entry.offset..][..entry.len];
+        own.iter_mut().for_each(|value| *value *= factor as f32);
+    }
     Ok(buffer.freeze())
 }
 
@@ -283,6 +289,23 @@ impl Server {
         }
     }
 
+    /// What [`Server::tune`] costs after this round: with each other client a correlation, six
+    /// operations a factor, and for each exchange two operations for each of its units.
+    fn tuning_flops(&self) -> u64 {
+        let new = self.told.keys().filter(|k| !self.tailored.contains_key(k));
+        let others = (self.tailored.len() + new.count()).saturating_sub(1) as u64;
+        let sets = self.full.units().sets();
+        let last = hidden(&self.full).last().map_or(0, |&set| sets[set].size);
+        let each = self.told.values().map(|me| {
+            let exchanges = self.personal.iter().map(|&set| {
+                let (kept, size) = (me.units[set].len(), sets[set].size);
+                2 * (exchanges(kept, size, self.settings.tuning) * kept) as u64
+            });
+            others * (6 * last as u64 + exchanges.sum::<u64>())
+        });
+        each.sum()
+    }
+
     /// Of the shared layers, all clients of a width have the units of largest norm.
     fn share(&mut self) -> Result<(), ParamError> {
         let worth = magnitudes(&self.full, &self.global)?;
@@ -371,8 +394,9 @@ impl ServerHalf for Server {
         Flops(5 * self.global.len() as u64)
     }
 
+    /// The mean, the norms of all units, and tuning.
     fn round_flops(&self) -> Flops {
-        Flops(4 * self.global.len() as u64)
+        Flops(4 * self.global.len() as u64 + self.tuning_flops())
     }
 
     fn global(&self) -> Option<&ParamSet> {
@@ -403,7 +427,24 @@ struct Client {
 const START: &str = "start";
 const FOUND: &str = "found";
 
+/// Streams of learning importance, kept apart from those of training, which are numbered by the client.
+const IMPORTANCE: u64 = 1 << 32;
+
 impl Client {
+    /// How importance is learnt.
+    fn learning(&self, local: &LocalTraining) -> LocalTraining {
+        LocalTraining {
+            amount: Amount::Steps(self.settings.importance_steps),
+            ..local.clone()
+        }
+    }
+
+    /// What it costs.
+    fn learning_cost(&self, full: &Model, local: &LocalTraining, samples: usize) -> Cost {
+        // The scaled parameters are held beside the others.
+        Cost::training(full, &self.learning(local), samples, 1)
+    }
+
     /// What comes before training: the state with a start.
     fn prepare(&self, input: &ClientInput) -> Result<ClientState, MethodError> {
         let state = ClientState::default();
@@ -415,18 +456,18 @@ impl Client {
         let (full, level) = (full(input), input.sizes.of(input.client));
         let global = input.task.as_model()?;
         global.has_layout(full.layout())?;
-        let factors = importance(&ImportanceJob {
+        let job = TrainJob {
             model: Arc::clone(full),
-            params: global.clone(),
+            start: global.clone(),
             data: Arc::clone(&input.data),
             samples: input.train.clone(),
-            local: LocalTraining::clone(&input.local),
-            steps: self.settings.importance_steps,
-            sparsity: self.settings.sparsity,
+            local: self.learning(&input.local),
             round: u64::from(input.round - 1),
             seed: input.seed,
-            client: u64::from(input.client),
-        })?;
+            client: IMPORTANCE + u64::from(input.client),
+            correction: Correction::default(),
+        };
+        let factors = importance(&job, self.settings.sparsity)?;
         let mut worth = magnitudes(full, global)?;
         for set in self.settings.personal(full) {
             worth[set].clone_from(&factors[set]);
@@ -450,12 +491,19 @@ impl ClientHalf for Client {
         if !matches!(input.task, Payload::Model(_)) {
             return Ok(Cost::default());
         }
-        let local = LocalTraining {
-            amount: Amount::Steps(self.settings.importance_steps),
-            ..LocalTraining::clone(&input.local)
-        };
-        // The scaled parameters are held beside the others.
-        Ok(Cost::training(full(input), &local, input.train.len(), 1))
+        let samples = input.train.len();
+        Ok(self.learning_cost(full(input), &input.local, samples))
+    }
+
+    /// Importance is learnt of the whole network.
+    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+        let &Prospect {
+            full,
+            local,
+            samples,
+            ..
+        } = prospect;
+        self.learning_cost(full, local, samples).memory
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {

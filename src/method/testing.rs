@@ -190,6 +190,11 @@ impl<'a> Toy<'a> {
         }
     }
 
+    /// What the server half was built from.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     /// The global model.
     pub fn model(&self) -> ParamSet {
         self.server.global().unwrap().clone()

@@ -1,7 +1,7 @@
 //! The forward pass as a function of an explicit parameter list.
 
-use super::plan::{Op, GROUP_NORM_EPS};
-use super::{MaskSource, Model};
+use super::plan::{Op, NORM_EPS};
+use super::{MaskSource, Model, Statistics};
 use std::ops::Range;
 use tch::{TchError, Tensor};
 
@@ -10,6 +10,12 @@ use tch::{TchError, Tensor};
 pub enum Mode<'a> {
     /// Measuring: dropout does nothing.
     Evaluate,
+    /// Measuring what batch normalisations get: they normalise by the batch as in learning, dropout
+    /// and scalers do nothing.
+    Statistics {
+        /// Where the sums go.
+        sums: &'a mut Statistics,
+    },
     /// Learning: dropout takes its masks from here.
     Train {
         /// Where masks come from.
@@ -18,7 +24,8 @@ pub enum Mode<'a> {
 }
 
 impl Model {
-    /// Class scores of `x` under `params`: `[batch, input...]` gives `[batch, classes]`.
+    /// Class scores of `x` under `params`: `[batch, input...]` gives `[batch, classes]`. Where the
+    /// network has exits, the mean of all its classifiers' scores.
     ///
     /// `params` has one tensor per entry of [`Model::layout`], of that shape, on the device of `x`.
     /// They may be leaves, views of a [`super::ParamSet`] or results of other computations;
@@ -26,12 +33,21 @@ impl Model {
     ///
     /// # Errors
     /// When a parameter is missing or a shape does not fit.
-    pub fn forward(&self, params: &[Tensor], x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        self.forward_layers(0..self.ops().len(), params, x, mode)
+    pub fn forward(
+        &self,
+        params: &[Tensor],
+        x: &Tensor,
+        mut mode: Mode,
+    ) -> Result<Tensor, TchError> {
+        let mut scores = Vec::new();
+        let last = run(self.ops(), params, x, &mut mode, &mut scores)?;
+        scores.push(last);
+        mean(&scores)
     }
 
     /// As [`Model::forward`], through the given layers only: features at a cut are the result of
-    /// `0..cut`, and scores from features that of `cut..`. `params` is the whole list always.
+    /// `0..cut`, and scores from features that of `cut..`. `params` is the whole list always. Exits on
+    /// the way are left out.
     ///
     /// # Errors
     /// When the range goes past the last layer, a parameter is missing or a shape does not fit.
@@ -48,7 +64,15 @@ impl Model {
                 self.ops().len()
             ))
         })?;
-        run(ops, params, x, &mut mode)
+        run(ops, params, x, &mut mode, &mut Vec::new())
+    }
+}
+
+/// The mean of several classifiers' scores.
+pub(crate) fn mean(scores: &[Tensor]) -> Result<Tensor, TchError> {
+    match scores {
+        [only] => Ok(only.shallow_clone()),
+        several => Tensor::f_stack(several, 0)?.f_mean_dim([0i64].as_slice(), false, None),
     }
 }
 
@@ -62,15 +86,28 @@ pub(crate) fn parameter(params: &[Tensor], index: usize) -> Result<&Tensor, TchE
     })
 }
 
-fn run(ops: &[Op], params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tensor, TchError> {
+/// The result of a list; the scores of its exits go to `exits`.
+fn run(
+    ops: &[Op],
+    params: &[Tensor],
+    x: &Tensor,
+    mode: &mut Mode,
+    exits: &mut Vec<Tensor>,
+) -> Result<Tensor, TchError> {
     let mut x = x.shallow_clone();
     for op in ops {
-        x = apply(op, params, &x, mode)?;
+        x = apply(op, params, &x, mode, exits)?;
     }
     Ok(x)
 }
 
-fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tensor, TchError> {
+fn apply(
+    op: &Op,
+    params: &[Tensor],
+    x: &Tensor,
+    mode: &mut Mode,
+    exits: &mut Vec<Tensor>,
+) -> Result<Tensor, TchError> {
     let get = |index: usize| parameter(params, index);
     match op {
         Op::Conv {
@@ -95,11 +132,11 @@ fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tens
         Op::GlobalAvgPool => x.f_mean_dim([2i64, 3].as_slice(), false, None),
         Op::Flatten => x.f_flatten(1, -1),
         Op::Dropout { threshold } => match mode {
-            Mode::Evaluate => Ok(x.shallow_clone()),
+            Mode::Evaluate | Mode::Statistics { .. } => Ok(x.shallow_clone()),
             Mode::Train { dropout } => x.f_mul(&dropout.mask(&x.size(), *threshold, x.device())?),
         },
         Op::Scaler { factor } => match mode {
-            Mode::Evaluate => Ok(x.shallow_clone()),
+            Mode::Evaluate | Mode::Statistics { .. } => Ok(x.shallow_clone()),
             Mode::Train { .. } => x.f_mul_scalar(*factor),
         },
         Op::GroupNorm {
@@ -110,12 +147,61 @@ fn apply(op: &Op, params: &[Tensor], x: &Tensor, mode: &mut Mode) -> Result<Tens
             *groups,
             Some(get(*weight)?),
             Some(get(*bias)?),
-            GROUP_NORM_EPS,
+            NORM_EPS,
             false,
         ),
+        Op::BatchNorm {
+            weight,
+            bias,
+            mean,
+            square,
+        } => {
+            let (weight, bias) = (get(*weight)?, get(*bias)?);
+            match mode {
+                Mode::Evaluate => {
+                    let (mean, square) = (get(*mean)?, get(*square)?);
+                    // Rounding can bring the mean square below the square of the mean.
+                    let variance = square.f_sub(&mean.f_square()?)?.f_clamp_min(0.0)?;
+                    x.f_batch_norm(
+                        Some(weight),
+                        Some(bias),
+                        Some(mean),
+                        Some(&variance),
+                        false,
+                        0.0,
+                        NORM_EPS,
+                        false,
+                    )
+                }
+                Mode::Train { .. } => by_batch(x, weight, bias),
+                Mode::Statistics { sums } => {
+                    sums.add(*mean, *square, x)?;
+                    by_batch(x, weight, bias)
+                }
+            }
+        }
         Op::Residual { body, shortcut } => {
-            let body = run(body, params, x, mode)?;
-            body.f_add(&run(shortcut, params, x, mode)?)
+            let body = run(body, params, x, mode, exits)?;
+            body.f_add(&run(shortcut, params, x, mode, exits)?)
+        }
+        Op::Exit { head } => {
+            let scores = run(head, params, x, mode, exits)?;
+            exits.push(scores);
+            Ok(x.shallow_clone())
         }
     }
+}
+
+/// Batch normalisation by the batch's own mean and variance.
+pub(crate) fn by_batch(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+    x.f_batch_norm(
+        Some(weight),
+        Some(bias),
+        None::<&Tensor>,
+        None::<&Tensor>,
+        true,
+        0.0,
+        NORM_EPS,
+        false,
+    )
 }

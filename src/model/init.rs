@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 const NODE: u64 = 0;
 
 /// How the weights of convolutions and dense layers begin. `fan_in` is the number of inputs that
-/// feed one output, `fan_out` the number of outputs that one input feeds. The scale and shift of
-/// normalisations begin as ones and zeros under each rule.
+/// feed one output, `fan_out` the number of outputs that one input feeds. Under each rule the scale
+/// and shift of normalisations begin as ones and zeros, their statistics as mean 0 and variance 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Initializer {
     /// Uniform in ±1/√fan_in, weights and biases alike: what PyTorch's layers do when nothing is
@@ -85,8 +85,8 @@ impl Model {
             let (tensor, after) = rest.split_at_mut(entry.len);
             rest = after;
             match (entry.role.place, entry.role.part) {
-                (Place::Norm, Part::Weight) => tensor.fill(1.0),
-                (Place::Norm, Part::Bias) => {}
+                (Place::Norm, Part::Weight | Part::Square) => tensor.fill(1.0),
+                (Place::Norm, Part::Bias | Part::Mean) => {}
                 _ => {
                     let mut rng = stream(seed, NODE, Purpose::Weights, index as u64);
                     initializer.fill(entry, &mut rng, tensor);

@@ -70,6 +70,12 @@ pub enum LayerSpec {
         /// Number of groups; must divide the channels.
         groups: usize,
     },
+    /// Batch normalisation with a learned scale and shift per channel and **static** statistics
+    /// (HeteroFL, Diao et al. 2021, section 3): training normalises by the batch and keeps no running
+    /// average; when local training is done, one more pass over the client's samples measures mean
+    /// and mean square of each channel, which travel with the model and are averaged like it.
+    /// Evaluation normalises by them.
+    BatchNorm,
     /// `body(x) + shortcut(x)`; an empty shortcut is the identity.
     Residual {
         /// The learned branch.
@@ -77,6 +83,13 @@ pub enum LayerSpec {
         /// The other branch.
         #[serde(default)]
         shortcut: Vec<LayerSpec>,
+    },
+    /// A classifier on the way (an early exit): passes its input on as it is, and `head` gives class
+    /// scores from it. A network's scores are the mean of those of all its exits and of its last
+    /// layer.
+    Exit {
+        /// From the value here to one score a class.
+        head: Vec<LayerSpec>,
     },
 }
 
@@ -125,7 +138,9 @@ impl LayerSpec {
             Self::Dropout { .. } => "Dropout",
             Self::Scaler { .. } => "Scaler",
             Self::GroupNorm { .. } => "GroupNorm",
+            Self::BatchNorm => "BatchNorm",
             Self::Residual { .. } => "Residual",
+            Self::Exit { .. } => "Exit",
         }
     }
 }

@@ -11,11 +11,11 @@ pub enum Place {
     First,
     /// A layer whose inputs and outputs are both hidden.
     Hidden,
-    /// The layer that gives the class scores.
+    /// A layer that gives class scores.
     Last,
     /// First and last at once.
     Only,
-    /// Scale and shift of a normalisation.
+    /// Scale and shift of a normalisation, and its statistics.
     Norm,
 }
 
@@ -27,6 +27,17 @@ pub enum Part {
     Weight,
     /// `[out]`.
     Bias,
+    /// Mean of what a batch normalisation gets, `[channels]`.
+    Mean,
+    /// Mean square of it, `[channels]`.
+    Square,
+}
+
+impl Part {
+    /// Whether it is measured instead of learned.
+    pub const fn is_statistic(self) -> bool {
+        matches!(self, Self::Mean | Self::Square)
+    }
 }
 
 /// What a tensor is for.

@@ -53,6 +53,11 @@ impl Sizes {
         &self.levels[self.level_of(client)]
     }
 
+    /// The levels narrower than a client's, widest first.
+    pub fn narrower(&self, client: u32) -> &[Level] {
+        &self.levels[self.level_of(client) + 1..]
+    }
+
     /// How many of `population` clients have each level.
     pub fn counts(&self, population: u32) -> Vec<u32> {
         let mut counts = vec![0; self.levels.len()];

@@ -2,6 +2,7 @@
 
 use crate::sim::rng::{stream, Purpose, Stream};
 use rand::Rng;
+use std::ops::Range;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Where dropout gets its masks: one stream, read in the order of the layers.
@@ -10,6 +11,8 @@ use tch::{Device, Kind, TchError, Tensor};
 #[derive(Debug, Clone)]
 pub struct MaskSource {
     stream: Stream,
+    /// The batch that is cut, and the rows whose masks are wanted.
+    part: Option<(usize, Range<usize>)>,
 }
 
 impl MaskSource {
@@ -17,7 +20,22 @@ impl MaskSource {
     pub fn new(seed: u64, client: u64, round: u64) -> Self {
         Self {
             stream: stream(seed, client, Purpose::Dropout, round),
+            part: None,
         }
+    }
+
+    /// This source, giving `rows` of the masks of a batch of `batch` samples: those that the whole
+    /// batch would get.
+    pub(crate) fn of_part(&self, batch: usize, rows: Range<usize>) -> Self {
+        Self {
+            stream: self.stream.clone(),
+            part: Some((batch, rows)),
+        }
+    }
+
+    /// This source, for whole batches again.
+    pub(crate) fn of_whole(self) -> Self {
+        Self { part: None, ..self }
     }
 
     /// A mask of `shape`, drawn in row-major order: 0 with probability `threshold`/65536, else the
@@ -31,16 +49,25 @@ impl MaskSource {
         threshold: u16,
         device: Device,
     ) -> Result<Tensor, TchError> {
-        let mask = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
+        let mut whole = shape.to_vec();
+        if let (Some((batch, _)), Some(rows)) = (&self.part, whole.first_mut()) {
+            *rows = *batch as i64;
+        }
+        let mask = Tensor::f_empty(whole.as_slice(), (Kind::Float, Device::Cpu))?;
         // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
         // known to anyone else.
         let values =
             unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<f32>(), mask.numel()) };
         self.fill(values, threshold);
+        let mask = match &self.part {
+            Some((_, rows)) => mask.f_narrow(0, rows.start as i64, rows.len() as i64)?,
+            None => mask,
+        };
         mask.f_to_device(device)
     }
 
-    fn fill(&mut self, values: &mut [f32], threshold: u16) {
+    /// As [`Self::mask`], into memory of the caller's.
+    pub(crate) fn fill(&mut self, values: &mut [f32], threshold: u16) {
         let kept = 65536.0 / (65536.0 - f32::from(threshold));
         for four in values.chunks_mut(4) {
             let word = self.stream.next_u64();
@@ -64,6 +91,28 @@ mod tests {
         // Four standard deviations of a binomial(40000, 1/4) are 346.
         assert!((9_654..=10_346).contains(&dropped), "{dropped}");
         assert!(values.iter().all(|&v| v == 0.0 || v == 4.0 / 3.0));
+    }
+
+    #[test]
+    fn parts_of_a_batch_get_the_masks_of_the_whole() {
+        let draw = |source: &mut MaskSource, rows| {
+            // Two layers, of 6 and of 3 values a sample.
+            let masks = [[rows, 2, 3], [rows, 3, 1]];
+            masks.map(|shape| source.mask(&shape, 20_000, Device::Cpu).unwrap())
+        };
+        let before = MaskSource::new(4, 5, 6);
+        let mut whole = before.clone();
+        let expected = draw(&mut whole, 7);
+        let mut ended = before.clone();
+        for rows in [0..3, 3..6, 6..7] {
+            ended = before.of_part(7, rows.clone());
+            let (from, count) = (rows.start as i64, rows.len() as i64);
+            for (part, all) in draw(&mut ended, count).iter().zip(&expected) {
+                assert_eq!(*part, all.narrow(0, from, count));
+            }
+        }
+        // And what comes after is the same, too.
+        assert_eq!(draw(&mut ended.of_whole(), 2), draw(&mut whole, 2));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Frozen parameters: shared by reference, never copied, never written again.
 
+use super::digest::xxh3;
+use super::spill::Region;
+use super::wide::wide;
 use super::{Buffer, Layout, ParamError};
 use crate::quantity::Bytes;
 use std::sync::{Arc, OnceLock};
-use tch::{Device, Tensor};
-use xxhash_rust::xxh3::xxh3_64;
+use tch::{Device, Kind, Tensor};
 
 /// All parameters of one network at one moment: a flat vector of single-precision floats.
 ///
@@ -16,6 +18,8 @@ struct Inner {
     layout: Arc<Layout>,
     flat: Tensor,
     digest: OnceLock<u64>,
+    /// What `flat` points into, where that is not memory of torch's own; dropped after it.
+    region: Option<Region>,
 }
 
 // SAFETY: a tensor may move between threads (torch's reference counts are atomic); what makes it
@@ -43,7 +47,33 @@ impl ParamSet {
             layout,
             flat,
             digest: OnceLock::new(),
+            region: None,
         }))
+    }
+
+    /// These values where `region` has a copy of them.
+    pub(super) fn mapped_at(&self, region: Region) -> Result<Self, ParamError> {
+        let n = self.len() as i64;
+        // SAFETY: the region holds `n` floats, begins at a page and lives as long as the tensor,
+        // which nothing writes to: a frozen set never is, and `into_buffer` copies a mapped one.
+        let flat =
+            unsafe { Tensor::f_from_blob(region.as_ptr(), &[n], &[1], Kind::Float, Device::Cpu) }?;
+        Ok(Self(Arc::new(Inner {
+            layout: Arc::clone(&self.0.layout),
+            flat,
+            digest: self.0.digest.clone(),
+            region: Some(region),
+        })))
+    }
+
+    /// Whether the values lie in a mapped file.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.0.region.is_some()
+    }
+
+    /// Whether the values lie in host memory.
+    pub(super) fn is_on_host(&self) -> bool {
+        self.device() == Device::Cpu
     }
 
     /// Parameters with the given values, in the order of the layout.
@@ -69,6 +99,7 @@ impl ParamSet {
     /// When the memory for a copy cannot be had.
     pub fn into_buffer(self) -> Result<Buffer, ParamError> {
         match Arc::try_unwrap(self.0) {
+            Ok(inner) if inner.region.is_some() => Buffer::copy_of(&Self(Arc::new(inner))),
             Ok(inner) => Ok(Buffer::from_parts(inner.layout, inner.flat)),
             Err(shared) => Buffer::copy_of(&Self(shared)),
         }
@@ -174,7 +205,8 @@ impl ParamSet {
     /// What torch says, for values on another device.
     pub fn is_finite(&self) -> Result<bool, ParamError> {
         if self.device() == Device::Cpu {
-            return Ok(all_finite(self.as_slice()?));
+            let values = self.as_slice()?;
+            return Ok(wide(|| all_finite(values)));
         }
         let all = self.0.flat.f_isfinite()?.f_all()?;
         Ok(all.f_double_value(&[])? != 0.0)
@@ -229,6 +261,7 @@ pub(super) fn check(expected: &Arc<Layout>, found: &Arc<Layout>) -> Result<(), P
 }
 
 /// Whether all values are finite, without a branch per value.
+#[inline(always)]
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     // A finite value times zero is a zero; an infinite one or NaN gives NaN, which stays.
     let chunks = values.chunks_exact(16);
@@ -248,13 +281,13 @@ fn digest(values: &[f32]) -> u64 {
     let bytes = unsafe {
         std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), std::mem::size_of_val(values))
     };
-    xxh3_64(bytes)
+    xxh3(bytes)
 }
 
 #[cfg(target_endian = "big")]
 fn digest(values: &[f32]) -> u64 {
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    xxh3_64(&bytes)
+    xxh3(&bytes)
 }
 
 #[cfg(test)]
@@ -326,8 +359,11 @@ mod tests {
         let values: Vec<f32> = (0..15).map(|i| i as f32 * 0.37 - 2.0).collect();
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let set = ParamSet::from_slice(&layout(), &values).unwrap();
-        assert_eq!(set.digest().unwrap(), xxh3_64(&bytes));
-        assert_eq!(set.clone().digest().unwrap(), xxh3_64(&bytes));
+        assert_eq!(set.digest().unwrap(), xxhash_rust::xxh3::xxh3_64(&bytes));
+        assert_eq!(
+            set.clone().digest().unwrap(),
+            xxhash_rust::xxh3::xxh3_64(&bytes)
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Shapes, checks and costs of a layer list.
 
 mod infer;
+mod values;
 
 use super::{LayerSpec, Layout, ModelError, Units};
 use crate::quantity::{Bytes, Flops};
@@ -15,8 +16,8 @@ pub const MAX_LAYERS: usize = 10_000;
 /// How deep residual blocks may nest.
 pub const MAX_DEPTH: usize = 8;
 
-/// Added to the variance by group normalisation, as in PyTorch.
-pub(crate) const GROUP_NORM_EPS: f64 = 1e-5;
+/// Added to the variance by normalisations, as in PyTorch.
+pub(crate) const NORM_EPS: f64 = 1e-5;
 
 /// One step of the forward pass, with the indices of its parameters in the layout.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,9 +58,19 @@ pub(crate) enum Op {
         weight: usize,
         bias: usize,
     },
+    BatchNorm {
+        weight: usize,
+        bias: usize,
+        mean: usize,
+        square: usize,
+    },
     Residual {
         body: Vec<Op>,
         shortcut: Vec<Op>,
+    },
+    /// Passes its input on; the head's result is one more set of class scores.
+    Exit {
+        head: Vec<Op>,
     },
 }
 
@@ -140,6 +151,14 @@ impl Model {
     /// of the whole, are not.
     pub const fn forward_flops(&self) -> Flops {
         Flops(self.flops)
+    }
+
+    /// Whether it has statistics that are measured after training instead of learned.
+    pub fn has_statistics(&self) -> bool {
+        self.layout
+            .entries()
+            .iter()
+            .any(|e| e.role.part.is_statistic())
     }
 
     /// One training step over one sample: three forward passes, since the gradients with respect to

@@ -118,6 +118,26 @@ const PRESETS: &[Preset] = &[
         layers: resnet18,
     },
     Preset {
+        name: "heterofl-cnn",
+        about: "3×3 convolutions of 64, 128, 256 and 512, each with batch normalisation and ReLU, 2×2 max pooling between",
+        source: "the MNIST network of HeteroFL (Diao et al. 2021), 1,556,874 trained parameters",
+        layers: |classes| {
+            let mut layers = Vec::new();
+            for (block, width) in [64, 128, 256, 512].into_iter().enumerate() {
+                if block > 0 {
+                    layers.push(LayerSpec::max_pool(2));
+                }
+                layers.extend([
+                    LayerSpec::conv(width, 3, 1),
+                    LayerSpec::BatchNorm,
+                    LayerSpec::Relu,
+                ]);
+            }
+            layers.extend([LayerSpec::GlobalAvgPool, LayerSpec::dense(classes)]);
+            layers
+        },
+    },
+    Preset {
         name: "fedconv-mnist",
         about: "3×3 convolutions of 16 and 32, each with 2×2 max pooling",
         source: "the MNIST network of FedConv (Shen et al. 2024), 20,490 parameters",
@@ -231,6 +251,11 @@ mod tests {
         assert_eq!(build("mcmahan-cnn", mnist, 10).parameters(), 1_663_370);
         assert_eq!(build("pfl-cifar10", cifar, 10).parameters(), 1_626_442);
         assert_eq!(build("fedconv-mnist", mnist, 10).parameters(), 20_490);
+        // 640 + 73,856 + 295,168 + 1,180,160 and 5,130, 1,920 of the norms; 1,920 statistics.
+        assert_eq!(
+            build("heterofl-cnn", mnist, 10).parameters(),
+            1_556_874 + 1_920
+        );
         // ResNet-18 for CIFAR-10 has this many with batch normalisation too: one scale and one
         // shift a channel in both.
         assert_eq!(build("resnet18-gn", cifar, 10).parameters(), 11_173_962);

@@ -50,11 +50,22 @@ fn narrow(layers: &[LayerSpec], widths: &mut impl Iterator<Item = usize>) -> Vec
                 *body = narrow(body, widths);
                 *shortcut = narrow(shortcut, widths);
             }
+            LayerSpec::Exit { head } => *head = narrow(head, widths),
             _ => {}
         }
         layer
     });
     narrower.collect()
+}
+
+/// `kept` consecutive units of `size`, from number `shift` on, around the end. All of them are in
+/// their own order wherever the window stands: the whole network is sent as it is.
+fn window(shift: u64, size: u32, kept: u32) -> Vec<u32> {
+    let first = match kept == size {
+        true => 0,
+        false => (shift % u64::from(size.max(1))) as u32,
+    };
+    (0..kept).map(|unit| (first + unit) % size).collect()
 }
 
 /// Which units of the full network a sub-model keeps: for each set, their numbers in the order in
@@ -74,20 +85,26 @@ struct Run {
 impl Selection {
     /// The first units of every set (HeteroFL).
     pub fn prefix(full: &Units, sub: &Units) -> Self {
-        Self::each(full, sub, |_, kept| (0..kept).collect())
+        Self::each(full, sub, |_, _, kept| (0..kept).collect())
     }
 
     /// Consecutive units from number `shift` on, around the end of the set (FedRolex).
     pub fn rolling(full: &Units, sub: &Units, shift: u64) -> Self {
-        Self::each(full, sub, |size, kept| {
-            let first = (shift % u64::from(size.max(1))) as u32;
-            (0..kept).map(|unit| (first + unit) % size).collect()
+        Self::each(full, sub, |_, size, kept| window(shift, size, kept))
+    }
+
+    /// Windows that have moved for `round` rounds, each by one unit whenever it has rested for as many
+    /// rounds as `rests` says for its set (one, where nothing is said): see [`super::Pace`].
+    pub fn rolling_at(full: &Units, sub: &Units, round: u64, rests: &[u64]) -> Self {
+        Self::each(full, sub, |set, size, kept| {
+            let rest = rests.get(set).copied().unwrap_or(1).max(1);
+            window(round / rest, size, kept)
         })
     }
 
     /// Units drawn without replacement, in ascending order (Federated Dropout).
     pub fn random(full: &Units, sub: &Units, rng: &mut Stream) -> Self {
-        Self::each(full, sub, |size, kept| {
+        Self::each(full, sub, |_, size, kept| {
             let mut all: Vec<u32> = (0..size).collect();
             for place in 0..kept as usize {
                 let other = place + below(rng, u64::from(size) - place as u64) as usize;
@@ -104,14 +121,19 @@ impl Selection {
         Self { kept }
     }
 
-    /// `choose` the units of each set that is not fixed, given its size and how many are kept.
-    fn each(full: &Units, sub: &Units, mut choose: impl FnMut(u32, u32) -> Vec<u32>) -> Self {
-        let sets = full.sets().iter().zip(sub.sets());
-        let kept = sets.map(|(full, sub)| {
+    /// `choose` the units of each set that is not fixed, given its number, its size and how many are
+    /// kept.
+    fn each(
+        full: &Units,
+        sub: &Units,
+        mut choose: impl FnMut(usize, u32, u32) -> Vec<u32>,
+    ) -> Self {
+        let sets = full.sets().iter().zip(sub.sets()).enumerate();
+        let kept = sets.map(|(set, (full, sub))| {
             let (size, kept) = (full.size as u32, sub.size.min(full.size) as u32);
             match full.fixed {
                 true => (0..size).collect(),
-                false => choose(size, kept),
+                false => choose(set, size, kept),
             }
         });
         Self {

@@ -195,6 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn all_vectors_of_a_normalisation_belong_to_the_units_it_normalises() {
+        let layers = [
+            LayerSpec::conv(6, 3, 1),
+            LayerSpec::BatchNorm,
+            LayerSpec::GlobalAvgPool,
+            LayerSpec::dense(3),
+        ];
+        let model = Model::build(&layers, &[1, 4, 4], 3).unwrap();
+        let rows: Vec<usize> = model.units().entries().iter().map(|e| e.rows).collect();
+        assert_eq!(rows, [1, 1, 1, 1, 1, 1, 2, 2]);
+        let half = model.narrowed(0.5).unwrap();
+        assert_eq!(half.layout().entries()[4].shape, [3]);
+    }
+
+    #[test]
     fn a_layer_added_to_the_input_keeps_all_its_units() {
         let layers = [
             LayerSpec::Residual {

@@ -4,8 +4,10 @@
 //! Rounds are kept all; of the clients' rows only those of one round, chosen for the timeline; of the
 //! evaluations only the last. Everything else becomes one line a group.
 
-use super::folder::{ACCURACY, CLIENTS, ROUNDS};
-use super::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, RoundRow};
+use super::folder::{ACCURACY, CLIENTS, COSTS, ROUNDS, SIZES};
+use super::rows::{
+    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, RoundRow, SizeRow,
+};
 use super::table::{for_each_row, read_rows};
 use super::ObserveError;
 use crate::quantity::Span;
@@ -47,6 +49,10 @@ pub struct Digest {
     pub accuracy: Vec<ClientAccuracyRow>,
     /// One line a group, in the order of the population.
     pub groups: Vec<GroupSummary>,
+    /// What clients of each width cost, widest first.
+    pub costs: Vec<CostRow>,
+    /// Every evaluation by width; none where there is one width.
+    pub sizes: Vec<SizeRow>,
 }
 
 #[derive(Default)]
@@ -70,7 +76,20 @@ impl Digest {
         let mut making = Making::new(read_rows(&folder.join(ROUNDS))?);
         for_each_row(&folder.join(CLIENTS), |row| making.client(row))?;
         for_each_row(&folder.join(ACCURACY), |row| making.score(row))?;
-        Ok(making.finish(population))
+        let mut digest = making.finish(population);
+        // A run that was killed has no costs yet; one of a single width has no evaluations by width.
+        if folder.join(COSTS).exists() {
+            digest.costs = read_rows(&folder.join(COSTS))?;
+        }
+        if folder.join(SIZES).exists() {
+            digest.sizes = read_rows(&folder.join(SIZES))?;
+        }
+        Ok(digest)
+    }
+
+    /// The last evaluation of a width.
+    pub fn last_of(&self, size: f64) -> Option<&SizeRow> {
+        self.sizes.iter().rev().find(|row| row.size == size)
     }
 
     /// The same from rows in memory.
@@ -167,6 +186,8 @@ impl Making {
             timeline: self.timeline,
             accuracy: scores,
             groups,
+            costs: Vec::new(),
+            sizes: Vec::new(),
         }
     }
 }
@@ -243,6 +264,10 @@ mod tests {
             steps: 1,
             loss: None,
             accuracy: None,
+            size: 1.0,
+            flops: 0,
+            memory_bytes: 0,
+            energy_j: 0.0,
         }
     }
 

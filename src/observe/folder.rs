@@ -2,7 +2,7 @@
 
 use super::histograms::Histograms;
 use super::record::{FileEntry, RunRecord};
-use super::rows::{ClientAccuracyRow, ClientRow, RoundRow};
+use super::rows::{ClientAccuracyRow, ClientRow, CostRow, RoundRow, SizeRow};
 use super::table::Table;
 use super::ObserveError;
 use crate::quantity::VirtualTime;
@@ -17,6 +17,10 @@ pub const ROUNDS: &str = "rounds.csv";
 pub const CLIENTS: &str = "clients.csv";
 /// The per-client evaluations' table.
 pub const ACCURACY: &str = "accuracy.csv";
+/// The evaluations by width.
+pub const SIZES: &str = "sizes.csv";
+/// What clients of each width cost.
+pub const COSTS: &str = "costs.csv";
 /// The events, one JSON object a line.
 pub const EVENTS: &str = "events.jsonl";
 /// The run's record.
@@ -67,6 +71,8 @@ pub struct RunFolder {
     rounds: Table<RoundRow>,
     clients: Table<ClientRow>,
     accuracy: Table<ClientAccuracyRow>,
+    /// Made with its first row.
+    sizes: Option<Table<SizeRow>>,
     events: Option<(PathBuf, BufWriter<File>)>,
 }
 
@@ -118,6 +124,7 @@ impl RunFolder {
             rounds: Table::create(&path.join(ROUNDS))?,
             clients: Table::create(&path.join(CLIENTS))?,
             accuracy: Table::create(&path.join(ACCURACY))?,
+            sizes: None,
             events: None,
             path,
         })
@@ -148,6 +155,24 @@ impl RunFolder {
     /// Adds a client's evaluation; it is on its way to the disk when the round is.
     pub fn client_accuracy(&mut self, row: &ClientAccuracyRow) -> Result<(), ObserveError> {
         self.accuracy.write(row)
+    }
+
+    /// Adds an evaluation by width; it is on its way to the disk when the round is.
+    pub fn size(&mut self, row: &SizeRow) -> Result<(), ObserveError> {
+        let table = match &mut self.sizes {
+            Some(table) => table,
+            none => none.insert(Table::create(&self.path.join(SIZES))?),
+        };
+        table.write(row)
+    }
+
+    /// Writes the costs of all widths.
+    pub fn write_costs(&self, rows: &[CostRow]) -> Result<(), ObserveError> {
+        let mut table = Table::create(&self.path.join(COSTS))?;
+        for row in rows {
+            table.write(row)?;
+        }
+        table.flush()
     }
 
     /// Adds an event, if events are recorded.
@@ -185,6 +210,9 @@ impl RunFolder {
         }
         self.clients.flush()?;
         self.accuracy.flush()?;
+        if let Some(sizes) = &mut self.sizes {
+            sizes.flush()?;
+        }
         self.rounds.flush()
     }
 

@@ -176,6 +176,9 @@ pub struct RunRecord {
     pub workers: u32,
     /// Host device that ran jobs (`cpu`, `cuda:0`).
     pub device: String,
+    /// The limit on its memory that was set, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// The machine.
     pub host: Host,
     /// When it started, on the host's clock, UTC.
@@ -222,6 +225,7 @@ mod tests {
             overrides: vec!["schedule.rounds=3".to_owned()],
             workers: 2,
             device: "cpu".to_owned(),
+            memory: None,
             host: Host::detect("2.11.0"),
             started: "2026-01-01T00:00:00Z".to_owned(),
             finished: None,

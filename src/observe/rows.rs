@@ -205,6 +205,14 @@ pub struct ClientRow {
     pub loss: Option<f64>,
     /// Accuracy on its own held-out samples, in [0, 1].
     pub accuracy: Option<f64>,
+    /// Share of the model's width that it trains.
+    pub size: f64,
+    /// Operations of its training, counted from its model.
+    pub flops: u64,
+    /// Most memory that its training needs.
+    pub memory_bytes: u64,
+    /// What its device drew while it computed, in joules.
+    pub energy_j: f64,
 }
 
 impl Row for ClientRow {
@@ -225,6 +233,10 @@ impl Row for ClientRow {
         "steps",
         "loss",
         "accuracy",
+        "size",
+        "flops",
+        "memory_bytes",
+        "energy_j",
     ];
 }
 
@@ -252,4 +264,145 @@ impl ClientAccuracyRow {
 
 impl Row for ClientAccuracyRow {
     const COLUMNS: &'static [&'static str] = &["round", "client", "group", "correct", "count"];
+}
+
+/// The models of one width in one evaluation: a line of `sizes.csv`, which has lines where clients
+/// have models of several widths.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SizeRow {
+    /// The round after which the evaluation was made.
+    pub round: u32,
+    /// Share of the model's width; 1 is the global model.
+    pub size: f64,
+    /// Clients that have this width.
+    pub clients: u32,
+    /// Accuracy of the model of this width on the central test set, in [0, 1].
+    pub accuracy: Option<f64>,
+    /// Its mean loss there.
+    pub loss: Option<f64>,
+    /// Mean of the accuracies of the clients of this width on their own held-out samples.
+    pub client_mean: Option<f64>,
+}
+
+impl Row for SizeRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "round",
+        "size",
+        "clients",
+        "accuracy",
+        "loss",
+        "client_mean",
+    ];
+}
+
+/// What the clients of one width cost over the whole run: a line of `costs.csv`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CostRow {
+    /// Share of the model's width.
+    pub size: f64,
+    /// Clients that have it.
+    pub clients: u32,
+    /// Trainable values of their model.
+    pub parameters: u64,
+    /// Its size in bytes.
+    pub model_bytes: u64,
+    /// Operations of a training step, per sample.
+    pub step_flops: u64,
+    /// Most memory that a client's training needed.
+    pub memory_bytes: u64,
+    /// Times they were asked.
+    pub invited: u64,
+    /// Times they trained and reported, in time or late.
+    pub trained: u64,
+    /// Operations of all their training.
+    pub flops: u64,
+    /// Bytes they were sent.
+    pub bytes_down: u64,
+    /// Bytes they sent.
+    pub bytes_up: u64,
+    /// Virtual time they computed, summed over clients.
+    #[serde(rename = "compute_s", with = "seconds")]
+    pub compute: Span,
+    /// What their devices drew while they computed, in joules.
+    pub energy_j: f64,
+}
+
+impl CostRow {
+    /// Counts a client's round.
+    pub fn count(&mut self, row: &ClientRow) {
+        self.invited += 1;
+        self.trained += u64::from(row.flops > 0);
+        self.memory_bytes = self.memory_bytes.max(row.memory_bytes);
+        self.flops = self.flops.saturating_add(row.flops);
+        self.bytes_down = self.bytes_down.saturating_add(row.bytes_down);
+        self.bytes_up = self.bytes_up.saturating_add(row.bytes_up);
+        self.compute = self.compute + row.compute;
+        self.energy_j += row.energy_j;
+    }
+}
+
+impl Row for CostRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "size",
+        "clients",
+        "parameters",
+        "model_bytes",
+        "step_flops",
+        "memory_bytes",
+        "invited",
+        "trained",
+        "flops",
+        "bytes_down",
+        "bytes_up",
+        "compute_s",
+        "energy_j",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_add_up_over_rounds_and_memory_is_the_most() {
+        let row = |flops, memory_bytes, energy_j| ClientRow {
+            round: 1,
+            client: 0,
+            group: "a".into(),
+            outcome: ClientOutcome::Reported,
+            invited: VirtualTime::ZERO,
+            received: None,
+            trained: None,
+            reported: None,
+            compute: Span::from_secs(2),
+            queue_wait: Span::ZERO,
+            bytes_down: 5,
+            bytes_up: 7,
+            samples: 0,
+            steps: 0,
+            loss: None,
+            accuracy: None,
+            size: 0.5,
+            flops,
+            memory_bytes,
+            energy_j,
+        };
+        let mut cost = CostRow::default();
+        for row in [row(10, 300, 1.5), row(0, 0, 0.0), row(4, 200, 0.5)] {
+            cost.count(&row);
+        }
+        let expected = CostRow {
+            invited: 3,
+            // The second declined or was lost: it computed nothing.
+            trained: 2,
+            flops: 14,
+            memory_bytes: 300,
+            bytes_down: 15,
+            bytes_up: 21,
+            compute: Span::from_secs(6),
+            energy_j: 2.0,
+            ..CostRow::default()
+        };
+        assert_eq!(cost, expected);
+    }
 }

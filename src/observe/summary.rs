@@ -2,7 +2,9 @@
 
 use super::histograms::Histograms;
 use super::record::{Messages, Status, Totals};
+use super::rows::CostRow;
 use super::text;
+use crate::quantity::Flops;
 use std::fmt;
 use std::path::Path;
 
@@ -21,6 +23,8 @@ pub struct Summary<'a> {
     pub histograms: &'a Histograms,
     /// Message accounting, per kind.
     pub messages: &'a Messages,
+    /// What clients cost, by width.
+    pub costs: &'a [CostRow],
     /// The trace hash.
     pub hash: Option<&'a str>,
     /// Where the output lies.
@@ -120,6 +124,14 @@ impl fmt::Display for Summary<'_> {
             write!(f, "\n{grid}")?;
         }
 
+        if !self.costs.is_empty() {
+            let mut grid = Grid::new(&COST_HEADINGS);
+            for cost in self.costs {
+                grid.rows.push(cost_cells(cost));
+            }
+            write!(f, "\n{grid}")?;
+        }
+
         if !self.messages.is_empty() {
             let mut grid = Grid::new(&[
                 "messages",
@@ -152,6 +164,36 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// Above [`cost_cells`].
+pub(super) const COST_HEADINGS: [&str; 10] = [
+    "clients of width",
+    "clients",
+    "parameters",
+    "memory",
+    "trained",
+    "FLOP",
+    "down",
+    "up",
+    "compute",
+    "energy",
+];
+
+/// What clients of one width cost, a cell a figure.
+pub(super) fn cost_cells(cost: &CostRow) -> Vec<String> {
+    vec![
+        cost.size.to_string(),
+        text::grouped(cost.clients.into()),
+        text::grouped(cost.parameters),
+        text::bytes(cost.memory_bytes),
+        text::grouped(cost.trained),
+        Flops(cost.flops).to_string(),
+        text::bytes(cost.bytes_down),
+        text::bytes(cost.bytes_up),
+        text::span(cost.compute),
+        text::joules(cost.energy_j),
+    ]
+}
+
 /// Host time of the run, as a span so that it reads like the others.
 pub(super) fn real(totals: &Totals) -> crate::quantity::Span {
     crate::quantity::Span::from_seconds(totals.real_s)
@@ -173,6 +215,19 @@ mod tests {
             totals,
             histograms,
             messages,
+            costs: &[CostRow {
+                size: 0.5,
+                clients: 40,
+                parameters: 14_506,
+                memory_bytes: 2_500_000,
+                trained: 1_000,
+                flops: 3_000_000_000,
+                bytes_down: 58_000_000,
+                bytes_up: 58_000_000,
+                compute: Span::from_secs(90),
+                energy_j: 4_500.0,
+                ..CostRow::default()
+            }],
             hash: Some("9f2c"),
             folder: Path::new("runs/quickstart-1-1"),
         }
@@ -211,6 +266,7 @@ mod tests {
             "  virtual time of      p50    p90    p99    max  count\n",
             "  latency of update  20 ms  20 ms  20 ms  20 ms      1\n",
             "  update    1,200      1,199     0        0          0    0 B  do not add up\n",
+            "  0.5                    40      14,506  2.5 MB    1,000  3 GFLOP  58 MB  58 MB  1 min 30 s  4.5 kJ\n",
             "  output in runs/quickstart-1-1\n",
         ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");

@@ -141,7 +141,9 @@ fn read_error(path: &Path, error: csv::Error) -> ObserveError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, RoundRow};
+    use super::super::rows::{
+        ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, RoundRow, SizeRow,
+    };
     use super::*;
     use crate::quantity::{Span, VirtualTime};
     use proptest::prelude::*;
@@ -172,6 +174,10 @@ mod tests {
             steps: 4,
             loss: Some(0.1 + 0.2),
             accuracy: None,
+            size: 1.0,
+            flops: 0,
+            memory_bytes: 0,
+            energy_j: 0.0,
         }
     }
 
@@ -187,6 +193,17 @@ mod tests {
             group: "a".into(),
             correct: 1,
             count: 2,
+        });
+        assert_eq!(found, declared);
+        let (found, declared) = columns_of(&CostRow::default());
+        assert_eq!(found, declared);
+        let (found, declared) = columns_of(&SizeRow {
+            round: 1,
+            size: 0.5,
+            clients: 3,
+            accuracy: None,
+            loss: None,
+            client_mean: None,
         });
         assert_eq!(found, declared);
     }
@@ -207,7 +224,7 @@ mod tests {
         assert_eq!(
             text.lines().nth(1).unwrap(),
             "3,7,\"phone, old\",\"refused: no \"\"room\"\"\",0.000000001,20.000000001,,,\
-             0.999999999,0.000000000,18446744073709551615,0,20,4,0.30000000000000004,"
+             0.999999999,0.000000000,18446744073709551615,0,20,4,0.30000000000000004,,1.0,0,0,0.0"
         );
     }
 

@@ -80,6 +80,15 @@ pub(super) fn bytes(bytes: u64) -> String {
     Bytes(bytes).to_string()
 }
 
+/// Energy in joules, or in the larger unit that keeps it short.
+pub(super) fn joules(joules: f64) -> String {
+    match joules {
+        j if j >= 3.6e6 => format!("{} kWh", significant(j / 3.6e6)),
+        j if j >= 1e3 => format!("{} kJ", significant(j / 1e3)),
+        j => format!("{} J", significant(j)),
+    }
+}
+
 /// A name as it may be shown: control characters and those that turn the direction of the text
 /// become a replacement mark, and what is over `longest` characters is cut.
 pub(super) fn shown(name: &str, longest: usize) -> String {

@@ -13,6 +13,8 @@ pub enum Unit {
     Bandwidth,
     /// FLOP/s.
     Speed,
+    /// Watts.
+    Power,
 }
 
 /// Why a text is not a quantity of the wanted dimension.
@@ -50,6 +52,7 @@ impl Unit {
             Self::Bytes => "a size such as \"4 GB\"",
             Self::Bandwidth => "a bandwidth such as \"10 Mbit/s\"",
             Self::Speed => "a speed such as \"2.5 GFLOP/s\"",
+            Self::Power => "a power such as \"4 W\"",
         }
     }
 
@@ -90,6 +93,7 @@ impl Unit {
                 ("TFLOP/s", 1e12),
                 ("PFLOP/s", 1e15),
             ],
+            Self::Power => &[("mW", 1e-3), ("W", 1.0), ("kW", 1e3)],
         }
     }
 }
@@ -124,6 +128,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("MFLOPS", "MFLOP/s"),
     ("GFLOPS", "GFLOP/s"),
     ("TFLOPS", "TFLOP/s"),
+    ("watt", "W"),
+    ("watts", "W"),
 ];
 
 /// The unit among `units` that `typed` most likely meant.
@@ -151,7 +157,7 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// Reads `text` as a finite number and a unit of dimension `unit`; returns it in the base unit
-/// (seconds, bytes, bit/s, FLOP/s). The sign is kept: whether a negative value makes sense is the
+/// (seconds, bytes, bit/s, FLOP/s, watts). The sign is kept: whether a negative value makes sense is the
 /// caller's rule.
 ///
 /// # Errors

@@ -198,6 +198,8 @@ pub struct EvaluationFile {
     pub central: bool,
     /// On each client's held-out samples.
     pub per_client: bool,
+    /// At every width that clients have.
+    pub by_size: bool,
 }
 
 impl Default for EvaluationFile {
@@ -206,6 +208,7 @@ impl Default for EvaluationFile {
             every: 1,
             central: true,
             per_client: false,
+            by_size: true,
         }
     }
 }

@@ -134,6 +134,7 @@ pub(super) fn resolve(
                 every: typed.evaluation.every,
                 central: typed.evaluation.central,
                 per_client,
+                by_size: typed.evaluation.by_size,
             },
             record,
             base: r.base,

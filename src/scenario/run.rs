@@ -12,10 +12,10 @@ pub use assemble::assemble;
 use super::text::Diagnostics;
 use super::Scenario;
 use crate::data::{DataError, PartitionError};
-use crate::federation::{DeviceWorker, Federation};
+use crate::federation::{DeviceMemory, DeviceWorker, Federation};
 use crate::learn::{HostDevice, HostError, LearnError};
 use crate::method::MethodError;
-use crate::model::ModelError;
+use crate::model::{ModelError, Spill};
 use crate::net::NetError;
 use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
@@ -45,6 +45,9 @@ pub struct Options {
     pub workers: usize,
     /// Where they compute.
     pub device: HostDevice,
+    /// What memory of that device they may take together, where it is not to be all there is. A
+    /// batch that by estimate takes more is cut, which changes its rounding.
+    pub memory: Option<Bytes>,
     /// The run folder; `runs/<name>-<seed>-<n>` when not given.
     pub out: Option<PathBuf>,
     /// The scenario's file, for the record.
@@ -53,6 +56,9 @@ pub struct Options {
     pub text: String,
     /// The overrides that were applied, for the record.
     pub overrides: Vec<String>,
+    /// Host memory for what dormant clients keep (personal models, control variates); what goes
+    /// beyond it waits on disk, in the run folder. Never changes a result.
+    pub kept_memory: Bytes,
     /// Whether to show progress and the closing table.
     pub quiet: bool,
 }
@@ -153,7 +159,8 @@ pub fn run(
     options: &Options,
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
-    let federation = assemble(scenario, options.device)?;
+    let limit = options.device.stack_limit(options.memory);
+    let mut federation = assemble(scenario, options.device)?.within(limit);
     let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
     write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
     if scenario.record.events.is_some() {
@@ -161,12 +168,18 @@ pub fn run(
     }
     let mut record = new_record(scenario, options);
     folder.write_record(&record)?;
+    let spill = Spill::create(folder.path(), options.kept_memory.0);
+    federation.spill_to(spill.map_err(|source| RunError::File {
+        path: folder.path().to_path_buf(),
+        source,
+    })?);
     let began = Instant::now();
-    let mut recorder = RunRecorder::new(folder, scenario, options.quiet)?;
+    let mut recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
     let simulated = simulate(
         federation,
         scenario.seed,
         options.workers,
+        DeviceMemory::new(options.memory, options.device.available()),
         &mut recorder,
         stop,
     );
@@ -195,6 +208,7 @@ pub fn run(
     record.finished = Some(utc(SystemTime::now()));
 
     folder.flush()?;
+    folder.write_costs(&kept.costs)?;
     if scenario.record.histograms {
         folder.write_histograms(&histograms)?;
     } else {
@@ -219,6 +233,7 @@ pub fn run(
         totals: &totals,
         histograms: &histograms,
         messages: &record.messages,
+        costs: &kept.costs,
         hash: record.trace_hash.as_deref(),
         folder: folder.path(),
     }
@@ -241,10 +256,13 @@ pub(super) fn simulate(
     federation: Federation,
     seed: u64,
     workers: usize,
+    memory: DeviceMemory,
     recorder: &mut dyn Recorder<Federation>,
     stop: &AtomicBool,
 ) -> Result<crate::sim::Summary, RunError> {
-    let pool = Workers::start(workers, DeviceWorker::new).map_err(RunError::Threads)?;
+    let memory = Arc::new(memory);
+    let worker = move || DeviceWorker::sharing(Arc::clone(&memory));
+    let pool = Workers::start(workers, worker).map_err(RunError::Threads)?;
     // Few nodes are done sooner on one shard than two shards are told.
     let nodes = federation.plan().population() as usize;
     let shards = if nodes < 20_000 { 1 } else { workers };
@@ -283,6 +301,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         overrides: options.overrides.clone(),
         workers: u32::try_from(options.workers).unwrap_or(u32::MAX),
         device: options.device.to_string(),
+        memory: options.memory.map(|memory| memory.0),
         host: Host::detect(LIBTORCH),
         started: utc(SystemTime::now()),
         finished: None,
@@ -385,6 +404,8 @@ fn observe(scenario: &Scenario) -> Observe {
 
 /// What a recorder keeps in memory.
 struct Kept {
+    /// What clients cost, by width.
+    costs: Vec<crate::observe::rows::CostRow>,
     histograms: Histograms,
     rounds: Vec<crate::observe::rows::RoundRow>,
     /// When the last thing recorded happened.

@@ -12,6 +12,9 @@ const PARTS: &[&str] = &[
     "data",
     "partition",
     "model",
+    "init",
+    "width",
+    "public",
     "training",
     "population",
     "server",
@@ -25,9 +28,12 @@ const PARTS: &[&str] = &[
 fn looks_at(path: &str) -> &'static [&'static str] {
     match part_of(path) {
         "data" => &["data"],
-        "partition" => &["partition", "data", "population", "evaluation"],
+        "partition" => &["partition", "data", "population", "evaluation", "public"],
         "model" => &["model", "data"],
+        "width" => &["model", "data"],
         "method" => &["method", "training"],
+        "public" => &["method"],
+        "population" if path.contains("].size") => &["method", "model", "width", "data"],
         "population" if path.contains("].training") => &["training", "method"],
         "population" if !path.contains('[') => &["partition", "data"],
         "schedule" if path != "schedule.rounds" => &["population"],
@@ -68,7 +74,7 @@ impl Sound {
                 || is_within(path, mistake)
                 || is_within(mistake, path)
                 // Taken out of its list, it has moved the elements after it.
-                || (spoilt == part && mistake.ends_with(']'))
+                || list_of(mistake).is_some_and(|list| is_within(path, list))
         };
         let meant = |absent: &&str| *absent == part || looks_at.contains(absent);
         !self.mistakes.iter().any(spoils) && !self.absent.iter().any(meant)
@@ -78,6 +84,12 @@ impl Sound {
 /// The first name of a path.
 fn part_of(path: &str) -> &str {
     path.split(['.', '[']).next().unwrap_or_default()
+}
+
+/// The list that a path names an element of.
+fn list_of(path: &str) -> Option<&str> {
+    let (list, _) = path.strip_suffix(']')?.rsplit_once('[')?;
+    Some(list)
 }
 
 /// Whether `inner` is at `outer` or in it.
@@ -112,6 +124,13 @@ mod tests {
                 "schedule.rounds",
             ]
         );
+    }
+
+    #[test]
+    fn a_slip_in_a_list_within_an_element_hides_no_mistake_in_other_elements() {
+        let parts = "data: Digits, model: \"mlp\", method: HeteroFL(), population: [\
+                     (count: 2, size: 1.5), (count: 2, size: Fit([0.5, 0]))]";
+        assert_eq!(said(parts), ["population[0].size", "population[1].size[1]"]);
     }
 
     #[test]

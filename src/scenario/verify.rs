@@ -3,10 +3,12 @@
 use super::run::{assemble, simulate, RunError, SCENARIO};
 use super::trace::{TraceReader, TRACE};
 use super::Scenario;
-use crate::federation::{Federation, Message, Record};
+use crate::federation::{DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
+use crate::model::Spill;
 use crate::observe::folder::RECORD;
 use crate::observe::record::{RunRecord, Status};
+use crate::quantity::Bytes;
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;
 use std::io;
@@ -179,6 +181,7 @@ pub fn verify(
     folder: &Path,
     workers: usize,
     device: HostDevice,
+    kept_memory: Bytes,
     stop: &AtomicBool,
 ) -> Result<Verdict, RunError> {
     let not_a_run = |problem: String| RunError::NotARun { problem };
@@ -191,7 +194,15 @@ pub fn verify(
         std::fs::read_to_string(folder.join(SCENARIO)).map_err(|e| unreadable(SCENARIO, e))?;
     let reference = TraceReader::open(folder).map_err(|e| unreadable(TRACE, e))?;
     let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
-    let federation = assemble(&scenario, device)?;
+    // Cut as the run cut: a limit on memory can show in the last bits.
+    let memory = record.memory.map(Bytes);
+    let mut federation = assemble(&scenario, device)?.within(device.stack_limit(memory));
+    match Spill::create(folder, kept_memory.0) {
+        Ok(spill) => federation.spill_to(spill),
+        // A run folder that cannot be written to can still be verified.
+        Err(error) => tracing::warn!(%error, "all that clients keep stays in memory"),
+    }
+    let memory = DeviceMemory::new(memory, device.available());
     let mut comparer = Comparer {
         reference,
         compared: 0,
@@ -200,7 +211,14 @@ pub fn verify(
         stop,
         fatal: None,
     };
-    let result = simulate(federation, scenario.seed, workers, &mut comparer, stop);
+    let result = simulate(
+        federation,
+        scenario.seed,
+        workers,
+        memory,
+        &mut comparer,
+        stop,
+    );
     let events = comparer.compared;
     let summary = match result {
         Ok(summary) => summary,

@@ -12,6 +12,7 @@ use super::network::Network;
 use super::node::{Message, World};
 use super::recorder::{Recorder, RecorderError};
 use super::shard::{Command, EventOf, Report, Shard};
+use super::stack::gather;
 use super::work::Workers;
 use crate::quantity::VirtualTime;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +109,7 @@ fn books(broken: &[(&'static str, Tally)]) -> String {
 
 /// What the conductor holds between windows.
 struct State<'a, W: World> {
+    world: &'a W,
     workers: &'a Workers<W::Job, W::Output>,
     width: u64,
     hash: TraceHash,
@@ -121,7 +123,7 @@ struct State<'a, W: World> {
     /// Jobs that no worker has yet, by when they are due.
     waiting: BTreeMap<Key, W::Job>,
     /// Jobs that workers have.
-    running: BTreeMap<Key, ()>,
+    running: BTreeSet<Key>,
     /// Finished work that is not yet due.
     ready: BTreeMap<Key, W::Output>,
     /// The windows of finished work that shards have got ahead of time.
@@ -148,6 +150,7 @@ impl<W: World> Simulation<W> {
         })
         .map_err(SimError::Host)?;
         let mut state = State {
+            world: self.world.as_ref(),
             workers,
             width: self.world.network().lookahead().nanos().max(1),
             hash: TraceHash::START,
@@ -157,7 +160,7 @@ impl<W: World> Simulation<W> {
             crossing: (0..shards).map(|_| Vec::new()).collect(),
             next: host.prime().map_err(SimError::Host)?,
             waiting: BTreeMap::new(),
-            running: BTreeMap::new(),
+            running: BTreeSet::new(),
             ready: BTreeMap::new(),
             handed: BTreeSet::new(),
             finish: false,
@@ -189,7 +192,7 @@ impl<W: World> State<'_, W> {
     fn next_window(&self) -> Option<u64> {
         let jobs = [
             self.waiting.keys().next(),
-            self.running.keys().next(),
+            self.running.first(),
             self.ready.keys().next(),
         ];
         let jobs = jobs.into_iter().flatten().map(|due| self.window_of(due));
@@ -283,18 +286,19 @@ impl<W: World> State<'_, W> {
         let width = self.width;
         let due_by = |key: Option<&Key>| key.is_some_and(|key| key.time.nanos() / width <= window);
         if due_by(self.waiting.keys().next())
-            || due_by(self.running.keys().next())
+            || due_by(self.running.first())
             || due_by(self.ready.keys().next())
             || self.handed.first().is_some_and(|handed| *handed <= window)
         {
             // Virtual time must wait: now, and only now, all pending work is handed out, earliest
             // due first. The choice depends on virtual time alone, not on what is done by now.
-            for (due, job) in std::mem::take(&mut self.waiting) {
-                self.running.insert(due, ());
-                self.workers.submit(due, job);
+            let waiting = std::mem::take(&mut self.waiting);
+            for unit in gather(waiting, |job| self.world.stack(job)) {
+                self.running.extend(unit.dues.iter().copied());
+                self.workers.submit(unit);
             }
         }
-        while due_by(self.running.keys().next()) {
+        while due_by(self.running.first()) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
@@ -303,15 +307,16 @@ impl<W: World> State<'_, W> {
         Ok(true)
     }
 
-    /// Takes one finished job from the workers; false if none came in time.
+    /// Takes one finished unit from the workers; false if none came in time.
     fn collect(&mut self, patience: Duration) -> Result<bool, SimError> {
-        let finished = self.workers.finished(patience);
-        let gone = |_| SimError::Host("all device workers have ended".into());
-        let Some((due, output)) = finished.map_err(gone)? else {
+        let refused = |e| SimError::Host(format!("cannot replace a lost device worker: {e}"));
+        let Some(outputs) = self.workers.finished(patience).map_err(refused)? else {
             return Ok(false);
         };
-        self.running.remove(&due);
-        self.ready.insert(due, output);
+        for (due, output) in outputs {
+            self.running.remove(&due);
+            self.ready.insert(due, output);
+        }
         Ok(true)
     }
 
@@ -319,7 +324,7 @@ impl<W: World> State<'_, W> {
     /// far the workers are; how windows are grouped does not show in what happens in them.
     fn limit(&mut self, window: u64) -> Result<u64, SimError> {
         while self.collect(Duration::ZERO)? {}
-        let pending = [self.waiting.keys().next(), self.running.keys().next()];
+        let pending = [self.waiting.keys().next(), self.running.first()];
         let pending = pending.into_iter().flatten().map(|due| self.window_of(due));
         let last = pending.min().map_or(u64::MAX, |due| due - 1);
         Ok(last.clamp(window, window.saturating_add(WINDOWS_AHEAD)))

@@ -4,6 +4,7 @@ use super::event::NodeId;
 use super::hash::Digest;
 use super::network::Network;
 use super::rng::{stream, Purpose, Stream};
+use super::stack::Stack;
 use crate::quantity::{Bytes, Span, VirtualTime};
 
 /// What nodes say to each other.
@@ -59,6 +60,12 @@ pub trait World: Sized + Send + Sync + 'static {
 
     /// Called in place of a crashed node's handler: a record of the crash for the recorder.
     fn crashed(&self, id: NodeId, at: VirtualTime, reason: &str) -> Option<Self::Record>;
+
+    /// How a job may run with others that are pending; `None` if it runs alone. It must follow from
+    /// the job and from what is fixed for the run.
+    fn stack(&self, _: &Self::Job) -> Option<Stack> {
+        None
+    }
 }
 
 /// What happens to a node.

@@ -3,7 +3,8 @@
 
 use super::Kernel;
 use std::arch::x86_64::{
-    __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 /// Values in a register.
@@ -138,22 +139,82 @@ pub(super) unsafe fn input_gradient(k: Kernel, g: &[f32], w: &[f32], dx: &mut [f
         width: k.inputs,
         out: dx.as_mut_ptr(),
     };
-    sum.run(k.batch);
+    sum.run(k.batch, Plain);
 }
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn weight_gradient(k: Kernel, g: &[f32], x: &[f32], dw: &mut [f32]) {
-    // Rows of the result are sums of rows of the batch, with factors from a column of g.
-    let sum = Sum {
+    over_batch(k, g, x, dw.as_mut_ptr()).run(k.outputs, Plain);
+}
+
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn descend(
+    k: Kernel,
+    g: &[f32],
+    x: &[f32],
+    lr: f32,
+    from: Option<&[f32]>,
+    w: &mut [f32],
+) {
+    let out = w.as_mut_ptr();
+    let from = from.map_or(out.cast_const(), <[f32]>::as_ptr);
+    over_batch(k, g, x, out).run(k.outputs, Step { from, lr });
+}
+
+/// Rows of the result are sums of rows of the batch, with factors from a column of g.
+fn over_batch(k: Kernel, g: &[f32], x: &[f32], out: *mut f32) -> Sum {
+    Sum {
         factors: g.as_ptr(),
         factor_row: 1,
         factor_step: k.outputs,
         terms: x.as_ptr(),
         count: k.batch,
         width: k.inputs,
-        out: dw.as_mut_ptr(),
-    };
-    sum.run(k.outputs);
+        out,
+    }
+}
+
+/// What is stored of a sum at one place of the result.
+trait Ending: Copy {
+    unsafe fn eight(self, at: usize, sum: __m256) -> __m256;
+    unsafe fn one(self, at: usize, sum: f32) -> f32;
+}
+
+/// The sum.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Ending for Plain {
+    #[inline(always)]
+    unsafe fn eight(self, _: usize, sum: __m256) -> __m256 {
+        sum
+    }
+
+    #[inline(always)]
+    unsafe fn one(self, _: usize, sum: f32) -> f32 {
+        sum
+    }
+}
+
+/// A step against the sum; multiplied and subtracted one after the other, as an optimiser does it
+/// whose gradient comes from memory.
+#[derive(Clone, Copy)]
+struct Step {
+    from: *const f32,
+    lr: f32,
+}
+
+impl Ending for Step {
+    #[inline(always)]
+    unsafe fn eight(self, at: usize, sum: __m256) -> __m256 {
+        let change = _mm256_mul_ps(_mm256_set1_ps(self.lr), sum);
+        _mm256_sub_ps(_mm256_loadu_ps(self.from.add(at)), change)
+    }
+
+    #[inline(always)]
+    unsafe fn one(self, at: usize, sum: f32) -> f32 {
+        *self.from.add(at) - self.lr * sum
+    }
 }
 
 /// `out[r, i] = Σₜ factors[r · factor_row + t · factor_step] · terms[t, i]`, all rows `width` long.
@@ -170,26 +231,25 @@ struct Sum {
 
 impl Sum {
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn run(self, rows: usize) {
-        let mut from = 0;
-        while from < self.width {
-            let to = self.width.min(from + 2 * LANES * 4);
-            let mut r = 0;
-            while r < rows {
-                r += up_to_five!(rows - r, panel(self, r, from, to));
-            }
-            from = to;
+    unsafe fn run<E: Ending>(self, rows: usize, ending: E) {
+        let mut r = 0;
+        while r < rows {
+            r += match rows - r {
+                1 => panel::<1, E>(self, r, ending),
+                2 => panel::<2, E>(self, r, ending),
+                3 => panel::<3, E>(self, r, ending),
+                _ => panel::<4, E>(self, r, ending),
+            };
         }
     }
 }
 
-/// R rows of the result over the columns `from..to`.
+/// R rows of the result; gives R. (Four rows: eight sums, two terms and a factor in registers.)
 #[target_feature(enable = "avx2,fma")]
-unsafe fn panel<const R: usize>(s: Sum, r: usize, from: usize, to: usize) {
+unsafe fn panel<const R: usize, E: Ending>(s: Sum, r: usize, ending: E) -> usize {
     let factors: [*const f32; R] = std::array::from_fn(|k| s.factors.add((r + k) * s.factor_row));
-    let outs: [*mut f32; R] = std::array::from_fn(|k| s.out.add((r + k) * s.width));
-    let mut i = from;
-    while i + 2 * LANES <= to {
+    let mut i = 0;
+    while i + 2 * LANES <= s.width {
         let mut sums = [[_mm256_setzero_ps(); 2]; R];
         for t in 0..s.count {
             let term = s.terms.add(t * s.width + i);
@@ -200,20 +260,23 @@ unsafe fn panel<const R: usize>(s: Sum, r: usize, from: usize, to: usize) {
                 sums[k][1] = _mm256_fmadd_ps(factor, high, sums[k][1]);
             }
         }
-        for k in 0..R {
-            _mm256_storeu_ps(outs[k].add(i), sums[k][0]);
-            _mm256_storeu_ps(outs[k].add(i + LANES), sums[k][1]);
+        for (k, sums) in sums.into_iter().enumerate() {
+            for (half, sum) in sums.into_iter().enumerate() {
+                let at = (r + k) * s.width + i + half * LANES;
+                _mm256_storeu_ps(s.out.add(at), ending.eight(at, sum));
+            }
         }
         i += 2 * LANES;
     }
-    for i in i..to {
-        for k in 0..R {
+    for i in i..s.width {
+        for (k, factors) in factors.into_iter().enumerate() {
             let mut sum = 0.0f32;
             for t in 0..s.count {
-                sum = (*factors[k].add(t * s.factor_step))
-                    .mul_add(*s.terms.add(t * s.width + i), sum);
+                sum = (*factors.add(t * s.factor_step)).mul_add(*s.terms.add(t * s.width + i), sum);
             }
-            *outs[k].add(i) = sum;
+            let at = (r + k) * s.width + i;
+            *s.out.add(at) = ending.one(at, sum);
         }
     }
+    R
 }

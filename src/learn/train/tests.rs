@@ -396,6 +396,45 @@ fn a_job_whose_parts_do_not_fit_is_refused() {
     ));
 }
 
+/// Of a network that is trained without torch, under every optimiser.
+#[test]
+fn what_a_mask_leaves_out_of_a_dense_network_stays_zero_to_the_bit_and_the_rest_learns() {
+    let sgd = |momentum, weight_decay| Optimizer::Sgd {
+        lr: 0.1,
+        momentum,
+        nesterov: false,
+        weight_decay,
+    };
+    let adam = LocalTraining::adam(0.01).optimizer;
+    for optimizer in [sgd(0.0, 0.0), sgd(0.9, 0.01), adam] {
+        let local = LocalTraining {
+            optimizer,
+            batch: 5,
+            amount: Amount::Epochs(3),
+            ..LocalTraining::sgd(0.1)
+        };
+        let mut job = logistic(local);
+        assert!(Perceptron::of(&job.model, 5).is_some());
+        let pruned = |i: usize| i % 3 == 1;
+        let mut start = job.start.as_slice().unwrap().to_vec();
+        let mut mask = vec![1.0; 8];
+        for i in (0..8).filter(|&i| pruned(i)) {
+            (start[i], mask[i]) = (0.0, 0.0);
+        }
+        let layout = job.model.layout();
+        job.start = ParamSet::from_slice(layout, &start).unwrap();
+        job.correction.mask = Some(ParamSet::from_slice(layout, &mask).unwrap());
+        let trained = train(&job, &mut Scratch::new()).unwrap();
+        let trained = trained.params.as_slice().unwrap();
+        for (i, (now, before)) in trained.iter().zip(&start).enumerate() {
+            match pruned(i) {
+                true => assert_eq!(now.to_bits(), 0, "{i}"),
+                false => assert!((now - before).abs() > 1e-4, "{i}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn training_that_diverges_says_when() {
     let mut job = convolutional();
@@ -461,4 +500,156 @@ fn presets_train() {
         let trained = train(&job, &mut Scratch::new()).unwrap();
         assert!(trained.last_loss < trained.mean_loss, "{name}: {trained:?}");
     }
+}
+
+/// Batch normalisation behind one 1×1 convolution of a single channel, whose weight is what the
+/// statistics are worked out from by hand.
+#[test]
+fn static_statistics_are_those_of_the_clients_samples_under_the_trained_weights() {
+    let layers = [
+        LayerSpec::conv(2, 1, 0),
+        LayerSpec::BatchNorm,
+        LayerSpec::Flatten,
+        LayerSpec::dense(10),
+    ];
+    let mut job = convolutional();
+    job.model = Arc::new(Model::build(&layers, &[3, 8, 8], 10).unwrap());
+    job.start = job.model.init(2, Default::default()).unwrap();
+    job.local.optimizer = Optimizer::Sgd {
+        lr: 0.05,
+        momentum: 0.9,
+        nesterov: false,
+        // Statistics are nothing that decays.
+        weight_decay: 0.1,
+    };
+    let trained = train(&job, &mut Scratch::new()).unwrap().params;
+    let values: Vec<f64> = trained
+        .as_slice()
+        .unwrap()
+        .iter()
+        .map(|&v| f64::from(v))
+        .collect();
+    let entries = job.model.layout().entries();
+    let names: Vec<&str> = entries
+        .iter()
+        .map(|e| e.name.rsplit('.').next().unwrap())
+        .collect();
+    assert_eq!(
+        names[..6],
+        ["weight", "bias", "weight", "bias", "mean", "square"]
+    );
+
+    let pixel = |s: usize, c: usize, at: usize| {
+        let raw = ((s * 192 + c * 64 + at) * 7919 % 251) as f64 / 255.0;
+        (raw - [0.4, 0.5, 0.6][c]) / [0.2, 0.25, 0.3][c]
+    };
+    for channel in 0..2 {
+        let (mut sum, mut square) = (0.0, 0.0);
+        for s in 5..28 {
+            for at in 0..64 {
+                let out: f64 = (0..3)
+                    .map(|c| values[channel * 3 + c] * pixel(s, c, at))
+                    .sum();
+                let out = out + values[6 + channel];
+                sum += out;
+                square += out * out;
+            }
+        }
+        let n = 23.0 * 64.0;
+        let of = |entry: usize| values[entries[entry].offset + channel];
+        assert!(
+            (of(4) - sum / n).abs() < 1e-5,
+            "mean {} against {}",
+            of(4),
+            sum / n
+        );
+        assert!(
+            (of(5) - square / n).abs() < 1e-5,
+            "square {} against {}",
+            of(5),
+            square / n
+        );
+    }
+}
+
+/// With the whole set as one batch, what evaluation normalises by is what training did.
+#[test]
+fn evaluation_normalises_by_the_statistics() {
+    let layers = [
+        LayerSpec::conv(3, 3, 1),
+        LayerSpec::BatchNorm,
+        LayerSpec::Relu,
+        LayerSpec::GlobalAvgPool,
+        LayerSpec::dense(10),
+    ];
+    let mut job = convolutional();
+    job.model = Arc::new(Model::build(&layers, &[3, 8, 8], 10).unwrap());
+    job.start = job.model.init(2, Default::default()).unwrap();
+    job.local.batch = 0;
+    let trained = train(&job, &mut Scratch::new()).unwrap().params;
+    let x = job.data.batch(job.samples.as_slice(), true).unwrap();
+    let views = trained.views().unwrap();
+    let evaluated = job.model.forward(&views, &x, Mode::Evaluate).unwrap();
+    let mut masks = MaskSource::new(0, 0, 0);
+    let mode = Mode::Train {
+        dropout: &mut masks,
+    };
+    let by_batch = job.model.forward(&views, &x, mode).unwrap();
+    let apart = (evaluated - by_batch).abs().max().double_value(&[]);
+    assert!(apart < 1e-4, "{apart}");
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_cut_and_gives_the_same_to_float_tolerance() {
+    let job = convolutional();
+    let whole = train(&job, &mut Scratch::new()).unwrap();
+    let scratch = |samples| {
+        let memory = job.model.training_memory(samples, 1);
+        let cut = Pieces::within(Some(memory.0), &job);
+        (Scratch::within(memory), cut)
+    };
+    // Batches of 10: as a whole, in halves, and sample by sample where nothing fits.
+    let mut results = Vec::new();
+    for (samples, expected) in [(10, 1), (9, 2), (5, 2), (3, 4), (0, 16)] {
+        let (mut scratch, cut) = scratch(samples);
+        let mut tried = None;
+        let mut cut = cut;
+        cut.attempt(10, |pieces| {
+            tried = Some(pieces);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(tried, Some(expected), "room for {samples} samples");
+        let trained = train(&job, &mut scratch).unwrap();
+        let apart = trained.params.distance_squared(&whole.params).unwrap();
+        assert!(apart < 1e-10, "room for {samples} samples: {apart}");
+        assert!((trained.mean_loss - whole.mean_loss).abs() < 1e-6);
+        assert_eq!(trained.samples_seen, whole.samples_seen);
+        results.push(trained.params.digest().unwrap());
+    }
+    assert_eq!(results[0], whole.params.digest().unwrap());
+    assert_eq!(results[1], results[2], "equal cuts, equal bits");
+}
+
+#[test]
+fn an_allocation_that_fails_cuts_the_batch_until_it_succeeds_or_cannot_be_cut() {
+    let job = convolutional();
+    let allocator = |largest: usize| {
+        let mut tried = Vec::new();
+        let result = Pieces::within(None, &job).attempt(10, |pieces| {
+            tried.push(pieces);
+            let piece = 10usize.div_ceil(pieces);
+            if piece > largest {
+                let detail = "an allocator that fails on purpose".into();
+                return Err(LearnError::OutOfMemory { detail });
+            }
+            Ok(piece)
+        });
+        (tried, result.ok())
+    };
+    assert_eq!(allocator(10), (vec![1], Some(10)));
+    assert_eq!(allocator(4), (vec![1, 2, 4], Some(3)));
+    assert_eq!(allocator(0), (vec![1, 2, 4, 8, 16], None));
+    let other = Pieces::within(None, &job).attempt(10, |_| Err::<(), _>(LearnError::NoSamples));
+    assert!(matches!(other, Err(LearnError::NoSamples)));
 }

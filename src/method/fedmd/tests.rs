@@ -287,7 +287,7 @@ fn transfer_digestion_and_scores_cost_virtual_time() {
 #[test]
 fn soft_labels_can_be_digested_instead_and_a_temperature_of_nothing_is_refused() {
     let soft = |temperature| FedMd {
-        loss: ScoreLoss::SoftCrossEntropy { temperature },
+        loss: ScoreLoss::Divergence { temperature },
         ..small()
     };
     let run = |method: &FedMd| {

@@ -42,6 +42,14 @@ impl Masked {
         &self.values
     }
 
+    /// The same with `values` replaced by what `f` makes of them: the same values, elsewhere.
+    pub(super) fn map_values(self, f: &mut impl FnMut(ParamSet) -> ParamSet) -> Self {
+        Self {
+            values: f(self.values),
+            mask: self.mask,
+        }
+    }
+
     /// Which of them are there.
     pub const fn mask(&self) -> &ValueMask {
         &self.mask

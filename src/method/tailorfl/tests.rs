@@ -17,8 +17,8 @@ fn named(flags: &Payload) -> Vec<usize> {
 
 /// The factors of the hidden units in double precision.
 fn factors(w: &[f64], method: &TailorFl, client: u32, round: u32) -> Vec<f64> {
-    let node = u64::from(client) + 1;
-    let mut rng = stream(SEED, node, Purpose::Method, u64::from(round - 1));
+    let node = IMPORTANCE + u64::from(client);
+    let mut rng = stream(SEED, node, Purpose::Shuffle, u64::from(round - 1));
     let mut order = samples_of(client);
     let mut s = vec![1.0; HIDDEN];
     let mut step = 0;
@@ -300,4 +300,46 @@ fn settings_outside_their_range_are_refused() {
     let problems = bad.check(&local());
     let names: Vec<&str> = problems.iter().map(|p| p.0).collect();
     assert_eq!(names, ["sparsity", "personal_layers", "tuning"]);
+}
+
+/// Two clients of one of four units report in the second round; a third is known already. Each has two
+/// others: correlations of four factors, 6 · 4 operations, and one exchange of a single unit.
+#[test]
+fn tuning_costs_the_server_virtual_time_by_who_reports_and_who_is_known() {
+    let method = TailorFl::default();
+    let mut toy = toy(&method, &local(), [0.25; 3]);
+    let plain = 4 * PARAMETERS as u64;
+    toy.open();
+    assert_eq!(toy.server.round_flops().0, plain);
+    toy.round(&[0, 2]);
+    toy.open();
+    for k in [1, 2] {
+        let (_, work) = toy.ask(k);
+        let report = toy.received(k, work.report);
+        toy.server.receive(&report).unwrap();
+    }
+    assert_eq!(toy.server.round_flops().0, plain + 2 * 2 * (6 * 4 + 2));
+}
+
+/// A statistic is what a layer gets; only what is learnt is divided by the width.
+#[test]
+fn statistics_of_batch_normalisations_are_not_scaled() {
+    let layers = [
+        LayerSpec::conv(2, 1, 0),
+        LayerSpec::BatchNorm,
+        LayerSpec::Flatten,
+        LayerSpec::dense(CLASSES),
+    ];
+    let model = Model::build(&layers, &[1, 2, 2], CLASSES).unwrap();
+    let ones = ParamSet::from_slice(model.layout(), &vec![1.0; model.parameters()]).unwrap();
+    let halved = scaled(ones, 0.5).unwrap();
+    let values = halved.as_slice().unwrap();
+    for entry in model.layout().entries() {
+        let expected = match entry.role.part.is_statistic() {
+            true => 1.0,
+            false => 0.5,
+        };
+        let own = &values[entry.offset..][..entry.len];
+        assert!(own.iter().all(|v| *v == expected), "{}", entry.name);
+    }
 }

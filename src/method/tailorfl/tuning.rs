@@ -15,23 +15,28 @@ pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     }
 }
 
+/// How many units tuning may exchange of a layer of `size` units of which a client has `kept`: the share
+/// `alpha` of the units kept or left out, whichever are fewer, at least one.
+pub(super) fn exchanges(kept: usize, size: usize, alpha: f64) -> usize {
+    let fewer = kept.min(size.saturating_sub(kept));
+    match alpha > 0.0 && fewer > 0 {
+        true => ((fewer as f64 * alpha) as usize).max(1),
+        false => 0,
+    }
+}
+
 /// `own` after tuning, ascending. `others` are the units of other clients and how similar those are.
 ///
 /// With a client of similarity s, an overlap of s times the smaller of both lists is wanted. A unit
 /// weighs the sum, over those who have it, of what the overlap with them lacks (or exceeds, below 0).
 /// The lightest unit of `own` is exchanged for the heaviest one outside while that is heavier, at most
-/// for the share `alpha` of the units kept or left out, whichever are fewer (at least once).
+/// as often as [`exchanges`] says.
 pub(super) fn tuned(own: &[u32], others: &[(f64, &[u32])], size: usize, alpha: f64) -> Vec<u32> {
     let mut has = vec![false; size];
     for &unit in own {
         has[unit as usize] = true;
     }
-    let fewer = own.len().min(size - own.len().min(size));
-    let most = match alpha > 0.0 && fewer > 0 {
-        true => ((fewer as f64 * alpha) as usize).max(1),
-        false => 0,
-    };
-    for _ in 0..most {
+    for _ in 0..exchanges(own.len(), size, alpha) {
         let mut weights = vec![0.0; size];
         for (similar, theirs) in others {
             let overlap = theirs.iter().filter(|unit| has[**unit as usize]).count();

@@ -20,13 +20,23 @@ pub fn start() -> [f64; PARAMETERS] {
 
 /// Clients 0, 1 and 2 with the given shares of the hidden units.
 pub fn toy<'a>(method: &'a dyn Method, local: &LocalTraining, ratios: [f64; 3]) -> Toy<'a> {
+    toy_from(method, local, ratios, &start())
+}
+
+/// The same with other initial parameters.
+pub fn toy_from<'a>(
+    method: &'a dyn Method,
+    local: &LocalTraining,
+    ratios: [f64; 3],
+    start: &[f64; PARAMETERS],
+) -> Toy<'a> {
     let layers = [
         LayerSpec::dense(HIDDEN),
         LayerSpec::Relu,
         LayerSpec::dense(CLASSES),
     ];
     let model = Model::build(&layers, &[INPUTS], CLASSES).unwrap();
-    Toy::of_model(method, local, 3, model, &start().map(|v| v as f32), &ratios)
+    Toy::of_model(method, local, 3, model, &start.map(|v| v as f32), &ratios)
 }
 
 /// For each parameter of the sub-model of the hidden units `kept`, its place in the full network.

@@ -1,13 +1,11 @@
 //! Walks a layer list with the shape of a sample in hand.
 
-use super::{Model, Op, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
+use super::values::{check_values, problem, threshold, MAX_SIZE};
+use super::{Model, Op, MAX_ACTIVATIONS, MAX_PARAMETERS};
 use crate::model::units::{Columns, EntryUnits, UnitsBuilder};
 use crate::model::{LayerProblem, LayerSpec, Layout, ModelError, Part, Place, Role};
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// Sizes beyond this are refused before any arithmetic, so that products of a few fit in `u64`.
-const MAX_SIZE: usize = 1 << 20;
 
 pub(super) fn model(
     layers: &[LayerSpec],
@@ -50,6 +48,8 @@ pub(super) fn model(
         flops: 0,
         activations: input.iter().map(|&n| n as u64).product(),
         weighted: Vec::new(),
+        classes,
+        heads: Vec::new(),
         units: UnitsBuilder::default(),
     };
     let inputs = walk.units.fixed(input[0]);
@@ -94,123 +94,6 @@ pub(super) fn model(
     })
 }
 
-fn problem(problems: &mut Vec<LayerProblem>, path: &str, message: impl Into<String>) {
-    problems.push(LayerProblem {
-        path: path.to_owned(),
-        message: message.into(),
-    });
-}
-
-/// Checks that need no shape, over the whole list, so that all mistakes are seen at once.
-fn check_values(
-    layers: &[LayerSpec],
-    path: &str,
-    depth: usize,
-    count: &mut usize,
-    problems: &mut Vec<LayerProblem>,
-) {
-    if depth > MAX_DEPTH {
-        problem(
-            problems,
-            path,
-            format!("residual blocks nest at most {MAX_DEPTH} deep"),
-        );
-        return;
-    }
-    for (i, layer) in layers.iter().enumerate() {
-        *count += 1;
-        if *count > MAX_LAYERS {
-            if *count == MAX_LAYERS + 1 {
-                problem(
-                    problems,
-                    path,
-                    format!("a network has at most {MAX_LAYERS} layers"),
-                );
-            }
-            return;
-        }
-        let here = format!("{path}[{i}]");
-        let mut size = |what: &str, value: usize, least: usize| {
-            if !(least..=MAX_SIZE).contains(&value) {
-                let name = layer.name();
-                problem(
-                    problems,
-                    &here,
-                    format!("{name}: expected {what} from {least} to {MAX_SIZE}, got {value}"),
-                );
-            }
-        };
-        match layer {
-            LayerSpec::Conv {
-                out,
-                kernel,
-                stride,
-                padding,
-                ..
-            } => {
-                size("out", *out, 1);
-                size("kernel", *kernel, 1);
-                size("stride", *stride, 1);
-                size("padding", *padding, 0);
-            }
-            LayerSpec::Dense(out, _) => size("outputs", *out, 1),
-            LayerSpec::MaxPool {
-                size: window,
-                stride,
-            }
-            | LayerSpec::AvgPool {
-                size: window,
-                stride,
-            } => {
-                size("size", *window, 1);
-                size("stride", stride.unwrap_or(1), 1);
-            }
-            LayerSpec::GroupNorm { groups } => size("groups", *groups, 1),
-            // The threshold has 16 bits: a rate that rounds to 1 would drop everything.
-            LayerSpec::Dropout { rate } if !(*rate >= 0.0 && threshold(*rate) < 65536.0) => {
-                problem(
-                    problems,
-                    &here,
-                    format!("Dropout: expected rate in [0, 1), got {rate}"),
-                )
-            }
-            LayerSpec::Scaler { rate } if !(*rate > 0.0 && *rate <= 1.0) => problem(
-                problems,
-                &here,
-                format!("Scaler: expected rate in (0, 1], got {rate}"),
-            ),
-            LayerSpec::Residual { body, shortcut } => {
-                if body.is_empty() {
-                    problem(
-                        problems,
-                        &here,
-                        "Residual: expected at least one layer in body, got none",
-                    );
-                }
-                check_values(body, &format!("{here}.body"), depth + 1, count, problems);
-                check_values(
-                    shortcut,
-                    &format!("{here}.shortcut"),
-                    depth + 1,
-                    count,
-                    problems,
-                );
-            }
-            LayerSpec::Relu
-            | LayerSpec::Tanh
-            | LayerSpec::Sigmoid
-            | LayerSpec::GlobalAvgPool
-            | LayerSpec::Flatten
-            | LayerSpec::Scaler { .. }
-            | LayerSpec::Dropout { .. } => {}
-        }
-    }
-}
-
-fn threshold(rate: f64) -> f64 {
-    (rate * 65536.0).round()
-}
-
 /// What has been counted on the way.
 struct Walk {
     layout: Layout,
@@ -218,6 +101,10 @@ struct Walk {
     activations: u64,
     /// Entries of each convolution and dense layer, in order.
     weighted: Vec<(usize, Option<usize>)>,
+    /// Scores that every head must end in.
+    classes: usize,
+    /// Which of the weighted layers is the last of an exit's head.
+    heads: Vec<usize>,
     /// Which tensors change their sizes together.
     units: UnitsBuilder,
 }
@@ -360,25 +247,47 @@ impl Walk {
                         "expected groups that divide the {channels} channels of {shape:?}, got {groups}"
                     )));
                 }
-                let part = |part| Role {
-                    place: Place::Norm,
-                    part,
-                };
-                let weight =
-                    self.tensor(path, vec![channels], part(Part::Weight), channels as u64)?;
-                let bias = self.tensor(path, vec![channels], part(Part::Bias), channels as u64)?;
-                for _ in [weight, bias] {
-                    self.units.entry(EntryUnits {
-                        rows: units.set,
-                        columns: None,
-                    });
-                }
+                let [weight, bias] =
+                    self.norm(path, channels, units, [Part::Weight, Part::Bias])?;
                 let op = Op::GroupNorm {
                     groups: *groups as i64,
                     weight,
                     bias,
                 };
                 (op, shape.to_vec())
+            }
+            LayerSpec::BatchNorm => {
+                let channels = image(shape)?[0];
+                let parts = [Part::Weight, Part::Bias, Part::Mean, Part::Square];
+                let [weight, bias, mean, square] = self.norm(path, channels, units, parts)?;
+                let op = Op::BatchNorm {
+                    weight,
+                    bias,
+                    mean,
+                    square,
+                };
+                (op, shape.to_vec())
+            }
+            LayerSpec::Exit { head } => {
+                let before = self.weighted.len();
+                if before == 0 {
+                    return Err(Fault::Here(
+                        "expected a convolution or dense layer before it, got none".to_owned(),
+                    ));
+                }
+                let (head, out) =
+                    self.list(head, &format!("{path}.head"), flow.clone(), &mut None)?;
+                if out.shape != [self.classes] {
+                    let (classes, found) = (self.classes, out.shape);
+                    return Err(Fault::Here(format!(
+                        "head must end in shape [{classes}], one score per class, got {found:?}"
+                    )));
+                }
+                self.units.fix(out.units.set);
+                if self.weighted.len() > before {
+                    self.heads.push(self.weighted.len() - 1);
+                }
+                return Ok((Op::Exit { head }, flow.clone()));
             }
             LayerSpec::Residual { body, shortcut } => {
                 let (body, out) =
@@ -468,6 +377,29 @@ impl Walk {
         Ok((weight, bias))
     }
 
+    /// Adds the vectors of a normalisation of `units`.
+    fn norm<const N: usize>(
+        &mut self,
+        path: &str,
+        channels: usize,
+        units: Columns,
+        parts: [Part; N],
+    ) -> Result<[usize; N], Fault> {
+        let mut entries = [0; N];
+        for (slot, part) in entries.iter_mut().zip(parts) {
+            let role = Role {
+                place: Place::Norm,
+                part,
+            };
+            *slot = self.tensor(path, vec![channels], role, channels as u64)?;
+            self.units.entry(EntryUnits {
+                rows: units.set,
+                columns: None,
+            });
+        }
+        Ok(entries)
+    }
+
     fn tensor(
         &mut self,
         path: &str,
@@ -485,17 +417,19 @@ impl Walk {
         let part = match role.part {
             Part::Weight => "weight",
             Part::Bias => "bias",
+            Part::Mean => "mean",
+            Part::Square => "square",
         };
         // Writing to a string cannot fail.
         let _ = write!(name, ".{part}");
         Ok(self.layout.push(name, shape, role, fan_in as usize))
     }
 
-    /// Marks the first and the last convolution or dense layer.
+    /// Marks the first convolution or dense layer, and those that give scores.
     fn place(&mut self) {
         let last = self.weighted.len().saturating_sub(1);
         for (i, (weight, bias)) in std::mem::take(&mut self.weighted).into_iter().enumerate() {
-            let place = match (i == 0, i == last) {
+            let place = match (i == 0, i == last || self.heads.contains(&i)) {
                 (true, true) => Place::Only,
                 (true, false) => Place::First,
                 (false, true) => Place::Last,

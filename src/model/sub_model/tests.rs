@@ -88,6 +88,14 @@ fn a_selection_takes_the_rows_and_columns_of_its_units() {
 }
 
 #[test]
+fn a_window_as_wide_as_the_network_is_the_network_in_its_own_order() {
+    let (full, _) = small();
+    let turned = Selection::rolling(full.units(), full.units(), 3);
+    let taken = turned.gather(&full, &full, &places(&full)).unwrap();
+    assert_eq!(taken.digest().unwrap(), places(&full).digest().unwrap());
+}
+
+#[test]
 fn flattened_channels_take_all_their_positions_along() {
     let layers = [
         LayerSpec::conv(2, 1, 0),

@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::plot::Frame;
 use super::theme::{self, Ink};
 use super::{evenly, Figure};
-use crate::observe::rows::RoundRow;
+use crate::observe::rows::{RoundRow, SizeRow};
 use crate::observe::{text, ObserveError};
 
 /// Points of a curve; more would not be seen.
@@ -13,7 +13,7 @@ const MOST_POINTS: usize = 600;
 const WIDE_LOSS: f64 = 60.0;
 
 type Pick = fn(&RoundRow) -> Option<f64>;
-type Curve = (&'static str, Ink, Vec<(f64, f64)>);
+type Curve = (String, Ink, Vec<(f64, f64)>);
 
 /// One curve a name, from the rounds that have a value, sampled evenly; and how many values there
 /// were before sampling.
@@ -37,7 +37,7 @@ fn curves(
         points
             .iter()
             .any(|p| p.1.is_finite())
-            .then_some((name, ink, points))
+            .then_some((name.to_owned(), ink, points))
     });
     (curves.collect(), most)
 }
@@ -104,7 +104,7 @@ fn draw(
         notes,
         legend: curves
             .iter()
-            .map(|&(name, ink, _)| (ink, name.to_owned()))
+            .map(|(name, ink, _)| (*ink, name.clone()))
             .collect(),
         svg,
         wide: false,
@@ -174,4 +174,58 @@ pub(super) fn loss(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> 
     };
     let x = round_axis(rounds, 0.0);
     draw("Loss by round", x, "round".to_owned(), y, title, curves).map(Some)
+}
+
+/// Accuracy of the models of each width against rounds, where there are several widths.
+pub(super) fn by_size(
+    rounds: &[RoundRow],
+    sizes: &[SizeRow],
+) -> Result<Option<Figure>, ObserveError> {
+    let mut widths: Vec<f64> = sizes.iter().map(|row| row.size).collect();
+    widths.sort_by(|a, b| b.total_cmp(a));
+    widths.dedup();
+    let mut most = 0;
+    // More curves than colours cannot be told apart.
+    let curves = widths
+        .iter()
+        .zip(theme::SERIES)
+        .filter_map(|(&width, ink)| {
+            let points: Vec<(f64, f64)> = sizes
+                .iter()
+                .filter(|row| row.size == width)
+                .filter_map(|row| Some((f64::from(row.round), row.accuracy.or(row.client_mean)?)))
+                .collect();
+            most = most.max(points.len());
+            let kept = evenly(points.len(), MOST_POINTS);
+            let points: Vec<_> = kept
+                .iter()
+                .filter_map(|&i| points.get(i).copied())
+                .collect();
+            let drawn = points.iter().any(|p| p.1.is_finite());
+            drawn.then_some((format!("width {width}"), ink, points))
+        });
+    let curves: Vec<Curve> = curves.collect();
+    if curves.is_empty() {
+        return Ok(None);
+    }
+    let y = Axis::percent(bounds(&curves).0);
+    let mut figure = draw(
+        "Accuracy by width",
+        round_axis(rounds, 0.0),
+        "round".to_owned(),
+        y,
+        "accuracy",
+        (curves, most),
+    )?;
+    if let Some(more) = widths
+        .len()
+        .checked_sub(theme::SERIES.len())
+        .filter(|n| *n > 0)
+    {
+        figure.notes.push(format!(
+            "{} are not drawn.",
+            text::count(more as u64, "width")
+        ));
+    }
+    Ok(Some(figure))
 }

@@ -19,6 +19,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
         curves::accuracy(rounds)?,
         curves::accuracy_in_time(rounds)?,
         curves::loss(rounds)?,
+        curves::by_size(rounds, &digest.sizes)?,
         spread::bands(rounds)?,
         spread::clients(&digest.accuracy, &digest.groups)?,
         latency::percentiles(report.histograms)?,
@@ -41,6 +42,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
     body += "<div class=\"figures\">\n";
     body.extend(figures.iter().map(figure));
     body += &groups(report);
+    body += &costs(report);
     body += &times(report);
     body += &messages(report);
     body += "</div>\n";
@@ -181,6 +183,35 @@ fn groups(report: &Report<'_>) -> String {
         "up",
     ];
     table("Groups", &headings, &rows, &notes)
+}
+
+fn costs(report: &Report<'_>) -> String {
+    let costs = &report.digest.costs;
+    if costs.is_empty() {
+        return String::new();
+    }
+    let (rows, notes) = capped(costs, |cost| {
+        let mut row = summary::cost_cells(cost);
+        let last = report.digest.last_of(cost.size);
+        row.push(text::percent(last.and_then(|last| last.accuracy)));
+        row.push(text::percent(last.and_then(|last| last.client_mean)));
+        row
+    });
+    let mut headings = summary::COST_HEADINGS.to_vec();
+    headings.extend(["accuracy", "on own samples"]);
+    // One width has its accuracy in the tiles.
+    let shown = match report.digest.sizes.is_empty() {
+        true => summary::COST_HEADINGS.len(),
+        false => headings.len(),
+    };
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|mut row| {
+            row.truncate(shown);
+            row
+        })
+        .collect();
+    table("What clients cost", &headings[..shown], &rows, &notes)
 }
 
 fn times(report: &Report<'_>) -> String {

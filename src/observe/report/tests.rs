@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::observe::record::MessageCount;
-use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, RoundRow};
+use crate::observe::rows::{
+    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, RoundRow, SizeRow,
+};
 use crate::quantity::VirtualTime;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -68,6 +70,10 @@ fn client(round: u32, client: u32, group: &str) -> ClientRow {
         steps: 1,
         loss: None,
         accuracy: None,
+        size: 1.0,
+        flops: 0,
+        memory_bytes: 0,
+        energy_j: 0.0,
     }
 }
 
@@ -288,4 +294,45 @@ proptest! {
         }
         elements(&page(&run));
     }
+}
+
+#[test]
+fn widths_have_a_picture_and_a_table_where_there_are_several() {
+    let mut one = run("fedavg", "phones", 3, 4);
+    let cost = |size: f64, clients| CostRow {
+        size,
+        clients,
+        parameters: 14_506,
+        ..CostRow::default()
+    };
+    one.digest.costs = vec![cost(1.0, 4)];
+    let plain = page(&one);
+    assert!(plain.contains("What clients cost") && !plain.contains("Accuracy by width"));
+    one.digest.costs = vec![cost(1.0, 1), cost(0.5, 3)];
+    one.digest.sizes = [
+        (1, 1.0, 0.5),
+        (1, 0.5, 0.25),
+        (3, 1.0, 0.75),
+        (3, 0.5, 0.6171),
+    ]
+    .map(|(round, size, accuracy)| SizeRow {
+        round,
+        size,
+        clients: 2,
+        accuracy: Some(accuracy),
+        loss: None,
+        client_mean: None,
+    })
+    .into();
+    let page = page(&one);
+    for expected in [
+        "Accuracy by width",
+        "width 0.5",
+        "14,506",
+        "61.71 %",
+        "on own samples",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert!(!elements(&page).is_empty());
 }

@@ -204,6 +204,10 @@ mod tests {
             steps: 0,
             loss: None,
             accuracy: None,
+            size: 1.0,
+            flops: 0,
+            memory_bytes: 0,
+            energy_j: 0.0,
         }
     }
 

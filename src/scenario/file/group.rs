@@ -3,7 +3,7 @@
 use super::{LinkFields, PresetOr, SizeFile};
 use crate::learn::{Optimizer, Schedule};
 use crate::scenario::text::fields::{
-    ComputeSpeed, Duration, OrDistribution, PositiveFraction, Size,
+    ComputeSpeed, Draw, Duration, OrDistribution, PositiveFraction, Size,
 };
 use serde::Deserialize;
 
@@ -55,6 +55,8 @@ pub struct DeviceFields {
     pub speed: Option<OrDistribution<ComputeSpeed>>,
     /// Memory a job may use.
     pub memory: Option<Size>,
+    /// What it draws while it computes.
+    pub power: Option<Draw>,
     /// What every job costs before it computes anything.
     pub startup: Option<Duration>,
 }

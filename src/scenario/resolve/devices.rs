@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use crate::learn::{device_preset, device_presets, Amount, LocalTraining, VirtualDevice};
-use crate::quantity::{Bytes, Distribution, Span, Speed};
+use crate::quantity::{Bytes, Distribution, Power, Span, Speed};
 use crate::scenario::file::{DeviceFields, PresetOr, TrainingFile};
 
 /// A device, and how the speeds of a group's devices differ.
@@ -16,6 +16,7 @@ const PLAIN: VirtualDevice = VirtualDevice {
     speed: Speed::ONE,
     memory: Bytes(u64::MAX),
     startup: Span::ZERO,
+    power: Power::ZERO,
 };
 
 /// Local training of which nothing is said.
@@ -53,6 +54,7 @@ impl Resolver<'_> {
         let mut device = VirtualDevice {
             memory: fields.memory.map_or(base.memory, |size| size.0),
             startup: fields.startup.map_or(base.startup, |span| span.0),
+            power: fields.power.map_or(base.power, |power| power.0),
             ..base
         };
         if let Some(mean) = Speed::flops_per_second(speed.mean()) {

@@ -87,7 +87,7 @@ impl Resolver<'_> {
                         .iter()
                         .position(|member| member.group.size.ratios().contains(&ratio));
                     for problem in &error.problems {
-                        let message = format!("at {ratio} of the width, {}", problem.message);
+                        let message = format!("at size {ratio}, {}", problem.message);
                         self.complain(&format!("population[{}].size", who.unwrap_or(0)), message);
                     }
                 }
@@ -104,8 +104,8 @@ impl Resolver<'_> {
     ) -> Option<Public> {
         if typed.is_none() && method.needs_public() {
             self.complain(
-                "method",
-                "this method learns from a public set: expected public: (share: 0.05), found none",
+                "public",
+                "the method learns from a public set: expected public: (share: 0.05), found none",
             );
         }
         let typed = typed?;

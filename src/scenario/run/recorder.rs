@@ -2,10 +2,11 @@
 
 use super::{observe, Kept, RunError};
 use crate::federation::{Federation, Message, Record};
+use crate::model::Sizes;
 use crate::observe::folder::{EventLine, RunFolder};
 use crate::observe::histograms::Histograms;
 use crate::observe::progress::Progress;
-use crate::observe::rows::ClientOutcome;
+use crate::observe::rows::{ClientOutcome, CostRow};
 use crate::quantity::VirtualTime;
 use crate::scenario::trace::{TraceWriter, TRACE};
 use crate::scenario::{EventFilter, Scenario};
@@ -23,7 +24,12 @@ pub(super) struct RunRecorder {
 }
 
 impl RunRecorder {
-    pub fn new(folder: RunFolder, scenario: &Scenario, quiet: bool) -> Result<Self, RunError> {
+    pub fn new(
+        folder: RunFolder,
+        scenario: &Scenario,
+        sizes: &Sizes,
+        quiet: bool,
+    ) -> Result<Self, RunError> {
         let trace = if scenario.record.trace {
             let writer = TraceWriter::create(folder.path()).map_err(|source| RunError::File {
                 path: folder.path().join(TRACE),
@@ -33,6 +39,16 @@ impl RunRecorder {
         } else {
             None
         };
+        let costs = sizes.levels().iter().zip(sizes.counts(scenario.clients()));
+        let costs = costs.map(|(level, clients)| CostRow {
+            size: level.ratio,
+            clients,
+            parameters: level.model.parameters() as u64,
+            model_bytes: level.model.layout().bytes().0,
+            step_flops: level.model.training_flops().0,
+            ..CostRow::default()
+        });
+        let costs = costs.filter(|cost| cost.clients > 0).collect();
         Ok(Self {
             progress: (!quiet).then(|| Progress::new(scenario.schedule.rounds)),
             trace,
@@ -43,6 +59,7 @@ impl RunRecorder {
             kept: Kept {
                 histograms: Histograms::new(),
                 rounds: Vec::new(),
+                costs,
                 last: VirtualTime::ZERO,
                 fatal: None,
             },
@@ -139,6 +156,14 @@ impl Recorder<Federation> for RunRecorder {
                 self.kept.rounds.push(*row);
             }
             Record::Client(row) => {
+                let cost = self
+                    .kept
+                    .costs
+                    .iter_mut()
+                    .find(|cost| cost.size == row.size);
+                if let Some(cost) = cost {
+                    cost.count(&row);
+                }
                 if matches!(row.outcome, ClientOutcome::Reported | ClientOutcome::Late) {
                     self.kept.histograms.compute(at.time, row.compute);
                     self.kept.histograms.queue_wait(at.time, row.queue_wait);
@@ -151,6 +176,7 @@ impl Recorder<Federation> for RunRecorder {
                 self.folder.client_accuracy(&row).map_err(boxed)?
             }
             Record::Accuracy(_) => {}
+            Record::Size(row) => self.folder.size(&row).map_err(boxed)?,
             Record::Crash { node, at, reason } => {
                 let line = format!("{node} crashed at {at}: {reason}");
                 match &self.progress {

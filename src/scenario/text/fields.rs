@@ -8,7 +8,7 @@ mod distribution;
 
 pub use distribution::OrDistribution;
 
-use crate::quantity::{parse_quantity, Bandwidth, Bytes, Probability, Speed, Unit};
+use crate::quantity::{parse_quantity, Bandwidth, Bytes, Power, Probability, Speed, Unit};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
@@ -220,6 +220,13 @@ parameter! {
     ComputeSpeed(Speed), Some(Unit::Speed), Unit::Speed.expected(),
     Range { low: 0.0, above_low: true, high: 1e21, text: "(0 FLOP/s, 1e21 FLOP/s]" },
     |base| Speed::flops_per_second(base), |speed| speed.get()
+}
+
+parameter! {
+    /// A power from none to 1e9 W: `"4 W"`.
+    Draw(Power), Some(Unit::Power), Unit::Power.expected(),
+    Range { low: 0.0, above_low: false, high: 1e9, text: "[0 W, 1e9 W]" },
+    |base| Power::watts(base), |power| power.get()
 }
 
 parameter! {

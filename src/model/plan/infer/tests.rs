@@ -97,7 +97,7 @@ fn huge_sizes_are_refused_without_overflow_or_allocation() {
         nested = residual(vec![nested], vec![]);
     }
     assert!(message(&[nested], &[1, 2, 2], 4).ends_with("residual blocks nest at most 8 deep"));
-    let long = vec![LayerSpec::Relu; MAX_LAYERS + 5];
+    let long = vec![LayerSpec::Relu; crate::model::MAX_LAYERS + 5];
     assert_eq!(
         message(&long, &[4], 4),
         "layers: a network has at most 10000 layers"

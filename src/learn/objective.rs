@@ -1,0 +1,99 @@
+//! Local training on an objective of the method's own: the same epochs, batches, order of samples,
+//! learning rate and optimiser as [`super::train`], and a gradient that the caller computes.
+
+use super::course::{Course, Progress};
+use super::train::{check, measure, read};
+use super::update::{self, Moments, Terms};
+use super::{cross_entropy, Gradients, LearnError, TrainJob, Trained};
+use crate::model::{Buffer, MaskSource};
+use std::sync::Arc;
+use tch::Tensor;
+
+/// What one step learns from.
+pub(super) struct Batch<'a> {
+    /// The parameters, one view per entry of the job's layout.
+    pub params: &'a [Tensor],
+    /// The numbers of the samples.
+    pub samples: &'a [u32],
+    /// The samples.
+    pub x: &'a Tensor,
+    /// Their labels.
+    pub labels: &'a [u32],
+    /// Where dropout gets its masks.
+    pub masks: &'a mut MaskSource,
+}
+
+/// Trains on `objective`, which replaces the gradients by those of the mean of its loss over a batch
+/// and returns the sum of that loss. Corrections of the job have no part in it.
+pub(super) fn train_on(
+    job: &TrainJob,
+    mut objective: impl FnMut(Batch, &mut Gradients) -> Result<f64, LearnError>,
+) -> Result<Trained, LearnError> {
+    check(job)?;
+    let _guard = tch::no_grad_guard();
+    let device = job.data.device();
+    let local = &job.local;
+    let lr = local.rate(job.round);
+    let mut weights = Buffer::copy_of(&job.start.to_device(device)?)?;
+    let mut gradients = Gradients::new(Arc::clone(job.model.layout()), device)?;
+    let mut moments = Moments::new(&local.optimizer, gradients.flat())?;
+    let mut masks = MaskSource::new(job.seed, job.client, job.round);
+    let params = weights.views()?;
+    let mut labels = Vec::new();
+    let mut course = Course::of(job);
+    let mut progress = Progress::default();
+    while let Some(samples) = course.next() {
+        let x = job.data.batch(samples, job.model.starts_with_images())?;
+        job.data.labels_of(samples, &mut labels)?;
+        let batch = Batch {
+            params: &params,
+            samples,
+            x: &x,
+            labels: &labels,
+            masks: &mut masks,
+        };
+        progress.count(objective(batch, &mut gradients)?, samples.len())?;
+        let flat = gradients.flat_mut();
+        let (terms, step) = (Terms::default(), progress.steps);
+        update::step(&mut weights, flat, &mut moments, terms, local, lr, step)?;
+    }
+    if job.model.has_statistics() {
+        measure(job, &weights)?;
+    }
+    drop(params);
+    Trained::of(weights.freeze(), progress)
+}
+
+/// Class scores on the host, where losses are computed: they are few.
+pub(super) struct Scores {
+    pub values: Vec<f32>,
+    pub classes: usize,
+}
+
+impl Scores {
+    pub(super) fn of(tensor: &Tensor) -> Result<Self, LearnError> {
+        let mut values = Vec::new();
+        read(tensor, &mut values)?;
+        let classes = tensor.size().last().map_or(0, |&n| n as usize);
+        Ok(Self { values, classes })
+    }
+
+    /// Sum of the cross entropies, and `weight` times the gradient of their mean.
+    pub(super) fn cross_entropy(&self, labels: &[u32], weight: f64) -> (f64, Vec<f32>) {
+        let mut gradient = vec![0.0; self.values.len()];
+        let loss = cross_entropy(&self.values, self.classes, labels, Some(&mut gradient));
+        if weight != 1.0 {
+            let scale = |value: &mut f32| *value *= weight as f32;
+            gradient.iter_mut().for_each(scale);
+        }
+        (loss, gradient)
+    }
+}
+
+/// A gradient with respect to `scores`, where they are.
+pub(super) fn like(scores: &Tensor, gradient: &[f32]) -> Result<Tensor, LearnError> {
+    let flat = Tensor::f_from_slice(gradient)?;
+    Ok(flat
+        .f_reshape(scores.size())?
+        .f_to_device(scores.device())?)
+}

@@ -1,0 +1,403 @@
+//! Training of networks of dense layers, without torch.
+//!
+//! For a small dense network most of a training step in torch is not arithmetic: tensors are made,
+//! dispatched and dropped for a few thousand multiplications each. Here a step is a walk over
+//! slices, with the kernels of [`super::dense`], and everything it touches stays in the cache. Under
+//! plain SGD the gradient of a weight is never stored: it goes from registers into the weight.
+//!
+//! Each job is trained by itself, so what it gives does not depend on which jobs share its unit.
+
+use super::course::{Course, Progress};
+use super::dense::Kernel;
+use super::update::{self, Moments, Terms};
+use super::{masked_cross_entropy, LearnError, Optimizer, TrainJob};
+use crate::model::{Buffer, MaskSource, Model, Op, ParamSet};
+use std::ops::Range;
+
+/// A network of dense layers and functions of single values.
+#[derive(Debug)]
+pub(super) struct Perceptron {
+    steps: Vec<Step>,
+    inputs: usize,
+}
+
+#[derive(Debug)]
+enum Step {
+    Dense {
+        weight: Range<usize>,
+        bias: Option<Range<usize>>,
+        kernel: Kernel,
+        /// Whether anything before it learns, so that the gradient of its input is wanted.
+        deeper: bool,
+    },
+    Each(Function),
+    /// A 16-bit draw below the threshold drops the value.
+    Dropout(u16),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Function {
+    Relu,
+    Tanh,
+    Sigmoid,
+}
+
+/// A job under way.
+struct Walk<'a> {
+    job: &'a TrainJob,
+    masks: MaskSource,
+    progress: Progress,
+}
+
+/// Whether a job's steps are weights less a rate times gradients, and nothing else.
+fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
+    let plain = match job.local.optimizer {
+        Optimizer::Sgd {
+            momentum,
+            weight_decay,
+            ..
+        } => momentum == 0.0 && weight_decay == 0.0,
+        Optimizer::Adam { .. } => false,
+    };
+    let bare = terms.proximal.is_none() && terms.drift.is_none() && terms.mask.is_none();
+    plain && bare && job.local.clip.is_none()
+}
+
+/// Memory reused from job to job: the input, then what each step puts out; dropout's masks; the
+/// gradient on its way back, and the next one.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    values: Vec<Vec<f32>>,
+    masks: Vec<Vec<f32>>,
+    gradient: Vec<f32>,
+    next: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+impl Perceptron {
+    /// The network of `model` for batches of up to `batch`, if these kernels can run it and are
+    /// worth it.
+    pub fn of(model: &Model, batch: usize) -> Option<Self> {
+        let inputs: usize = model.input().iter().product();
+        let layout = model.layout().entries();
+        let mut width = inputs;
+        let mut deeper = false;
+        let mut steps = Vec::new();
+        for op in model.ops() {
+            match *op {
+                Op::Dense { weight, bias } => {
+                    let range = |index: usize| {
+                        let entry = layout.get(index)?;
+                        Some(entry.offset..entry.offset + entry.len)
+                    };
+                    let outputs = *layout.get(weight)?.shape.first()?;
+                    let kernel = Kernel::for_batch(batch, width, outputs)?;
+                    steps.push(Step::Dense {
+                        weight: range(weight)?,
+                        bias: match bias {
+                            Some(index) => Some(range(index)?),
+                            None => None,
+                        },
+                        kernel,
+                        deeper,
+                    });
+                    width = outputs;
+                    deeper = true;
+                }
+                Op::Relu => steps.push(Step::Each(Function::Relu)),
+                Op::Tanh => steps.push(Step::Each(Function::Tanh)),
+                Op::Sigmoid => steps.push(Step::Each(Function::Sigmoid)),
+                Op::Dropout { threshold } => steps.push(Step::Dropout(threshold)),
+                // Samples are rows of values here whatever their shape.
+                Op::Flatten => {}
+                _ => return None,
+            }
+        }
+        deeper.then_some(Self { steps, inputs })
+    }
+
+    /// Trains a job whose parts have been checked, with data on the CPU.
+    pub fn train(
+        &self,
+        job: &TrainJob,
+        terms: Terms,
+        memory: (&mut Room, &mut Buffer, &mut Moments),
+    ) -> Result<(ParamSet, Progress), LearnError> {
+        let mut walk = Walk {
+            job,
+            masks: MaskSource::new(job.seed, job.client, job.round),
+            progress: Progress::default(),
+        };
+        let (room, gradients, moments) = memory;
+        let weights = if goes_straight_down(job, terms) {
+            self.descend(&mut walk, room)?
+        } else {
+            self.optimise(&mut walk, terms, room, gradients, moments)?
+        };
+        Ok((weights.freeze(), walk.progress))
+    }
+
+    /// Plain SGD, every gradient straight into its weight.
+    fn descend(&self, walk: &mut Walk, room: &mut Room) -> Result<Buffer, LearnError> {
+        let job = walk.job;
+        let start = job.start.as_slice()?;
+        let lr = job.local.rate(job.round) as f32;
+        // The first step reads where the job starts and writes every weight: no copy is due.
+        let mut buffer = Buffer::unwritten(job.start.layout().clone(), tch::Device::Cpu)?;
+        let weights = buffer.as_mut_slice()?;
+        let mut course = Course::of(job);
+        while let Some(samples) = course.next() {
+            let first = walk.progress.steps == 0;
+            let from = if first { start } else { &*weights };
+            self.forward(walk, samples, from, room)?;
+            let mut target = Descent {
+                from: first.then_some(start),
+                weights,
+                lr,
+            };
+            self.backward(samples.len(), room, &mut target);
+        }
+        if walk.progress.steps == 0 {
+            weights.copy_from_slice(start);
+        }
+        Ok(buffer)
+    }
+
+    /// Any optimiser, with all gradients in memory.
+    fn optimise(
+        &self,
+        walk: &mut Walk,
+        terms: Terms,
+        room: &mut Room,
+        gradients: &mut Buffer,
+        moments: &mut Moments,
+    ) -> Result<Buffer, LearnError> {
+        let job = walk.job;
+        let lr = job.local.rate(job.round);
+        let mut weights = Buffer::copy_of(&job.start)?;
+        let mut course = Course::of(job);
+        while let Some(samples) = course.next() {
+            self.forward(walk, samples, weights.as_slice()?, room)?;
+            let mut target = Store {
+                weights: weights.as_slice()?,
+                gradients: gradients.as_mut_slice()?,
+            };
+            self.backward(samples.len(), room, &mut target);
+            let step = walk.progress.steps;
+            update::step(
+                &mut weights,
+                gradients,
+                moments,
+                terms,
+                &job.local,
+                lr,
+                step,
+            )?;
+        }
+        Ok(weights)
+    }
+
+    /// Fills the room with what each step puts out and with the gradient of the loss, and counts it.
+    fn forward(
+        &self,
+        walk: &mut Walk,
+        samples: &[u32],
+        weights: &[f32],
+        room: &mut Room,
+    ) -> Result<(), LearnError> {
+        let Walk {
+            job,
+            masks,
+            progress,
+        } = walk;
+        let batch = samples.len();
+        job.data.labels_of(samples, &mut room.labels)?;
+        room.values.resize_with(self.steps.len() + 1, Vec::new);
+        room.masks.resize_with(self.steps.len(), Vec::new);
+        let Some((input, outputs)) = room.values.split_first_mut() else {
+            return Ok(());
+        };
+        input.resize(batch * self.inputs, 0.0);
+        job.data.gather(samples, input)?;
+        let mut x: &[f32] = input;
+        for ((step, y), mask) in self.steps.iter().zip(outputs).zip(&mut room.masks) {
+            match step {
+                Step::Dense {
+                    weight,
+                    bias,
+                    kernel,
+                    ..
+                } => {
+                    let kernel = kernel.with_batch(batch);
+                    y.resize(kernel.outputs(), 0.0);
+                    let bias = bias.as_ref().map(|bias| &weights[bias.clone()]);
+                    kernel.forward(x, &weights[weight.clone()], bias, y);
+                }
+                Step::Each(function) => {
+                    y.resize(x.len(), 0.0);
+                    function.apply(x, y);
+                }
+                Step::Dropout(threshold) => {
+                    mask.resize(x.len(), 0.0);
+                    masks.fill(mask, *threshold);
+                    y.resize(x.len(), 0.0);
+                    multiply(x, mask, y);
+                }
+            }
+            x = y;
+        }
+        room.gradient.resize(x.len(), 0.0);
+        let scores = room
+            .values
+            .last_mut()
+            .map_or(&mut [][..], Vec::as_mut_slice);
+        let counted = job.correction.classes.as_deref();
+        let classes = job.model.classes();
+        let loss = masked_cross_entropy(scores, classes, &room.labels, counted, &mut room.gradient);
+        progress.count(loss, batch)
+    }
+
+    /// Hands the gradients of all parameters to `target`, last layer first.
+    fn backward(&self, batch: usize, room: &mut Room, target: &mut impl Target) {
+        let Room {
+            values,
+            masks,
+            gradient,
+            next,
+            ..
+        } = room;
+        for (at, step) in self.steps.iter().enumerate().rev() {
+            match step {
+                Step::Dense {
+                    weight,
+                    bias,
+                    kernel,
+                    deeper,
+                } => {
+                    let kernel = kernel.with_batch(batch);
+                    if *deeper {
+                        next.resize(kernel.inputs(), 0.0);
+                        // Before the weights move.
+                        kernel.input_gradient(gradient, target.weights(weight.clone()), next);
+                    }
+                    target.weight(kernel, weight.clone(), gradient, &values[at]);
+                    if let Some(bias) = bias {
+                        target.bias(bias.clone(), gradient);
+                    }
+                    if !deeper {
+                        return;
+                    }
+                    std::mem::swap(gradient, next);
+                }
+                Step::Each(function) => function.reverse(&values[at + 1], gradient),
+                Step::Dropout(_) => {
+                    next.resize(gradient.len(), 0.0);
+                    multiply(gradient, &masks[at], next);
+                    std::mem::swap(gradient, next);
+                }
+            }
+        }
+    }
+}
+
+/// Sum of column `at` of rows of `width`.
+fn column(rows: &[f32], at: usize, width: usize) -> f32 {
+    rows.iter().skip(at).step_by(width).sum()
+}
+
+fn multiply(x: &[f32], y: &[f32], product: &mut [f32]) {
+    for ((product, x), y) in product.iter_mut().zip(x).zip(y) {
+        *product = x * y;
+    }
+}
+
+impl Function {
+    fn apply(self, x: &[f32], y: &mut [f32]) {
+        let pairs = y.iter_mut().zip(x);
+        match self {
+            // What is not a number stays so: the loss must tell.
+            Self::Relu => pairs.for_each(|(y, &x)| *y = if x <= 0.0 { 0.0 } else { x }),
+            Self::Tanh => pairs.for_each(|(y, &x)| *y = libm::tanhf(x)),
+            Self::Sigmoid => pairs.for_each(|(y, &x)| *y = 1.0 / (1.0 + libm::expf(-x))),
+        }
+    }
+
+    /// Turns the gradient of the result `y` into that of the argument.
+    fn reverse(self, y: &[f32], g: &mut [f32]) {
+        let pairs = g.iter_mut().zip(y);
+        match self {
+            Self::Relu => pairs.for_each(|(g, &y)| *g = if y > 0.0 { *g } else { 0.0 }),
+            Self::Tanh => pairs.for_each(|(g, &y)| *g *= 1.0 - y * y),
+            Self::Sigmoid => pairs.for_each(|(g, &y)| *g *= (1.0 - y) * y),
+        }
+    }
+}
+
+/// Where gradients go.
+trait Target {
+    /// Weights as the forward pass saw them.
+    fn weights(&self, range: Range<usize>) -> &[f32];
+
+    /// Takes `gᵀ · x`.
+    fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]);
+
+    /// Takes the sum of the rows of `g`.
+    fn bias(&mut self, range: Range<usize>, g: &[f32]);
+}
+
+/// Into a vector of gradients, for an optimiser to use.
+struct Store<'a> {
+    weights: &'a [f32],
+    gradients: &'a mut [f32],
+}
+
+impl Target for Store<'_> {
+    fn weights(&self, range: Range<usize>) -> &[f32] {
+        &self.weights[range]
+    }
+
+    fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
+        kernel.weight_gradient(g, x, &mut self.gradients[range]);
+    }
+
+    fn bias(&mut self, range: Range<usize>, g: &[f32]) {
+        let gradients = &mut self.gradients[range];
+        let width = gradients.len();
+        for (at, gradient) in gradients.iter_mut().enumerate() {
+            *gradient = column(g, at, width);
+        }
+    }
+}
+
+/// Straight into the weights, which move by −lr times each gradient.
+struct Descent<'a> {
+    /// The weights, if they are not yet in `weights`.
+    from: Option<&'a [f32]>,
+    weights: &'a mut [f32],
+    lr: f32,
+}
+
+impl Target for Descent<'_> {
+    fn weights(&self, range: Range<usize>) -> &[f32] {
+        match self.from {
+            Some(from) => &from[range],
+            None => &self.weights[range],
+        }
+    }
+
+    fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
+        let from = self.from.map(|from| &from[range.clone()]);
+        kernel.descend(g, x, self.lr, from, &mut self.weights[range]);
+    }
+
+    fn bias(&mut self, range: Range<usize>, g: &[f32]) {
+        if let Some(from) = self.from {
+            self.weights[range.clone()].copy_from_slice(&from[range.clone()]);
+        }
+        let weights = &mut self.weights[range];
+        let width = weights.len();
+        for (at, w) in weights.iter_mut().enumerate() {
+            *w -= self.lr * column(g, at, width);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Which jobs run together, and how many.
+//!
+//! A static rule, from what a job costs: never from how long anything took.
+
+use super::{Amount, LocalTraining, Optimizer};
+use crate::model::{Model, Op};
+use crate::sim::{mix_words, Stack};
+use tch::Device;
+
+/// On the CPU jobs run one after the other whichever way; a unit of so many operations (about a
+/// millisecond) makes handing it out, and telling that it is done, a small part of the whole.
+const CPU_UNIT_FLOPS: u64 = 1 << 26;
+/// Fewer units than this leave cores without work.
+const CPU_UNITS: usize = 4;
+/// On a GPU a step of a stack is to have so many operations: enough to fill it, and to outweigh
+/// that every operation of a layer must be launched.
+const GPU_STEP_FLOPS: u64 = 50_000_000_000;
+/// The most jobs in a unit.
+const WIDEST: u64 = 256;
+
+/// How a job of local training may run with others; `None` if alone.
+pub fn stack(
+    model: &Model,
+    local: &LocalTraining,
+    samples: usize,
+    device: Device,
+) -> Option<Stack> {
+    // Statistics are measured, and several classifiers averaged, one network at a time.
+    let exits = model.ops().iter().any(|op| matches!(op, Op::Exit { .. }));
+    if (exits || model.has_statistics()) && device != Device::Cpu {
+        return None;
+    }
+    let per_sample = model.training_flops().0.max(1);
+    let (room, one, units) = match device {
+        Device::Cpu => (CPU_UNIT_FLOPS, local.samples_seen(samples), CPU_UNITS),
+        _ => (GPU_STEP_FLOPS, local.batch_of(samples) as u64, 1),
+    };
+    let width = room / per_sample.saturating_mul(one.max(1)).max(1);
+    (width > 1).then(|| Stack {
+        key: key(model, local),
+        width: width.min(WIDEST) as usize,
+        units,
+    })
+}
+
+/// Equal for jobs of one network and one way of training. (That it is equal proves nothing: whoever
+/// needs to know compares.)
+fn key(model: &Model, local: &LocalTraining) -> u64 {
+    let amount = match local.amount {
+        Amount::Epochs(n) => [0, u64::from(n)],
+        Amount::Steps(n) => [1, u64::from(n)],
+    };
+    let optimizer = match local.optimizer {
+        Optimizer::Sgd { momentum, .. } => [0, momentum.to_bits()],
+        Optimizer::Adam { .. } => [1, 0],
+    };
+    mix_words(&[
+        model.parameters() as u64,
+        model.forward_flops().0,
+        model.activations(),
+        local.optimizer.lr().to_bits(),
+        local.batch as u64,
+        amount[0],
+        amount[1],
+        optimizer[0],
+        optimizer[1],
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{preset, LayerSpec};
+
+    fn model(layers: &[LayerSpec], input: &[usize]) -> Model {
+        Model::build(layers, input, 10).unwrap()
+    }
+
+    fn mlp(hidden: usize) -> Model {
+        let layers = [
+            LayerSpec::dense(hidden),
+            LayerSpec::Relu,
+            LayerSpec::dense(10),
+        ];
+        model(&layers, &[784])
+    }
+
+    #[test]
+    fn small_networks_are_gathered_and_large_ones_run_alone() {
+        let local = LocalTraining::sgd(0.1);
+        let pfl = model(&preset("pfl-cifar10").unwrap().layers(10), &[3, 32, 32]);
+        let width = |model: &Model, samples, device| {
+            stack(model, &local, samples, device).map(|stack| stack.width)
+        };
+        // 20 samples at 3 · 101,706 operations are a tenth of the room.
+        assert_eq!(width(&mlp(64), 20, Device::Cpu), Some(10));
+        assert_eq!(width(&mlp(64), 500, Device::Cpu), None);
+        assert_eq!(width(&pfl, 50, Device::Cpu), None);
+        // On a GPU a step counts: 10 samples at 3 · 33.7 million.
+        assert_eq!(width(&pfl, 50, Device::Cuda(0)), Some(49));
+        assert_eq!(width(&mlp(64), 20, Device::Cuda(0)), Some(256));
+    }
+
+    #[test]
+    fn jobs_that_train_otherwise_are_not_alike() {
+        let local = LocalTraining::sgd(0.1);
+        let keys = [
+            key(&mlp(64), &local),
+            key(&mlp(63), &local),
+            key(&mlp(64), &LocalTraining::sgd(0.2)),
+            key(&mlp(64), &LocalTraining::adam(0.1)),
+            key(
+                &mlp(64),
+                &LocalTraining {
+                    batch: 20,
+                    ..local.clone()
+                },
+            ),
+            key(
+                &mlp(64),
+                &LocalTraining {
+                    amount: Amount::Steps(1),
+                    ..local.clone()
+                },
+            ),
+        ];
+        for (i, a) in keys.iter().enumerate() {
+            assert!(!keys[..i].contains(a), "{i}");
+        }
+        assert_eq!(key(&mlp(64), &local), keys[0]);
+    }
+}

@@ -1,0 +1,216 @@
+//! The forward pass of several networks of one shape, each on a batch of its own.
+//!
+//! Images are `[batch, networks · channels, height, width]`, so that a convolution in as many groups
+//! as there are networks is one each; rows are `[networks, batch, features]`, so that a dense layer
+//! is a batched matrix product. Nothing of one network reaches another.
+
+use crate::model::{parameter, MaskSource, Op, NORM_EPS};
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Several networks at once.
+pub(super) struct Networks<'a> {
+    /// One tensor per layout entry, `[networks, shape…]`.
+    pub params: &'a [Tensor],
+    /// Where each network's dropout masks come from.
+    pub masks: &'a mut [MaskSource],
+    /// How many samples of each network's batch are its own; the others only fill the stack.
+    pub batches: &'a [usize],
+    /// Samples of every batch, filled up.
+    pub batch: usize,
+}
+
+/// A value between two layers.
+enum Value {
+    /// `[batch, networks · channels, height, width]`
+    Images(Tensor),
+    /// `[networks, batch, features]`
+    Rows(Tensor),
+}
+
+impl Networks<'_> {
+    /// Scores `[networks, batch, classes]` of `x`, which is `[networks · batch, shape…]`.
+    pub fn forward(&mut self, ops: &[Op], x: &Tensor) -> Result<Tensor, TchError> {
+        let value = match *x.size() {
+            [_, channels, height, width] => {
+                let x = x.f_reshape([self.count(), self.batch(), channels, height, width])?;
+                Value::Images(self.beside(&x)?)
+            }
+            _ => Value::Rows(x.f_reshape([self.count(), self.batch(), -1])?),
+        };
+        match self.list(ops, value)? {
+            Value::Rows(scores) => Ok(scores),
+            Value::Images(images) => Err(TchError::Shape(format!(
+                "a network ended in images of shape {:?}",
+                images.size()
+            ))),
+        }
+    }
+
+    fn count(&self) -> i64 {
+        self.batches.len() as i64
+    }
+
+    const fn batch(&self) -> i64 {
+        self.batch as i64
+    }
+
+    /// `[networks, batch, channels, height, width]` as images of this stack.
+    fn beside(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        match *x.size() {
+            [networks, batch, channels, height, width] => {
+                x.f_transpose(0, 1)?
+                    .f_reshape([batch, networks * channels, height, width])
+            }
+            _ => Err(TchError::Shape(format!("no images: {:?}", x.size()))),
+        }
+    }
+
+    /// `[batch, networks · features]` as rows of this stack.
+    fn apart(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_reshape([self.batch(), self.count(), -1])?
+            .f_transpose(0, 1)
+    }
+
+    /// A parameter with its first two dimensions, networks and channels, as one.
+    fn side_by_side(&self, index: usize) -> Result<Tensor, TchError> {
+        parameter(self.params, index)?.f_flatten(0, 1)
+    }
+
+    fn list(&mut self, ops: &[Op], mut value: Value) -> Result<Value, TchError> {
+        for op in ops {
+            value = self.step(op, value)?;
+        }
+        Ok(value)
+    }
+
+    fn step(&mut self, op: &Op, value: Value) -> Result<Value, TchError> {
+        use Value::{Images, Rows};
+        Ok(match (op, value) {
+            (Op::Dense { weight, bias }, Rows(x)) => {
+                let weight = parameter(self.params, *weight)?.f_transpose(1, 2)?;
+                Rows(match bias {
+                    Some(bias) => {
+                        let bias = parameter(self.params, *bias)?.f_unsqueeze(1)?;
+                        bias.f_baddbmm(&x, &weight, 1.0, 1.0)?
+                    }
+                    None => x.f_bmm(&weight)?,
+                })
+            }
+            (
+                Op::Conv {
+                    weight,
+                    bias,
+                    stride,
+                    padding,
+                },
+                Images(x),
+            ) => Images(x.f_conv2d(
+                &self.side_by_side(*weight)?,
+                bias.map(|bias| self.side_by_side(bias)).transpose()?,
+                [*stride; 2],
+                [*padding; 2],
+                [1, 1],
+                self.count(),
+            )?),
+            (
+                Op::GroupNorm {
+                    groups,
+                    weight,
+                    bias,
+                },
+                value,
+            ) => {
+                // A group never spans two networks: each has a whole number of them.
+                let norm = |x: &Tensor| {
+                    let (weight, bias) = (self.side_by_side(*weight)?, self.side_by_side(*bias)?);
+                    let groups = groups * self.count();
+                    x.f_group_norm(groups, Some(weight), Some(bias), NORM_EPS, false)
+                };
+                match value {
+                    Images(x) => Images(norm(&x)?),
+                    Rows(x) => Rows(self.apart(&norm(&x.f_transpose(0, 1)?.f_flatten(1, 2)?)?)?),
+                }
+            }
+            (Op::MaxPool { size, stride }, Images(x)) => {
+                Images(x.f_max_pool2d([*size; 2], [*stride; 2], [0, 0], [1, 1], false)?)
+            }
+            (Op::AvgPool { size, stride }, Images(x)) => {
+                Images(x.f_avg_pool2d([*size; 2], [*stride; 2], [0, 0], false, true, None)?)
+            }
+            (Op::GlobalAvgPool, Images(x)) => {
+                Rows(self.apart(&x.f_mean_dim([2i64, 3].as_slice(), false, None)?)?)
+            }
+            (Op::Flatten, Images(x)) => Rows(self.apart(&x.f_flatten(1, -1)?)?),
+            (Op::Flatten, Rows(x)) => Rows(x),
+            (Op::Relu, value) => value.each(Tensor::f_relu)?,
+            (Op::Tanh, value) => value.each(Tensor::f_tanh)?,
+            (Op::Sigmoid, value) => value.each(Tensor::f_sigmoid)?,
+            (Op::Scaler { factor }, value) => value.each(|x| x.f_mul_scalar(*factor))?,
+            (Op::Dropout { threshold }, Images(x)) => {
+                let (_, all, height, width) = x.size4()?;
+                let shape = [all / self.count().max(1), height, width];
+                let mask = self.mask(&shape, *threshold, x.device())?;
+                Images(x.f_mul(&self.beside(&mask)?)?)
+            }
+            (Op::Dropout { threshold }, Rows(x)) => {
+                let (_, _, features) = x.size3()?;
+                let mask = self.mask(&[features], *threshold, x.device())?;
+                Rows(x.f_mul(&mask)?)
+            }
+            (Op::Residual { body, shortcut }, value) => {
+                let around = value.share();
+                let through = self.list(body, value)?;
+                match (through, self.list(shortcut, around)?) {
+                    (Images(a), Images(b)) => Images(a.f_add(&b)?),
+                    (Rows(a), Rows(b)) => Rows(a.f_add(&b)?),
+                    _ => {
+                        return Err(TchError::Shape(
+                            "the branches of a residual block differ in shape".into(),
+                        ))
+                    }
+                }
+            }
+            (op, Rows(x) | Images(x)) => {
+                return Err(TchError::Shape(format!(
+                    "{op:?} does not take what is stacked as {:?}",
+                    x.size()
+                )))
+            }
+        })
+    }
+
+    /// Masks `[networks, batch, shape…]`, each network's own samples from its own stream, in the
+    /// order in which it would draw them alone.
+    fn mask(&mut self, shape: &[i64], threshold: u16, device: Device) -> Result<Tensor, TchError> {
+        let mut dims = vec![self.count(), self.batch()];
+        dims.extend(shape);
+        let mask = Tensor::f_ones(dims.as_slice(), (Kind::Float, Device::Cpu))?;
+        let sample: i64 = shape.iter().product();
+        let row = self.batch * sample as usize;
+        // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
+        // known to anyone else.
+        let values =
+            unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<f32>(), mask.numel()) };
+        let rows = values.chunks_exact_mut(row.max(1));
+        for ((row, source), own) in rows.zip(self.masks.iter_mut()).zip(self.batches) {
+            source.fill(&mut row[..own * sample as usize], threshold);
+        }
+        mask.f_to_device(device)
+    }
+}
+
+impl Value {
+    fn each(self, f: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
+        Ok(match self {
+            Self::Images(x) => Self::Images(f(&x)?),
+            Self::Rows(x) => Self::Rows(f(&x)?),
+        })
+    }
+
+    fn share(&self) -> Self {
+        match self {
+            Self::Images(x) => Self::Images(x.shallow_clone()),
+            Self::Rows(x) => Self::Rows(x.shallow_clone()),
+        }
+    }
+}

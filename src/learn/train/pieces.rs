@@ -1,0 +1,130 @@
+//! A batch in pieces: its gradient as a weighted sum of those of its parts, for a device that has no
+//! memory for the activations of the whole.
+
+use super::super::tape::Tape;
+use super::super::{Gradients, LearnError, TrainJob};
+use super::loss;
+use crate::model::{MaskSource, Op};
+use tch::Tensor;
+
+/// Into how many pieces the batches of a job are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pieces {
+    count: usize,
+    /// Whether a batch may be cut at all.
+    separable: bool,
+}
+
+impl Pieces {
+    /// As few as let a job fit into `limit` bytes by estimate.
+    pub fn within(limit: Option<u64>, job: &TrainJob) -> Self {
+        let batch = job.local.batch_of(job.samples.len());
+        let extra = u64::from(job.correction.drift.is_some()) + 1;
+        let fits = |pieces: usize| {
+            let piece = batch.div_ceil(pieces) as u64;
+            limit.is_none_or(|limit| job.model.training_memory(piece, extra).0 <= limit)
+        };
+        let separable = separable(job.model.ops());
+        let mut count = 1;
+        while count < batch && !fits(count) && separable {
+            count *= 2;
+        }
+        Self { count, separable }
+    }
+
+    /// What `attempt` gives for a batch of `samples`; where it runs out of memory it is tried again
+    /// with twice the pieces, while they can be smaller.
+    pub fn attempt<T>(
+        &mut self,
+        samples: usize,
+        mut attempt: impl FnMut(usize) -> Result<T, LearnError>,
+    ) -> Result<T, LearnError> {
+        loop {
+            match attempt(self.count) {
+                Err(LearnError::OutOfMemory { detail })
+                    if self.separable && self.count < samples =>
+                {
+                    self.count *= 2;
+                    tracing::info!(
+                        detail,
+                        pieces = self.count,
+                        "a batch is cut and tried again"
+                    );
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Whether each sample goes through the layers by itself, so that a batch may be cut.
+pub(super) fn separable(ops: &[Op]) -> bool {
+    ops.iter().all(|op| match op {
+        Op::Conv { .. }
+        | Op::Dense { .. }
+        | Op::Relu
+        | Op::Tanh
+        | Op::Sigmoid
+        | Op::MaxPool { .. }
+        | Op::AvgPool { .. }
+        | Op::GlobalAvgPool
+        | Op::Flatten
+        | Op::Dropout { .. }
+        | Op::Scaler { .. }
+        | Op::GroupNorm { .. } => true,
+        // It normalises by the whole batch.
+        Op::BatchNorm { .. } => false,
+        Op::Exit { head } => separable(head),
+        Op::Residual { body, shortcut } => separable(body) && separable(shortcut),
+    })
+}
+
+/// The gradients of a batch's mean loss, computed in `pieces`; returns the sum of its losses. Masks
+/// are those of the whole batch.
+pub(super) fn gradients_of(
+    job: &TrainJob,
+    views: &[Tensor],
+    samples: &[u32],
+    masks: &mut MaskSource,
+    gradients: &mut Gradients,
+    pieces: usize,
+    memory: (&mut Vec<u32>, &mut Vec<f32>),
+) -> Result<f64, LearnError> {
+    let (labels, host) = memory;
+    let mut one = |part: &[u32], masks: &mut MaskSource, gradients: &mut Gradients| {
+        let x = job.data.batch(part, job.model.starts_with_images())?;
+        job.data.labels_of(part, labels)?;
+        let tape = Tape::forward(&job.model, views, &x, masks)?;
+        let (loss, gradient) = loss(
+            tape.scores(),
+            labels,
+            job.correction.classes.as_deref(),
+            host,
+        )?;
+        // Where the loss is no number, nor is anything else: the caller stops there.
+        if loss.is_finite() {
+            tape.backward(gradient, gradients)?;
+        }
+        Ok::<_, LearnError>(loss)
+    };
+    // On failure the stream is where it was, for another attempt.
+    let mut source = masks.clone();
+    if pieces < 2 {
+        let loss = one(samples, &mut source, gradients)?;
+        *masks = source;
+        return Ok(loss);
+    }
+    let mut total = 0.0;
+    let mut sum = gradients.flat_mut().flat_mut().f_zeros_like()?;
+    let size = samples.len().div_ceil(pieces).max(1);
+    for (place, part) in samples.chunks(size).enumerate() {
+        source = masks.of_part(samples.len(), place * size..place * size + part.len());
+        total += one(part, &mut source, gradients)?;
+        let share = part.len() as f64 / samples.len() as f64;
+        let of_part = gradients.flat_mut().flat_mut().f_mul_scalar(share)?;
+        let _ = sum.f_add_(&of_part)?;
+    }
+    gradients.flat_mut().flat_mut().f_copy_(&sum)?;
+    *masks = source.of_whole();
+    Ok(total)
+}

@@ -1,0 +1,185 @@
+//! FedConv (Shen et al., "FedConv: A Learning-on-Model Paradigm for Heterogeneous Federated Clients",
+//! MobiSys 2024): the server learns, on a public set, convolutions over the parameters themselves
+//! that compress the global model to each client's width and dilate what comes back, and learns
+//! element-wise weights to add the dilated models up with. Clients know nothing of this: they are
+//! sent a dense sub-model and return one.
+//!
+//! A round, with the authors' names: the global model θ is fine-tuned on the public set; a bank F_j
+//! a width is learned so that Compress(θ, F_j) is good on it; clients train; each client's model is
+//! fine-tuned on the public set, and a bank G_k of its own learned so that Dilate(θ_k, G_k) is good;
+//! at last weights a_k, one for each value, so that Σ n_k a_k ∘ Θ_k / Σ n_k is good.
+//!
+//! Where this departs from the authors' program, and why, is in `docs/methods.md`.
+//!
+//! In the folder: `bank`, the filters; `fit`, gradient descent on the public set; `learn`, what is
+//! learned by it; `jobs`, the server's jobs; `server`, their order.
+
+mod bank;
+mod fit;
+mod jobs;
+mod learn;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use bank::FilterInit;
+
+use super::average::Weighting;
+use super::fedavg::Trainer;
+use super::{ClientHalf, Method, MethodError, ServerHalf, Setup};
+use crate::learn::LocalTraining;
+use crate::model::{LayerProblem, Model, ModelError};
+use serde::{Deserialize, Serialize};
+use server::Server;
+use std::sync::Arc;
+use tch::{TchError, Tensor};
+
+/// FedConv. Every number of epochs is a budget; the authors' are in brackets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FedConv {
+    /// Passes over the public set that fine-tune the global model before a round [10].
+    pub tune: u32,
+    /// Passes that learn a compression bank, and as many for a dilation bank [20].
+    pub filter: u32,
+    /// The same from the sixth round on [10].
+    pub filter_later: u32,
+    /// Passes that fine-tune each client's model after a round [10].
+    pub tune_clients: u32,
+    /// Passes that learn the weights of the aggregation [20].
+    pub aggregate: u32,
+    /// Adam's rate for fine-tuning.
+    pub tune_lr: f64,
+    /// Adam's rate for filters and weights, halved every 25 rounds while above 1e-4.
+    pub filter_lr: f64,
+    /// Samples a step on the server.
+    pub batch: usize,
+    /// What is done, twice, to every compressed or dilated value.
+    pub activation: Activation,
+    /// How filters begin.
+    pub init: FilterInit,
+    /// How the weights of the aggregation begin.
+    pub weights: WeightInit,
+    /// How much a report counts, beside its learned weights.
+    pub weighting: Weighting,
+}
+
+/// What is done to compressed and dilated values.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub enum Activation {
+    /// Nothing. With [`FilterInit::Delta`] a round then begins as HeteroFL's.
+    #[default]
+    Identity,
+    /// The authors' modified leaky ReLU: `negative · x` below 0 and `positive · x` above; theirs has
+    /// 0.001 and 0.85. Applied twice it leaves a millionth of a negative weight.
+    Mlr {
+        /// Slope below 0.
+        negative: f64,
+        /// Slope above 0.
+        positive: f64,
+    },
+}
+
+impl Activation {
+    fn apply(self, x: &Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::Identity => Ok(x.shallow_clone()),
+            Self::Mlr { negative, positive } => {
+                let above = x.f_relu()?.f_mul_scalar(positive)?;
+                above.f_add(&x.f_clamp_max(0.0)?.f_mul_scalar(negative)?)
+            }
+        }
+    }
+}
+
+/// How the element-wise weights of the aggregation begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum WeightInit {
+    /// Ones: before anything is learned, the aggregation is the weighted mean.
+    #[default]
+    Ones,
+    /// Drawn from N(0, 1), as the authors have it.
+    Normal,
+}
+
+impl Default for FedConv {
+    fn default() -> Self {
+        Self {
+            tune: 10,
+            filter: 20,
+            filter_later: 10,
+            tune_clients: 10,
+            aggregate: 20,
+            tune_lr: 1e-4,
+            filter_lr: 1e-3,
+            batch: 32,
+            activation: Activation::default(),
+            init: FilterInit::default(),
+            weights: WeightInit::default(),
+            weighting: Weighting::Samples,
+        }
+    }
+}
+
+impl Method for FedConv {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        for (field, rate) in [("tune_lr", self.tune_lr), ("filter_lr", self.filter_lr)] {
+            if !(rate.is_finite() && rate > 0.0) {
+                problems.push((field, format!("expected a number above 0, found {rate}")));
+            }
+        }
+        if self.batch == 0 {
+            problems.push((
+                "batch",
+                "expected a whole number of 1 or more, found 0".into(),
+            ));
+        }
+        if let Activation::Mlr { negative, positive } = self.activation {
+            if !(negative.is_finite() && positive.is_finite()) {
+                problems.push((
+                    "activation",
+                    "expected slopes that are finite numbers".into(),
+                ));
+            }
+        }
+        problems
+    }
+
+    fn sizes(&self) -> bool {
+        true
+    }
+
+    fn needs_public(&self) -> bool {
+        true
+    }
+
+    fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
+        if full.has_statistics() {
+            // They are measured, not learned: no filter could make them from others.
+            return Err(ModelError {
+                problems: vec![LayerProblem {
+                    path: "layers".into(),
+                    message: STATISTICS.into(),
+                }],
+            });
+        }
+        full.narrowed(ratio)
+    }
+
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        if setup.model.has_statistics() {
+            // Where all clients have the full width, no sub-model was refused.
+            return Err(MethodError::Network(STATISTICS));
+        }
+        Ok(Box::new(Server::new(self.clone(), setup)))
+    }
+
+    fn client(&self) -> Arc<dyn ClientHalf> {
+        Arc::new(Trainer { proximal: None })
+    }
+}
+
+/// Why batch statistics are refused, and what to do.
+const STATISTICS: &str =
+    "FedConv cannot learn the statistics of BatchNorm, which are measured: use GroupNorm";

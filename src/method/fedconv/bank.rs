@@ -1,0 +1,341 @@
+//! Filter banks: convolutions over a tensor's own rows and columns that make it smaller (compression)
+//! or larger (dilation), with parameters that are learned.
+
+use super::Activation;
+use crate::model::Model;
+use crate::sim::rng::Stream;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use tch::{Device, TchError, Tensor};
+
+/// How the kernels of a bank begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum FilterInit {
+    /// One at the first place and zero elsewhere, projections that change nothing: compression is
+    /// then HeteroFL's slice of the first rows and columns, dilation fills up with zeros.
+    #[default]
+    Delta,
+    /// As PyTorch begins its convolutions (the authors' choice): uniform in ±1/√(size of the
+    /// kernel).
+    Random,
+}
+
+/// Whether a bank makes tensors smaller or larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// From the full network to a sub-model.
+    Compress,
+    /// From a sub-model to the full network.
+    Dilate,
+}
+
+/// The filter of one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Filter {
+    /// Shapes of the tensor: at the full width and in the sub-model.
+    full: Vec<i64>,
+    sub: Vec<i64>,
+    /// Positions of a convolution's window, each with a filter of its own; 1 for all other tensors.
+    positions: i64,
+    /// `full − sub + 1` along rows and columns; vectors are images of one row.
+    kernel: [i64; 2],
+    /// Whether the projection is added to the tensor or takes its place.
+    residual: bool,
+}
+
+/// What a filter has of learned tensors: direction `[positions, 1, rows, columns]` and length
+/// `[positions, 1, 1, 1]` of the weight-normalised kernel, scale `[1, positions, 1, 1]` and shift
+/// `[1, positions, 1, 1]` of the projection.
+const TENSORS: usize = 4;
+
+/// The shape of a bank: one filter for each entry of a network's layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    way: Way,
+    filters: Vec<Filter>,
+}
+
+impl Filter {
+    /// The learned tensors' shapes.
+    fn shapes(&self) -> [Vec<i64>; TENSORS] {
+        let [rows, columns] = self.kernel;
+        let each = vec![1, self.positions, 1, 1];
+        [
+            vec![self.positions, 1, rows, columns],
+            vec![self.positions, 1, 1, 1],
+            each.clone(),
+            each,
+        ]
+    }
+
+    /// Multiply-adds of the convolution, two operations each.
+    fn flops(&self) -> u64 {
+        let [rows, columns] = self.kernel;
+        let small: i64 = self.sub.iter().product();
+        2 * (small * rows * columns) as u64
+    }
+
+    /// A tensor of `shape` as one image a position: `[1, positions, rows, columns]`.
+    fn image(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        match x.size().as_slice() {
+            [n] => x.f_reshape([1, 1, 1, *n]),
+            [rows, columns] => x.f_reshape([1, 1, *rows, *columns]),
+            [rows, columns, ..] => {
+                x.f_permute([2, 3, 0, 1])?
+                    .f_reshape([1, self.positions, *rows, *columns])
+            }
+            [] => Err(TchError::Shape("a scalar is no image".into())),
+        }
+    }
+
+    /// Whether the kernel is one long row, which is faster in phases.
+    fn is_long(&self) -> bool {
+        self.positions == 1 && self.kernel[0] == 1 && self.kernel[1] >= 2 * PHASES
+    }
+
+    /// The only image of a tensor that has one.
+    fn row(&self, image: &Tensor) -> Result<Tensor, TchError> {
+        image.f_squeeze_dim(0)?.f_squeeze_dim(0)
+    }
+
+    /// The inverse of [`Filter::image`] for the shape `target`.
+    fn tensor(&self, image: &Tensor, target: &[i64]) -> Result<Tensor, TchError> {
+        match target {
+            [rows, columns, height, width] => image
+                .f_reshape([*height, *width, *rows, *columns])?
+                .f_permute([2, 3, 0, 1])?
+                .f_contiguous(),
+            _ => image.f_reshape(target),
+        }
+    }
+
+    fn apply(
+        &self,
+        way: Way,
+        x: &Tensor,
+        learned: &[Tensor],
+        activation: Activation,
+    ) -> Result<Tensor, TchError> {
+        let [direction, length, scale, shift] = learned else {
+            return Err(TchError::Shape("a filter has four tensors".into()));
+        };
+        let x = self.image(x)?;
+        let projected = x.f_mul(scale)?.f_add(shift)?;
+        let input = match self.residual {
+            true => x.f_add(&projected)?,
+            false => projected,
+        };
+        let norm = direction
+            .f_square()?
+            .f_sum_dim_intlist([1i64, 2, 3].as_slice(), true, None)?
+            .f_sqrt()?;
+        let kernel = direction.f_mul(length)?.f_div(&norm)?;
+        let none = None::<&Tensor>;
+        let (output, target) = match way {
+            Way::Compress if self.is_long() => (
+                correlate(&self.row(&input)?, &self.row(&kernel)?)?,
+                &self.sub,
+            ),
+            Way::Dilate if self.is_long() => {
+                (spread(&self.row(&input)?, &self.row(&kernel)?)?, &self.full)
+            }
+            Way::Compress => {
+                let y = input.f_conv2d(&kernel, none, [1, 1], [0, 0], [1, 1], self.positions)?;
+                (y, &self.sub)
+            }
+            Way::Dilate => {
+                let groups = self.positions;
+                let y = input.f_conv_transpose2d(
+                    &kernel,
+                    none,
+                    [1, 1],
+                    [0, 0],
+                    [0, 0],
+                    groups,
+                    [1, 1],
+                )?;
+                (y, &self.full)
+            }
+        };
+        // Once inside the bank and once outside, as the authors have it.
+        let output = activation.apply(&activation.apply(&output)?)?;
+        self.tensor(&output, target)
+    }
+}
+
+/// Consecutive values that go through a long kernel together.
+const PHASES: i64 = 48;
+
+/// The rows of `x` `[rows, n]` each correlated with `kernel` `[1, k]`: `[rows, n − k + 1]`.
+///
+/// One channel and hundreds of taps is what convolution routines are slowest at. The same sums are a
+/// convolution of [`PHASES`] channels with a short kernel: channel s of place q is value q·PHASES + s,
+/// and the weight from channel s to channel r at tap m is the kernel's value m·PHASES + s − r.
+pub(super) fn correlate(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError> {
+    let (&[rows, n], &[_, k]) = (&*x.size(), &*kernel.size()) else {
+        return Err(TchError::Shape(
+            "expected rows and a kernel of one row".into(),
+        ));
+    };
+    let out = n - k + 1;
+    let taps = (k + PHASES - 2) / PHASES + 1;
+    let places = (out + PHASES - 1) / PHASES;
+    // What lies past the end meets only zeros of the kernel, or results that are cut off.
+    let values = (places - 1 + taps) * PHASES;
+    let x = match n < values {
+        true => x.f_constant_pad_nd([0, values - n])?,
+        false => x.f_narrow(1, 0, values)?,
+    };
+    let x = x
+        .f_reshape([rows, places - 1 + taps, PHASES])?
+        .f_transpose(1, 2)?;
+    let padded = kernel
+        .f_reshape([k])?
+        .f_constant_pad_nd([PHASES - 1, taps * PHASES - k])?;
+    // Backwards in r, so that all strides are positive.
+    let weights = padded.f_as_strided([PHASES, PHASES, taps], [1, 1, PHASES], 0)?;
+    let y = x.f_conv1d(&weights, None::<&Tensor>, [1], [0], [1], 1)?;
+    let y = y.f_flip([1])?.f_transpose(1, 2)?;
+    y.f_reshape([rows, places * PHASES])?.f_narrow(1, 0, out)
+}
+
+/// The transpose of [`correlate`]: `[rows, n]` becomes `[rows, n + k − 1]`.
+pub(super) fn spread(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError> {
+    let k = kernel.numel() as i64;
+    correlate(&x.f_constant_pad_nd([k - 1, k - 1])?, &kernel.f_flip([1])?)
+}
+
+impl Plan {
+    /// Filters between `full` and `sub`, which are one architecture. What each tensor is comes from
+    /// its shape in both: where a dimension stays (image channels, class scores), so does it here.
+    pub fn new(way: Way, full: &Model, sub: &Model) -> Self {
+        let entries = full.layout().entries().iter().zip(sub.layout().entries());
+        let filters = entries.map(|(full, sub)| {
+            let dims = |shape: &[usize]| shape.iter().map(|&n| n as i64).collect::<Vec<i64>>();
+            let (full, sub) = (dims(&full.shape), dims(&sub.shape));
+            let along = |d: usize| full[d] - sub[d] + 1;
+            Filter {
+                positions: full.iter().skip(2).product(),
+                kernel: match full.len() {
+                    1 => [1, along(0)],
+                    _ => [along(0), along(1)],
+                },
+                residual: full.len() == 4,
+                full,
+                sub,
+            }
+        });
+        Self {
+            way,
+            filters: filters.collect(),
+        }
+    }
+
+    /// How many numbers are learned.
+    pub fn parameters(&self) -> usize {
+        let sizes = self.filters.iter().flat_map(Filter::shapes);
+        sizes
+            .map(|shape| shape.iter().product::<i64>() as usize)
+            .sum()
+    }
+
+    /// Kernel of each tensor.
+    #[cfg(test)]
+    pub fn kernels(&self) -> Vec<[i64; 2]> {
+        self.filters.iter().map(|filter| filter.kernel).collect()
+    }
+
+    /// Operations of one application and its reverse pass.
+    pub fn flops(&self) -> u64 {
+        3 * self.filters.iter().map(Filter::flops).sum::<u64>()
+    }
+
+    /// Learned numbers as they begin.
+    pub fn begin(&self, init: FilterInit, rng: &mut Stream) -> Vec<f32> {
+        let mut all = Vec::with_capacity(self.parameters());
+        for filter in &self.filters {
+            let positions = filter.positions as usize;
+            let size = (filter.kernel[0] * filter.kernel[1]) as usize;
+            match init {
+                FilterInit::Delta => {
+                    for _ in 0..positions {
+                        all.push(1.0);
+                        all.extend(std::iter::repeat_n(0.0, size - 1));
+                    }
+                    all.extend(std::iter::repeat_n(1.0, positions));
+                    let scale = if filter.residual { 0.0 } else { 1.0 };
+                    all.extend(std::iter::repeat_n(scale, positions));
+                    all.extend(std::iter::repeat_n(0.0, positions));
+                }
+                FilterInit::Random => {
+                    let mut uniform = |bound: f64| {
+                        let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+                        ((2.0 * unit - 1.0) * bound) as f32
+                    };
+                    let bound = 1.0 / (size as f64).sqrt();
+                    for _ in 0..positions {
+                        let at = all.len();
+                        all.extend((0..size).map(|_| uniform(bound)));
+                        let squares = all[at..].iter().map(|v| f64::from(*v).powi(2));
+                        let norm = squares.sum::<f64>().sqrt();
+                        // A kernel of one zero has no direction.
+                        if norm == 0.0 {
+                            all[at] = f32::MIN_POSITIVE;
+                        }
+                    }
+                    // Weight normalisation begins with the kernel as drawn.
+                    let kernels = all.len() - positions * size;
+                    for position in 0..positions {
+                        let at = kernels + position * size;
+                        let squares = all[at..at + size].iter().map(|v| f64::from(*v).powi(2));
+                        let norm = squares.sum::<f64>().sqrt();
+                        all.push(norm as f32);
+                    }
+                    // The projections are 1×1: their bound is 1.
+                    all.extend((0..2 * positions).map(|_| uniform(1.0)));
+                }
+            }
+        }
+        all
+    }
+
+    /// Learned numbers as tensors.
+    ///
+    /// # Errors
+    /// When there are not as many as the bank has.
+    pub fn tensors(&self, learned: &[f32], device: Device) -> Result<Vec<Tensor>, TchError> {
+        let mut rest = learned;
+        let mut all = Vec::new();
+        for shape in self.filters.iter().flat_map(Filter::shapes) {
+            let n = shape.iter().product::<i64>() as usize;
+            let Some((own, after)) = rest.split_at_checked(n) else {
+                return Err(TchError::Shape(format!(
+                    "a bank of {} numbers was given {}",
+                    self.parameters(),
+                    learned.len()
+                )));
+            };
+            rest = after;
+            let tensor = Tensor::f_from_slice(own)?.f_to_device(device)?;
+            all.push(tensor.f_view(shape.as_slice())?);
+        }
+        Ok(all)
+    }
+
+    /// The network's parameters on the other side: those of the sub-model from the full ones, or the
+    /// full ones from the sub-model's.
+    ///
+    /// # Errors
+    /// When `params` are not those of the side that this bank reads.
+    pub fn apply(
+        &self,
+        params: &[Tensor],
+        learned: &[Tensor],
+        activation: Activation,
+    ) -> Result<Vec<Tensor>, TchError> {
+        let filters = self.filters.iter().zip(params).zip(learned.chunks(TENSORS));
+        filters
+            .map(|((filter, x), own)| filter.apply(self.way, x, own, activation))
+            .collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! Learning by gradient descent on the public set, of whatever network parameters are made from.
+
+use crate::learn::{evaluate, LearnError};
+use crate::method::{MethodError, PublicData};
+use crate::model::{Buffer, Mode, Model, ParamSet};
+use crate::sim::rng::{shuffle, stream, Purpose};
+use std::sync::Arc;
+use tch::{Device, TchError, Tensor};
+
+/// How something is learned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fit {
+    /// Passes over the public training samples, at most: the best one is kept.
+    pub epochs: u32,
+    /// Adam's rate.
+    pub lr: f64,
+    /// Samples a step.
+    pub batch: usize,
+    /// The run's seed.
+    pub seed: u64,
+    /// Names the order of the samples.
+    pub counter: u64,
+}
+
+/// Adam's decay rates and what it adds to the root, as PyTorch has them.
+const BETAS: [f64; 2] = [0.9, 0.999];
+const EPSILON: f64 = 1e-8;
+
+/// What came of it.
+pub(super) struct Fitted {
+    /// The leaves at the best pass.
+    pub leaves: Vec<Tensor>,
+    /// The network's parameters then.
+    pub params: ParamSet,
+}
+
+impl Fit {
+    /// Moves `leaves` so that the network of the parameters that `build` makes of them has a small
+    /// cross entropy on the public samples. Of the start and the state after each pass, the one with
+    /// the best accuracy in percent less loss on the samples for choosing is kept; the last, where
+    /// there are none to choose by.
+    ///
+    /// # Errors
+    /// What torch says, or `build`.
+    pub fn run(
+        &self,
+        model: &Arc<Model>,
+        public: &PublicData,
+        leaves: Vec<Tensor>,
+        build: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, TchError>,
+    ) -> Result<Fitted, MethodError> {
+        let _guard = tch::no_grad_guard();
+        let wrap = |error: TchError| MethodError::Learn(LearnError::from(error));
+        let mut leaves: Vec<Tensor> = leaves
+            .into_iter()
+            .map(|leaf| leaf.f_detach()?.f_set_requires_grad(true))
+            .collect::<Result<_, TchError>>()
+            .map_err(wrap)?;
+        let mut adam = Adam::new(&leaves).map_err(wrap)?;
+        let score = |leaves: &[Tensor]| -> Result<(f64, ParamSet), MethodError> {
+            let params = freeze(model, &build(leaves).map_err(wrap)?)?;
+            if public.select.is_empty() {
+                return Ok((f64::NEG_INFINITY, params));
+            }
+            let samples = public.select.as_slice();
+            let tally = evaluate(model, &params, &public.data, samples, 64, None)?;
+            let score = 100.0 * tally.accuracy() - tally.mean_loss();
+            // Nothing is larger than what is no number: it would be kept for ever.
+            let score = if score.is_nan() {
+                f64::NEG_INFINITY
+            } else {
+                score
+            };
+            Ok((score, params))
+        };
+        let copies = |leaves: &[Tensor]| -> Result<Vec<Tensor>, TchError> {
+            leaves.iter().map(Tensor::f_detach_copy).collect()
+        };
+        let (mut best, params) = score(&leaves)?;
+        let mut kept = Fitted {
+            leaves: copies(&leaves).map_err(wrap)?,
+            params,
+        };
+        let mut order = public.train.as_slice().to_vec();
+        let mut rng = stream(self.seed, 0, Purpose::Method, self.counter);
+        let mut labels = Vec::new();
+        for _ in 0..self.epochs {
+            shuffle(&mut rng, &mut order);
+            for samples in order.chunks(self.batch.max(1)) {
+                let x = public.data.batch(samples, model.starts_with_images())?;
+                public.data.labels_of(samples, &mut labels)?;
+                let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+                let gradients = tch::with_grad(|| {
+                    let targets = Tensor::f_from_slice(&targets)?.f_to_device(x.device())?;
+                    let params = build(&leaves)?;
+                    let scores = model.forward(&params, &x, Mode::Evaluate)?;
+                    let loss = scores.f_cross_entropy_loss(
+                        &targets,
+                        None::<&Tensor>,
+                        tch::Reduction::Mean,
+                        -100,
+                        0.0,
+                    )?;
+                    Tensor::f_run_backward(&[loss], &leaves, false, false)
+                });
+                adam.step(&mut leaves, &gradients.map_err(wrap)?, self.lr)
+                    .map_err(wrap)?;
+            }
+            let (reached, params) = score(&leaves)?;
+            // Equal is enough where nothing can be chosen by.
+            if reached > best || public.select.is_empty() {
+                best = reached;
+                kept = Fitted {
+                    leaves: copies(&leaves).map_err(wrap)?,
+                    params,
+                };
+            }
+        }
+        if !kept.params.is_finite()? {
+            return Err(MethodError::Learn(LearnError::Diverged {
+                step: 0,
+                loss: f64::NAN,
+            }));
+        }
+        Ok(kept)
+    }
+}
+
+/// Parameters as one frozen vector in host memory.
+pub(super) fn freeze(model: &Model, params: &[Tensor]) -> Result<ParamSet, MethodError> {
+    let mut buffer = Buffer::zeros(Arc::clone(model.layout()), Device::Cpu)?;
+    let target = buffer.as_mut_slice()?;
+    for (entry, tensor) in model.layout().entries().iter().zip(params) {
+        let here = tensor
+            .f_detach()
+            .and_then(|t| t.f_to_device(Device::Cpu))
+            .and_then(|t| t.f_contiguous())
+            .map_err(LearnError::from)?;
+        here.f_copy_data(
+            &mut target[entry.offset..entry.offset + entry.len],
+            entry.len,
+        )
+        .map_err(LearnError::from)?;
+    }
+    Ok(buffer.freeze())
+}
+
+/// Adam (Kingma and Ba, 2015, algorithm 1) over any tensors.
+struct Adam {
+    moments: Vec<(Tensor, Tensor)>,
+    steps: i32,
+}
+
+impl Adam {
+    fn new(leaves: &[Tensor]) -> Result<Self, TchError> {
+        let zeros = |leaf: &Tensor| Ok((leaf.f_zeros_like()?, leaf.f_zeros_like()?));
+        Ok(Self {
+            moments: leaves.iter().map(zeros).collect::<Result<_, TchError>>()?,
+            steps: 0,
+        })
+    }
+
+    fn step(
+        &mut self,
+        leaves: &mut [Tensor],
+        gradients: &[Tensor],
+        lr: f64,
+    ) -> Result<(), TchError> {
+        self.steps += 1;
+        let [first, second] = BETAS.map(|beta| 1.0 - beta.powi(self.steps));
+        let moved = leaves.iter_mut().zip(gradients).zip(&mut self.moments);
+        for ((leaf, g), (m, v)) in moved {
+            *m = m
+                .f_mul_scalar(BETAS[0])?
+                .f_add(&g.f_mul_scalar(1.0 - BETAS[0])?)?;
+            let squares = g.f_square()?.f_mul_scalar(1.0 - BETAS[1])?;
+            *v = v.f_mul_scalar(BETAS[1])?.f_add(&squares)?;
+            let root = v.f_div_scalar(second)?.f_sqrt()?.f_add_scalar(EPSILON)?;
+            let change = m.f_mul_scalar(lr / first)?.f_div(&root)?;
+            let next = leaf.f_detach()?.f_sub(&change)?;
+            *leaf = next.f_set_requires_grad(true)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! Training that the server does by itself, on data that it has: after each aggregation, or instead of
+//! any.
+
+use super::{
+    ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Received, ServerHalf,
+    ServerJob, Training,
+};
+use crate::learn::{train, Cost, DeviceData, LocalTraining, Samples, TrainJob, Trained};
+use crate::model::{Model, ParamSet};
+use crate::quantity::Flops;
+use std::sync::Arc;
+
+/// On what the server trains, and how; the optimiser's state is fresh each round.
+pub(super) struct OwnTraining {
+    pub model: Arc<Model>,
+    pub data: Arc<DeviceData>,
+    pub samples: Samples,
+    pub local: Arc<LocalTraining>,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+impl OwnTraining {
+    /// The job of a round (from 1) that starts from `start`.
+    pub fn job(&self, start: ParamSet, round: u32) -> ServerJob {
+        let job = TrainJob {
+            model: Arc::clone(&self.model),
+            start,
+            data: Arc::clone(&self.data),
+            samples: self.samples.clone(),
+            local: LocalTraining::clone(&self.local),
+            round: u64::from(round - 1),
+            seed: self.seed,
+            // No client has this number: the server's streams are its own.
+            client: u64::MAX,
+            correction: Default::default(),
+        };
+        ServerJob {
+            flops: Cost::training(&job.model, &job.local, job.samples.len(), 0).flops,
+            work: Arc::new(move |scratch| {
+                let trained = train(&job, scratch)?;
+                Ok(Payload::Model(trained.params.to_device(tch::Device::Cpu)?))
+            }),
+        }
+    }
+}
+
+/// A server whose global model others may replace.
+pub(super) trait SetGlobal: ServerHalf {
+    /// Puts `global` in place of the global model.
+    fn set_global(&mut self, global: ParamSet);
+}
+
+/// A server that trains its global model when `inner` is done with a round.
+pub(super) struct TrainedAfter<S> {
+    inner: S,
+    training: OwnTraining,
+    /// Whether this round's training has been asked for.
+    under_way: bool,
+}
+
+impl<S: SetGlobal> TrainedAfter<S> {
+    pub const fn new(inner: S, training: OwnTraining) -> Self {
+        Self {
+            inner,
+            training,
+            under_way: false,
+        }
+    }
+}
+
+impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
+    fn needs_clients(&self) -> bool {
+        self.inner.needs_clients()
+    }
+
+    fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
+        self.inner.task(client, round)
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        self.inner.receive(report)
+    }
+
+    fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        let Phase::AfterRound(round) = phase else {
+            return self.inner.step(phase, outputs);
+        };
+        if std::mem::take(&mut self.under_way) {
+            if let Some(trained) = outputs.first() {
+                self.inner.set_global(trained.as_model()?.clone());
+            }
+            return Ok(Vec::new());
+        }
+        let jobs = self.inner.step(phase, outputs)?;
+        if !jobs.is_empty() {
+            return Ok(jobs);
+        }
+        let Some(global) = self.inner.global().cloned() else {
+            return Ok(Vec::new());
+        };
+        self.under_way = true;
+        Ok(vec![self.training.job(global, round)])
+    }
+
+    fn abandon(&mut self) {
+        self.under_way = false;
+        self.inner.abandon();
+    }
+
+    fn receive_flops(&self) -> Flops {
+        self.inner.receive_flops()
+    }
+
+    fn round_flops(&self) -> Flops {
+        self.inner.round_flops()
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        self.inner.global()
+    }
+
+    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
+        self.inner.at_level(level)
+    }
+}
+
+/// A server that asks no client: its global model moves only by its own training.
+pub(super) struct Alone {
+    pub global: ParamSet,
+}
+
+impl SetGlobal for Alone {
+    fn set_global(&mut self, global: ParamSet) {
+        self.global = global;
+    }
+}
+
+impl ServerHalf for Alone {
+    fn needs_clients(&self) -> bool {
+        false
+    }
+
+    fn task(&mut self, _: u32, _: u32) -> Result<Payload, MethodError> {
+        Ok(Payload::Nothing)
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        Err(MethodError::payload("no report at all", &report.payload))
+    }
+
+    fn step(&mut self, _: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        Ok(Vec::new())
+    }
+
+    fn abandon(&mut self) {}
+
+    fn receive_flops(&self) -> Flops {
+        Flops(0)
+    }
+
+    fn round_flops(&self) -> Flops {
+        Flops(0)
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        Some(&self.global)
+    }
+}
+
+/// The client half of a method that asks no client.
+pub(super) struct Nobody;
+
+impl ClientHalf for Nobody {
+    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
+        Err(MethodError::payload("no task at all", &input.task))
+    }
+
+    fn report(&self, _: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        Ok(ClientWork::stateless(Payload::Nothing, &trained))
+    }
+}
