@@ -3,9 +3,9 @@
 //! server averages what the networks of a round have in common; the rest stays each client's own.
 //!
 //! The order of work, the threshold and the norm follow the public implementation in Plato. There a
-//! pruned row leaves its bias and what reads it; here a unit goes with all that belongs to it, so that
-//! what is left is a smaller network. A unit is a channel or a feature: pruning ranks those of a layer
-//! by the norm of the weights that feed them.
+//! pruned row leaves its bias and what reads it, and rows of the last layer go too; here a unit goes with
+//! all that belongs to it, so that what is left is a smaller network for all classes. A unit is a channel
+//! or a feature: pruning ranks those of a layer by the norm of the weights that feed them.
 
 use super::average::Weighting;
 use super::client::{measure_own, train_locally};
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Hermes.
+/// Hermes. The defaults are those of the implementation in Plato.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hermes {
@@ -64,9 +64,9 @@ pub enum Overlap {
 impl Default for Hermes {
     fn default() -> Self {
         Self {
-            prune_rate: 0.1,
+            prune_rate: 0.2,
             target: 0.5,
-            acc_threshold: 0.5,
+            acc_threshold: 0.6,
             norm: Norm::L1,
             overlap: Overlap::All,
             weighting: Weighting::Samples,

@@ -4,9 +4,9 @@
 //! enough on the client's validation samples, the client prunes the smallest weights and begins again
 //! from the initial ones; what it trains, and nothing else, travels back.
 //!
-//! The mean is over those who hold a value, and what nobody holds stays (from memory of the authors'
-//! program, as are the defaults). Weights compete over the whole network; biases and the parameters of
-//! normalisations are never pruned.
+//! As in the authors' program, the mean is over those who hold a value, what nobody holds stays, every
+//! layer loses the same share of its weights, and biases are never pruned (nor, here, the parameters of
+//! normalisations). Theirs validates on test data; here a client looks at samples of its own.
 
 use super::average::Weighting;
 use super::client::{measure_own, train_locally};
@@ -23,13 +23,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// LotteryFL.
+/// LotteryFL. The defaults are those of the authors' command for MNIST.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LotteryFl {
-    /// r_p: share of the weights left that are pruned at once.
+    /// r_p: share of the weights left that are pruned at once, layer by layer.
     pub prune_rate: f64,
-    /// r_target: share of the weights that are pruned in the end; a step that would go beyond is
+    /// r_target: share of a layer's weights that are pruned in the end; a step that would go beyond is
     /// shortened.
     pub target: f64,
     /// Accuracy on its validation samples from which on a client prunes.
@@ -41,8 +41,8 @@ pub struct LotteryFl {
 impl Default for LotteryFl {
     fn default() -> Self {
         Self {
-            prune_rate: 0.1,
-            target: 0.5,
+            prune_rate: 0.2,
+            target: 0.9,
             acc_threshold: 0.5,
             weighting: Weighting::Uniform,
         }
@@ -211,26 +211,23 @@ impl Client {
     }
 }
 
-/// The mask without the smallest weights of `own`; `None` where the target is reached.
+/// The mask without the smallest weights of each layer of `own`; `None` where the target is reached.
 fn prune(model: &Model, own: &Masked, pace: Pace) -> Result<Option<ValueMask>, ParamError> {
     let values = own.values().as_slice()?;
-    let kept = own.mask().kept();
-    let (mut all, mut left) = (0, Vec::new());
+    let mut kept = own.mask().kept().to_vec();
+    let mut pruned = false;
     let entries = model.layout().entries().iter().zip(model.units().entries());
     for (entry, _) in entries.filter(|(_, units)| units.columns.is_some()) {
-        all += entry.len;
         let places = (entry.offset..entry.offset + entry.len).filter(|&place| kept[place]);
-        left.extend(places.map(|place| (f64::from(values[place].abs()), place)));
+        let left = places.map(|place| (f64::from(values[place].abs()), place));
+        let left: Vec<(f64, usize)> = left.collect();
+        let step = pace.step(entry.len, left.len());
+        for place in smallest(left, step) {
+            kept[place] = false;
+            pruned = true;
+        }
     }
-    let step = pace.step(all, left.len());
-    if step == 0 {
-        return Ok(None);
-    }
-    let mut kept = kept.to_vec();
-    for place in smallest(left, step) {
-        kept[place] = false;
-    }
-    Ok(Some(ValueMask::of_values(kept)))
+    Ok(pruned.then(|| ValueMask::of_values(kept)))
 }
 
 /// This round's start.

@@ -3,20 +3,23 @@ use crate::method::testing::narrow::{start, HIDDEN, PARAMETERS};
 use crate::method::testing::pruned::{holds_nothing_else, mean, train, under, whole};
 use crate::method::testing::{close, local, size, Toy, CLASSES, INPUTS};
 
-/// Prunes at every chance: 6, 4 and 2 of 24 weights.
+/// Prunes at every chance: 3, 2 and 1 of the 12 weights of each layer.
 fn eager() -> LotteryFl {
     LotteryFl {
         prune_rate: 0.25,
+        target: 0.5,
         acc_threshold: 0.0,
         ..LotteryFl::default()
     }
 }
 
-/// Places of weights, biases left out.
-fn weights() -> Vec<usize> {
-    let first = 0..HIDDEN * INPUTS;
+/// Places of each layer's weights, biases left out.
+fn layers() -> [Vec<usize>; 2] {
     let second = HIDDEN * INPUTS + HIDDEN;
-    first.chain(second..second + CLASSES * HIDDEN).collect()
+    [
+        (0..HIDDEN * INPUTS).collect(),
+        (second..second + CLASSES * HIDDEN).collect(),
+    ]
 }
 
 fn mask(toy: &Toy, client: u32) -> Vec<bool> {
@@ -46,15 +49,15 @@ fn rounds_are_those_of_a_float64_reference() {
             let parts = cohort.iter().map(|&k| {
                 let kept = &mut masks[k as usize];
                 let received = under(&global, kept);
-                let mut left: Vec<usize> = weights().into_iter().filter(|&i| kept[i]).collect();
-                let quarter = (left.len() / 4).min(12 - (24 - left.len()));
-                left.sort_by(|&a, &b| received[a].abs().total_cmp(&received[b].abs()));
-                left.iter().take(quarter).for_each(|&i| kept[i] = false);
-                let from = if quarter > 0 {
-                    start().to_vec()
-                } else {
-                    received
-                };
+                let mut pruned = false;
+                for layer in layers() {
+                    let mut left: Vec<usize> = layer.into_iter().filter(|&i| kept[i]).collect();
+                    let quarter = (left.len() / 4).min(6 - (12 - left.len()));
+                    left.sort_by(|&a, &b| received[a].abs().total_cmp(&received[b].abs()));
+                    left.iter().take(quarter).for_each(|&i| kept[i] = false);
+                    pruned |= quarter > 0;
+                }
+                let from = if pruned { start().to_vec() } else { received };
                 let weight = match weighting {
                     Weighting::Uniform => 1.0,
                     Weighting::Samples => size(k),
@@ -94,7 +97,7 @@ fn masks_only_shrink_stop_at_the_target_and_what_is_pruned_is_zero_and_never_tra
         assert!(now.iter().zip(&before).all(|(now, before)| !now | before));
         let kept = |i: &usize| now[*i];
         assert!((0..PARAMETERS)
-            .filter(|i| !weights().contains(i))
+            .filter(|i| !layers().concat().contains(i))
             .all(|i| kept(&i)));
         counts.push(now.iter().filter(|kept| !**kept).count());
         before = now;
