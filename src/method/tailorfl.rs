@@ -14,6 +14,7 @@
 //! is for the clients that reported in the round instead of for all.
 
 mod tuning;
+mod units;
 
 use super::average::Weighting;
 use super::client::{measure_own, train_locally};
@@ -24,12 +25,13 @@ use super::{
 use crate::learn::{
     importance, Amount, Correction, Cost, LocalTraining, Scratch, TrainJob, Trained,
 };
-use crate::model::{Level, Model, ParamError, ParamSet, PartialSum, Place, Selection, Sizes};
+use crate::model::{Level, Model, ParamError, ParamSet, PartialSum, Selection, Sizes};
 use crate::quantity::{Bytes, Flops};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tuning::{correlation, exchanges, tuned};
+use units::{choose, flags, hidden, largest, magnitudes, units, UnitLists};
 
 /// TailorFL. The defaults are those of the implementation in FLGo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -132,9 +134,6 @@ impl Method for TailorFl {
     }
 }
 
-/// For each set of a network, the units that a sub-model keeps, in ascending order.
-type UnitLists = Vec<Vec<u32>>;
-
 /// `set` times `factor`, but for statistics, which are measured.
 fn scaled(set: ParamSet, factor: f64) -> Result<ParamSet, ParamError> {
     if factor == 1.0 {
@@ -149,93 +148,6 @@ fn scaled(set: ParamSet, factor: f64) -> Result<ParamSet, ParamError> {
         own.iter_mut().for_each(|value| *value *= factor as f32);
     }
     Ok(buffer.freeze())
-}
-
-/// The sets that a sub-model may have less of.
-fn hidden(full: &Model) -> Vec<usize> {
-    let sets = full.units().sets().iter().enumerate();
-    sets.filter(|(_, set)| !set.fixed)
-        .map(|(number, _)| number)
-        .collect()
-}
-
-/// The numbers of the `n` largest, ascending; of equal ones, the first.
-fn largest(values: &[f64], n: usize) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..values.len() as u32).collect();
-    order.sort_by(|&a, &b| values[b as usize].total_cmp(&values[a as usize]));
-    order.truncate(n);
-    order.sort_unstable();
-    order
-}
-
-/// Sum of squares of the weights and biases that make each unit.
-fn magnitudes(full: &Model, params: &ParamSet) -> Result<Vec<Vec<f64>>, ParamError> {
-    let values = params.as_slice()?;
-    let sets = full.units().sets().iter();
-    let mut sums: Vec<Vec<f64>> = sets.map(|set| vec![0.0; set.size]).collect();
-    let entries = full.layout().entries().iter().zip(full.units().entries());
-    for (entry, of) in entries.filter(|(entry, _)| entry.role.place != Place::Norm) {
-        let row: usize = entry.shape.iter().skip(1).product();
-        let rows = values[entry.offset..entry.offset + entry.len].chunks(row.max(1));
-        for (sum, row) in sums[of.rows].iter_mut().zip(rows) {
-            *sum += row
-                .iter()
-                .map(|&w| f64::from(w) * f64::from(w))
-                .sum::<f64>();
-        }
-    }
-    Ok(sums)
-}
-
-/// The units of a sub-model: of each set those with the largest of `worth`.
-fn choose(full: &Model, sub: &Model, worth: &[Vec<f64>]) -> UnitLists {
-    let sets = full.units().sets().iter().zip(sub.units().sets());
-    sets.zip(worth)
-        .map(|((full, sub), worth)| match full.fixed {
-            true => (0..full.size as u32).collect(),
-            false => largest(worth, sub.size),
-        })
-        .collect()
-}
-
-/// One flag for each hidden unit.
-fn flags(full: &Model, units: &UnitLists) -> Payload {
-    let mut flags = Vec::new();
-    for set in hidden(full) {
-        let mut of_set = vec![false; full.units().sets()[set].size];
-        for &unit in &units[set] {
-            of_set[unit as usize] = true;
-        }
-        flags.extend(of_set);
-    }
-    Payload::Mask(flags.into())
-}
-
-/// What [`flags`] says, if it is a sub-model's.
-fn units(full: &Model, sub: &Model, flags: &Payload) -> Result<UnitLists, MethodError> {
-    let sets = full.units().sets();
-    let all: usize = hidden(full).into_iter().map(|set| sets[set].size).sum();
-    let mut rest: &[bool] = flags.as_mask(all)?;
-    let mut lists = Vec::with_capacity(sets.len());
-    for (set, part) in sets.iter().zip(sub.units().sets()) {
-        if set.fixed {
-            lists.push((0..set.size as u32).collect());
-            continue;
-        }
-        let (here, after) = rest.split_at(set.size.min(rest.len()));
-        rest = after;
-        let kept = (0u32..).zip(here).filter(|(_, kept)| **kept);
-        let kept: Vec<u32> = kept.map(|(unit, _)| unit).collect();
-        if kept.len() != part.size {
-            return Err(MethodError::count(
-                "units of a layer",
-                part.size,
-                kept.len(),
-            ));
-        }
-        lists.push(kept);
-    }
-    Ok(lists)
 }
 
 /// What the server knows of a client.

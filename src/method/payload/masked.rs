@@ -84,6 +84,24 @@ mod tests {
         assert_eq!(ValueMask::of_values(one(9)).wire_bytes().0, 4);
     }
 
+    /// As where what clients keep goes to disk and comes back.
+    #[test]
+    fn values_can_be_replaced_wherever_they_stand_in_a_message_and_the_mask_stays() {
+        let kept = [true, false, true, false, true, false];
+        let doubled = |set: ParamSet| {
+            let twice: Vec<f32> = set.as_slice().unwrap().iter().map(|v| 2.0 * v).collect();
+            ParamSet::from_slice(set.layout(), &twice).unwrap()
+        };
+        let bundle = Payload::bundle([masked(kept), Payload::Indices([3].into())]);
+        let mapped = bundle.map_sets(&mut { doubled });
+        let [now, indices] = mapped.as_parts().unwrap();
+        let now = now.as_masked(&layout()).unwrap();
+        let values = now.values().as_slice().unwrap();
+        assert_eq!(values, [2.0, 0.0, 6.0, 0.0, 10.0, 0.0]);
+        assert_eq!(**now.mask().kept(), kept);
+        assert_eq!(indices.digest(), Payload::Indices([3].into()).digest());
+    }
+
     #[test]
     fn what_is_masked_is_gone() {
         let sent = masked([true, false, true, false, true, false]);
