@@ -12,7 +12,8 @@
 //! - `train`, `evaluate`: the jobs; `course`: the batches of a job; `stack`, `stacked`: jobs that
 //!   run together
 //! - `objective`: training on another loss; `ordered`: ordered dropout;
-//!   `exits`: classifiers that teach each other; `soft`: distance from soft targets
+//!   `exits`: classifiers that teach each other; `distill`: towards given scores; `soft`: distance
+//!   from soft targets; `importance`: of units, while weights stay
 //! - `error`: what can go wrong
 
 mod admission;
@@ -20,10 +21,12 @@ mod cost;
 mod course;
 mod data;
 mod dense;
+mod distill;
 mod error;
 mod evaluate;
 mod exits;
 mod host;
+mod importance;
 mod local;
 mod loss;
 mod objective;
@@ -40,10 +43,12 @@ mod virtual_device;
 pub use admission::{Admission, Permit};
 pub use cost::Cost;
 pub use data::{DeviceData, Features, Normalisation};
+pub use distill::{class_scores, distill, ScoreLoss};
 pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
 pub use exits::train_exits;
 pub use host::{available_memory, prepare_worker_thread, HostDevice, HostError};
+pub use importance::importance;
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
 pub use loss::{cross_entropy, masked_cross_entropy};
 pub use ordered::{train_ordered, SelfDistillation};

@@ -19,15 +19,19 @@ mod fedavg;
 mod fedavgm;
 mod fedconv;
 mod feddropout;
+mod fedmd;
 mod fednova;
 mod fedprox;
 mod fedrolex;
 mod fedsgd;
 mod fedyogi;
 mod fjord;
+mod hermes;
 mod heterofl;
 mod local_only;
+mod lotteryfl;
 mod payload;
+mod pruning;
 mod public;
 mod public_only;
 mod public_tuning;
@@ -37,21 +41,24 @@ mod server;
 mod server_optimizer;
 mod server_training;
 mod sub_models;
+mod tailorfl;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod value_mask;
 
 pub use average::{WeightedSum, Weighting};
 pub use client::{
-    run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Training,
+    run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Prospect, Training,
 };
 pub use error::MethodError;
-pub use payload::Payload;
+pub use payload::{Masked, Payload, PublicSamples, Scores};
 pub use public::PublicData;
 pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
+pub use value_mask::{UnitFlags, ValueMask};
 
 use crate::learn::LocalTraining;
 use crate::model::{Model, ModelError};

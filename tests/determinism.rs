@@ -85,7 +85,8 @@ fn workers_change_nothing_where_clients_have_models_of_several_widths() {
 /// a run is the same, and its folder holds nothing of them afterwards.
 #[test]
 fn what_clients_keep_may_wait_on_disk() {
-    for method in ["LocalOnly()", "Scaffold()"] {
+    let pruning = ["LotteryFL(acc_threshold: 0)", "Hermes(acc_threshold: 0)"];
+    for method in ["LocalOnly()", "Scaffold()"].into_iter().chain(pruning) {
         let text = SIZES.replace("HeteroFL()", method);
         let text = [
             "size: 0.5",

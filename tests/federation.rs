@@ -4,6 +4,7 @@ use super::tiny::Ran;
 use shoal::observe::record::Status;
 use shoal::observe::rows::{ClientOutcome, Outcome};
 use shoal::quantity::Span;
+use std::collections::BTreeMap;
 
 /// Three clients as they should be and three that are `other`, all asked in each round.
 fn mixed(other: &str, schedule: &str) -> String {
@@ -159,4 +160,45 @@ fn a_run_stops_at_its_time() {
     assert_eq!(outcomes, [Completed, Completed, Completed, Stopped]);
     assert_eq!(rounds[3].ended.nanos(), 1_750_000_000);
     assert_eq!(ran.record().status, Status::Completed);
+}
+
+/// With and without a model that all share, beside which clients have their own.
+#[test]
+fn clients_with_models_of_their_own_are_as_good_as_they_last_found_themselves() {
+    for method in ["LotteryFL()", "Hermes()", "TailorFL()", "FedMD()"] {
+        let sized = ["TailorFL()", "FedMD()"].contains(&method);
+        let text = format!(
+            "Scenario(
+                seed: 4,
+                data: Digits,
+                public: (share: 0.02),
+                partition: (by: Dirichlet(alpha: 0.5), min_per_client: 8, holdout: 0.25),
+                model: [Flatten, Dense(16), Relu, Dense(10)],
+                training: (epochs: 1, batch: 8, optimizer: Sgd(lr: 0.1)),
+                population: [
+                    (name: \"a\", count: 5, device: \"laptop\", link: \"lan\"),
+                    (name: \"b\", count: 5, device: \"laptop\", link: \"lan\"{}),
+                ],
+                method: {method},
+                schedule: (rounds: 5, cohort: 4),
+                evaluation: (every: 5, per_client: true),
+            )",
+            if sized { ", size: 0.5" } else { "" }
+        );
+        let ran = Ran::of(&text);
+        let last: BTreeMap<u32, f64> = ran
+            .clients()
+            .iter()
+            .filter_map(|row| Some((row.client, row.accuracy?)))
+            .collect();
+        assert!((4..=10).contains(&last.len()), "{method}: {last:?}");
+        let mean = last.values().sum::<f64>() / last.len() as f64;
+        let round = ran.rounds().pop().unwrap();
+        let told = round.client_mean.unwrap();
+        assert!(
+            (told - mean).abs() < 1e-9,
+            "{method}: {told} against {mean}"
+        );
+        assert_eq!(round.accuracy.is_some(), method != "FedMD()", "{method}");
+    }
 }

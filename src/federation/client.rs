@@ -107,27 +107,15 @@ impl Client {
             shared.sizes.narrower(self.number),
         );
         let half = &shared.client_half;
-        let cost = half.cost(own, narrower, local, train.len());
-        if !me.device.fits(cost.memory) {
-            let (need, has) = (cost.memory, me.device.memory);
-            return refuse(format!("training needs {need}, the device has {has}"));
-        }
-        let samples = train.len() as u32;
-        let compute = me.device.duration(cost.flops);
+        let samples = train.len();
         let bytes_down = task.wire_bytes();
-        tracing::debug!(
-            round,
-            samples,
-            flops = cost.flops.0,
-            compute_ns = compute.nanos(),
-            "training"
-        );
         let input = ClientInput {
             client: self.number,
             round,
             seed: plan.seed,
             model: Arc::clone(&own.model),
             sizes: shared.sizes.clone(),
+            init: plan.init,
             public: shared.public.clone(),
             data: Arc::clone(&plan.train),
             train,
@@ -136,8 +124,26 @@ impl Client {
             task: task.payload,
             state: self.state.clone(),
         };
+        let beside = match half.beside(&input) {
+            Ok(beside) => beside,
+            Err(error) => return refuse(format!("cannot begin: {error}")),
+        };
+        let cost = half.cost(own, narrower, local, samples).then(beside);
+        if !me.device.fits(cost.memory) {
+            let (need, has) = (cost.memory, me.device.memory);
+            return refuse(format!("training needs {need}, the device has {has}"));
+        }
+        let samples = samples as u32;
+        let compute = me.device.duration(cost.flops);
+        tracing::debug!(
+            round,
+            samples,
+            flops = cost.flops.0,
+            compute_ns = compute.nanos(),
+            "training"
+        );
         let job = Job::Client(Box::new(ClientJob {
-            half: Arc::clone(&shared.client_half),
+            half: Arc::clone(half),
             input,
         }));
         self.busy = Some(Busy {

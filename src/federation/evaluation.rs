@@ -101,8 +101,9 @@ impl Scores {
 }
 
 impl Evaluator {
-    /// Prepares what the plan asks for.
-    pub fn new(plan: &Plan, sizes: &Sizes) -> Self {
+    /// Prepares what the plan asks for. Where clients measure models of their own (`personal`), none is
+    /// measured here.
+    pub fn new(plan: &Plan, sizes: &Sizes, personal: bool) -> Self {
         let levels = sizes.levels().iter().map(|level| OfLevel {
             model: Arc::clone(&level.model),
             clients: Vec::new(),
@@ -111,7 +112,7 @@ impl Evaluator {
         });
         let mut levels: Vec<OfLevel> = levels.collect();
         let mut samples: Vec<Vec<u32>> = vec![Vec::new(); levels.len()];
-        if plan.evaluation.per_client {
+        if plan.evaluation.per_client && !personal {
             for client in 0..plan.population() {
                 let number = sizes.level_of(client);
                 let (level, samples) = (&mut levels[number], &mut samples[number]);
@@ -306,7 +307,7 @@ mod tests {
         let scenario = Scenario::parse(text, Path::new("s.ron"), &[]).unwrap();
         let federation = assemble(&scenario, Default::default()).unwrap();
         let (plan, sizes) = (federation.plan(), federation.sizes());
-        let evaluator = Evaluator::new(plan, sizes);
+        let evaluator = Evaluator::new(plan, sizes, false);
         let [full, half] = sizes.levels() else {
             panic!("two widths");
         };

@@ -67,7 +67,10 @@ impl Outcome for Output {
 impl ClientJob {
     /// Host memory it takes while it runs, by estimate.
     fn memory(&self) -> Bytes {
-        self.input.memory(self.half.corrections())
+        let training = self.input.memory(self.half.corrections());
+        // A task that cannot be read ends before it takes any.
+        let beside = self.half.beside(&self.input).unwrap_or_default();
+        training.max(Bytes(beside.memory.0.saturating_mul(2)))
     }
 
     /// Whether nothing is gained by training it with others at once: its unit is a loop.

@@ -426,12 +426,17 @@ impl Server {
         }
         let scores = Scores {
             levels: Vec::new(),
-            clients: self.personal.iter().map(|(&c, &t)| (c, t)).collect(),
+            clients: self.measured(),
         };
         if !scores.clients.is_empty() {
             self.record_sizes(&scores, cx);
         }
         self.personal.values().map(Tally::accuracy).collect()
+    }
+
+    /// How good each client's own model was when the client last measured it.
+    fn measured(&self) -> Vec<(u32, Tally)> {
+        self.personal.iter().map(|(&c, &t)| (c, t)).collect()
     }
 
     fn record_accuracy(&self, client: u32, tally: Tally, cx: &mut Cx<'_>) {
@@ -504,7 +509,10 @@ impl Server {
                 if pieces.iter().all(|(_, marks)| marks.is_some()) {
                     let marks: Vec<Marks> =
                         pieces.drain(..).filter_map(|(_, marks)| marks).collect();
-                    let scores = self.shared.evaluator.sum(&marks);
+                    let mut scores = self.shared.evaluator.sum(&marks);
+                    if self.half.personal() {
+                        scores.clients = self.measured();
+                    }
                     for (client, tally) in &scores.clients {
                         self.record_accuracy(*client, *tally, cx);
                     }

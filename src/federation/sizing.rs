@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use crate::learn::LocalTraining;
-use crate::method::ClientHalf;
+use crate::method::{ClientHalf, Prospect};
 use crate::model::{Level, Sizes};
 use crate::quantity::Span;
 use crate::sim::rng::{below, stream, Purpose};
@@ -59,10 +59,19 @@ pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], half: &dyn Client
         let me = plan.client(client);
         let fits = |own: &Level, narrower: &[Level]| {
             let samples = plan.partition.client(client as usize).len().max(1);
-            let cost = half.cost(own, narrower, &local[me.group], samples);
+            let local = &local[me.group];
+            let cost = half.cost(own, narrower, local, samples);
+            let beside = half.memory_beside(&Prospect {
+                full: &plan.model,
+                own: &own.model,
+                local,
+                samples,
+                public: plan.public.train.len(),
+            });
             let in_time =
                 |deadline: Span| me.device.duration(cost.flops).nanos() <= deadline.nanos();
-            me.device.fits(cost.memory) && deadline.is_none_or(in_time)
+            let memory = cost.memory.max(beside);
+            me.device.fits(memory) && deadline.is_none_or(in_time)
         };
         match &plan.groups[me.group].size {
             SizeRule::Fixed(ratio) => number(*ratio),
@@ -134,6 +143,24 @@ mod tests {
         let groups = ["1 MB", "40 kB", "20 kB", "1 kB"].map(device).join(", ");
         // Where none fits, the smallest is kept, and will decline.
         assert_eq!(ratios(&federation(&groups, "")), [1.0, 0.5, 0.25, 0.25]);
+    }
+
+    /// The class scores of 500 public samples in one batch: 500 · 4 · (64 + 2 · 10 + 10) bytes of
+    /// activations for a network without hidden units, more than twice as much for the full one.
+    #[test]
+    fn what_a_method_does_beside_training_must_fit_the_memory_too() {
+        let chosen = |method: &str| {
+            let text = format!(
+                "(data: Digits, public: (share: 0.5), model: [Flatten, Dense(64), Relu, Dense(10)],
+                  method: {method}, training: (epochs: 1, batch: 10), population:
+                  [(count: 1, size: Fit([1, 0.25]), device: (speed: \"1 GFLOP/s\", memory: \"300 kB\"))])"
+            );
+            let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]).unwrap();
+            ratios(&assemble(&scenario, Default::default()).unwrap())
+        };
+        assert_eq!(chosen("HeteroFL()"), [1.0]);
+        assert_eq!(chosen("FedMD(subset: 500, digest_batch: 500)"), [0.25]);
+        assert_eq!(chosen("FedMD(subset: 500, digest_batch: 10)"), [1.0]);
     }
 
     #[test]

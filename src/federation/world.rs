@@ -98,7 +98,7 @@ impl Federation {
                 .cloned()
                 .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
         })?;
-        let evaluator = Evaluator::new(&plan, &sizes);
+        let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,
             memory: None,

@@ -6,7 +6,7 @@ use crate::quantity::{Bytes, Flops};
 use serde::Serialize;
 
 /// Operations and memory of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Cost {
     /// Operations, counted from the model.
     pub flops: Flops,
@@ -38,6 +38,14 @@ impl Cost {
         Self {
             flops: Flops(training.saturating_add(measuring)),
             memory: model.training_memory(batch, state.saturating_add(corrections)),
+        }
+    }
+
+    /// Both, one after the other.
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            flops: Flops(self.flops.0.saturating_add(next.flops.0)),
+            memory: Bytes(self.memory.0.max(next.memory.0)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::LearnError;
 use crate::model::wide;
+use crate::quantity::Bytes;
 use tch::{Device, Kind, Tensor};
 
 /// Raw features of all samples, sample after sample, each in row-major order.
@@ -412,6 +413,24 @@ impl DeviceData {
         missing.map_or(Ok(()), |&index| Err(self.no_such(index)))
     }
 
+    /// What `samples` samples take on the wire: their values as they are stored, one byte each of
+    /// byte images and four of numbers, and a label of one, two or four bytes, as many as the classes
+    /// need.
+    pub fn wire_bytes(&self, samples: usize) -> Bytes {
+        let each = match &self.store {
+            Store::U8(_) => 1,
+            Store::F32(_) => 4,
+            Store::Away(away) => away.raw.kind().elt_size_in_bytes() as u64,
+        };
+        let label = match self.classes {
+            0..=256 => 1,
+            257..=65_536 => 2,
+            _ => 4,
+        };
+        let values = (self.channels.count * self.channels.plane) as u64;
+        Bytes(samples as u64 * (values * each + label))
+    }
+
     fn no_such(&self, index: u32) -> LearnError {
         LearnError::NoSuchSample {
             index,
@@ -423,6 +442,29 @@ impl DeviceData {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_travel_as_they_are_stored() {
+        let plain = Normalisation {
+            scale: 1.0,
+            mean: vec![0.0],
+            std: vec![1.0],
+        };
+        let bytes = |features, classes| {
+            let data = DeviceData::new(
+                &[1, 3, 2],
+                features,
+                plain.clone(),
+                vec![0; 4],
+                classes,
+                Device::Cpu,
+            );
+            data.unwrap().wire_bytes(3).0
+        };
+        assert_eq!(bytes(Features::U8(vec![0; 24]), 256), 3 * (6 + 1));
+        assert_eq!(bytes(Features::U8(vec![0; 24]), 257), 3 * (6 + 2));
+        assert_eq!(bytes(Features::F32(vec![0.0; 24]), 70_000), 3 * (24 + 4));
+    }
 
     fn images(channels_last: bool, constants: usize) -> (Tensor, Vec<f64>) {
         // Three samples of 2×2×3 bytes; samples 2 and 0 are asked for.

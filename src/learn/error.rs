@@ -59,6 +59,14 @@ pub enum LearnError {
     /// A list of networks to draw from that is empty.
     #[error("expected at least one width to train, got none")]
     NoWidths,
+    /// Target scores that do not belong to the samples.
+    #[error("expected {expected} target scores, one for each sample and class, got {found}")]
+    Targets {
+        /// Samples times classes.
+        expected: usize,
+        /// Scores given.
+        found: usize,
+    },
     /// Parameters that do not belong to the model.
     #[error(transparent)]
     Parameters(ParamError),

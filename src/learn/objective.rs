@@ -13,6 +13,8 @@ use tch::Tensor;
 pub(super) struct Batch<'a> {
     /// The parameters, one view per entry of the job's layout.
     pub params: &'a [Tensor],
+    /// The numbers of the samples.
+    pub samples: &'a [u32],
     /// The samples.
     pub x: &'a Tensor,
     /// Their labels.
@@ -45,6 +47,7 @@ pub(super) fn train_on(
         job.data.labels_of(samples, &mut labels)?;
         let batch = Batch {
             params: &params,
+            samples,
             x: &x,
             labels: &labels,
             masks: &mut masks,

@@ -68,7 +68,8 @@ fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
         } => momentum == 0.0 && weight_decay == 0.0,
         Optimizer::Adam { .. } => false,
     };
-    plain && job.local.clip.is_none() && terms.proximal.is_none() && terms.drift.is_none()
+    let bare = terms.proximal.is_none() && terms.drift.is_none() && terms.mask.is_none();
+    plain && bare && job.local.clip.is_none()
 }
 
 /// Memory reused from job to job: the input, then what each step puts out; dropout's masks; the

@@ -64,6 +64,9 @@ pub struct Correction {
     /// The classes that count, one flag each: in the loss, the scores of all others are replaced by 0
     /// (HeteroFL's masked cross entropy, Diao et al. 2021, section 3).
     pub classes: Option<Arc<[bool]>>,
+    /// Every gradient is multiplied by it before anything else is done with it: with zeros for what
+    /// is pruned, that stays exactly as it starts.
+    pub mask: Option<ParamSet>,
 }
 
 /// One client's local training in one round.
@@ -192,12 +195,12 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     let _guard = tch::no_grad_guard();
     let device = job.data.device();
     let start = job.start.to_device(device)?;
-    let drift = job
-        .correction
-        .drift
-        .as_ref()
-        .map(|d| d.to_device(device))
-        .transpose()?;
+    let there = |vector: &Option<ParamSet>| {
+        let vector = vector.as_ref();
+        vector.map(|vector| vector.to_device(device)).transpose()
+    };
+    let drift = there(&job.correction.drift)?;
+    let mask = there(&job.correction.mask)?;
     let terms = Terms {
         proximal: job
             .correction
@@ -205,6 +208,7 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
             .filter(|&mu| mu != 0.0)
             .map(|mu| (mu as f32, &start)),
         drift: drift.as_ref(),
+        mask: mask.as_ref(),
     };
 
     let mut work = Work::fitting(scratch.work.take(), job.model.layout(), device)?;
@@ -220,8 +224,9 @@ pub(super) fn check(job: &TrainJob) -> Result<(), LearnError> {
     if job.samples.is_empty() {
         return Err(LearnError::NoSamples);
     }
-    if let Some(drift) = &job.correction.drift {
-        same_layout(&job.start, drift)?;
+    let vectors = [&job.correction.drift, &job.correction.mask];
+    for vector in vectors.into_iter().flatten() {
+        same_layout(&job.start, vector)?;
     }
     match &job.correction.classes {
         Some(classes) if classes.len() != job.model.classes() => Err(LearnError::Classes {

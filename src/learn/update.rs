@@ -11,6 +11,8 @@ pub(super) struct Terms<'a> {
     pub proximal: Option<(f32, &'a ParamSet)>,
     /// Added as it is.
     pub drift: Option<&'a ParamSet>,
+    /// What gradients are multiplied by first.
+    pub mask: Option<&'a ParamSet>,
 }
 
 /// The optimiser's state: first and second moment, as far as it has them.
@@ -58,8 +60,8 @@ impl Moments {
 
 /// Moves `weights` against `gradients` by step `step` (from 1) at learning rate `lr`.
 ///
-/// The gradient of the loss and the proximal term μ(w − w₀) are clipped together, as they would be
-/// if the term stood in the loss; drift and weight decay come after.
+/// A mask comes before all else. The gradient of the loss and the proximal term μ(w − w₀) are clipped
+/// together, as they would be if the term stood in the loss; drift and weight decay come after.
 pub(super) fn step(
     weights: &mut Buffer,
     gradients: &mut Buffer,
@@ -69,6 +71,9 @@ pub(super) fn step(
     lr: f64,
     step: u64,
 ) -> Result<(), LearnError> {
+    if let Some(mask) = terms.mask {
+        apply(mask, gradients)?;
+    }
     let decay = match local.optimizer {
         Optimizer::Sgd { weight_decay, .. } | Optimizer::Adam { weight_decay, .. } => weight_decay,
     };
@@ -119,6 +124,20 @@ pub(super) fn step(
             rule.dispatch(w, g, (m, v), start, drift, factors);
         }
     }
+    Ok(())
+}
+
+/// Multiplies gradients by a mask.
+fn apply(mask: &ParamSet, gradients: &mut Buffer) -> Result<(), LearnError> {
+    if gradients.device() == Device::Cpu {
+        return Ok(Buffer::elementwise(
+            [gradients],
+            [mask],
+            |[g], [m]| [g * m],
+        )?);
+    }
+    let _guard = tch::no_grad_guard();
+    let _ = gradients.flat_mut().f_mul_(mask.flat())?;
     Ok(())
 }
 

@@ -2,10 +2,10 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    Correction, Cost, DeviceData, LearnError, LocalTraining, Samples, Scratch, Tally, TrainJob,
-    Trained,
+    evaluate, Correction, Cost, DeviceData, LearnError, LocalTraining, Samples, Scratch, Tally,
+    TrainJob, Trained,
 };
-use crate::model::{Level, Model, ParamSet, Sizes};
+use crate::model::{Initializer, Level, Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
 use crate::sim::Stack;
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub struct ClientInput {
     pub model: Arc<Model>,
     /// The widths that clients have, its own among them.
     pub sizes: Sizes,
+    /// How weights begin that the client draws itself.
+    pub init: Initializer,
     /// The public set, where the scenario has one.
     pub public: Option<PublicData>,
     /// The training data of all clients, on the host device.
@@ -132,6 +134,21 @@ pub struct Metrics {
     pub personal: Option<Tally>,
 }
 
+/// What is known of a client before a width has been chosen for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Prospect<'a> {
+    /// The full network.
+    pub full: &'a Model,
+    /// That of the width in question.
+    pub own: &'a Model,
+    /// How it trains.
+    pub local: &'a LocalTraining,
+    /// Its training samples.
+    pub samples: usize,
+    /// Public samples to learn from.
+    pub public: usize,
+}
+
 /// What a client does with a task. Pure: state comes in with the input and goes out with the work.
 ///
 /// Most methods train locally and report something about the outcome: they give
@@ -161,6 +178,22 @@ pub trait ClientHalf: Send + Sync {
     fn cost(&self, own: &Level, narrower: &[Level], local: &LocalTraining, samples: usize) -> Cost {
         let _ = narrower;
         Cost::training(&own.model, local, samples, self.corrections())
+    }
+
+    /// What this round costs beside that: operations come on top, and memory counts where it is more.
+    ///
+    /// # Errors
+    /// When the task is not what this method sends.
+    fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
+        let _ = input;
+        Ok(Cost::default())
+    }
+
+    /// The most memory that any round takes beside [`ClientHalf::cost`]: what [`ClientHalf::beside`]
+    /// will come to, told before there is a task, so that a width can be chosen by it.
+    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+        let _ = prospect;
+        Bytes(0)
     }
 
     /// Where local training starts, and what corrects its gradients.
@@ -247,6 +280,20 @@ pub fn run_together(
         }
     })
     .collect()
+}
+
+/// How the client's own model `params` does on the samples it keeps for its own evaluation; `None`
+/// where there are none.
+pub(super) fn measure_own(
+    input: &ClientInput,
+    params: &ParamSet,
+) -> Result<Option<Tally>, MethodError> {
+    if input.holdout.is_empty() {
+        return Ok(None);
+    }
+    let samples = input.holdout.as_slice();
+    let tally = evaluate(&input.model, params, &input.data, samples, 64, None)?;
+    Ok(Some(tally))
 }
 
 impl ClientWork {

@@ -1,11 +1,12 @@
 //! Local-only training: every client trains its own model on its own data and shares nothing. The
 //! baseline that says what federation is worth to a client.
 
+use super::client::{measure_own, train_locally};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
     Received, ServerHalf, ServerJob, Setup, Training,
 };
-use crate::learn::{evaluate, Correction, Scratch, Trained};
+use crate::learn::{Correction, Scratch, Trained};
 use crate::model::{ParamSet, Selection, Sizes};
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
@@ -107,14 +108,10 @@ impl ClientHalf for Client {
     }
 
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
-        let trained = super::client::train_locally(self, input, scratch)?;
+        let trained = train_locally(self, input, scratch)?;
         let mut work = self.report(input, trained)?;
-        if !input.holdout.is_empty() {
-            if let Some(Payload::Model(own)) = work.state.get(MODEL) {
-                let samples = input.holdout.as_slice();
-                let tally = evaluate(&input.model, own, &input.data, samples, 64, None)?;
-                work.metrics.personal = Some(tally);
-            }
+        if let Some(Payload::Model(own)) = work.state.get(MODEL) {
+            work.metrics.personal = measure_own(input, own)?;
         }
         Ok(work)
     }

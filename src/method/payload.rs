@@ -1,7 +1,13 @@
 //! What travels between server and clients, each kind with its exact size on the wire.
 
+mod masked;
+mod scores;
+
+pub use masked::Masked;
+pub use scores::{PublicSamples, Scores};
+
 use super::MethodError;
-use crate::model::ParamSet;
+use crate::model::{Layout, ParamSet};
 use crate::quantity::Bytes;
 use crate::sim::mix_words;
 use std::sync::Arc;
@@ -29,6 +35,15 @@ pub enum Payload {
     Scalars(Arc<[f64]>),
     /// Yes or no for each of many things, one bit each.
     Mask(Arc<[bool]>),
+    /// Numbers of samples, 4 bytes each.
+    Indices(Arc<[u32]>),
+    /// Class scores on some samples, 4 bytes a score and 4 an index.
+    Scores(Scores),
+    /// Samples themselves, with their labels, as they are stored.
+    Samples(PublicSamples),
+    /// The parameters under a mask, 4 bytes each, and the mask: one bit or one index of 4 bytes for
+    /// each thing kept, whichever is shorter.
+    Masked(Masked),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
 }
@@ -51,6 +66,10 @@ impl Payload {
             Self::Model(set) | Self::Update(set) => set.wire_bytes().0,
             Self::Scalars(numbers) => 8 * numbers.len() as u64,
             Self::Mask(flags) => flags.len().div_ceil(8) as u64,
+            Self::Indices(indices) => 4 * indices.len() as u64,
+            Self::Scores(scores) => scores.wire_bytes().0,
+            Self::Samples(samples) => samples.bytes.0,
+            Self::Masked(masked) => masked.wire_bytes(),
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
         };
         Bytes(PREFIX + content)
@@ -72,6 +91,12 @@ impl Payload {
                 let words: Vec<u64> = flags.chunks(63).map(word).collect();
                 mix_words(&[5, mix_words(&words)])
             }
+            Self::Indices(indices) => mix_words(&[6, scores::digest(indices)]),
+            Self::Scores(scores) => mix_words(&[7, scores.digest()]),
+            Self::Samples(samples) => mix_words(&[8, scores::digest(samples.samples.as_slice())]),
+            Self::Masked(masked) => {
+                mix_words(&[9, content(masked.values()), masked.mask().digest()])
+            }
             Self::Bundle(parts) => {
                 let words: Vec<u64> = parts.iter().map(Self::digest).collect();
                 mix_words(&[4, mix_words(&words)])
@@ -88,7 +113,13 @@ impl Payload {
                 let parts = parts.iter().cloned().map(|part| part.map_sets(f));
                 Self::Bundle(parts.collect())
             }
-            other @ (Self::Nothing | Self::Scalars(_) | Self::Mask(_)) => other,
+            Self::Masked(masked) => Self::Masked(masked.map_values(f)),
+            other @ (Self::Nothing
+            | Self::Scalars(_)
+            | Self::Mask(_)
+            | Self::Indices(_)
+            | Self::Scores(_)
+            | Self::Samples(_)) => other,
         }
     }
 
@@ -100,6 +131,10 @@ impl Payload {
             Self::Update(_) => "update",
             Self::Scalars(_) => "scalars",
             Self::Mask(_) => "mask",
+            Self::Indices(_) => "indices",
+            Self::Scores(_) => "scores",
+            Self::Samples(_) => "samples",
+            Self::Masked(_) => "masked model",
             Self::Bundle(_) => "bundle",
         }
     }
@@ -160,6 +195,54 @@ impl Payload {
             Self::Mask(flags) if flags.len() == n => Ok(flags),
             Self::Mask(flags) => Err(MethodError::count("mask", n, flags.len())),
             other => Err(MethodError::payload("a mask", other)),
+        }
+    }
+
+    /// The numbers of samples in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_indices(&self) -> Result<&Arc<[u32]>, MethodError> {
+        match self {
+            Self::Indices(indices) => Ok(indices),
+            other => Err(MethodError::payload("indices", other)),
+        }
+    }
+
+    /// The class scores in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_scores(&self) -> Result<&Scores, MethodError> {
+        match self {
+            Self::Scores(scores) => Ok(scores),
+            other => Err(MethodError::payload("scores", other)),
+        }
+    }
+
+    /// The samples in this payload.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else.
+    pub fn as_samples(&self) -> Result<&PublicSamples, MethodError> {
+        match self {
+            Self::Samples(samples) => Ok(samples),
+            other => Err(MethodError::payload("samples", other)),
+        }
+    }
+
+    /// The parameters under a mask in this payload, if they are those of a network with `layout`.
+    ///
+    /// # Errors
+    /// [`MethodError::Payload`] if it is something else, [`MethodError::Params`] if they are of another
+    /// network.
+    pub fn as_masked(&self, layout: &Arc<Layout>) -> Result<&Masked, MethodError> {
+        match self {
+            Self::Masked(masked) => {
+                masked.values().has_layout(layout)?;
+                Ok(masked)
+            }
+            other => Err(MethodError::payload("a masked model", other)),
         }
     }
 

@@ -64,6 +64,14 @@ methods! {
     DepthFL: super::depthfl::DepthFl,
     /// Sub-models by learned convolutions over the parameters (Shen et al. 2024)
     FedConv: super::fedconv::FedConv,
+    /// Class scores on a public set instead of models (Li and Wang 2019)
+    FedMD: super::fedmd::FedMd,
+    /// Personal masks by iterative magnitude pruning (Li et al. 2021)
+    LotteryFL: super::lotteryfl::LotteryFl,
+    /// Personal networks by structured pruning (Li et al. 2021)
+    Hermes: super::hermes::Hermes,
+    /// Sub-models tailored to device and data (Deng et al. 2022)
+    TailorFL: super::tailorfl::TailorFl,
     /// Baseline: every client alone
     LocalOnly: super::local_only::LocalOnly,
     /// Baseline: all data at the server

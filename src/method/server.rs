@@ -112,6 +112,12 @@ pub trait ServerHalf: Send {
     /// The global model, where the method has one.
     fn global(&self) -> Option<&ParamSet>;
 
+    /// Whether clients have models of their own beside the global one: a client's accuracy is then what
+    /// it last measured itself.
+    fn personal(&self) -> bool {
+        false
+    }
+
     /// What a client of level `level` would be measured with now: the parameters of that level's
     /// network. `None` where the method has no sub-models.
     ///

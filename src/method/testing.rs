@@ -5,13 +5,14 @@
 //! same named streams. `narrow` has the same for sub-models.
 
 pub mod narrow;
+pub mod pruned;
 
 use super::{
     ClientState, ClientWork, Method, Payload, Phase, PublicData, Received, ServerHalf, Setup,
 };
 use crate::learn::{Amount, DeviceData, Features, LocalTraining, Normalisation, Scratch};
 use crate::method::ClientInput;
-use crate::model::{LayerSpec, Layout, Level, Model, ParamSet, Sizes};
+use crate::model::{Initializer, LayerSpec, Layout, Level, Model, ParamSet, Sizes};
 use crate::sim::rng::{shuffle, stream, Purpose};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -219,6 +220,7 @@ impl<'a> Toy<'a> {
             seed: SEED,
             model: Arc::clone(&self.setup.sizes.of(client).model),
             sizes: self.setup.sizes.clone(),
+            init: Initializer::PyTorch,
             public: self.setup.public.clone(),
             data: Arc::clone(&self.setup.data),
             train: samples_of(client).into(),

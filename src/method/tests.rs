@@ -158,6 +158,17 @@ fn tasks_and_reports_have_the_sizes_computed_by_hand() {
             MethodSpec::LocalOnly(_) => (8 + P, 8),
             // The classes of the client: three bits.
             MethodSpec::HeteroFL(_) => (8 + P, 8 + (8 + P) + (8 + 1)),
+            // The global model, which is the initial one. This client has not done well enough to
+            // prune, and a mask of everything costs nothing.
+            MethodSpec::LotteryFL(_) => (8 + (8 + P) + 8, 8 + P),
+            // There is no hidden layer to say anything of.
+            MethodSpec::TailorFL(_) => (8 + P, 8 + (8 + P) + 8 + 8),
+            // Eight public samples of three numbers and a label, no consensus yet, their indices; up
+            // their indices and three scores each.
+            MethodSpec::FedMD(_) => (
+                8 + (8 + 8 * (3 * 4 + 1)) + 8 + (8 + 8 * 4),
+                8 + 8 * 4 + 8 * 3 * 4,
+            ),
             _ => (8 + P, 8 + P),
         };
         let mut toy = Toy::new(spec.method(), &local());

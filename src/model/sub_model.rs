@@ -116,6 +116,11 @@ impl Selection {
         })
     }
 
+    /// These units: for each set, their numbers in the order in which the sub-model has them.
+    pub const fn of(kept: Vec<Vec<u32>>) -> Self {
+        Self { kept }
+    }
+
     /// `choose` the units of each set that is not fixed, given its number, its size and how many are
     /// kept.
     fn each(

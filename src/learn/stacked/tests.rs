@@ -206,6 +206,7 @@ fn stacked_and_serial_training_agree_for_every_optimiser_and_term() {
                     classes: (k > 0).then(|| (0..CLASSES).map(|c| c % 4 != k % 4).collect()),
                     proximal: Some(0.5),
                     drift: Some(ParamSet::from_slice(layout, &drift).unwrap()),
+                    mask: None,
                 };
             }
             agree(&jobs);
@@ -262,6 +263,39 @@ fn jobs_that_differ_are_not_stacked() {
         ];
         job.model = Arc::new(Model::build(&layers, &[9], CLASSES).unwrap());
     }));
+}
+
+#[test]
+fn a_job_under_a_mask_is_stacked_with_no_other_masked_or_not() {
+    let jobs = jobs(&dense(), &[9], &local());
+    let masked = |masked: fn(usize) -> bool| {
+        let mut jobs = jobs.clone();
+        for (k, job) in jobs.iter_mut().enumerate().filter(|(k, _)| masked(*k)) {
+            let ones = vec![1.0; job.start.len() - k];
+            let mask = [vec![0.0; k], ones].concat();
+            job.correction.mask = Some(ParamSet::from_slice(job.model.layout(), &mask).unwrap());
+        }
+        jobs
+    };
+    for some in [|k| k == 0, |k| k == 3, |k| k > 1, |_| true] {
+        let jobs = masked(some);
+        assert!(matches!(
+            train_stack(&jobs),
+            Err(LearnError::Unlike { jobs: 5 })
+        ));
+    }
+    // Together they give what each gives alone.
+    let jobs = masked(|k| k % 2 == 1);
+    for (job, together) in jobs.iter().zip(train_all(&jobs, &mut Scratch::new())) {
+        let alone = train(job, &mut Scratch::new()).unwrap();
+        assert!(
+            alone
+                .params
+                .distance_squared(&together.unwrap().params)
+                .unwrap()
+                == 0.0
+        );
+    }
 }
 
 fn out_of_memory() -> LearnError {

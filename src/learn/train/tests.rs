@@ -154,6 +154,7 @@ fn logistic_regression_takes_the_steps_computed_by_hand() {
     let drift: Vec<f32> = (0..8).map(|i| i as f32 * 0.02 - 0.07).collect();
     job.correction = Correction {
         classes: None,
+        mask: None,
         proximal: Some(0.4),
         drift: Some(ParamSet::from_slice(job.model.layout(), &drift).unwrap()),
     };
@@ -359,15 +360,23 @@ fn a_job_whose_parts_do_not_fit_is_refused() {
         ..job.clone()
     })
     .starts_with("parameters of different layouts: expected 2 tensors with 8 values"));
-    let correction = Correction {
-        drift: Some(other.start),
-        ..Correction::default()
-    };
-    assert!(error(TrainJob {
-        correction,
-        ..job.clone()
-    })
-    .starts_with("parameters of different layouts"));
+    let (drift, mask) = (Some(other.start.clone()), Some(other.start));
+    for correction in [
+        Correction {
+            drift,
+            ..Correction::default()
+        },
+        Correction {
+            mask,
+            ..Correction::default()
+        },
+    ] {
+        assert!(error(TrainJob {
+            correction,
+            ..job.clone()
+        })
+        .starts_with("parameters of different layouts"));
+    }
     assert_eq!(
         error(TrainJob {
             samples: vec![3, 12].into(),
@@ -385,6 +394,45 @@ fn a_job_whose_parts_do_not_fit_is_refused() {
         ),
         Err(LearnError::NoSamples)
     ));
+}
+
+/// Of a network that is trained without torch, under every optimiser.
+#[test]
+fn what_a_mask_leaves_out_of_a_dense_network_stays_zero_to_the_bit_and_the_rest_learns() {
+    let sgd = |momentum, weight_decay| Optimizer::Sgd {
+        lr: 0.1,
+        momentum,
+        nesterov: false,
+        weight_decay,
+    };
+    let adam = LocalTraining::adam(0.01).optimizer;
+    for optimizer in [sgd(0.0, 0.0), sgd(0.9, 0.01), adam] {
+        let local = LocalTraining {
+            optimizer,
+            batch: 5,
+            amount: Amount::Epochs(3),
+            ..LocalTraining::sgd(0.1)
+        };
+        let mut job = logistic(local);
+        assert!(Perceptron::of(&job.model, 5).is_some());
+        let pruned = |i: usize| i % 3 == 1;
+        let mut start = job.start.as_slice().unwrap().to_vec();
+        let mut mask = vec![1.0; 8];
+        for i in (0..8).filter(|&i| pruned(i)) {
+            (start[i], mask[i]) = (0.0, 0.0);
+        }
+        let layout = job.model.layout();
+        job.start = ParamSet::from_slice(layout, &start).unwrap();
+        job.correction.mask = Some(ParamSet::from_slice(layout, &mask).unwrap());
+        let trained = train(&job, &mut Scratch::new()).unwrap();
+        let trained = trained.params.as_slice().unwrap();
+        for (i, (now, before)) in trained.iter().zip(&start).enumerate() {
+            match pruned(i) {
+                true => assert_eq!(now.to_bits(), 0, "{i}"),
+                false => assert!((now - before).abs() > 1e-4, "{i}"),
+            }
+        }
+    }
 }
 
 #[test]

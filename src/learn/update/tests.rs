@@ -31,6 +31,7 @@ fn updated(local: &LocalTraining, proximal: Option<f32>, drift: bool, on_torch: 
     let terms = Terms {
         proximal: proximal.map(|mu| (mu, &start)),
         drift: drift.then_some(&correction),
+        mask: None,
     };
     for t in 1..=STEPS {
         let mut g = Buffer::copy_of(&set(&values(t as usize))).unwrap();
@@ -179,4 +180,50 @@ fn cleared_moments_are_as_new() {
     assert_ne!(once(&mut moments), first);
     moments.clear().unwrap();
     assert_eq!(once(&mut moments), first);
+}
+
+/// With momentum, decay, clipping and a proximal term: what the mask leaves out stays at zero to the
+/// bit, and the rest moves as if it were alone.
+#[test]
+fn what_is_masked_does_not_move_and_does_not_count_in_the_norm() {
+    for local in [
+        LocalTraining {
+            optimizer: Optimizer::Sgd {
+                lr: 0.1,
+                momentum: 0.9,
+                nesterov: true,
+                weight_decay: 0.01,
+            },
+            clip: Some(0.5),
+            ..LocalTraining::sgd(0.1)
+        },
+        LocalTraining::adam(0.1),
+    ] {
+        let factors: Vec<f32> = (0..38).map(|i| f32::from(i % 3 != 0)).collect();
+        let only = |values: Vec<f32>| -> Vec<f32> {
+            values.iter().zip(&factors).map(|(v, m)| v * m).collect()
+        };
+        let (mask, start) = (set(&factors), set(&only(values(7))));
+        let run = |masked: bool| {
+            let mut w = Buffer::copy_of(&start).unwrap();
+            let mut moments = Moments::new(&local.optimizer, &w).unwrap();
+            let terms = Terms {
+                proximal: Some((0.5, &start)),
+                drift: None,
+                mask: masked.then_some(&mask),
+            };
+            for t in 1..=STEPS {
+                let g = values(t as usize);
+                let g = if masked { g } else { only(g) };
+                let mut g = Buffer::copy_of(&set(&g)).unwrap();
+                step(&mut w, &mut g, &mut moments, terms, &local, 0.1, t).unwrap();
+            }
+            w.as_slice().unwrap().to_vec()
+        };
+        let got = run(true);
+        assert_eq!(got, run(false));
+        for (i, value) in got.iter().enumerate() {
+            assert_eq!(*value == 0.0, i % 3 == 0, "{i}: {value}");
+        }
+    }
 }

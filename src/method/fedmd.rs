@@ -1,0 +1,421 @@
+//! FedMD (Li and Wang, "FedMD: Heterogenous Federated Learning via Model Distillation", NeurIPS 2019
+//! workshop, algorithm 1): every client has a network of its own, of any size; what travels are class
+//! scores on public samples. The server averages them, and clients train towards that consensus.
+//!
+//! The paper's round is: tell scores, hear their mean, digest it, revisit the private data. Here a
+//! round is one message each way, so a task brings the mean of the round before, the client digests
+//! it, revisits its data, and its report tells its scores on the samples of the next mean: the same
+//! sequence, cut at another place. A client that comes for the first time learns the public set and
+//! then its own data first (the paper's transfer learning).
+
+use super::average::Weighting;
+use super::client::{measure_own, train_locally};
+use super::{
+    ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
+    Prospect, PublicData, PublicSamples, Received, Scores, ServerHalf, ServerJob, Setup, Training,
+};
+use crate::learn::{
+    class_scores, distill, train, Amount, Correction, Cost, LocalTraining, Samples, ScoreLoss,
+    Scratch, TrainJob, Trained,
+};
+use crate::model::ParamSet;
+use crate::quantity::{Bytes, Flops};
+use crate::sim::mix_words;
+use crate::sim::rng::{shuffle, stream, Purpose};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// FedMD. The defaults are those of the authors' code (their CIFAR experiment with unbalanced
+/// classes), where training for the transfer also stops early.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FedMd {
+    /// Public samples that the server draws for a round; all of them if there are fewer.
+    pub subset: usize,
+    /// How far from the consensus is measured. The authors' code takes the mean absolute error of the
+    /// scores.
+    pub loss: ScoreLoss,
+    /// Passes over a round's subset towards the consensus.
+    pub digest_epochs: u32,
+    /// Samples in a batch of them; 0 is the whole subset.
+    pub digest_batch: usize,
+    /// Passes over the public set, with its labels, before a client's first round.
+    pub transfer_public_epochs: u32,
+    /// Passes over its own samples after those.
+    pub transfer_private_epochs: u32,
+    /// How clients come by the public set.
+    pub public_set: PublicSet,
+    /// How much a client's scores count; the paper counts all alike.
+    pub weighting: Weighting,
+}
+
+/// How clients come by the public set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum PublicSet {
+    /// It comes with a client's first task, and is paid for.
+    #[default]
+    Sent,
+    /// It was installed beforehand.
+    Installed,
+}
+
+impl Default for FedMd {
+    fn default() -> Self {
+        Self {
+            subset: 5000,
+            loss: ScoreLoss::MeanAbsolute,
+            digest_epochs: 1,
+            digest_batch: 128,
+            transfer_public_epochs: 20,
+            transfer_private_epochs: 25,
+            public_set: PublicSet::Sent,
+            weighting: Weighting::Uniform,
+        }
+    }
+}
+
+impl Method for FedMd {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        match self.loss {
+            ScoreLoss::Divergence { temperature } if !(temperature > 0.0 && temperature <= 1e6) => {
+                let message = format!("expected a temperature in (0, 1e6], got {temperature}");
+                vec![("loss", message)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn sizes(&self) -> bool {
+        true
+    }
+
+    fn needs_public(&self) -> bool {
+        true
+    }
+
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        let public = setup.public.ok_or(MethodError::NoPublicData)?;
+        let sent = PublicSamples {
+            bytes: public.data.wire_bytes(public.train.len()),
+            samples: public.train.clone(),
+        };
+        Ok(Box::new(Server {
+            installation: match self.public_set {
+                PublicSet::Sent => Payload::Samples(sent),
+                PublicSet::Installed => Payload::Nothing,
+            },
+            public: public.train,
+            subset: self.subset,
+            weighting: self.weighting,
+            classes: setup.model.classes(),
+            seed: setup.seed,
+            asked: Vec::new().into(),
+            sum: Vec::new(),
+            weight: 0.0,
+            consensus: Payload::Nothing,
+            known: BTreeSet::new(),
+        }))
+    }
+
+    fn client(&self) -> Arc<dyn ClientHalf> {
+        Arc::new(Client {
+            settings: self.clone(),
+        })
+    }
+}
+
+struct Server {
+    /// What a client gets with its first task.
+    installation: Payload,
+    public: Samples,
+    subset: usize,
+    weighting: Weighting,
+    classes: usize,
+    seed: u64,
+    /// The samples of this round.
+    asked: Arc<[u32]>,
+    /// The scores that came, each times its weight.
+    sum: Vec<f64>,
+    weight: f64,
+    /// The latest mean of a round.
+    consensus: Payload,
+    /// Who has reported before: those have the public set.
+    known: BTreeSet<u32>,
+}
+
+impl Server {
+    /// The samples that a round is about, in ascending order.
+    fn draw(&self, round: u32) -> Arc<[u32]> {
+        let mut all = self.public.as_slice().to_vec();
+        if self.subset < all.len() {
+            let mut rng = stream(self.seed, 0, Purpose::Method, u64::from(round));
+            shuffle(&mut rng, &mut all);
+            all.truncate(self.subset);
+            all.sort_unstable();
+        }
+        all.into()
+    }
+}
+
+impl ServerHalf for Server {
+    fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
+        let installation = match self.known.contains(&client) {
+            true => Payload::Nothing,
+            false => self.installation.clone(),
+        };
+        Ok(Payload::bundle([
+            installation,
+            self.consensus.clone(),
+            Payload::Indices(Arc::clone(&self.asked)),
+        ]))
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        let scores = report.payload.as_scores()?.of(&self.asked, self.classes)?;
+        let weight = self.weighting.of(report.samples);
+        self.sum.resize(scores.len(), 0.0);
+        for (sum, &score) in self.sum.iter_mut().zip(scores) {
+            *sum += weight * f64::from(score);
+        }
+        self.weight += weight;
+        self.known.insert(report.client);
+        Ok(())
+    }
+
+    fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        match phase {
+            Phase::BeforeRound(round) => self.asked = self.draw(round),
+            Phase::AfterRound(_) if self.weight > 0.0 && !self.asked.is_empty() => {
+                let mean = self.sum.iter().map(|sum| (sum / self.weight) as f32);
+                let mean: Vec<f32> = mean.collect();
+                let scores = Scores::new(Arc::clone(&self.asked), mean, self.classes)?;
+                self.consensus = Payload::Scores(scores);
+                self.abandon();
+            }
+            _ => {}
+        }
+        Ok(Vec::new())
+    }
+
+    fn abandon(&mut self) {
+        self.sum.clear();
+        self.weight = 0.0;
+    }
+
+    fn receive_flops(&self) -> Flops {
+        Flops(2 * (self.asked.len() * self.classes) as u64)
+    }
+
+    fn round_flops(&self) -> Flops {
+        Flops((self.asked.len() * self.classes) as u64)
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        None
+    }
+}
+
+/// The name of the client's own model in its state.
+const MODEL: &str = "model";
+
+/// Samples whose scores are computed at once.
+const BATCH: usize = 64;
+
+/// Streams of the transfer and of the digestion, kept apart from those of private training, which are
+/// numbered by the client.
+const PUBLIC: u64 = 1 << 32;
+const PRIVATE: u64 = 2 << 32;
+const DIGEST: u64 = 3 << 32;
+
+struct Client {
+    settings: FedMd,
+}
+
+/// A task, taken apart.
+struct Task<'a> {
+    consensus: Option<&'a Scores>,
+    asked: &'a Arc<[u32]>,
+}
+
+impl<'a> Task<'a> {
+    fn of(payload: &'a Payload) -> Result<Self, MethodError> {
+        let [installation, consensus, asked] = payload.as_parts()?;
+        if installation.as_nothing().is_err() {
+            installation.as_samples()?;
+        }
+        Ok(Self {
+            consensus: match consensus {
+                Payload::Nothing => None,
+                other => Some(other.as_scores()?),
+            },
+            asked: asked.as_indices()?,
+        })
+    }
+}
+
+fn public(input: &ClientInput) -> Result<&PublicData, MethodError> {
+    input.public.as_ref().ok_or(MethodError::NoPublicData)
+}
+
+impl Client {
+    /// Passes over a set, in batches of private training's size.
+    fn transfer(&self, local: &LocalTraining, epochs: u32) -> LocalTraining {
+        LocalTraining {
+            amount: Amount::Epochs(epochs),
+            ..local.clone()
+        }
+    }
+
+    /// Passes over a round's subset.
+    fn digestion(&self, local: &LocalTraining) -> LocalTraining {
+        LocalTraining {
+            amount: Amount::Epochs(self.settings.digest_epochs),
+            batch: self.settings.digest_batch,
+            ..local.clone()
+        }
+    }
+
+    /// What a client does once, before its first round: draws a network of its own, and trains it on
+    /// the public set, then on its own samples.
+    fn begin(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ParamSet, MethodError> {
+        let public = public(input)?;
+        let mut own = initial(input)?;
+        let phases = [
+            (
+                &public.data,
+                &public.train,
+                self.settings.transfer_public_epochs,
+                PUBLIC,
+            ),
+            (
+                &input.data,
+                &input.train,
+                self.settings.transfer_private_epochs,
+                PRIVATE,
+            ),
+        ];
+        for (data, samples, epochs, streams) in phases {
+            if epochs == 0 || samples.is_empty() {
+                continue;
+            }
+            let job = TrainJob {
+                model: Arc::clone(&input.model),
+                start: own,
+                data: Arc::clone(data),
+                samples: samples.clone(),
+                local: self.transfer(&input.local, epochs),
+                round: u64::from(input.round - 1),
+                seed: input.seed,
+                client: streams + u64::from(input.client),
+                correction: Correction::default(),
+            };
+            own = train(&job, scratch)?.params;
+        }
+        Ok(own)
+    }
+
+    /// Trains `own` towards the consensus.
+    fn digest(
+        &self,
+        input: &ClientInput,
+        consensus: &Scores,
+        own: ParamSet,
+    ) -> Result<ParamSet, MethodError> {
+        let job = TrainJob {
+            model: Arc::clone(&input.model),
+            start: own,
+            data: Arc::clone(&public(input)?.data),
+            samples: consensus.indices().to_vec().into(),
+            local: self.digestion(&input.local),
+            round: u64::from(input.round - 1),
+            seed: input.seed,
+            client: DIGEST + u64::from(input.client),
+            correction: Correction::default(),
+        };
+        Ok(distill(&job, consensus.values(), self.settings.loss)?.params)
+    }
+}
+
+/// A network that the client draws itself: no two begin alike.
+fn initial(input: &ClientInput) -> Result<ParamSet, MethodError> {
+    let seed = mix_words(&[input.seed, u64::from(input.client)]);
+    Ok(input.model.init(seed, input.init)?)
+}
+
+impl ClientHalf for Client {
+    fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
+        let task = Task::of(&input.task)?;
+        let mut cost = Cost::evaluation(&input.model, task.asked.len(), BATCH);
+        if input.state.get(MODEL).is_none() {
+            let phases = [
+                (
+                    public(input)?.train.len(),
+                    self.settings.transfer_public_epochs,
+                ),
+                (input.train.len(), self.settings.transfer_private_epochs),
+            ];
+            for (samples, epochs) in phases {
+                let local = self.transfer(&input.local, epochs);
+                cost = cost.then(Cost::training(&input.model, &local, samples, 0));
+            }
+        }
+        if let Some(consensus) = task.consensus {
+            let samples = consensus.indices().len();
+            let digestion = self.digestion(&input.local);
+            cost = cost.then(Cost::training(&input.model, &digestion, samples, 0));
+        }
+        Ok(cost)
+    }
+
+    /// Digestion may have larger batches than local training.
+    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+        let samples = self.settings.subset.min(prospect.public);
+        let digestion = self.digestion(prospect.local);
+        let digesting = Cost::training(prospect.own, &digestion, samples, 0).memory;
+        digesting.max(Cost::evaluation(prospect.own, samples, BATCH).memory)
+    }
+
+    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
+        Ok(Training {
+            start: match input.state.get(MODEL) {
+                Some(own) => own.as_model()?.clone(),
+                None => initial(input)?,
+            },
+            correction: Correction::default(),
+        })
+    }
+
+    fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        let asked = Task::of(&input.task)?.asked;
+        let data = &public(input)?.data;
+        let scores = class_scores(&input.model, &trained.params, data, asked, BATCH)?;
+        let scores = Scores::new(Arc::clone(asked), scores, input.model.classes())?;
+        Ok(ClientWork {
+            report: Payload::Scores(scores),
+            metrics: Metrics {
+                personal: measure_own(input, &trained.params)?,
+                ..Metrics::of(&trained)
+            },
+            state: ClientState::default().with(MODEL, Payload::Model(trained.params)),
+        })
+    }
+
+    fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
+        let task = Task::of(&input.task)?;
+        let mut own = match input.state.get(MODEL) {
+            Some(own) => own.as_model()?.clone(),
+            None => self.begin(input, scratch)?,
+        };
+        if let Some(consensus) = task.consensus {
+            own = self.digest(input, consensus, own)?;
+        }
+        let mut input = input.clone();
+        input.state = input.state.with(MODEL, Payload::Model(own));
+        let trained = train_locally(self, &input, scratch)?;
+        self.report(&input, trained)
+    }
+}
+
+#[cfg(test)]
+mod tests;

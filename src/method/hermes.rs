@@ -1,0 +1,373 @@
+//! Hermes (Li et al., "Hermes: An Efficient Federated Learning Framework for Heterogeneous Mobile
+//! Clients", MobiCom 2021): every client finds a small network of its own by structured pruning. The
+//! server averages what the networks of a round have in common; the rest stays each client's own.
+//!
+//! The order of work, the threshold and the norm follow the public implementation in Plato. There a
+//! pruned row leaves its bias and what reads it, and rows of the last layer go too; here a unit goes with
+//! all that belongs to it, so that what is left is a smaller network for all classes. A unit is a channel
+//! or a feature: pruning ranks those of a layer by the norm of the weights that feed them.
+
+use super::average::Weighting;
+use super::client::{measure_own, train_locally};
+use super::pruning::{smallest, validate, validation_cost, Pace};
+use super::value_mask::MaskedSum;
+use super::{
+    ClientHalf, ClientInput, ClientState, ClientWork, Masked, Method, MethodError, Metrics,
+    Payload, Phase, Received, ServerHalf, ServerJob, Setup, Training, UnitFlags, ValueMask,
+};
+use crate::learn::{Correction, Cost, LocalTraining, Scratch, Trained};
+use crate::model::{Model, ParamError, ParamSet};
+use crate::quantity::Flops;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Hermes. The defaults are those of the implementation in Plato.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hermes {
+    /// Share of the units left of every hidden layer that are pruned at once.
+    pub prune_rate: f64,
+    /// Share of the units of every hidden layer that are pruned in the end; a step that would go
+    /// beyond is shortened.
+    pub target: f64,
+    /// Accuracy on its validation samples from which on a client prunes.
+    pub acc_threshold: f64,
+    /// What ranks units.
+    pub norm: Norm,
+    /// What counts as common to the networks of a round.
+    pub overlap: Overlap,
+    /// How much a report counts.
+    pub weighting: Weighting,
+}
+
+/// A norm of the weights that feed a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Norm {
+    /// Sum of absolute values.
+    #[default]
+    L1,
+    /// Root of the sum of squares.
+    L2,
+}
+
+/// What counts as common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Overlap {
+    /// What all reports of the round hold.
+    #[default]
+    All,
+    /// What any report of the round holds: each value becomes the mean over its holders.
+    Any,
+}
+
+impl Default for Hermes {
+    fn default() -> Self {
+        Self {
+            prune_rate: 0.2,
+            target: 0.5,
+            acc_threshold: 0.6,
+            norm: Norm::L1,
+            overlap: Overlap::All,
+            weighting: Weighting::Samples,
+        }
+    }
+}
+
+impl Hermes {
+    const fn pace(&self) -> Pace {
+        Pace {
+            rate: self.prune_rate,
+            target: self.target,
+            threshold: self.acc_threshold,
+        }
+    }
+}
+
+impl Method for Hermes {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        self.pace().problems()
+    }
+
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        Ok(Box::new(Server {
+            sum: MaskedSum::new(Arc::clone(setup.initial.layout())),
+            model: setup.model,
+            global: setup.initial,
+            overlap: self.overlap,
+            weighting: self.weighting,
+            shared: None,
+            common: None,
+            units: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }))
+    }
+
+    fn client(&self) -> Arc<dyn ClientHalf> {
+        Arc::new(Client {
+            pace: self.pace(),
+            norm: self.norm,
+        })
+    }
+}
+
+struct Server {
+    model: Arc<Model>,
+    /// Of every value the latest mean over those who held it.
+    global: ParamSet,
+    sum: MaskedSum,
+    overlap: Overlap,
+    weighting: Weighting,
+    /// What was common in the latest round.
+    shared: Option<ValueMask>,
+    /// The units that all reports of this round have.
+    common: Option<UnitFlags>,
+    /// Who has which units, as told in a round that counted.
+    units: BTreeMap<u32, UnitFlags>,
+    /// What this round's reports say of it.
+    told: BTreeMap<u32, UnitFlags>,
+}
+
+/// The units that both have.
+fn meet(a: &UnitFlags, b: &UnitFlags) -> UnitFlags {
+    let sets = a.iter().zip(b);
+    sets.map(|(a, b)| a.iter().zip(b).map(|(a, b)| *a && *b).collect())
+        .collect()
+}
+
+fn within(inner: &UnitFlags, outer: &UnitFlags) -> bool {
+    meet(inner, outer) == *inner
+}
+
+impl ServerHalf for Server {
+    /// What was common in the latest round, as far as the client has it; the first time the whole
+    /// model.
+    fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
+        let global = self.global.clone();
+        let Some(units) = self.units.get(&client) else {
+            return Ok(Payload::Model(global));
+        };
+        let mask = match &self.shared {
+            Some(shared) => match shared.units() {
+                Some(common) => ValueMask::of_units(&self.model, meet(common, units)),
+                None => shared.and(&ValueMask::of_units(&self.model, units.clone())),
+            },
+            None => ValueMask::of_values(vec![false; global.len()]),
+        };
+        Ok(Payload::Masked(Masked::new(global, mask)?))
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        let masked = report.payload.as_masked(self.global.layout())?;
+        let Some(units) = masked.mask().units() else {
+            return Err(MethodError::Payload {
+                expected: "a mask of units",
+                found: "one of single values",
+            });
+        };
+        let before = self.units.get(&report.client);
+        if before.is_some_and(|before| !within(units, before)) {
+            return Err(MethodError::Payload {
+                expected: "units of the client's last network",
+                found: "others",
+            });
+        }
+        self.sum.add(masked, self.weighting.of(report.samples))?;
+        self.common = Some(match &self.common {
+            Some(common) => meet(common, units),
+            None => units.clone(),
+        });
+        self.told.insert(report.client, units.clone());
+        Ok(())
+    }
+
+    fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        if let Phase::AfterRound(_) = phase {
+            if let Some((mean, held)) = self.sum.take_mean(&self.global)? {
+                self.global = mean;
+                let common = self.common.take();
+                self.shared = match self.overlap {
+                    Overlap::All => common.map(|units| ValueMask::of_units(&self.model, units)),
+                    Overlap::Any => Some(held),
+                };
+            }
+            self.units.append(&mut self.told);
+        }
+        Ok(Vec::new())
+    }
+
+    fn abandon(&mut self) {
+        self.sum.clear();
+        self.common = None;
+        self.told.clear();
+    }
+
+    /// Two multiply-adds a value: one for the sum, one for its weight.
+    fn receive_flops(&self) -> Flops {
+        Flops(4 * self.global.len() as u64)
+    }
+
+    fn round_flops(&self) -> Flops {
+        Flops(2 * self.global.len() as u64)
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        Some(&self.global)
+    }
+
+    fn personal(&self) -> bool {
+        true
+    }
+}
+
+/// The name of the client's own network in its state.
+const OWN: &str = "own";
+
+struct Client {
+    pace: Pace,
+    norm: Norm,
+}
+
+impl Client {
+    /// What comes before training: the client's own network with what is common put in, and pruned
+    /// where it does well enough.
+    fn prepare(&self, input: &ClientInput) -> Result<Masked, MethodError> {
+        let layout = input.model.layout();
+        let own = input.state.get(OWN).map(|own| own.as_masked(layout));
+        let own = match (own.transpose()?, &input.task) {
+            (None, first) => {
+                let whole = first.as_model()?.clone();
+                whole.has_layout(layout)?;
+                let sets = input.model.units().sets().iter();
+                let units = sets.map(|set| vec![true; set.size]).collect();
+                Masked::new(whole, ValueMask::of_units(&input.model, units))?
+            }
+            // Sent again, after a lost report: its own network wins.
+            (Some(own), Payload::Model(whole)) => {
+                whole.has_layout(layout)?;
+                own.clone()
+            }
+            (Some(own), task) => put_in(own, task.as_masked(layout)?)?,
+        };
+        if !self.pace.allows(validate(input, own.values())?) {
+            return Ok(own);
+        }
+        let Some(units) = own.mask().units() else {
+            return Ok(own);
+        };
+        let units = prune(&input.model, own.values(), units, self.pace, self.norm)?;
+        Ok(Masked::new(
+            own.values().clone(),
+            ValueMask::of_units(&input.model, units),
+        )?)
+    }
+}
+
+/// `own` with the values of `shared` where both keep them.
+fn put_in(own: &Masked, shared: &Masked) -> Result<Masked, ParamError> {
+    let mut values = own.values().as_slice()?.to_vec();
+    let flags = own.mask().kept().iter().zip(&**shared.mask().kept());
+    let news = shared.values().as_slice()?;
+    for ((value, &new), (mine, common)) in values.iter_mut().zip(news).zip(flags) {
+        if *mine && *common {
+            *value = new;
+        }
+    }
+    let values = ParamSet::from_slice(own.values().layout(), &values)?;
+    Masked::new(values, own.mask().clone())
+}
+
+/// The units without those of the smallest norm, layer by layer; every layer keeps one.
+fn prune(
+    model: &Model,
+    values: &ParamSet,
+    units: &UnitFlags,
+    pace: Pace,
+    norm: Norm,
+) -> Result<UnitFlags, ParamError> {
+    let values = values.as_slice()?;
+    let mut left = units.clone();
+    for (set, (size, flags)) in model.units().sets().iter().zip(&mut left).enumerate() {
+        if size.fixed {
+            continue;
+        }
+        let mut sums = vec![0.0f64; size.size];
+        let entries = model.layout().entries().iter().zip(model.units().entries());
+        for (entry, _) in entries.filter(|(_, of)| of.rows == set && of.columns.is_some()) {
+            let row: usize = entry.shape.iter().skip(1).product();
+            let rows = values[entry.offset..entry.offset + entry.len].chunks(row.max(1));
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                *sum += row
+                    .iter()
+                    .map(|&w| match norm {
+                        Norm::L1 => f64::from(w.abs()),
+                        Norm::L2 => f64::from(w) * f64::from(w),
+                    })
+                    .sum::<f64>();
+            }
+        }
+        let alive = sums.into_iter().zip(0..).filter(|(_, unit)| flags[*unit]);
+        let alive: Vec<(f64, usize)> = alive.collect();
+        let step = pace.step(size.size, alive.len());
+        let step = step.min(alive.len().saturating_sub(1));
+        for unit in smallest(alive, step) {
+            flags[unit] = false;
+        }
+    }
+    Ok(left)
+}
+
+/// This round's start.
+fn start(input: &ClientInput) -> Result<&Masked, MethodError> {
+    let start = input.state.get(OWN).unwrap_or(&Payload::Nothing);
+    start.as_masked(input.model.layout())
+}
+
+impl ClientHalf for Client {
+    /// The mask.
+    fn corrections(&self) -> u64 {
+        1
+    }
+
+    fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
+        Ok(validation_cost(input))
+    }
+
+    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
+        let start = start(input)?;
+        Ok(Training {
+            start: start.values().clone(),
+            correction: Correction {
+                mask: Some(start.mask().factors(input.model.layout())?),
+                ..Correction::default()
+            },
+        })
+    }
+
+    fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        let mask = start(input)?.mask().clone();
+        let metrics = Metrics {
+            personal: measure_own(input, &trained.params)?,
+            ..Metrics::of(&trained)
+        };
+        let own = Payload::Masked(Masked::new(trained.params, mask)?);
+        Ok(ClientWork {
+            report: own.clone(),
+            metrics,
+            state: ClientState::default().with(OWN, own),
+        })
+    }
+
+    fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
+        let own = Payload::Masked(self.prepare(input)?);
+        let prepared = ClientInput {
+            state: input.state.clone().with(OWN, own),
+            ..input.clone()
+        };
+        let trained = train_locally(self, &prepared, scratch)?;
+        self.report(&prepared, trained)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! LotteryFL (Li et al., "LotteryFL: Empower Edge Intelligence with Personalized and
+//! Communication-Efficient Federated Learning", SEC 2021, algorithm 1; arXiv:2008.03371): every client
+//! searches its own winning ticket. It is sent the global model under its mask; where that does well
+//! enough on the client's validation samples, the client prunes the smallest weights and begins again
+//! from the initial ones; what it trains, and nothing else, travels back.
+//!
+//! As in the authors' program, the mean is over those who hold a value, what nobody holds stays, every
+//! layer loses the same share of its weights, and biases are never pruned (nor, here, the parameters of
+//! normalisations). Theirs validates on test data; here a client looks at samples of its own.
+
+use super::average::Weighting;
+use super::client::{measure_own, train_locally};
+use super::pruning::{smallest, validate, validation_cost, Pace};
+use super::value_mask::MaskedSum;
+use super::{
+    ClientHalf, ClientInput, ClientState, ClientWork, Masked, Method, MethodError, Metrics,
+    Payload, Phase, Received, ServerHalf, ServerJob, Setup, Training, ValueMask,
+};
+use crate::learn::{Correction, Cost, LocalTraining, Scratch, Trained};
+use crate::model::{Model, ParamError, ParamSet};
+use crate::quantity::Flops;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// LotteryFL. The defaults are those of the authors' command for MNIST.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LotteryFl {
+    /// r_p: share of the weights left that are pruned at once, layer by layer.
+    pub prune_rate: f64,
+    /// r_target: share of a layer's weights that are pruned in the end; a step that would go beyond is
+    /// shortened.
+    pub target: f64,
+    /// Accuracy on its validation samples from which on a client prunes.
+    pub acc_threshold: f64,
+    /// How much a report counts.
+    pub weighting: Weighting,
+}
+
+impl Default for LotteryFl {
+    fn default() -> Self {
+        Self {
+            prune_rate: 0.2,
+            target: 0.9,
+            acc_threshold: 0.5,
+            weighting: Weighting::Uniform,
+        }
+    }
+}
+
+impl LotteryFl {
+    const fn pace(&self) -> Pace {
+        Pace {
+            rate: self.prune_rate,
+            target: self.target,
+            threshold: self.acc_threshold,
+        }
+    }
+}
+
+impl Method for LotteryFl {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        self.pace().problems()
+    }
+
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        Ok(Box::new(Server {
+            sum: MaskedSum::new(Arc::clone(setup.initial.layout())),
+            global: setup.initial.clone(),
+            initial: setup.initial,
+            weighting: self.weighting,
+            masks: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }))
+    }
+
+    fn client(&self) -> Arc<dyn ClientHalf> {
+        Arc::new(Client { pace: self.pace() })
+    }
+}
+
+struct Server {
+    initial: ParamSet,
+    global: ParamSet,
+    sum: MaskedSum,
+    weighting: Weighting,
+    /// Who holds what, as told in a round that counted.
+    masks: BTreeMap<u32, ValueMask>,
+    /// What this round's reports say of it.
+    told: BTreeMap<u32, ValueMask>,
+}
+
+impl ServerHalf for Server {
+    /// The global model under the client's mask; the first time all of it, and the initial one to go
+    /// back to, where that is another by now.
+    fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
+        let global = self.global.clone();
+        if let Some(mask) = self.masks.get(&client) {
+            return Ok(Payload::Masked(Masked::new(global, mask.clone())?));
+        }
+        let initial = match self.global.same(&self.initial) {
+            true => Payload::Nothing,
+            false => Payload::Model(self.initial.clone()),
+        };
+        Ok(Payload::bundle([Payload::Model(global), initial]))
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        let masked = report.payload.as_masked(self.global.layout())?;
+        let before = self.masks.get(&report.client);
+        if before.is_some_and(|before| !masked.mask().within(before)) {
+            return Err(MethodError::Payload {
+                expected: "a mask within the client's last",
+                found: "one that goes beyond it",
+            });
+        }
+        self.sum.add(masked, self.weighting.of(report.samples))?;
+        self.told.insert(report.client, masked.mask().clone());
+        Ok(())
+    }
+
+    fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        if let Phase::AfterRound(_) = phase {
+            if let Some((mean, _)) = self.sum.take_mean(&self.global)? {
+                self.global = mean;
+            }
+            self.masks.append(&mut self.told);
+        }
+        Ok(Vec::new())
+    }
+
+    fn abandon(&mut self) {
+        self.sum.clear();
+        self.told.clear();
+    }
+
+    /// Two multiply-adds a value: one for the sum, one for its weight.
+    fn receive_flops(&self) -> Flops {
+        Flops(4 * self.global.len() as u64)
+    }
+
+    fn round_flops(&self) -> Flops {
+        Flops(2 * self.global.len() as u64)
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        Some(&self.global)
+    }
+
+    fn personal(&self) -> bool {
+        true
+    }
+}
+
+/// What a client keeps: the initial weights, shared with everybody, and its mask.
+const INITIAL: &str = "initial";
+const MASK: &str = "mask";
+/// Where this round's training starts; not kept.
+const START: &str = "start";
+
+struct Client {
+    pace: Pace,
+}
+
+impl Client {
+    /// What comes before training: the state with a start, and with a smaller mask where the client
+    /// prunes.
+    fn prepare(&self, input: &ClientInput) -> Result<ClientState, MethodError> {
+        let layout = input.model.layout();
+        let all = ValueMask::all(layout.total());
+        let (received, sent) = match &input.task {
+            Payload::Masked(_) => (input.task.as_masked(layout)?.values(), None),
+            bundle => {
+                let [global, initial] = bundle.as_parts()?;
+                let global = global.as_model()?;
+                let initial = match initial {
+                    Payload::Nothing => global,
+                    other => other.as_model()?,
+                };
+                (global, Some(initial))
+            }
+        };
+        received.has_layout(layout)?;
+        // What it has kept wins over what is sent again (after a lost report, say).
+        let initial = match (input.state.get(INITIAL), sent) {
+            (Some(kept), _) => kept.as_model()?,
+            (None, Some(sent)) => sent,
+            (None, None) => {
+                return Err(MethodError::payload("the initial weights", &input.task));
+            }
+        };
+        initial.has_layout(layout)?;
+        let mask = match input.state.get(MASK) {
+            Some(kept) => ValueMask::of_values(Arc::clone(kept.as_mask(layout.total())?)),
+            None => all,
+        };
+        let own = Masked::new(received.clone(), mask)?;
+        let smaller = match self.pace.allows(validate(input, own.values())?) {
+            true => prune(&input.model, &own, self.pace)?,
+            false => None,
+        };
+        let start = match smaller {
+            Some(mask) => Masked::new(initial.clone(), mask)?,
+            None => own,
+        };
+        Ok(ClientState::default()
+            .with(INITIAL, Payload::Model(initial.clone()))
+            .with(MASK, Payload::Mask(Arc::clone(start.mask().kept())))
+            .with(START, Payload::Masked(start)))
+    }
+}
+
+/// The mask without the smallest weights of each layer of `own`; `None` where the target is reached.
+fn prune(model: &Model, own: &Masked, pace: Pace) -> Result<Option<ValueMask>, ParamError> {
+    let values = own.values().as_slice()?;
+    let mut kept = own.mask().kept().to_vec();
+    let mut pruned = false;
+    let entries = model.layout().entries().iter().zip(model.units().entries());
+    for (entry, _) in entries.filter(|(_, units)| units.columns.is_some()) {
+        let places = (entry.offset..entry.offset + entry.len).filter(|&place| kept[place]);
+        let left = places.map(|place| (f64::from(values[place].abs()), place));
+        let left: Vec<(f64, usize)> = left.collect();
+        let step = pace.step(entry.len, left.len());
+        for place in smallest(left, step) {
+            kept[place] = false;
+            pruned = true;
+        }
+    }
+    Ok(pruned.then(|| ValueMask::of_values(kept)))
+}
+
+/// This round's start.
+fn start(input: &ClientInput) -> Result<&Masked, MethodError> {
+    let start = input.state.get(START).unwrap_or(&Payload::Nothing);
+    start.as_masked(input.model.layout())
+}
+
+impl ClientHalf for Client {
+    /// The mask.
+    fn corrections(&self) -> u64 {
+        1
+    }
+
+    fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
+        Ok(validation_cost(input))
+    }
+
+    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
+        let start = start(input)?;
+        Ok(Training {
+            start: start.values().clone(),
+            correction: Correction {
+                mask: Some(start.mask().factors(input.model.layout())?),
+                ..Correction::default()
+            },
+        })
+    }
+
+    fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        let mask = start(input)?.mask().clone();
+        let personal = measure_own(input, &trained.params)?;
+        let metrics = Metrics {
+            personal,
+            ..Metrics::of(&trained)
+        };
+        let kept = [INITIAL, MASK].into_iter();
+        let kept = kept.filter_map(|name| Some((name, input.state.get(name)?.clone())));
+        Ok(ClientWork {
+            report: Payload::Masked(Masked::new(trained.params, mask)?),
+            metrics,
+            state: kept.fold(ClientState::default(), |state, (name, payload)| {
+                state.with(name, payload)
+            }),
+        })
+    }
+
+    fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
+        let prepared = ClientInput {
+            state: self.prepare(input)?,
+            ..input.clone()
+        };
+        let trained = train_locally(self, &prepared, scratch)?;
+        self.report(&prepared, trained)
+    }
+}
+
+#[cfg(test)]
+mod tests;

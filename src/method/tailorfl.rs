@@ -1,0 +1,460 @@
+//! TailorFL (Deng et al., "TailorFL: Dual-Personalized Federated Learning under System and Data
+//! Heterogeneity", SenSys 2022): every client's sub-model has the size its device can bear and the
+//! units that matter on its own data. The server averages what overlaps, with parameters scaled by the
+//! sub-models' widths, and tunes which units a client has towards clients with similar data.
+//!
+//! The abstract describes these three parts; their formulas here are from the public implementation
+//! in FLGo and from memory. First hidden layers keep the units of largest norm, the same for all of a
+//! width; the last ones (`personal_layers`) keep those whose factors, learnt on the client's data with
+//! a penalty on their squares, are largest ([`crate::learn::importance`]). Two clients are as similar
+//! as the factors of their last hidden layer correlate.
+//!
+//! There all clients learn their factors in a round of its own; here each does when it is asked for
+//! the first time, with the whole model as its task, and trains its sub-model in the same round. Tuning
+//! is for the clients that reported in the round instead of for all.
+
+mod tuning;
+mod units;
+
+use super::average::Weighting;
+use super::client::{measure_own, train_locally};
+use super::{
+    ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
+    Prospect, Received, ServerHalf, ServerJob, Setup, Training,
+};
+use crate::learn::{
+    importance, Amount, Correction, Cost, LocalTraining, Scratch, TrainJob, Trained,
+};
+use crate::model::{Level, Model, ParamError, ParamSet, PartialSum, Selection, Sizes};
+use crate::quantity::{Bytes, Flops};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tuning::{correlation, exchanges, tuned};
+use units::{choose, flags, hidden, largest, magnitudes, units, UnitLists};
+
+/// TailorFL. The defaults are those of the implementation in FLGo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TailorFl {
+    /// T₁: batches that a client learns the importance of units from.
+    pub importance_steps: u32,
+    /// λ: weight of the mean square of the factors.
+    pub sparsity: f64,
+    /// L_p: share of the hidden layers, the last ones, whose units are chosen by importance.
+    pub personal_layers: f64,
+    /// α: share of a layer's units that tuning may exchange after a round, of those kept or of those
+    /// left out, whichever are fewer; at least one, and none at all if 0.
+    pub tuning: f64,
+    /// Whether parameters are divided by the width of a sub-model when they are cut out, and
+    /// multiplied by it when they come back; reports then count by the inverse of their width too.
+    pub scaling: bool,
+    /// How much a report counts otherwise.
+    pub weighting: Weighting,
+}
+
+impl Default for TailorFl {
+    fn default() -> Self {
+        Self {
+            importance_steps: 10,
+            sparsity: 0.5,
+            personal_layers: 0.5,
+            tuning: 0.05,
+            scaling: true,
+            weighting: Weighting::Samples,
+        }
+    }
+}
+
+impl TailorFl {
+    /// What parameters of a sub-model of `level` are divided by.
+    fn scale(&self, level: &Level) -> f64 {
+        match self.scaling {
+            true => level.ratio,
+            false => 1.0,
+        }
+    }
+
+    /// The part of the full model that `units` are, as a client of `level` gets it.
+    fn cut(
+        &self,
+        full: &Model,
+        level: &Level,
+        units: &UnitLists,
+        global: &ParamSet,
+    ) -> Result<ParamSet, ParamError> {
+        let selection = Selection::of(units.clone());
+        let part = selection.gather(full, &level.model, global)?;
+        scaled(part, 1.0 / self.scale(level))
+    }
+
+    /// The hidden sets of a network whose units are chosen by importance.
+    fn personal(&self, full: &Model) -> Vec<usize> {
+        let hidden = hidden(full);
+        let shared = libm::floor(hidden.len() as f64 * (1.0 - self.personal_layers) + 1e-9);
+        hidden.into_iter().skip(shared as usize).collect()
+    }
+}
+
+impl Method for TailorFl {
+    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut check = |name, value: f64, most: f64, allowed: &str| {
+            if !(0.0..=most).contains(&value) {
+                found.push((name, format!("expected a number in {allowed}, got {value}")));
+            }
+        };
+        check("sparsity", self.sparsity, 1e6, "[0, 1e6]");
+        check("personal_layers", self.personal_layers, 1.0, "[0, 1]");
+        check("tuning", self.tuning, 1.0, "[0, 1]");
+        found
+    }
+
+    fn sizes(&self) -> bool {
+        true
+    }
+
+    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+        Ok(Box::new(Server {
+            sum: PartialSum::new(Arc::clone(&setup.model)),
+            personal: self.personal(&setup.model),
+            full: setup.model,
+            global: setup.initial,
+            sizes: setup.sizes,
+            settings: self.clone(),
+            tailored: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }))
+    }
+
+    fn client(&self) -> Arc<dyn ClientHalf> {
+        Arc::new(Client {
+            settings: self.clone(),
+        })
+    }
+}
+
+/// `set` times `factor`, but for statistics, which are measured.
+fn scaled(set: ParamSet, factor: f64) -> Result<ParamSet, ParamError> {
+    if factor == 1.0 {
+        return Ok(set);
+    }
+    let layout = Arc::clone(set.layout());
+    let mut buffer = set.into_buffer()?;
+    let values = buffer.as_mut_slice()?;
+    let learned = layout.entries().iter();
+    for entry in learned.filter(|entry| !entry.role.part.is_statistic()) {
+        let own = &mut values[entry.offset..][..entry.len];
+        own.iter_mut().for_each(|value| *value *= factor as f32);
+    }
+    Ok(buffer.freeze())
+}
+
+/// What the server knows of a client.
+#[derive(Debug, Clone)]
+struct Tailored {
+    units: UnitLists,
+    /// The factors of its last hidden layer.
+    importance: Arc<[f64]>,
+}
+
+struct Server {
+    full: Arc<Model>,
+    global: ParamSet,
+    sizes: Sizes,
+    settings: TailorFl,
+    /// The sets whose units are chosen by importance.
+    personal: Vec<usize>,
+    sum: PartialSum,
+    /// Who has reported before, in a round that counted.
+    tailored: BTreeMap<u32, Tailored>,
+    /// Who reports in this round.
+    told: BTreeMap<u32, Tailored>,
+}
+
+impl Server {
+    /// Exchanges units of those who reported, by what all had before.
+    fn tune(&mut self, reported: &[u32]) {
+        let mut changes = Vec::new();
+        for &client in reported {
+            let Some(me) = self.tailored.get(&client) else {
+                continue;
+            };
+            let others = self.tailored.iter().filter(|(other, _)| **other != client);
+            let others: Vec<(f64, &UnitLists)> = others
+                .map(|(_, other)| (correlation(&me.importance, &other.importance), &other.units))
+                .collect();
+            for &set in &self.personal {
+                let size = self.full.units().sets()[set].size;
+                let theirs: Vec<(f64, &[u32])> = others
+                    .iter()
+                    .map(|(similar, units)| (*similar, units[set].as_slice()))
+                    .collect();
+                let units = tuned(&me.units[set], &theirs, size, self.settings.tuning);
+                changes.push((client, set, units));
+            }
+        }
+        for (client, set, units) in changes {
+            if let Some(me) = self.tailored.get_mut(&client) {
+                me.units[set] = units;
+            }
+        }
+    }
+
+    /// What [`Server::tune`] costs after this round: with each other client a correlation, six
+    /// operations a factor, and for each exchange two operations for each of its units.
+    fn tuning_flops(&self) -> u64 {
+        let new = self.told.keys().filter(|k| !self.tailored.contains_key(k));
+        let others = (self.tailored.len() + new.count()).saturating_sub(1) as u64;
+        let sets = self.full.units().sets();
+        let last = hidden(&self.full).last().map_or(0, |&set| sets[set].size);
+        let each = self.told.values().map(|me| {
+            let exchanges = self.personal.iter().map(|&set| {
+                let (kept, size) = (me.units[set].len(), sets[set].size);
+                2 * (exchanges(kept, size, self.settings.tuning) * kept) as u64
+            });
+            others * (6 * last as u64 + exchanges.sum::<u64>())
+        });
+        each.sum()
+    }
+
+    /// Of the shared layers, all clients of a width have the units of largest norm.
+    fn share(&mut self) -> Result<(), ParamError> {
+        let worth = magnitudes(&self.full, &self.global)?;
+        let shared: Vec<usize> = hidden(&self.full)
+            .into_iter()
+            .filter(|set| !self.personal.contains(set))
+            .collect();
+        for (&client, me) in &mut self.tailored {
+            let sub = self.sizes.of(client).model.units();
+            for &set in &shared {
+                me.units[set] = largest(&worth[set], sub.sets()[set].size);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ServerHalf for Server {
+    /// The client's sub-model and its units; the first time the whole model.
+    fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
+        let Some(me) = self.tailored.get(&client) else {
+            return Ok(Payload::Model(self.global.clone()));
+        };
+        let level = self.sizes.of(client);
+        let part = self
+            .settings
+            .cut(&self.full, level, &me.units, &self.global)?;
+        Ok(Payload::bundle([
+            Payload::Model(part),
+            flags(&self.full, &me.units),
+        ]))
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        let level = self.sizes.of(report.client);
+        let (model, me) = match self.tailored.get(&report.client) {
+            Some(me) => (report.payload.as_model()?, me.clone()),
+            None => {
+                let [model, flags, factors] = report.payload.as_parts()?;
+                let Payload::Scalars(importance) = factors else {
+                    return Err(MethodError::payload("scalars", factors));
+                };
+                let last = hidden(&self.full).last().copied();
+                let wanted = last.map_or(0, |set| self.full.units().sets()[set].size);
+                if importance.len() != wanted {
+                    let found = importance.len();
+                    return Err(MethodError::count("list of numbers", wanted, found));
+                }
+                let me = Tailored {
+                    units: units(&self.full, &level.model, flags)?,
+                    importance: Arc::clone(importance),
+                };
+                (model.as_model()?, me)
+            }
+        };
+        let scale = self.settings.scale(level);
+        let weight = self.settings.weighting.of(report.samples) / scale;
+        let selection = Selection::of(me.units.clone());
+        let trained = scaled(model.clone(), scale)?;
+        self.sum
+            .add(&selection, &level.model, &trained, weight, None)?;
+        self.told.insert(report.client, me);
+        Ok(())
+    }
+
+    fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        if let Phase::AfterRound(_) = phase {
+            let reported: Vec<u32> = self.told.keys().copied().collect();
+            self.tailored.append(&mut self.told);
+            if let Some(mean) = self.sum.take_mean(&self.global)? {
+                self.global = mean;
+                self.share()?;
+                self.tune(&reported);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn abandon(&mut self) {
+        self.sum.clear();
+        self.told.clear();
+    }
+
+    /// Scaling, and two multiply-adds a value: one for the sum, one for its weight.
+    fn receive_flops(&self) -> Flops {
+        Flops(5 * self.global.len() as u64)
+    }
+
+    /// The mean, the norms of all units, and tuning.
+    fn round_flops(&self) -> Flops {
+        Flops(4 * self.global.len() as u64 + self.tuning_flops())
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        Some(&self.global)
+    }
+
+    fn personal(&self) -> bool {
+        true
+    }
+
+    /// The units of largest norm, in every layer.
+    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
+        let Some(level) = self.sizes.levels().get(level) else {
+            return Ok(None);
+        };
+        let worth = magnitudes(&self.full, &self.global)?;
+        let units = choose(&self.full, &level.model, &worth);
+        let part = self.settings.cut(&self.full, level, &units, &self.global)?;
+        Ok(Some(part))
+    }
+}
+
+struct Client {
+    settings: TailorFl,
+}
+
+/// This round's start, its units and factors where the client has just found them; not kept.
+const START: &str = "start";
+const FOUND: &str = "found";
+
+/// Streams of learning importance, kept apart from those of training, which are numbered by the client.
+const IMPORTANCE: u64 = 1 << 32;
+
+impl Client {
+    /// How importance is learnt.
+    fn learning(&self, local: &LocalTraining) -> LocalTraining {
+        LocalTraining {
+            amount: Amount::Steps(self.settings.importance_steps),
+            ..local.clone()
+        }
+    }
+
+    /// What it costs.
+    fn learning_cost(&self, full: &Model, local: &LocalTraining, samples: usize) -> Cost {
+        // The scaled parameters are held beside the others.
+        Cost::training(full, &self.learning(local), samples, 1)
+    }
+
+    /// What comes before training: the state with a start.
+    fn prepare(&self, input: &ClientInput) -> Result<ClientState, MethodError> {
+        let state = ClientState::default();
+        if !matches!(input.task, Payload::Model(_)) {
+            let [part, _] = input.task.as_parts()?;
+            part.as_model()?;
+            return Ok(state.with(START, part.clone()));
+        }
+        let (full, level) = (full(input), input.sizes.of(input.client));
+        let global = input.task.as_model()?;
+        global.has_layout(full.layout())?;
+        let job = TrainJob {
+            model: Arc::clone(full),
+            start: global.clone(),
+            data: Arc::clone(&input.data),
+            samples: input.train.clone(),
+            local: self.learning(&input.local),
+            round: u64::from(input.round - 1),
+            seed: input.seed,
+            client: IMPORTANCE + u64::from(input.client),
+            correction: Correction::default(),
+        };
+        let factors = importance(&job, self.settings.sparsity)?;
+        let mut worth = magnitudes(full, global)?;
+        for set in self.settings.personal(full) {
+            worth[set].clone_from(&factors[set]);
+        }
+        let units = choose(full, &level.model, &worth);
+        let start = self.settings.cut(full, level, &units, global)?;
+        let last = hidden(full).last().copied();
+        let last = last.map_or(Vec::new(), |set| factors[set].clone());
+        let found = Payload::bundle([flags(full, &units), Payload::scalars(last)]);
+        Ok(state.with(START, Payload::Model(start)).with(FOUND, found))
+    }
+}
+
+/// The full network.
+fn full(input: &ClientInput) -> &Arc<Model> {
+    &input.sizes.levels()[0].model
+}
+
+impl ClientHalf for Client {
+    fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
+        if !matches!(input.task, Payload::Model(_)) {
+            return Ok(Cost::default());
+        }
+        let samples = input.train.len();
+        Ok(self.learning_cost(full(input), &input.local, samples))
+    }
+
+    /// Importance is learnt of the whole network.
+    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+        let &Prospect {
+            full,
+            local,
+            samples,
+            ..
+        } = prospect;
+        self.learning_cost(full, local, samples).memory
+    }
+
+    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
+        let start = input.state.get(START).unwrap_or(&Payload::Nothing);
+        Ok(Training {
+            start: start.as_model()?.clone(),
+            correction: Correction::default(),
+        })
+    }
+
+    fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        let metrics = Metrics {
+            personal: measure_own(input, &trained.params)?,
+            ..Metrics::of(&trained)
+        };
+        let model = Payload::Model(trained.params);
+        let report = match input.state.get(FOUND) {
+            Some(found) => {
+                let [flags, factors] = found.as_parts()?;
+                Payload::bundle([model, flags.clone(), factors.clone()])
+            }
+            None => model,
+        };
+        Ok(ClientWork {
+            report,
+            metrics,
+            state: ClientState::default(),
+        })
+    }
+
+    fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
+        let prepared = ClientInput {
+            state: self.prepare(input)?,
+            ..input.clone()
+        };
+        let trained = train_locally(self, &prepared, scratch)?;
+        self.report(&prepared, trained)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The units of a sub-model: which are chosen, and how that is told.
+
+use super::super::{MethodError, Payload};
+use crate::model::{Model, ParamError, ParamSet, Place};
+
+/// For each set of a network, the units that a sub-model keeps, in ascending order.
+pub(super) type UnitLists = Vec<Vec<u32>>;
+
+/// The sets that a sub-model may have less of.
+pub(super) fn hidden(full: &Model) -> Vec<usize> {
+    let sets = full.units().sets().iter().enumerate();
+    sets.filter(|(_, set)| !set.fixed)
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// The numbers of the `n` largest, ascending; of equal ones, the first.
+pub(super) fn largest(values: &[f64], n: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..values.len() as u32).collect();
+    order.sort_by(|&a, &b| values[b as usize].total_cmp(&values[a as usize]));
+    order.truncate(n);
+    order.sort_unstable();
+    order
+}
+
+/// Sum of squares of the weights and biases that make each unit.
+pub(super) fn magnitudes(full: &Model, params: &ParamSet) -> Result<Vec<Vec<f64>>, ParamError> {
+    let values = params.as_slice()?;
+    let sets = full.units().sets().iter();
+    let mut sums: Vec<Vec<f64>> = sets.map(|set| vec![0.0; set.size]).collect();
+    let entries = full.layout().entries().iter().zip(full.units().entries());
+    for (entry, of) in entries.filter(|(entry, _)| entry.role.place != Place::Norm) {
+        let row: usize = entry.shape.iter().skip(1).product();
+        let rows = values[entry.offset..entry.offset + entry.len].chunks(row.max(1));
+        for (sum, row) in sums[of.rows].iter_mut().zip(rows) {
+            *sum += row
+                .iter()
+                .map(|&w| f64::from(w) * f64::from(w))
+                .sum::<f64>();
+        }
+    }
+    Ok(sums)
+}
+
+/// The units of a sub-model: of each set those with the largest of `worth`.
+pub(super) fn choose(full: &Model, sub: &Model, worth: &[Vec<f64>]) -> UnitLists {
+    let sets = full.units().sets().iter().zip(sub.units().sets());
+    sets.zip(worth)
+        .map(|((full, sub), worth)| match full.fixed {
+            true => (0..full.size as u32).collect(),
+            false => largest(worth, sub.size),
+        })
+        .collect()
+}
+
+/// One flag for each hidden unit.
+pub(super) fn flags(full: &Model, units: &UnitLists) -> Payload {
+    let mut flags = Vec::new();
+    for set in hidden(full) {
+        let mut of_set = vec![false; full.units().sets()[set].size];
+        for &unit in &units[set] {
+            of_set[unit as usize] = true;
+        }
+        flags.extend(of_set);
+    }
+    Payload::Mask(flags.into())
+}
+
+/// What [`flags`] says, if it is a sub-model's.
+pub(super) fn units(full: &Model, sub: &Model, flags: &Payload) -> Result<UnitLists, MethodError> {
+    let sets = full.units().sets();
+    let all: usize = hidden(full).into_iter().map(|set| sets[set].size).sum();
+    let mut rest: &[bool] = flags.as_mask(all)?;
+    let mut lists = Vec::with_capacity(sets.len());
+    for (set, part) in sets.iter().zip(sub.units().sets()) {
+        if set.fixed {
+            lists.push((0..set.size as u32).collect());
+            continue;
+        }
+        let (here, after) = rest.split_at(set.size.min(rest.len()));
+        rest = after;
+        let kept = (0u32..).zip(here).filter(|(_, kept)| **kept);
+        let kept: Vec<u32> = kept.map(|(unit, _)| unit).collect();
+        if kept.len() != part.size {
+            return Err(MethodError::count(
+                "units of a layer",
+                part.size,
+                kept.len(),
+            ));
+        }
+        lists.push(kept);
+    }
+    Ok(lists)
+}
