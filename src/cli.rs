@@ -1,6 +1,7 @@
 //! Arguments, and one file per command.
 
 mod check;
+mod devices;
 mod exit;
 mod list;
 mod run;
@@ -71,6 +72,12 @@ enum Command {
         #[command(flatten)]
         host: HostArgs,
     },
+    /// List this machine's devices, with measured rates of matrix products and of copying
+    Devices {
+        /// Threads on the CPU that are measured together [default: one per core]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        workers: Option<u16>,
+    },
     /// List what a scenario can name
     List {
         /// Of which kind; all when not given
@@ -136,10 +143,15 @@ impl ScenarioArgs {
     }
 }
 
+/// As many as were asked for, or one per core.
+fn workers(given: Option<u16>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    given.map_or_else(cores, usize::from)
+}
+
 impl HostArgs {
     fn workers(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.workers.map_or_else(cores, usize::from)
+        workers(self.workers)
     }
 
     fn kept_memory(&self) -> Bytes {
@@ -185,6 +197,7 @@ pub fn main() -> ExitCode {
             quiet,
         } => run::run(&scenario, &host, memory, out, quiet),
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
+        Command::Devices { workers: given } => devices::devices(workers(given)),
         Command::List { what } => list::list(what),
     };
     exit.into()

@@ -334,6 +334,17 @@ fn list_names_what_a_scenario_can_say() {
 }
 
 #[test]
+fn devices_lists_the_cpu_with_rates() {
+    let done = Desk::new().shoal(&["devices", "--workers", "1"]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    let cpu = done.out.lines().find(|line| line.starts_with("cpu "));
+    let cpu = cpu.expect("a line for the CPU");
+    assert_eq!(cpu.matches("FLOP/s").count(), 3, "{cpu}");
+    assert!(cpu.ends_with(" GB/s"), "{cpu}");
+    assert!(!cpu.contains('?'), "{cpu}");
+}
+
+#[test]
 fn help_teaches_the_exit_statuses() {
     let done = Desk::new().shoal(&["--help"]);
     assert_eq!(done.status, 0);

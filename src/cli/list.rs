@@ -98,7 +98,7 @@ fn headed(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<S
     std::iter::once(header).chain(rows).collect()
 }
 
-fn columns(rows: &[Vec<String>]) -> String {
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         widths.resize(widths.len().max(row.len()), 0);

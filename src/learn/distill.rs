@@ -51,7 +51,7 @@ pub fn distill(job: &TrainJob, targets: &[f32], loss: ScoreLoss) -> Result<Train
             ..
         } = batch;
         targets.of(samples, &mut wanted);
-        let tape = Tape::forward(&job.model, params, x, masks)?;
+        let tape = Tape::forward(&job.model, params, x, masks, job.local.precision)?;
         let scores = Scores::of(tape.scores())?;
         let mut gradient = vec![0.0; scores.values.len()];
         let total = score_loss(&scores.values, &wanted, classes, loss, &mut gradient);

@@ -12,7 +12,13 @@ use super::{LearnError, Tape, TrainJob, Trained};
 /// As [`super::train`].
 pub fn train_exits(job: &TrainJob, consistency: f64) -> Result<Trained, LearnError> {
     train_on(job, |batch, gradients| {
-        let tape = Tape::forward(&job.model, batch.params, batch.x, batch.masks)?;
+        let tape = Tape::forward(
+            &job.model,
+            batch.params,
+            batch.x,
+            batch.masks,
+            job.local.precision,
+        )?;
         let all = tape.classifiers().iter().map(Scores::of);
         let all = all.collect::<Result<Vec<Scores>, LearnError>>()?;
         let weight = consistency / (all.len() - 1).max(1) as f64;

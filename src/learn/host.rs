@@ -1,5 +1,6 @@
 //! The device of this machine that really computes.
 
+use super::Precision;
 use crate::quantity::Bytes;
 use std::fmt;
 use std::str::FromStr;
@@ -72,9 +73,24 @@ impl HostDevice {
     /// # Errors
     /// When torch has no CUDA here or there is no such GPU.
     pub fn open(self) -> Result<Device, HostError> {
+        self.open_for(Precision::Single)
+    }
+
+    /// As [`Self::open`], with tensor cores used for TF32 if `most` is that. (Torch would use them
+    /// for convolutions in single precision too, unasked: then they are switched off.) It holds for
+    /// the process, and only if CUDA is not in use yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(self, most: Precision) -> Result<Device, HostError> {
         let Self::Cuda(index) = self else {
             return Ok(Device::Cpu);
         };
+        match most {
+            Precision::Tf32 => std::env::set_var("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1"),
+            // Read by NVIDIA's libraries when they are loaded.
+            Precision::Single | Precision::Bf16 => std::env::set_var("NVIDIA_TF32_OVERRIDE", "0"),
+        }
         load_cuda().map_err(|reason| HostError::NoCuda {
             device: self,
             reason,

@@ -50,7 +50,13 @@ pub fn importance(job: &TrainJob, sparsity: f64) -> Result<Vec<Vec<f64>>, LearnE
         let views = scaled.views()?;
         let x = job.data.batch(samples, model.starts_with_images())?;
         job.data.labels_of(samples, &mut labels)?;
-        let tape = Tape::forward(model, &views, &x.f_to_device(Device::Cpu)?, &mut masks)?;
+        let tape = Tape::forward(
+            model,
+            &views,
+            &x.f_to_device(Device::Cpu)?,
+            &mut masks,
+            job.local.precision,
+        )?;
         let (loss, gradient) = Scores::of(tape.scores())?.cross_entropy(&labels, 1.0);
         progress.count(loss, samples.len())?;
         let of_scores = like(tape.scores(), &gradient)?;

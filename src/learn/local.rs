@@ -1,5 +1,6 @@
 //! How a client trains: optimiser, learning-rate schedule, amount, batches, clipping.
 
+use super::Precision;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -21,6 +22,9 @@ pub struct LocalTraining {
     /// Largest Euclidean norm of a gradient; a longer one is scaled down to it.
     #[serde(default)]
     pub clip: Option<f64>,
+    /// How precisely products are computed.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// How parameters follow gradients. Weight decay is added to the gradient (L2), as in PyTorch.
@@ -174,6 +178,7 @@ impl LocalTraining {
             amount: Amount::Epochs(1),
             batch: ten(),
             clip: None,
+            precision: Precision::Single,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::objective::{like, train_on, Batch, Scores};
 use super::soft::divergence;
-use super::{Gradients, LearnError, Tape, TrainJob, Trained};
+use super::{Gradients, LearnError, Precision, Tape, TrainJob, Trained};
 use crate::model::{Layout, Model};
 use crate::sim::rng::{below, stream, Purpose};
 use std::sync::Arc;
@@ -30,12 +30,13 @@ pub fn train_ordered(
     widths: &[Arc<Model>],
     teacher: Option<SelfDistillation>,
 ) -> Result<Trained, LearnError> {
-    let device = job.data.device();
+    let (device, precision) = (job.data.device(), job.local.precision);
     let narrow = widths.iter().map(|model| {
         let gradients = Gradients::new(Arc::clone(model.layout()), device)?;
         Ok(Narrow {
             views: gradients.flat().views()?,
             model: Arc::clone(model),
+            precision,
             gradients,
         })
     });
@@ -52,7 +53,7 @@ pub fn train_ordered(
             drawn.add_to(gradients)?;
             return Ok(loss);
         };
-        let tape = Tape::forward(&job.model, batch.params, batch.x, batch.masks)?;
+        let tape = Tape::forward(&job.model, batch.params, batch.x, batch.masks, precision)?;
         let scores = Scores::of(tape.scores())?;
         let (loss, of_scores) = scores.cross_entropy(batch.labels, 1.0);
         let of_scores = like(tape.scores(), &of_scores)?;
@@ -66,6 +67,7 @@ pub fn train_ordered(
 /// A network made of the first units of another.
 struct Narrow {
     model: Arc<Model>,
+    precision: Precision,
     gradients: Gradients,
     /// Of the gradients.
     views: Vec<Tensor>,
@@ -79,7 +81,7 @@ impl Narrow {
         teacher: Option<(SelfDistillation, &Scores)>,
     ) -> Result<f64, LearnError> {
         let params = first_units(batch.params, self.model.layout())?;
-        let tape = Tape::forward(&self.model, &params, batch.x, batch.masks)?;
+        let tape = Tape::forward(&self.model, &params, batch.x, batch.masks, self.precision)?;
         let scores = Scores::of(tape.scores())?;
         let alpha = teacher.map_or(0.0, |(teaching, _)| teaching.alpha);
         let (loss, mut gradient) = scores.cross_entropy(batch.labels, 1.0 - alpha);

@@ -173,6 +173,7 @@ impl<'a> Run<'a> {
         let (loss, gradients) = tch::with_grad(|| {
             let mut networks = Networks {
                 params: &leaves,
+                precision: first.local.precision,
                 masks,
                 batches: &batches,
                 batch,

@@ -7,7 +7,7 @@
 //! the tests check layer by layer.
 
 use super::dense::Kernel;
-use super::LearnError;
+use super::{LearnError, Precision};
 use crate::model::{
     by_batch, mean, parameter, Buffer, Layout, MaskSource, Model, Op, ParamError, NORM_EPS,
 };
@@ -47,6 +47,7 @@ impl Gradients {
 pub struct Tape<'a> {
     model: &'a Model,
     params: &'a [Tensor],
+    precision: Precision,
     saved: Vec<Saved>,
     /// Of each exit, in order, and of the last layer.
     classifiers: Vec<Tensor>,
@@ -86,7 +87,7 @@ enum Saved {
 
 impl<'a> Tape<'a> {
     /// Runs `model` on the batch `x` under `params` (one tensor per layout entry; not tracked by
-    /// autograd), with dropout masks from `masks`.
+    /// autograd), with dropout masks from `masks` and products of `precision`, in both directions.
     ///
     /// # Errors
     /// When a parameter is missing, a shape does not fit or the memory cannot be had.
@@ -95,11 +96,13 @@ impl<'a> Tape<'a> {
         params: &'a [Tensor],
         x: &Tensor,
         masks: &mut MaskSource,
+        precision: Precision,
     ) -> Result<Self, LearnError> {
         let _guard = tch::no_grad_guard();
         let mut walk = Forward {
             params,
             masks,
+            precision,
             learns: false,
             exits: Vec::new(),
         };
@@ -109,6 +112,7 @@ impl<'a> Tape<'a> {
         Ok(Self {
             model,
             params,
+            precision,
             saved,
             scores: mean(&classifiers)?,
             classifiers,
@@ -155,6 +159,7 @@ impl<'a> Tape<'a> {
         let last = next_exit(&mut of_each)?;
         let mut walk = Reverse {
             params: self.params,
+            precision: self.precision,
             gradients: &mut gradients.views,
             of_exits: of_each,
         };
@@ -166,6 +171,7 @@ impl<'a> Tape<'a> {
 struct Forward<'a> {
     params: &'a [Tensor],
     masks: &'a mut MaskSource,
+    precision: Precision,
     /// Whether the value at hand depends on a parameter, so that its gradient is wanted.
     learns: bool,
     /// The scores of the exits passed.
@@ -186,11 +192,14 @@ impl Forward<'_> {
     fn step(&mut self, op: &Op, x: &Tensor) -> Result<(Saved, Tensor), TchError> {
         Ok(match op {
             Op::Dense { weight, bias } => {
-                let get = |index: usize| parameter(self.params, index);
-                let y = linear(x, get(*weight)?, bias.map(get).transpose()?)?;
-                let kept = Saved::Input(x.shallow_clone(), self.learns);
+                let precision = self.precision;
+                let x = precision.factor(x)?;
+                let weight = precision.factor(parameter(self.params, *weight)?)?;
+                let bias = bias.map(|bias| precision.addend(parameter(self.params, bias)?));
+                let y = linear(&x, &weight, bias.transpose()?.as_ref())?;
+                let kept = Saved::Input(x, self.learns);
                 self.learns = true;
-                (kept, y)
+                (kept, precision.result(y)?)
             }
             Op::Conv {
                 weight,
@@ -199,15 +208,18 @@ impl Forward<'_> {
                 padding,
             } => {
                 let tensors: Vec<usize> = std::iter::once(*weight).chain(*bias).collect();
+                let precision = self.precision;
                 self.graph(x, &tensors, |x, p| {
-                    x.f_conv2d(
-                        parameter(p, 0)?,
-                        p.get(1),
+                    let bias = p.get(1).map(|bias| precision.addend(bias));
+                    let y = precision.factor(x)?.f_conv2d(
+                        &precision.factor(parameter(p, 0)?)?,
+                        bias.transpose()?.as_ref(),
                         [*stride; 2],
                         [*padding; 2],
                         [1, 1],
                         1,
-                    )
+                    )?;
+                    precision.result(y)
                 })?
             }
             Op::GroupNorm {
@@ -306,8 +318,12 @@ fn weight_gradient(g: &Tensor, x: &Tensor, target: &Tensor) -> Result<(), TchErr
     let fits = plain(g) && g.size() == [x.size()[0], target.size()[0]];
     match kernel(x, target).filter(|_| fits) {
         Some(kernel) => kernel.weight_gradient(read(g), read(x), write(target)),
-        None => {
+        None if x.f_kind()? == KIND => {
             let _ = g.f_tr()?.f_mm_out(target, x)?;
+        }
+        None => {
+            let mut target = target.shallow_clone();
+            target.f_copy_(&g.f_tr()?.f_mm(x)?)?;
         }
     }
     Ok(())
@@ -362,6 +378,7 @@ fn kept_output(y: Tensor) -> (Saved, Tensor) {
 
 struct Reverse<'a> {
     params: &'a [Tensor],
+    precision: Precision,
     gradients: &'a mut [Tensor],
     /// With respect to the scores of the exits that are still to come, the deepest last.
     of_exits: Vec<Tensor>,
@@ -395,7 +412,8 @@ impl Reverse<'_> {
         Ok(Some(match (op, kept) {
             (_, Saved::Nothing) => return Ok(None),
             (Op::Dense { weight, bias }, Saved::Input(x, wanted)) => {
-                weight_gradient(&g, &x, parameter(self.gradients, *weight)?)?;
+                let factor = self.precision.factor(&g)?;
+                weight_gradient(&factor, &x, parameter(self.gradients, *weight)?)?;
                 if let Some(bias) = bias {
                     let target = parameter(self.gradients, *bias)?;
                     let _ = g.f_sum_intlist_out(target, [0i64].as_slice(), false, None)?;
@@ -403,16 +421,22 @@ impl Reverse<'_> {
                 if !wanted {
                     return Ok(None);
                 }
-                input_gradient(&g, parameter(self.params, *weight)?)?
+                let weight = self.precision.factor(parameter(self.params, *weight)?)?;
+                self.precision.result(input_gradient(&factor, &weight)?)?
             }
             (
-                _,
+                op,
                 Saved::Graph {
                     input,
                     leaves,
                     output,
                 },
             ) => {
+                // A convolution's own casts take care of bfloat16.
+                let g = match (op, self.precision) {
+                    (Op::Conv { .. }, Precision::Tf32) => self.precision.factor(&g)?,
+                    _ => g,
+                };
                 let inputs: Vec<&Tensor> =
                     leaves.iter().map(|(_, leaf)| leaf).chain(&input).collect();
                 // A root whose gradient with respect to the output is g.

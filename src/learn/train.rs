@@ -6,7 +6,9 @@ use super::course::{Course, Progress};
 use super::perceptron::{Perceptron, Room};
 use super::tape::KIND;
 use super::update::{self, Moments, Terms};
-use super::{masked_cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer};
+use super::{
+    masked_cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer, Precision,
+};
 use crate::model::{Buffer, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics};
 use crate::quantity::Bytes;
 use pieces::{gradients_of, Pieces};
@@ -267,7 +269,8 @@ fn steps(
 ) -> Result<(ParamSet, Progress), LearnError> {
     let (gradients, moments) = work.fresh(&job.local.optimizer)?;
     let batch = job.local.batch_of(job.samples.len());
-    let small = (job.data.device() == Device::Cpu).then(|| Perceptron::of(&job.model, batch));
+    let fits = job.data.device() == Device::Cpu && job.local.precision == Precision::Single;
+    let small = fits.then(|| Perceptron::of(&job.model, batch));
     match small.flatten() {
         Some(network) => {
             let room = &mut scratch.room;

@@ -48,6 +48,7 @@ fn job(batch: usize) -> TrainJob {
             },
             schedule: Schedule::Constant,
             clip: None,
+            precision: crate::learn::Precision::Single,
         },
         round: 1,
         seed: 5,

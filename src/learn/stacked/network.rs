@@ -4,6 +4,7 @@
 //! as there are networks is one each; rows are `[networks, batch, features]`, so that a dense layer
 //! is a batched matrix product. Nothing of one network reaches another.
 
+use crate::learn::Precision;
 use crate::model::{parameter, MaskSource, Op, NORM_EPS};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -11,6 +12,8 @@ use tch::{Device, Kind, TchError, Tensor};
 pub(super) struct Networks<'a> {
     /// One tensor per layout entry, `[networks, shape…]`.
     pub params: &'a [Tensor],
+    /// How precisely products are computed.
+    pub precision: Precision,
     /// Where each network's dropout masks come from.
     pub masks: &'a mut [MaskSource],
     /// How many samples of each network's batch are its own; the others only fill the stack.
@@ -87,14 +90,17 @@ impl Networks<'_> {
         use Value::{Images, Rows};
         Ok(match (op, value) {
             (Op::Dense { weight, bias }, Rows(x)) => {
-                let weight = parameter(self.params, *weight)?.f_transpose(1, 2)?;
-                Rows(match bias {
+                let precision = self.precision;
+                let weight = precision.factor(parameter(self.params, *weight)?)?;
+                let (x, weight) = (precision.factor(&x)?, weight.f_transpose(1, 2)?);
+                let y = match bias {
                     Some(bias) => {
-                        let bias = parameter(self.params, *bias)?.f_unsqueeze(1)?;
-                        bias.f_baddbmm(&x, &weight, 1.0, 1.0)?
+                        let bias = precision.addend(parameter(self.params, *bias)?)?;
+                        bias.f_unsqueeze(1)?.f_baddbmm(&x, &weight, 1.0, 1.0)?
                     }
                     None => x.f_bmm(&weight)?,
-                })
+                };
+                Rows(precision.result(y)?)
             }
             (
                 Op::Conv {
@@ -104,14 +110,19 @@ impl Networks<'_> {
                     padding,
                 },
                 Images(x),
-            ) => Images(x.f_conv2d(
-                &self.side_by_side(*weight)?,
-                bias.map(|bias| self.side_by_side(bias)).transpose()?,
-                [*stride; 2],
-                [*padding; 2],
-                [1, 1],
-                self.count(),
-            )?),
+            ) => {
+                let precision = self.precision;
+                let bias = bias.map(|bias| precision.addend(&self.side_by_side(bias)?));
+                let y = precision.factor(&x)?.f_conv2d(
+                    &precision.factor(&self.side_by_side(*weight)?)?,
+                    bias.transpose()?.as_ref(),
+                    [*stride; 2],
+                    [*padding; 2],
+                    [1, 1],
+                    self.count(),
+                )?;
+                Images(precision.result(y)?)
+            }
             (
                 Op::GroupNorm {
                     groups,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::learn::{
-    Amount, Correction, DeviceData, Features, LocalTraining, Normalisation, Optimizer,
+    Amount, Correction, DeviceData, Features, LocalTraining, Normalisation, Optimizer, Precision,
 };
 use crate::model::{Initializer, LayerSpec, Model};
 
@@ -158,6 +158,36 @@ fn stacked_and_serial_training_agree_for_every_kind_of_layer() {
     for layers in ends {
         let layers = [layers, &[L::dense(CLASSES)]].concat();
         agree(&jobs(&layers, &[2, 6, 6], &local()));
+    }
+}
+
+#[test]
+fn stacked_and_serial_training_agree_in_every_precision() {
+    use LayerSpec as L;
+    let layers = [L::conv(6, 3, 1), L::Relu, L::Flatten, L::dense(CLASSES)];
+    for (precision, tolerance) in [(Precision::Tf32, 2e-3), (Precision::Bf16, 2e-2)] {
+        let local = LocalTraining {
+            precision,
+            ..local()
+        };
+        let jobs = jobs(&layers, &[2, 5, 5], &local);
+        let stacked = train_stack(&jobs).unwrap();
+        for (job, stacked) in jobs.iter().zip(stacked) {
+            let alone = train(job, &mut Scratch::new()).unwrap().params;
+            let single = TrainJob {
+                local: LocalTraining {
+                    precision: Precision::Single,
+                    ..job.local.clone()
+                },
+                ..job.clone()
+            };
+            let single = train(&single, &mut Scratch::new()).unwrap().params;
+            let moved = alone.distance_squared(&job.start).unwrap().sqrt();
+            let off = |other: &ParamSet| alone.distance_squared(other).unwrap().sqrt() / moved;
+            let (stacked, single) = (off(&stacked.unwrap().params), off(&single));
+            assert!(stacked < tolerance, "{precision}: {stacked}");
+            assert!(single > 0.0, "{precision}: as in single precision");
+        }
     }
 }
 

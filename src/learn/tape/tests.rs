@@ -161,9 +161,19 @@ fn of_scores(batch: usize) -> Tensor {
 }
 
 fn taped(model: &Model, params: &ParamSet, x: &Tensor) -> (Tensor, Vec<f32>) {
+    taped_in(Precision::Single, model, params, x)
+}
+
+fn taped_in(
+    precision: Precision,
+    model: &Model,
+    params: &ParamSet,
+    x: &Tensor,
+) -> (Tensor, Vec<f32>) {
     let views = params.views().unwrap();
     let mut gradients = Gradients::new(model.layout().clone(), Device::Cpu).unwrap();
-    let tape = Tape::forward(model, &views, x, &mut MaskSource::new(1, 2, 3)).unwrap();
+    let mut masks = MaskSource::new(1, 2, 3);
+    let tape = Tape::forward(model, &views, x, &mut masks, precision).unwrap();
     let scores = tape.scores().copy();
     tape.backward(of_scores(x.size()[0] as usize), &mut gradients)
         .unwrap();
@@ -268,7 +278,14 @@ fn gradients_are_the_central_differences_of_double_precision() {
 fn a_parameter_list_that_is_too_short_is_an_error() {
     let (model, params, x) = setting(&[LayerSpec::dense(4)], &[6], BATCH);
     let views = params.views().unwrap();
-    let error = Tape::forward(&model, &views[..1], &x, &mut MaskSource::new(1, 1, 1)).unwrap_err();
+    let error = Tape::forward(
+        &model,
+        &views[..1],
+        &x,
+        &mut MaskSource::new(1, 1, 1),
+        Precision::Single,
+    )
+    .unwrap_err();
     assert_eq!(
         error.to_string(),
         "torch: invalid shape: the network reads parameter 1, the list has 1"
@@ -280,7 +297,14 @@ fn a_gradient_of_another_shape_than_the_scores_is_an_error() {
     let (model, params, x) = setting(&[LayerSpec::dense(4)], &[6], BATCH);
     let views = params.views().unwrap();
     let mut gradients = Gradients::new(model.layout().clone(), Device::Cpu).unwrap();
-    let tape = Tape::forward(&model, &views, &x, &mut MaskSource::new(1, 1, 1)).unwrap();
+    let tape = Tape::forward(
+        &model,
+        &views,
+        &x,
+        &mut MaskSource::new(1, 1, 1),
+        Precision::Single,
+    )
+    .unwrap();
     assert!(tape.backward(of_scores(BATCH + 1), &mut gradients).is_err());
 }
 
@@ -307,4 +331,63 @@ fn features_at_a_cut_and_scores_from_them_make_the_whole() {
     assert!(model
         .forward_layers(0..99, &views, &x, Mode::Evaluate)
         .is_err());
+}
+
+/// How far two vectors are apart, against the length of the second.
+fn apart(a: &[f32], b: &[f32]) -> f64 {
+    let squares = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(&a, &b)| f(a.into(), b.into()).powi(2)).sum()
+    };
+    (squares(&|a, b| a - b) / squares(&|_, b| b)).sqrt()
+}
+
+#[test]
+fn rounded_products_are_off_by_what_their_format_rounds_and_no_more() {
+    let list = |scores: Tensor| Vec::<f32>::try_from(scores.flatten(0, -1)).unwrap();
+    let smooth_ones = [
+        (
+            "dense, smooth",
+            vec![LayerSpec::dense(9), LayerSpec::Tanh, LayerSpec::dense(4)],
+            vec![12],
+        ),
+        (
+            "convolutions, smooth",
+            vec![
+                LayerSpec::conv(6, 3, 1),
+                LayerSpec::Sigmoid,
+                LayerSpec::conv(5, 3, 0),
+                LayerSpec::Tanh,
+                LayerSpec::Flatten,
+                LayerSpec::dense(4),
+            ],
+            vec![2, 6, 6],
+        ),
+    ];
+    for (name, layers, input) in networks().into_iter().chain(smooth_ones) {
+        let (model, params, x) = setting(&layers, &input, BATCH);
+        let (scores, gradients) = taped(&model, &params, &x);
+        let scores = list(scores);
+        // Where a ReLU or a maximum is close, one rounding decides about a whole gradient.
+        let text = format!("{layers:?}");
+        let smooth = !text.contains("Relu") && !text.contains("MaxPool");
+        for (precision, unit) in [
+            (Precision::Tf32, libm::exp2(-11.0)),
+            (Precision::Bf16, libm::exp2(-8.0)),
+        ] {
+            let (off_scores, off_gradients) = taped_in(precision, &model, &params, &x);
+            let mut errors = vec![apart(&list(off_scores), &scores)];
+            if smooth {
+                errors.push(apart(&off_gradients, &gradients));
+            }
+            for error in errors {
+                // A handful of products each round two factors.
+                assert!(error < 20.0 * unit, "{name}, {precision}: {error}");
+                assert!(
+                    error > unit / 20.0,
+                    "{name}, {precision}: nothing is rounded"
+                );
+            }
+        }
+    }
 }

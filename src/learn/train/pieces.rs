@@ -94,7 +94,7 @@ pub(super) fn gradients_of(
     let mut one = |part: &[u32], masks: &mut MaskSource, gradients: &mut Gradients| {
         let x = job.data.batch(part, job.model.starts_with_images())?;
         job.data.labels_of(part, labels)?;
-        let tape = Tape::forward(&job.model, views, &x, masks)?;
+        let tape = Tape::forward(&job.model, views, &x, masks, job.local.precision)?;
         let (loss, gradient) = loss(
             tape.scores(),
             labels,

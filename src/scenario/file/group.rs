@@ -1,7 +1,7 @@
 //! The population and the server, as typed.
 
 use super::{LinkFields, PresetOr, SizeFile};
-use crate::learn::{Optimizer, Schedule};
+use crate::learn::{Optimizer, Precision, Schedule};
 use crate::scenario::text::fields::{
     ComputeSpeed, Draw, Duration, OrDistribution, PositiveFraction, Size,
 };
@@ -77,6 +77,8 @@ pub struct TrainingFile {
     pub schedule: Option<Schedule>,
     /// Largest gradient norm.
     pub clip: Option<f64>,
+    /// How precisely products are computed.
+    pub precision: Option<Precision>,
 }
 
 /// The server.

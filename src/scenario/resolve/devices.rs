@@ -116,6 +116,7 @@ impl Resolver<'_> {
                 .unwrap_or_default(),
             batch: typed.batch.or(fallback.batch).unwrap_or(DEFAULT.batch),
             clip: typed.clip.or(fallback.clip),
+            precision: typed.precision.or(fallback.precision).unwrap_or_default(),
         };
         for problem in local.problems() {
             // A setting taken over from the scenario's training is reported there.

@@ -3,7 +3,7 @@
 use super::RunError;
 use crate::data::{load, Dataset, PublicSplit, Values};
 use crate::federation::{Federation, Plan};
-use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation};
+use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation, Precision};
 use crate::net::{LinkNetwork, LinkTable, Rates, Topology};
 use crate::quantity::{Bandwidth, Distribution};
 use crate::scenario::{Link, Public, Scenario};
@@ -16,7 +16,16 @@ use tch::Device;
 /// # Errors
 /// When data cannot be had or dealt, links make no network, or the device has no room.
 pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, RunError> {
-    let device = device.open()?;
+    let mut precisions = scenario
+        .population
+        .iter()
+        .map(|member| member.group.training.precision);
+    let tf32 = precisions.any(|precision| precision == Precision::Tf32);
+    let device = device.open_for(if tf32 {
+        Precision::Tf32
+    } else {
+        Precision::Single
+    })?;
     let seed = scenario.seed;
     let split = load(&scenario.data, seed, &scenario.base)?;
     let clients = scenario.clients();
