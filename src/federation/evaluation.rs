@@ -4,9 +4,10 @@
 //! in order, so its figures do not depend on how many workers there are.
 
 use super::plan::Plan;
-use crate::learn::{evaluate, DeviceData, Samples, Tally};
+use crate::learn::{evaluate, Cost, DeviceData, Samples, Tally};
 use crate::method::MethodError;
 use crate::model::{Model, ParamSet, Sizes};
+use crate::quantity::Bytes;
 use crate::sim::mix_words;
 use std::sync::Arc;
 
@@ -36,6 +37,11 @@ pub struct Marks {
 }
 
 impl EvaluationJob {
+    /// Memory that it needs, by estimate.
+    pub fn memory(&self) -> Bytes {
+        Cost::evaluation(&self.model, self.samples.len(), BATCH).memory
+    }
+
     /// Runs it.
     ///
     /// # Errors

@@ -70,13 +70,18 @@ impl ClientJob {
         let training = self.input.memory(self.half.corrections());
         // A task that cannot be read ends before it takes any.
         let beside = self.half.beside(&self.input).unwrap_or_default();
-        training.max(Bytes(beside.memory.0.saturating_mul(2)))
+        training.max(on_host(beside.memory))
     }
 
     /// Whether nothing is gained by training it with others at once: its unit is a loop.
     fn runs_alone(&self) -> bool {
         self.input.data.device() == tch::Device::Cpu || !self.half.only_trains()
     }
+}
+
+/// Host memory of work that needs so much: autograd and convolutions keep about as much again.
+const fn on_host(needed: Bytes) -> Bytes {
+    Bytes(needed.0.saturating_mul(2))
 }
 
 /// The memory of a host device, as its workers see it.
@@ -149,8 +154,12 @@ impl Executor<Job, Output> for DeviceWorker {
             Job::Client(job) => Output::Client(
                 self.admitted(job.memory(), |scratch| job.half.run(&job.input, scratch)),
             ),
-            Job::Server(job) => Output::Server((job.work)(&mut self.scratch)),
-            Job::Evaluation(job) => Output::Evaluation(job.run()),
+            Job::Server(job) => Output::Server(
+                self.admitted(on_host(job.cost.memory), |scratch| (job.work)(scratch)),
+            ),
+            Job::Evaluation(job) => {
+                Output::Evaluation(self.admitted(on_host(job.memory()), |_| job.run()))
+            }
         };
         // Parameter sets remember their digest; found out here, it costs the shards nothing.
         output.digest();

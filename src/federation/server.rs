@@ -142,7 +142,7 @@ impl Server {
         let mut under_way = Vec::with_capacity(jobs.len());
         for job in jobs {
             // One after the other on one virtual server.
-            let until = self.occupy(self.shared.plan.server.duration(job.flops), cx);
+            let until = self.occupy(self.shared.plan.server.duration(job.cost.flops), cx);
             let id = cx.work(Job::Server(job), until.since(cx.now()));
             under_way.push((id, None));
         }

@@ -7,9 +7,9 @@ use crate::model::{Model, Op};
 use crate::sim::{mix_words, Stack};
 use tch::Device;
 
-/// On the CPU jobs run one after the other whichever way; a unit of so many operations (about a
+/// On the CPU jobs run one after the other whichever way; a unit of so many operations (about half a
 /// millisecond) makes handing it out, and telling that it is done, a small part of the whole.
-const CPU_UNIT_FLOPS: u64 = 1 << 26;
+const CPU_UNIT_FLOPS: u64 = 1 << 25;
 /// Fewer units than this leave cores without work.
 const CPU_UNITS: usize = 4;
 /// On a GPU a step of a stack is to have so many operations: enough to fill it, and to outweigh
@@ -92,8 +92,8 @@ mod tests {
         let width = |model: &Model, samples, device| {
             stack(model, &local, samples, device).map(|stack| stack.width)
         };
-        // 20 samples at 3 · 101,706 operations are a tenth of the room.
-        assert_eq!(width(&mlp(64), 20, Device::Cpu), Some(10));
+        // 20 samples at 3 · 101,706 operations are a fifth of the room.
+        assert_eq!(width(&mlp(64), 20, Device::Cpu), Some(5));
         assert_eq!(width(&mlp(64), 500, Device::Cpu), None);
         assert_eq!(width(&pfl, 50, Device::Cpu), None);
         // On a GPU a step counts: 10 samples at 3 · 33.7 million.

@@ -1,7 +1,7 @@
 //! The server half of a method.
 
 use super::{MethodError, Payload, PublicData};
-use crate::learn::{DeviceData, LocalTraining, Samples, Scratch};
+use crate::learn::{Cost, DeviceData, LocalTraining, Samples, Scratch};
 use crate::model::{Model, ParamSet, Sizes};
 use crate::quantity::Flops;
 use std::fmt;
@@ -59,8 +59,8 @@ pub struct Received {
 /// Real work of the server's own: a pure function, run on a device worker, that costs virtual time.
 #[derive(Clone)]
 pub struct ServerJob {
-    /// What it costs on the virtual server.
-    pub flops: Flops,
+    /// What it costs: operations on the virtual server, memory on the host.
+    pub cost: Cost,
     /// The work.
     pub work: Arc<ServerWork>,
 }
@@ -70,7 +70,7 @@ pub type ServerWork = dyn Fn(&mut Scratch) -> Result<Payload, MethodError> + Sen
 
 impl fmt::Debug for ServerJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServerJob({})", self.flops)
+        write!(f, "ServerJob({})", self.cost.flops)
     }
 }
 

@@ -36,7 +36,7 @@ impl OwnTraining {
             correction: Default::default(),
         };
         ServerJob {
-            flops: Cost::training(&job.model, &job.local, job.samples.len(), 0).flops,
+            cost: Cost::training(&job.model, &job.local, job.samples.len(), 0),
             work: Arc::new(move |scratch| {
                 let trained = train(&job, scratch)?;
                 Ok(Payload::Model(trained.params.to_device(tch::Device::Cpu)?))

@@ -3,8 +3,8 @@
 //! units that matter on its own data. The server averages what overlaps, with parameters scaled by the
 //! sub-models' widths, and tunes which units a client has towards clients with similar data.
 //!
-//! The abstract describes these three parts; their formulas here are from the public implementation
-//! in FLGo and from memory. First hidden layers keep the units of largest norm, the same for all of a
+//! The abstract describes these three parts; their formulas here are those of a public implementation
+//! on FLGo. First hidden layers keep the units of largest norm, the same for all of a
 //! width; the last ones (`personal_layers`) keep those whose factors, learnt on the client's data with
 //! a penalty on their squares, are largest ([`crate::learn::importance`]). Two clients are as similar
 //! as the factors of their last hidden layer correlate.

@@ -7,7 +7,7 @@ use super::WeightInit;
 use crate::learn::{train, Amount, Cost, LocalTraining, TrainJob};
 use crate::method::{MethodError, Payload, ServerJob};
 use crate::model::{Buffer, Model, ParamSet};
-use crate::quantity::Flops;
+use crate::quantity::{Bytes, Flops};
 use crate::sim::rng::{stream, Purpose};
 use rand::Rng;
 use std::sync::Arc;
@@ -24,10 +24,11 @@ impl Server {
         }
     }
 
-    /// Operations of `epochs` passes over the public set through `model`, with `each` more a step,
-    /// and of choosing among the start and what each pass gives. What is chosen from is made by the
-    /// third part of a step's `each` that leads forwards.
-    pub(super) fn fit_flops(&self, model: &Model, epochs: u32, each: u64) -> u64 {
+    /// Of `epochs` passes over the public set through `model`, with `each` operations more a step, and
+    /// of choosing among the start and what each pass gives. What is chosen from is made by the third
+    /// part of a step's `each` that leads forwards. The model and all it is made of are held beside
+    /// what training holds: `values` numbers, with gradient and moments.
+    pub(super) fn fit_cost(&self, model: &Model, epochs: u32, each: u64, values: usize) -> Cost {
         let (learned, chosen) = match &self.setup.public {
             Some(public) => (public.train.len() as u64, public.select.len() as u64),
             None => (0, 0),
@@ -40,8 +41,14 @@ impl Server {
             choosing.saturating_add(each / 3),
         );
         let epochs = u64::from(epochs);
-        pass.saturating_mul(epochs)
-            .saturating_add(choice.saturating_mul(epochs + 1))
+        let flops = pass
+            .saturating_mul(epochs)
+            .saturating_add(choice.saturating_mul(epochs + 1));
+        let training = model.training_memory(self.method.batch as u64, 0).0;
+        Cost {
+            flops: Flops(flops),
+            memory: Bytes(training.saturating_add(4 * 4 * values as u64)),
+        }
     }
 
     /// Fine-tuning of `start` on the public set; nothing if the budget has none.
@@ -75,7 +82,7 @@ impl Server {
         let model = &self.setup.model;
         let job = self.tuning(model, self.global.clone(), self.method.tune, 0);
         let jobs = job.into_iter().map(|job| ServerJob {
-            flops: Cost::training(model, &job.local, job.samples.len(), 0).flops,
+            cost: Cost::training(model, &job.local, job.samples.len(), 0),
             work: Arc::new(move |scratch| {
                 let trained = train(&job, scratch)?;
                 Ok(Payload::Model(trained.params.to_device(Device::Cpu)?))
@@ -96,7 +103,7 @@ impl Server {
             let epochs = self.filter_epochs();
             let fit = self.fit(epochs, purpose::FIT_COMPRESSION, number as u64);
             jobs.push(ServerJob {
-                flops: Flops(self.fit_flops(&sub, epochs, plan.flops())),
+                cost: self.fit_cost(&sub, epochs, plan.flops(), learned.len() + global.len()),
                 work: Arc::new(move |_| {
                     learn_bank(&plan, &learned, &global, &sub, &public, fit, activation)
                 }),
@@ -115,10 +122,8 @@ impl Server {
             let which = 1 + u64::from(report.client);
             let epochs = self.method.tune_clients;
             let tuning = self.tuning(&model, report.params.clone(), epochs, which);
-            let mut flops = tuning.as_ref().map_or(0, |job| {
+            let mut cost = tuning.as_ref().map_or_else(Cost::default, |job| {
                 Cost::training(&model, &job.local, job.samples.len(), 0)
-                    .flops
-                    .0
             });
             let bank = match self.filters.get(number).and_then(Option::as_ref) {
                 None => None,
@@ -134,14 +139,15 @@ impl Server {
                     };
                     let epochs = self.filter_epochs();
                     let fit = self.fit(epochs, purpose::FIT_DILATION, which);
-                    flops += self.fit_flops(full, epochs, plan.flops());
+                    let values = learned.len() + full.parameters();
+                    cost = cost.then(self.fit_cost(full, epochs, plan.flops(), values));
                     Some((plan, learned, fit))
                 }
             };
             let (params, full) = (report.params.clone(), Arc::clone(full));
             let (public, activation) = (self.public()?, self.method.activation);
             jobs.push(ServerJob {
-                flops: Flops(flops),
+                cost,
                 work: Arc::new(move |scratch| {
                     let tuned = match &tuning {
                         Some(job) => train(job, scratch)?.params.to_device(Device::Cpu)?,
@@ -203,11 +209,12 @@ impl Server {
         let fit = self.fit(epochs, purpose::FIT_WEIGHTS, 0);
         // Product and sum over all clients' values, and back.
         let mixing = 3 * 2 * (dilated.len() * model.parameters()) as u64;
-        let flops = Flops(self.fit_flops(&model, epochs, mixing));
+        let values = 2 * dilated.len() * model.parameters();
+        let cost = self.fit_cost(&model, epochs, mixing, values);
         let work =
             move |_: &mut _| learn_weights(&model, &dilated, &weights, &shares, &public, fit);
         Ok(vec![ServerJob {
-            flops,
+            cost,
             work: Arc::new(work),
         }])
     }

@@ -233,7 +233,8 @@ fn work(server: &mut Server, phase: Phase) {
             return;
         }
         assert!(
-            jobs.iter().all(|job| job.flops.0 > 0),
+            jobs.iter()
+                .all(|job| job.cost.flops.0 > 0 && job.cost.memory.0 > 0),
             "server work costs virtual time"
         );
         outputs = jobs
@@ -569,7 +570,7 @@ fn learning_a_bank_costs_its_steps_and_the_choice_among_start_and_passes() {
         + 4 * (choose * forward + filters);
     let plan = Plan::new(Way::Compress, &server.setup.model, sub);
     assert_eq!(plan.flops(), 3 * filters);
-    assert_eq!(server.fit_flops(sub, 3, plan.flops()), expected);
+    assert_eq!(server.fit_cost(sub, 3, plan.flops(), 0).flops.0, expected);
 }
 
 /// The first parameters that are built are no numbers, all later ones are.
