@@ -95,7 +95,7 @@ case ${1-} in -h | --help)
     exit 0 ;;
 esac
 [ -x "$SHOAL" ] || {
-    echo "run.sh: no $SHOAL: make release first, or name the program in SHOAL" >&2
+    echo "run.sh: no $SHOAL: make build first, or name the program in SHOAL" >&2
     exit 1
 }
 [ $# -gt 0 ] || set -- ten many shares

@@ -3,8 +3,8 @@
 
 usage: scenarios/fedconv/table.py [RUNS [CSV]]
 
-Reads RUNS (runs/fedconv), writes one line a run to CSV (docs/studies/fedconv.csv) and prints the
-tables in Markdown. Where RUNS is missing the tables are made from CSV.
+Reads RUNS (runs/fedconv), puts one line a run into CSV (docs/studies/fedconv.csv), in place of an
+older line of the same run, and prints the tables in Markdown. Without RUNS they are made from CSV.
 """
 
 import csv
@@ -75,6 +75,10 @@ def of_run(setting, folder):
     }
 
 
+def key(row):
+    return row["setting"], row["method"], row["seed"]
+
+
 def spread(rows, column, scale=100.0, digits=1):
     values = [scale * float(r[column]) for r in rows if r[column] != ""]
     if not values:
@@ -96,13 +100,16 @@ def markdown(header, rows):
 def main():
     runs = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "runs/fedconv")
     lines = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else "docs/studies/fedconv.csv")
-    if runs.is_dir():
-        folders = sorted(p.parent for p in runs.glob("*/*/run.json") if p.parent.suffix != ".part")
-        rows = [of_run(folder.parent.name, folder) for folder in folders]
+    known = {key(row): row for row in table(lines)} if lines.exists() else {}
+    folders = sorted(p.parent for p in runs.glob("*/*/run.json") if p.parent.suffix != ".part")
+    for folder in folders:
+        row = of_run(folder.parent.name, folder)
+        known[key(row)] = row
+    if folders:
         with open(lines, "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(row for _, row in sorted(known.items()))
     rows = table(lines)
 
     def find(setting, method):
