@@ -4,6 +4,7 @@ mod check;
 mod devices;
 mod exit;
 mod list;
+mod probe;
 mod run;
 mod verify;
 

@@ -2,7 +2,8 @@
 
 use super::exit::Exit;
 use super::list::columns;
-use shoal::learn::{available_memory, HostDevice, HostError, Rates};
+use super::probe::{measure, Rates};
+use shoal::learn::{available_memory, HostDevice, HostError};
 use shoal::quantity::{Bytes, Speed};
 use std::io::{self, Write};
 
@@ -40,7 +41,7 @@ pub fn devices(workers: usize) -> Exit {
             }
         }
         let (name, memory) = about(device);
-        let rates = match device.measure(workers) {
+        let rates = match measure(device, workers) {
             Ok(rates) => row(&rates),
             Err(error) => {
                 remarks.push(format!("{device}: {error}"));

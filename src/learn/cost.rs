@@ -1,6 +1,6 @@
 //! What a job costs the simulated device that runs it.
 
-use super::{LocalTraining, Optimizer};
+use super::LocalTraining;
 use crate::model::Model;
 use crate::quantity::{Bytes, Flops};
 use serde::Serialize;
@@ -23,10 +23,7 @@ impl Cost {
         samples: usize,
         corrections: u64,
     ) -> Self {
-        let state = match local.optimizer {
-            Optimizer::Sgd { momentum, .. } => u64::from(momentum != 0.0),
-            Optimizer::Adam { .. } => 2,
-        };
+        let state: u64 = local.optimizer.moments().map(u64::from).iter().sum();
         let batch = local.batch_of(samples) as u64;
         let seen = local.samples_seen(samples);
         let training = model.training_flops().0.saturating_mul(seen);

@@ -141,6 +141,14 @@ const fn epsilon() -> f64 {
 }
 
 impl Optimizer {
+    /// Whether it keeps a first and a second moment of the gradients.
+    pub(super) const fn moments(&self) -> [bool; 2] {
+        match self {
+            Self::Sgd { momentum, .. } => [*momentum != 0.0, false],
+            Self::Adam { .. } => [true, true],
+        }
+    }
+
     /// The base learning rate.
     pub const fn lr(&self) -> f64 {
         match self {

@@ -39,10 +39,7 @@ impl Moments {
                 .then(|| Buffer::zeros(like.layout().clone(), like.device()))
                 .transpose()
         };
-        let (first, second) = match optimizer {
-            Optimizer::Sgd { momentum, .. } => (*momentum != 0.0, false),
-            Optimizer::Adam { .. } => (true, true),
-        };
+        let [first, second] = optimizer.moments();
         Ok(Self {
             first: zeros(first)?,
             second: zeros(second)?,

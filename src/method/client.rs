@@ -189,11 +189,11 @@ pub trait ClientHalf: Send + Sync {
         Ok(Cost::default())
     }
 
-    /// The most memory that any round takes beside [`ClientHalf::cost`]: what [`ClientHalf::beside`]
-    /// will come to, told before there is a task, so that a width can be chosen by it.
-    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+    /// What [`ClientHalf::beside`] will come to, told before there is a task, so that a width can be
+    /// chosen by it: the operations of a round that is not the client's first, the most memory of any.
+    fn usually_beside(&self, prospect: &Prospect) -> Cost {
         let _ = prospect;
-        Bytes(0)
+        Cost::default()
     }
 
     /// Where local training starts, and what corrects its gradients.

@@ -19,7 +19,7 @@ use crate::learn::{
     Scratch, TrainJob, Trained,
 };
 use crate::model::ParamSet;
-use crate::quantity::{Bytes, Flops};
+use crate::quantity::Flops;
 use crate::sim::mix_words;
 use crate::sim::rng::{shuffle, stream, Purpose};
 use serde::{Deserialize, Serialize};
@@ -369,11 +369,11 @@ impl ClientHalf for Client {
     }
 
     /// Digestion may have larger batches than local training.
-    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+    fn usually_beside(&self, prospect: &Prospect) -> Cost {
         let samples = self.settings.subset.min(prospect.public);
         let digestion = self.digestion(prospect.local);
-        let digesting = Cost::training(prospect.own, &digestion, samples, 0).memory;
-        digesting.max(Cost::evaluation(prospect.own, samples, BATCH).memory)
+        let digesting = Cost::training(prospect.own, &digestion, samples, 0);
+        digesting.then(Cost::evaluation(prospect.own, samples, BATCH))
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {

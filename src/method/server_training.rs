@@ -120,6 +120,10 @@ impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
         self.inner.global()
     }
 
+    fn personal(&self) -> bool {
+        self.inner.personal()
+    }
+
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         self.inner.at_level(level)
     }

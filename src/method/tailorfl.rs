@@ -26,7 +26,7 @@ use crate::learn::{
     importance, Amount, Correction, Cost, LocalTraining, Scratch, TrainJob, Trained,
 };
 use crate::model::{Level, Model, ParamError, ParamSet, PartialSum, Selection, Sizes};
-use crate::quantity::{Bytes, Flops};
+use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -408,14 +408,17 @@ impl ClientHalf for Client {
     }
 
     /// Importance is learnt of the whole network.
-    fn memory_beside(&self, prospect: &Prospect) -> Bytes {
+    fn usually_beside(&self, prospect: &Prospect) -> Cost {
         let &Prospect {
             full,
             local,
             samples,
             ..
         } = prospect;
-        self.learning_cost(full, local, samples).memory
+        Cost {
+            memory: self.learning_cost(full, local, samples).memory,
+            ..Cost::default()
+        }
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {

@@ -21,10 +21,7 @@ pub(super) struct Stacked {
 impl Stacked {
     pub fn new(weights: Tensor, optimizer: &Optimizer) -> Result<Self, TchError> {
         let zeros = |wanted: bool| wanted.then(|| weights.f_zeros_like()).transpose();
-        let (first, second) = match optimizer {
-            Optimizer::Sgd { momentum, .. } => (*momentum != 0.0, false),
-            Optimizer::Adam { .. } => (true, true),
-        };
+        let [first, second] = optimizer.moments();
         Ok(Self {
             first: zeros(first)?,
             second: zeros(second)?,

@@ -1,6 +1,6 @@
 //! What a host device can do, measured: for people who size a study, never for a result.
 
-use super::{prepare_worker_thread, HostDevice, Precision};
+use shoal::learn::{prepare_worker_thread, HostDevice};
 use std::time::Instant;
 use tch::{Cuda, Device, Kind, TchError, Tensor};
 
@@ -23,38 +23,37 @@ struct Sizes {
     copied: i64,
 }
 
-impl HostDevice {
-    /// Measures the device for about a second, with `workers` threads on the CPU and one on a GPU.
-    ///
-    /// # Errors
-    /// What torch says, such as that the device has no memory left.
-    pub fn measure(self, workers: usize) -> Result<Rates, TchError> {
-        let (device, workers, sizes) = match self {
-            Self::Cpu => (
-                Device::Cpu,
-                workers.max(1),
-                Sizes {
-                    side: 1024,
-                    copied: 16 << 20,
-                },
-            ),
-            Self::Cuda(index) => (
-                Device::Cuda(index),
-                1,
-                Sizes {
-                    side: 8192,
-                    copied: 256 << 20,
-                },
-            ),
-        };
-        let products = |precision| move || products(device, sizes.side, precision);
-        Ok(Rates {
-            single: together(1, products(Precision::Single))?,
-            bf16: together(1, products(Precision::Bf16))?,
-            all: together(workers, products(Precision::Single))?,
-            bandwidth: together(workers, move || copies(device, sizes.copied))?,
-        })
-    }
+/// Measures a device that is open for about a second, with `workers` threads on the CPU and one on a
+/// GPU.
+///
+/// # Errors
+/// What torch says, such as that the device has no memory left.
+pub fn measure(host: HostDevice, workers: usize) -> Result<Rates, TchError> {
+    let (device, workers, sizes) = match host {
+        HostDevice::Cpu => (
+            Device::Cpu,
+            workers.max(1),
+            Sizes {
+                side: 1024,
+                copied: 16 << 20,
+            },
+        ),
+        HostDevice::Cuda(index) => (
+            Device::Cuda(index),
+            1,
+            Sizes {
+                side: 8192,
+                copied: 256 << 20,
+            },
+        ),
+    };
+    let products = |kind| move || products(device, sizes.side, kind);
+    Ok(Rates {
+        single: together(1, products(Kind::Float))?,
+        bf16: together(1, products(Kind::BFloat16))?,
+        all: together(workers, products(Kind::Float))?,
+        bandwidth: together(workers, move || copies(device, sizes.copied))?,
+    })
 }
 
 /// The sum of what `rate` gives in as many threads at once.
@@ -74,12 +73,9 @@ fn together(
     })
 }
 
-fn products(device: Device, side: i64, precision: Precision) -> Result<f64, TchError> {
+fn products(device: Device, side: i64, kind: Kind) -> Result<f64, TchError> {
     prepare_worker_thread();
-    let matrix = || -> Result<Tensor, TchError> {
-        let values = Tensor::f_ones([side, side], (Kind::Float, device))?;
-        precision.factor(&values)
-    };
+    let matrix = || Tensor::f_ones([side, side], (kind, device));
     let (a, b, out) = (matrix()?, matrix()?, matrix()?);
     rate(device, 2.0 * (side as f64).powi(3), || {
         a.f_mm_out(&out, &b).map(drop)
@@ -126,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_cpu_has_rates_of_its_own() {
-        let rates = HostDevice::Cpu.measure(1).unwrap();
+        let rates = measure(HostDevice::Cpu, 1).unwrap();
         for rate in [rates.single, rates.bf16, rates.all, rates.bandwidth] {
             // Between a microcontroller and the fastest machine there is.
             assert!((1e6..1e19).contains(&rate), "{rates:?}");
