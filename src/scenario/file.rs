@@ -9,12 +9,14 @@ mod group;
 mod links;
 mod preset_or;
 mod size;
+mod who;
 
 pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
 pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
+pub use who::WhoFile;
 
 use super::text::fields::{Duration, PositiveFraction};
 use crate::method::MethodSpec;

@@ -10,6 +10,7 @@ mod model;
 mod population;
 mod schedule;
 mod sizes;
+mod who;
 
 use super::file::{EventsFile, RecordFile, ScenarioFile};
 use super::text::{Diagnostics, Document};

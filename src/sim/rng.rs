@@ -39,6 +39,18 @@ pub enum Purpose {
     Method = 11,
     /// Which samples are public.
     Public = 12,
+    /// Which clients a fault or an attack concerns; counter = which of them.
+    Members = 13,
+    /// Times, targets and amounts of faults; counter = which fault, and which time.
+    Fault = 14,
+    /// What adversaries draw; counter = round.
+    Attack = 15,
+    /// What a defence draws; counter = round.
+    Defence = 16,
+    /// What compression draws; counter = round.
+    Compression = 17,
+    /// Noise, masks and shares of privacy layers; counter = round.
+    Privacy = 18,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits with full avalanche.

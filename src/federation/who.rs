@@ -1,0 +1,192 @@
+//! Which clients something concerns: a fault, an attack.
+
+use super::plan::Group;
+use crate::quantity::Probability;
+use crate::sim::rng::{below, stream, Purpose};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Which clients, as a scenario says it, checked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Who {
+    /// All of them.
+    All,
+    /// These, by number.
+    Clients(Vec<u32>),
+    /// Those of a group.
+    Group(Arc<str>),
+    /// A share of the population, drawn once by the seed, without replacement.
+    Share(Probability),
+    /// So many, drawn likewise.
+    Count(u32),
+}
+
+/// A set of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Members {
+    /// Consecutive ones.
+    Range(Range<u32>),
+    /// Any, in order, each once.
+    Listed(Arc<[u32]>),
+}
+
+impl Who {
+    /// The clients of a population in `groups`. `which` tells draws apart: two selectors with the
+    /// same number draw from one order, so that the smaller is part of the larger.
+    pub fn members(&self, groups: &[Group], seed: u64, which: u64) -> Members {
+        let population: u32 = groups.iter().map(|group| group.count).sum();
+        match self {
+            Self::All => Members::Range(0..population),
+            Self::Clients(clients) => Members::listed(clients.clone()),
+            Self::Group(name) => {
+                let mut first = 0;
+                for group in groups {
+                    if group.name == *name {
+                        return Members::Range(first..first + group.count);
+                    }
+                    first += group.count;
+                }
+                Members::Range(0..0)
+            }
+            Self::Share(share) => {
+                let count = libm::round(share.get() * f64::from(population)) as u32;
+                Members::drawn(count, population, seed, which)
+            }
+            Self::Count(count) => Members::drawn(*count, population, seed, which),
+        }
+    }
+}
+
+impl Members {
+    /// Nobody.
+    pub const NONE: Self = Self::Range(0..0);
+
+    fn listed(mut clients: Vec<u32>) -> Self {
+        clients.sort_unstable();
+        clients.dedup();
+        Self::Listed(clients.into())
+    }
+
+    /// The first `count` of a random order (Fisher–Yates, only as far as needed).
+    fn drawn(count: u32, population: u32, seed: u64, which: u64) -> Self {
+        let mut rng = stream(seed, 0, Purpose::Members, which);
+        let mut moved: BTreeMap<u32, u32> = BTreeMap::new();
+        let places = 0..count.min(population);
+        let drawn = places.map(|place| {
+            let other = place + below(&mut rng, u64::from(population - place)) as u32;
+            let client = moved.get(&other).copied().unwrap_or(other);
+            let here = moved.remove(&place).unwrap_or(place);
+            if other != place {
+                moved.insert(other, here);
+            }
+            client
+        });
+        Self::listed(drawn.collect())
+    }
+
+    /// Whether a client is among them.
+    pub fn contains(&self, client: u32) -> bool {
+        match self {
+            Self::Range(range) => range.contains(&client),
+            Self::Listed(clients) => clients.binary_search(&client).is_ok(),
+        }
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::Listed(clients) => clients.len(),
+        }
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let (range, listed) = match self {
+            Self::Range(range) => (range.clone(), [].as_slice()),
+            Self::Listed(clients) => (0..0, clients.as_ref()),
+        };
+        range.chain(listed.iter().copied())
+    }
+
+    /// The place of a client among them, from 0.
+    pub fn place(&self, client: u32) -> Option<usize> {
+        match self {
+            Self::Range(range) => range
+                .contains(&client)
+                .then(|| (client - range.start) as usize),
+            Self::Listed(clients) => clients.binary_search(&client).ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::federation::SizeRule;
+    use crate::learn::{device_preset, LocalTraining};
+    use crate::quantity::Distribution;
+
+    fn groups() -> Vec<Group> {
+        let group = |name: &str, count| Group {
+            name: name.into(),
+            count,
+            device: device_preset("laptop").unwrap(),
+            speed: Distribution::Constant(1.0),
+            participation: Distribution::Constant(1.0),
+            training: LocalTraining::sgd(0.1),
+            size: SizeRule::Fixed(1.0),
+        };
+        vec![group("phones", 7), group("laptops", 13)]
+    }
+
+    #[test]
+    fn each_selector_names_its_clients() {
+        let groups = groups();
+        let of = |who: Who| who.members(&groups, 1, 0).iter().collect::<Vec<_>>();
+        assert_eq!(of(Who::All), (0..20).collect::<Vec<_>>());
+        assert_eq!(of(Who::Clients(vec![9, 2, 9])), [2, 9]);
+        assert_eq!(of(Who::Group("laptops".into())), (7..20).collect::<Vec<_>>());
+        assert_eq!(of(Who::Group("nobody".into())), [0u32; 0]);
+        assert_eq!(of(Who::Count(50)).len(), 20, "never more than there are");
+        let share = Who::Share(Probability::new(0.25).unwrap());
+        assert_eq!(of(share).len(), 5);
+    }
+
+    #[test]
+    fn draws_are_nested_differ_by_seed_and_reach_everybody() {
+        let groups = groups();
+        let drawn = |count, seed, which| Who::Count(count).members(&groups, seed, which);
+        let (few, many) = (drawn(4, 3, 0), drawn(9, 3, 0));
+        assert!(few.iter().all(|client| many.contains(client)));
+        assert_ne!(drawn(9, 3, 0), drawn(9, 4, 0));
+        assert_ne!(drawn(9, 3, 0), drawn(9, 3, 1));
+        let mut counts = [0u32; 20];
+        for seed in 0..4_000 {
+            for client in drawn(5, seed, 0).iter() {
+                counts[client as usize] += 1;
+            }
+        }
+        // Binomial(4000, 1/4): mean 1000, deviation 27.4.
+        assert!(counts.iter().all(|&n| (863..1_137).contains(&n)), "{counts:?}");
+    }
+
+    #[test]
+    fn places_count_the_members_in_order() {
+        for members in [Members::Range(3..9), Members::listed(vec![8, 1, 4])] {
+            for (place, client) in members.iter().enumerate() {
+                assert_eq!(members.place(client), Some(place));
+                assert!(members.contains(client));
+            }
+            assert_eq!(members.place(2), None);
+            assert_eq!(members.len(), members.iter().count());
+        }
+    }
+}
