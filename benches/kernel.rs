@@ -12,7 +12,7 @@ mod support;
 
 use rand::Rng;
 use shoal::learn::HostDevice;
-use shoal::net::{Latency, LinkModel, LinkNetwork, LinkTable, Topology};
+use shoal::net::{Latency, LinkModel, LinkNetwork, LinkTable, Topology, Wire};
 use shoal::quantity::{Bytes, Distribution, Span, VirtualTime};
 use shoal::scenario::run::{run, Options};
 use shoal::scenario::Scenario;
@@ -39,6 +39,8 @@ impl Digest for Ball {
         self.0
     }
 }
+
+impl Wire for Ball {}
 
 impl Message for Ball {
     const KINDS: &'static [&'static str] = &["ball"];

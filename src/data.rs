@@ -39,6 +39,7 @@ mod npz;
 mod partition;
 mod public;
 mod source;
+mod spoil;
 mod synthetic;
 mod table;
 

@@ -19,7 +19,6 @@ mod round;
 mod selection;
 mod server;
 mod sizing;
-mod who;
 mod world;
 
 pub use evaluation::Spread;
@@ -28,5 +27,5 @@ pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
-pub use who::{Members, Who};
+pub use crate::who::{Members, Who};
 pub use world::Federation;

@@ -21,6 +21,7 @@
 //! error is kept ([`scenario::run`]).
 
 pub mod data;
+pub mod fault;
 pub mod federation;
 pub mod learn;
 pub mod method;
@@ -30,3 +31,4 @@ pub mod observe;
 pub mod quantity;
 pub mod scenario;
 pub mod sim;
+pub mod who;

@@ -37,6 +37,7 @@
 //! # }
 //! ```
 
+mod amid;
 mod binomial;
 mod latency;
 mod link;
@@ -46,6 +47,7 @@ mod nic;
 mod presets;
 mod queue;
 mod table;
+mod wire;
 
 #[cfg(test)]
 mod law_tests;
@@ -61,3 +63,4 @@ pub use network::{LinkNetwork, Topology};
 pub use nic::Nic;
 pub use presets::{listing, preset, presets, Preset, LISTING_HEADER};
 pub use table::{LinkTable, NetError, Rates};
+pub use wire::Wire;

@@ -11,6 +11,7 @@ mod probability;
 mod rate;
 mod time;
 
+pub(crate) use distribution::standard_normal;
 pub use distribution::{Distribution, Sampled};
 pub use parse::{nearest, parse_quantity, Unit, UnitError};
 pub use power::Power;

@@ -20,6 +20,7 @@ pub mod verify;
 mod warnings;
 
 use crate::data::{Partitioner, Shape, Source};
+use crate::fault::Fault;
 use crate::federation::{Evaluation, Group, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
@@ -58,6 +59,9 @@ pub struct Scenario {
     pub method: MethodSpec,
     /// When rounds are held.
     pub schedule: Schedule,
+    /// What goes wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// What is measured.
     pub evaluation: Evaluation,
     /// What is kept.

@@ -1,13 +1,18 @@
 //! A client: waits for a task, trains, reports.
 
+mod fate;
+
 use super::job::{ClientJob, Job, Output};
 use super::message::{Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
-use crate::learn::Cost;
+use crate::learn::{Amount, Cost, LocalTraining};
 use crate::method::{ClientInput, ClientState, ClientWork, MethodError};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
+use fate::{Fate, Memory};
 use std::sync::Arc;
+
+type Cx<'a> = Context<'a, Federation>;
 
 /// One client, live.
 pub struct Client {
@@ -16,11 +21,14 @@ pub struct Client {
     number: u32,
     state: ClientState,
     busy: Option<Busy>,
+    /// What faults make it remember; nothing where there are none.
+    memory: Option<Box<Memory>>,
 }
 
 /// The task under way.
 struct Busy {
-    job: JobId,
+    /// None for work that will never be done.
+    job: Option<JobId>,
     round: u32,
     server: NodeId,
     received: VirtualTime,
@@ -29,26 +37,34 @@ struct Busy {
     energy: f64,
     samples: u32,
     bytes_down: Bytes,
+    fate: Option<Box<Fate>>,
 }
 
 impl Client {
-    pub(super) fn new(shared: Arc<Shared>, number: u32, state: ClientState) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, number: u32, mut state: ClientState) -> Self {
         if let Some(spill) = &shared.spill {
             state.each_set(|set| spill.take(set));
         }
+        let faults = &shared.faults.clients;
+        let memory = (!faults.is_empty()).then(|| Box::new(Memory::wake(&mut state)));
         Self {
             shared,
             number,
             state,
             busy: None,
+            memory,
         }
     }
 
     /// What it keeps while it is dormant, in memory or on disk.
     pub(super) fn into_state(self) -> ClientState {
-        match &self.shared.spill {
-            Some(spill) => self.state.map_sets(|set| spill.keep(set)),
+        let state = match self.memory {
+            Some(memory) => memory.keep(self.state, self.number, &self.shared.faults.clients),
             None => self.state,
+        };
+        match &self.shared.spill {
+            Some(spill) => state.map_sets(|set| spill.keep(set)),
+            None => state,
         }
     }
 
@@ -57,7 +73,8 @@ impl Client {
         Some(format!("its training for round {}", busy.round))
     }
 
-    pub(super) fn on(&mut self, input: Input<Message, Output>, cx: &mut Context<'_, Federation>) {
+    pub(super) fn on(&mut self, input: Input<Message, Output>, cx: &mut Cx<'_>) {
+        self.notice(cx.now());
         match input {
             Input::Message {
                 from,
@@ -65,16 +82,34 @@ impl Client {
                 ..
             } => self.begin(from, *task, cx),
             Input::Done { job, output } => self.end(job, output, cx),
-            // Reports and refusals are for servers; clients set no timers.
-            Input::Message { .. } | Input::Start | Input::Timer(_) => {}
+            Input::Timer(token) => self.timed(token, cx),
+            // Reports and refusals are for servers.
+            Input::Message { .. } | Input::Start => {}
         }
-        if self.busy.is_none() {
+        if self.busy.is_none() && self.memory.as_ref().is_none_or(|memory| !memory.holds()) {
             cx.rest();
         }
     }
 
+    /// Loses what a crash since it was last awake takes.
+    fn notice(&mut self, now: VirtualTime) {
+        let Some(memory) = &mut self.memory else {
+            return;
+        };
+        let faults = &self.shared.faults.clients;
+        let seen = std::mem::replace(&mut memory.seen, now);
+        if faults.crashes_within(self.number, seen, now) {
+            self.busy = None;
+            memory.drop_held();
+            if faults.forgets_within(self.number, seen, now) {
+                self.state = ClientState::default();
+                memory.forget();
+            }
+        }
+    }
+
     /// Starts on a task; one from a later round takes the place of what is under way.
-    fn begin(&mut self, server: NodeId, task: Task, cx: &mut Context<'_, Federation>) {
+    fn begin(&mut self, server: NodeId, mut task: Task, cx: &mut Cx<'_>) {
         if self
             .busy
             .as_ref()
@@ -82,6 +117,18 @@ impl Client {
         {
             return;
         }
+        let bytes_down = task.wire_bytes();
+        let fate = match &mut self.memory {
+            Some(memory) => {
+                let faults = &self.shared.faults.clients;
+                let Some(fate) = memory.meet(faults, self.number, &mut task, cx.now()) else {
+                    // A second copy of a task that is done.
+                    return;
+                };
+                Some(Box::new(fate))
+            }
+            None => None,
+        };
         self.busy = None;
         let shared = &self.shared;
         let plan = &shared.plan;
@@ -108,7 +155,10 @@ impl Client {
         );
         let half = &shared.client_half;
         let samples = train.len();
-        let bytes_down = task.wire_bytes();
+        let local = match &fate {
+            Some(fate) if fate.job.share < 1.0 => Arc::new(part_of(local, samples, fate.job.share)),
+            _ => Arc::clone(local),
+        };
         let input = ClientInput {
             client: self.number,
             round,
@@ -120,7 +170,7 @@ impl Client {
             data: Arc::clone(&plan.train),
             train,
             holdout: shared.holdout_samples(self.number),
-            local: Arc::clone(local),
+            local: Arc::clone(&local),
             task: task.payload,
             state: self.state.clone(),
         };
@@ -128,13 +178,25 @@ impl Client {
             Ok(beside) => beside,
             Err(error) => return refuse(format!("cannot begin: {error}")),
         };
-        let cost = half.cost(own, narrower, local, samples).then(beside);
+        let cost = half.cost(own, narrower, &local, samples).then(beside);
         if !me.device.fits(cost.memory) {
             let (need, has) = (cost.memory, me.device.memory);
             return refuse(format!("training needs {need}, the device has {has}"));
         }
         let samples = samples as u32;
-        let compute = me.device.duration(cost.flops);
+        let mut compute = me.device.duration(cost.flops);
+        let out_of_memory = fate.as_ref().is_some_and(|fate| fate.job.out_of_memory);
+        if let Some(memory) = &self.memory {
+            let faults = &shared.faults.clients;
+            let asked = if out_of_memory { compute.scaled(0.5) } else { compute };
+            let end = faults.finish(self.number, cx.now(), asked);
+            if end == VirtualTime::NEVER {
+                // It stands still for good: nobody will hear of it.
+                return;
+            }
+            debug_assert_eq!(memory.seen, cx.now());
+            compute = end.since(cx.now());
+        }
         tracing::debug!(
             round,
             samples,
@@ -142,12 +204,18 @@ impl Client {
             compute_ns = compute.nanos(),
             "training"
         );
-        let job = Job::Client(Box::new(ClientJob {
-            half: Arc::clone(half),
-            input,
-        }));
+        let job = if out_of_memory {
+            cx.timer(compute, u64::from(round));
+            None
+        } else {
+            let job = Job::Client(Box::new(ClientJob {
+                half: Arc::clone(half),
+                input,
+            }));
+            Some(cx.work(job, compute))
+        };
         self.busy = Some(Busy {
-            job: cx.work(job, compute),
+            job,
             round,
             server,
             received: cx.now(),
@@ -156,12 +224,13 @@ impl Client {
             energy: me.device.power.energy(compute),
             samples,
             bytes_down,
+            fate,
         });
     }
 
     /// Reports what came of the task, unless another has taken its place.
-    fn end(&mut self, job: JobId, output: Output, cx: &mut Context<'_, Federation>) {
-        let Some(busy) = self.busy.take_if(|busy| busy.job == job) else {
+    fn end(&mut self, job: JobId, output: Output, cx: &mut Cx<'_>) {
+        let Some(busy) = self.busy.take_if(|busy| busy.job == Some(job)) else {
             return;
         };
         let outcome = match output {
@@ -181,13 +250,14 @@ impl Client {
                 metrics,
             }) => {
                 self.state = state;
+                let clock = |at| self.shared.faults.clients.clock(self.number, at);
                 Message::Report(Box::new(Report {
                     round: busy.round,
                     samples: busy.samples,
                     payload: report,
                     telemetry: Telemetry {
-                        received: busy.received,
-                        trained: cx.now(),
+                        received: clock(busy.received),
+                        trained: clock(cx.now()),
                         compute: busy.compute,
                         cost: busy.cost,
                         energy: busy.energy,
@@ -202,6 +272,37 @@ impl Client {
                 received: busy.received,
             })),
         };
-        cx.send(busy.server, message);
+        match (&mut self.memory, &busy.fate) {
+            (Some(memory), Some(fate)) => memory.send(fate, busy.server, message, self.number, cx),
+            _ => cx.send(busy.server, message),
+        }
+    }
+
+    /// A report that was held back goes out; a device that ran out of memory says so.
+    fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
+        let Some(memory) = &mut self.memory else {
+            return;
+        };
+        if memory.release(token, cx) {
+            return;
+        }
+        let stuck = |busy: &mut Busy| busy.job.is_none() && u64::from(busy.round) == token;
+        if let Some(busy) = self.busy.take_if(stuck) {
+            let refusal = Refusal {
+                round: busy.round,
+                reason: "out of memory".into(),
+                received: busy.received,
+            };
+            cx.send(busy.server, Message::Refusal(Box::new(refusal)));
+        }
+    }
+}
+
+/// Local training that stops after a share of its steps; one at least.
+fn part_of(local: &LocalTraining, samples: usize, share: f64) -> LocalTraining {
+    let steps = libm::ceil(local.steps(samples) as f64 * share).max(1.0);
+    LocalTraining {
+        amount: Amount::Steps(steps as u32),
+        ..local.clone()
     }
 }

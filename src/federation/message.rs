@@ -1,8 +1,11 @@
 //! What servers and clients say to each other.
 
+use crate::fault::Corruption;
 use crate::learn::Cost;
 use crate::method::{Metrics, Payload};
+use crate::net::Wire;
 use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::sim::rng::Stream;
 use crate::sim::{self, mix_words, Digest};
 use std::sync::Arc;
 
@@ -11,7 +14,7 @@ use std::sync::Arc;
 const ENVELOPE: u64 = 16;
 
 /// A message of the round protocol.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Message {
     /// Server to client: take part in a round.
     Task(Box<Task>),
@@ -127,6 +130,34 @@ impl sim::Message for Message {
             Self::Task(task) => task.wire_bytes(),
             Self::Report(report) => report.wire_bytes(),
             Self::Refusal(refusal) => refusal.wire_bytes(),
+        }
+    }
+}
+
+impl Wire for Message {
+    fn round(&self) -> u32 {
+        match self {
+            Self::Task(task) => task.round,
+            Self::Report(report) => report.round,
+            Self::Refusal(refusal) => refusal.round,
+        }
+    }
+
+    fn copied(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn corrupt(self, how: Corruption, rng: &mut Stream) -> Self {
+        match self {
+            Self::Task(mut task) => {
+                task.payload = task.payload.corrupted(how, rng);
+                Self::Task(task)
+            }
+            Self::Report(mut report) => {
+                report.payload = report.payload.corrupted(how, rng);
+                Self::Report(report)
+            }
+            Self::Refusal(refusal) => Self::Refusal(refusal),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the federation tells the recorder.
 
-use crate::observe::rows::{ClientAccuracyRow, ClientRow, RoundRow, SizeRow};
+use crate::observe::rows::{ClientAccuracyRow, ClientRow, RejectionRow, RoundRow, SizeRow};
 use crate::quantity::VirtualTime;
 use crate::sim::{mix_words, Digest, NodeId};
 use serde::Serialize;
@@ -17,6 +17,8 @@ pub enum Record {
     Accuracy(Box<ClientAccuracyRow>),
     /// The models of one width were measured.
     Size(Box<SizeRow>),
+    /// A report was not used.
+    Rejection(Box<RejectionRow>),
     /// A node's handler panicked.
     Crash {
         /// Which node.
@@ -37,6 +39,7 @@ impl Digest for Record {
             Self::Client(row) => content(2, row),
             Self::Accuracy(row) => content(3, row),
             Self::Size(row) => content(6, row),
+            Self::Rejection(row) => content(7, row),
             // Where in the source a panic happened is not part of what happened.
             Self::Crash { node, at, .. } => mix_words(&[4, u64::from(node.0), at.nanos()]),
             Self::Fatal(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),

@@ -84,6 +84,12 @@ impl Round {
         self.invited.get(&client) == Some(&Invited::Waiting)
     }
 
+    /// Whether the client was asked and has answered.
+    pub fn has_answered(&self, client: u32) -> bool {
+        let answer = self.invited.get(&client);
+        answer.is_some_and(|answer| *answer != Invited::Waiting)
+    }
+
     pub fn count_loss(&mut self, loss: Option<f64>, samples: u32) {
         if let Some(loss) = loss {
             self.loss_sum += loss * f64::from(samples);

@@ -14,7 +14,9 @@ use super::selection::select;
 use super::world::{Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, Received, ServerHalf};
-use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, SizeRow};
+use crate::observe::rows::{
+    ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, Rejection, RejectionRow, SizeRow,
+};
 use crate::quantity::{Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
 use std::collections::BTreeMap;
@@ -163,8 +165,14 @@ impl Server {
 
     /// Keeps the virtual server busy for `span` after what it already has; when it will be done.
     fn occupy(&mut self, span: Span, cx: &Cx<'_>) -> VirtualTime {
-        self.busy_until = self.busy_until.max(cx.now()) + span;
-        self.round.server_compute = self.round.server_compute + span;
+        let start = self.busy_until.max(cx.now());
+        let faults = &self.shared.faults.server;
+        self.busy_until = if faults.is_empty() {
+            start + span
+        } else {
+            faults.finish(start, span)
+        };
+        self.round.server_compute = self.round.server_compute + self.busy_until.since(start);
         self.busy_until
     }
 
@@ -218,6 +226,7 @@ impl Server {
             return self.close(cx);
         }
         if let Some(deadline) = self.shared.plan.schedule.deadline {
+            let deadline = self.shared.faults.server.by_its_clock(cx.now(), deadline);
             cx.timer(deadline, timer::deadline(number));
         }
     }
@@ -229,36 +238,68 @@ impl Server {
         let bytes = report.wire_bytes();
         self.round.count_up(bytes);
         let telemetry = report.telemetry;
-        let mut row = self
-            .answered(client, report.round, cx)
-            .map(|row| ClientRow {
-                received: Some(telemetry.received),
-                trained: Some(telemetry.trained),
-                compute: telemetry.compute,
-                bytes_down: telemetry.bytes_down.0,
-                bytes_up: bytes.0,
-                samples: report.samples,
-                steps: telemetry.metrics.steps,
-                loss: telemetry.metrics.loss,
-                accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
-                flops: telemetry.cost.flops.0,
-                memory_bytes: telemetry.cost.memory.0,
-                energy_j: telemetry.energy,
-                ..row
-            });
-        let outcome = if self.is_waiting_for(client, report.round) {
-            if let Some(row) = &mut row {
-                row.queue_wait = self.busy_until.since(cx.now());
-            }
+        let round = report.round;
+        let Some(row) = self.answered(client, round, cx) else {
+            return self.unasked(client, round, cx);
+        };
+        let mut row = ClientRow {
+            received: Some(telemetry.received),
+            trained: Some(telemetry.trained),
+            compute: telemetry.compute,
+            bytes_down: telemetry.bytes_down.0,
+            bytes_up: bytes.0,
+            samples: report.samples,
+            steps: telemetry.metrics.steps,
+            loss: telemetry.metrics.loss,
+            accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
+            flops: telemetry.cost.flops.0,
+            memory_bytes: telemetry.cost.memory.0,
+            energy_j: telemetry.energy,
+            ..row
+        };
+        row.outcome = if self.is_waiting_for(client, round) {
+            row.queue_wait = self.busy_until.since(cx.now());
             self.take_in(client, report, cx)
         } else {
             self.round.late += 1;
             ClientOutcome::Late
         };
-        if let Some(row) = row {
-            cx.record(Record::Client(Box::new(ClientRow { outcome, ..row })));
-        }
+        cx.record(Record::Client(Box::new(row)));
         self.close_if_complete(cx);
+    }
+
+    /// A report that nobody waits for: it is counted, and not used.
+    fn unasked(&mut self, client: u32, round: u32, cx: &mut Cx<'_>) {
+        let reason = if round > self.round.number {
+            Rejection::Future
+        } else if round == self.round.number && self.round.has_answered(client) {
+            Rejection::Again
+        } else {
+            Rejection::NotAsked
+        };
+        self.reject(client, round, reason, cx);
+        if reason != Rejection::Again && self.is_waiting_for(client, self.round.number) {
+            // Whatever it was meant to be, it is this client's answer: nobody need wait for another.
+            let answered = self.answered(client, self.round.number, cx);
+            self.round.answer(client, Invited::Refused);
+            if let Some(row) = answered {
+                let outcome = ClientOutcome::Rejected(reason.to_string().into());
+                cx.record(Record::Client(Box::new(ClientRow { outcome, ..row })));
+            }
+            self.close_if_complete(cx);
+        }
+    }
+
+    /// Counts a report that is not used, and why.
+    fn reject(&mut self, client: u32, round: u32, reason: Rejection, cx: &mut Cx<'_>) {
+        let row = RejectionRow {
+            round: self.round.number,
+            client,
+            time: cx.now(),
+            said: round,
+            reason,
+        };
+        cx.record(Record::Rejection(Box::new(row)));
     }
 
     /// Gives a report to the method, at its cost on the virtual server.
@@ -266,6 +307,11 @@ impl Server {
         let speed = self.shared.plan.server.speed;
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
         let metrics = report.telemetry.metrics;
+        if !report.payload.is_finite() {
+            self.round.answer(client, Invited::Refused);
+            self.reject(client, report.round, Rejection::NotFinite, cx);
+            return ClientOutcome::Rejected(Rejection::NotFinite.to_string().into());
+        }
         let received = Received {
             client,
             round: report.round,
@@ -274,7 +320,8 @@ impl Server {
         };
         if let Err(error) = self.half.receive(&received) {
             self.round.answer(client, Invited::Refused);
-            return ClientOutcome::Refused(format!("report rejected: {error}").into());
+            self.reject(client, received.round, Rejection::Misfit, cx);
+            return ClientOutcome::Rejected(error.to_string().into());
         }
         self.round.answer(client, Invited::Reported);
         self.round.count_loss(metrics.loss, received.samples);

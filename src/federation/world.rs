@@ -8,6 +8,7 @@ use super::plan::Plan;
 use super::record::Record;
 use super::server::Server;
 use super::sizing::sizes;
+use crate::fault;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
 use crate::model::{Sizes, Spill};
@@ -29,6 +30,7 @@ pub struct Shared {
     /// Where dormant clients' parameters go beyond a memory budget.
     pub(super) spill: Option<Arc<Spill>>,
     pub(super) evaluator: Evaluator,
+    pub(super) faults: fault::Plan,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
 }
@@ -110,6 +112,7 @@ impl Federation {
                 public,
                 spill: None,
                 evaluator,
+                faults: fault::Plan::default(),
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
@@ -123,6 +126,15 @@ impl Federation {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.spill = Some(spill);
         }
+    }
+
+    /// The same, with faults.
+    pub fn amid(mut self, faults: fault::Plan) -> Self {
+        self.network = self.network.with_faults(faults.links.clone());
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.faults = faults;
+        }
+        self
     }
 
     /// The same, with stacks of jobs that by estimate fit into `memory`.
@@ -201,6 +213,11 @@ impl World for Federation {
                 }
             }
         }
+    }
+
+    fn is_down(&self, node: NodeId, now: VirtualTime) -> bool {
+        let faults = &self.shared.faults.clients;
+        Self::client_of(node).is_some_and(|client| faults.is_down(client, now))
     }
 
     fn stack(&self, job: &Job) -> Option<Stack> {

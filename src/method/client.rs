@@ -74,6 +74,11 @@ impl ClientState {
         self
     }
 
+    /// Takes out what was kept under `name`.
+    pub fn take(&mut self, name: &'static str) -> Option<Payload> {
+        self.0.remove(name)
+    }
+
     /// The same state with every parameter set replaced by what `f` makes of it.
     pub(crate) fn map_sets(self, mut f: impl FnMut(ParamSet) -> ParamSet) -> Self {
         let each = self.0.into_iter();

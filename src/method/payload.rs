@@ -2,6 +2,7 @@
 
 mod masked;
 mod scores;
+mod spoil;
 
 pub use masked::Masked;
 pub use scores::{PublicSamples, Scores};

@@ -96,6 +96,17 @@ impl Layout {
         Bytes(self.total as u64 * 4)
     }
 
+    /// One tensor of so many values that stands for nothing.
+    pub(super) fn flat(values: usize) -> Self {
+        let mut layout = Self::default();
+        let role = Role {
+            place: Place::Hidden,
+            part: Part::Weight,
+        };
+        layout.push("values".into(), vec![values], role, 1);
+        layout
+    }
+
     /// Appends a tensor; the caller has checked that the total stays within bounds.
     pub(super) fn push(
         &mut self,

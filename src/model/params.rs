@@ -18,6 +18,7 @@ struct Inner {
     layout: Arc<Layout>,
     flat: Tensor,
     digest: OnceLock<u64>,
+    finite: OnceLock<bool>,
     /// What `flat` points into, where that is not memory of torch's own; dropped after it.
     region: Option<Region>,
 }
@@ -47,6 +48,7 @@ impl ParamSet {
             layout,
             flat,
             digest: OnceLock::new(),
+            finite: OnceLock::new(),
             region: None,
         }))
     }
@@ -62,6 +64,7 @@ impl ParamSet {
             layout: Arc::clone(&self.0.layout),
             flat,
             digest: self.0.digest.clone(),
+            finite: self.0.finite.clone(),
             region: Some(region),
         })))
     }
@@ -199,17 +202,32 @@ impl ParamSet {
         Ok(*self.0.digest.get_or_init(|| digest))
     }
 
-    /// Whether every value is finite.
+    /// Whether every value is finite; found out once.
     ///
     /// # Errors
     /// What torch says, for values on another device.
     pub fn is_finite(&self) -> Result<bool, ParamError> {
-        if self.device() == Device::Cpu {
-            let values = self.as_slice()?;
-            return Ok(wide(|| all_finite(values)));
+        if let Some(&finite) = self.0.finite.get() {
+            return Ok(finite);
         }
-        let all = self.0.flat.f_isfinite()?.f_all()?;
-        Ok(all.f_double_value(&[])? != 0.0)
+        let finite = if self.device() == Device::Cpu {
+            let values = self.as_slice()?;
+            wide(|| all_finite(values))
+        } else {
+            let all = self.0.flat.f_isfinite()?.f_all()?;
+            all.f_double_value(&[])? != 0.0
+        };
+        Ok(*self.0.finite.get_or_init(|| finite))
+    }
+
+    /// The first `values` of them, as a set that belongs to no network.
+    ///
+    /// # Errors
+    /// When the values are not on the CPU, or memory ran out.
+    pub fn cut(&self, values: usize) -> Result<Self, ParamError> {
+        let kept = self.as_slice()?;
+        let kept = kept.get(..values).unwrap_or(kept);
+        Self::from_slice(&Arc::new(Layout::flat(kept.len())), kept)
     }
 
     /// Sum of squares, in double precision.

@@ -138,15 +138,20 @@ impl LinkModel {
 
     /// How many packets a message of `bytes` takes: `ceil(bytes / mtu)`, at least one.
     pub fn packets(&self, bytes: Bytes) -> u64 {
-        bytes.0.div_ceil(self.mtu.0.max(1)).max(1)
+        packets(bytes, self.mtu)
     }
 
-    /// What `packets` of a message of `bytes` are on the wire, headers included. Of a
-    /// retransmission every packet counts as full.
-    pub(super) fn on_wire(&self, bytes: Bytes, packets: u64) -> u128 {
-        let full = u128::from(packets) * u128::from(self.mtu.0);
+    /// What `packets` of a message of `bytes` are on the wire, headers included, if one carries
+    /// `mtu`. Of a retransmission every packet counts as full.
+    pub(super) fn on_wire(&self, bytes: Bytes, packets: u64, mtu: Bytes) -> u128 {
+        let full = u128::from(packets) * u128::from(mtu.0);
         full.min(u128::from(bytes.0)) + u128::from(packets) * u128::from(self.header.0)
     }
+}
+
+/// How many packets a message of `bytes` takes if one carries `mtu`.
+pub(super) fn packets(bytes: Bytes, mtu: Bytes) -> u64 {
+    bytes.0.div_ceil(mtu.0.max(1)).max(1)
 }
 
 #[cfg(test)]
@@ -160,9 +165,9 @@ mod tests {
         assert_eq!(link.packets(Bytes(0)), 1);
         assert_eq!(link.packets(Bytes(1_460)), 1);
         assert_eq!(link.packets(Bytes(1_461)), 2);
-        assert_eq!(link.on_wire(Bytes(0), 1), 40);
-        assert_eq!(link.on_wire(Bytes(1_461), 2), 1_461 + 80);
-        assert_eq!(link.on_wire(Bytes(14_600), 3), 3 * 1_500);
+        assert_eq!(link.on_wire(Bytes(0), 1, link.mtu), 40);
+        assert_eq!(link.on_wire(Bytes(1_461), 2, link.mtu), 1_461 + 80);
+        assert_eq!(link.on_wire(Bytes(14_600), 3, link.mtu), 3 * 1_500);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The network the kernel runs: the way of a message over the links of its two ends.
 
-use super::link::{LinkModel, Transport};
+use super::link::{packets, LinkModel, Transport};
 use super::loss::Loss;
-use super::nic::{Nic, Transfer, Wake};
+use super::nic::{Clock, Nic, Transfer, Wake};
 use super::queue::Work;
 use super::table::{Group, LinkTable, NetError};
+use super::wire::Wire;
+use crate::fault::LinkFaults;
 use crate::quantity::Span;
 use crate::sim::rng::{stream, Purpose, Stream};
-use crate::sim::{Message, NetContext, Network, NodeId, Parcel};
+use crate::sim::{NetContext, Network, NodeId, Parcel};
+use std::sync::Arc;
 
 /// Retransmissions draw from streams of their own: the attempt stands above the message's sequence
 /// number, which never reaches 2⁴⁸.
@@ -34,6 +37,8 @@ pub struct LinkNetwork {
     /// For nodes beyond the table: the kernel drops what is sent to them.
     nowhere: Group,
     lookahead: Span,
+    /// What goes wrong, if anything does.
+    pub(super) faults: Option<Arc<LinkFaults>>,
 }
 
 impl LinkNetwork {
@@ -62,7 +67,26 @@ impl LinkNetwork {
             table,
             nowhere,
             lookahead,
+            faults: None,
         })
+    }
+
+    /// The same network with faults.
+    pub fn with_faults(self, faults: LinkFaults) -> Self {
+        Self {
+            faults: (!faults.is_empty()).then(|| Arc::new(faults)),
+            ..self
+        }
+    }
+
+    /// What any message takes at least.
+    pub(super) const fn least(&self) -> Span {
+        self.lookahead
+    }
+
+    /// How time passes for the queues of a node.
+    pub(super) fn clock(&self, node: NodeId) -> Clock<'_> {
+        Clock(self.faults.as_deref().map(|faults| (faults, node)))
     }
 
     /// The link model of a node; rates of its own are not in it.
@@ -70,33 +94,35 @@ impl LinkNetwork {
         &self.group(node).model
     }
 
-    fn group(&self, node: NodeId) -> &Group {
+    pub(super) fn group(&self, node: NodeId) -> &Group {
         self.table.group(node).unwrap_or(&self.nowhere)
     }
 
     /// Puts packets on the up side of the sender's link.
-    fn emit<M: Message>(
+    pub(super) fn emit<M: Wire>(
         &self,
         nic: &mut Nic<M>,
         transfer: Transfer<M>,
         cx: &mut NetContext<'_, M>,
     ) {
-        let from = self.group(transfer.parcel.source);
-        match from.up(transfer.parcel.source) {
+        let node = transfer.parcel.source;
+        let from = self.group(node);
+        match from.up(node) {
             None => self.emitted(nic, transfer, cx),
             Some(rate) => {
                 let bytes = transfer.parcel.message.wire_bytes();
-                let work = Work::of(from.model.on_wire(bytes, transfer.packets), rate);
-                nic.queue_up(from.model.sharing, work, transfer, cx);
+                let bits = from.model.on_wire(bytes, transfer.packets, transfer.mtu);
+                let (work, sharing) = (Work::of(bits, rate), from.model.sharing);
+                nic.queue_up(sharing, self.clock(node), work, transfer, cx);
             }
         }
     }
 
     /// The last packet has left: which of them get across?
-    fn emitted<M: Message>(
+    fn emitted<M: Wire>(
         &self,
         nic: &mut Nic<M>,
-        mut transfer: Transfer<M>,
+        transfer: Transfer<M>,
         cx: &mut NetContext<'_, M>,
     ) {
         let parcel = &transfer.parcel;
@@ -104,10 +130,27 @@ impl LinkNetwork {
         let to = self.group(parcel.target);
         let mut draws = Draws::new(cx.seed(), parcel, transfer.attempt);
         let lost = lost(nic, from, to, &transfer, &mut draws);
+        if let Some(faults) = &self.faults {
+            return self.emitted_amid(faults, nic, transfer, lost, draws, cx);
+        }
         if lost == 0 {
-            self.depart(transfer.parcel, from, to, &mut draws, cx);
+            let latency = draws.latency(from) + draws.latency(to);
+            self.depart(transfer.parcel, latency, cx);
             return;
         }
+        self.resend(nic, transfer, lost, cx);
+    }
+
+    /// What is done about packets that did not get across.
+    pub(super) fn resend<M: Wire>(
+        &self,
+        nic: &mut Nic<M>,
+        mut transfer: Transfer<M>,
+        lost: u64,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let from = self.group(transfer.parcel.source);
+        let to = self.group(transfer.parcel.target);
         match from.model.transport {
             Transport::Reliable {
                 timeout,
@@ -128,17 +171,14 @@ impl LinkNetwork {
     }
 
     /// All packets are across but for the latency.
-    fn depart<M: Message>(
+    pub(super) fn depart<M: Wire>(
         &self,
         parcel: Parcel<M>,
-        from: &Group,
-        to: &Group,
-        draws: &mut Draws,
+        latency: Span,
         cx: &mut NetContext<'_, M>,
     ) {
-        let latency = draws.latency(from) + draws.latency(to);
         let at = cx.now() + latency.max(self.lookahead);
-        if to.down(parcel.target).is_some() {
+        if self.group(parcel.target).down(parcel.target).is_some() {
             cx.carry(parcel, at);
         } else {
             cx.deliver(parcel, at);
@@ -158,7 +198,7 @@ fn lost<M>(
     if from.model.loss != Loss::None {
         let bursty = matches!(from.model.loss, Loss::GilbertElliott { .. });
         let state = if bursty {
-            &mut nic.bursts().up
+            &mut nic.memory().up
         } else {
             &mut None
         };
@@ -170,7 +210,7 @@ fn lost<M>(
     if to.model.loss != Loss::None {
         let bursty = matches!(to.model.loss, Loss::GilbertElliott { .. });
         let state = if bursty {
-            nic.bursts().down.entry(transfer.parcel.target).or_default()
+            nic.memory().down.entry(transfer.parcel.target).or_default()
         } else {
             &mut None
         };
@@ -181,7 +221,7 @@ fn lost<M>(
 }
 
 /// The random draws of one attempt of one message; most messages on simple links need none.
-struct Draws {
+pub(super) struct Draws {
     seed: u64,
     source: u64,
     counter: u64,
@@ -189,7 +229,7 @@ struct Draws {
 }
 
 impl Draws {
-    fn new<M>(seed: u64, parcel: &Parcel<M>, attempt: u32) -> Self {
+    pub(super) fn new<M>(seed: u64, parcel: &Parcel<M>, attempt: u32) -> Self {
         Self {
             seed,
             source: u64::from(parcel.source.0),
@@ -204,7 +244,7 @@ impl Draws {
             .get_or_insert_with(|| stream(seed, source, Purpose::Link, counter))
     }
 
-    fn latency(&mut self, group: &Group) -> Span {
+    pub(super) fn latency(&mut self, group: &Group) -> Span {
         match group.fixed {
             Some(latency) => latency,
             None => group.model.latency.draw(self.stream()),
@@ -240,7 +280,7 @@ fn least_other(groups: &[Group], centre: NodeId) -> Span {
         .unwrap_or(Span::ZERO)
 }
 
-impl<M: Message> Network<M> for LinkNetwork {
+impl<M: Wire> Network<M> for LinkNetwork {
     type Nic = Nic<M>;
 
     fn lookahead(&self) -> Span {
@@ -258,19 +298,25 @@ impl<M: Message> Network<M> for LinkNetwork {
             cx.deliver(parcel, now);
             return;
         }
+        if let Some(faults) = &self.faults {
+            return self.send_amid(faults, nic, parcel, cx);
+        }
         let from = self.group(parcel.source);
         let to = self.group(parcel.target);
         let lossless = from.model.loss == Loss::None && to.model.loss == Loss::None;
         if lossless && from.up(parcel.source).is_none() {
             let mut draws = Draws::new(cx.seed(), &parcel, 0);
-            self.depart(parcel, from, to, &mut draws, cx);
+            let latency = draws.latency(from) + draws.latency(to);
+            self.depart(parcel, latency, cx);
             return;
         }
-        let packets = from.model.packets(parcel.message.wire_bytes());
+        let packets = packets(parcel.message.wire_bytes(), from.model.mtu);
         let transfer = Transfer {
             parcel,
             packets,
             attempt: 0,
+            number: 0,
+            mtu: from.model.mtu,
         };
         self.emit(nic, transfer, cx);
     }
@@ -285,23 +331,34 @@ impl<M: Message> Network<M> for LinkNetwork {
         // The sender cut the message into packets.
         let sender = &self.group(parcel.source).model;
         let bytes = parcel.message.wire_bytes();
-        let work = Work::of(sender.on_wire(bytes, sender.packets(bytes)), rate);
-        nic.queue_down(to.model.sharing, work, parcel, cx);
+        let mtu = match &self.faults {
+            Some(faults) => {
+                if !self.has_room_amid(faults, nic, &parcel, cx) {
+                    return cx.drop(parcel);
+                }
+                self.mtu_amid(faults, &parcel, 0, cx.now())
+            }
+            None => sender.mtu,
+        };
+        let bits = sender.on_wire(bytes, packets(bytes, mtu), mtu);
+        let (work, clock) = (Work::of(bits, rate), self.clock(parcel.target));
+        nic.queue_down(to.model.sharing, clock, work, parcel, cx);
     }
 
     fn alarm(&self, nic: &mut Nic<M>, token: u64, cx: &mut NetContext<'_, M>) {
-        let now = cx.now();
+        let (now, node) = (cx.now(), cx.node());
         let Some(wake) = Wake::from_token(token).filter(|wake| nic.expects(*wake, now)) else {
             return;
         };
+        let clock = self.clock(node);
         match wake {
             Wake::Up => {
-                while let Some(transfer) = nic.through_up(now) {
+                while let Some(transfer) = nic.through_up(clock, now) {
                     self.emitted(nic, transfer, cx);
                 }
             }
             Wake::Down => {
-                while let Some(parcel) = nic.through_down(now) {
+                while let Some(parcel) = nic.through_down(clock, now) {
                     cx.deliver(parcel, now);
                 }
             }
@@ -311,7 +368,11 @@ impl<M: Message> Network<M> for LinkNetwork {
                 }
             }
         }
-        nic.settle(cx);
+        nic.settle(clock, cx);
+    }
+
+    fn remembers(&self, nic: &Nic<M>) -> bool {
+        self.faults.is_some() && nic.counts()
     }
 
     fn held(&self, nic: &Nic<M>, visit: &mut dyn FnMut(&M)) {

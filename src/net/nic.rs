@@ -2,8 +2,10 @@
 
 use super::link::Sharing;
 use super::queue::{Queue, Work};
-use crate::quantity::VirtualTime;
-use crate::sim::{NetContext, NodeId, Parcel};
+use crate::fault::{Drop, LinkFaults};
+use crate::quantity::{Bytes, VirtualTime};
+use crate::sim::rng::Stream;
+use crate::sim::{Message, NetContext, NodeId, Parcel};
 use std::collections::BTreeMap;
 
 /// What an alarm is about.
@@ -36,6 +38,26 @@ pub(super) struct Transfer<M> {
     pub packets: u64,
     /// Retransmissions so far.
     pub attempt: u32,
+    /// The how-manieth message it is from its sender to its receiver; 0 where nobody counts.
+    pub number: u64,
+    /// What one packet carries.
+    pub mtu: Bytes,
+}
+
+/// How the time of a side's queue passes: as virtual time does, unless a fault changes its rate.
+#[derive(Clone, Copy)]
+pub(super) struct Clock<'a>(pub Option<(&'a LinkFaults, NodeId)>);
+
+impl Clock<'_> {
+    fn service(self, up: bool, now: VirtualTime) -> VirtualTime {
+        self.0
+            .map_or(now, |(faults, node)| faults.service(node, up, now))
+    }
+
+    fn moment(self, up: bool, service: VirtualTime) -> VirtualTime {
+        self.0
+            .map_or(service, |(faults, node)| faults.moment(node, up, service))
+    }
 }
 
 /// A node's network interface.
@@ -43,7 +65,7 @@ pub(super) struct Transfer<M> {
 /// It is two words while nothing waits in it.
 pub struct Nic<M> {
     busy: Option<Box<Busy<M>>>,
-    bursts: Option<Box<Bursts>>,
+    memory: Option<Box<Memory>>,
 }
 
 /// What waits inside an interface.
@@ -63,13 +85,17 @@ struct Side<T> {
     armed: Option<VirtualTime>,
 }
 
-/// Whether the burst process of a link is in its bad state.
+/// What an interface remembers from message to message.
 #[derive(Default)]
-pub(super) struct Bursts {
-    /// Of this node's up side.
+pub(super) struct Memory {
+    /// Whether the burst process of this node's up side is in its bad state.
     pub up: Option<bool>,
-    /// Of the down sides of those this node sends to, as this node meets them.
+    /// Likewise of the down sides of those this node sends to, as this node meets them.
     pub down: BTreeMap<NodeId, Option<bool>>,
+    /// Likewise of faults, by their entry in the plan.
+    pub faults: BTreeMap<(u32, NodeId), Option<bool>>,
+    /// Messages sent so far, by receiver, where somebody counts them.
+    pub sent: BTreeMap<NodeId, u64>,
 }
 
 impl<T> Side<T> {
@@ -81,9 +107,12 @@ impl<T> Side<T> {
     }
 
     /// Makes sure that an alarm goes off by the time the next item is through.
-    fn arm<M>(&mut self, wake: Wake, cx: &mut NetContext<'_, M>) {
+    fn arm<M>(&mut self, wake: Wake, clock: Clock<'_>, cx: &mut NetContext<'_, M>) {
         if let Some(next) = self.queue.next() {
-            if self.armed.is_none_or(|armed| next < armed) {
+            let next = clock.moment(wake == Wake::Up, next);
+            // What a fault stops for good is never through.
+            let soon = next < VirtualTime::NEVER || clock.0.is_none();
+            if soon && self.armed.is_none_or(|armed| next < armed) {
                 self.armed = Some(next);
                 cx.alarm(next, wake.token());
             }
@@ -104,12 +133,17 @@ impl<M> Nic<M> {
     pub(super) const fn new() -> Self {
         Self {
             busy: None,
-            bursts: None,
+            memory: None,
         }
     }
 
-    pub(super) fn bursts(&mut self) -> &mut Bursts {
-        self.bursts.get_or_insert_default()
+    pub(super) fn memory(&mut self) -> &mut Memory {
+        self.memory.get_or_insert_default()
+    }
+
+    /// Whether it counts messages.
+    pub(super) fn counts(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| !memory.sent.is_empty())
     }
 
     fn busy(&mut self, sharing: Sharing) -> &mut Busy<M> {
@@ -126,25 +160,27 @@ impl<M> Nic<M> {
     pub(super) fn queue_up(
         &mut self,
         sharing: Sharing,
+        clock: Clock<'_>,
         work: Work,
         transfer: Transfer<M>,
         cx: &mut NetContext<'_, M>,
     ) {
         let side = &mut self.busy(sharing).up;
-        side.queue.push(cx.now(), work, transfer);
-        side.arm(Wake::Up, cx);
+        side.queue.push(clock.service(true, cx.now()), work, transfer);
+        side.arm(Wake::Up, clock, cx);
     }
 
     pub(super) fn queue_down(
         &mut self,
         sharing: Sharing,
+        clock: Clock<'_>,
         work: Work,
         parcel: Parcel<M>,
         cx: &mut NetContext<'_, M>,
     ) {
         let side = &mut self.busy(sharing).down;
-        side.queue.push(cx.now(), work, parcel);
-        side.arm(Wake::Down, cx);
+        side.queue.push(clock.service(false, cx.now()), work, parcel);
+        side.arm(Wake::Down, clock, cx);
     }
 
     /// Keeps a transfer until its lost packets are sent again.
@@ -170,12 +206,14 @@ impl<M> Nic<M> {
         })
     }
 
-    pub(super) fn through_up(&mut self, now: VirtualTime) -> Option<Transfer<M>> {
-        self.busy.as_mut()?.up.queue.pop(now)
+    pub(super) fn through_up(&mut self, clock: Clock<'_>, now: VirtualTime) -> Option<Transfer<M>> {
+        let side = &mut self.busy.as_mut()?.up;
+        side.queue.pop(clock.service(true, now))
     }
 
-    pub(super) fn through_down(&mut self, now: VirtualTime) -> Option<Parcel<M>> {
-        self.busy.as_mut()?.down.queue.pop(now)
+    pub(super) fn through_down(&mut self, clock: Clock<'_>, now: VirtualTime) -> Option<Parcel<M>> {
+        let side = &mut self.busy.as_mut()?.down;
+        side.queue.pop(clock.service(false, now))
     }
 
     pub(super) fn due_again(&mut self, now: VirtualTime) -> Option<Transfer<M>> {
@@ -188,12 +226,12 @@ impl<M> Nic<M> {
     }
 
     /// Sets the alarms for what still waits, and gives the memory back if nothing does.
-    pub(super) fn settle(&mut self, cx: &mut NetContext<'_, M>) {
+    pub(super) fn settle(&mut self, clock: Clock<'_>, cx: &mut NetContext<'_, M>) {
         let Some(busy) = &mut self.busy else {
             return;
         };
-        busy.up.arm(Wake::Up, cx);
-        busy.down.arm(Wake::Down, cx);
+        busy.up.arm(Wake::Up, clock, cx);
+        busy.down.arm(Wake::Down, clock, cx);
         if busy.up.queue.is_empty() && busy.down.queue.is_empty() && busy.resend.is_empty() {
             self.busy = None;
         }
@@ -212,6 +250,41 @@ impl<M> Nic<M> {
         busy.resend
             .values()
             .for_each(|transfer| visit(&transfer.parcel.message));
+    }
+}
+
+impl<M: Message> Nic<M> {
+    /// Makes room on the up side for a message of `bytes`, in a queue that holds no more than
+    /// `capacity`: the transfers that must go, or `None` if it is the new one.
+    pub(super) fn make_room_up(
+        &mut self,
+        (clock, now): (Clock<'_>, VirtualTime),
+        rule: (Bytes, Drop),
+        bytes: Bytes,
+        rng: &mut Stream,
+    ) -> Option<Vec<Transfer<M>>> {
+        let Some(busy) = &mut self.busy else {
+            return (bytes <= rule.0).then(Vec::new);
+        };
+        let now = clock.service(true, now);
+        let size = |transfer: &Transfer<M>| transfer.parcel.message.wire_bytes();
+        busy.up.queue.make_room(now, rule, bytes, size, rng)
+    }
+
+    /// The same on the down side.
+    pub(super) fn make_room_down(
+        &mut self,
+        (clock, now): (Clock<'_>, VirtualTime),
+        rule: (Bytes, Drop),
+        bytes: Bytes,
+        rng: &mut Stream,
+    ) -> Option<Vec<Parcel<M>>> {
+        let Some(busy) = &mut self.busy else {
+            return (bytes <= rule.0).then(Vec::new);
+        };
+        let now = clock.service(false, now);
+        let size = |parcel: &Parcel<M>| parcel.message.wire_bytes();
+        busy.down.queue.make_room(now, rule, bytes, size, rng)
     }
 }
 

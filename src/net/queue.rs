@@ -4,7 +4,9 @@
 //! finishing time is rounded up to a whole nanosecond, but for a sliver that division leaves over.
 
 use super::link::Sharing;
-use crate::quantity::{Bandwidth, VirtualTime};
+use crate::fault::Drop;
+use crate::quantity::{Bandwidth, Bytes, VirtualTime};
+use crate::sim::rng::{below, Stream};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -81,6 +83,61 @@ impl<T> Queue<T> {
         match self {
             Self::Fair(queue) => queue.pop(now),
             Self::Fifo(queue) => queue.pop(now),
+        }
+    }
+
+    /// Takes items out until one of `bytes` fits beside the others into `capacity`; `None`, and
+    /// nothing is taken out, if the new one is the one to go. The work that was done for those
+    /// taken out is done; the others share the rate from now on.
+    pub fn make_room(
+        &mut self,
+        now: VirtualTime,
+        (capacity, drop): (Bytes, Drop),
+        bytes: Bytes,
+        size: impl Fn(&T) -> Bytes,
+        rng: &mut Stream,
+    ) -> Option<Vec<T>> {
+        if let Self::Fair(queue) = self {
+            queue.advance(now);
+        }
+        let mut held = 0u64;
+        self.for_each(&mut |item| held = held.saturating_add(size(item).0));
+        let fits = |held: u64| held.saturating_add(bytes.0) <= capacity.0;
+        if fits(held) {
+            return Some(Vec::new());
+        }
+        if drop == Drop::Newest || bytes > capacity {
+            return None;
+        }
+        let mut gone = Vec::new();
+        while !fits(held) {
+            let count = self.waiting();
+            let place = match drop {
+                Drop::Random => below(rng, count as u64) as usize,
+                Drop::Oldest | Drop::Newest => 0,
+            };
+            let Some(item) = self.remove(now, place) else {
+                break;
+            };
+            held = held.saturating_sub(size(&item).0);
+            gone.push(item);
+        }
+        Some(gone)
+    }
+
+    /// How many items are not through.
+    fn waiting(&self) -> usize {
+        match self {
+            Self::Fair(queue) => queue.jobs.len(),
+            Self::Fifo(queue) => queue.jobs.len(),
+        }
+    }
+
+    /// Takes out the item that is `place`-th by the order of coming.
+    fn remove(&mut self, now: VirtualTime, place: usize) -> Option<T> {
+        match self {
+            Self::Fair(queue) => queue.remove(place),
+            Self::Fifo(queue) => queue.remove(now, place),
         }
     }
 
@@ -184,6 +241,14 @@ impl<T> Fair<T> {
         self.serial += 1;
     }
 
+    fn remove(&mut self, place: usize) -> Option<T> {
+        let mut jobs = std::mem::take(&mut self.jobs).into_vec();
+        jobs.sort_unstable_by_key(|job| job.serial);
+        let gone = (place < jobs.len()).then(|| jobs.remove(place));
+        self.jobs = jobs.into();
+        gone.map(|job| job.item)
+    }
+
     /// When the first item will be through.
     fn end_of_first(&self) -> Option<u128> {
         let left = self.jobs.peek()?.finish.saturating_sub(self.service);
@@ -215,6 +280,19 @@ impl<T> Fifo<T> {
     fn push(&mut self, now: VirtualTime, work: Work, item: T) {
         self.free = self.free.max(scaled(now)).saturating_add(work.0);
         self.jobs.push_back((self.free, item));
+    }
+
+    /// Those behind move up by what it would still have taken.
+    fn remove(&mut self, now: VirtualTime, place: usize) -> Option<T> {
+        let before = place.checked_sub(1).and_then(|before| self.jobs.get(before));
+        let begins = before.map_or(scaled(now), |(through, _)| *through);
+        let (through, item) = self.jobs.remove(place)?;
+        let saved = through.saturating_sub(begins);
+        for (end, _) in self.jobs.iter_mut().skip(place) {
+            *end = end.saturating_sub(saved);
+        }
+        self.free = self.free.saturating_sub(saved);
+        Some(item)
     }
 
     fn next(&self) -> Option<VirtualTime> {

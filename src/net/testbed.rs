@@ -1,6 +1,6 @@
 //! A world for tests: nodes that send what a script says, over real links in the real kernel.
 
-use super::{LinkNetwork, LinkTable, Topology};
+use super::{LinkNetwork, LinkTable, Topology, Wire};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{
     mix_words, Context, Digest, Input, Key, Message, Node, NodeId, Observe, Recorder,
@@ -22,6 +22,12 @@ pub struct Mail {
 impl Digest for Mail {
     fn digest(&self) -> u64 {
         mix_words(&[self.id, self.bytes, u64::from(self.hops)])
+    }
+}
+
+impl Wire for Mail {
+    fn copied(&self) -> Option<Self> {
+        Some(*self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::histograms::Histograms;
 use super::record::{FileEntry, RunRecord};
-use super::rows::{ClientAccuracyRow, ClientRow, CostRow, RoundRow, SizeRow};
+use super::rows::{ClientAccuracyRow, ClientRow, CostRow, RejectionRow, RoundRow, SizeRow};
 use super::table::Table;
 use super::ObserveError;
 use crate::quantity::VirtualTime;
@@ -19,6 +19,8 @@ pub const CLIENTS: &str = "clients.csv";
 pub const ACCURACY: &str = "accuracy.csv";
 /// The evaluations by width.
 pub const SIZES: &str = "sizes.csv";
+/// The reports that were not used.
+pub const REJECTIONS: &str = "rejections.csv";
 /// What clients of each width cost.
 pub const COSTS: &str = "costs.csv";
 /// The events, one JSON object a line.
@@ -73,6 +75,8 @@ pub struct RunFolder {
     accuracy: Table<ClientAccuracyRow>,
     /// Made with its first row.
     sizes: Option<Table<SizeRow>>,
+    /// Likewise.
+    rejections: Option<Table<RejectionRow>>,
     events: Option<(PathBuf, BufWriter<File>)>,
 }
 
@@ -125,6 +129,7 @@ impl RunFolder {
             clients: Table::create(&path.join(CLIENTS))?,
             accuracy: Table::create(&path.join(ACCURACY))?,
             sizes: None,
+            rejections: None,
             events: None,
             path,
         })
@@ -162,6 +167,15 @@ impl RunFolder {
         let table = match &mut self.sizes {
             Some(table) => table,
             none => none.insert(Table::create(&self.path.join(SIZES))?),
+        };
+        table.write(row)
+    }
+
+    /// Adds a report that was not used.
+    pub fn rejection(&mut self, row: &RejectionRow) -> Result<(), ObserveError> {
+        let table = match &mut self.rejections {
+            Some(table) => table,
+            none => none.insert(Table::create(&self.path.join(REJECTIONS))?),
         };
         table.write(row)
     }
@@ -212,6 +226,9 @@ impl RunFolder {
         self.accuracy.flush()?;
         if let Some(sizes) = &mut self.sizes {
             sizes.flush()?;
+        }
+        if let Some(rejections) = &mut self.rejections {
+            rejections.flush()?;
         }
         self.rounds.flush()
     }

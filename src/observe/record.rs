@@ -8,7 +8,7 @@ mod host;
 
 pub use host::{utc, Host};
 
-use super::rows::{Outcome, RoundRow};
+use super::rows::{Outcome, Rejection, RoundRow};
 use super::ObserveError;
 use crate::quantity::{Span, VirtualTime};
 use serde::{Deserialize, Serialize};
@@ -41,11 +41,14 @@ impl Status {
     }
 }
 
-/// What became of the messages of one kind. `sent` is the sum of the four fates.
+/// What became of the messages of one kind. `sent` and `duplicated` are the sum of the four fates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageCount {
     /// Handed to a link.
     pub sent: u64,
+    /// Copies that a fault made.
+    #[serde(default)]
+    pub duplicated: u64,
     /// Arrived.
     pub delivered: u64,
     /// Lost by a link.
@@ -62,12 +65,16 @@ impl MessageCount {
     /// Whether every message is accounted for.
     pub fn balances(&self) -> bool {
         let fates = [self.delivered, self.lost, self.dropped, self.in_flight];
-        fates.iter().map(|&n| u128::from(n)).sum::<u128>() == u128::from(self.sent)
+        fates.iter().map(|&n| u128::from(n)).sum::<u128>()
+            == u128::from(self.sent) + u128::from(self.duplicated)
     }
 }
 
 /// Message accounting, per kind.
 pub type Messages = BTreeMap<String, MessageCount>;
+
+/// Reports that were not used, by reason.
+pub type Rejections = BTreeMap<Rejection, u64>;
 
 /// The whole run in a few figures.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -191,6 +198,9 @@ pub struct RunRecord {
     pub totals: Option<Totals>,
     /// Message accounting, per kind.
     pub messages: Messages,
+    /// Reports that were not used, by reason.
+    #[serde(default)]
+    pub rejections: Rejections,
     /// The folder's files.
     pub files: Vec<FileEntry>,
 }
@@ -232,6 +242,7 @@ mod tests {
             trace_hash: None,
             totals: None,
             messages: Messages::new(),
+            rejections: Rejections::new(),
             files: Vec::new(),
         }
     }
@@ -257,6 +268,7 @@ mod tests {
             "model".to_owned(),
             MessageCount {
                 sent: 10,
+                duplicated: 0,
                 delivered: 10,
                 ..MessageCount::default()
             },
@@ -324,6 +336,7 @@ mod tests {
     fn accounting_balances_only_when_no_message_is_missing() {
         let mut count = MessageCount {
             sent: 10,
+            duplicated: 0,
             delivered: 6,
             lost: 2,
             dropped: 1,

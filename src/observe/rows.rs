@@ -46,7 +46,7 @@ pub struct RoundRow {
     pub reported: u32,
     /// Reports to earlier rounds that came in this one.
     pub late: u32,
-    /// Clients that declined.
+    /// Clients that declined, or whose answer was not used.
     pub refused: u32,
     /// Clients asked and not heard of when the round closed; those that answer later are `late` then.
     pub lost: u32,
@@ -120,6 +120,8 @@ pub enum ClientOutcome {
     Late,
     /// It declined, and why ("needs 1.2 GB, has 512 MB").
     Refused(Arc<str>),
+    /// Its report was not used, and why.
+    Rejected(Arc<str>),
     /// It was asked and never heard of.
     Lost,
     /// Its handler failed.
@@ -127,6 +129,7 @@ pub enum ClientOutcome {
 }
 
 const REFUSED: &str = "refused: ";
+const REJECTED: &str = "rejected: ";
 
 impl fmt::Display for ClientOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,6 +137,7 @@ impl fmt::Display for ClientOutcome {
             Self::Reported => f.write_str("reported"),
             Self::Late => f.write_str("late"),
             Self::Refused(reason) => write!(f, "{REFUSED}{reason}"),
+            Self::Rejected(reason) => write!(f, "{REJECTED}{reason}"),
             Self::Lost => f.write_str("lost"),
             Self::Crashed => f.write_str("crashed"),
         }
@@ -154,14 +158,67 @@ impl<'de> Deserialize<'de> for ClientOutcome {
             "late" => Ok(Self::Late),
             "lost" => Ok(Self::Lost),
             "crashed" => Ok(Self::Crashed),
-            other => match other.strip_prefix(REFUSED) {
-                Some(reason) => Ok(Self::Refused(reason.into())),
-                None => Err(serde::de::Error::custom(format!(
-                    "client outcome {other:?} is none of reported, late, refused: REASON, lost, crashed"
-                ))),
-            },
+            other => {
+                let refused = other.strip_prefix(REFUSED).map(|r| Self::Refused(r.into()));
+                let rejected = || other.strip_prefix(REJECTED).map(|r| Self::Rejected(r.into()));
+                refused.or_else(rejected).ok_or_else(|| {
+                    serde::de::Error::custom(format!(
+                        "client outcome {other:?} is none of reported, late, refused: REASON, \
+                         rejected: REASON, lost, crashed"
+                    ))
+                })
+            }
         }
     }
+}
+
+/// Why a report was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// A value is not a finite number.
+    NotFinite,
+    /// It does not fit the model, or is not what the method's clients report.
+    Misfit,
+    /// Its client has answered in this round already.
+    Again,
+    /// It is said to belong to a round that has not begun.
+    Future,
+    /// Its client was not asked for it, or the task was given up for another.
+    NotAsked,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFinite => "a value is not a finite number",
+            Self::Misfit => "does not fit the model",
+            Self::Again => "the client has answered already",
+            Self::Future => "belongs to a round that has not begun",
+            Self::NotAsked => "was not asked for",
+        })
+    }
+}
+
+/// A report that was not used: a line of `rejections.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RejectionRow {
+    /// The round that was open.
+    pub round: u32,
+    /// Who sent it.
+    pub client: u32,
+    /// When it had arrived.
+    #[serde(rename = "time_s", with = "seconds")]
+    pub time: VirtualTime,
+    /// The round that it says it belongs to.
+    #[serde(rename = "said_round")]
+    pub said: u32,
+    /// Why.
+    pub reason: Rejection,
+}
+
+impl Row for RejectionRow {
+    const COLUMNS: &'static [&'static str] = &["round", "client", "time_s", "said_round", "reason"];
 }
 
 /// One client in one round: a line of `clients.csv`.

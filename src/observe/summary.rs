@@ -1,7 +1,7 @@
 //! The closing table: what came of a run, on one screen of the terminal.
 
 use super::histograms::Histograms;
-use super::record::{Messages, Status, Totals};
+use super::record::{Messages, Rejections, Status, Totals};
 use super::rows::CostRow;
 use super::text;
 use crate::quantity::Flops;
@@ -23,6 +23,8 @@ pub struct Summary<'a> {
     pub histograms: &'a Histograms,
     /// Message accounting, per kind.
     pub messages: &'a Messages,
+    /// Reports that were not used.
+    pub rejections: &'a Rejections,
     /// What clients cost, by width.
     pub costs: &'a [CostRow],
     /// The trace hash.
@@ -93,6 +95,11 @@ impl fmt::Display for Summary<'_> {
                 text::significant(totals.reports_per_second())
             ),
         )?;
+        if !self.rejections.is_empty() {
+            let each = self.rejections.iter();
+            let words: Vec<String> = each.map(|(why, n)| format!("{} ({why})", text::grouped(*n))).collect();
+            line("rejected", words.join(", "))?;
+        }
         line("virtual time", text::span(totals.virtual_time()))?;
         line("real time", text::span(real(totals)))?;
         line(
@@ -136,6 +143,7 @@ impl fmt::Display for Summary<'_> {
             let mut grid = Grid::new(&[
                 "messages",
                 "sent",
+                "copies",
                 "delivered",
                 "lost",
                 "dropped",
@@ -147,6 +155,7 @@ impl fmt::Display for Summary<'_> {
                 grid.rows.push(vec![
                     text::shown(kind, 40),
                     text::grouped(count.sent),
+                    text::grouped(count.duplicated),
                     text::grouped(count.delivered),
                     text::grouped(count.lost),
                     text::grouped(count.dropped),
@@ -215,6 +224,7 @@ mod tests {
             totals,
             histograms,
             messages,
+            rejections: &Rejections::new(),
             costs: &[CostRow {
                 size: 0.5,
                 clients: 40,
@@ -249,6 +259,7 @@ mod tests {
         histograms.message("update", end, Span::from_millis(20));
         let count = MessageCount {
             sent: 1200,
+            duplicated: 0,
             delivered: 1199,
             ..MessageCount::default()
         };

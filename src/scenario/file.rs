@@ -5,6 +5,7 @@
 //! and looked up when the scenario is resolved.
 
 mod data;
+mod faults;
 mod group;
 mod links;
 mod preset_or;
@@ -12,6 +13,7 @@ mod size;
 mod who;
 
 pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
+pub use faults::{CutFile, FaultFile, KindFile, WhenFile};
 pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
@@ -65,6 +67,9 @@ pub struct ScenarioFile {
     /// When rounds are held.
     #[serde(default)]
     pub schedule: ScheduleFile,
+    /// What goes wrong.
+    #[serde(default)]
+    pub faults: Vec<FaultFile>,
     /// What is measured.
     #[serde(default)]
     pub evaluation: EvaluationFile,

@@ -5,6 +5,7 @@
 
 mod data;
 mod devices;
+mod faults;
 mod links;
 mod model;
 mod population;
@@ -110,6 +111,7 @@ pub(super) fn resolve(
         }
     }
     let schedule = r.schedule(typed.schedule, clients);
+    let faults = r.faults(typed.faults, &population);
     if typed.evaluation.every == 0 {
         r.complain(
             "evaluation.every",
@@ -131,6 +133,7 @@ pub(super) fn resolve(
             server,
             method: typed.method,
             schedule,
+            faults,
             evaluation: Evaluation {
                 every: typed.evaluation.every,
                 central: typed.evaluation.central,

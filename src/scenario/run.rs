@@ -20,7 +20,7 @@ use crate::net::NetError;
 use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
-use crate::observe::record::{utc, Host, MessageCount, Messages, RunRecord, Status, Totals};
+use crate::observe::record::{utc, Host, MessageCount, Messages, Rejections, RunRecord, Status, Totals};
 use crate::observe::report::Report;
 use crate::observe::summary::Summary;
 use crate::observe::ObserveError;
@@ -204,6 +204,7 @@ pub fn run(
     let totals = Totals::of(&kept.rounds, now, events, began.elapsed());
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     record.messages = ending.as_ref().map(messages).unwrap_or_default();
+    record.rejections = kept.rejections;
     record.totals = Some(totals.clone());
     record.finished = Some(utc(SystemTime::now()));
 
@@ -233,6 +234,7 @@ pub fn run(
         totals: &totals,
         histograms: &histograms,
         messages: &record.messages,
+        rejections: &record.rejections,
         costs: &kept.costs,
         hash: record.trace_hash.as_deref(),
         folder: folder.path(),
@@ -308,6 +310,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         trace_hash: None,
         totals: None,
         messages: Messages::new(),
+        rejections: Rejections::new(),
         files: Vec::new(),
     }
 }
@@ -318,6 +321,7 @@ fn messages(summary: &crate::sim::Summary) -> Messages {
         .map(|(kind, tally)| {
             let count = MessageCount {
                 sent: tally.sent,
+                duplicated: tally.duplicated,
                 delivered: tally.delivered,
                 lost: tally.lost,
                 dropped: tally.dropped,
@@ -406,6 +410,8 @@ fn observe(scenario: &Scenario) -> Observe {
 struct Kept {
     /// What clients cost, by width.
     costs: Vec<crate::observe::rows::CostRow>,
+    /// Reports that were not used.
+    rejections: Rejections,
     histograms: Histograms,
     rounds: Vec<crate::observe::rows::RoundRow>,
     /// When the last thing recorded happened.

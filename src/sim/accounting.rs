@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub struct Tally {
     /// Handed to the network by a handler.
     pub sent: u64,
+    /// Copies that the network made.
+    pub duplicated: u64,
     /// Handed to a handler.
     pub delivered: u64,
     /// Lost by the network.
@@ -23,11 +25,13 @@ pub struct Tally {
 impl Tally {
     /// Whether nothing was lost without a trace and nothing came from nowhere.
     pub const fn balances(&self) -> bool {
-        self.sent == self.delivered + self.lost + self.dropped + self.in_flight
+        self.sent + self.duplicated
+            == self.delivered + self.lost + self.dropped + self.in_flight
     }
 
     fn add(&mut self, other: &Self) {
         self.sent += other.sent;
+        self.duplicated += other.duplicated;
         self.delivered += other.delivered;
         self.lost += other.lost;
         self.dropped += other.dropped;

@@ -100,8 +100,8 @@ fn list(waiting: &[(NodeId, String)]) -> String {
 fn books(broken: &[(&'static str, Tally)]) -> String {
     let lines = broken.iter().map(|(kind, t)| {
         format!(
-            "{kind}: sent {} != delivered {} + lost {} + dropped {} + in flight {}",
-            t.sent, t.delivered, t.lost, t.dropped, t.in_flight
+            "{kind}: sent {} + copies {} != delivered {} + lost {} + dropped {} + in flight {}",
+            t.sent, t.duplicated, t.delivered, t.lost, t.dropped, t.in_flight
         )
     });
     lines.collect::<Vec<_>>().join("; ")

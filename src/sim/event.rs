@@ -93,6 +93,11 @@ impl<M, O> Event<M, O> {
         )
     }
 
+    /// Whether this event carries a message.
+    pub const fn is_message(&self) -> bool {
+        matches!(self.body, Body::Arrive(_) | Body::Deliver(_))
+    }
+
     /// The message and its envelope, if this event carries one.
     pub fn into_parcel(self) -> Option<Parcel<M>> {
         match self.body {

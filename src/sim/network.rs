@@ -29,6 +29,12 @@ pub trait Network<M>: Send + Sync + 'static {
 
     /// Calls `visit` for every message that waits inside the interface.
     fn held(&self, nic: &Self::Nic, visit: &mut dyn FnMut(&M));
+
+    /// Whether an interface must outlast its node's sleep.
+    fn remembers(&self, nic: &Self::Nic) -> bool {
+        let _ = nic;
+        false
+    }
 }
 
 /// What an interface wants done.
@@ -38,12 +44,16 @@ pub(crate) enum NetEffect<M> {
     /// Arrives at the target's handler.
     Deliver(Parcel<M>, VirtualTime),
     Lose(Parcel<M>),
+    Drop(Parcel<M>),
+    /// A copy of a message: arrives at the target's handler, past its interface.
+    Copy(Parcel<M>, VirtualTime),
     Alarm(VirtualTime, u64),
 }
 
 /// What an interface may do while it handles something.
 pub struct NetContext<'a, M> {
     pub(crate) now: VirtualTime,
+    pub(crate) node: NodeId,
     pub(crate) seed: u64,
     pub(crate) effects: &'a mut Vec<NetEffect<M>>,
 }
@@ -52,6 +62,11 @@ impl<M> NetContext<'_, M> {
     /// The moment of virtual time.
     pub const fn now(&self) -> VirtualTime {
         self.now
+    }
+
+    /// The node whose interface this is.
+    pub const fn node(&self) -> NodeId {
+        self.node
     }
 
     /// The seed of the run, for streams named by message.
@@ -74,6 +89,17 @@ impl<M> NetContext<'_, M> {
     /// The message is lost.
     pub fn lose(&mut self, parcel: Parcel<M>) {
         self.effects.push(NetEffect::Lose(parcel));
+    }
+
+    /// A fault takes the message away.
+    pub fn drop(&mut self, parcel: Parcel<M>) {
+        self.effects.push(NetEffect::Drop(parcel));
+    }
+
+    /// Puts a copy of a message that its **sender's** interface handles on its way past the target's:
+    /// the handler gets it at `at`, at least the lookahead from now. It is numbered anew.
+    pub fn copy(&mut self, parcel: Parcel<M>, at: VirtualTime) {
+        self.effects.push(NetEffect::Copy(parcel, at));
     }
 
     /// Wakes this interface at `at` (now or later) with `token`.

@@ -61,6 +61,12 @@ pub trait World: Sized + Send + Sync + 'static {
     /// Called in place of a crashed node's handler: a record of the crash for the recorder.
     fn crashed(&self, id: NodeId, at: VirtualTime, reason: &str) -> Option<Self::Record>;
 
+    /// Whether a node is down: what reaches it then is dropped. It must follow from the node and the
+    /// moment alone.
+    fn is_down(&self, _: NodeId, _: VirtualTime) -> bool {
+        false
+    }
+
     /// How a job may run with others that are pending; `None` if it runs alone. It must follow from
     /// the job and from what is fixed for the run.
     fn stack(&self, _: &Self::Job) -> Option<Stack> {

@@ -43,6 +43,8 @@ struct Live<W: World> {
 
 struct Asleep<W: World> {
     kept: W::Kept,
+    /// The interface, where it has something to remember.
+    nic: Option<<W::Network as Network<W::Message>>::Nic>,
     sequence: u64,
 }
 
@@ -280,6 +282,11 @@ impl<W: World> Shard<W> {
     }
 
     fn handle(&mut self, index: usize, event: EventOf<W>) {
+        if self.world.is_down(event.target, event.key.time) && event.is_message() {
+            // Nobody is there to take it, not even the interface.
+            self.drop_undeliverable(event);
+            return;
+        }
         let Some(slot) = self.slots.get_mut(index) else {
             // A message to a node that does not exist: nobody will ever take it.
             self.drop_undeliverable(event);
@@ -345,6 +352,7 @@ impl<W: World> Shard<W> {
                 };
                 let mut cx = NetContext {
                     now: key.time,
+                    node: target,
                     seed: self.seed,
                     effects: &mut self.net_effects,
                 };
@@ -356,6 +364,7 @@ impl<W: World> Shard<W> {
                 live.pending -= 1;
                 let mut cx = NetContext {
                     now: key.time,
+                    node: target,
                     seed: self.seed,
                     effects: &mut self.net_effects,
                 };
@@ -401,13 +410,13 @@ impl<W: World> Shard<W> {
     }
 
     fn wake<'a>(world: &Arc<W>, id: NodeId, slot: &'a mut Slot<W>) -> Option<&'a mut Box<Live<W>>> {
-        let (kept, sequence) = match std::mem::replace(slot, Slot::Dormant) {
-            Slot::Asleep(asleep) => (Some(asleep.kept), asleep.sequence),
-            _ => (None, 0),
+        let (kept, nic, sequence) = match std::mem::replace(slot, Slot::Dormant) {
+            Slot::Asleep(asleep) => (Some(asleep.kept), asleep.nic, asleep.sequence),
+            _ => (None, None, 0),
         };
         *slot = Slot::Live(Box::new(Live {
             node: world.wake(id, kept),
-            nic: world.network().interface(id),
+            nic: nic.unwrap_or_else(|| world.network().interface(id)),
             sequence,
             pending: 0,
             resting: false,

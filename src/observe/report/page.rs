@@ -238,6 +238,7 @@ fn messages(report: &Report<'_>) -> String {
         vec![
             text::shown(kind, 60),
             text::grouped(count.sent),
+            text::grouped(count.duplicated),
             text::grouped(count.delivered),
             text::grouped(count.lost),
             text::grouped(count.dropped),
@@ -248,7 +249,7 @@ fn messages(report: &Report<'_>) -> String {
     notes.push(
         match all.iter().all(|(_, count)| count.balances()) {
             true => {
-                "Every message is accounted for: sent = delivered + lost + dropped + in flight."
+                "Every message is accounted for: sent + copies = delivered + lost + dropped + in flight."
             }
             false => {
                 "The figures do not add up: a message is unaccounted for. This is a bug in shoal."
@@ -259,6 +260,7 @@ fn messages(report: &Report<'_>) -> String {
     let headings = [
         "kind",
         "sent",
+        "copies",
         "delivered",
         "lost",
         "dropped",

@@ -72,6 +72,9 @@ fn remark(row: &ClientRow) -> Option<(String, Ink)> {
         ClientOutcome::Refused(why) => {
             Some((format!("refused: {}", text::shown(why, 40)), theme::PURPLE))
         }
+        ClientOutcome::Rejected(why) => {
+            Some((format!("rejected: {}", text::shown(why, 40)), theme::RED))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::RunError;
 use crate::data::{load, Dataset, PublicSplit, Values};
+use crate::fault;
 use crate::federation::{Federation, Plan};
 use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation, Precision};
 use crate::net::{LinkNetwork, LinkTable, Rates, Topology};
@@ -27,7 +28,12 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         Precision::Single
     })?;
     let seed = scenario.seed;
-    let split = load(&scenario.data, seed, &scenario.base)?;
+    let mut split = load(&scenario.data, seed, &scenario.base)?;
+    let groups = scenario
+        .population
+        .iter()
+        .map(|member| (member.group.name.as_ref(), member.group.count));
+    let faults = fault::Plan::new(&scenario.faults, groups, seed);
     let clients = scenario.clients();
     let public = match scenario.public {
         Some(Public { share, select }) => {
@@ -43,6 +49,12 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         seed,
     )?;
     let (partition, holdout) = partition.holdout(scenario.partition.holdout, seed);
+    for (entry, fault, members) in &faults.data {
+        let samples = members
+            .iter()
+            .flat_map(|client| partition.client(client as usize).iter().copied());
+        split.train.spoil(*fault, samples, *entry, seed);
+    }
     let model = scenario.build_model()?;
     let levels = scenario.build_levels(&model)?;
     let test = split.test.into_evaluation();
@@ -66,7 +78,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         schedule: scenario.schedule.clone(),
         evaluation: scenario.evaluation.clone(),
     };
-    Ok(Federation::new(plan, network(scenario)?)?)
+    Ok(Federation::new(plan, network(scenario)?)?.amid(faults))
 }
 
 /// Moves a data set to the host device; on the CPU nothing is copied.

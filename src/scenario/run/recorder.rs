@@ -6,6 +6,7 @@ use crate::model::Sizes;
 use crate::observe::folder::{EventLine, RunFolder};
 use crate::observe::histograms::Histograms;
 use crate::observe::progress::Progress;
+use crate::observe::record::Rejections;
 use crate::observe::rows::{ClientOutcome, CostRow};
 use crate::quantity::VirtualTime;
 use crate::scenario::trace::{TraceWriter, TRACE};
@@ -60,6 +61,7 @@ impl RunRecorder {
                 histograms: Histograms::new(),
                 rounds: Vec::new(),
                 costs,
+                rejections: Rejections::new(),
                 last: VirtualTime::ZERO,
                 fatal: None,
             },
@@ -177,6 +179,10 @@ impl Recorder<Federation> for RunRecorder {
             }
             Record::Accuracy(_) => {}
             Record::Size(row) => self.folder.size(&row).map_err(boxed)?,
+            Record::Rejection(row) => {
+                *self.kept.rejections.entry(row.reason).or_default() += 1;
+                self.folder.rejection(&row).map_err(boxed)?;
+            }
             Record::Crash { node, at, reason } => {
                 let line = format!("{node} crashed at {at}: {reason}");
                 match &self.progress {

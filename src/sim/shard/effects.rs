@@ -30,6 +30,7 @@ impl<W: World> Shard<W> {
                     };
                     let mut cx = NetContext {
                         now: key.time,
+                        node,
                         seed: self.seed,
                         effects: &mut self.net_effects,
                     };
@@ -83,6 +84,23 @@ impl<W: World> Shard<W> {
                     if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
                         tally.lost += 1;
                     }
+                }
+                NetEffect::Drop(parcel) => {
+                    if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
+                        tally.dropped += 1;
+                    }
+                }
+                NetEffect::Copy(parcel, at) => {
+                    let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
+                        continue;
+                    };
+                    let sequence = live.sequence;
+                    live.sequence += 1;
+                    if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
+                        tally.duplicated += 1;
+                    }
+                    let copy = Parcel { sequence, ..parcel };
+                    self.forward(copy, at, now, node, Body::Deliver);
                 }
                 NetEffect::Alarm(at, token) => {
                     let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
@@ -166,8 +184,10 @@ impl<W: World> Shard<W> {
         }
         if let Slot::Live(live) = std::mem::replace(slot, Slot::Dormant) {
             let live = *live;
+            let remembers = self.world.network().remembers(&live.nic);
             *slot = Slot::Asleep(Box::new(Asleep {
                 kept: live.node.rest(),
+                nic: remembers.then_some(live.nic),
                 sequence: live.sequence,
             }));
         }

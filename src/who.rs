@@ -1,6 +1,5 @@
 //! Which clients something concerns: a fault, an attack.
 
-use super::plan::Group;
 use crate::quantity::Probability;
 use crate::sim::rng::{below, stream, Purpose};
 use serde::Serialize;
@@ -33,20 +32,26 @@ pub enum Members {
 }
 
 impl Who {
-    /// The clients of a population in `groups`. `which` tells draws apart: two selectors with the
-    /// same number draw from one order, so that the smaller is part of the larger.
-    pub fn members(&self, groups: &[Group], seed: u64, which: u64) -> Members {
-        let population: u32 = groups.iter().map(|group| group.count).sum();
+    /// The clients of a population whose groups have these names and counts. `which` tells draws
+    /// apart: two selectors with the same number draw from one order, so that the smaller is part of
+    /// the larger.
+    pub fn members<'a>(
+        &self,
+        groups: impl Iterator<Item = (&'a str, u32)> + Clone,
+        seed: u64,
+        which: u64,
+    ) -> Members {
+        let population: u32 = groups.clone().map(|(_, count)| count).sum();
         match self {
             Self::All => Members::Range(0..population),
             Self::Clients(clients) => Members::listed(clients.clone()),
             Self::Group(name) => {
                 let mut first = 0;
-                for group in groups {
-                    if group.name == *name {
-                        return Members::Range(first..first + group.count);
+                for (group, count) in groups {
+                    if group == name.as_ref() {
+                        return Members::Range(first..first + count);
                     }
-                    first += group.count;
+                    first += count;
                 }
                 Members::Range(0..0)
             }
@@ -130,27 +135,12 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::federation::SizeRule;
-    use crate::learn::{device_preset, LocalTraining};
-    use crate::quantity::Distribution;
 
-    fn groups() -> Vec<Group> {
-        let group = |name: &str, count| Group {
-            name: name.into(),
-            count,
-            device: device_preset("laptop").unwrap(),
-            speed: Distribution::Constant(1.0),
-            participation: Distribution::Constant(1.0),
-            training: LocalTraining::sgd(0.1),
-            size: SizeRule::Fixed(1.0),
-        };
-        vec![group("phones", 7), group("laptops", 13)]
-    }
+    const GROUPS: [(&str, u32); 2] = [("phones", 7), ("laptops", 13)];
 
     #[test]
     fn each_selector_names_its_clients() {
-        let groups = groups();
-        let of = |who: Who| who.members(&groups, 1, 0).iter().collect::<Vec<_>>();
+        let of = |who: Who| who.members(GROUPS.into_iter(), 1, 0).iter().collect::<Vec<_>>();
         assert_eq!(of(Who::All), (0..20).collect::<Vec<_>>());
         assert_eq!(of(Who::Clients(vec![9, 2, 9])), [2, 9]);
         assert_eq!(of(Who::Group("laptops".into())), (7..20).collect::<Vec<_>>());
@@ -162,8 +152,7 @@ mod tests {
 
     #[test]
     fn draws_are_nested_differ_by_seed_and_reach_everybody() {
-        let groups = groups();
-        let drawn = |count, seed, which| Who::Count(count).members(&groups, seed, which);
+        let drawn = |count, seed, which| Who::Count(count).members(GROUPS.into_iter(), seed, which);
         let (few, many) = (drawn(4, 3, 0), drawn(9, 3, 0));
         assert!(few.iter().all(|client| many.contains(client)));
         assert_ne!(drawn(9, 3, 0), drawn(9, 4, 0));

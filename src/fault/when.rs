@@ -1,0 +1,335 @@
+//! When a fault holds.
+
+use crate::quantity::{Distribution, Span, VirtualTime};
+use crate::sim::rng::{stream, Purpose, Stream};
+use serde::Serialize;
+
+/// When a fault holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum When {
+    /// From the start to the end.
+    Always,
+    /// Once.
+    Once {
+        /// From here on.
+        at: Span,
+        /// So long; for ever when not given.
+        lasts: Option<Span>,
+    },
+    /// Again and again: an alternating renewal process. Constant spans make it periodic, an
+    /// exponential `between` makes it a Poisson process; the least values of both are the
+    /// stability times of either state.
+    Repeated {
+        /// Seconds before the first period, and between the end of one and the start of the next.
+        between: Distribution,
+        /// Seconds a period lasts.
+        lasts: Distribution,
+    },
+    /// During these rounds: of messages that belong to them, of clients that have been asked in them.
+    Rounds {
+        /// The first.
+        from: u32,
+        /// The last; none when not given.
+        until: Option<u32>,
+    },
+    /// From the n-th message on: of a link in its direction, of a client the n-th task.
+    Messages {
+        /// The first, from 1.
+        from: u64,
+        /// The last; none when not given.
+        until: Option<u64>,
+    },
+}
+
+/// The moment somebody asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Virtual time.
+    pub now: VirtualTime,
+    /// The round of the protocol, 0 outside one.
+    pub round: u32,
+    /// The number of the message, from 1.
+    pub message: u64,
+}
+
+/// A stretch of time in which a fault holds: `[start, end)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// Its number, from 0.
+    pub number: u64,
+    /// The first moment.
+    pub start: VirtualTime,
+    /// The first moment after it.
+    pub end: VirtualTime,
+}
+
+/// The periods of one entry of the plan for one victim.
+#[derive(Debug, Clone, Copy)]
+pub struct Periods<'a> {
+    /// When.
+    pub when: &'a When,
+    /// The seed of the run.
+    pub seed: u64,
+    /// Which entry of the plan.
+    pub entry: u32,
+    /// Whose: a client's node, or 0 where all victims share their times.
+    pub node: u64,
+}
+
+/// A stream of an entry of the plan: `lane` tells apart what it is drawn for.
+pub(super) fn draws(seed: u64, node: u64, entry: u32, lane: u8, number: u64) -> Stream {
+    let counter = u64::from(entry) << 48 | u64::from(lane) << 40 | (number & ((1 << 40) - 1));
+    stream(seed, node, Purpose::Fault, counter)
+}
+
+/// What the lanes are for.
+pub(super) mod lane {
+    /// When periods begin and end.
+    pub const PERIOD: u8 = 0;
+    /// Whom a period concerns.
+    pub const CUT: u8 = 1;
+    /// What happens to a message, to a report.
+    pub const FATE: u8 = 2;
+    /// What is fixed for the run.
+    pub const FIXED: u8 = 3;
+}
+
+impl Periods<'_> {
+    /// The periods in order.
+    pub fn iter(&self) -> impl Iterator<Item = Period> + '_ {
+        let mut end = VirtualTime::ZERO;
+        let numbers = 0u64..;
+        numbers.map_while(move |number| {
+            let period = self.after(end, number)?;
+            end = period.end;
+            Some(period)
+        })
+    }
+
+    /// The period with this number, which begins after `last`.
+    fn after(&self, last: VirtualTime, number: u64) -> Option<Period> {
+        match self.when {
+            When::Always if number == 0 => Some(Period {
+                number,
+                start: VirtualTime::ZERO,
+                end: VirtualTime::NEVER,
+            }),
+            When::Once { at, lasts } if number == 0 => {
+                let start = VirtualTime::ZERO + *at;
+                Some(Period {
+                    number,
+                    start,
+                    end: lasts.map_or(VirtualTime::NEVER, |lasts| start + lasts),
+                })
+            }
+            When::Repeated { between, lasts } if last < VirtualTime::NEVER => {
+                let mut rng = draws(self.seed, self.node, self.entry, lane::PERIOD, number);
+                // Neither state is left before a nanosecond is over, whatever is drawn.
+                let mut span = |law: &Distribution| {
+                    Span::from_seconds(law.sample(&mut rng)).max(Span::from_nanos(1))
+                };
+                let start = last + span(between);
+                Some(Period {
+                    number,
+                    start,
+                    end: start + span(lasts),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Where constant spans allow it, what lies before the period at hand is skipped.
+    fn from(&self, now: VirtualTime) -> (u64, VirtualTime) {
+        if let When::Repeated {
+            between: Distribution::Constant(between),
+            lasts: Distribution::Constant(lasts),
+        } = self.when
+        {
+            let least = Span::from_nanos(1);
+            let cycle = Span::from_seconds(*between).max(least) + Span::from_seconds(*lasts).max(least);
+            let past = now.nanos() / cycle.nanos();
+            return (past, VirtualTime::from_nanos(past.saturating_mul(cycle.nanos())));
+        }
+        (0, VirtualTime::ZERO)
+    }
+
+    /// The period that `now` lies in, or else the next one.
+    pub fn at_or_after(&self, now: VirtualTime) -> Option<Period> {
+        let (mut number, mut end) = self.from(now);
+        loop {
+            let period = self.after(end, number)?;
+            if period.end > now {
+                return Some(period);
+            }
+            number += 1;
+            end = period.end;
+        }
+    }
+
+    /// The period that `now` lies in.
+    pub fn at(&self, now: VirtualTime) -> Option<Period> {
+        self.at_or_after(now).filter(|period| period.start <= now)
+    }
+
+    /// Whether one begins in `(after, until]`.
+    pub fn begins_within(&self, after: VirtualTime, until: VirtualTime) -> bool {
+        let (mut number, mut end) = self.from(after);
+        while let Some(period) = self.after(end, number) {
+            if period.start > until {
+                return false;
+            }
+            if period.start > after {
+                return true;
+            }
+            number += 1;
+            end = period.end;
+        }
+        false
+    }
+
+    /// Whether the fault holds at `moment`.
+    pub fn holds(&self, moment: Moment) -> bool {
+        match *self.when {
+            When::Rounds { from, until } => {
+                moment.round >= from && until.is_none_or(|until| moment.round <= until)
+            }
+            When::Messages { from, until } => {
+                moment.message >= from && until.is_none_or(|until| moment.message <= until)
+            }
+            _ => self.at(moment.now).is_some(),
+        }
+    }
+}
+
+impl When {
+    /// Whether it is told by the clock.
+    pub const fn is_timed(&self) -> bool {
+        matches!(self, Self::Always | Self::Once { .. } | Self::Repeated { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(s: f64) -> VirtualTime {
+        VirtualTime::ZERO + Span::from_seconds(s)
+    }
+
+    fn of(when: &When, node: u64) -> Periods<'_> {
+        Periods {
+            when,
+            seed: 7,
+            entry: 3,
+            node,
+        }
+    }
+
+    fn moment(now: VirtualTime) -> Moment {
+        Moment {
+            now,
+            round: 0,
+            message: 0,
+        }
+    }
+
+    #[test]
+    fn a_single_period_begins_and_ends_when_it_says() {
+        let when = When::Once {
+            at: Span::from_secs(10),
+            lasts: Some(Span::from_secs(5)),
+        };
+        let periods = of(&when, 1);
+        for (s, holds) in [(9.999_999_999, false), (10.0, true), (14.9, true), (15.0, false)] {
+            assert_eq!(periods.holds(moment(seconds(s))), holds, "{s}");
+        }
+        assert!(periods.begins_within(seconds(9.0), seconds(10.0)));
+        assert!(!periods.begins_within(seconds(10.0), seconds(100.0)), "it has begun before");
+        let for_ever = When::Once {
+            at: Span::from_secs(10),
+            lasts: None,
+        };
+        assert!(of(&for_ever, 1).holds(moment(seconds(1e9))));
+    }
+
+    #[test]
+    fn constant_spans_are_periodic_and_skipping_to_them_changes_nothing() {
+        let when = When::Repeated {
+            between: Distribution::Constant(3.0),
+            lasts: Distribution::Constant(2.0),
+        };
+        let periods = of(&when, 1);
+        let listed: Vec<Period> = periods.iter().take(1_000).collect();
+        for period in &listed {
+            assert_eq!(period.start, seconds(5.0 * period.number as f64 + 3.0));
+            assert_eq!(periods.at(period.start), Some(*period));
+            assert_eq!(periods.at_or_after(period.end).map(|p| p.number), Some(period.number + 1));
+            assert_eq!(periods.at(period.end), None);
+            assert!(periods.begins_within(period.start.min(period.end), seconds(5.0 * period.number as f64 + 8.0)));
+        }
+    }
+
+    #[test]
+    fn exponential_gaps_are_a_poisson_process_of_each_client_on_its_own() {
+        let when = When::Repeated {
+            between: Distribution::Exponential { min: 0.0, mean: 10.0 },
+            lasts: Distribution::Constant(1e-9),
+        };
+        let counts: Vec<f64> = (1..=400)
+            .map(|node| {
+                let periods = of(&when, node);
+                periods.iter().take_while(|p| p.start < seconds(1_000.0)).count() as f64
+            })
+            .collect();
+        let n = counts.len() as f64;
+        let mean = counts.iter().sum::<f64>() / n;
+        let variance = counts.iter().map(|c| (c - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        // Poisson(100): five deviations of the mean of 400, and of their variance (2/n).
+        assert!((mean - 100.0).abs() < 5.0 * (100.0 / n).sqrt(), "{mean}");
+        assert!((variance / 100.0 - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
+    }
+
+    #[test]
+    fn least_spans_are_kept_in_both_states() {
+        let when = When::Repeated {
+            between: Distribution::Exponential { min: 4.0, mean: 6.0 },
+            lasts: Distribution::Exponential { min: 2.0, mean: 3.0 },
+        };
+        let mut end = VirtualTime::ZERO;
+        for period in of(&when, 9).iter().take(2_000) {
+            assert!(period.start.since(end) >= Span::from_secs(4));
+            assert!(period.end.since(period.start) >= Span::from_secs(2));
+            end = period.end;
+        }
+    }
+
+    #[test]
+    fn rounds_and_messages_count() {
+        let when = When::Rounds { from: 2, until: Some(3) };
+        let at = |round, message| Moment {
+            now: VirtualTime::ZERO,
+            round,
+            message,
+        };
+        let held: Vec<bool> = (0..5).map(|round| of(&when, 1).holds(at(round, 0))).collect();
+        assert_eq!(held, [false, false, true, true, false]);
+        let when = When::Messages { from: 3, until: None };
+        let held: Vec<bool> = (1..5).map(|n| of(&when, 1).holds(at(0, n))).collect();
+        assert_eq!(held, [false, false, true, true]);
+        assert!(!when.is_timed());
+    }
+
+    #[test]
+    fn a_draw_that_is_no_time_does_not_stop_the_clock() {
+        let when = When::Repeated {
+            between: Distribution::Normal { mean: 0.0, std: 1e-9 },
+            lasts: Distribution::Constant(0.0),
+        };
+        let mut end = VirtualTime::ZERO;
+        for period in of(&when, 2).iter().take(100) {
+            assert!(period.start > end && period.end > period.start);
+            end = period.end;
+        }
+    }
+}

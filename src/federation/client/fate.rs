@@ -1,0 +1,220 @@
+//! What faults make of a client's task and report.
+
+use super::super::message::{Message, Report, Task};
+use super::super::world::Federation;
+use crate::fault::{ClientFaults, JobFaults, ReportFault};
+use crate::method::{ClientState, Payload};
+use crate::quantity::VirtualTime;
+use crate::sim::rng::{stream, Purpose, Stream};
+use crate::sim::{Context, NodeId};
+use std::collections::BTreeMap;
+
+/// What befalls one task.
+pub(super) struct Fate {
+    pub job: JobFaults,
+    /// For what is drawn of the report.
+    seed: u64,
+}
+
+/// What a client remembers because of faults.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// When it last did anything.
+    pub seen: VirtualTime,
+    /// Tasks it got.
+    tasks: u64,
+    /// The latest round it took a task of.
+    round: u32,
+    /// What it was sent the time before, if it may use that again.
+    task: Option<Payload>,
+    /// What it reported last, if it may send that again.
+    report: Option<(u32, u32, Payload)>,
+    /// Reports held back, by timer.
+    held: BTreeMap<u64, (NodeId, Message)>,
+    timers: u64,
+}
+
+/// The names in a dormant client's state.
+const FIGURES: &str = "faults.figures";
+const TASK: &str = "faults.task";
+const REPORT: &str = "faults.report";
+/// Timers for reports have this bit; those without name a round.
+const HELD: u64 = 1 << 40;
+
+/// An integer as two numbers that doubles hold exactly.
+fn halves(n: u64) -> [f64; 2] {
+    [(n >> 32) as f64, f64::from(n as u32)]
+}
+
+fn whole(high: f64, low: f64) -> u64 {
+    (high as u64) << 32 | low as u64
+}
+
+impl Memory {
+    /// Takes its own part out of what a client kept.
+    pub fn wake(state: &mut ClientState) -> Self {
+        let mut memory = Self {
+            task: state.take(TASK),
+            ..Self::default()
+        };
+        let figures = state.take(FIGURES);
+        if let Some(Ok([a, b, c, d, round])) = figures.as_ref().map(Payload::as_scalars) {
+            memory.seen = VirtualTime::from_nanos(whole(a, b));
+            memory.tasks = whole(c, d);
+            memory.round = round as u32;
+        }
+        if let Some(report) = state.take(REPORT) {
+            if let Ok([figures, payload]) = report.as_parts() {
+                if let Ok([round, samples]) = figures.as_scalars() {
+                    memory.report = Some((round as u32, samples as u32, payload.clone()));
+                }
+            }
+        }
+        memory
+    }
+
+    /// Puts it back.
+    pub fn keep(self, state: ClientState, client: u32, faults: &ClientFaults) -> ClientState {
+        let (seen, tasks) = (halves(self.seen.nanos()), halves(self.tasks));
+        let figures = [seen[0], seen[1], tasks[0], tasks[1], f64::from(self.round)];
+        let mut state = state.with(FIGURES, Payload::scalars(figures));
+        if let Some(task) = self.task.filter(|_| faults.keeps_tasks(client)) {
+            state = state.with(TASK, task);
+        }
+        if let Some((round, samples, payload)) = self.report {
+            let figures = Payload::scalars([f64::from(round), f64::from(samples)]);
+            state = state.with(REPORT, Payload::bundle([figures, payload]));
+        }
+        state
+    }
+
+    /// Whether reports wait to go out.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// A crash takes what waited to go out.
+    pub fn drop_held(&mut self) {
+        self.held.clear();
+    }
+
+    /// A crash takes everything.
+    pub fn forget(&mut self) {
+        let (seen, timers) = (self.seen, self.timers);
+        *self = Self {
+            seen,
+            timers,
+            ..Self::default()
+        };
+    }
+
+    /// What befalls a task that comes now, which may become an older one; `None` if it was here
+    /// before.
+    ///
+    /// # Panics
+    /// When the plan says so: that is the fault.
+    pub fn meet(
+        &mut self,
+        faults: &ClientFaults,
+        client: u32,
+        task: &mut Task,
+        now: VirtualTime,
+    ) -> Option<Fate> {
+        if task.round <= self.round {
+            return None;
+        }
+        self.round = task.round;
+        self.tasks += 1;
+        let job = faults.job(client, task.round, self.tasks, now);
+        if job.panics {
+            panic!("the handler of client {client} panics, as planned");
+        }
+        if faults.keeps_tasks(client) {
+            let before = self.task.replace(task.payload.clone());
+            if let Some(before) = before.filter(|_| job.stale) {
+                task.payload = before;
+            }
+        }
+        Some(Fate {
+            job,
+            seed: faults.seed(),
+        })
+    }
+
+    /// Sends a report, or what its fate makes of it.
+    pub fn send(
+        &mut self,
+        fate: &Fate,
+        server: NodeId,
+        message: Message,
+        client: u32,
+        cx: &mut Context<'_, Federation>,
+    ) {
+        let Message::Report(mut report) = message else {
+            return cx.send(server, message);
+        };
+        let node = u64::from(client) + 1;
+        let mut rng = stream(fate.seed, node, Purpose::Fault, 1 << 63 | u64::from(report.round));
+        let (mut copies, mut replayed) = (0, None);
+        let last = (report.round, report.samples, report.payload.clone());
+        for fault in &fate.job.report {
+            match fault {
+                ReportFault::Duplicate(more) => copies += more,
+                ReportFault::Replay => replayed = self.report.take(),
+                other => spoil(&mut report, other, &mut rng),
+            }
+        }
+        self.report = fate.job.keeps_report.then_some(last);
+        let mut out: Vec<Message> = Vec::new();
+        if let Some((round, samples, payload)) = replayed {
+            out.push(Message::Report(Box::new(Report {
+                round,
+                samples,
+                payload,
+                ..*report.clone()
+            })));
+        }
+        out.extend((0..copies).map(|_| Message::Report(report.clone())));
+        out.push(Message::Report(report));
+        for message in out {
+            if fate.job.late.nanos() == 0 {
+                cx.send(server, message);
+            } else {
+                let token = HELD | self.timers;
+                self.timers += 1;
+                self.held.insert(token, (server, message));
+                cx.timer(fate.job.late, token);
+            }
+        }
+    }
+
+    /// Sends the report that waited for this timer; whether the timer was for one.
+    pub fn release(&mut self, token: u64, cx: &mut Context<'_, Federation>) -> bool {
+        if let Some((server, message)) = self.held.remove(&token) {
+            cx.send(server, message);
+        }
+        token & HELD != 0
+    }
+}
+
+/// Makes a report wrong.
+fn spoil(report: &mut Report, fault: &ReportFault, rng: &mut Stream) {
+    let mut set_one = |value: f32| {
+        let payload = std::mem::take(&mut report.payload);
+        report.payload = payload.with_values(&mut |values| {
+            let place = crate::sim::rng::below(rng, values.len() as u64) as usize;
+            if let Some(slot) = values.get_mut(place) {
+                *slot = value;
+            }
+        });
+    };
+    match fault {
+        ReportFault::NotANumber => set_one(f32::NAN),
+        ReportFault::Infinite => set_one(f32::INFINITY),
+        ReportFault::WrongShape => {
+            report.payload = std::mem::take(&mut report.payload).shortened();
+        }
+        ReportFault::WrongRound(by) => report.round = report.round.saturating_add_signed(*by),
+        ReportFault::Duplicate(_) | ReportFault::Late(_) | ReportFault::Replay => {}
+    }
+}

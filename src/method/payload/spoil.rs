@@ -1,0 +1,110 @@
+//! Payloads that something has happened to.
+
+use super::Payload;
+use crate::fault::Corruption;
+use crate::model::{ParamError, ParamSet};
+use crate::sim::rng::{below, Stream};
+
+impl Payload {
+    /// Whether all parameters in it are finite numbers.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            // Values that cannot be read are met where they are used.
+            Self::Model(set) | Self::Update(set) => set.is_finite().unwrap_or(true),
+            Self::Masked(masked) => masked.values().is_finite().unwrap_or(true),
+            Self::Bundle(parts) => parts.iter().all(Self::is_finite),
+            Self::Scalars(numbers) => numbers.iter().all(|number| number.is_finite()),
+            Self::Nothing | Self::Mask(_) | Self::Indices(_) | Self::Scores(_) | Self::Samples(_) => {
+                true
+            }
+        }
+    }
+
+    /// The same with its content changed on the way. Of what is no parameters nothing is left if
+    /// it is cut, and bits of it are not told apart.
+    pub fn corrupted(self, how: Corruption, rng: &mut Stream) -> Self {
+        match how {
+            Corruption::Truncate => self.shortened(),
+            Corruption::Flip(bits) => self.with_values(&mut |values| {
+                for _ in 0..bits {
+                    let place = below(rng, values.len() as u64) as usize;
+                    let bit = below(rng, 32) as u32;
+                    if let Some(value) = values.get_mut(place) {
+                        *value = f32::from_bits(value.to_bits() ^ 1 << bit);
+                    }
+                }
+            }),
+        }
+    }
+
+    /// The same with the last value missing; nothing at all where there are no parameters.
+    pub fn shortened(self) -> Self {
+        let mut found = false;
+        let short = self.map_sets(&mut |set| {
+            found = true;
+            set.cut(set.len().saturating_sub(1)).unwrap_or(set)
+        });
+        if found {
+            short
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// The same with the values of every parameter set changed in a copy.
+    pub fn with_values(self, change: &mut impl FnMut(&mut [f32])) -> Self {
+        self.map_sets(&mut |set| {
+            let changed: Result<ParamSet, ParamError> = set.clone().into_buffer().and_then(|mut buffer| {
+                change(buffer.as_mut_slice()?);
+                Ok(buffer.freeze())
+            });
+            // No memory for a copy, or values out of reach: it stays as it was.
+            changed.unwrap_or(set)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::testing::{layout, set};
+    use crate::sim::rng::{stream, Purpose};
+
+    fn model() -> Payload {
+        Payload::Model(set(&layout(), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+    }
+
+    #[test]
+    fn a_flipped_bit_changes_one_value_and_only_in_the_copy() {
+        let original = model();
+        let mut rng = stream(1, 2, Purpose::Fault, 3);
+        let flipped = original.clone().corrupted(Corruption::Flip(1), &mut rng);
+        let bits = |payload: &Payload| -> Vec<u32> {
+            let values = payload.as_model().unwrap().as_slice().unwrap();
+            values.iter().map(|value| value.to_bits()).collect()
+        };
+        let apart: u32 = bits(&original)
+            .iter()
+            .zip(bits(&flipped))
+            .map(|(a, b)| (a ^ b).count_ones())
+            .sum();
+        assert_eq!(apart, 1);
+        assert_ne!(original.digest(), flipped.digest());
+    }
+
+    #[test]
+    fn what_is_cut_fits_no_network_and_weighs_less() {
+        let cut = model().corrupted(Corruption::Truncate, &mut stream(1, 2, Purpose::Fault, 3));
+        assert_eq!(cut.wire_bytes().0 + 4, model().wire_bytes().0);
+        assert!(cut.as_model().unwrap().has_layout(&layout()).is_err());
+        assert_eq!(Payload::scalars([1.0]).shortened().kind(), "nothing");
+    }
+
+    #[test]
+    fn a_single_value_that_is_no_number_is_found_in_any_part() {
+        let spoilt = model().with_values(&mut |values| values[4] = f32::NAN);
+        assert!(model().is_finite() && !spoilt.is_finite());
+        assert!(!Payload::bundle([model(), spoilt]).is_finite());
+        assert!(!Payload::scalars([0.0, f64::INFINITY]).is_finite());
+    }
+}
