@@ -50,6 +50,8 @@ mod table;
 mod wire;
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod law_tests;
 #[cfg(test)]
 mod testbed;

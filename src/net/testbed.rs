@@ -1,6 +1,7 @@
 //! A world for tests: nodes that send what a script says, over real links in the real kernel.
 
 use super::{LinkNetwork, LinkTable, Topology, Wire};
+use crate::fault::LinkFaults;
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{
     mix_words, Context, Digest, Input, Key, Message, Node, NodeId, Observe, Recorder,
@@ -86,6 +87,11 @@ impl Bed {
             horizon,
             fragile: None,
         }
+    }
+
+    pub fn amid(mut self, faults: LinkFaults) -> Self {
+        self.network = self.network.with_faults(faults);
+        self
     }
 
     pub fn with_fragile(mut self, node: u32) -> Self {
