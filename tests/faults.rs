@@ -38,6 +38,17 @@ fn rejections(ran: &Ran) -> BTreeMap<Rejection, u64> {
     ran.record().rejections
 }
 
+/// The central loss after each round.
+fn losses(ran: &Ran) -> Vec<f64> {
+    ran.rounds().iter().filter_map(|row| row.loss).collect()
+}
+
+/// But for the order in which reports were added up: what is drawn for links depends on how many
+/// messages there were before.
+fn alike(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5)
+}
+
 fn compute(ran: &Ran, group: &str) -> Vec<Span> {
     let rows = ran.clients();
     let own = rows.iter().filter(|row| &*row.group == group);
@@ -86,12 +97,15 @@ fn what_a_client_computes_when_it_goes_down_is_lost() {
 #[test]
 fn a_crash_may_take_what_a_client_keeps() {
     // SCAFFOLD's clients keep control variates; one that lost them begins as if it were new.
+    // All crash for a moment when the second round begins; nobody is at work then.
+    let scaffold = |faults: &str| amid(faults).replace("schedule:", "method: Scaffold(), schedule:");
+    let at = Ran::of(&scaffold("")).rounds()[0].ended.seconds();
     let of = |keep: bool| {
-        let text = amid(&format!(
-            "(fault: Crash(keep_state: {keep}), who: All, when: Repeated(between: \"50 ms\", lasts: \"1 us\"), together: true)"
-        ));
-        let text = text.replace("schedule:", "method: Scaffold(), schedule:");
-        Ran::of(&text).record().trace_hash
+        let ran = Ran::of(&scaffold(&format!(
+            "(fault: Crash(keep_state: {keep}), when: Once(at: \"{at} s\", lasts: \"1 ns\"))"
+        )));
+        assert_eq!(books(&ran.rounds()), [(6, 0, 0, 0); 4]);
+        ran.record().trace_hash
     };
     assert_ne!(of(true), of(false));
 }
@@ -116,11 +130,12 @@ fn slow_stopped_and_hot_devices_take_as_long_as_they_say() {
     assert!((pause.seconds() - plain.seconds() - 7.0).abs() < 1e-6, "{pause}");
     let worn = compute(
         &Ran::of(&amid(
-            "(fault: Degrade(4.0), who: Group(\"other\"), when: Once(at: \"0 s\", lasts: \"100 h\"))",
+            "(fault: Degrade(4.0), who: Group(\"other\"), when: Once(at: \"0 s\", lasts: \"60 s\"))",
         )),
         "other",
     );
-    assert!(worn[0] > plain && worn[3] > worn[0] && worn[3].seconds() < 1.01 * plain.seconds());
+    let last = worn[worn.len() - 1];
+    assert!(worn[0] > plain && last > worn[0] && times(last) < 4.0, "{plain} {worn:?}");
 }
 
 #[test]
@@ -154,28 +169,33 @@ fn a_wrong_clock_shows_in_what_a_client_says_and_nowhere_else() {
 fn reports_that_are_wrong_are_counted_and_never_touch_the_model() {
     // With only the sound clients from the start.
     let out = Ran::of(&amid("(fault: Disconnect, who: Group(\"other\"))"));
-    let expected: Vec<Option<f64>> = out.rounds().iter().map(|row| row.loss).collect();
+    let expected = losses(&out);
     for (fault, reason) in [
         ("NotANumber", Rejection::NotFinite),
         ("Infinite", Rejection::NotFinite),
         ("WrongShape", Rejection::Misfit),
         ("WrongRound(1)", Rejection::Future),
-        ("WrongRound(-1)", Rejection::NotAsked),
     ] {
         let ran = Ran::of(&amid(&format!("(fault: {fault}, who: Group(\"other\"))")));
         assert_eq!(books(&ran.rounds()), [(3, 3, 0, 0); 4], "{fault}");
         assert_eq!(rejections(&ran), [(reason, 12)].into(), "{fault}");
-        let losses: Vec<Option<f64>> = ran.rounds().iter().map(|row| row.loss).collect();
-        assert_eq!(losses, expected, "{fault}");
+        assert!(alike(&losses(&ran), &expected), "{fault}");
         // Nobody waited for a deadline.
         assert!(ran.rounds().iter().all(|row| row.duration() < Span::from_secs(60)), "{fault}");
     }
 }
 
 #[test]
+fn a_report_of_a_past_round_is_no_answer_and_the_deadline_ends_the_round() {
+    let ran = Ran::of(&amid("(fault: WrongRound(-1), who: Group(\"other\"))"));
+    assert_eq!(books(&ran.rounds()), [(3, 0, 0, 3); 4]);
+    assert_eq!(rejections(&ran), [(Rejection::NotAsked, 12)].into());
+    assert!(ran.rounds().iter().all(|row| row.duration() >= Span::from_secs(60)));
+}
+
+#[test]
 fn a_report_counts_once_however_often_it_comes() {
-    let plain = Ran::of(&amid("")).rounds();
-    let expected: Vec<Option<f64>> = plain.iter().map(|row| row.loss).collect();
+    let expected = losses(&Ran::of(&amid("")));
     for fault in [
         "(fault: DuplicateReport(2), who: Group(\"other\"))",
         "(fault: ReplayReport, who: Group(\"other\"))",
@@ -186,8 +206,7 @@ fn a_report_counts_once_however_often_it_comes() {
         let ran = Ran::of(&amid(fault));
         let rounds = ran.rounds();
         assert!(rounds.iter().all(|row| row.reported == 6), "{fault}");
-        let losses: Vec<Option<f64>> = rounds.iter().map(|row| row.loss).collect();
-        assert_eq!(losses, expected, "{fault}");
+        assert!(alike(&losses(&ran), &expected), "{fault}");
         assert_eq!(ran.clients().len(), 24, "one line a client and round: {fault}");
         let copies = rejections(&ran).values().sum::<u64>();
         assert_eq!(copies > 0, !fault.contains("task"), "{fault}: {copies}");
@@ -217,10 +236,8 @@ fn partial_work_takes_fewer_steps_and_a_stale_model_is_one_round_old() {
     let all = steps("");
     let half = steps("(fault: PartialWork(0.5), who: Group(\"other\"))");
     assert!(all.iter().zip(&half).all(|(all, half)| *half == all.div_ceil(2)), "{all:?} {half:?}");
-    let losses = |fault: &str| -> Vec<Option<f64>> {
-        Ran::of(&amid(fault)).rounds().iter().map(|row| row.loss).collect()
-    };
-    let (fresh, stale) = (losses(""), losses("(fault: StaleModel, who: All)"));
+    let of = |fault: &str| losses(&Ran::of(&amid(fault)));
+    let (fresh, stale) = (of(""), of("(fault: StaleModel, who: All)"));
     assert_eq!(fresh[0], stale[0], "there is no older model in the first round");
     assert_ne!(fresh[1], stale[1]);
 }

@@ -180,6 +180,7 @@ mod tests {
             let when = When::Repeated {
                 between: Distribution::Exponential { min: 0.0, mean: between as f64 },
                 lasts: Distribution::Constant(lasts as f64),
+                until: None,
             };
             let pace = Pace { changes: vec![(periods(&when), Change::To(share))] };
             let at = VirtualTime::from_nanos(at);

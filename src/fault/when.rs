@@ -24,6 +24,8 @@ pub enum When {
         between: Distribution,
         /// Seconds a period lasts.
         lasts: Distribution,
+        /// Nothing of it holds from here on.
+        until: Option<Span>,
     },
     /// During these rounds: of messages that belong to them, of clients that have been asked in them.
     Rounds {
@@ -122,18 +124,20 @@ impl Periods<'_> {
                     end: lasts.map_or(VirtualTime::NEVER, |lasts| start + lasts),
                 })
             }
-            When::Repeated { between, lasts } if last < VirtualTime::NEVER => {
+            When::Repeated {
+                between,
+                lasts,
+                until,
+            } if last < VirtualTime::NEVER => {
                 let mut rng = draws(self.seed, self.node, self.entry, lane::PERIOD, number);
                 // Neither state is left before a nanosecond is over, whatever is drawn.
                 let mut span = |law: &Distribution| {
                     Span::from_seconds(law.sample(&mut rng)).max(Span::from_nanos(1))
                 };
+                let stop = until.map_or(VirtualTime::NEVER, |until| VirtualTime::ZERO + until);
                 let start = last + span(between);
-                Some(Period {
-                    number,
-                    start,
-                    end: start + span(lasts),
-                })
+                let end = (start + span(lasts)).min(stop);
+                (start < end).then_some(Period { number, start, end })
             }
             _ => None,
         }
@@ -144,6 +148,7 @@ impl Periods<'_> {
         if let When::Repeated {
             between: Distribution::Constant(between),
             lasts: Distribution::Constant(lasts),
+            ..
         } = self.when
         {
             let least = Span::from_nanos(1);
@@ -258,6 +263,7 @@ mod tests {
         let when = When::Repeated {
             between: Distribution::Constant(3.0),
             lasts: Distribution::Constant(2.0),
+            until: None,
         };
         let periods = of(&when, 1);
         let listed: Vec<Period> = periods.iter().take(1_000).collect();
@@ -275,6 +281,7 @@ mod tests {
         let when = When::Repeated {
             between: Distribution::Exponential { min: 0.0, mean: 10.0 },
             lasts: Distribution::Constant(1e-9),
+            until: None,
         };
         let counts: Vec<f64> = (1..=400)
             .map(|node| {
@@ -295,12 +302,29 @@ mod tests {
         let when = When::Repeated {
             between: Distribution::Exponential { min: 4.0, mean: 6.0 },
             lasts: Distribution::Exponential { min: 2.0, mean: 3.0 },
+            until: None,
         };
         let mut end = VirtualTime::ZERO;
         for period in of(&when, 9).iter().take(2_000) {
             assert!(period.start.since(end) >= Span::from_secs(4));
             assert!(period.end.since(period.start) >= Span::from_secs(2));
             end = period.end;
+        }
+    }
+
+    #[test]
+    fn nothing_of_what_ends_at_a_time_holds_after_it() {
+        let until = Some(Span::from_secs(20));
+        for between in [Distribution::Constant(3.0), Distribution::Exponential { min: 0.0, mean: 3.0 }] {
+            let when = When::Repeated {
+                between,
+                lasts: Distribution::Constant(5.0),
+                until,
+            };
+            let last = of(&when, 4).iter().last().unwrap();
+            assert!(last.end <= seconds(20.0) && last.start < last.end);
+            assert!(!of(&when, 4).holds(moment(seconds(20.0))));
+            assert_eq!(of(&when, 4).at_or_after(seconds(500.0)), None);
         }
     }
 
@@ -325,6 +349,7 @@ mod tests {
         let when = When::Repeated {
             between: Distribution::Normal { mean: 0.0, std: 1e-9 },
             lasts: Distribution::Constant(0.0),
+            until: None,
         };
         let mut end = VirtualTime::ZERO;
         for period in of(&when, 2).iter().take(100) {

@@ -24,6 +24,10 @@ use std::sync::Arc;
 
 type Cx<'a> = Context<'a, Federation>;
 
+/// Reports with a larger value are not used. The sum of all reports of any round, weighed by their
+/// samples, stays finite with it, and so does the square of a mean.
+const LARGEST: f64 = 1e15;
+
 /// The server, live.
 pub struct Server {
     shared: Arc<Shared>,
@@ -278,8 +282,8 @@ impl Server {
             Rejection::NotAsked
         };
         self.reject(client, round, reason, cx);
-        if reason != Rejection::Again && self.is_waiting_for(client, self.round.number) {
-            // Whatever it was meant to be, it is this client's answer: nobody need wait for another.
+        if reason == Rejection::Future && self.is_waiting_for(client, self.round.number) {
+            // No copy of an older report: it is this client's answer, and nobody need wait for another.
             let answered = self.answered(client, self.round.number, cx);
             self.round.answer(client, Invited::Refused);
             if let Some(row) = answered {
@@ -307,10 +311,12 @@ impl Server {
         let speed = self.shared.plan.server.speed;
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
         let metrics = report.telemetry.metrics;
-        if !report.payload.is_finite() {
+        let largest = report.payload.largest();
+        if largest.is_nan() || largest > LARGEST {
+            let reason = if largest.is_finite() { Rejection::TooLarge } else { Rejection::NotFinite };
             self.round.answer(client, Invited::Refused);
-            self.reject(client, report.round, Rejection::NotFinite, cx);
-            return ClientOutcome::Rejected(Rejection::NotFinite.to_string().into());
+            self.reject(client, report.round, reason, cx);
+            return ClientOutcome::Rejected(reason.to_string().into());
         }
         let received = Received {
             client,

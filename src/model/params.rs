@@ -18,7 +18,7 @@ struct Inner {
     layout: Arc<Layout>,
     flat: Tensor,
     digest: OnceLock<u64>,
-    finite: OnceLock<bool>,
+    largest: OnceLock<f32>,
     /// What `flat` points into, where that is not memory of torch's own; dropped after it.
     region: Option<Region>,
 }
@@ -48,7 +48,7 @@ impl ParamSet {
             layout,
             flat,
             digest: OnceLock::new(),
-            finite: OnceLock::new(),
+            largest: OnceLock::new(),
             region: None,
         }))
     }
@@ -64,7 +64,7 @@ impl ParamSet {
             layout: Arc::clone(&self.0.layout),
             flat,
             digest: self.0.digest.clone(),
-            finite: self.0.finite.clone(),
+            largest: self.0.largest.clone(),
             region: Some(region),
         })))
     }
@@ -202,22 +202,32 @@ impl ParamSet {
         Ok(*self.0.digest.get_or_init(|| digest))
     }
 
-    /// Whether every value is finite; found out once.
+    /// Whether every value is finite.
     ///
     /// # Errors
     /// What torch says, for values on another device.
     pub fn is_finite(&self) -> Result<bool, ParamError> {
-        if let Some(&finite) = self.0.finite.get() {
-            return Ok(finite);
+        Ok(self.largest()?.is_finite())
+    }
+
+    /// The largest magnitude, NaN if a value is; found out once.
+    ///
+    /// # Errors
+    /// What torch says, for values on another device.
+    pub fn largest(&self) -> Result<f32, ParamError> {
+        if let Some(&largest) = self.0.largest.get() {
+            return Ok(largest);
         }
-        let finite = if self.device() == Device::Cpu {
+        let largest = if self.device() == Device::Cpu {
             let values = self.as_slice()?;
-            wide(|| all_finite(values))
+            wide(|| largest(values))
+        } else if self.is_empty() {
+            0.0
         } else {
-            let all = self.0.flat.f_isfinite()?.f_all()?;
-            all.f_double_value(&[])? != 0.0
+            // Torch's maximum is NaN where a value is.
+            self.0.flat.f_abs()?.f_max()?.f_double_value(&[])? as f32
         };
-        Ok(*self.0.finite.get_or_init(|| finite))
+        Ok(*self.0.largest.get_or_init(|| largest))
     }
 
     /// The first `values` of them, as a set that belongs to no network.
@@ -278,19 +288,20 @@ pub(super) fn check(expected: &Arc<Layout>, found: &Arc<Layout>) -> Result<(), P
     })
 }
 
-/// Whether all values are finite, without a branch per value.
+/// The largest magnitude, NaN if a value is, without a branch per value.
 #[inline(always)]
-pub(crate) fn all_finite(values: &[f32]) -> bool {
-    // A finite value times zero is a zero; an infinite one or NaN gives NaN, which stays.
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    // Without its sign, a float is the larger the larger its bits are, and NaN is above all.
+    let magnitude = |value: &f32| value.to_bits() & !(1 << 31);
     let chunks = values.chunks_exact(16);
-    let tail: f32 = chunks.remainder().iter().map(|v| v * 0.0).sum();
-    let mut lanes = [0.0f32; 16];
+    let tail = chunks.remainder().iter().map(magnitude).max().unwrap_or(0);
+    let mut lanes = [0u32; 16];
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value * 0.0;
+            *lane = (*lane).max(magnitude(value));
         }
     }
-    !(tail + lanes.iter().sum::<f32>()).is_nan()
+    f32::from_bits(lanes.into_iter().fold(tail, u32::max))
 }
 
 #[cfg(target_endian = "little")]
@@ -401,7 +412,15 @@ mod tests {
             prop_assert!(!ParamSet::from_slice(&layout(), &values).unwrap().is_finite().unwrap());
             let mut long = vec![1.0f32; 100];
             long[at * 6] = bad;
-            prop_assert!(!all_finite(&long));
+            prop_assert!(!largest(&long).is_finite());
+        }
+
+        #[test]
+        fn the_largest_magnitude_is_that_of_double_precision(
+            values in prop::collection::vec(-1e30f32..1e30, 0..80)
+        ) {
+            let expected = values.iter().map(|v| f64::from(*v).abs()).fold(0.0, f64::max);
+            prop_assert_eq!(f64::from(largest(&values)), expected);
         }
 
         #[test]

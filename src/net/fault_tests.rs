@@ -304,7 +304,7 @@ proptest! {
             let timed = matches!(what, LinkFault::Bandwidth(_) | LinkFault::Outage(_));
             let when = match when {
                 1 if !timed => When::Messages { from: at % 3 + 1, until: None },
-                2 => When::Repeated { between: ms(at as f64 + 1.0), lasts: ms(lasts as f64) },
+                2 => When::Repeated { between: ms(at as f64 + 1.0), lasts: ms(lasts as f64), until: None },
                 _ => once(at, lasts),
             };
             Fault { probability: if lasts % 3 == 0 && !matches!(what, LinkFault::Bandwidth(_)) { share } else { Probability::ONE }, ..fault(what, when) }

@@ -178,6 +178,8 @@ impl<'de> Deserialize<'de> for ClientOutcome {
 pub enum Rejection {
     /// A value is not a finite number.
     NotFinite,
+    /// A value is so large that no sum with it would be of any use.
+    TooLarge,
     /// It does not fit the model, or is not what the method's clients report.
     Misfit,
     /// Its client has answered in this round already.
@@ -192,6 +194,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotFinite => "a value is not a finite number",
+            Self::TooLarge => "a value is larger than 1e15",
             Self::Misfit => "does not fit the model",
             Self::Again => "the client has answered already",
             Self::Future => "belongs to a round that has not begun",

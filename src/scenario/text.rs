@@ -23,6 +23,7 @@ mod fault;
 pub mod fields;
 mod hole;
 mod path;
+mod print;
 #[cfg(test)]
 mod properties;
 mod reader;
@@ -155,6 +156,11 @@ impl Document {
     /// does when the document leaves it out.
     pub fn span_of(&self, path: &str) -> Span {
         path::find(&self.root, path).span
+    }
+
+    /// The document as RON, overrides included; comments are gone.
+    pub fn to_ron(&self) -> String {
+        print::print(&self.root)
     }
 
     /// Whether the document says anything at `path`.

@@ -6,16 +6,19 @@ use crate::model::{ParamError, ParamSet};
 use crate::sim::rng::{below, Stream};
 
 impl Payload {
-    /// Whether all parameters in it are finite numbers.
-    pub fn is_finite(&self) -> bool {
+    /// The largest magnitude of the numbers in it, NaN if one is: of parameters and scalars.
+    pub fn largest(&self) -> f64 {
+        // Values that cannot be read are met where they are used.
+        let of = |set: &ParamSet| set.largest().map_or(0.0, f64::from);
+        // NaN above all, which `f64::max` would drop.
+        let max = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
         match self {
-            // Values that cannot be read are met where they are used.
-            Self::Model(set) | Self::Update(set) => set.is_finite().unwrap_or(true),
-            Self::Masked(masked) => masked.values().is_finite().unwrap_or(true),
-            Self::Bundle(parts) => parts.iter().all(Self::is_finite),
-            Self::Scalars(numbers) => numbers.iter().all(|number| number.is_finite()),
+            Self::Model(set) | Self::Update(set) => of(set),
+            Self::Masked(masked) => of(masked.values()),
+            Self::Bundle(parts) => parts.iter().map(Self::largest).fold(0.0, max),
+            Self::Scalars(numbers) => numbers.iter().map(|number| number.abs()).fold(0.0, max),
             Self::Nothing | Self::Mask(_) | Self::Indices(_) | Self::Scores(_) | Self::Samples(_) => {
-                true
+                0.0
             }
         }
     }
@@ -103,8 +106,9 @@ mod tests {
     #[test]
     fn a_single_value_that_is_no_number_is_found_in_any_part() {
         let spoilt = model().with_values(&mut |values| values[4] = f32::NAN);
-        assert!(model().is_finite() && !spoilt.is_finite());
-        assert!(!Payload::bundle([model(), spoilt]).is_finite());
-        assert!(!Payload::scalars([0.0, f64::INFINITY]).is_finite());
+        assert_eq!(model().largest(), 6.0);
+        assert!(spoilt.largest().is_nan());
+        assert!(Payload::bundle([model(), spoilt, model()]).largest().is_nan());
+        assert_eq!(Payload::scalars([0.0, f64::NEG_INFINITY]).largest(), f64::INFINITY);
     }
 }

@@ -57,6 +57,9 @@ pub enum WhenFile {
         between: OrDistribution<Duration>,
         /// How long each time.
         lasts: OrDistribution<Duration>,
+        /// Not from here on.
+        #[serde(default)]
+        until: Option<Duration>,
     },
     /// As a Poisson process.
     Rate {
@@ -64,6 +67,9 @@ pub enum WhenFile {
         every: Duration,
         /// How long each time.
         lasts: OrDistribution<Duration>,
+        /// Not from here on.
+        #[serde(default)]
+        until: Option<Duration>,
     },
     /// During these rounds.
     Rounds {

@@ -93,7 +93,11 @@ impl Resolver<'_> {
                     lasts: lasts.map(|lasts| lasts.0),
                 }
             }
-            WhenFile::Repeated { between, lasts } => {
+            WhenFile::Repeated {
+                between,
+                lasts,
+                until,
+            } => {
                 let when = (between.into_distribution(), lasts.into_distribution());
                 for (field, law) in [("between", &when.0), ("lasts", &when.1)] {
                     self.positive(law, &format!("{path}.{field}"));
@@ -101,9 +105,14 @@ impl Resolver<'_> {
                 When::Repeated {
                     between: when.0,
                     lasts: when.1,
+                    until: until.map(|until| until.0),
                 }
             }
-            WhenFile::Rate { every, lasts } => {
+            WhenFile::Rate {
+                every,
+                lasts,
+                until,
+            } => {
                 let mean = every.0.seconds();
                 let lasts = lasts.into_distribution();
                 self.positive(&Distribution::Constant(mean), &format!("{path}.every"));
@@ -111,6 +120,7 @@ impl Resolver<'_> {
                 When::Repeated {
                     between: Distribution::Exponential { min: 0.0, mean },
                     lasts,
+                    until: until.map(|until| until.0),
                 }
             }
             WhenFile::Rounds { from, until } => {
