@@ -6,6 +6,7 @@ mod exit;
 mod list;
 mod probe;
 mod run;
+mod swarm;
 mod verify;
 
 use clap::{Args, Parser, Subcommand};
@@ -73,6 +74,11 @@ enum Command {
         #[command(flatten)]
         host: HostArgs,
     },
+    /// Try a scenario amid random faults, run after run, and shrink what breaks it
+    #[command(after_help = "Examples:\n  shoal swarm scenarios/quickstart.ron --runs 2000\n  \
+                      shoal swarm scenarios/quickstart.ron --seed 7 --minutes 10\n  \
+                      shoal swarm scenarios/quickstart.ron --seed 7 --only 123")]
+    Swarm(swarm::SwarmArgs),
     /// List this machine's devices, with measured rates of matrix products and of copying
     Devices {
         /// Threads on the CPU that are measured together [default: one per core]
@@ -198,6 +204,7 @@ pub fn main() -> ExitCode {
             quiet,
         } => run::run(&scenario, &host, memory, out, quiet),
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
+        Command::Swarm(args) => swarm::swarm_of(&args),
         Command::Devices { workers: given } => devices::devices(workers(given)),
         Command::List { what } => list::list(what),
     };

@@ -28,4 +28,4 @@ pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
 pub use crate::who::{Members, Who};
-pub use world::Federation;
+pub use world::{Bug, Federation};

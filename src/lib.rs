@@ -31,4 +31,5 @@ pub mod observe;
 pub mod quantity;
 pub mod scenario;
 pub mod sim;
+pub mod swarm;
 pub mod who;

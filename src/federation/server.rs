@@ -11,7 +11,7 @@ use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::{Invited, Round};
 use super::selection::select;
-use super::world::{Federation, Shared};
+use super::world::{Bug, Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, Received, ServerHalf};
 use crate::observe::rows::{
@@ -229,7 +229,8 @@ impl Server {
             // Nobody was there to be asked.
             return self.close(cx);
         }
-        if let Some(deadline) = self.shared.plan.schedule.deadline {
+        let deadline = self.shared.plan.schedule.deadline;
+        if let Some(deadline) = deadline.filter(|_| self.shared.bug != Some(Bug::NeverTimeOut)) {
             let deadline = self.shared.faults.server.by_its_clock(cx.now(), deadline);
             cx.timer(deadline, timer::deadline(number));
         }
@@ -244,6 +245,10 @@ impl Server {
         let telemetry = report.telemetry;
         let round = report.round;
         let Some(row) = self.answered(client, round, cx) else {
+            if self.is_let_in(client, round) {
+                self.take_in(client, report, cx);
+                return self.close_if_complete(cx);
+            }
             return self.unasked(client, round, cx);
         };
         let mut row = ClientRow {
@@ -291,6 +296,18 @@ impl Server {
                 cx.record(Record::Client(Box::new(ClientRow { outcome, ..row })));
             }
             self.close_if_complete(cx);
+        }
+    }
+
+    /// Whether a planted defect lets in a report that nobody waits for.
+    fn is_let_in(&self, client: u32, round: u32) -> bool {
+        let collecting = matches!(self.stage, Stage::Collecting);
+        match self.shared.bug {
+            Some(Bug::DoubleCount) => {
+                collecting && round == self.round.number && self.round.has_answered(client)
+            }
+            Some(Bug::IgnoreRound) => collecting && round != self.round.number,
+            Some(Bug::NeverTimeOut) | None => false,
         }
     }
 

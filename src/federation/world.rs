@@ -31,6 +31,7 @@ pub struct Shared {
     pub(super) spill: Option<Arc<Spill>>,
     pub(super) evaluator: Evaluator,
     pub(super) faults: fault::Plan,
+    pub(super) bug: Option<Bug>,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
 }
@@ -53,6 +54,17 @@ fn part(indices: &Arc<[u32]>, offsets: &[usize], client: u32) -> Samples {
     let bounds = offsets.get(client).zip(offsets.get(client + 1));
     let range = bounds.map_or(0..0, |(start, end)| *start..*end);
     Samples::part(Arc::clone(indices), range).unwrap_or_else(|| Vec::new().into())
+}
+
+/// A defect that a server can be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A second report of a client is counted again.
+    DoubleCount,
+    /// A report of another round is used.
+    IgnoreRound,
+    /// Deadlines do not come.
+    NeverTimeOut,
 }
 
 /// A federation: one server, and the clients of a [`Plan`].
@@ -113,6 +125,7 @@ impl Federation {
                 spill: None,
                 evaluator,
                 faults: fault::Plan::default(),
+                bug: None,
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
@@ -133,6 +146,24 @@ impl Federation {
         self.network = self.network.with_faults(faults.links.clone());
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.faults = faults;
+        }
+        self
+    }
+
+    /// The same, with its server half watched by another.
+    pub fn audited(
+        mut self,
+        audit: impl FnOnce(Box<dyn ServerHalf>) -> Box<dyn ServerHalf>,
+    ) -> Self {
+        let half = self.half.get_mut().unwrap_or_else(PoisonError::into_inner);
+        *half = half.take().map(audit);
+        self
+    }
+
+    /// The same, with a defect in its server: what finds defects is tried with it.
+    pub fn planted(mut self, bug: Option<Bug>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.bug = bug;
         }
         self
     }

@@ -262,12 +262,25 @@ pub(super) fn simulate(
     recorder: &mut dyn Recorder<Federation>,
     stop: &AtomicBool,
 ) -> Result<crate::sim::Summary, RunError> {
-    let memory = Arc::new(memory);
-    let worker = move || DeviceWorker::sharing(Arc::clone(&memory));
-    let pool = Workers::start(workers, worker).map_err(RunError::Threads)?;
     // Few nodes are done sooner on one shard than two shards are told.
     let nodes = federation.plan().population() as usize;
     let shards = if nodes < 20_000 { 1 } else { workers };
+    simulate_on(federation, seed, workers, shards, memory, recorder, stop)
+}
+
+/// The same on so many shards.
+pub(crate) fn simulate_on(
+    federation: Federation,
+    seed: u64,
+    workers: usize,
+    shards: usize,
+    memory: DeviceMemory,
+    recorder: &mut dyn Recorder<Federation>,
+    stop: &AtomicBool,
+) -> Result<crate::sim::Summary, RunError> {
+    let memory = Arc::new(memory);
+    let worker = move || DeviceWorker::sharing(Arc::clone(&memory));
+    let pool = Workers::start(workers, worker).map_err(RunError::Threads)?;
     let simulation = Simulation {
         world: Arc::new(federation),
         seed,

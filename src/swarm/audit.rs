@@ -1,0 +1,166 @@
+//! A server half that watches another: what reaches the model, and what becomes of it.
+
+use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob};
+use crate::model::ParamSet;
+use crate::quantity::Flops;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What an audit found, shared with whoever asks after the run.
+pub type Findings = Arc<Mutex<Vec<String>>>;
+
+/// A server half and its auditor.
+pub struct Audit {
+    inner: Box<dyn ServerHalf>,
+    findings: Findings,
+    /// Whether the new model is the mean of the reports by their samples.
+    averages: bool,
+    round: u32,
+    asked: BTreeSet<u32>,
+    taken: BTreeSet<u32>,
+    /// `Σ n_k w_k` and `Σ n_k` of the round, in double precision.
+    sum: Option<(Vec<f64>, f64)>,
+}
+
+/// More findings of one run say nothing new.
+const ENOUGH: usize = 16;
+
+impl Audit {
+    /// Watches `inner`.
+    pub fn new(inner: Box<dyn ServerHalf>, findings: Findings, averages: bool) -> Self {
+        Self {
+            inner,
+            findings,
+            averages,
+            round: 0,
+            asked: BTreeSet::new(),
+            taken: BTreeSet::new(),
+            sum: None,
+        }
+    }
+
+    fn find(&self, what: String) {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        if findings.len() < ENOUGH {
+            findings.push(format!("round {}: {what}", self.round));
+        }
+    }
+
+    /// Adds a report to the reference mean.
+    fn add(&mut self, report: &Received) {
+        let Payload::Model(set) = &report.payload else {
+            return;
+        };
+        let Ok(values) = set.as_slice() else {
+            return;
+        };
+        let weight = f64::from(report.samples);
+        let (sum, total) = self
+            .sum
+            .get_or_insert_with(|| (vec![0.0; values.len()], 0.0));
+        for (sum, value) in sum.iter_mut().zip(values) {
+            *sum += weight * f64::from(*value);
+        }
+        *total += weight;
+    }
+
+    /// The weights of the round must have summed to one.
+    fn check_mean(&mut self) {
+        let Some((sum, total)) = self.sum.take() else {
+            return;
+        };
+        let Some(Ok(global)) = self.inner.global().map(ParamSet::as_slice) else {
+            return;
+        };
+        let far = sum.iter().zip(global).find(|(sum, value)| {
+            let mean = *sum / total;
+            (mean - f64::from(**value)).abs() > 1e-4 * (1.0 + mean.abs())
+        });
+        if let Some((sum, value)) = far {
+            let mean = sum / total;
+            self.find(format!("the weights do not sum to one: the mean of the reports is {mean}, the model has {value}"));
+        }
+    }
+}
+
+impl ServerHalf for Audit {
+    fn needs_clients(&self) -> bool {
+        self.inner.needs_clients()
+    }
+
+    fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
+        if round != self.round {
+            self.find(format!("client {client} is asked in round {round}"));
+        }
+        if !self.asked.insert(client) {
+            self.find(format!("client {client} is asked twice"));
+        }
+        self.inner.task(client, round)
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        let client = report.client;
+        if report.round != self.round {
+            self.find(format!("an update of round {} from client {client} is used", report.round));
+        }
+        if !self.asked.contains(&client) {
+            self.find(format!("an update from client {client} is used, who was not asked"));
+        }
+        if !report.payload.largest().is_finite() {
+            self.find(format!("an update from client {client} that is not finite is used"));
+        }
+        self.inner.receive(report)?;
+        if !self.taken.insert(client) {
+            self.find(format!("an update of client {client} is counted twice"));
+        }
+        if self.averages {
+            self.add(report);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        if let (Phase::BeforeRound(round), true) = (phase, outputs.is_empty()) {
+            self.round = round;
+            self.asked.clear();
+            self.taken.clear();
+            self.sum = None;
+        }
+        let jobs = self.inner.step(phase, outputs)?;
+        if matches!(phase, Phase::AfterRound(_)) && jobs.is_empty() {
+            self.check_mean();
+            let largest = self.inner.global().map(ParamSet::largest);
+            if let Some(Ok(largest)) = largest {
+                if !largest.is_finite() {
+                    self.find("the model is not finite".into());
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn abandon(&mut self) {
+        self.sum = None;
+        self.inner.abandon();
+    }
+
+    fn receive_flops(&self) -> Flops {
+        self.inner.receive_flops()
+    }
+
+    fn round_flops(&self) -> Flops {
+        self.inner.round_flops()
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        self.inner.global()
+    }
+
+    fn personal(&self) -> bool {
+        self.inner.personal()
+    }
+
+    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
+        self.inner.at_level(level)
+    }
+}
