@@ -186,15 +186,18 @@ fn stop_flag() -> Arc<AtomicBool> {
 /// Reads the arguments and runs the command.
 pub fn main() -> ExitCode {
     // The reader of a pipe may leave early (`shoal list | head`); that is no reason to panic.
+    let command = Cli::parse().command;
+    // Swarms make things go wrong; each of them is no news.
+    let level = if matches!(command, Command::Swarm(_)) { "error" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .init();
-    let exit = match Cli::parse().command {
+    let exit = match command {
         Command::Check { scenario } => check::check(&scenario),
         Command::Run {
             scenario,

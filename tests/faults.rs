@@ -189,7 +189,7 @@ fn reports_that_are_wrong_are_counted_and_never_touch_the_model() {
 fn a_report_of_a_past_round_is_no_answer_and_the_deadline_ends_the_round() {
     let ran = Ran::of(&amid("(fault: WrongRound(-1), who: Group(\"other\"))"));
     assert_eq!(books(&ran.rounds()), [(3, 0, 0, 3); 4]);
-    assert_eq!(rejections(&ran), [(Rejection::NotAsked, 12)].into());
+    assert_eq!(rejections(&ran), [(Rejection::Stale, 12)].into());
     assert!(ran.rounds().iter().all(|row| row.duration() >= Span::from_secs(60)));
 }
 
@@ -200,7 +200,7 @@ fn a_report_counts_once_however_often_it_comes() {
         "(fault: DuplicateReport(2), who: Group(\"other\"))",
         "(fault: ReplayReport, who: Group(\"other\"))",
         "(fault: Duplicate(after: \"1 ms\"), who: Group(\"other\"))",
-        "(fault: Duplicate(after: \"5 s\"), kinds: [\"report\"])",
+        "(fault: Duplicate(after: \"10 ms\"), kinds: [\"report\"])",
         "(fault: Duplicate(), direction: Down, kinds: [\"task\"])",
     ] {
         let ran = Ran::of(&amid(fault));

@@ -7,4 +7,5 @@ mod federation;
 mod kernel;
 mod parser;
 mod scenarios;
+mod swarm;
 mod tiny;

@@ -155,13 +155,18 @@ fn told(
     let file = args.scenario.file.display();
     let more: String = args.scenario.overrides.iter().map(|o| format!(" --set '{o}'")).collect();
     let full = if args.full { " --full" } else { "" };
-    println!("again: shoal swarm {file} --seed {seed} --only {}{full}{more}", failure.run);
+    let plant = args.plant.and_then(|plant| plant.to_possible_value());
+    let plant = plant.map_or(String::new(), |plant| format!(" --plant {}", plant.get_name()));
+    println!("again: shoal swarm {file} --seed {seed} --only {}{full}{plant}{more}", failure.run);
     let invariant = failure.violation.invariant;
     let plan = shrink(&failure.plan, |rest| {
         let trial = subject.trial(rest, failure.seed, Some(reference), bug);
         trial.is_err_and(|violation| violation.invariant == invariant)
     });
-    println!("{} of {} faults are enough:", plan.len(), failure.plan.len());
+    match plan.len() {
+        0 => println!("it takes no fault at all"),
+        n => println!("{n} of {} faults are enough:", failure.plan.len()),
+    }
     for fault in &plan {
         println!("    {fault}");
     }

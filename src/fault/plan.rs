@@ -53,6 +53,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether anything goes wrong at all.
+    pub fn is_any(&self) -> bool {
+        !(self.links.is_empty()
+            && self.clients.is_empty()
+            && self.server.is_empty()
+            && self.data.is_empty())
+    }
+
     /// The plan of `faults` for a population whose groups have these names and counts.
     pub fn new<'a>(
         faults: &[Fault],

@@ -281,11 +281,17 @@ impl Server {
     fn unasked(&mut self, client: u32, round: u32, cx: &mut Cx<'_>) {
         let reason = if round > self.round.number {
             Rejection::Future
-        } else if round == self.round.number && self.round.has_answered(client) {
+        } else if round < self.round.number {
+            Rejection::Stale
+        } else if self.round.has_answered(client) {
             Rejection::Again
         } else {
             Rejection::NotAsked
         };
+        if reason == Rejection::Stale && !self.shared.faults.is_any() {
+            // A straggler that was asked again: its old task is in the books as lost.
+            return;
+        }
         self.reject(client, round, reason, cx);
         if reason == Rejection::Future && self.is_waiting_for(client, self.round.number) {
             // No copy of an older report: it is this client's answer, and nobody need wait for another.

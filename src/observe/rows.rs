@@ -186,7 +186,9 @@ pub enum Rejection {
     Again,
     /// It is said to belong to a round that has not begun.
     Future,
-    /// Its client was not asked for it, or the task was given up for another.
+    /// It belongs to a round that is over, and its client has answered in it or was asked again since.
+    Stale,
+    /// Its client was not asked in this round.
     NotAsked,
 }
 
@@ -198,6 +200,7 @@ impl fmt::Display for Rejection {
             Self::Misfit => "does not fit the model",
             Self::Again => "the client has answered already",
             Self::Future => "belongs to a round that has not begun",
+            Self::Stale => "belongs to a round that is over",
             Self::NotAsked => "was not asked for",
         })
     }

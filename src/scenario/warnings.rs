@@ -1,6 +1,7 @@
 //! What is allowed and probably not meant.
 
 use super::Scenario;
+use crate::fault::{ClientFault, LinkFault, ReportFault, What};
 use crate::learn::Cost;
 use crate::net::{Loss, Transport};
 
@@ -24,6 +25,13 @@ impl Scenario {
                 "{who} sends datagrams, links lose packets and schedule.deadline is not set: \
                  a round that loses a message waits for ever"
             ));
+        }
+        if let (true, None) = (self.may_be_silent(), self.schedule.deadline) {
+            warnings.push(
+                "faults may keep clients from answering and schedule.deadline is not set: a round that \
+                 waits for one of them waits for ever"
+                    .into(),
+            );
         }
         let clients = self.clients();
         let cohort = self.schedule.cohort.of(clients);
@@ -51,5 +59,27 @@ impl Scenario {
             warnings.push("evaluation.per_client has no held-out samples to evaluate on".into());
         }
         warnings
+    }
+
+    /// Whether some fault can keep a client from ever answering a task.
+    fn may_be_silent(&self) -> bool {
+        self.faults.iter().any(|fault| match &fault.what {
+            What::Client(fault) => matches!(
+                fault,
+                ClientFault::Crash { .. }
+                    | ClientFault::Pause
+                    | ClientFault::Panic
+                    | ClientFault::Report(ReportFault::WrongRound(..0))
+            ),
+            What::Link(fault) => !matches!(
+                fault,
+                LinkFault::Delay(_)
+                    | LinkFault::Offset(_)
+                    | LinkFault::Duplicate { .. }
+                    | LinkFault::Reorder { .. }
+                    | LinkFault::Mtu(_)
+            ),
+            What::Server(_) | What::Data(_) => false,
+        })
     }
 }

@@ -130,7 +130,7 @@ impl Subject {
     pub fn bounds(&self, reference: &Reference) -> Bounds {
         Bounds {
             horizon: reference.horizon().seconds(),
-            rounds: reference.rounds / 2,
+            rounds: reference.last_round_with_faults(),
             clients: reference.clients,
         }
     }

@@ -88,6 +88,11 @@ impl Reference {
     pub fn horizon(&self) -> VirtualTime {
         VirtualTime::from_nanos(self.end.nanos() / 2)
     }
+
+    /// Faults that rounds begin and end are over with this one.
+    pub const fn last_round_with_faults(&self) -> u32 {
+        self.rounds / 2
+    }
 }
 
 /// Listens to a run.
@@ -199,9 +204,13 @@ pub(super) fn trial(
         return Err(Violation::new("liveness", what));
     }
     if let Some(reference) = reference {
-        // The first round after the last fault may still wait for what was lost in it.
+        // The first round after the last fault may still wait for what was lost in it; and some
+        // faults are those of a round, whenever that is.
         let healed = reference.horizon() + reference.deadline;
-        let stuck = outcome.not_completed.iter().find(|(_, started)| *started >= healed);
+        let mut later = outcome.not_completed.iter();
+        let stuck = later.find(|(round, started)| {
+            *started >= healed && *round > reference.last_round_with_faults()
+        });
         if let Some((round, started)) = stuck {
             let what = format!("round {round} began at {started}, after the last fault, and was abandoned");
             return Err(Violation::new("liveness", what));
