@@ -30,3 +30,4 @@ pub mod observe;
 pub mod quantity;
 pub mod scenario;
 pub mod sim;
+pub mod snapshot;

@@ -7,6 +7,7 @@ use crate::learn::Cost;
 use crate::method::{ClientInput, ClientState, ClientWork, MethodError};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 
 /// One client, live.
@@ -31,6 +32,18 @@ struct Busy {
     bytes_down: Bytes,
 }
 
+snapshot_struct!(Busy {
+    job,
+    round,
+    server,
+    received,
+    compute,
+    cost,
+    energy,
+    samples,
+    bytes_down,
+});
+
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, state: ClientState) -> Self {
         if let Some(spill) = &shared.spill {
@@ -46,10 +59,26 @@ impl Client {
 
     /// What it keeps while it is dormant, in memory or on disk.
     pub(super) fn into_state(self) -> ClientState {
-        match &self.shared.spill {
-            Some(spill) => self.state.map_sets(|set| spill.keep(set)),
-            None => self.state,
-        }
+        self.shared.keep(self.state)
+    }
+
+    pub(super) fn save(&self, to: &mut Writer) {
+        self.state.save(to);
+        self.busy.save(to);
+    }
+
+    /// A live client of what [`Client::save`] wrote.
+    pub(super) fn restore(
+        shared: Arc<Shared>,
+        number: u32,
+        from: &mut Reader,
+    ) -> Result<Self, Damaged> {
+        Ok(Self {
+            shared,
+            number,
+            state: Snapshot::load(from)?,
+            busy: Snapshot::load(from)?,
+        })
     }
 
     pub(super) fn waiting_for(&self) -> Option<String> {

@@ -41,6 +41,8 @@ pub struct Plan {
     pub schedule: Schedule,
     /// What is measured.
     pub evaluation: Evaluation,
+    /// After every so many rounds the server asks for a checkpoint.
+    pub checkpoint_every: Option<u32>,
 }
 
 /// Clients of one kind.

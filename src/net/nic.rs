@@ -4,6 +4,7 @@ use super::link::Sharing;
 use super::queue::{Queue, Work};
 use crate::quantity::VirtualTime;
 use crate::sim::{NetContext, NodeId, Parcel};
+use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
 /// What an alarm is about.
@@ -71,6 +72,12 @@ pub(super) struct Bursts {
     /// Of the down sides of those this node sends to, as this node meets them.
     pub down: BTreeMap<NodeId, Option<bool>>,
 }
+
+snapshot_struct!(impl<M> Transfer<M> { parcel, packets, attempt });
+snapshot_struct!(impl<M> Nic<M> { busy, bursts });
+snapshot_struct!(impl<M> Busy<M> { up, down, resend, resends });
+snapshot_struct!(impl<T> Side<T> { queue, armed });
+snapshot_struct!(Bursts { up, down });
 
 impl<T> Side<T> {
     fn new(sharing: Sharing) -> Self {

@@ -6,6 +6,7 @@ use crate::sim::{
     mix_words, Context, Digest, Input, Key, Message, Node, NodeId, Observe, Recorder,
     RecorderError, SimError, Simulation, Summary, Workers, World,
 };
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ impl Digest for Mail {
         mix_words(&[self.id, self.bytes, u64::from(self.hops)])
     }
 }
+
+snapshot_struct!(Mail { id, bytes, hops });
 
 impl Message for Mail {
     const KINDS: &'static [&'static str] = &["even", "odd"];
@@ -127,6 +130,10 @@ impl World for Bed {
         }
     }
 
+    fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Actor, Damaged> {
+        Ok(self.wake(id, Some(u32::load(from)?)))
+    }
+
     fn crashed(&self, _: NodeId, _: VirtualTime, _: &str) -> Option<Got> {
         None
     }
@@ -180,6 +187,10 @@ impl Node<Bed> for Actor {
 
     fn rest(self) -> u32 {
         self.got
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.got.save(to);
     }
 
     fn waiting_for(&self) -> Option<String> {
