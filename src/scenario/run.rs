@@ -5,14 +5,18 @@
 //! a full disk), what was written stays and `run.json` says how far the run came.
 
 mod assemble;
+mod checkpoint;
+mod lock;
 mod recorder;
+mod resume;
 
 pub use assemble::assemble;
+pub use resume::{resume, ResumeOptions};
 
 use super::text::Diagnostics;
 use super::Scenario;
 use crate::data::{DataError, PartitionError};
-use crate::federation::{DeviceMemory, DeviceWorker, Federation};
+use crate::federation::{DeviceMemory, DeviceWorker, Federation, Plan};
 use crate::learn::{HostDevice, HostError, LearnError};
 use crate::method::MethodError;
 use crate::model::{ModelError, Spill};
@@ -24,16 +28,20 @@ use crate::observe::record::{utc, Host, MessageCount, Messages, RunRecord, Statu
 use crate::observe::report::Report;
 use crate::observe::summary::Summary;
 use crate::observe::ObserveError;
-use crate::quantity::{Bytes, VirtualTime};
-use crate::sim::{Ending, Observe, Recorder, SimError, Simulation, TraceHash, Workers};
-use recorder::RunRecorder;
+use crate::quantity::Bytes;
+use crate::sim::{mix_words, Ending, Observe, Recorder, SimError, Simulation, TraceHash, Workers};
+use crate::snapshot::Reader;
+use checkpoint::Checkpoints;
+use lock::Lock;
+use recorder::{Closed, RunRecorder};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The copy of the scenario's text in the run folder.
 pub const SCENARIO: &str = "scenario.ron";
@@ -113,12 +121,35 @@ pub enum RunError {
         /// What is missing or cannot be read.
         problem: String,
     },
+    /// The folder to go on in is none of a run that can be gone on with.
+    #[error("{}: {problem}", folder.display())]
+    NotResumable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+    /// A checkpoint that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Checkpoint {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
     /// A thread could not be started.
     #[error("cannot start the device workers: {0}")]
     Threads(io::Error),
 }
 
 impl RunError {
+    fn checkpoint(path: &Path, problem: impl ToString) -> Self {
+        Self::Checkpoint {
+            path: path.to_path_buf(),
+            problem: problem.to_string(),
+        }
+    }
+
     /// Whether the input is at fault, rather than the run.
     pub const fn is_bad_input(&self) -> bool {
         matches!(
@@ -130,6 +161,9 @@ impl RunError {
                 | Self::Net(_)
                 | Self::Host(_)
                 | Self::NotARun { .. }
+                | Self::NotResumable { .. }
+                | Self::Checkpoint { .. }
+                | Self::Sim(SimError::Damaged(_))
                 | Self::Observe(ObserveError::NotEmpty { .. })
         )
     }
@@ -160,30 +194,77 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
     let limit = options.device.stack_limit(options.memory);
-    let mut federation = assemble(scenario, options.device)?.within(limit);
+    let federation = assemble(scenario, options.device)?.within(limit);
     let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
     write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
+    let lock = lock::hold(folder.path())?;
     if scenario.record.events.is_some() {
         folder.record_events()?;
     }
     let mut record = new_record(scenario, options);
+    let checkpoints = scenario.checkpoint.map(|checkpoint| {
+        let identity = identity(scenario, options, federation.plan());
+        record.identity = Some(format!("{identity:016x}"));
+        Checkpoints::new(folder.path(), checkpoint.keep, identity)
+    });
+    // Before anything that can fail: a folder says by itself what it is.
     folder.write_record(&record)?;
-    let spill = Spill::create(folder.path(), options.kept_memory.0);
+    let recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
+    let run = Run {
+        federation,
+        recorder: recorder.with(checkpoints),
+        record,
+        from: None,
+        _lock: lock,
+    };
+    conduct(run, scenario, options, stop)
+}
+
+/// A run, ready to begin or to go on.
+struct Run {
+    federation: Federation,
+    recorder: RunRecorder,
+    record: RunRecord,
+    /// The checkpoint to go on from, behind what the recorder has of it.
+    from: Option<Reader>,
+    _lock: Lock,
+}
+
+/// Lets it run, and writes down how it ended.
+fn conduct(
+    run: Run,
+    scenario: &Scenario,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Finished, RunError> {
+    let Run {
+        mut federation,
+        mut recorder,
+        mut record,
+        from,
+        _lock,
+    } = run;
+    recorder.folder().write_record(&record)?;
+    let spill = Spill::create(recorder.folder().path(), options.kept_memory.0);
     federation.spill_to(spill.map_err(|source| RunError::File {
-        path: folder.path().to_path_buf(),
+        path: recorder.folder().path().to_path_buf(),
         source,
     })?);
-    let began = Instant::now();
-    let mut recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
     let simulated = simulate(
         federation,
+        from,
         scenario.seed,
         options.workers,
         DeviceMemory::new(options.memory, options.device.available()),
         &mut recorder,
         stop,
     );
-    let (mut folder, kept) = recorder.close();
+    let Closed {
+        mut folder,
+        kept,
+        checkpoints,
+        real,
+    } = recorder.close();
     let (mut histograms, fatal) = (kept.histograms, kept.fatal);
 
     let (ending, error) = match (simulated, fatal) {
@@ -201,7 +282,7 @@ pub fn run(
         .as_ref()
         .map_or(kept.last, |summary| summary.now.max(kept.last));
     let events = ending.as_ref().map_or(0, |summary| summary.delivered);
-    let totals = Totals::of(&kept.rounds, now, events, began.elapsed());
+    let totals = Totals::of(&kept.rounds, now, events, real);
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     record.messages = ending.as_ref().map(messages).unwrap_or_default();
     record.totals = Some(totals.clone());
@@ -226,6 +307,9 @@ pub fn run(
     }
     record.files = folder.files()?;
     folder.write_record(&record)?;
+    if let Some(checkpoints) = checkpoints.filter(|_| record.status == Status::Completed) {
+        checkpoints.clear()?;
+    }
     let table = Summary {
         name: &scenario.name,
         seed: scenario.seed,
@@ -251,9 +335,22 @@ pub fn run(
     }
 }
 
-/// Lets the kernel run a federation.
+/// Names what is run, for a checkpoint to be held against: scenario, data, and where it computes.
+fn identity(scenario: &Scenario, options: &Options, plan: &Plan) -> u64 {
+    // A scenario is numbers, text and lists; it always has a JSON form.
+    let text = serde_json::to_vec(scenario).unwrap_or_default();
+    let place = format!("{} {:?}", options.device, options.memory);
+    mix_words(&[
+        xxh3_64(&text),
+        xxh3_64(place.as_bytes()),
+        plan.fingerprint(),
+    ])
+}
+
+/// Lets the kernel run a federation, or go on with one `from` a checkpoint.
 pub(super) fn simulate(
     federation: Federation,
+    from: Option<Reader>,
     seed: u64,
     workers: usize,
     memory: DeviceMemory,
@@ -271,7 +368,10 @@ pub(super) fn simulate(
         seed,
         shards,
     };
-    Ok(simulation.run(&pool, recorder, stop)?)
+    Ok(match from {
+        Some(from) => simulation.resume(from, &pool, recorder, stop)?,
+        None => simulation.run(&pool, recorder, stop)?,
+    })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
@@ -304,6 +404,8 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         memory: options.memory.map(|memory| memory.0),
         host: Host::detect(LIBTORCH),
         started: utc(SystemTime::now()),
+        resumed: 0,
+        identity: None,
         finished: None,
         trace_hash: None,
         totals: None,
@@ -400,15 +502,4 @@ fn observe(scenario: &Scenario) -> Observe {
     Observe {
         deliveries: record.histograms || record.trace || record.events.is_some(),
     }
-}
-
-/// What a recorder keeps in memory.
-struct Kept {
-    /// What clients cost, by width.
-    costs: Vec<crate::observe::rows::CostRow>,
-    histograms: Histograms,
-    rounds: Vec<crate::observe::rows::RoundRow>,
-    /// When the last thing recorded happened.
-    last: VirtualTime,
-    fatal: Option<String>,
 }

@@ -159,12 +159,14 @@ impl<W: World> Simulation<W> {
     /// As [`Simulation::run`]; and when the checkpoint is not one of this world.
     pub fn resume(
         &self,
-        from: &mut Reader,
+        mut from: Reader,
         workers: &Workers<W::Job, W::Output>,
         recorder: &mut dyn Recorder<W>,
         stop: &AtomicBool,
     ) -> Result<Summary, SimError> {
-        let restored = Restored::load(self.world.as_ref(), self.shards(), from)?;
+        let restored = Restored::load(self.world.as_ref(), self.shards(), &mut from)?;
+        // It holds what several share.
+        drop(from);
         self.go_on(Some(restored), workers, recorder, stop)
     }
 

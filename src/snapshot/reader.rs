@@ -3,6 +3,7 @@
 use super::Snapshot;
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Read;
 use thiserror::Error;
 
@@ -26,6 +27,12 @@ pub struct Reader {
     /// Shared values by their numbers; empty while one is being read.
     shared: Vec<Option<Box<dyn Any>>>,
     known: BTreeMap<TypeId, Box<dyn Any>>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({} bytes left)", self.left)
+    }
 }
 
 impl Reader {

@@ -119,7 +119,7 @@ impl Writer {
     ///
     /// # Errors
     /// The first thing that went wrong.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.spend();
         let checksum = self.hash.digest();
         match self.error.take() {
