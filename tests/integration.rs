@@ -5,5 +5,6 @@ mod determinism;
 mod federation;
 mod kernel;
 mod parser;
+mod resume;
 mod scenarios;
 mod tiny;

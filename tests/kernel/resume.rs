@@ -29,15 +29,6 @@ fn checkpoints_change_nothing() {
 }
 
 #[test]
-fn a_checkpoint_has_the_same_bytes_again() {
-    let bytes = || {
-        let checkpoints = small(40).run(5, 3, 2).1.checkpoints;
-        checkpoints.into_iter().map(|c| c.bytes).collect::<Vec<_>>()
-    };
-    assert_eq!(bytes(), bytes());
-}
-
-#[test]
 fn a_checkpoint_that_is_cut_or_of_another_world_is_an_error() {
     let (_, witness) = small(40).run(5, 2, 1);
     let bytes = &witness.checkpoints[3].bytes;

@@ -4,8 +4,10 @@ use super::checkpoint::Checkpoints;
 use super::recorder::RunRecorder;
 use super::{assemble, conduct, identity, Finished, Options, Run, RunError, SCENARIO};
 use crate::learn::HostDevice;
-use crate::observe::folder::RECORD;
+use crate::model::Spill;
+use crate::observe::folder::{remove, RECORD};
 use crate::observe::record::{RunRecord, Status};
+use crate::observe::ObserveError;
 use crate::quantity::Bytes;
 use crate::scenario::Scenario;
 use std::fs;
@@ -67,6 +69,7 @@ pub fn resume(
         ));
     };
     let lock = super::lock::hold(folder)?;
+    remove_strays(folder)?;
     let as_begun = Options {
         workers: options.workers,
         device: options.device,
@@ -108,4 +111,17 @@ pub fn resume(
         _lock: lock,
     };
     conduct(run, &scenario, &as_begun, stop)
+}
+
+/// Removes the file for what clients keep that a process leaves behind if it is killed before it has
+/// taken the file's name away.
+fn remove_strays(folder: &Path) -> Result<(), RunError> {
+    let io = |error| ObserveError::io(folder, "read the folder", error);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        if Spill::is_name(&name.to_string_lossy()) {
+            remove(&folder.join(name))?;
+        }
+    }
+    Ok(())
 }
