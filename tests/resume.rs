@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Many short rounds in which late reports are under way; every kind of file is written.
@@ -23,7 +24,7 @@ const SCENARIO: &str = "Scenario(
          link: (preset: \"wifi\", up: \"20 kbit/s\")),
     ],
     method: HeteroFL(),
-    schedule: (rounds: 40, cohort: 8, over_selection: 1.5, deadline: \"3 s\"),
+    schedule: (rounds: 25, cohort: 8, over_selection: 1.5, deadline: \"3 s\"),
     evaluation: (every: 2, per_client: true),
     record: (events: Events(kinds: [\"report\", \"timer\"])),
     checkpoint: (every: 3),
@@ -82,17 +83,27 @@ impl Desk {
         child.wait().unwrap().code().is_some()
     }
 
-    /// A run that a checkpoint which cannot be written ended, after the first one.
+    /// Runs the scenario where no file may be larger than `blocks` of 512 bytes.
+    fn cramped(&self, blocks: u32) -> Done {
+        let blocked =
+            format!("ulimit -f {blocks}; trap '' XFSZ; exec \"$0\" run tiny.ron --out run --quiet");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &blocked, env!("CARGO_BIN_EXE_shoal")])
+            .current_dir(self.0.path());
+        command.output().unwrap().into()
+    }
+
+    /// A run that was ended by a table for which there was no room.
     fn stopped() -> Self {
         let desk = Self::with(SCENARIO);
-        let blocked = "ulimit -f 200; trap '' XFSZ; exec \"$0\" run tiny.ron --out run --quiet";
-        let done: Done = Command::new("sh")
-            .args(["-c", blocked, env!("CARGO_BIN_EXE_shoal")])
-            .current_dir(desk.0.path())
-            .output()
-            .unwrap()
-            .into();
+        let done = desk.cramped(60);
         assert_eq!(done.status, Some(1), "{}", done.err);
+        assert!(
+            done.err.contains("cannot write: File too large"),
+            "{}",
+            done.err
+        );
         desk
     }
 
@@ -130,42 +141,66 @@ fn told(record: &Value) -> Value {
     told
 }
 
-#[track_caller]
-fn same(one: &Path, other: &Path) {
-    let (a, b) = (files(one), files(other));
-    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
-    for (name, bytes) in &a {
-        assert!(*bytes == b[name], "{name} differs");
+/// Waits until there is such a file.
+fn wait_for(path: &Path) {
+    let began = Instant::now();
+    while !path.exists() {
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "no {}",
+            path.display()
+        );
+        std::thread::sleep(Duration::from_millis(5));
     }
-    let record = |folder: &Path| told(&json(&folder.join("run.json")));
-    assert_eq!(record(one), record(other));
 }
 
-/// A run that was never stopped.
-fn whole() -> Desk {
+/// What a run that was never stopped left behind, and how long it took.
+struct Whole {
+    files: BTreeMap<String, Vec<u8>>,
+    told: Value,
+    took: Duration,
+}
+
+static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
     let desk = Desk::with(SCENARIO);
+    let began = Instant::now();
     let done = desk.shoal("run tiny.ron --out run --quiet");
-    assert_eq!(done.status, Some(0), "{}", done.err);
-    assert_eq!(done.err, "");
-    desk
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""));
+    Whole {
+        took: began.elapsed(),
+        files: files(&desk.path("run")),
+        told: told(&desk.record()),
+    }
+});
+
+/// Holds a run against the one that was never stopped.
+#[track_caller]
+fn is_whole(desk: &Desk) {
+    let files = files(&desk.path("run"));
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&files), names(&WHOLE.files));
+    for (name, bytes) in &files {
+        assert!(*bytes == WHOLE.files[name], "{name} differs");
+    }
+    assert_eq!(told(&desk.record()), WHOLE.told);
 }
 
 /// How often runs are killed, and by how many threads side by side.
 const KILLS: u64 = 20;
 const THREADS: u64 = 4;
 
-/// Goes on with a run until its end, and holds it against `whole`.
-fn ends(desk: &Desk, whole: &Path) {
+/// Goes on with a run until its end, and holds it against the whole one.
+fn ends(desk: &Desk) {
     if desk.record()["status"] != "completed" {
         let done = desk.shoal("resume run --quiet");
         assert_eq!(done.status, Some(0), "{}", done.err);
     }
-    same(whole, &desk.path("run"));
+    is_whole(desk);
     assert!(!desk.path("run/checkpoints").exists());
 }
 
 /// Kills runs at random moments, each again and again until it is through.
-fn campaign(number: u64, length: Duration, whole: &Path) {
+fn campaign(number: u64) {
     let mut rng: Stream = stream(11, number, Purpose::Node, 0);
     let mut desk = Desk::with(SCENARIO);
     let mut killed = 0;
@@ -181,28 +216,25 @@ fn campaign(number: u64, length: Duration, whole: &Path) {
             false => format!("run tiny.ron --out run --quiet --workers {workers}"),
         };
         let share = 0.1 + 0.01 * below(&mut rng, 70) as f64;
-        let ended = desk.kill(&command, length.mul_f64(share));
+        let ended = desk.kill(&command, WHOLE.took.mul_f64(share));
         killed += u64::from(!ended);
         if record.exists() && desk.record()["status"] == "completed" {
-            ends(&desk, whole);
+            ends(&desk);
             desk = Desk::with(SCENARIO);
         } else {
             assert!(!ended, "{command} ended, and the run is not complete");
         }
     }
     if desk.path("run/run.json").exists() {
-        ends(&desk, whole);
+        ends(&desk);
     }
 }
 
 #[test]
 fn a_run_that_is_killed_at_any_moment_and_gone_on_with_is_the_run_that_was_not() {
-    let began = std::time::Instant::now();
-    let whole = whole();
-    let (length, path) = (began.elapsed(), &whole.path("run"));
     std::thread::scope(|scope| {
         for number in 0..THREADS {
-            scope.spawn(move || campaign(number, length, path));
+            scope.spawn(move || campaign(number));
         }
     });
 }
@@ -220,7 +252,7 @@ fn a_full_disk_ends_a_run_with_an_error_and_it_goes_on_once_there_is_room() {
     let record = desk.record();
     assert_eq!(record["resumed"], 1);
     assert!(done.out.contains(record["trace_hash"].as_str().unwrap()));
-    same(&whole().path("run"), &desk.path("run"));
+    is_whole(&desk);
     let done = desk.shoal("verify run");
     assert!(
         done.out.starts_with("identical: "),
@@ -228,6 +260,24 @@ fn a_full_disk_ends_a_run_with_an_error_and_it_goes_on_once_there_is_room() {
         done.out,
         done.err
     );
+}
+
+#[test]
+fn a_checkpoint_for_which_there_is_no_room_is_an_error_and_the_run_can_begin_again() {
+    // The tables are smaller than a checkpoint.
+    let record = "record: (clients: false, trace: false, histograms: false, report: false),";
+    let events = "record: (events: Events(kinds: [\"report\", \"timer\"])),";
+    let desk = Desk::with(&SCENARIO.replace(events, record));
+    let done = desk.cramped(20);
+    assert_eq!(done.status, Some(1), "{}", done.err);
+    let says = "run/checkpoints/round-00000003.ckpt: cannot write the checkpoint: File too large";
+    assert!(done.err.contains(says), "{}", done.err);
+    let left = fs::read_dir(desk.path("run/checkpoints")).unwrap().count();
+    assert_eq!(left, 0, "nothing is left of it");
+    let done = desk.shoal("resume run --quiet");
+    assert_eq!((done.status, done.err.as_str()), (Some(0), ""));
+    // The same events, whatever is written down of them.
+    assert_eq!(desk.record()["trace_hash"], WHOLE.told["trace_hash"]);
 }
 
 #[test]
@@ -249,12 +299,14 @@ fn the_newest_checkpoint_that_is_whole_is_used() {
         "{}",
         done.err
     );
-    same(&whole().path("run"), &desk.path("run"));
+    is_whole(&desk);
 }
 
 #[test]
 fn what_cannot_be_gone_on_with_is_an_error_that_says_why() {
-    let desk = whole();
+    let desk = Desk::with(&SCENARIO.replace("rounds: 25", "rounds: 2"));
+    let done = desk.shoal("run tiny.ron --out run --quiet");
+    assert_eq!(done.status, Some(0), "{}", done.err);
     let refused = |says: &str| {
         let done = desk.shoal("resume run");
         assert_eq!(done.status, Some(2), "{}", done.err);
@@ -279,7 +331,7 @@ fn what_cannot_be_gone_on_with_is_an_error_that_says_why() {
     refused("its scenario or its data have been changed since it began");
     fs::write(&copy, scenario.replace("checkpoint: (every: 3),", "")).unwrap();
     refused("its scenario has no checkpoint: (every: N)");
-    fs::write(&copy, scenario.replace("rounds: 40", "round: 40")).unwrap();
+    fs::write(&copy, scenario.replace("rounds: 25", "round: 40")).unwrap();
     refused("schedule.round");
     fs::write(&record, "{").unwrap();
     refused("run.json:1");
@@ -293,18 +345,13 @@ fn what_cannot_be_gone_on_with_is_an_error_that_says_why() {
 
 #[test]
 fn a_run_that_is_still_running_is_left_alone() {
-    let desk = Desk::with(&SCENARIO.replace("rounds: 40", "rounds: 100000"));
+    let desk = Desk::with(&SCENARIO.replace("rounds: 25", "rounds: 100000"));
     let mut child = desk
         .command("run tiny.ron --out run --quiet")
         .spawn()
         .unwrap();
     let record = desk.path("run/run.json");
-    for _ in 0..600 {
-        if record.exists() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for(&record);
     let done = desk.shoal("resume run");
     child.kill().unwrap();
     child.wait().unwrap();
@@ -323,12 +370,7 @@ fn a_run_that_was_interrupted_goes_on() {
         .command("run tiny.ron --out run --quiet")
         .spawn()
         .unwrap();
-    for _ in 0..600 {
-        if desk.path("run/checkpoints").exists() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for(&desk.path("run/checkpoints"));
     let id = child.id().to_string();
     let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
     assert!(sent.success());
@@ -338,5 +380,5 @@ fn a_run_that_was_interrupted_goes_on() {
         let done = desk.shoal("resume run --quiet");
         assert_eq!(done.status, Some(0), "{}", done.err);
     }
-    same(&whole().path("run"), &desk.path("run"));
+    is_whole(&desk);
 }
