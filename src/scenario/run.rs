@@ -6,41 +6,37 @@
 
 mod assemble;
 mod checkpoint;
+mod error;
 mod lock;
 mod recorder;
 mod resume;
 
 pub use assemble::assemble;
+pub use error::RunError;
 pub use resume::{resume, ResumeOptions};
 
-use super::text::Diagnostics;
 use super::Scenario;
-use crate::data::{DataError, PartitionError};
 use crate::federation::{DeviceMemory, DeviceWorker, Federation, Plan};
-use crate::learn::{HostDevice, HostError, LearnError};
-use crate::method::MethodError;
-use crate::model::{ModelError, Spill};
-use crate::net::NetError;
+use crate::learn::HostDevice;
+use crate::model::Spill;
 use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
 use crate::observe::record::{utc, Host, MessageCount, Messages, RunRecord, Status, Totals};
 use crate::observe::report::Report;
+use crate::observe::rows::CostRow;
 use crate::observe::summary::Summary;
-use crate::observe::ObserveError;
 use crate::quantity::Bytes;
-use crate::sim::{mix_words, Ending, Observe, Recorder, SimError, Simulation, TraceHash, Workers};
+use crate::sim::{mix_words, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
 use crate::snapshot::Reader;
 use checkpoint::Checkpoints;
 use lock::Lock;
 use recorder::{Closed, RunRecorder};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::time::SystemTime;
-use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The copy of the scenario's text in the run folder.
@@ -69,104 +65,6 @@ pub struct Options {
     pub kept_memory: Bytes,
     /// Whether to show progress and the closing table.
     pub quiet: bool,
-}
-
-/// Why a run did not finish.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The scenario is wrong.
-    #[error("{0}")]
-    Scenario(#[from] Diagnostics),
-    /// The data cannot be read.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The data cannot be dealt to the clients.
-    #[error("partition: {0}")]
-    Partition(#[from] PartitionError),
-    /// The network does not fit the data.
-    #[error("model: {0}")]
-    Model(#[from] ModelError),
-    /// The links make no network.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// The host device cannot be used.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// Data does not fit the host device.
-    #[error(transparent)]
-    Learn(#[from] LearnError),
-    /// The method could not be set up.
-    #[error(transparent)]
-    Method(#[from] MethodError),
-    /// The simulation could not go on.
-    #[error(transparent)]
-    Sim(#[from] SimError),
-    /// The method or an evaluation could not go on.
-    #[error("{0}")]
-    Fatal(String),
-    /// The run folder could not be written.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    /// A file could not be written or read.
-    #[error("{path}: {source}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The folder to verify is none of a run with a trace.
-    #[error("{problem}; expected the folder of a run that had record.trace on")]
-    NotARun {
-        /// What is missing or cannot be read.
-        problem: String,
-    },
-    /// The folder to go on in is none of a run that can be gone on with.
-    #[error("{}: {problem}", folder.display())]
-    NotResumable {
-        /// The folder.
-        folder: PathBuf,
-        /// Why not.
-        problem: String,
-    },
-    /// A checkpoint that cannot be used.
-    #[error("{}: {problem}", path.display())]
-    Checkpoint {
-        /// Its file.
-        path: PathBuf,
-        /// Why not.
-        problem: String,
-    },
-    /// A thread could not be started.
-    #[error("cannot start the device workers: {0}")]
-    Threads(io::Error),
-}
-
-impl RunError {
-    fn checkpoint(path: &Path, problem: impl ToString) -> Self {
-        Self::Checkpoint {
-            path: path.to_path_buf(),
-            problem: problem.to_string(),
-        }
-    }
-
-    /// Whether the input is at fault, rather than the run.
-    pub const fn is_bad_input(&self) -> bool {
-        matches!(
-            self,
-            Self::Scenario(_)
-                | Self::Data(_)
-                | Self::Partition(_)
-                | Self::Model(_)
-                | Self::Net(_)
-                | Self::Host(_)
-                | Self::NotARun { .. }
-                | Self::NotResumable { .. }
-                | Self::Checkpoint { .. }
-                | Self::Sim(SimError::Damaged(_))
-                | Self::Observe(ObserveError::NotEmpty { .. })
-        )
-    }
 }
 
 /// A run that came to an end.
@@ -265,9 +163,7 @@ fn conduct(
         checkpoints,
         real,
     } = recorder.close();
-    let (mut histograms, fatal) = (kept.histograms, kept.fatal);
-
-    let (ending, error) = match (simulated, fatal) {
+    let (ending, mut error) = match (simulated, kept.fatal) {
         (_, Some(reason)) => (None, Some(RunError::Fatal(reason))),
         (Ok(summary), None) => (Some(summary), None),
         (Err(error), None) => (None, Some(error)),
@@ -277,36 +173,38 @@ fn conduct(
         Some(_) => Status::Interrupted,
         None => Status::Failed,
     };
-    record.error = error.as_ref().map(ToString::to_string);
     let now = ending
         .as_ref()
         .map_or(kept.last, |summary| summary.now.max(kept.last));
     let events = ending.as_ref().map_or(0, |summary| summary.delivered);
     let totals = Totals::of(&kept.rounds, now, events, real);
+    record.error = error.as_ref().map(ToString::to_string);
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     record.messages = ending.as_ref().map(messages).unwrap_or_default();
     record.totals = Some(totals.clone());
     record.finished = Some(utc(SystemTime::now()));
-
-    folder.flush()?;
-    folder.write_costs(&kept.costs)?;
-    if scenario.record.histograms {
-        folder.write_histograms(&histograms)?;
-    } else {
-        histograms = Histograms::new();
+    let histograms = match scenario.record.histograms {
+        true => kept.histograms,
+        false => Histograms::new(),
+    };
+    let ended = Ended {
+        record: &record,
+        totals: &totals,
+        histograms: &histograms,
+        costs: &kept.costs,
+    };
+    // What cannot be written at the end fails the run, and yet the record says so.
+    if let Err(failed) = ended.write(&mut folder, scenario, options) {
+        record.status = Status::Failed;
+        let first = error.get_or_insert(failed);
+        record.error = Some(first.to_string());
     }
-    if scenario.record.report {
-        folder.write_report(&report(
-            scenario,
-            options,
-            &folder,
-            &record,
-            &totals,
-            &histograms,
-        )?)?;
+    record.files = folder.files().unwrap_or_default();
+    let written = folder.write_record(&record);
+    if let Some(error) = error {
+        return Err(error);
     }
-    record.files = folder.files()?;
-    folder.write_record(&record)?;
+    written?;
     if let Some(checkpoints) = checkpoints.filter(|_| record.status == Status::Completed) {
         checkpoints.clear()?;
     }
@@ -322,16 +220,50 @@ fn conduct(
         folder: folder.path(),
     }
     .to_string();
-    match (ending, error) {
-        (Some(summary), None) => Ok(Finished {
+    match ending {
+        Some(summary) => Ok(Finished {
             status: record.status,
             folder: folder.path().to_path_buf(),
             hash: summary.hash,
             totals,
             table,
         }),
-        (_, Some(error)) => Err(error),
-        (None, None) => Err(RunError::Fatal("the run ended in no way at all".into())),
+        None => Err(RunError::Fatal("the run ended in no way at all".into())),
+    }
+}
+
+/// What is known once a run has ended.
+struct Ended<'a> {
+    record: &'a RunRecord,
+    totals: &'a Totals,
+    histograms: &'a Histograms,
+    costs: &'a [CostRow],
+}
+
+impl Ended<'_> {
+    /// Writes all but the record.
+    fn write(
+        &self,
+        folder: &mut RunFolder,
+        scenario: &Scenario,
+        options: &Options,
+    ) -> Result<(), RunError> {
+        folder.flush()?;
+        folder.write_costs(self.costs)?;
+        if scenario.record.histograms {
+            folder.write_histograms(self.histograms)?;
+        }
+        if scenario.record.report {
+            let Self {
+                record,
+                totals,
+                histograms,
+                ..
+            } = self;
+            let page = report(scenario, options, folder, record, totals, histograms)?;
+            folder.write_report(&page)?;
+        }
+        Ok(())
     }
 }
 

@@ -5,16 +5,20 @@ use proptest::prelude::*;
 use shoal::quantity::Span;
 use shoal::sim::SimError;
 
+/// A short storm: rumours multiply, and with them what a checkpoint has.
 fn small(checkpoints: u64) -> Gossip {
-    Gossip::small(Mischief {
-        checkpoints,
-        ..Mischief::default()
-    })
+    Gossip {
+        horizon: Span::from_nanos(14_000),
+        ..Gossip::small(Mischief {
+            checkpoints,
+            ..Mischief::default()
+        })
+    }
 }
 
 #[test]
 fn checkpoints_change_nothing() {
-    let (with, witness) = small(100).run(5, 1, 1);
+    let (with, witness) = small(20).run(5, 1, 1);
     let (without, plain) = small(0).run(5, 1, 1);
     assert!(
         witness.checkpoints.len() > 5,
@@ -30,15 +34,15 @@ fn checkpoints_change_nothing() {
 
 #[test]
 fn a_checkpoint_that_is_cut_or_of_another_world_is_an_error() {
-    let (_, witness) = small(100).run(5, 2, 1);
+    let (_, witness) = small(20).run(5, 2, 1);
     let bytes = &witness.checkpoints[1].bytes;
     for length in (0..bytes.len() - 8).step_by(bytes.len() / 20) {
-        let (summary, _) = small(100).run_from(Some(&bytes[..length]), 5, 1, 1);
+        let (summary, _) = small(20).run_from(Some(&bytes[..length]), 5, 1, 1);
         assert!(matches!(summary, Err(SimError::Damaged(_))), "{length}");
     }
     let fewer = Gossip {
         nodes: 3,
-        ..small(100)
+        ..small(20)
     };
     let error = fewer.run_from(Some(bytes), 5, 1, 1).0.unwrap_err();
     assert!(
@@ -48,7 +52,7 @@ fn a_checkpoint_that_is_cut_or_of_another_world_is_an_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// From every checkpoint, on any number of shards and workers: what follows is what followed,
     /// event by event, crashed and dormant nodes, work under way and zero lookahead included.
@@ -67,8 +71,8 @@ proptest! {
         let world = || Gossip {
             nodes,
             wire: Wire { floor: Span::from_nanos(floor), loss_percent },
-            horizon: Span::from_nanos(30 * floor.max(1)),
-            mischief: Mischief { panics, rests, checkpoints: 50, ..Mischief::default() },
+            horizon: Span::from_nanos(14 * floor.max(1)),
+            mischief: Mischief { panics, rests, checkpoints: 15, ..Mischief::default() },
         };
         let (whole, witness) = world().run(seed, shards, 2);
         let whole = whole.unwrap();
