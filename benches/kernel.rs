@@ -20,6 +20,7 @@ use shoal::sim::rng::{stream, Purpose};
 use shoal::sim::{
     mix_words, Context, Digest, Input, Message, Node, NodeId, Silent, Simulation, Workers, World,
 };
+use shoal::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -41,6 +42,15 @@ impl Digest for Ball {
 }
 
 impl Wire for Ball {}
+impl Snapshot for Ball {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        u64::load(from).map(Self)
+    }
+}
 
 impl Message for Ball {
     const KINDS: &'static [&'static str] = &["ball"];
@@ -163,6 +173,14 @@ impl World for Storm {
         }
     }
 
+    fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Player, Damaged> {
+        let turn = Snapshot::load(from)?;
+        Ok(Player {
+            turn,
+            ..self.wake(id, None)
+        })
+    }
+
     fn crashed(&self, _: NodeId, _: VirtualTime, _: &str) -> Option<()> {
         None
     }
@@ -195,6 +213,10 @@ impl Node<Storm> for Player {
     }
 
     fn rest(self) {}
+
+    fn save(&self, to: &mut Writer) {
+        self.turn.save(to);
+    }
 
     fn waiting_for(&self) -> Option<String> {
         None

@@ -5,6 +5,7 @@ mod devices;
 mod exit;
 mod list;
 mod probe;
+mod resume;
 mod run;
 mod swarm;
 mod verify;
@@ -63,6 +64,21 @@ enum Command {
         /// is cut, which changes its rounding [default: what is left, on a GPU 6 GiB]
         #[arg(long, value_name = "SIZE", value_parser = size)]
         memory: Option<Bytes>,
+        /// Show neither progress nor the closing table
+        #[arg(long, short)]
+        quiet: bool,
+    },
+    /// Go on with a run that was killed or interrupted, from its last checkpoint
+    #[command(
+        after_help = "The scenario says when checkpoints are made: checkpoint: (every: 10). The run ends as if\n\
+                      it had never been stopped: the same trace hash, the same tables. It goes on on any number of\n\
+                      workers, and on the device it began on."
+    )]
+    Resume {
+        /// The folder of the run
+        run_dir: PathBuf,
+        #[command(flatten)]
+        host: HostArgs,
         /// Show neither progress nor the closing table
         #[arg(long, short)]
         quiet: bool,
@@ -206,6 +222,11 @@ pub fn main() -> ExitCode {
             memory,
             quiet,
         } => run::run(&scenario, &host, memory, out, quiet),
+        Command::Resume {
+            run_dir,
+            host,
+            quiet,
+        } => resume::resume(&run_dir, &host, quiet),
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
         Command::Swarm(args) => swarm::swarm_of(&args),
         Command::Devices { workers: given } => devices::devices(workers(given)),

@@ -15,6 +15,8 @@ mod message;
 mod outstanding;
 mod plan;
 mod record;
+#[cfg(test)]
+mod resume_tests;
 mod round;
 mod selection;
 mod server;

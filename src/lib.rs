@@ -31,5 +31,6 @@ pub mod observe;
 pub mod quantity;
 pub mod scenario;
 pub mod sim;
+pub mod snapshot;
 pub mod swarm;
 pub mod who;

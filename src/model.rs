@@ -47,7 +47,7 @@ pub use error::{LayerProblem, ModelError, ParamError};
 pub use forward::Mode;
 pub use init::Initializer;
 pub use layer::LayerSpec;
-pub use layout::{Entry, Layout, Part, Place, Role};
+pub use layout::{Entry, Layout, Layouts, Part, Place, Role};
 pub use level::{Level, Sizes};
 pub use mask::MaskSource;
 pub use pace::Pace;

@@ -9,6 +9,7 @@ mod parse;
 mod power;
 mod probability;
 mod rate;
+mod snapshots;
 mod time;
 
 pub(crate) use distribution::standard_normal;

@@ -66,6 +66,9 @@ pub struct Scenario {
     pub evaluation: Evaluation,
     /// What is kept.
     pub record: Record,
+    /// When the whole state is kept, to go on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub base: PathBuf,
@@ -165,6 +168,15 @@ pub struct Record {
     pub events: Option<EventFilter>,
     /// `report.html`.
     pub report: bool,
+}
+
+/// When the whole state of a run is kept. It never changes a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Checkpoint {
+    /// After every so many rounds; at least 1.
+    pub every: u32,
+    /// The last so many checkpoints; at least 1.
+    pub keep: u32,
 }
 
 /// Which events are kept.

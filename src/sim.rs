@@ -13,6 +13,7 @@
 //!   balance is an error.
 
 mod accounting;
+mod checkpoint;
 mod conductor;
 mod crash;
 mod event;

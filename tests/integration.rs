@@ -6,6 +6,7 @@ mod faults;
 mod federation;
 mod kernel;
 mod parser;
+mod resume;
 mod scenarios;
 mod swarm;
 mod tiny;

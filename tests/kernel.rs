@@ -5,5 +5,6 @@ mod determinism;
 mod dormancy;
 mod gossip;
 mod interrupt;
+mod resume;
 mod wedge;
 mod work_order;

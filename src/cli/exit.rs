@@ -1,6 +1,7 @@
 //! How the process ends.
 
-use shoal::scenario::run::RunError;
+use shoal::observe::record::Status;
+use shoal::scenario::run::{Finished, RunError};
 use std::process::ExitCode;
 
 /// The exit status of a command.
@@ -24,6 +25,22 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
+    /// Says how a run ended.
+    pub fn of_run(ended: Result<Finished, RunError>, quiet: bool) -> Self {
+        match ended {
+            Ok(finished) => {
+                if !quiet {
+                    print!("{}", finished.table);
+                }
+                match finished.status {
+                    Status::Interrupted => Self::Interrupted,
+                    _ => Self::Done,
+                }
+            }
+            Err(error) => Self::of_error(&error),
+        }
+    }
+
     /// Says what went wrong, and whose fault it is.
     pub fn of_error(error: &RunError) -> Self {
         eprintln!("error: {error}");

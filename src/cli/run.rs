@@ -2,7 +2,6 @@
 
 use super::exit::Exit;
 use super::{stop_flag, HostArgs, ScenarioArgs};
-use shoal::observe::record::Status;
 use shoal::quantity::Bytes;
 use shoal::scenario::run::{run as run_scenario, Options};
 use std::path::PathBuf;
@@ -29,17 +28,5 @@ pub fn run(
         kept_memory: host.kept_memory(),
         quiet,
     };
-    match run_scenario(&scenario, &options, &stop_flag()) {
-        Ok(finished) => {
-            if !quiet {
-                print!("{}", finished.table);
-            }
-            if finished.status == Status::Interrupted {
-                Exit::Interrupted
-            } else {
-                Exit::Done
-            }
-        }
-        Err(error) => Exit::of_error(&error),
-    }
+    Exit::of_run(run_scenario(&scenario, &options, &stop_flag()), quiet)
 }

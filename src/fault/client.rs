@@ -3,6 +3,7 @@
 use super::speed::{Change, Pace};
 use super::when::{draws, lane, Moment, Periods, When};
 use crate::quantity::{Distribution, Probability, Span, VirtualTime};
+use crate::snapshot::{snapshot_enum, snapshot_struct};
 use crate::who::Members;
 use rand::Rng;
 use serde::Serialize;
@@ -105,6 +106,25 @@ pub struct Job {
     /// Whether the report is kept, to be sent again some time.
     pub keeps_report: bool,
 }
+
+snapshot_struct!(Job {
+    panics,
+    out_of_memory,
+    stale,
+    share,
+    report,
+    late,
+    keeps_report,
+});
+snapshot_enum!(ReportFault {
+    0 => NotANumber,
+    1 => Infinite,
+    2 => WrongShape,
+    3 => WrongRound(by),
+    4 => Duplicate(copies),
+    5 => Late(by),
+    6 => Replay,
+});
 
 impl Entry {
     fn periods(&self, seed: u64, client: u32) -> Periods<'_> {

@@ -9,6 +9,7 @@ use crate::learn::{Amount, Cost, LocalTraining};
 use crate::method::{ClientInput, ClientState, ClientWork, MethodError};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use fate::{Fate, Memory};
 use std::sync::Arc;
 
@@ -40,6 +41,19 @@ struct Busy {
     fate: Option<Box<Fate>>,
 }
 
+snapshot_struct!(Busy {
+    job,
+    round,
+    server,
+    received,
+    compute,
+    cost,
+    energy,
+    samples,
+    bytes_down,
+    fate,
+});
+
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, mut state: ClientState) -> Self {
         if let Some(spill) = &shared.spill {
@@ -62,10 +76,28 @@ impl Client {
             Some(memory) => memory.keep(self.state, self.number, &self.shared.faults.clients),
             None => self.state,
         };
-        match &self.shared.spill {
-            Some(spill) => state.map_sets(|set| spill.keep(set)),
-            None => state,
-        }
+        self.shared.keep(state)
+    }
+
+    pub(super) fn save(&self, to: &mut Writer) {
+        self.state.save(to);
+        self.busy.save(to);
+        self.memory.save(to);
+    }
+
+    /// A live client of what [`Client::save`] wrote.
+    pub(super) fn restore(
+        shared: Arc<Shared>,
+        number: u32,
+        from: &mut Reader,
+    ) -> Result<Self, Damaged> {
+        Ok(Self {
+            shared,
+            number,
+            state: Snapshot::load(from)?,
+            busy: Snapshot::load(from)?,
+            memory: Snapshot::load(from)?,
+        })
     }
 
     pub(super) fn waiting_for(&self) -> Option<String> {

@@ -9,6 +9,7 @@ use crate::method::MethodError;
 use crate::model::{Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
 use crate::sim::mix_words;
+use crate::snapshot::snapshot_struct;
 use std::sync::Arc;
 
 /// Samples in a piece: a few times what amortises a piece's overhead, few enough to share out.
@@ -35,6 +36,8 @@ pub struct Marks {
     /// Sample by sample.
     pub correct: Vec<bool>,
 }
+
+snapshot_struct!(Marks { tally, correct });
 
 impl EvaluationJob {
     /// Memory that it needs, by estimate.

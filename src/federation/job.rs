@@ -7,6 +7,7 @@ use crate::method::{
 };
 use crate::quantity::Bytes;
 use crate::sim::{mix_words, Digest, Executor, Outcome};
+use crate::snapshot::snapshot_enum;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -40,6 +41,13 @@ pub enum Output {
     /// The worker panicked, twice.
     Failed(String),
 }
+
+snapshot_enum!(Output {
+    0 => Client(outcome),
+    1 => Server(outcome),
+    2 => Evaluation(outcome),
+    3 => Failed(reason),
+});
 
 impl Digest for Output {
     fn digest(&self) -> u64 {

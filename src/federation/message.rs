@@ -7,6 +7,7 @@ use crate::net::Wire;
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::rng::Stream;
 use crate::sim::{self, mix_words, Digest};
+use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::sync::Arc;
 
 /// Kind (1 byte), flags (1), length of the text that may follow (2), round (4), sender (4) and
@@ -75,6 +76,29 @@ pub struct Telemetry {
     /// What the method tells.
     pub metrics: Metrics,
 }
+
+snapshot_enum!(Message { 0 => Task(task), 1 => Report(report), 2 => Refusal(refusal) });
+snapshot_struct!(Task { round, payload });
+snapshot_struct!(Report {
+    round,
+    samples,
+    payload,
+    telemetry
+});
+snapshot_struct!(Refusal {
+    round,
+    reason,
+    received
+});
+snapshot_struct!(Telemetry {
+    received,
+    trained,
+    compute,
+    cost,
+    energy,
+    bytes_down,
+    metrics
+});
 
 impl Task {
     /// Its exact size on the wire.

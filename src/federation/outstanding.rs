@@ -2,6 +2,7 @@
 //! has exactly one outcome, told once it is known.
 
 use crate::quantity::VirtualTime;
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 
 /// An unanswered task.
@@ -16,6 +17,18 @@ pub struct Asked {
 /// The latest unanswered task of each client.
 #[derive(Debug, Default)]
 pub struct Outstanding(BTreeMap<u32, Asked>);
+
+snapshot_struct!(Asked { round, at });
+
+impl Snapshot for Outstanding {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        Snapshot::load(from).map(Self)
+    }
+}
 
 impl Outstanding {
     /// A client is asked. What it was asked before and never answered is returned: a client gives

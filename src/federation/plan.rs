@@ -6,6 +6,7 @@ use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
 use crate::model::{Initializer, Level, Model};
 use crate::quantity::{Distribution, Probability, Span, Speed};
+use crate::sim::mix_words;
 use crate::sim::rng::{stream, Purpose};
 use serde::Serialize;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub schedule: Schedule,
     /// What is measured.
     pub evaluation: Evaluation,
+    /// After every so many rounds the server asks for a checkpoint.
+    pub checkpoint_every: Option<u32>,
 }
 
 /// Clients of one kind.
@@ -131,6 +134,26 @@ impl Plan {
     /// How many clients there are.
     pub fn population(&self) -> u32 {
         self.groups.iter().map(|group| group.count).sum()
+    }
+
+    /// 64 bits of which samples there are and who has which: of all in a plan that its scenario does
+    /// not say.
+    pub fn fingerprint(&self) -> u64 {
+        let lists = [
+            self.partition.indices(),
+            self.holdout.indices(),
+            self.public.train.as_slice(),
+            self.public.select.as_slice(),
+        ];
+        let mut words = vec![self.train.len() as u64, self.test.len() as u64];
+        for list in lists {
+            words.push(list.len() as u64);
+            words.extend(list.iter().map(|&sample| u64::from(sample)));
+        }
+        for partition in [&self.partition, &self.holdout] {
+            words.extend(partition.offsets().iter().map(|&offset| offset as u64));
+        }
+        mix_words(&words)
     }
 
     /// The index of a client's group; the last one's for a client that does not exist.

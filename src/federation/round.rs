@@ -4,6 +4,7 @@ use super::evaluation::Spread;
 use crate::learn::Tally;
 use crate::observe::rows::{Outcome, RoundRow};
 use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::collections::BTreeMap;
 
 /// What is known of an invited client.
@@ -38,6 +39,24 @@ pub struct Round {
     pub server_compute: Span,
     pub outcome: Outcome,
 }
+
+snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused });
+
+snapshot_struct!(Round {
+    number,
+    started,
+    target,
+    invited,
+    reported,
+    refused,
+    late,
+    bytes_down,
+    bytes_up,
+    loss_sum,
+    loss_weight,
+    server_compute,
+    outcome,
+});
 
 impl Round {
     pub fn open(number: u32, started: VirtualTime, target: u32) -> Self {

@@ -2,7 +2,10 @@
 //!
 //! It is a state machine over stages: the method's own work, collecting reports, finishing its
 //! virtual computations, evaluating. Reports are taken in one by one as they come, each at its cost
-//! on the virtual server; those that come faster than it computes queue.
+//! on the virtual server; those that come faster than it computes queue. `state` is what a checkpoint
+//! has of it.
+
+mod state;
 
 use super::evaluation::{Marks, Scores};
 use super::job::{Job, Output};
@@ -186,6 +189,11 @@ impl Server {
         let schedule = &self.shared.plan.schedule;
         if self.stopping || self.round.number >= schedule.rounds {
             return self.begin(Phase::Finish, cx);
+        }
+        let over = self.round.number;
+        let every = self.shared.plan.checkpoint_every;
+        if over > 0 && every.is_some_and(|every| over.is_multiple_of(every)) {
+            cx.checkpoint();
         }
         let target = schedule.cohort.of(self.shared.plan.population());
         self.round = Round::open(self.round.number + 1, cx.now(), target);

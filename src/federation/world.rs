@@ -11,10 +11,11 @@ use super::sizing::sizes;
 use crate::fault;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
-use crate::model::{Sizes, Spill};
+use crate::model::{Layouts, Sizes, Spill};
 use crate::net::LinkNetwork;
 use crate::quantity::{Bytes, VirtualTime};
 use crate::sim::{Context, Input, Node, NodeId, Stack, World};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What all nodes of a federation share.
@@ -48,6 +49,16 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// What a client keeps while it is dormant, in memory or on disk.
+    pub(super) fn keep(&self, state: ClientState) -> ClientState {
+        match &self.spill {
+            Some(spill) => state.map_sets(|set| spill.keep(set)),
+            None => state,
+        }
+    }
+}
+
 /// One client's range of a partition; empty for a client that is not in it.
 fn part(indices: &Arc<[u32]>, offsets: &[usize], client: u32) -> Samples {
     let client = client as usize;
@@ -76,6 +87,10 @@ pub struct Federation {
     /// What a stack of jobs must fit into, if it matters.
     memory: Option<Bytes>,
 }
+
+/// The first bytes of a member in a checkpoint.
+const SERVER: u8 = 0;
+const CLIENT: u8 = 1;
 
 impl Federation {
     /// Sets up the method of `plan` and prepares its evaluation.
@@ -173,6 +188,18 @@ impl Federation {
         Self { memory, ..self }
     }
 
+    /// The method's server half, once.
+    fn take_half(&self) -> Option<Box<dyn ServerHalf>> {
+        let mut half = self.half.lock().unwrap_or_else(PoisonError::into_inner);
+        half.take()
+    }
+
+    /// The layouts of all its networks, for a checkpoint to be read.
+    pub fn layouts(&self) -> Layouts {
+        let levels = self.shared.sizes.levels().iter();
+        Layouts::new(levels.map(|level| Arc::clone(level.model.layout())))
+    }
+
     /// The server.
     pub const SERVER: NodeId = NodeId(0);
 
@@ -231,12 +258,7 @@ impl World for Federation {
         match Self::client_of(id) {
             Some(client) => Member::Client(Client::new(shared, client, kept.unwrap_or_default())),
             None => {
-                let half = self
-                    .half
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take();
-                match half {
+                match self.take_half() {
                     Some(half) => Member::Server(Box::new(Server::new(shared, half))),
                     // The server wakes once and never rests; a second one would be a defect, and
                     // is this node's crash.
@@ -249,6 +271,24 @@ impl World for Federation {
     fn is_down(&self, node: NodeId, now: VirtualTime) -> bool {
         let faults = &self.shared.faults.clients;
         Self::client_of(node).is_some_and(|client| faults.is_down(client, now))
+    }
+
+    fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Member, Damaged> {
+        let shared = Arc::clone(&self.shared);
+        match (Self::client_of(id), from.tag()?) {
+            (Some(client), CLIENT) => Ok(Member::Client(Client::restore(shared, client, from)?)),
+            (None, SERVER) => {
+                let half = self.take_half();
+                let half = half.ok_or_else(|| Damaged::new("there are two servers"))?;
+                let server = Server::restore(shared, half, from)?;
+                Ok(Member::Server(Box::new(server)))
+            }
+            (_, other) => Err(Damaged::new(format!("{other} is not what {id} is"))),
+        }
+    }
+
+    fn restore_kept(&self, from: &mut Reader) -> Result<ClientState, Damaged> {
+        Ok(self.shared.keep(ClientState::load(from)?))
     }
 
     fn stack(&self, job: &Job) -> Option<Stack> {
@@ -287,6 +327,19 @@ impl Node<Federation> for Member {
         match self {
             Self::Server(_) => ClientState::default(),
             Self::Client(client) => client.into_state(),
+        }
+    }
+
+    fn save(&self, to: &mut Writer) {
+        match self {
+            Self::Server(server) => {
+                to.tag(SERVER);
+                server.save(to);
+            }
+            Self::Client(client) => {
+                to.tag(CLIENT);
+                client.save(to);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::LocalTraining;
 use crate::model::Model;
 use crate::quantity::{Bytes, Flops};
+use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 
 /// Operations and memory of a job.
@@ -13,6 +14,8 @@ pub struct Cost {
     /// Most memory in use at once.
     pub memory: Bytes,
 }
+
+snapshot_struct!(Cost { flops, memory });
 
 impl Cost {
     /// Local training over `samples` samples; `corrections` is the number of parameter-sized terms

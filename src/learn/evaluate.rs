@@ -3,6 +3,7 @@
 use super::train::{fits, read};
 use super::{cross_entropy, DeviceData, LearnError};
 use crate::model::{Mode, Model, ParamSet};
+use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 
 /// Sums over evaluated samples; the tallies of parts add up to that of the whole when they are
@@ -16,6 +17,12 @@ pub struct Tally {
     /// Sum of their cross entropies.
     pub loss_sum: f64,
 }
+
+snapshot_struct!(Tally {
+    count,
+    correct,
+    loss_sum
+});
 
 impl Tally {
     /// Adds the sums of another part.

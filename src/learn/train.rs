@@ -11,6 +11,7 @@ use super::{
 };
 use crate::model::{Buffer, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics};
 use crate::quantity::Bytes;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use pieces::{gradients_of, Pieces};
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +22,21 @@ use tch::{Device, Tensor};
 pub struct Samples {
     indices: Arc<[u32]>,
     range: Range<usize>,
+}
+
+impl Snapshot for Samples {
+    fn save(&self, to: &mut Writer) {
+        self.indices.save(to);
+        self.range.start.save(to);
+        self.range.end.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        let indices = Snapshot::load(from)?;
+        let range = usize::load(from)?..usize::load(from)?;
+        let beyond = || Damaged::new("samples beyond their list");
+        Self::part(indices, range).ok_or_else(beyond)
+    }
 }
 
 impl Samples {

@@ -8,6 +8,8 @@ use crate::learn::{
 use crate::model::{Initializer, Level, Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
 use crate::sim::Stack;
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -60,7 +62,38 @@ impl ClientInput {
 /// What a client keeps between rounds: named payloads, so that any method's state can be counted,
 /// spilled or written to a checkpoint without knowing the method.
 #[derive(Debug, Clone, Default)]
-pub struct ClientState(BTreeMap<&'static str, Payload>);
+pub struct ClientState(BTreeMap<Cow<'static, str>, Payload>);
+
+impl Snapshot for ClientState {
+    fn save(&self, to: &mut Writer) {
+        to.number(self.0.len() as u64);
+        for (name, payload) in &self.0 {
+            to.list(name.as_bytes());
+            payload.save(to);
+        }
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        let named: BTreeMap<String, Payload> = Snapshot::load(from)?;
+        let named = named.into_iter();
+        Ok(Self(
+            named
+                .map(|(name, payload)| (name.into(), payload))
+                .collect(),
+        ))
+    }
+}
+
+snapshot_struct!(Metrics {
+    steps,
+    loss,
+    personal
+});
+snapshot_struct!(ClientWork {
+    report,
+    state,
+    metrics
+});
 
 impl ClientState {
     /// What was kept under `name`.
@@ -70,7 +103,7 @@ impl ClientState {
 
     /// This state with `payload` kept under `name`.
     pub fn with(mut self, name: &'static str, payload: Payload) -> Self {
-        self.0.insert(name, payload);
+        self.0.insert(Cow::Borrowed(name), payload);
         self
     }
 

@@ -19,6 +19,7 @@ use super::{
 use crate::learn::{train_exits, Scratch, Trained};
 use crate::model::{Buffer, Model, ModelError, ParamSet, Sizes};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -184,6 +185,15 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.sum = None;
         self.weights.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        Ok(())
     }
 
     /// A multiply-add a value of the deepest network.

@@ -3,6 +3,7 @@
 use super::Payload;
 use crate::learn::LearnError;
 use crate::model::ParamError;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use thiserror::Error;
 
 /// A method could not do its part.
@@ -44,12 +45,26 @@ pub enum MethodError {
     /// A network that the method has no rule for.
     #[error("{0}")]
     Network(&'static str),
+    /// An error of work that was done before a checkpoint, in its words.
+    #[error("{0}")]
+    Told(String),
     /// Training or evaluation failed.
     #[error(transparent)]
     Learn(#[from] LearnError),
     /// Parameter sets do not fit together, or memory ran out.
     #[error(transparent)]
     Params(#[from] ParamError),
+}
+
+/// In its words: they are all that can be seen of it.
+impl Snapshot for MethodError {
+    fn save(&self, to: &mut Writer) {
+        self.to_string().save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        String::load(from).map(Self::Told)
+    }
 }
 
 impl MethodError {

@@ -11,6 +11,7 @@ use super::{
 use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::ParamSet;
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -91,6 +92,15 @@ impl ServerHalf for Averager {
 
     fn abandon(&mut self) {
         self.models.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        Ok(())
     }
 
     fn receive_flops(&self) -> Flops {

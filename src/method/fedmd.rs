@@ -22,6 +22,7 @@ use crate::model::ParamSet;
 use crate::quantity::Flops;
 use crate::sim::mix_words;
 use crate::sim::rng::{shuffle, stream, Purpose};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -201,6 +202,19 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.sum.clear();
         self.weight = 0.0;
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.asked.save(to);
+        self.consensus.save(to);
+        self.known.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.asked = Snapshot::load(from)?;
+        self.consensus = Snapshot::load(from)?;
+        self.known = Snapshot::load(from)?;
+        Ok(())
     }
 
     fn receive_flops(&self) -> Flops {

@@ -10,6 +10,7 @@ use super::{
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -149,6 +150,15 @@ impl ServerHalf for Server {
         self.updates.clear();
         self.samples = 0.0;
         self.steps = 0.0;
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        Ok(())
     }
 
     fn receive_flops(&self) -> Flops {

@@ -18,6 +18,7 @@ use super::{
 use crate::learn::{Correction, Cost, LocalTraining, Scratch, Trained};
 use crate::model::{Model, ParamError, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -200,6 +201,19 @@ impl ServerHalf for Server {
         self.sum.clear();
         self.common = None;
         self.told.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+        self.shared.save(to);
+        self.units.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        self.shared = Snapshot::load(from)?;
+        self.units = Snapshot::load(from)?;
+        Ok(())
     }
 
     /// Two multiply-adds a value: one for the sum, one for its weight.

@@ -14,6 +14,7 @@ use super::{
 use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::{LayerSpec, Model, ModelError, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -173,6 +174,14 @@ impl ServerHalf for Server {
 
     fn abandon(&mut self) {
         self.inner.abandon();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.inner.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.inner.restore(from)
     }
 
     fn receive_flops(&self) -> Flops {

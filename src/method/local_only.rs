@@ -9,6 +9,7 @@ use super::{
 use crate::learn::{Correction, Scratch, Trained};
 use crate::model::{ParamSet, Selection, Sizes};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -73,6 +74,15 @@ impl ServerHalf for Server {
     }
 
     fn abandon(&mut self) {}
+
+    fn save(&self, to: &mut Writer) {
+        self.known.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.known = Snapshot::load(from)?;
+        Ok(())
+    }
 
     fn receive_flops(&self) -> Flops {
         Flops(0)

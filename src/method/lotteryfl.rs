@@ -19,6 +19,7 @@ use super::{
 use crate::learn::{Correction, Cost, LocalTraining, Scratch, Trained};
 use crate::model::{Model, ParamError, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -133,6 +134,19 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.sum.clear();
         self.told.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.initial.save(to);
+        self.global.save(to);
+        self.masks.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.initial = Snapshot::load(from)?;
+        self.global = Snapshot::load(from)?;
+        self.masks = Snapshot::load(from)?;
+        Ok(())
     }
 
     /// Two multiply-adds a value: one for the sum, one for its weight.

@@ -11,6 +11,7 @@ use super::MethodError;
 use crate::model::{Layout, ParamSet};
 use crate::quantity::Bytes;
 use crate::sim::mix_words;
+use crate::snapshot::snapshot_enum;
 use std::sync::Arc;
 
 /// Kind (1 byte), padding (3) and element count (4): what precedes the elements of every payload.
@@ -48,6 +49,19 @@ pub enum Payload {
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
 }
+
+snapshot_enum!(Payload {
+    0 => Nothing,
+    1 => Model(set),
+    2 => Update(set),
+    3 => Scalars(numbers),
+    4 => Mask(flags),
+    5 => Indices(indices),
+    6 => Scores(scores),
+    7 => Samples(samples),
+    8 => Masked(masked),
+    9 => Bundle(parts),
+});
 
 impl Payload {
     /// Several payloads in one.

@@ -9,6 +9,7 @@ use super::{
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -127,6 +128,17 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.updates.clear();
         self.controls.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+        self.control.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        self.control = Snapshot::load(from)?;
+        Ok(())
     }
 
     fn receive_flops(&self) -> Flops {

@@ -4,6 +4,7 @@ use super::{MethodError, Payload, PublicData};
 use crate::learn::{Cost, DeviceData, LocalTraining, Samples, Scratch};
 use crate::model::{Model, ParamSet, Sizes};
 use crate::quantity::Flops;
+use crate::snapshot::{snapshot_enum, Damaged, Reader, Writer};
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,6 +43,13 @@ pub enum Phase {
     /// Once, after the last round.
     Finish,
 }
+
+snapshot_enum!(Phase {
+    0 => Setup,
+    1 => BeforeRound(round),
+    2 => AfterRound(round),
+    3 => Finish,
+});
 
 /// A report, as the server half sees it.
 #[derive(Debug)]
@@ -111,6 +119,18 @@ pub trait ServerHalf: Send {
 
     /// The global model, where the method has one.
     fn global(&self) -> Option<&ParamSet>;
+
+    /// Writes to a checkpoint all that later rounds depend on and that [`super::Method::server`] does
+    /// not make anew: models, moments, what is known of each client. A checkpoint never falls between
+    /// the first report of a round and its end, so sums of reports are empty and are left out; jobs
+    /// may be under way. A half that wraps another writes that one too.
+    fn save(&self, to: &mut Writer);
+
+    /// Takes what [`ServerHalf::save`] wrote; called once, on a half that was just made.
+    ///
+    /// # Errors
+    /// When the bytes are not those of such a half.
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged>;
 
     /// Whether clients have models of their own beside the global one: a client's accuracy is then what
     /// it last measured itself.

@@ -6,6 +6,7 @@ use super::average::{add_flops, WeightedSum, Weighting};
 use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
 use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 
 /// One parameter's step: from the model `w`, the moments `m` and `v`, and the mean change `delta`
 /// to the new `(w, m, v)`.
@@ -81,6 +82,19 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
 
     fn abandon(&mut self) {
         self.models.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+        self.first.save(to);
+        self.second.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        self.first = Snapshot::load(from)?;
+        self.second = Snapshot::load(from)?;
+        Ok(())
     }
 
     fn receive_flops(&self) -> Flops {

@@ -8,6 +8,7 @@ use super::{
 use crate::learn::{train, Cost, DeviceData, LocalTraining, Samples, TrainJob, Trained};
 use crate::model::{Model, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 
 /// On what the server trains, and how; the optimiser's state is fresh each round.
@@ -108,6 +109,16 @@ impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
         self.inner.abandon();
     }
 
+    fn save(&self, to: &mut Writer) {
+        self.under_way.save(to);
+        self.inner.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.under_way = Snapshot::load(from)?;
+        self.inner.restore(from)
+    }
+
     fn receive_flops(&self) -> Flops {
         self.inner.receive_flops()
     }
@@ -158,6 +169,15 @@ impl ServerHalf for Alone {
     }
 
     fn abandon(&mut self) {}
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        Ok(())
+    }
 
     fn receive_flops(&self) -> Flops {
         Flops(0)

@@ -6,6 +6,7 @@ use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup}
 use crate::model::{Model, Pace, ParamSet, PartialSum, Selection, Sizes};
 use crate::quantity::Flops;
 use crate::sim::rng::{stream, Purpose};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -136,6 +137,15 @@ impl ServerHalf for SubModelServer {
     fn abandon(&mut self) {
         self.sum.clear();
         self.cut.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        Ok(())
     }
 
     /// Two multiply-adds a value of the widest sub-model: one for the sum, one for its weight.

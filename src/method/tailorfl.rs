@@ -27,6 +27,7 @@ use crate::learn::{
 };
 use crate::model::{Level, Model, ParamError, ParamSet, PartialSum, Selection, Sizes};
 use crate::quantity::Flops;
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -157,6 +158,8 @@ struct Tailored {
     /// The factors of its last hidden layer.
     importance: Arc<[f64]>,
 }
+
+snapshot_struct!(Tailored { units, importance });
 
 struct Server {
     full: Arc<Model>,
@@ -299,6 +302,17 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.sum.clear();
         self.told.clear();
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.global.save(to);
+        self.tailored.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        self.tailored = Snapshot::load(from)?;
+        Ok(())
     }
 
     /// Scaling, and two multiply-adds a value: one for the sum, one for its weight.

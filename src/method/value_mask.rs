@@ -4,6 +4,7 @@ use super::payload::Masked;
 use crate::model::{Buffer, Layout, Model, ParamError, ParamSet};
 use crate::quantity::Bytes;
 use crate::sim::mix_words;
+use crate::snapshot::snapshot_struct;
 use std::sync::Arc;
 
 /// For each unit of each set of a network, whether it is kept ([`crate::model::Units`]).
@@ -18,6 +19,13 @@ pub struct ValueMask {
     units: Option<Arc<UnitFlags>>,
     described: Bytes,
 }
+
+snapshot_struct!(ValueMask {
+    kept,
+    count,
+    units,
+    described
+});
 
 /// Nothing where all are kept; otherwise flags of one bit or indices of four bytes, whichever is
 /// shorter. (Which of the three it is finds room in a payload's prefix.)

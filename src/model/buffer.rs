@@ -1,8 +1,10 @@
 //! Mutable parameters: unique while they are written, frozen without a copy when they are done.
 
+use super::layout::Layouts;
 use super::params::check;
 use super::wide::wide;
 use super::{Layout, ParamError, ParamSet};
+use crate::snapshot::{load_floats, Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -39,6 +41,28 @@ pub(super) fn views(layout: &Layout, flat: &Tensor) -> Result<Vec<Tensor>, Param
             Ok(part.f_view(e.dims().as_slice())?)
         })
         .collect()
+}
+
+/// As a [`ParamSet`] of these values.
+impl Snapshot for Buffer {
+    fn save(&self, to: &mut Writer) {
+        Layouts::save(&self.layout, to);
+        match self.as_slice() {
+            Ok(values) => f32::save_all(values, to),
+            Err(error) => to.fail(error.to_string()),
+        }
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        let layout = Layouts::load(from)?;
+        if layout.bytes().0 > from.left() {
+            return Err(Damaged::new("it ends too early"));
+        }
+        let refused = |error: ParamError| Damaged::new(error.to_string());
+        let mut buffer = Self::unwritten(layout, Device::Cpu).map_err(refused)?;
+        load_floats(buffer.as_mut_slice().map_err(refused)?, from)?;
+        Ok(buffer)
+    }
 }
 
 impl Buffer {

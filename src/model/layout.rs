@@ -1,7 +1,9 @@
 //! Where each tensor of a network lies in its flat parameter vector, and what it is for.
 
 use crate::quantity::Bytes;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Place of a layer in its network. Sub-models keep the inputs of the first and the outputs of the
 /// last, so methods ask for the place instead of guessing it from a name.
@@ -138,5 +140,50 @@ impl Layout {
     /// In words, for errors.
     pub(crate) fn describe(&self) -> String {
         format!("{} tensors with {} values", self.entries.len(), self.total)
+    }
+}
+
+/// The layouts of a run's networks. A checkpoint names them instead of holding them: what it is read
+/// for has the same networks.
+#[derive(Debug, Clone, Default)]
+pub struct Layouts(Vec<(u64, Arc<Layout>)>);
+
+impl Layouts {
+    /// Of these networks.
+    pub fn new(layouts: impl IntoIterator<Item = Arc<Layout>>) -> Self {
+        let named = layouts.into_iter().map(|layout| (layout.name(), layout));
+        Self(named.collect())
+    }
+
+    pub(super) fn save(layout: &Arc<Layout>, to: &mut Writer) {
+        to.shared(layout, |to| {
+            layout.name().save(to);
+            to.number(layout.total() as u64);
+        });
+    }
+
+    pub(super) fn load(from: &mut Reader) -> Result<Arc<Layout>, Damaged> {
+        from.shared(|from| {
+            let name = u64::load(from)?;
+            let flat = Layout::flat(from.number()? as usize);
+            let known = from.known::<Self>().map_or(&[][..], |known| &known.0);
+            let layout = known.iter().find(|(known, _)| *known == name);
+            // What a fault has cut fits no network.
+            if layout.is_none() && flat.name() == name {
+                return Ok(Arc::new(flat));
+            }
+            let unknown = || Damaged::new("parameters of a network that this run has not");
+            layout
+                .map(|(_, layout)| Arc::clone(layout))
+                .ok_or_else(unknown)
+        })
+    }
+}
+
+impl Layout {
+    /// 64 bits that differ when an entry does.
+    fn name(&self) -> u64 {
+        // A list of names and numbers has a JSON form.
+        xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(self).unwrap_or_default())
     }
 }

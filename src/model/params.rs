@@ -1,10 +1,12 @@
 //! Frozen parameters: shared by reference, never copied, never written again.
 
 use super::digest::xxh3;
+use super::layout::Layouts;
 use super::spill::Region;
 use super::wide::wide;
 use super::{Buffer, Layout, ParamError};
 use crate::quantity::Bytes;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, OnceLock};
 use tch::{Device, Kind, Tensor};
 
@@ -275,6 +277,42 @@ impl ParamSet {
             d * d
         }))
     }
+}
+
+/// Written once however many hold it; what lies in a mapped file is its one holder's.
+impl Snapshot for ParamSet {
+    fn save(&self, to: &mut Writer) {
+        to.tag(u8::from(self.is_mapped()));
+        match self.is_mapped() {
+            true => self.save_values(to),
+            false => to.shared(&self.0, |to| self.save_values(to)),
+        }
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        match bool::load(from)? {
+            true => load_values(from),
+            false => from.shared(load_values),
+        }
+    }
+}
+
+impl ParamSet {
+    fn save_values(&self, to: &mut Writer) {
+        Layouts::save(&self.0.layout, to);
+        let here = self.to_device(Device::Cpu);
+        let saved = here.and_then(|here| {
+            f32::save_all(here.as_slice()?, to);
+            Ok(())
+        });
+        if let Err(error) = saved {
+            to.fail(error.to_string());
+        }
+    }
+}
+
+fn load_values(from: &mut Reader) -> Result<ParamSet, Damaged> {
+    Ok(Buffer::load(from)?.freeze())
 }
 
 /// Whether two layouts are the same.

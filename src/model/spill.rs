@@ -15,6 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Regions of the file begin at multiples of this, as mappings must; large pages are multiples too.
 const PAGE: u64 = 4096;
 
+/// The name of the file while it has one, around the number of the process.
+const STEM: &str = "kept-";
+const ENDING: &str = ".tmp";
+
 /// A file that takes parameter sets.
 #[derive(Debug)]
 pub struct Spill {
@@ -65,7 +69,7 @@ impl Spill {
     /// # Errors
     /// What the system says.
     pub fn create(folder: &Path, budget: u64) -> io::Result<Arc<Self>> {
-        let path = folder.join(format!("kept-{}.tmp", std::process::id()));
+        let path = folder.join(format!("{STEM}{}{ENDING}", std::process::id()));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -77,6 +81,11 @@ impl Spill {
             budget,
             books: Mutex::default(),
         }))
+    }
+
+    /// Whether a file's name is one that [`Spill::create`] gives for a moment.
+    pub fn is_name(name: &str) -> bool {
+        name.starts_with(STEM) && name.ends_with(ENDING)
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {

@@ -6,6 +6,7 @@ use crate::fault::{Drop, LinkFaults};
 use crate::quantity::{Bytes, VirtualTime};
 use crate::sim::rng::Stream;
 use crate::sim::{Message, NetContext, NodeId, Parcel};
+use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
 /// What an alarm is about.
@@ -97,6 +98,12 @@ pub(super) struct Memory {
     /// Messages sent so far, by receiver, where somebody counts them.
     pub sent: BTreeMap<NodeId, u64>,
 }
+
+snapshot_struct!(impl<M> Transfer<M> { parcel, packets, attempt, number, mtu });
+snapshot_struct!(impl<M> Nic<M> { busy, memory });
+snapshot_struct!(impl<M> Busy<M> { up, down, resend, resends });
+snapshot_struct!(impl<T> Side<T> { queue, armed });
+snapshot_struct!(Memory { up, down, faults, sent });
 
 impl<T> Side<T> {
     fn new(sharing: Sharing) -> Self {

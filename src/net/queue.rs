@@ -7,6 +7,7 @@ use super::link::Sharing;
 use crate::fault::Drop;
 use crate::quantity::{Bandwidth, Bytes, VirtualTime};
 use crate::sim::rng::{below, Stream};
+use crate::snapshot::{snapshot_enum, snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -173,6 +174,39 @@ pub(super) struct Fair<T> {
     at: u128,
     serial: u64,
 }
+
+impl<T: Snapshot> Snapshot for Fair<T> {
+    fn save(&self, to: &mut Writer) {
+        let Self {
+            jobs,
+            through,
+            service,
+            at,
+            serial,
+        } = self;
+        to.number(jobs.len() as u64);
+        jobs.iter().for_each(|job| job.save(to));
+        through.save(to);
+        service.save(to);
+        at.save(to);
+        serial.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok(Self {
+            // Of a heap only the order in which items leave it can be seen.
+            jobs: Vec::load(from)?.into(),
+            through: Snapshot::load(from)?,
+            service: Snapshot::load(from)?,
+            at: Snapshot::load(from)?,
+            serial: Snapshot::load(from)?,
+        })
+    }
+}
+
+snapshot_struct!(impl<T> Job<T> { finish, serial, item });
+snapshot_struct!(impl<T> Fifo<T> { jobs, free });
+snapshot_enum!(impl<T> Queue<T> { 0 => Fair(queue), 1 => Fifo(queue) });
 
 /// An item that is through at `finish`; of two at once, the one that came first.
 struct Job<T> {

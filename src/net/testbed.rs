@@ -7,6 +7,7 @@ use crate::sim::{
     mix_words, Context, Digest, Input, Key, Message, Node, NodeId, Observe, Recorder,
     RecorderError, SimError, Simulation, Summary, Workers, World,
 };
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ impl Wire for Mail {
         Some(*self)
     }
 }
+snapshot_struct!(Mail { id, bytes, hops });
 
 impl Message for Mail {
     const KINDS: &'static [&'static str] = &["even", "odd"];
@@ -139,6 +141,10 @@ impl World for Bed {
         }
     }
 
+    fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Actor, Damaged> {
+        Ok(self.wake(id, Some(u32::load(from)?)))
+    }
+
     fn crashed(&self, _: NodeId, _: VirtualTime, _: &str) -> Option<Got> {
         None
     }
@@ -192,6 +198,10 @@ impl Node<Bed> for Actor {
 
     fn rest(self) -> u32 {
         self.got
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.got.save(to);
     }
 
     fn waiting_for(&self) -> Option<String> {

@@ -51,6 +51,19 @@ pub enum ObserveError {
         /// What was found, and what was expected.
         message: String,
     },
+    /// A file is shorter than it was when a checkpoint was made.
+    #[error(
+        "{}: expected at least {expected} bytes, which it had at the checkpoint, found {found}; the file was changed since",
+        path.display()
+    )]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// Its length at the checkpoint.
+        expected: u64,
+        /// Its length now.
+        found: u64,
+    },
     /// A value has no form in the file's format.
     #[error("{}: cannot encode {what}: {message}", path.display())]
     Encode {

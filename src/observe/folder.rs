@@ -1,5 +1,10 @@
 //! The run folder: where it lies, what is in it, and that a stopped run leaves all it finished.
 
+mod resume;
+
+pub(crate) use resume::remove;
+pub use resume::Lengths;
+
 use super::histograms::Histograms;
 use super::record::{FileEntry, RunRecord};
 use super::rows::{ClientAccuracyRow, ClientRow, CostRow, RejectionRow, RoundRow, SizeRow};
@@ -282,7 +287,12 @@ impl RunFolder {
     fn replace(&self, name: &str, text: &[u8]) -> Result<(), ObserveError> {
         let path = self.path.join(name);
         let draft = self.path.join(format!(".{name}.new"));
-        fs::write(&draft, text).map_err(|e| ObserveError::io(&draft, "write", e))?;
+        let write = || {
+            let mut file = File::create(&draft)?;
+            file.write_all(text)?;
+            file.sync_all()
+        };
+        write().map_err(|e| ObserveError::io(&draft, "write", e))?;
         fs::rename(&draft, &path).map_err(|e| ObserveError::io(&path, "replace", e))
     }
 }

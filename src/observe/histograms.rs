@@ -14,6 +14,8 @@ mod log;
 
 use super::ObserveError;
 use crate::quantity::{Span, VirtualTime};
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +52,43 @@ impl Default for Spans {
         Self::new()
     }
 }
+
+/// In HdrHistogram's own format, V2.
+impl Snapshot for Spans {
+    fn save(&self, to: &mut Writer) {
+        let mut bytes = Vec::new();
+        if let Err(error) = V2Serializer::new().serialize(&self.histogram, &mut bytes) {
+            to.fail(format!("a histogram cannot be written: {error}"));
+        }
+        bytes.save(to);
+        self.longest.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        let bytes: Vec<u8> = Snapshot::load(from)?;
+        let histogram = Deserializer::new().deserialize(&mut bytes.as_slice());
+        let histogram: Histogram<u64> =
+            histogram.map_err(|error| Damaged::new(format!("a histogram: {error}")))?;
+        // Only such as can be added to others.
+        if (histogram.low(), histogram.high(), histogram.sigfig())
+            != (1, LONGEST_NANOS, SIGNIFICANT_DIGITS)
+        {
+            return Err(Damaged::new("a histogram of another range"));
+        }
+        Ok(Self {
+            histogram,
+            longest: Snapshot::load(from)?,
+        })
+    }
+}
+
+snapshot_struct!(Histograms {
+    latency,
+    round,
+    compute,
+    queue,
+    end,
+});
 
 impl Spans {
     /// Without values.
@@ -226,6 +265,29 @@ mod tests {
     use crate::sim::rng::{below, stream, Purpose};
 
     const AT: VirtualTime = VirtualTime::from_nanos(9);
+
+    #[test]
+    fn histograms_come_back_from_a_checkpoint_with_the_same_files() {
+        let mut histograms = Histograms::new();
+        let mut rng = stream(4, 0, Purpose::Node, 0);
+        let mut fill = |histograms: &mut Histograms| {
+            for _ in 0..2_000 {
+                let bits = below(&mut rng, 62);
+                let span = Span::from_nanos(below(&mut rng, 1 << bits));
+                histograms.message(["task", "report"][span.nanos() as usize % 2], AT, span);
+                histograms.round(AT, span);
+                histograms.compute(VirtualTime::from_nanos(span.nanos()), span);
+            }
+        };
+        fill(&mut histograms);
+        let mut read = crate::snapshot::testing::again(&histograms).unwrap();
+        assert_eq!(read, histograms);
+        assert_eq!(read.logs().unwrap(), histograms.logs().unwrap());
+        // They go on alike.
+        read.message("task", AT, Span::from_nanos(3));
+        histograms.message("task", AT, Span::from_nanos(3));
+        assert_eq!(read.logs().unwrap(), histograms.logs().unwrap());
+    }
 
     #[test]
     fn percentiles_are_those_of_the_sorted_values() {

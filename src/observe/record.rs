@@ -190,6 +190,13 @@ pub struct RunRecord {
     pub host: Host,
     /// When it started, on the host's clock, UTC.
     pub started: String,
+    /// How often it was gone on with from a checkpoint, or begun again for want of one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resumed: u32,
+    /// Names scenario, data and device, for a checkpoint to be held against; hexadecimal. Only where
+    /// checkpoints are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// When it ended, on the host's clock, UTC.
     pub finished: Option<String>,
     /// Hash of every delivered event and every metric, hexadecimal.
@@ -203,6 +210,10 @@ pub struct RunRecord {
     pub rejections: Rejections,
     /// The folder's files.
     pub files: Vec<FileEntry>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl RunRecord {
@@ -238,6 +249,8 @@ mod tests {
             memory: None,
             host: Host::detect("2.11.0"),
             started: "2026-01-01T00:00:00Z".to_owned(),
+            resumed: 0,
+            identity: None,
             finished: None,
             trace_hash: None,
             totals: None,

@@ -6,6 +6,7 @@
 mod seconds;
 
 use crate::quantity::{Span, VirtualTime};
+use crate::snapshot::{snapshot_enum, snapshot_struct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub enum Outcome {
     /// The run was stopped while the round was open.
     Stopped,
 }
+
+snapshot_enum!(Outcome { 0 => Completed, 1 => Abandoned, 2 => Stopped });
 
 /// One communication round, as the server saw it: a line of `rounds.csv`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -191,6 +194,16 @@ pub enum Rejection {
     /// Its client was not asked in this round.
     NotAsked,
 }
+
+snapshot_enum!(Rejection {
+    0 => NotFinite,
+    1 => TooLarge,
+    2 => Misfit,
+    3 => Again,
+    4 => Future,
+    5 => Stale,
+    6 => NotAsked,
+});
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -389,6 +402,22 @@ pub struct CostRow {
     /// What their devices drew while they computed, in joules.
     pub energy_j: f64,
 }
+
+snapshot_struct!(CostRow {
+    size,
+    clients,
+    parameters,
+    model_bytes,
+    step_flops,
+    memory_bytes,
+    invited,
+    trained,
+    flops,
+    bytes_down,
+    bytes_up,
+    compute,
+    energy_j,
+});
 
 impl CostRow {
     /// Counts a client's round.

@@ -28,21 +28,38 @@ impl<T: Row + Serialize> Table<T> {
         Self::over(path, file)
     }
 
+    /// Opens a file that was made before, cut to its first `length` bytes ([`Table::sync`]).
+    pub fn reopen(path: &Path, length: u64) -> Result<Self, ObserveError> {
+        Ok(Self::onto(path, cut(path, length)?))
+    }
+
     fn over(path: &Path, file: File) -> Result<Self, ObserveError> {
-        let mut writer = csv::WriterBuilder::new()
+        let mut table = Self::onto(path, file);
+        table
+            .writer
+            .write_record(T::COLUMNS)
+            .map_err(|e| write_error(path, e))?;
+        table.flush()?;
+        Ok(table)
+    }
+
+    fn onto(path: &Path, file: File) -> Self {
+        let writer = csv::WriterBuilder::new()
             .has_headers(false)
             .buffer_capacity(1 << 16)
             .from_writer(file);
-        writer
-            .write_record(T::COLUMNS)
-            .map_err(|e| write_error(path, e))?;
-        let mut table = Self {
+        Self {
             path: path.to_path_buf(),
             writer,
             rows: PhantomData,
-        };
-        table.flush()?;
-        Ok(table)
+        }
+    }
+
+    /// Brings everything so far to the disk; how many bytes that is.
+    pub fn sync(&mut self) -> Result<u64, ObserveError> {
+        self.flush()?;
+        length_on_disk(self.writer.get_ref())
+            .map_err(|e| ObserveError::io(&self.path, "bring to the disk", e))
     }
 
     /// Adds a row; it reaches the file at the next flush at the latest.
@@ -58,6 +75,32 @@ impl<T: Row + Serialize> Table<T> {
             .flush()
             .map_err(|e| ObserveError::io(&self.path, "write", e))
     }
+}
+
+/// Brings a file to the disk; its length.
+pub(super) fn length_on_disk(file: &File) -> std::io::Result<u64> {
+    file.sync_data()?;
+    Ok(file.metadata()?.len())
+}
+
+/// A file to write on, of which the first `length` bytes are left.
+pub(crate) fn cut(path: &Path, length: u64) -> Result<File, ObserveError> {
+    let io = |action| move |e| ObserveError::io(path, action, e);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .map_err(io("open"))?;
+    let found = file.metadata().map_err(io("read"))?.len();
+    if found < length {
+        return Err(ObserveError::Short {
+            path: path.to_path_buf(),
+            expected: length,
+            found,
+        });
+    }
+    file.set_len(length).map_err(io("cut"))?;
+    file.seek(SeekFrom::End(0)).map_err(io("write"))?;
+    Ok(file)
 }
 
 fn write_error(path: &Path, error: csv::Error) -> ObserveError {

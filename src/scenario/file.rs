@@ -76,6 +76,9 @@ pub struct ScenarioFile {
     /// What is kept.
     #[serde(default)]
     pub record: RecordFile,
+    /// When the whole state is kept, to go on from; never, when not given.
+    #[serde(default)]
+    pub checkpoint: Option<CheckpointFile>,
 }
 
 const fn one() -> u64 {
@@ -218,6 +221,21 @@ impl Default for EvaluationFile {
             by_size: true,
         }
     }
+}
+
+/// When the whole state is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "Checkpoint")]
+pub struct CheckpointFile {
+    /// After every so many rounds.
+    pub every: u32,
+    /// The last so many checkpoints.
+    #[serde(default = "two")]
+    pub keep: u32,
+}
+
+const fn two() -> u32 {
+    2
 }
 
 /// What is kept of a run, beside the rounds.

@@ -13,9 +13,9 @@ mod schedule;
 mod sizes;
 mod who;
 
-use super::file::{EventsFile, RecordFile, ScenarioFile};
+use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
 use super::text::{Diagnostics, Document};
-use super::{EventFilter, Record, Scenario, Server};
+use super::{Checkpoint, EventFilter, Record, Scenario, Server};
 use crate::federation::Evaluation;
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
@@ -119,6 +119,7 @@ pub(super) fn resolve(
         );
     }
     let record = r.record(typed.record);
+    let checkpoint = typed.checkpoint.map(|typed| r.checkpoint(&typed));
     match (samples, model) {
         (Some(samples), Some(model)) if r.problems.is_empty() => Ok(Scenario {
             name,
@@ -141,6 +142,7 @@ pub(super) fn resolve(
                 by_size: typed.evaluation.by_size,
             },
             record,
+            checkpoint,
             base: r.base,
         }),
         // Whatever is missing has been complained about.
@@ -170,6 +172,24 @@ impl Resolver<'_> {
             trace: typed.trace,
             events,
             report: typed.report,
+        }
+    }
+
+    fn checkpoint(&mut self, typed: &CheckpointFile) -> Checkpoint {
+        for (field, found, what) in [
+            ("every", typed.every, "rounds"),
+            ("keep", typed.keep, "checkpoints"),
+        ] {
+            if found == 0 {
+                self.complain(
+                    &format!("checkpoint.{field}"),
+                    format!("expected a number of {what} of 1 or more, found 0"),
+                );
+            }
+        }
+        Checkpoint {
+            every: typed.every.max(1),
+            keep: typed.keep.max(1),
         }
     }
 

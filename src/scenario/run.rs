@@ -5,35 +5,39 @@
 //! a full disk), what was written stays and `run.json` says how far the run came.
 
 mod assemble;
+mod checkpoint;
+mod error;
+mod lock;
 mod recorder;
+mod resume;
 
 pub use assemble::assemble;
+pub use error::RunError;
+pub use resume::{resume, ResumeOptions};
 
-use super::text::Diagnostics;
 use super::Scenario;
-use crate::data::{DataError, PartitionError};
-use crate::federation::{DeviceMemory, DeviceWorker, Federation};
-use crate::learn::{HostDevice, HostError, LearnError};
-use crate::method::MethodError;
-use crate::model::{ModelError, Spill};
-use crate::net::NetError;
+use crate::federation::{DeviceMemory, DeviceWorker, Federation, Plan};
+use crate::learn::HostDevice;
+use crate::model::Spill;
 use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
 use crate::observe::record::{utc, Host, MessageCount, Messages, Rejections, RunRecord, Status, Totals};
 use crate::observe::report::Report;
+use crate::observe::rows::CostRow;
 use crate::observe::summary::Summary;
-use crate::observe::ObserveError;
-use crate::quantity::{Bytes, VirtualTime};
-use crate::sim::{Ending, Observe, Recorder, SimError, Simulation, TraceHash, Workers};
-use recorder::RunRecorder;
+use crate::quantity::Bytes;
+use crate::sim::{mix_words, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
+use crate::snapshot::Reader;
+use checkpoint::Checkpoints;
+use lock::Lock;
+use recorder::{Closed, RunRecorder};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
-use thiserror::Error;
+use std::time::SystemTime;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The copy of the scenario's text in the run folder.
 pub const SCENARIO: &str = "scenario.ron";
@@ -63,78 +67,6 @@ pub struct Options {
     pub quiet: bool,
 }
 
-/// Why a run did not finish.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The scenario is wrong.
-    #[error("{0}")]
-    Scenario(#[from] Diagnostics),
-    /// The data cannot be read.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The data cannot be dealt to the clients.
-    #[error("partition: {0}")]
-    Partition(#[from] PartitionError),
-    /// The network does not fit the data.
-    #[error("model: {0}")]
-    Model(#[from] ModelError),
-    /// The links make no network.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// The host device cannot be used.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// Data does not fit the host device.
-    #[error(transparent)]
-    Learn(#[from] LearnError),
-    /// The method could not be set up.
-    #[error(transparent)]
-    Method(#[from] MethodError),
-    /// The simulation could not go on.
-    #[error(transparent)]
-    Sim(#[from] SimError),
-    /// The method or an evaluation could not go on.
-    #[error("{0}")]
-    Fatal(String),
-    /// The run folder could not be written.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    /// A file could not be written or read.
-    #[error("{path}: {source}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The folder to verify is none of a run with a trace.
-    #[error("{problem}; expected the folder of a run that had record.trace on")]
-    NotARun {
-        /// What is missing or cannot be read.
-        problem: String,
-    },
-    /// A thread could not be started.
-    #[error("cannot start the device workers: {0}")]
-    Threads(io::Error),
-}
-
-impl RunError {
-    /// Whether the input is at fault, rather than the run.
-    pub const fn is_bad_input(&self) -> bool {
-        matches!(
-            self,
-            Self::Scenario(_)
-                | Self::Data(_)
-                | Self::Partition(_)
-                | Self::Model(_)
-                | Self::Net(_)
-                | Self::Host(_)
-                | Self::NotARun { .. }
-                | Self::Observe(ObserveError::NotEmpty { .. })
-        )
-    }
-}
-
 /// A run that came to an end.
 #[derive(Debug)]
 pub struct Finished {
@@ -160,33 +92,78 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
     let limit = options.device.stack_limit(options.memory);
-    let mut federation = assemble(scenario, options.device)?.within(limit);
+    let federation = assemble(scenario, options.device)?.within(limit);
     let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
     write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
+    let lock = lock::hold(folder.path())?;
     if scenario.record.events.is_some() {
         folder.record_events()?;
     }
     let mut record = new_record(scenario, options);
+    let checkpoints = scenario.checkpoint.map(|checkpoint| {
+        let identity = identity(scenario, options, federation.plan());
+        record.identity = Some(format!("{identity:016x}"));
+        Checkpoints::new(folder.path(), checkpoint.keep, identity)
+    });
+    // Before anything that can fail: a folder says by itself what it is.
     folder.write_record(&record)?;
-    let spill = Spill::create(folder.path(), options.kept_memory.0);
+    let recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
+    let run = Run {
+        federation,
+        recorder: recorder.with(checkpoints),
+        record,
+        from: None,
+        _lock: lock,
+    };
+    conduct(run, scenario, options, stop)
+}
+
+/// A run, ready to begin or to go on.
+struct Run {
+    federation: Federation,
+    recorder: RunRecorder,
+    record: RunRecord,
+    /// The checkpoint to go on from, behind what the recorder has of it.
+    from: Option<Reader>,
+    _lock: Lock,
+}
+
+/// Lets it run, and writes down how it ended.
+fn conduct(
+    run: Run,
+    scenario: &Scenario,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Finished, RunError> {
+    let Run {
+        mut federation,
+        mut recorder,
+        mut record,
+        from,
+        _lock,
+    } = run;
+    recorder.folder().write_record(&record)?;
+    let spill = Spill::create(recorder.folder().path(), options.kept_memory.0);
     federation.spill_to(spill.map_err(|source| RunError::File {
-        path: folder.path().to_path_buf(),
+        path: recorder.folder().path().to_path_buf(),
         source,
     })?);
-    let began = Instant::now();
-    let mut recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
     let simulated = simulate(
         federation,
+        from,
         scenario.seed,
         options.workers,
         DeviceMemory::new(options.memory, options.device.available()),
         &mut recorder,
         stop,
     );
-    let (mut folder, kept) = recorder.close();
-    let (mut histograms, fatal) = (kept.histograms, kept.fatal);
-
-    let (ending, error) = match (simulated, fatal) {
+    let Closed {
+        mut folder,
+        kept,
+        checkpoints,
+        real,
+    } = recorder.close();
+    let (ending, mut error) = match (simulated, kept.fatal) {
         (_, Some(reason)) => (None, Some(RunError::Fatal(reason))),
         (Ok(summary), None) => (Some(summary), None),
         (Err(error), None) => (None, Some(error)),
@@ -196,37 +173,42 @@ pub fn run(
         Some(_) => Status::Interrupted,
         None => Status::Failed,
     };
-    record.error = error.as_ref().map(ToString::to_string);
     let now = ending
         .as_ref()
         .map_or(kept.last, |summary| summary.now.max(kept.last));
     let events = ending.as_ref().map_or(0, |summary| summary.delivered);
-    let totals = Totals::of(&kept.rounds, now, events, began.elapsed());
+    let totals = Totals::of(&kept.rounds, now, events, real);
+    record.error = error.as_ref().map(ToString::to_string);
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     record.messages = ending.as_ref().map(messages).unwrap_or_default();
     record.rejections = kept.rejections;
     record.totals = Some(totals.clone());
     record.finished = Some(utc(SystemTime::now()));
-
-    folder.flush()?;
-    folder.write_costs(&kept.costs)?;
-    if scenario.record.histograms {
-        folder.write_histograms(&histograms)?;
-    } else {
-        histograms = Histograms::new();
+    let histograms = match scenario.record.histograms {
+        true => kept.histograms,
+        false => Histograms::new(),
+    };
+    let ended = Ended {
+        record: &record,
+        totals: &totals,
+        histograms: &histograms,
+        costs: &kept.costs,
+    };
+    // What cannot be written at the end fails the run, and yet the record says so.
+    if let Err(failed) = ended.write(&mut folder, scenario, options) {
+        record.status = Status::Failed;
+        let first = error.get_or_insert(failed);
+        record.error = Some(first.to_string());
     }
-    if scenario.record.report {
-        folder.write_report(&report(
-            scenario,
-            options,
-            &folder,
-            &record,
-            &totals,
-            &histograms,
-        )?)?;
+    record.files = folder.files().unwrap_or_default();
+    let written = folder.write_record(&record);
+    if let Some(error) = error {
+        return Err(error);
     }
-    record.files = folder.files()?;
-    folder.write_record(&record)?;
+    written?;
+    if let Some(checkpoints) = checkpoints.filter(|_| record.status == Status::Completed) {
+        checkpoints.clear()?;
+    }
     let table = Summary {
         name: &scenario.name,
         seed: scenario.seed,
@@ -240,22 +222,69 @@ pub fn run(
         folder: folder.path(),
     }
     .to_string();
-    match (ending, error) {
-        (Some(summary), None) => Ok(Finished {
+    match ending {
+        Some(summary) => Ok(Finished {
             status: record.status,
             folder: folder.path().to_path_buf(),
             hash: summary.hash,
             totals,
             table,
         }),
-        (_, Some(error)) => Err(error),
-        (None, None) => Err(RunError::Fatal("the run ended in no way at all".into())),
+        None => Err(RunError::Fatal("the run ended in no way at all".into())),
     }
 }
 
-/// Lets the kernel run a federation.
+/// What is known once a run has ended.
+struct Ended<'a> {
+    record: &'a RunRecord,
+    totals: &'a Totals,
+    histograms: &'a Histograms,
+    costs: &'a [CostRow],
+}
+
+impl Ended<'_> {
+    /// Writes all but the record.
+    fn write(
+        &self,
+        folder: &mut RunFolder,
+        scenario: &Scenario,
+        options: &Options,
+    ) -> Result<(), RunError> {
+        folder.flush()?;
+        folder.write_costs(self.costs)?;
+        if scenario.record.histograms {
+            folder.write_histograms(self.histograms)?;
+        }
+        if scenario.record.report {
+            let Self {
+                record,
+                totals,
+                histograms,
+                ..
+            } = self;
+            let page = report(scenario, options, folder, record, totals, histograms)?;
+            folder.write_report(&page)?;
+        }
+        Ok(())
+    }
+}
+
+/// Names what is run, for a checkpoint to be held against: scenario, data, and where it computes.
+fn identity(scenario: &Scenario, options: &Options, plan: &Plan) -> u64 {
+    // A scenario is numbers, text and lists; it always has a JSON form.
+    let text = serde_json::to_vec(scenario).unwrap_or_default();
+    let place = format!("{} {:?}", options.device, options.memory);
+    mix_words(&[
+        xxh3_64(&text),
+        xxh3_64(place.as_bytes()),
+        plan.fingerprint(),
+    ])
+}
+
+/// Lets the kernel run a federation, or go on with one `from` a checkpoint.
 pub(super) fn simulate(
     federation: Federation,
+    from: Option<Reader>,
     seed: u64,
     workers: usize,
     memory: DeviceMemory,
@@ -265,15 +294,15 @@ pub(super) fn simulate(
     // Few nodes are done sooner on one shard than two shards are told.
     let nodes = federation.plan().population() as usize;
     let shards = if nodes < 20_000 { 1 } else { workers };
-    simulate_on(federation, seed, workers, shards, memory, recorder, stop)
+    simulate_on(federation, from, seed, (workers, shards), memory, recorder, stop)
 }
 
-/// The same on so many shards.
+/// The same on so many workers and shards.
 pub(crate) fn simulate_on(
     federation: Federation,
+    from: Option<Reader>,
     seed: u64,
-    workers: usize,
-    shards: usize,
+    (workers, shards): (usize, usize),
     memory: DeviceMemory,
     recorder: &mut dyn Recorder<Federation>,
     stop: &AtomicBool,
@@ -286,7 +315,10 @@ pub(crate) fn simulate_on(
         seed,
         shards,
     };
-    Ok(simulation.run(&pool, recorder, stop)?)
+    Ok(match from {
+        Some(from) => simulation.resume(from, &pool, recorder, stop)?,
+        None => simulation.run(&pool, recorder, stop)?,
+    })
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
@@ -319,6 +351,8 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         memory: options.memory.map(|memory| memory.0),
         host: Host::detect(LIBTORCH),
         started: utc(SystemTime::now()),
+        resumed: 0,
+        identity: None,
         finished: None,
         trace_hash: None,
         totals: None,
@@ -417,17 +451,4 @@ fn observe(scenario: &Scenario) -> Observe {
     Observe {
         deliveries: record.histograms || record.trace || record.events.is_some(),
     }
-}
-
-/// What a recorder keeps in memory.
-struct Kept {
-    /// What clients cost, by width.
-    costs: Vec<crate::observe::rows::CostRow>,
-    /// Reports that were not used.
-    rejections: Rejections,
-    histograms: Histograms,
-    rounds: Vec<crate::observe::rows::RoundRow>,
-    /// When the last thing recorded happened.
-    last: VirtualTime,
-    fatal: Option<String>,
 }

@@ -4,6 +4,8 @@
 //! digest (8), source (4), target (4), kind (1), all little-endian. A torn last event is as if it
 //! had not been written.
 
+use crate::observe::table::cut;
+use crate::observe::ObserveError;
 use crate::quantity::{Bytes, VirtualTime};
 use crate::sim::{Delivery, Key, NodeId};
 use std::fs::File;
@@ -47,6 +49,23 @@ impl TraceWriter {
             self.file.write_all(&event)?;
         }
         Ok(())
+    }
+
+    /// Goes on with a trace of which `written` events are kept ([`TraceWriter::sync`]).
+    pub fn reopen(folder: &Path, written: u64) -> Result<Self, ObserveError> {
+        let length = MAGIC.len() as u64 + written * EVENT as u64;
+        let file = cut(&folder.join(TRACE), length)?;
+        Ok(Self {
+            file: BufWriter::with_capacity(1 << 16, file),
+            written,
+        })
+    }
+
+    /// Brings everything so far to the disk; how many events that is.
+    pub fn sync(&mut self) -> io::Result<u64> {
+        self.file.flush()?;
+        self.file.get_ref().sync_data()?;
+        Ok(self.written)
     }
 
     pub fn flush(&mut self) -> io::Result<()> {

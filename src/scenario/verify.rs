@@ -213,6 +213,7 @@ pub fn verify(
     };
     let result = simulate(
         federation,
+        None,
         scenario.seed,
         workers,
         memory,

@@ -1,5 +1,6 @@
 //! Law 8: every message is accounted for, per kind.
 
+use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -22,6 +23,16 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+snapshot_struct!(Tally {
+    sent,
+    duplicated,
+    delivered,
+    lost,
+    dropped,
+    in_flight,
+    bytes
+});
+
 impl Tally {
     /// Whether nothing was lost without a trace and nothing came from nowhere.
     pub const fn balances(&self) -> bool {
@@ -29,7 +40,7 @@ impl Tally {
             == self.delivered + self.lost + self.dropped + self.in_flight
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.sent += other.sent;
         self.duplicated += other.duplicated;
         self.delivered += other.delivered;

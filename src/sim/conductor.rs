@@ -5,6 +5,7 @@
 //! once a window.
 
 use super::accounting::{Accounting, Tally};
+use super::checkpoint::{Course, Restored};
 use super::event::{Body, Event, Key, NodeId};
 use super::hash::{mix_words, Digest, TraceHash};
 use super::host::Host;
@@ -15,6 +16,7 @@ use super::shard::{Command, EventOf, Report, Shard};
 use super::stack::gather;
 use super::work::Workers;
 use crate::quantity::VirtualTime;
+use crate::snapshot::{Damaged, Reader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -79,6 +81,9 @@ pub enum SimError {
     /// The recorder could not go on.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
+    /// A checkpoint that is not of this simulation.
+    #[error("the checkpoint is damaged: {0}")]
+    Damaged(Damaged),
     /// A thread of the engine ended or could not be started.
     #[error("{0}")]
     Host(String),
@@ -108,27 +113,29 @@ fn books(broken: &[(&'static str, Tally)]) -> String {
 }
 
 /// What the conductor holds between windows.
-struct State<'a, W: World> {
+pub(super) struct State<'a, W: World> {
     world: &'a W,
     workers: &'a Workers<W::Job, W::Output>,
     width: u64,
-    hash: TraceHash,
-    now: VirtualTime,
-    delivered: u64,
-    windows: u64,
+    pub(super) hash: TraceHash,
+    pub(super) now: VirtualTime,
+    pub(super) delivered: u64,
+    pub(super) windows: u64,
     /// Events on their way between shards, by destination.
-    crossing: Vec<Vec<Vec<EventOf<W>>>>,
+    pub(super) crossing: Vec<Vec<Vec<EventOf<W>>>>,
     /// The earliest window of each shard's queue, and among what crosses to it.
     next: Vec<Option<u64>>,
     /// Jobs that no worker has yet, by when they are due.
-    waiting: BTreeMap<Key, W::Job>,
+    pub(super) waiting: BTreeMap<Key, W::Job>,
     /// Jobs that workers have.
-    running: BTreeSet<Key>,
+    pub(super) running: BTreeSet<Key>,
     /// Finished work that is not yet due.
-    ready: BTreeMap<Key, W::Output>,
+    pub(super) ready: BTreeMap<Key, W::Output>,
     /// The windows of finished work that shards have got ahead of time.
-    handed: BTreeSet<u64>,
+    pub(super) handed: BTreeSet<u64>,
     finish: bool,
+    /// A node asked for a checkpoint.
+    checkpoint: bool,
 }
 
 impl<W: World> Simulation<W> {
@@ -142,32 +149,90 @@ impl<W: World> Simulation<W> {
         recorder: &mut dyn Recorder<W>,
         stop: &AtomicBool,
     ) -> Result<Summary, SimError> {
+        self.go_on(None, workers, recorder, stop)
+    }
+
+    /// Goes on from a checkpoint ([`Recorder::checkpoint`]) of the same world and seed, on any number
+    /// of shards and workers, as if it had never ended.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`]; and when the checkpoint is not one of this world.
+    pub fn resume(
+        &self,
+        mut from: Reader,
+        workers: &Workers<W::Job, W::Output>,
+        recorder: &mut dyn Recorder<W>,
+        stop: &AtomicBool,
+    ) -> Result<Summary, SimError> {
+        let restored = Restored::load(self.world.as_ref(), self.shards(), &mut from)?;
+        // It holds what several share.
+        drop(from);
+        self.go_on(Some(restored), workers, recorder, stop)
+    }
+
+    /// How many shards there really are.
+    fn shards(&self) -> usize {
         let population = self.world.population().max(1) as usize;
-        let shards = self.shards.clamp(1, population);
+        self.shards.clamp(1, population)
+    }
+
+    fn go_on(
+        &self,
+        restored: Option<Restored<W>>,
+        workers: &Workers<W::Job, W::Output>,
+        recorder: &mut dyn Recorder<W>,
+        stop: &AtomicBool,
+    ) -> Result<Summary, SimError> {
+        let shards = self.shards();
         let observe = recorder.observe();
+        let resumed = restored.is_some();
+        let (course, ready, parts) = match restored {
+            Some(Restored {
+                course,
+                ready,
+                parts,
+            }) => (course, ready, parts),
+            None => (Course::start(), BTreeMap::new(), Vec::new()),
+        };
+        let mut parts = parts.into_iter();
         let host = Host::start(shards, |index| {
-            Shard::new(Arc::clone(&self.world), self.seed, index, shards, observe)
+            let mut shard = Shard::new(Arc::clone(&self.world), self.seed, index, shards, observe);
+            if let Some(part) = parts.next() {
+                shard.restore(part);
+            }
+            shard
         })
         .map_err(SimError::Host)?;
+        let next = match resumed {
+            true => host.next_windows(),
+            false => host.prime(),
+        };
         let mut state = State {
             world: self.world.as_ref(),
             workers,
             width: self.world.network().lookahead().nanos().max(1),
-            hash: TraceHash::START,
-            now: VirtualTime::ZERO,
-            delivered: 0,
-            windows: 0,
+            hash: course.hash,
+            now: course.now,
+            delivered: course.delivered,
+            windows: course.windows,
             crossing: (0..shards).map(|_| Vec::new()).collect(),
-            next: host.prime().map_err(SimError::Host)?,
+            next: next.map_err(SimError::Host)?,
             waiting: BTreeMap::new(),
             running: BTreeSet::new(),
-            ready: BTreeMap::new(),
-            handed: BTreeSet::new(),
+            ready,
+            handed: course.handed,
             finish: false,
+            checkpoint: false,
         };
         let ending = loop {
             if state.finish {
                 break Ending::Finished;
+            }
+            if std::mem::take(&mut state.checkpoint) {
+                if !state.finish_work(stop)? {
+                    break Ending::Interrupted;
+                }
+                recorder.checkpoint(&mut |to| state.save(&host, to))?;
             }
             if stop.load(Ordering::Relaxed) {
                 break Ending::Interrupted;
@@ -269,6 +334,7 @@ impl<W: World> State<'_, W> {
                     self.waiting.insert(submitted.due, submitted.job);
                 }
                 self.finish |= report.finish;
+                self.checkpoint |= report.checkpoint;
             }
             reports.extend(round);
             self.handed.retain(|handed| *handed > window);
@@ -292,13 +358,30 @@ impl<W: World> State<'_, W> {
         {
             // Virtual time must wait: now, and only now, all pending work is handed out, earliest
             // due first. The choice depends on virtual time alone, not on what is done by now.
-            let waiting = std::mem::take(&mut self.waiting);
-            for unit in gather(waiting, |job| self.world.stack(job)) {
-                self.running.extend(unit.dues.iter().copied());
-                self.workers.submit(unit);
-            }
+            self.hand_out();
         }
         while due_by(self.running.first()) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            self.collect(PATIENCE)?;
+        }
+        Ok(true)
+    }
+
+    /// Gives all pending work to the workers.
+    fn hand_out(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        for unit in gather(waiting, |job| self.world.stack(job)) {
+            self.running.extend(unit.dues.iter().copied());
+            self.workers.submit(unit);
+        }
+    }
+
+    /// Waits until all work is done, whenever it is due; false if interrupted.
+    fn finish_work(&mut self, stop: &AtomicBool) -> Result<bool, SimError> {
+        self.hand_out();
+        while !self.running.is_empty() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }

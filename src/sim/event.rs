@@ -1,6 +1,7 @@
 //! Events and the one order that they have.
 
 use crate::quantity::VirtualTime;
+use crate::snapshot::{snapshot_enum, snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use serde::Serialize;
 use std::fmt;
 
@@ -70,6 +71,35 @@ pub(crate) enum Body<M, O> {
     /// The first event of a node that starts by itself.
     Start,
 }
+
+impl Snapshot for NodeId {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        u32::load(from).map(Self)
+    }
+}
+
+snapshot_struct!(Key {
+    time,
+    source,
+    sequence
+});
+
+snapshot_struct!(impl<M> Parcel<M> { source, target, sequence, sent, message });
+
+snapshot_struct!(impl<M, O> Event<M, O> { key, sent, target, body });
+
+snapshot_enum!(impl<M, O> Body<M, O> {
+    0 => Arrive(message),
+    1 => Alarm(token),
+    2 => Deliver(message),
+    3 => Timer(token),
+    4 => Done(output),
+    5 => Start,
+});
 
 impl<M, O> Body<M, O> {
     /// At one timestamp a node's network interface moves before its handlers do, so that what it

@@ -5,6 +5,7 @@
 //! order; the windows' sums and the digests of all records are then chained in order.
 
 use super::event::{Key, NodeId};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::fmt;
 
 /// Content that enters the trace hash.
@@ -69,6 +70,16 @@ impl TraceHash {
     /// The hash as a number.
     pub const fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl Snapshot for TraceHash {
+    fn save(&self, to: &mut Writer) {
+        to.number(self.0);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        from.number().map(Self)
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct Host<W: World> {
 
 impl<W: World> Host<W> {
     /// Starts `shards` shards, each built on its own thread.
-    pub fn start(shards: usize, make: impl Fn(usize) -> Shard<W>) -> Result<Self, String> {
+    pub fn start(shards: usize, mut make: impl FnMut(usize) -> Shard<W>) -> Result<Self, String> {
         let system = System::new();
         let (sender, reports) = unbounded();
         let mut addresses = Vec::new();
@@ -122,6 +122,26 @@ impl<W: World> Host<W> {
         let answers = pending.into_iter().map(|receiver| receiver.recv());
         let answers: Result<Vec<T>, _> = answers.collect();
         answers.map_err(|_| "a shard has ended".into())
+    }
+
+    /// Asks one shard.
+    pub fn ask_one<T: Send + 'static>(
+        &self,
+        shard: usize,
+        question: impl FnOnce(&mut Shard<W>) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let (answer, receiver) = unbounded();
+        let gone = || "a shard has ended".to_string();
+        let address = self.addresses.get(shard).ok_or_else(gone)?;
+        address.do_send(Ask(Box::new(move |shard| {
+            let _ = answer.send(question(shard));
+        })));
+        receiver.recv().map_err(|_| gone())
+    }
+
+    /// The first window of each shard that goes on.
+    pub fn next_windows(&self) -> Result<Vec<Option<u64>>, String> {
+        self.ask(Shard::next_window)
     }
 
     /// Queues the starts; the first window of each shard.

@@ -5,11 +5,12 @@
 
 use super::event::{NodeId, Parcel};
 use crate::quantity::{Span, VirtualTime};
+use crate::snapshot::Snapshot;
 
 /// A model of the links between nodes.
 pub trait Network<M>: Send + Sync + 'static {
     /// The state of one node's network interface.
-    type Nic: Send;
+    type Nic: Snapshot + Send;
 
     /// No message ever takes less than this from the moment it is last touched at its sender to
     /// its arrival. The kernel's windows are this long.

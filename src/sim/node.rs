@@ -6,9 +6,10 @@ use super::network::Network;
 use super::rng::{stream, Purpose, Stream};
 use super::stack::Stack;
 use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 
 /// What nodes say to each other.
-pub trait Message: Digest + Send + 'static {
+pub trait Message: Digest + Snapshot + Send + 'static {
     /// The names of the kinds of message, for accounting.
     const KINDS: &'static [&'static str];
 
@@ -20,7 +21,7 @@ pub trait Message: Digest + Send + 'static {
 }
 
 /// The outcome of real work; a job whose worker died twice has an outcome too.
-pub trait Outcome: Digest + Send + 'static {
+pub trait Outcome: Digest + Snapshot + Send + 'static {
     /// What the node gets when the work panicked on two workers in a row.
     fn failed(reason: String) -> Self;
 }
@@ -36,7 +37,7 @@ pub trait World: Sized + Send + Sync + 'static {
     /// A live node.
     type Node: Node<Self>;
     /// What a node keeps while it is dormant.
-    type Kept: Send + 'static;
+    type Kept: Snapshot + Send + 'static;
     /// The network between the nodes.
     type Network: Network<Self::Message>;
     /// Real work that nodes submit: a pure function of its content.
@@ -57,6 +58,20 @@ pub trait World: Sized + Send + Sync + 'static {
 
     /// Makes the node live: for the first time, or with what it kept when it went dormant.
     fn wake(&self, id: NodeId, kept: Option<Self::Kept>) -> Self::Node;
+
+    /// Makes a live node of what [`Node::save`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not those of such a node.
+    fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Self::Node, Damaged>;
+
+    /// What a dormant node keeps, as read from a checkpoint.
+    ///
+    /// # Errors
+    /// When the bytes are not those of such a thing.
+    fn restore_kept(&self, from: &mut Reader) -> Result<Self::Kept, Damaged> {
+        Self::Kept::load(from)
+    }
 
     /// Called in place of a crashed node's handler: a record of the crash for the recorder.
     fn crashed(&self, id: NodeId, at: VirtualTime, reason: &str) -> Option<Self::Record>;
@@ -103,6 +118,16 @@ pub enum Input<M, O> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u64);
 
+impl Snapshot for JobId {
+    fn save(&self, to: &mut Writer) {
+        to.number(self.0);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        from.number().map(Self)
+    }
+}
+
 /// One actor: a synchronous state machine, testable without the kernel.
 pub trait Node<W: World<Node = Self>>: Send {
     /// Handles one event. A panic is this node's crash: its effects in this handler are undone,
@@ -111,6 +136,9 @@ pub trait Node<W: World<Node = Self>>: Send {
 
     /// Becomes dormant: only what is returned survives.
     fn rest(self) -> W::Kept;
+
+    /// Writes all that its future depends on to a checkpoint; [`World::restore`] reads it.
+    fn save(&self, to: &mut Writer);
 
     /// Whom or what this node waits for; the text of a wedged run's error.
     fn waiting_for(&self) -> Option<String>;
@@ -133,6 +161,7 @@ pub struct Context<'a, W: World> {
     pub(crate) effects: &'a mut Vec<Effect<W>>,
     pub(crate) rest: &'a mut bool,
     pub(crate) finish: &'a mut bool,
+    pub(crate) checkpoint: &'a mut bool,
 }
 
 impl<W: World> Context<'_, W> {
@@ -188,6 +217,11 @@ impl<W: World> Context<'_, W> {
     /// Lets this node become dormant once it has no timer, work or outgoing message pending.
     pub fn rest(&mut self) {
         *self.rest = true;
+    }
+
+    /// Asks for a checkpoint at the end of this window. It changes nothing that happens.
+    pub fn checkpoint(&mut self) {
+        *self.checkpoint = true;
     }
 
     /// The schedule is done: the run ends with this window.

@@ -3,6 +3,7 @@
 use super::event::{Key, NodeId};
 use super::node::World;
 use crate::quantity::{Bytes, VirtualTime};
+use crate::snapshot::Writer;
 use thiserror::Error;
 
 /// One delivered event, as the trace hash saw it.
@@ -69,6 +70,17 @@ pub trait Recorder<W: World> {
     /// # Errors
     /// Ends the run; everything told so far stays recorded.
     fn record(&mut self, at: Key, record: W::Record) -> Result<(), RecorderError>;
+
+    /// A node asked for a checkpoint ([`super::Context::checkpoint`]), and everything until then has
+    /// been told. `save` writes the state of the simulation, for [`super::Simulation::resume`]. A
+    /// recorder that keeps no checkpoints does nothing.
+    ///
+    /// # Errors
+    /// Ends the run; everything told so far stays recorded.
+    fn checkpoint(&mut self, save: &mut dyn FnMut(Writer) -> Writer) -> Result<(), RecorderError> {
+        let _ = save;
+        Ok(())
+    }
 }
 
 /// A recorder that keeps nothing.

@@ -2,9 +2,13 @@
 //!
 //! Nodes live in a slab here. Each is an actor in all that matters (own state, own events in order,
 //! own streams, own failure); the thing that actix schedules is the shard. `docs/architecture.md`
-//! has the measurement behind that. `effects` carries out what handlers and interfaces want done.
+//! has the measurement behind that. `effects` carries out what handlers and interfaces want done;
+//! `state` is what a checkpoint has of a shard.
 
 mod effects;
+mod state;
+
+pub(super) use state::{load_parts, save_events, Part};
 
 use super::accounting::Tally;
 use super::crash::guarded;
@@ -90,6 +94,8 @@ pub(crate) struct Report<W: World> {
     /// The window of the earliest waiting event.
     pub next: Option<u64>,
     pub finish: bool,
+    /// A node asked for a checkpoint.
+    pub checkpoint: bool,
 }
 
 /// An event of the window being run that its own shard caused.
@@ -227,7 +233,8 @@ impl<W: World> Shard<W> {
             let full = self.report.records.len() + self.report.deliveries.len() > FULL;
             // At zero lookahead a timestamp may come again; that is a round of its own.
             let again = next == self.window;
-            if next > command.until || self.report.finish || needs_conductor || full || again {
+            let over = self.report.finish || self.report.checkpoint;
+            if next > command.until || over || needs_conductor || full || again {
                 break;
             }
             let events = self.queue.take(next);
@@ -398,6 +405,7 @@ impl<W: World> Shard<W> {
                 effects: &mut self.effects,
                 rest: &mut rest,
                 finish: &mut self.report.finish,
+                checkpoint: &mut self.report.checkpoint,
             },
         );
         live.resting = rest;
@@ -476,6 +484,7 @@ impl<W: World> Report<W> {
             delivered: 0,
             next: None,
             finish: false,
+            checkpoint: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob};
 use crate::model::ParamSet;
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -154,6 +155,19 @@ impl ServerHalf for Audit {
 
     fn global(&self) -> Option<&ParamSet> {
         self.inner.global()
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.inner.save(to);
+        self.round.save(to);
+        self.asked.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.inner.restore(from)?;
+        self.round = Snapshot::load(from)?;
+        self.asked = Snapshot::load(from)?;
+        Ok(())
     }
 
     fn personal(&self) -> bool {

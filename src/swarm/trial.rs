@@ -149,7 +149,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         .planted(bug);
     let mut ears = Ears::default();
     let memory = DeviceMemory::new(None, Bytes(u64::MAX));
-    let summary = watched(|stop| simulate_on(federation, scenario.seed, 1, shards, memory, &mut ears, stop));
+    let summary = watched(|stop| simulate_on(federation, None, scenario.seed, (1, shards), memory, &mut ears, stop));
     if let Some(reason) = ears.fatal {
         return Err(Violation::new("the run goes on", reason));
     }

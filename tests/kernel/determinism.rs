@@ -54,7 +54,7 @@ proptest! {
             wire: Wire { floor: Span::from_nanos(floor), loss_percent },
             // A zero-latency world makes events without end at one timestamp; lose enough to end.
             horizon: Span::from_nanos(30 * floor.max(1)),
-            mischief: Mischief { panics, rests, never_finishes: false },
+            mischief: Mischief { panics, rests, ..Mischief::default() },
         };
         prop_assume!(floor > 1 || loss_percent > 30);
         let (one, witness) = world().run(seed, 1, 1);

@@ -9,14 +9,36 @@ use shoal::sim::{
     Observe, Outcome, Parcel, Recorder, RecorderError, SimError, Simulation, Summary, Workers,
     World,
 };
+use shoal::snapshot::{Damaged, Reader, Snapshot, Writer};
+use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub struct Rumour(pub u64);
 
 impl Digest for Rumour {
     fn digest(&self) -> u64 {
         self.0
+    }
+}
+
+impl Snapshot for Rumour {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        u64::load(from).map(Self)
+    }
+}
+
+impl Snapshot for Product {
+    fn save(&self, to: &mut Writer) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        Snapshot::load(from).map(Self)
     }
 }
 
@@ -101,6 +123,8 @@ pub struct Mischief {
     pub rests: bool,
     /// Never finish: the run wedges once all rumours are lost.
     pub never_finishes: bool,
+    /// Node 0 asks for a checkpoint at one of so many of its events; never for 0.
+    pub checkpoints: u64,
 }
 
 pub struct Gossip {
@@ -160,6 +184,10 @@ impl World for Gossip {
         }
     }
 
+    fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Gossiper, Damaged> {
+        Ok(self.wake(id, Some(Snapshot::load(from)?)))
+    }
+
     fn crashed(&self, id: NodeId, _: VirtualTime, reason: &str) -> Option<Memory> {
         assert!(reason.contains("bad rumour"), "{reason}");
         Some(Memory(id.0, 0, "crashed"))
@@ -184,6 +212,10 @@ impl Node<Gossip> for Gossiper {
             Input::Done { job, output } => mix_words(&[job.0, output.0.unwrap_or(7)]),
         };
         self.memory = mix_words(&[self.memory, what, cx.now().nanos()]);
+        let turn = self.events.checked_rem(self.mischief.checkpoints);
+        if id == 0 && turn == Some(1) {
+            cx.checkpoint();
+        }
         // Half of the effects come before the panic, to see that they are undone.
         cx.record(Memory(id, self.memory, "event"));
         let to = NodeId(below(&mut rng, u64::from(self.nodes)) as u32);
@@ -210,6 +242,10 @@ impl Node<Gossip> for Gossiper {
         (self.events, self.memory)
     }
 
+    fn save(&self, to: &mut Writer) {
+        (self.events, self.memory).save(to);
+    }
+
     fn waiting_for(&self) -> Option<String> {
         Some(format!("a rumour, after {} events", self.events))
     }
@@ -220,6 +256,29 @@ impl Node<Gossip> for Gossiper {
 pub struct Witness {
     pub deliveries: Vec<Delivery>,
     pub records: Vec<(Key, Memory)>,
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// The bytes of a checkpoint, and how much had been told by then.
+pub struct Checkpoint {
+    pub deliveries: usize,
+    pub records: usize,
+    pub bytes: Vec<u8>,
+}
+
+/// A sink whose bytes can be looked at.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Recorder<Gossip> for Witness {
@@ -234,6 +293,19 @@ impl Recorder<Gossip> for Witness {
 
     fn record(&mut self, at: Key, record: Memory) -> Result<(), RecorderError> {
         self.records.push((at, record));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, save: &mut dyn FnMut(Writer) -> Writer) -> Result<(), RecorderError> {
+        let sink = Sink::default();
+        let to = save(Writer::new(Box::new(sink.clone())));
+        to.finish()
+            .map_err(|error| RecorderError(Box::new(error)))?;
+        self.checkpoints.push(Checkpoint {
+            deliveries: self.deliveries.len(),
+            records: self.records.len(),
+            bytes: std::mem::take(&mut *sink.0.lock().unwrap()),
+        });
         Ok(())
     }
 }
@@ -257,6 +329,17 @@ impl Gossip {
         shards: usize,
         workers: usize,
     ) -> (Result<Summary, SimError>, Witness) {
+        self.run_from(None, seed, shards, workers)
+    }
+
+    /// The same, from a checkpoint if there is one.
+    pub fn run_from(
+        self,
+        from: Option<&[u8]>,
+        seed: u64,
+        shards: usize,
+        workers: usize,
+    ) -> (Result<Summary, SimError>, Witness) {
         let sim = Simulation {
             world: Arc::new(self),
             seed,
@@ -265,7 +348,15 @@ impl Gossip {
         let workers =
             Workers::start(workers, || |job: &u64| Product(Ok(job.rotate_left(7)))).unwrap();
         let mut witness = Witness::default();
-        let summary = sim.run(&workers, &mut witness, &AtomicBool::new(false));
+        let never = AtomicBool::new(false);
+        let summary = match from {
+            Some(bytes) => {
+                let source = Box::new(io::Cursor::new(bytes.to_vec()));
+                let from = Reader::new(source, bytes.len() as u64);
+                sim.resume(from, &workers, &mut witness, &never)
+            }
+            None => sim.run(&workers, &mut witness, &never),
+        };
         (summary, witness)
     }
 }

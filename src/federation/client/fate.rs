@@ -7,6 +7,7 @@ use crate::method::{ClientState, Payload};
 use crate::quantity::VirtualTime;
 use crate::sim::rng::{stream, Purpose, Stream};
 use crate::sim::{Context, NodeId};
+use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
 /// What befalls one task.
@@ -33,6 +34,17 @@ pub(super) struct Memory {
     held: BTreeMap<u64, (NodeId, Message)>,
     timers: u64,
 }
+
+snapshot_struct!(Fate { job, seed });
+snapshot_struct!(Memory {
+    seen,
+    tasks,
+    round,
+    task,
+    report,
+    held,
+    timers,
+});
 
 /// The names in a dormant client's state.
 const FIGURES: &str = "faults.figures";

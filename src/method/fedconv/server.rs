@@ -12,6 +12,7 @@ use crate::model::{ParamSet, Sizes};
 use crate::quantity::Flops;
 use crate::sim::mix_words;
 use crate::sim::rng::{stream, Purpose};
+use crate::snapshot::{snapshot_enum, Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tch::Device;
@@ -47,6 +48,14 @@ pub(super) enum Stage {
     /// Weights of the aggregation are being learned.
     Weighing,
 }
+
+snapshot_enum!(Stage {
+    0 => Begun,
+    1 => Tuning,
+    2 => Compressing,
+    3 => Dilating,
+    4 => Weighing,
+});
 
 pub(super) struct Server {
     pub(super) method: FedConv,
@@ -241,6 +250,40 @@ impl ServerHalf for Server {
         for filters in self.filters.iter_mut().flatten() {
             filters.cut = None;
         }
+    }
+
+    fn save(&self, to: &mut Writer) {
+        let Self {
+            global,
+            filters,
+            dilation,
+            weights,
+            stage,
+            round,
+            ..
+        } = self;
+        global.save(to);
+        dilation.save(to);
+        weights.save(to);
+        stage.save(to);
+        round.save(to);
+        for filters in filters.iter().flatten() {
+            filters.learned.save(to);
+            filters.cut.save(to);
+        }
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.global = Snapshot::load(from)?;
+        self.dilation = Snapshot::load(from)?;
+        self.weights = Snapshot::load(from)?;
+        self.stage = Snapshot::load(from)?;
+        self.round = Snapshot::load(from)?;
+        for filters in self.filters.iter_mut().flatten() {
+            filters.learned = Snapshot::load(from)?;
+            filters.cut = Snapshot::load(from)?;
+        }
+        Ok(())
     }
 
     /// Reports are only kept: their work is the jobs of the end of the round.

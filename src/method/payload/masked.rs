@@ -2,6 +2,7 @@
 
 use crate::method::value_mask::ValueMask;
 use crate::model::{Buffer, ParamError, ParamSet};
+use crate::snapshot::snapshot_struct;
 
 /// Parameters under a mask, zero outside it; a clone shares both.
 #[derive(Debug, Clone)]
@@ -9,6 +10,8 @@ pub struct Masked {
     values: ParamSet,
     mask: ValueMask,
 }
+
+snapshot_struct!(Masked { values, mask });
 
 impl Masked {
     /// `values` where `mask` keeps them, zero elsewhere.

@@ -4,6 +4,7 @@ use super::MethodError;
 use crate::learn::Samples;
 use crate::quantity::Bytes;
 use crate::sim::mix_words;
+use crate::snapshot::snapshot_struct;
 use std::sync::Arc;
 
 /// Class scores of some samples; a clone shares both lists.
@@ -22,6 +23,9 @@ pub struct PublicSamples {
     /// What they take on the wire, labels included.
     pub bytes: Bytes,
 }
+
+snapshot_struct!(Scores { indices, values });
+snapshot_struct!(PublicSamples { samples, bytes });
 
 impl Scores {
     /// `classes` scores for each of `indices`, sample after sample.

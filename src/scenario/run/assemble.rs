@@ -77,6 +77,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         method: scenario.method.clone(),
         schedule: scenario.schedule.clone(),
         evaluation: scenario.evaluation.clone(),
+        checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
     };
     Ok(Federation::new(plan, network(scenario)?)?.amid(faults))
 }

@@ -1,17 +1,22 @@
 //! Writes down what a run tells, as it comes.
 
-use super::{observe, Kept, RunError};
+use super::checkpoint::Checkpoints;
+use super::{observe, RunError};
 use crate::federation::{Federation, Message, Record};
 use crate::model::Sizes;
-use crate::observe::folder::{EventLine, RunFolder};
+use crate::observe::folder::{remove, EventLine, Lengths, RunFolder};
 use crate::observe::histograms::Histograms;
 use crate::observe::progress::Progress;
 use crate::observe::record::Rejections;
-use crate::observe::rows::{ClientOutcome, CostRow};
+use crate::observe::rows::{ClientOutcome, CostRow, RoundRow};
+use crate::observe::ObserveError;
 use crate::quantity::VirtualTime;
 use crate::scenario::trace::{TraceWriter, TRACE};
 use crate::scenario::{EventFilter, Scenario};
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError};
+use crate::snapshot::{snapshot_struct, Reader, Snapshot, Writer};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub(super) struct RunRecorder {
     folder: RunFolder,
@@ -22,23 +27,74 @@ pub(super) struct RunRecorder {
     histograms: bool,
     clients: bool,
     kept: Kept,
+    checkpoints: Option<Checkpoints>,
+    /// Host time of the run before this process began, and when it did.
+    before: Duration,
+    began: Instant,
 }
 
+/// What a recorder keeps in memory.
+pub(super) struct Kept {
+    /// What clients cost, by width.
+    pub costs: Vec<CostRow>,
+    /// Reports that were not used.
+    pub rejections: Rejections,
+    pub histograms: Histograms,
+    pub rounds: Vec<RoundRow>,
+    /// When the last thing recorded happened.
+    pub last: VirtualTime,
+    pub fatal: Option<String>,
+}
+
+/// A recorder that has done its work.
+pub(super) struct Closed {
+    pub folder: RunFolder,
+    pub kept: Kept,
+    pub checkpoints: Option<Checkpoints>,
+    /// Host time of the whole run.
+    pub real: Duration,
+}
+
+/// What a checkpoint has of a recorder; the rounds are in their table.
+struct State {
+    lengths: Lengths,
+    trace: Option<u64>,
+    costs: Vec<CostRow>,
+    rejections: Rejections,
+    histograms: Histograms,
+    last: VirtualTime,
+    /// Nanoseconds of host time.
+    real: u64,
+}
+
+snapshot_struct!(State {
+    lengths,
+    trace,
+    costs,
+    rejections,
+    histograms,
+    last,
+    real,
+});
+
 impl RunRecorder {
+    /// Of a run that begins.
     pub fn new(
         folder: RunFolder,
         scenario: &Scenario,
         sizes: &Sizes,
         quiet: bool,
     ) -> Result<Self, RunError> {
-        let trace = if scenario.record.trace {
-            let writer = TraceWriter::create(folder.path()).map_err(|source| RunError::File {
-                path: folder.path().join(TRACE),
-                source,
-            })?;
-            Some(writer)
-        } else {
-            None
+        let trace = match scenario.record.trace {
+            true => {
+                let trace =
+                    TraceWriter::create(folder.path()).map_err(|source| RunError::File {
+                        path: folder.path().join(TRACE),
+                        source,
+                    })?;
+                Some(trace)
+            }
+            false => None,
         };
         let costs = sizes.levels().iter().zip(sizes.counts(scenario.clients()));
         let costs = costs.map(|(level, clients)| CostRow {
@@ -49,28 +105,103 @@ impl RunRecorder {
             step_flops: level.model.training_flops().0,
             ..CostRow::default()
         });
-        let costs = costs.filter(|cost| cost.clients > 0).collect();
+        let kept = Kept {
+            histograms: Histograms::new(),
+            rounds: Vec::new(),
+            costs: costs.filter(|cost| cost.clients > 0).collect(),
+            rejections: Rejections::new(),
+            last: VirtualTime::ZERO,
+            fatal: None,
+        };
+        Ok(Self::of(folder, trace, kept, scenario, quiet))
+    }
+
+    /// Of a run that begins again in its folder.
+    pub fn restart(
+        path: &Path,
+        scenario: &Scenario,
+        sizes: &Sizes,
+        quiet: bool,
+    ) -> Result<Self, RunError> {
+        let mut folder = RunFolder::restart(path)?;
+        if scenario.record.events.is_some() {
+            folder.record_events()?;
+        }
+        remove(&path.join(TRACE))?;
+        Self::new(folder, scenario, sizes, quiet)
+    }
+
+    /// Of a run that goes on in its folder from a checkpoint: what was written after that goes.
+    pub fn reopen(
+        path: &Path,
+        scenario: &Scenario,
+        quiet: bool,
+        from: &mut Reader,
+    ) -> Result<Self, RunError> {
+        let state = State::load(from).map_err(|error| RunError::checkpoint(path, error))?;
+        let trace = state
+            .trace
+            .map(|written| TraceWriter::reopen(path, written));
+        let trace = trace.transpose()?;
+        let folder = RunFolder::reopen(path, &state.lengths)?;
+        let kept = Kept {
+            histograms: state.histograms,
+            rounds: folder.rounds()?,
+            costs: state.costs,
+            rejections: state.rejections,
+            last: state.last,
+            fatal: None,
+        };
+        let recorder = Self::of(folder, trace, kept, scenario, quiet);
         Ok(Self {
+            before: Duration::from_nanos(state.real),
+            ..recorder
+        })
+    }
+
+    fn of(
+        folder: RunFolder,
+        trace: Option<TraceWriter>,
+        kept: Kept,
+        scenario: &Scenario,
+        quiet: bool,
+    ) -> Self {
+        Self {
+            folder,
             progress: (!quiet).then(|| Progress::new(scenario.schedule.rounds)),
             trace,
             filter: scenario.record.events.clone(),
             observe: observe(scenario),
             histograms: scenario.record.histograms,
             clients: scenario.record.clients,
-            kept: Kept {
-                histograms: Histograms::new(),
-                rounds: Vec::new(),
-                costs,
-                rejections: Rejections::new(),
-                last: VirtualTime::ZERO,
-                fatal: None,
-            },
-            folder,
-        })
+            kept,
+            checkpoints: None,
+            before: Duration::ZERO,
+            began: Instant::now(),
+        }
     }
 
-    /// The folder, and what was kept in memory.
-    pub fn close(self) -> (RunFolder, Kept) {
+    /// The same, with checkpoints.
+    pub fn with(self, checkpoints: Option<Checkpoints>) -> Self {
+        Self {
+            checkpoints,
+            ..self
+        }
+    }
+
+    /// The run's folder.
+    pub const fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Host time of the whole run until now.
+    fn real(&self) -> Duration {
+        self.before + self.began.elapsed()
+    }
+
+    /// Ends the recording.
+    pub fn close(self) -> Closed {
+        let real = self.real();
         if let Some(progress) = self.progress {
             progress.finish();
         }
@@ -80,7 +211,38 @@ impl RunRecorder {
                 tracing::warn!(%error, "the end of the trace could not be written");
             }
         }
-        (self.folder, self.kept)
+        Closed {
+            folder: self.folder,
+            kept: self.kept,
+            checkpoints: self.checkpoints,
+            real,
+        }
+    }
+
+    /// Brings everything to the disk, and makes a checkpoint of it and of what `save` writes.
+    fn keep(&mut self, save: &mut dyn FnMut(Writer) -> Writer) -> Result<(), ObserveError> {
+        let Some(checkpoints) = &self.checkpoints else {
+            return Ok(());
+        };
+        let path = self.folder.path().join(TRACE);
+        let io = |error| ObserveError::io(&path, "bring to the disk", error);
+        let trace = self.trace.as_mut().map(TraceWriter::sync).transpose();
+        let trace = trace.map_err(io)?;
+        let real = self.real();
+        let state = State {
+            lengths: self.folder.sync()?,
+            trace,
+            costs: self.kept.costs.clone(),
+            rejections: self.kept.rejections.clone(),
+            histograms: self.kept.histograms.clone(),
+            last: self.kept.last,
+            real: u64::try_from(real.as_nanos()).unwrap_or(u64::MAX),
+        };
+        let round = self.kept.rounds.last().map_or(0, |row| row.round);
+        checkpoints.write(round, |mut to| {
+            state.save(&mut to);
+            save(to)
+        })
     }
 
     fn event(&mut self, delivery: &Delivery) -> Result<(), RecorderError> {
@@ -206,5 +368,9 @@ impl Recorder<Federation> for RunRecorder {
             Record::Fatal(reason) => self.kept.fatal = Some(reason),
         }
         Ok(())
+    }
+
+    fn checkpoint(&mut self, save: &mut dyn FnMut(Writer) -> Writer) -> Result<(), RecorderError> {
+        self.keep(save).map_err(boxed)
     }
 }

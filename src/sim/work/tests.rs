@@ -21,6 +21,11 @@ impl Digest for Product {
     }
 }
 
+crate::snapshot::snapshot_enum!(Product {
+    0 => Double(number),
+    1 => Failed(reason),
+});
+
 impl Outcome for Product {
     fn failed(reason: String) -> Self {
         Self::Failed(reason)

@@ -1,0 +1,16 @@
+//! `shoal resume`
+
+use super::exit::Exit;
+use super::{stop_flag, HostArgs};
+use shoal::scenario::run::{resume as resume_run, ResumeOptions};
+use std::path::Path;
+
+pub fn resume(folder: &Path, host: &HostArgs, quiet: bool) -> Exit {
+    let options = ResumeOptions {
+        workers: host.workers(),
+        device: host.device,
+        kept_memory: host.kept_memory(),
+        quiet,
+    };
+    Exit::of_run(resume_run(folder, &options, &stop_flag()), quiet)
+}

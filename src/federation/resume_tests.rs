@@ -1,0 +1,242 @@
+//! That a federation which goes on from a checkpoint is the one that was never stopped, for every
+//! method: what each keeps is all that its rounds depend on.
+
+use super::{DeviceWorker, Federation, Record};
+use crate::method::MethodSpec;
+use crate::model::Spill;
+use crate::scenario::run::assemble;
+use crate::scenario::Scenario;
+use crate::sim::{
+    Delivery, Digest, Ending, Key, Observe, Recorder, RecorderError, Simulation, Summary, Workers,
+};
+use crate::snapshot::testing::{reader, try_bytes_of};
+use crate::snapshot::Writer;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+/// Keeps what is recorded and every checkpoint.
+#[derive(Default)]
+struct Memory {
+    records: Vec<(Key, u64)>,
+    late: u32,
+    fatal: Option<String>,
+    /// Each with the number of records before it.
+    checkpoints: Vec<(usize, Vec<u8>)>,
+}
+
+impl Recorder<Federation> for Memory {
+    fn observe(&self) -> Observe {
+        Observe::default()
+    }
+
+    fn deliveries(&mut self, _: &[Delivery]) -> Result<(), RecorderError> {
+        Ok(())
+    }
+
+    fn record(&mut self, at: Key, record: Record) -> Result<(), RecorderError> {
+        self.records.push((at, record.digest()));
+        match record {
+            Record::Round(row) => self.late += row.late,
+            Record::Fatal(reason) => self.fatal = Some(reason),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, save: &mut dyn FnMut(Writer) -> Writer) -> Result<(), RecorderError> {
+        let bytes = try_bytes_of(|to| {
+            let writer = std::mem::replace(to, Writer::nowhere());
+            *to = save(writer);
+        });
+        let bytes = bytes.map_err(|error| RecorderError(Box::new(error)))?;
+        self.checkpoints.push((self.records.len(), bytes));
+        Ok(())
+    }
+}
+
+/// A federation in which much is under way whenever a round ends: slow clients train on, their late
+/// reports creep over thin links with bursts of losses, and one client declines.
+fn scenario(method: &str) -> Scenario {
+    let sized = |size: &str| match method.split('(').next() {
+        Some("HeteroFL" | "FedRolex" | "FedDropout" | "FjORD" | "DepthFL" | "FedConv") => {
+            format!(", size: {size}")
+        }
+        Some("FedMD" | "TailorFL" | "LocalOnly") => format!(", size: {size}"),
+        _ => String::new(),
+    };
+    let (half, drawn) = (sized("0.5"), sized("Drawn([1, 0.5])"));
+    let exit = match method.starts_with("DepthFL") {
+        true => "Exit(head: [Dense(10)]), Dense(8), Relu, ",
+        false => "",
+    };
+    let bursts =
+        "GilbertElliott(p_good_to_bad: 0.2, p_bad_to_good: 0.3, loss_good: 0, loss_bad: 0.5)";
+    let text = format!(
+        "Scenario(
+            seed: 9,
+            data: Digits,
+            public: (share: 0.01, select: 0.25),
+            partition: (by: Dirichlet(alpha: 1.0), min_per_client: 8, holdout: 0.2),
+            model: [Flatten, Dense(12), Relu, {exit}Dense(10)],
+            training: (epochs: 1, batch: 32, optimizer: Sgd(lr: 0.1)),
+            population: [
+                (name: \"quick\", count: 5, device: \"laptop\", participation: 0.8,
+                 link: (preset: \"lan\", up: \"300 kbit/s\", loss: {bursts}){drawn}),
+                (name: \"slow\", count: 3, device: (preset: \"laptop\", speed: \"700 kFLOP/s\"),
+                 link: (preset: \"wifi\", up: \"20 kbit/s\", down: \"60 kbit/s\", sharing: Fifo){half}),
+                (name: \"small\", count: 1, device: (preset: \"laptop\", memory: \"1 kB\"), link: \"lan\"),
+            ],
+            method: {method},
+            schedule: (rounds: 5, cohort: 4, over_selection: 2.0, deadline: \"3 s\"),
+            evaluation: (per_client: true),
+            checkpoint: (every: 1),
+        )"
+    );
+    let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
+    scenario.unwrap_or_else(|problems| panic!("{problems:#}"))
+}
+
+fn run(
+    scenario: &Scenario,
+    from: Option<&[u8]>,
+    workers: usize,
+    shards: usize,
+    kept: u64,
+) -> (Summary, Memory) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut federation = assemble(scenario, Default::default()).unwrap();
+    federation.spill_to(Spill::create(folder.path(), kept).unwrap());
+    let layouts = federation.layouts();
+    let mut memory = Memory::default();
+    let pool = Workers::start(workers, DeviceWorker::new).unwrap();
+    let simulation = Simulation {
+        world: Arc::new(federation),
+        seed: scenario.seed,
+        shards,
+    };
+    let never = AtomicBool::new(false);
+    let summary = match from {
+        Some(bytes) => {
+            let mut from = reader(bytes);
+            from.know(layouts);
+            simulation.resume(from, &pool, &mut memory, &never)
+        }
+        None => simulation.run(&pool, &mut memory, &never),
+    };
+    let summary = summary.unwrap();
+    assert_eq!(summary.ending, Ending::Finished);
+    assert_eq!(memory.fatal, None);
+    (summary, memory)
+}
+
+/// Runs it whole, and again from its checkpoints: one in `step` of them, from the first.
+fn holds(scenario: &Scenario, kept: u64, step: usize) -> Memory {
+    let (whole, memory) = run(scenario, None, 2, 1, kept);
+    let name = scenario.method.name();
+    assert!(!memory.checkpoints.is_empty(), "{name}");
+    for (place, (told, bytes)) in memory.checkpoints.iter().enumerate().step_by(step) {
+        let (summary, rest) = run(scenario, Some(bytes), 1, 1 + place % 3, kept);
+        assert_eq!(rest.records, memory.records[*told..], "{name} from {place}");
+        assert_eq!(summary.hash, whole.hash, "{name} from {place}");
+        assert_eq!(summary.accounting, whole.accounting, "{name} from {place}");
+        assert_eq!(summary.delivered, whole.delivered, "{name} from {place}");
+    }
+    memory
+}
+
+#[test]
+fn every_method_goes_on_from_a_checkpoint_as_if_it_had_not_been_stopped() {
+    for (name, _) in MethodSpec::ALL {
+        // Those that prune are to prune, and what is learned on the public set is to be learned soon.
+        let settings = match *name {
+            "LotteryFL" | "Hermes" => "acc_threshold: 0",
+            "FedConv" => "tune: 1, filter: 2, filter_later: 1, tune_clients: 1, aggregate: 2",
+            "FedMD" => "transfer_public_epochs: 1, transfer_private_epochs: 1",
+            "PublicOnly" => "epochs: 1",
+            _ => "",
+        };
+        let step = if *name == "FedAvg" { 1 } else { 2 };
+        let memory = holds(&scenario(&format!("{name}({settings})")), u64::MAX, step);
+        if *name == "FedAvg" {
+            assert!(memory.late > 0, "nothing was under way when a round ended");
+            assert_eq!(memory.checkpoints.len(), 4);
+        }
+    }
+}
+
+#[test]
+fn options_that_add_to_a_servers_state_go_on_too() {
+    let tuned = "fine_tune: Some((epochs: 1))";
+    for method in [
+        format!("FedAvg({tuned})"),
+        format!("HeteroFL({tuned})"),
+        "FedAvgM(momentum: 0.5)".into(),
+        "Hermes(acc_threshold: 0, overlap: Any)".into(),
+        "FedMD(public_set: Installed, subset: 5, transfer_public_epochs: 0)".into(),
+    ] {
+        holds(&scenario(&method), u64::MAX, 3);
+    }
+}
+
+#[test]
+fn what_clients_keep_on_disk_is_part_of_a_checkpoint() {
+    for method in ["Scaffold()", "LocalOnly()", "LotteryFL(acc_threshold: 0)"] {
+        for kept in [0, 8_000] {
+            holds(&scenario(method), kept, 3);
+        }
+    }
+}
+
+#[test]
+fn checkpoints_do_not_show_in_the_trace() {
+    let scenario = scenario("Scaffold()");
+    let without = Scenario {
+        checkpoint: None,
+        ..scenario.clone()
+    };
+    let (with, memory) = run(&scenario, None, 1, 1, u64::MAX);
+    let (without, plain) = run(&without, None, 1, 1, u64::MAX);
+    assert_eq!((memory.checkpoints.len(), plain.checkpoints.len()), (4, 0));
+    assert_eq!(with.hash, without.hash);
+    assert_eq!(with.windows, without.windows);
+}
+
+/// The global model is in dozens of places: in the server, on links, with clients.
+#[test]
+fn a_parameter_set_is_written_once_however_many_have_it() {
+    let scenario = scenario("FedAvg()");
+    let (_, memory) = run(&scenario, None, 1, 1, u64::MAX);
+    let size = scenario.model.bytes.0 as usize;
+    for (_, bytes) in &memory.checkpoints {
+        // Each slow client's report is its own; all tasks share the model of their round.
+        assert!(
+            bytes.len() < 10 * size,
+            "{} bytes, {size} a model",
+            bytes.len()
+        );
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_an_error_and_never_a_panic() {
+    let scenario = scenario("Scaffold()");
+    let (_, memory) = run(&scenario, None, 1, 1, u64::MAX);
+    let bytes = &memory.checkpoints[2].1;
+    let pool = Workers::start(1, DeviceWorker::new).unwrap();
+    let stop = AtomicBool::new(true);
+    for place in (0..bytes.len()).step_by(bytes.len() / 60) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x55;
+        let federation = assemble(&scenario, Default::default()).unwrap();
+        let mut from = reader(&damaged);
+        from.know(federation.layouts());
+        let simulation = Simulation {
+            world: Arc::new(federation),
+            seed: scenario.seed,
+            shards: 1,
+        };
+        // A changed weight is a value as any other: the file's checksum is there for that.
+        let _ = simulation.resume(from, &pool, &mut Memory::default(), &stop);
+    }
+}

@@ -1,0 +1,68 @@
+//! The server in a checkpoint.
+
+use super::super::world::Shared;
+use super::{Server, Stage};
+use crate::method::ServerHalf;
+use crate::snapshot::{snapshot_enum, Damaged, Reader, Snapshot, Writer};
+use std::sync::Arc;
+
+snapshot_enum!(Stage {
+    0 => Working { phase, jobs },
+    1 => Collecting,
+    2 => Closing,
+    3 => Evaluating { pieces },
+    4 => Finished,
+});
+
+impl Server {
+    pub(in super::super) fn save(&self, to: &mut Writer) {
+        let Self {
+            shared: _,
+            half,
+            stage,
+            round,
+            outstanding,
+            busy_until,
+            personal,
+            stopping,
+        } = self;
+        if round.reported > 0 {
+            // Sums of reports are not written.
+            to.fail("a checkpoint after the first report of a round");
+        }
+        stage.save(to);
+        round.save(to);
+        outstanding.save(to);
+        busy_until.save(to);
+        personal.save(to);
+        stopping.save(to);
+        half.save(to);
+        to.mark("server half");
+    }
+
+    /// A live server of what [`Server::save`] wrote, with a half that was just made.
+    pub(in super::super) fn restore(
+        shared: Arc<Shared>,
+        mut half: Box<dyn ServerHalf>,
+        from: &mut Reader,
+    ) -> Result<Self, Damaged> {
+        let stage = Snapshot::load(from)?;
+        let round = Snapshot::load(from)?;
+        let outstanding = Snapshot::load(from)?;
+        let busy_until = Snapshot::load(from)?;
+        let personal = Snapshot::load(from)?;
+        let stopping = Snapshot::load(from)?;
+        half.restore(from)?;
+        from.mark("server half")?;
+        Ok(Self {
+            shared,
+            half,
+            stage,
+            round,
+            outstanding,
+            busy_until,
+            personal,
+            stopping,
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! A run folder at a checkpoint, and gone on with.
+
+use super::super::rows::Row;
+use super::super::table::{cut, length_on_disk, read_rows, Table};
+use super::super::ObserveError;
+use super::{
+    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, REJECTIONS, ROUNDS, SIZES,
+};
+use crate::snapshot::{file::sync_folder, snapshot_struct};
+use serde::Serialize;
+use std::fs;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// How much of each file of a run had been written at a checkpoint, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lengths {
+    rounds: u64,
+    clients: u64,
+    accuracy: u64,
+    sizes: Option<u64>,
+    rejections: Option<u64>,
+    events: Option<u64>,
+}
+
+snapshot_struct!(Lengths {
+    rounds,
+    clients,
+    accuracy,
+    sizes,
+    rejections,
+    events,
+});
+
+impl RunFolder {
+    /// Brings everything written so far to the disk.
+    pub fn sync(&mut self) -> Result<Lengths, ObserveError> {
+        let events = match &mut self.events {
+            Some((path, writer)) => {
+                let io = |e| ObserveError::io(path, "bring to the disk", e);
+                writer.flush().map_err(io)?;
+                Some(length_on_disk(writer.get_ref()).map_err(io)?)
+            }
+            None => None,
+        };
+        let lengths = Lengths {
+            clients: self.clients.sync()?,
+            accuracy: self.accuracy.sync()?,
+            sizes: self.sizes.as_mut().map(Table::sync).transpose()?,
+            rejections: self.rejections.as_mut().map(Table::sync).transpose()?,
+            events,
+            rounds: self.rounds.sync()?,
+        };
+        let io = |e| ObserveError::io(&self.path, "bring to the disk", e);
+        sync_folder(&self.path).map_err(io)?;
+        Ok(lengths)
+    }
+
+    /// Opens the folder of a run that is gone on with: what was written after the checkpoint goes, so
+    /// that it can be written again.
+    pub fn reopen(path: &Path, lengths: &Lengths) -> Result<Self, ObserveError> {
+        remove(&path.join(COSTS))?;
+        let events = path.join(EVENTS);
+        Ok(Self {
+            rounds: Table::reopen(&path.join(ROUNDS), lengths.rounds)?,
+            clients: Table::reopen(&path.join(CLIENTS), lengths.clients)?,
+            accuracy: Table::reopen(&path.join(ACCURACY), lengths.accuracy)?,
+            sizes: reopen_made(&path.join(SIZES), lengths.sizes)?,
+            rejections: reopen_made(&path.join(REJECTIONS), lengths.rejections)?,
+            events: match lengths.events {
+                Some(length) => {
+                    let writer = BufWriter::with_capacity(1 << 16, cut(&events, length)?);
+                    Some((events, writer))
+                }
+                None => None,
+            },
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Empties the tables of a run that begins again, in the same folder.
+    pub fn restart(path: &Path) -> Result<Self, ObserveError> {
+        for file in [ROUNDS, CLIENTS, ACCURACY, SIZES, REJECTIONS, COSTS, EVENTS] {
+            remove(&path.join(file))?;
+        }
+        Self::open(PathBuf::from(path))
+    }
+
+    /// The rounds that are in the table.
+    pub fn rounds(&self) -> Result<Vec<RoundRow>, ObserveError> {
+        read_rows(&self.path.join(ROUNDS))
+    }
+}
+
+/// A table that is made with its first row: reopened where it had one, gone where it had none.
+fn reopen_made<T: Row + Serialize>(
+    path: &Path,
+    length: Option<u64>,
+) -> Result<Option<Table<T>>, ObserveError> {
+    match length {
+        Some(length) => Table::reopen(path, length).map(Some),
+        None => remove(path).map(|()| None),
+    }
+}
+
+/// Removes a file that may be there.
+pub(crate) fn remove(path: &Path) -> Result<(), ObserveError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(ObserveError::io(path, "remove", e)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::EventLine;
+    use super::*;
+    use crate::observe::rows::{ClientAccuracyRow, SizeRow};
+    use crate::quantity::VirtualTime;
+
+    fn write(folder: &mut RunFolder, round: u32) {
+        let accuracy = ClientAccuracyRow {
+            round,
+            client: 3,
+            group: "a".into(),
+            correct: 1,
+            count: 2,
+        };
+        folder.client_accuracy(&accuracy).unwrap();
+        if round > 1 {
+            let size = SizeRow {
+                round,
+                size: 0.5,
+                clients: 1,
+                accuracy: None,
+                loss: None,
+                client_mean: None,
+            };
+            folder.size(&size).unwrap();
+        }
+        let event = EventLine {
+            time: VirtualTime::from_nanos(u64::from(round)),
+            node: 1,
+            event: "timer",
+            kind: "timer",
+            from: None,
+            bytes: None,
+            sent: None,
+            round: None,
+            detail: None,
+        };
+        folder.event(&event).unwrap();
+        let row = RoundRow {
+            round,
+            ..RoundRow::default()
+        };
+        folder.round(&row).unwrap();
+    }
+
+    fn contents(path: &Path) -> Vec<(String, Vec<u8>)> {
+        let entries = fs::read_dir(path).unwrap().map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, fs::read(path).unwrap())
+        });
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort();
+        entries
+    }
+
+    #[test]
+    fn a_folder_that_is_reopened_goes_on_as_if_it_had_never_been_closed() {
+        let root = tempfile::tempdir().unwrap();
+        let whole = root.path().join("whole");
+        let cut = root.path().join("cut");
+        let mut folder = RunFolder::create(Some(&whole), "a", 1).unwrap();
+        folder.record_events().unwrap();
+        (1..=5).for_each(|round| write(&mut folder, round));
+        folder.flush().unwrap();
+        for kept in 1..5 {
+            let mut folder = RunFolder::create(Some(&cut), "a", 1).unwrap();
+            folder.record_events().unwrap();
+            (1..=kept).for_each(|round| write(&mut folder, round));
+            let lengths = folder.sync().unwrap();
+            write(&mut folder, kept + 1);
+            drop(folder);
+            fs::write(cut.join(COSTS), "of the end of a run that was interrupted").unwrap();
+            let mut folder = RunFolder::reopen(&cut, &lengths).unwrap();
+            assert_eq!(folder.rounds().unwrap().len(), kept as usize);
+            (kept + 1..=5).for_each(|round| write(&mut folder, round));
+            folder.flush().unwrap();
+            assert_eq!(contents(&cut), contents(&whole), "cut after {kept}");
+            fs::remove_dir_all(&cut).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_that_begins_again_has_nothing_of_the_first_time() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = RunFolder::create(Some(root.path()), "a", 1).unwrap();
+        let empty = contents(root.path());
+        folder.record_events().unwrap();
+        (1..=3).for_each(|round| write(&mut folder, round));
+        folder.write_costs(&[]).unwrap();
+        drop(folder);
+        RunFolder::restart(root.path()).unwrap();
+        assert_eq!(contents(root.path()), empty);
+    }
+
+    #[test]
+    fn a_table_that_lost_rows_is_an_error_that_says_how_many_bytes_are_missing() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = RunFolder::create(Some(root.path()), "a", 1).unwrap();
+        (1..=2).for_each(|round| write(&mut folder, round));
+        let lengths = folder.sync().unwrap();
+        drop(folder);
+        let rounds = root.path().join(ROUNDS);
+        fs::File::options()
+            .write(true)
+            .open(&rounds)
+            .unwrap()
+            .set_len(7)
+            .unwrap();
+        let error = RunFolder::reopen(root.path(), &lengths)
+            .unwrap_err()
+            .to_string();
+        let expected = format!("expected at least {} bytes", lengths.rounds);
+        assert!(
+            error.contains(&expected) && error.contains("found 7"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Going on with a run that was stopped: killed, interrupted, or failed for want of something.
+
+use super::checkpoint::Checkpoints;
+use super::recorder::RunRecorder;
+use super::{assemble, conduct, identity, Finished, Options, Run, RunError, SCENARIO};
+use crate::learn::HostDevice;
+use crate::model::Spill;
+use crate::observe::folder::{remove, RECORD};
+use crate::observe::record::{RunRecord, Status};
+use crate::observe::ObserveError;
+use crate::quantity::Bytes;
+use crate::scenario::Scenario;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// How a run is gone on with; nothing here changes a result.
+#[derive(Debug, Clone)]
+pub struct ResumeOptions {
+    /// Threads that run jobs; as many as wanted.
+    pub workers: usize,
+    /// Where they compute; the device that the run began on.
+    pub device: HostDevice,
+    /// As in [`Options`].
+    pub kept_memory: Bytes,
+    /// As in [`Options`].
+    pub quiet: bool,
+}
+
+/// Goes on with the run in `folder` from its newest checkpoint that is whole, or from its start where
+/// none was made yet. It ends as if it had never been stopped.
+///
+/// # Errors
+/// When the folder is not one of a run that makes checkpoints and has not ended, when it is in use,
+/// when no checkpoint can be used; and as [`super::run`].
+pub fn resume(
+    folder: &Path,
+    options: &ResumeOptions,
+    stop: &AtomicBool,
+) -> Result<Finished, RunError> {
+    let refuse = |problem: String| RunError::NotResumable {
+        folder: folder.to_path_buf(),
+        problem,
+    };
+    let mut record = RunRecord::read(&folder.join(RECORD))
+        .map_err(|error| refuse(format!("{error}; expected the folder of a run")))?;
+    if record.status == Status::Completed {
+        return Err(refuse("the run has come to its end".into()));
+    }
+    if record.version != env!("CARGO_PKG_VERSION") {
+        let (theirs, ours) = (&record.version, env!("CARGO_PKG_VERSION"));
+        return Err(refuse(format!(
+            "the run is of shoal {theirs}, and this is shoal {ours}; go on with that version"
+        )));
+    }
+    let device = options.device.to_string();
+    if record.device != device {
+        return Err(refuse(format!(
+            "the run is on {0}, not on {device}; give --device {0}",
+            record.device
+        )));
+    }
+    let text = fs::read_to_string(folder.join(SCENARIO))
+        .map_err(|error| refuse(format!("{SCENARIO}: {error}; expected the folder of a run")))?;
+    let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
+    let Some(checkpoint) = scenario.checkpoint else {
+        return Err(refuse(
+            "its scenario has no checkpoint: (every: N); run it again".into(),
+        ));
+    };
+    let lock = super::lock::hold(folder)?;
+    remove_strays(folder)?;
+    let as_begun = Options {
+        workers: options.workers,
+        device: options.device,
+        memory: record.memory.map(Bytes),
+        out: Some(folder.to_path_buf()),
+        file: PathBuf::from(&record.scenario_file),
+        text,
+        overrides: record.overrides.clone(),
+        kept_memory: options.kept_memory,
+        quiet: options.quiet,
+    };
+    let limit = as_begun.device.stack_limit(as_begun.memory);
+    let federation = assemble(&scenario, as_begun.device)?.within(limit);
+    let identity = identity(&scenario, &as_begun, federation.plan());
+    if record.identity.as_deref() != Some(&format!("{identity:016x}")) {
+        return Err(refuse(
+            "its scenario or its data have been changed since it began; run it again".into(),
+        ));
+    }
+    let checkpoints = Checkpoints::new(folder, checkpoint.keep, identity);
+    let mut from = checkpoints.newest()?;
+    if let Some(from) = &mut from {
+        from.know(federation.layouts());
+    }
+    let recorder = match &mut from {
+        Some(from) => RunRecorder::reopen(folder, &scenario, options.quiet, from)?,
+        None => RunRecorder::restart(folder, &scenario, federation.sizes(), options.quiet)?,
+    };
+    record.resumed = record.resumed.saturating_add(1);
+    record.status = Status::Running;
+    record.workers = u32::try_from(options.workers).unwrap_or(u32::MAX);
+    record.error = None;
+    record.finished = None;
+    let run = Run {
+        federation,
+        recorder: recorder.with(Some(checkpoints)),
+        record,
+        from,
+        _lock: lock,
+    };
+    conduct(run, &scenario, &as_begun, stop)
+}
+
+/// Removes the file for what clients keep that a process leaves behind if it is killed before it has
+/// taken the file's name away.
+fn remove_strays(folder: &Path) -> Result<(), RunError> {
+    let io = |error| ObserveError::io(folder, "read the folder", error);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        if Spill::is_name(&name.to_string_lossy()) {
+            remove(&folder.join(name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Values as bytes and back: what a checkpoint is made of.
+//!
+//! A type that can be part of a checkpoint is a [`Snapshot`]; the macros here make one of a struct or
+//! an enum from the names of its fields, and do not compile when a field is left out. Numbers are
+//! little-endian or LEB128, floats are their bits. What is shared by reference ([`Arc`]) is written
+//! once and shared again when it is read ([`Writer::shared`]).
+//!
+//! - `writer`, `reader`: the two ends of a stream;
+//! - `values`: numbers, text, lists and maps;
+//! - `file`: a stream as a file that is whole or not there, with a checksum.
+//!
+//! [`Arc`]: std::sync::Arc
+
+pub(crate) mod file;
+mod reader;
+mod values;
+mod writer;
+
+pub use reader::{Damaged, Reader};
+pub(crate) use values::load_floats;
+pub use writer::Writer;
+
+/// A value that can be written to a checkpoint and read from it.
+pub trait Snapshot: Sized {
+    /// Writes it.
+    fn save(&self, to: &mut Writer);
+
+    /// Reads what [`Snapshot::save`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not those of such a value.
+    fn load(from: &mut Reader) -> Result<Self, Damaged>;
+
+    /// Writes many, without their number.
+    fn save_all(items: &[Self], to: &mut Writer) {
+        items.iter().for_each(|item| item.save(to));
+    }
+
+    /// Reads `count` of them.
+    ///
+    /// # Errors
+    /// As [`Snapshot::load`].
+    fn load_all(count: usize, from: &mut Reader) -> Result<Vec<Self>, Damaged> {
+        // A lying count is found out at the end of the bytes, not by running out of memory.
+        let mut items = Vec::with_capacity(count.min(1 << 12));
+        for _ in 0..count {
+            items.push(Self::load(from)?);
+        }
+        Ok(items)
+    }
+}
+
+/// Makes a struct a [`Snapshot`]: `snapshot_struct!(Tally { sent, delivered })`, or
+/// `snapshot_struct!(impl<M> Parcel<M> { source, message })`.
+macro_rules! snapshot_struct {
+    (impl<$($g:ident),+> $type:ty { $($field:ident),+ $(,)? }) => {
+        impl<$($g: $crate::snapshot::Snapshot),+> $crate::snapshot::Snapshot for $type {
+            $crate::snapshot::snapshot_struct!(@body $($field),+);
+        }
+    };
+    (@body $($field:ident),+) => {
+        fn save(&self, to: &mut $crate::snapshot::Writer) {
+            let Self { $($field),+ } = self;
+            $($crate::snapshot::Snapshot::save($field, to);)+
+        }
+
+        fn load(
+            from: &mut $crate::snapshot::Reader,
+        ) -> Result<Self, $crate::snapshot::Damaged> {
+            $(let $field = $crate::snapshot::Snapshot::load(from)?;)+
+            Ok(Self { $($field),+ })
+        }
+    };
+    ($type:ty { $($field:ident),+ $(,)? }) => {
+        impl $crate::snapshot::Snapshot for $type {
+            $crate::snapshot::snapshot_struct!(@body $($field),+);
+        }
+    };
+}
+
+/// Makes an enum a [`Snapshot`]; each variant has a number that is never given to another:
+/// `snapshot_enum!(Body { 0 => Timer(token), 1 => Start, 2 => Lost { at } })`.
+macro_rules! snapshot_enum {
+    (impl<$($g:ident),+> $type:ty { $($variants:tt)+ }) => {
+        impl<$($g: $crate::snapshot::Snapshot),+> $crate::snapshot::Snapshot for $type {
+            $crate::snapshot::snapshot_enum!(@body $type, $($variants)+);
+        }
+    };
+    (@body $type:ty, $($tag:literal => $variant:ident
+        $(($($item:ident),+))? $({ $($field:ident),+ })?),+ $(,)?) => {
+        fn save(&self, to: &mut $crate::snapshot::Writer) {
+            match self {
+                $(Self::$variant $(($($item),+))? $({ $($field),+ })? => {
+                    to.tag($tag);
+                    $($($crate::snapshot::Snapshot::save($item, to);)+)?
+                    $($($crate::snapshot::Snapshot::save($field, to);)+)?
+                })+
+            }
+        }
+
+        fn load(
+            from: &mut $crate::snapshot::Reader,
+        ) -> Result<Self, $crate::snapshot::Damaged> {
+            match from.tag()? {
+                $($tag => {
+                    $($(let $item = $crate::snapshot::Snapshot::load(from)?;)+)?
+                    $($(let $field = $crate::snapshot::Snapshot::load(from)?;)+)?
+                    Ok(Self::$variant $(($($item),+))? $({ $($field),+ })?)
+                })+
+                other => Err($crate::snapshot::Damaged::new(format!(
+                    "{other} is no {}",
+                    stringify!($type)
+                ))),
+            }
+        }
+    };
+    ($type:ty { $($variants:tt)+ }) => {
+        impl $crate::snapshot::Snapshot for $type {
+            $crate::snapshot::snapshot_enum!(@body $type, $($variants)+);
+        }
+    };
+}
+
+pub(crate) use {snapshot_enum, snapshot_struct};
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Streams in memory.
+
+    use super::{Damaged, Reader, Snapshot, Writer};
+    use std::io::{self, Cursor, Write};
+    use std::sync::{Arc, Mutex};
+
+    /// A sink whose bytes can be looked at.
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The bytes that `save` writes.
+    pub fn bytes_of(save: impl FnOnce(&mut Writer)) -> Vec<u8> {
+        try_bytes_of(save).unwrap()
+    }
+
+    /// The same, or what went wrong.
+    pub fn try_bytes_of(save: impl FnOnce(&mut Writer)) -> io::Result<Vec<u8>> {
+        let memory = Memory::default();
+        let mut to = Writer::new(Box::new(memory.clone()));
+        save(&mut to);
+        to.finish()?;
+        let mut bytes = std::mem::take(&mut *memory.0.lock().unwrap());
+        // The checksum is the file's business.
+        bytes.truncate(bytes.len() - 8);
+        Ok(bytes)
+    }
+
+    /// A stream of `bytes`.
+    pub fn reader(bytes: &[u8]) -> Reader {
+        Reader::new(Box::new(Cursor::new(bytes.to_vec())), bytes.len() as u64)
+    }
+
+    /// What comes back of a value; nothing may be left over.
+    pub fn again<T: Snapshot>(value: &T) -> Result<T, Damaged> {
+        let mut from = reader(&bytes_of(|to| value.save(to)));
+        let value = T::load(&mut from)?;
+        assert_eq!(from.left(), 0);
+        Ok(value)
+    }
+}
