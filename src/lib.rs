@@ -21,6 +21,7 @@
 //! error is kept ([`scenario::run`]).
 
 pub mod data;
+pub mod defend;
 pub mod federation;
 pub mod learn;
 pub mod method;

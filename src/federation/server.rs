@@ -348,7 +348,8 @@ impl Server {
     /// No report of this round is taken any more.
     fn close(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
-        let needed = self.shared.plan.schedule.least_reports;
+        let schedule = &self.shared.plan.schedule;
+        let needed = schedule.least_reports.max(self.half.least_reports());
         let unheard = self.round.unheard().count();
         tracing::debug!(
             round = number,
@@ -360,6 +361,9 @@ impl Server {
             self.half.abandon();
             self.round.outcome = Outcome::Abandoned;
             return self.evaluate(cx);
+        }
+        if let Err(error) = self.half.close(number) {
+            return self.fail(format!("closing: {error}"), cx);
         }
         let speed = self.shared.plan.server.speed;
         let until = self.occupy(speed.time_for(self.half.round_flops()), cx);

@@ -11,7 +11,7 @@ use crate::quantity::Flops;
 use std::sync::Arc;
 
 /// On what the server trains, and how; the optimiser's state is fresh each round.
-pub(super) struct OwnTraining {
+pub(crate) struct OwnTraining {
     pub model: Arc<Model>,
     pub data: Arc<DeviceData>,
     pub samples: Samples,
