@@ -43,7 +43,7 @@ mod server_training;
 mod sub_models;
 mod tailorfl;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod value_mask;
@@ -63,7 +63,7 @@ pub use value_mask::{UnitFlags, ValueMask};
 pub use whole::ReportKind;
 
 pub(crate) use server_training::OwnTraining;
-pub(crate) use whole::{difference, Whole};
+pub(crate) use whole::{difference, moved, Whole};
 
 use crate::learn::LocalTraining;
 use crate::model::{Model, ModelError};

@@ -19,7 +19,9 @@ mod trace;
 pub mod verify;
 mod warnings;
 
+use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
+use crate::defend::DefenceSpec;
 use crate::federation::{Evaluation, Group, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
@@ -56,6 +58,12 @@ pub struct Scenario {
     pub server: Server,
     /// The method.
     pub method: MethodSpec,
+    /// How the server aggregates what may be adversaries'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defence: Option<DefenceSpec>,
+    /// Who attacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adversaries: Vec<Adversary>,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What is measured.

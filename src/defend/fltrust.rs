@@ -83,7 +83,8 @@ mod tests {
                 }
             }
             for (got, sum) in got.iter().zip(&sum) {
-                prop_assert!(near(*got, if total > 0.0 { sum / total } else { 0.0 }));
+                let exact = if total > 0.0 { sum / total } else { 0.0 };
+                prop_assert!(near(*got, exact));
             }
             prop_assert!(norm(&got) <= length(&g) * (1.0 + 1e-5));
         }

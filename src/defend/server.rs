@@ -244,3 +244,163 @@ impl ServerHalf for Defended {
         self.inner.at_level(level)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::Scratch;
+    use crate::method::testing::{close, local, start, Descent, Toy};
+    use crate::method::MethodSpec;
+
+    fn method(name: &str) -> MethodSpec {
+        ron::from_str(&format!("{name}(())")).unwrap()
+    }
+
+    fn defended<'a>(method: &'a MethodSpec, defence: &DefenceSpec) -> Toy<'a> {
+        let mut toy = Toy::new(method.method(), &local());
+        let setup = toy.setup().clone();
+        let half = method.method().server(setup.clone()).unwrap();
+        let kind = method.method().reports();
+        toy.server = Box::new(Defended::new(half, kind, defence.clone(), &setup).unwrap());
+        toy
+    }
+
+    fn defence(text: &str) -> DefenceSpec {
+        ron::from_str(text).unwrap()
+    }
+
+    /// A bound that nothing reaches leaves the mean, weighted by samples; the method's own step goes on
+    /// with it as with the reports themselves.
+    #[test]
+    fn a_method_that_wears_an_idle_defence_is_itself_to_rounding() {
+        let idle = defence("NormClipping((bound: 1e6))");
+        for name in [
+            "FedAvg",
+            "FedProx",
+            "FedAvgM",
+            "FedAdagrad",
+            "FedAdam",
+            "FedYogi",
+            "FedSgd",
+        ] {
+            let method = method(name);
+            let mut plain = Toy::new(method.method(), &local());
+            let mut worn = defended(&method, &idle);
+            for cohort in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+                plain.round(&cohort);
+                worn.round(&cohort);
+                let apart = plain.model().distance_squared(&worn.model()).unwrap();
+                // Adaptive steps divide by what may be small.
+                assert!(apart < 1e-6, "{name}: {apart}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_krum_chooses_is_the_next_global_model_whatever_the_order() {
+        let method = MethodSpec::default();
+        let krum = defence("Krum((byzantine: 0))");
+        let (mut a, mut b) = (defended(&method, &krum), defended(&method, &krum));
+        a.round(&[0, 1, 2]);
+        b.round(&[2, 0, 1]);
+        assert_eq!(a.model().digest().unwrap(), b.model().digest().unwrap());
+        let models = Descent::of_local().cohort(&start(), 1);
+        let got = a.model();
+        let near = |w: &Vec<f64>| {
+            let pairs = got.as_slice().unwrap().iter().zip(w);
+            pairs.map(|(a, b)| (f64::from(*a) - b).powi(2)).sum::<f64>() < 1e-9
+        };
+        assert_eq!(models.iter().filter(|w| near(w)).count(), 1);
+    }
+
+    #[test]
+    fn a_report_that_is_not_finite_is_refused_and_counts_for_nothing() {
+        let method = MethodSpec::default();
+        for text in ["Median(())", "NormClipping((bound: 1e6))"] {
+            let mut toy = defended(&method, &defence(text));
+            toy.open();
+            let model = toy.model();
+            let mut values = model.as_slice().unwrap().to_vec();
+            let (_, work) = toy.ask(0);
+            let (_, _) = toy.ask(1);
+            values[3] = f32::NAN;
+            let bad = ParamSet::from_slice(model.layout(), &values).unwrap();
+            let bad = toy.received(1, Payload::Model(bad));
+            assert!(toy.server.receive(&bad).is_err());
+            let good = toy.received(0, work.report.clone());
+            toy.server.receive(&good).unwrap();
+            toy.close();
+            let expected = Descent::of_local().client(&start(), 0, 1).0;
+            close(&toy.model(), &expected);
+        }
+    }
+
+    #[test]
+    fn a_round_that_is_given_up_leaves_nothing_behind() {
+        let method = MethodSpec::default();
+        for text in ["Median(())", "WeakDp((bound: 0.5))", "FoolsGold(())"] {
+            let run = |given_up: bool| {
+                let mut toy = defended(&method, &defence(text));
+                toy.open();
+                if given_up {
+                    let work = toy.ask(2).1;
+                    let report = toy.received(2, work.report);
+                    toy.server.receive(&report).unwrap();
+                    toy.server.abandon();
+                }
+                toy.round(&[0, 1]);
+                toy.model().digest().unwrap()
+            };
+            assert_eq!(run(true), run(false), "{text}");
+        }
+    }
+
+    #[test]
+    fn fltrust_scales_what_it_trusts_to_the_servers_own_update() {
+        let method = MethodSpec::default();
+        let mut toy = defended(&method, &defence("FLTrust(())"));
+        let before = toy.model();
+        let setup = toy.setup();
+        let public = setup.public.clone().unwrap();
+        let own = OwnTraining {
+            model: Arc::clone(&setup.model),
+            data: public.data,
+            samples: public.train,
+            local: Arc::clone(&setup.local),
+            seed: setup.seed,
+        };
+        let trained = (own.job(before.clone(), 1).work)(&mut Scratch::new()).unwrap();
+        let own = difference(trained.as_model().unwrap(), &before).unwrap();
+        // One client alone: its update, as long as the server's.
+        toy.round(&[1]);
+        let made = difference(&toy.model(), &before).unwrap();
+        let length = |set: &ParamSet| set.norm_squared().unwrap().sqrt();
+        assert!((length(&made) / length(&own) - 1.0).abs() < 1e-4);
+        let theirs = Descent::of_local().client(&start(), 1, 1).0;
+        let theirs: Vec<f32> = theirs
+            .iter()
+            .zip(start())
+            .map(|(w, s)| (w - s) as f32)
+            .collect();
+        let theirs = ParamSet::from_slice(before.layout(), &theirs).unwrap();
+        let cosine = made.dot(&theirs).unwrap() / (length(&made) * length(&theirs));
+        assert!(cosine > 0.9999, "{cosine}");
+    }
+
+    #[test]
+    fn the_virtual_server_pays_for_every_pair_of_reports() {
+        let method = MethodSpec::default();
+        let cost = |n: u32| {
+            let mut toy = defended(&method, &defence("Krum((byzantine: 0))"));
+            toy.open();
+            for client in 0..n {
+                let work = toy.ask(client).1;
+                let report = toy.received(client, work.report);
+                toy.server.receive(&report).unwrap();
+            }
+            toy.server.round_flops().0
+        };
+        let values = start().len() as u64;
+        assert_eq!(cost(3) - cost(2), 2 * values * (9 - 4));
+    }
+}

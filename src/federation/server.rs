@@ -14,7 +14,9 @@ use super::selection::select;
 use super::world::{Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, Received, ServerHalf};
-use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, SizeRow};
+use crate::observe::rows::{
+    ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, RoundRow, SizeRow,
+};
 use crate::quantity::{Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
 use std::collections::BTreeMap;
@@ -412,7 +414,7 @@ impl Server {
             } else {
                 Vec::new()
             };
-            return self.conclude(None, personal, cx);
+            return self.conclude(None, None, personal, cx);
         }
         let pieces = pieces.into_iter().map(|piece| {
             let id = cx.work(Job::Evaluation(Box::new(piece)), Span::ZERO);
@@ -431,6 +433,7 @@ impl Server {
         let scores = Scores {
             levels: Vec::new(),
             clients: self.measured(),
+            attack: None,
         };
         if !scores.clients.is_empty() {
             self.record_sizes(&scores, cx);
@@ -481,9 +484,18 @@ impl Server {
         }
     }
 
-    fn conclude(&mut self, central: Option<Tally>, clients: Vec<f64>, cx: &mut Cx<'_>) {
+    fn conclude(
+        &mut self,
+        central: Option<Tally>,
+        attack: Option<Tally>,
+        clients: Vec<f64>,
+        cx: &mut Cx<'_>,
+    ) {
         let spread = super::Spread::of(clients);
-        let row = self.round.row(cx.now(), central, spread);
+        let row = RoundRow {
+            attack_success: attack.map(|tally| tally.accuracy()),
+            ..self.round.row(cx.now(), central, spread)
+        };
         let goal = self.shared.plan.schedule.stop_at_accuracy;
         if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
             self.stopping |= accuracy >= goal.get();
@@ -522,7 +534,7 @@ impl Server {
                     }
                     self.record_sizes(&scores, cx);
                     let clients = scores.clients.iter().map(|(_, tally)| tally.accuracy());
-                    self.conclude(scores.central(), clients.collect(), cx);
+                    self.conclude(scores.central(), scores.attack, clients.collect(), cx);
                 }
             }
             (_, Output::Server(Err(error)) | Output::Evaluation(Err(error))) => {
