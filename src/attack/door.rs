@@ -98,14 +98,17 @@ impl Door {
         }
         let held = self.reports.values().filter(|seen| seen.held.is_some());
         let reports = self.passed + held.count();
-        let mut updates = match craft.knowledge() {
+        let updates = match craft.knowledge() {
             Knowledge::Own => own.clone(),
-            Knowledge::Cohort | Knowledge::Defence => self.updates(|seen| seen.held.is_none())?,
+            Knowledge::Cohort | Knowledge::Defence => {
+                let others = self.updates(|seen| seen.held.is_none())?;
+                // Where fewer than two others have reported, nothing can be told of their spread.
+                match others.len() {
+                    0 | 1 => self.updates(|seen| seen.held.is_none_or(|held| held == entry))?,
+                    _ => others,
+                }
+            }
         };
-        // Where fewer than two others have reported, nothing can be told of their spread.
-        if updates.len() < 2 {
-            updates = self.updates(|seen| seen.held.is_none_or(|held| held == entry))?;
-        }
         let line = craft.line(&Known {
             updates: &updates,
             reports,
