@@ -49,7 +49,7 @@ impl Resolver<'_> {
         }
         if !scene.method.method().reports().is_whole() {
             let message = format!(
-                "{name} compares whole models or updates, and the clients of {} report something \
+                "{name} takes whole models or updates, and the clients of {} report something \
                  else: expected a method that averages models, such as FedAvg",
                 scene.method.name()
             );
