@@ -99,9 +99,12 @@ if [ $# -eq 0 ]; then
         set -- "$@" "$attack/$defence"
     done; done
 fi
-for seed in $SEEDS; do for cell in "$@"; do
+# A name that is none is told before anything runs.
+for cell in "$@"; do
     attack "${cell%%/*}" >/dev/null
     defence "${cell#*/}" >/dev/null
+done
+for seed in $SEEDS; do for cell in "$@"; do
     echo "${cell%%/*} ${cell#*/} $seed"
 done; done |
     tr '\n' '\0' | xargs -0 -n 1 -P "$JOBS" sh -fc 'exec "$0" --one $1' "$here/matrix.sh"
