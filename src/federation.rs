@@ -11,6 +11,7 @@
 mod client;
 mod evaluation;
 mod job;
+mod layers;
 mod message;
 mod outstanding;
 mod plan;

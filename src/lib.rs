@@ -20,7 +20,9 @@
 //! message is accounted for; a panicking handler is one node's crash; what was computed before an
 //! error is kept ([`scenario::run`]).
 
+pub mod attack;
 pub mod data;
+pub mod defend;
 pub mod fault;
 pub mod federation;
 pub mod learn;

@@ -43,10 +43,11 @@ mod server_training;
 mod sub_models;
 mod tailorfl;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod value_mask;
+mod whole;
 
 pub use average::{WeightedSum, Weighting};
 pub use client::{
@@ -59,6 +60,10 @@ pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
 pub use value_mask::{UnitFlags, ValueMask};
+pub use whole::ReportKind;
+
+pub(crate) use server_training::OwnTraining;
+pub(crate) use whole::{difference, moved, Whole};
 
 use crate::learn::LocalTraining;
 use crate::model::{Model, ModelError};
@@ -90,6 +95,11 @@ pub trait Method: Debug + Send + Sync {
     /// Whether it learns from a public set.
     fn needs_public(&self) -> bool {
         false
+    }
+
+    /// What its clients report: layers around a method ask, to know whether they can be worn.
+    fn reports(&self) -> ReportKind {
+        ReportKind::Other
     }
 
     /// The server half of a run.

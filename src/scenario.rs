@@ -19,7 +19,9 @@ mod trace;
 pub mod verify;
 mod warnings;
 
+use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
+use crate::defend::DefenceSpec;
 use crate::fault::Fault;
 use crate::federation::{Evaluation, Group, Schedule};
 use crate::learn::VirtualDevice;
@@ -57,6 +59,12 @@ pub struct Scenario {
     pub server: Server,
     /// The method.
     pub method: MethodSpec,
+    /// How the server aggregates what may be adversaries'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defence: Option<DefenceSpec>,
+    /// Who attacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adversaries: Vec<Adversary>,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What goes wrong.
@@ -260,6 +268,15 @@ impl Scenario {
             Ok(Level { ratio, model })
         });
         levels.collect()
+    }
+
+    /// Whether the new model is the mean of what clients trained, by their samples: a method that takes
+    /// it, and no layer around it.
+    pub fn takes_plain_means(&self) -> bool {
+        matches!(self.method.name(), "FedAvg" | "FedProx")
+            && !self.method.method().needs_public()
+            && self.defence.is_none()
+            && self.adversaries.is_empty()
     }
 
     /// How many clients there are.

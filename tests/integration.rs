@@ -1,5 +1,6 @@
 //! One integration binary; one file per guarantee.
 
+mod attacks;
 mod cli;
 mod determinism;
 mod faults;

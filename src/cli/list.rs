@@ -2,7 +2,9 @@
 
 use super::exit::Exit;
 use clap::ValueEnum;
+use shoal::attack::AttackSpec;
 use shoal::data::Source;
+use shoal::defend::DefenceSpec;
 use shoal::learn::device_presets;
 use shoal::method::MethodSpec;
 use shoal::model::presets as models;
@@ -14,6 +16,10 @@ use std::io::{self, Write};
 pub enum What {
     /// Federated methods and baselines
     Methods,
+    /// Robust aggregation
+    Defences,
+    /// What adversaries do
+    Attacks,
     /// Named architectures
     Models,
     /// Data sources
@@ -40,12 +46,9 @@ pub fn list(what: Option<What>) -> Exit {
 /// The lines of one kind, in columns.
 fn table(what: What) -> String {
     let rows: Vec<Vec<String>> = match what {
-        What::Methods => headed(
-            &["method", "what it is"],
-            MethodSpec::ALL
-                .iter()
-                .map(|(name, about)| vec![(*name).to_string(), about.trim().to_string()]),
-        ),
+        What::Methods => registered("method", MethodSpec::ALL),
+        What::Defences => registered("defence", DefenceSpec::ALL),
+        What::Attacks => registered("attack", AttackSpec::ALL),
         What::Models => headed(
             &["model", "what it is"],
             models()
@@ -91,6 +94,13 @@ fn table(what: What) -> String {
         ),
     };
     columns(&rows)
+}
+
+/// What a registry has: names, and what they are.
+fn registered(kind: &str, all: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let rows = all.iter();
+    let rows = rows.map(|(name, about)| vec![(*name).to_string(), about.trim().to_string()]);
+    headed(&[kind, "what it is"], rows)
 }
 
 fn headed(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<Vec<String>> {

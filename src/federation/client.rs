@@ -165,7 +165,7 @@ impl Client {
         let shared = &self.shared;
         let plan = &shared.plan;
         let me = plan.client(self.number);
-        let train = shared.train_samples(self.number);
+        let train = shared.train_samples(self.number, task.round);
         let local = &shared.local[me.group];
         let round = task.round;
         let mut refuse = |reason: String| {
@@ -210,7 +210,10 @@ impl Client {
             Ok(beside) => beside,
             Err(error) => return refuse(format!("cannot begin: {error}")),
         };
-        let cost = half.cost(own, narrower, &local, samples).then(beside);
+        let cost = match plan.adversaries.idles(self.number, round) {
+            true => Cost::default(),
+            false => half.cost(own, narrower, &local, samples).then(beside),
+        };
         if !me.device.fits(cost.memory) {
             let (need, has) = (cost.memory, me.device.memory);
             return refuse(format!("training needs {need}, the device has {has}"));

@@ -76,6 +76,8 @@ impl Marks {
 #[derive(Debug)]
 pub struct Evaluator {
     central: Vec<Samples>,
+    /// Of the test samples as adversaries want them to be seen.
+    triggered: Vec<Samples>,
     /// One for each width.
     levels: Vec<OfLevel>,
     /// Whether the models of all widths are measured centrally, or the global one only.
@@ -100,6 +102,8 @@ pub struct Scores {
     pub levels: Vec<Option<Tally>>,
     /// Each client's, on its own held-out samples with the model of its width; ascending.
     pub clients: Vec<(u32, Tally)>,
+    /// How often the global model sees what adversaries want it to see.
+    pub attack: Option<Tally>,
 }
 
 impl Scores {
@@ -138,6 +142,10 @@ impl Evaluator {
                 true => pieces((0..plan.test.len() as u32).collect()),
                 false => Vec::new(),
             },
+            triggered: match &plan.triggered {
+                Some(data) => pieces((0..data.len() as u32).collect()),
+                None => Vec::new(),
+            },
             levels,
             by_size: plan.evaluation.by_size,
         }
@@ -151,8 +159,8 @@ impl Evaluator {
         }
     }
 
-    /// The pieces of an evaluation: width after width, the central ones first. Their number is the
-    /// same every time. `global` is measured at the full width, what `at_level` gives at the others.
+    /// The pieces of an evaluation: width after width, the central ones first, and after all those of
+    /// an attack's success. Their number is the same every time. `global` is measured at the full width, what `at_level` gives at the others.
     ///
     /// # Errors
     /// What `at_level` says.
@@ -181,6 +189,14 @@ impl Evaluator {
                 samples: samples.clone(),
             }));
         }
+        if let (Some(data), Some(level)) = (&plan.triggered, self.levels.first()) {
+            jobs.extend(self.triggered.iter().map(|samples| EvaluationJob {
+                model: Arc::clone(&level.model),
+                params: global.clone(),
+                data: Arc::clone(data),
+                samples: samples.clone(),
+            }));
+        }
         Ok(jobs)
     }
 
@@ -195,14 +211,11 @@ impl Evaluator {
         let mut scores = Scores {
             levels: Vec::new(),
             clients: Vec::new(),
+            attack: None,
         };
         for (number, level) in self.levels.iter().enumerate() {
             let central = take(self.central_of(number).len());
-            scores.levels.push((!central.is_empty()).then(|| {
-                let mut sum = Tally::default();
-                central.iter().for_each(|marks| sum.merge(&marks.tally));
-                sum
-            }));
+            scores.levels.push(total(central));
             let held_out = take(level.held_out.len());
             let correct: Vec<bool> = held_out
                 .iter()
@@ -221,9 +234,20 @@ impl Evaluator {
                 scores.clients.push((client, tally));
             }
         }
+        scores.attack = total(take(self.triggered.len()));
         scores.clients.sort_unstable_by_key(|(client, _)| *client);
         scores
     }
+}
+
+/// The sums of some pieces together; `None` of none.
+fn total(pieces: &[Marks]) -> Option<Tally> {
+    let sum = || {
+        let mut sum = Tally::default();
+        pieces.iter().for_each(|marks| sum.merge(&marks.tally));
+        sum
+    };
+    (!pieces.is_empty()).then(sum)
 }
 
 /// Cuts samples into pieces that share one list.

@@ -1,7 +1,9 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
 use super::sizing::SizeRule;
+use crate::attack::Adversaries;
 use crate::data::{Partition, PublicSplit};
+use crate::defend::DefenceSpec;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
 use crate::model::{Initializer, Level, Model};
@@ -38,6 +40,12 @@ pub struct Plan {
     pub server: VirtualDevice,
     /// The method.
     pub method: MethodSpec,
+    /// How the server aggregates what may be adversaries'.
+    pub defence: Option<DefenceSpec>,
+    /// Who attacks, with what they train on.
+    pub adversaries: Arc<Adversaries>,
+    /// Test samples as adversaries want them to be seen, on the host device.
+    pub triggered: Option<Arc<DeviceData>>,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What is measured.

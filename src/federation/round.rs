@@ -158,6 +158,7 @@ impl Round {
             bytes_up: self.bytes_up,
             server_compute: self.server_compute,
             outcome: self.outcome,
+            attack_success: None,
         }
     }
 }

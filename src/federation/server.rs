@@ -18,7 +18,7 @@ use super::world::{Bug, Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, Received, ServerHalf};
 use crate::observe::rows::{
-    ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, Rejection, RejectionRow, SizeRow,
+    ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, Rejection, RejectionRow, RoundRow, SizeRow,
 };
 use crate::quantity::{Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
@@ -432,7 +432,8 @@ impl Server {
     /// No report of this round is taken any more.
     fn close(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
-        let needed = self.shared.plan.schedule.least_reports;
+        let schedule = &self.shared.plan.schedule;
+        let needed = schedule.least_reports.max(self.half.least_reports());
         let unheard = self.round.unheard().count();
         tracing::debug!(
             round = number,
@@ -444,6 +445,9 @@ impl Server {
             self.half.abandon();
             self.round.outcome = Outcome::Abandoned;
             return self.evaluate(cx);
+        }
+        if let Err(error) = self.half.close(number) {
+            return self.fail(format!("closing: {error}"), cx);
         }
         let speed = self.shared.plan.server.speed;
         let until = self.occupy(speed.time_for(self.half.round_flops()), cx);
@@ -492,7 +496,7 @@ impl Server {
             } else {
                 Vec::new()
             };
-            return self.conclude(None, personal, cx);
+            return self.conclude(None, None, personal, cx);
         }
         let pieces = pieces.into_iter().map(|piece| {
             let id = cx.work(Job::Evaluation(Box::new(piece)), Span::ZERO);
@@ -511,6 +515,7 @@ impl Server {
         let scores = Scores {
             levels: Vec::new(),
             clients: self.measured(),
+            attack: None,
         };
         if !scores.clients.is_empty() {
             self.record_sizes(&scores, cx);
@@ -561,9 +566,18 @@ impl Server {
         }
     }
 
-    fn conclude(&mut self, central: Option<Tally>, clients: Vec<f64>, cx: &mut Cx<'_>) {
+    fn conclude(
+        &mut self,
+        central: Option<Tally>,
+        attack: Option<Tally>,
+        clients: Vec<f64>,
+        cx: &mut Cx<'_>,
+    ) {
         let spread = super::Spread::of(clients);
-        let row = self.round.row(cx.now(), central, spread);
+        let row = RoundRow {
+            attack_success: attack.map(|tally| tally.accuracy()),
+            ..self.round.row(cx.now(), central, spread)
+        };
         let goal = self.shared.plan.schedule.stop_at_accuracy;
         if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
             self.stopping |= accuracy >= goal.get();
@@ -602,7 +616,7 @@ impl Server {
                     }
                     self.record_sizes(&scores, cx);
                     let clients = scores.clients.iter().map(|(_, tally)| tally.accuracy());
-                    self.conclude(scores.central(), clients.collect(), cx);
+                    self.conclude(scores.central(), scores.attack, clients.collect(), cx);
                 }
             }
             (_, Output::Server(Err(error)) | Output::Evaluation(Err(error))) => {

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::evaluation::Evaluator;
 use super::job::{Job, Output};
+use super::layers;
 use super::message::Message;
 use super::plan::Plan;
 use super::record::Record;
@@ -38,9 +39,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The samples a client trains on: a range of the partition, shared.
-    pub(super) fn train_samples(&self, client: u32) -> Samples {
-        part(&self.indices, self.plan.partition.offsets(), client)
+    /// The samples a client trains on in a round: a range of the partition, shared, or what an
+    /// adversary made of it.
+    pub(super) fn train_samples(&self, client: u32, round: u32) -> Samples {
+        match self.plan.adversaries.samples(client, round) {
+            Some(poisoned) => poisoned.clone(),
+            None => part(&self.indices, self.plan.partition.offsets(), client),
+        }
     }
 
     /// The samples a client holds out, likewise.
@@ -99,7 +104,7 @@ impl Federation {
     /// When the initial model or the method's state cannot be made.
     pub fn new(plan: Plan, network: LinkNetwork) -> Result<Self, MethodError> {
         let method = plan.method.method();
-        let client_half = method.client();
+        let client_half = layers::client(&plan, method.client());
         let local = plan
             .groups
             .iter()
@@ -113,7 +118,7 @@ impl Federation {
         });
         let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
         let pooled = Samples::part(Arc::clone(&indices), 0..indices.len());
-        let half = method.server(Setup {
+        let setup = Setup {
             model: Arc::clone(&plan.model),
             initial: plan.model.init(plan.seed, plan.init)?,
             sizes: sizes.clone(),
@@ -126,7 +131,8 @@ impl Federation {
                 .first()
                 .cloned()
                 .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
-        })?;
+        };
+        let half = layers::server(&plan, method.server(setup.clone())?, &setup)?;
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,

@@ -2,7 +2,7 @@
 //! baseline that says what federation costs in accuracy.
 
 use super::server_training::{Alone, Nobody, OwnTraining, TrainedAfter};
-use super::{ClientHalf, Method, MethodError, ServerHalf, Setup};
+use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -13,6 +13,10 @@ use std::sync::Arc;
 pub struct Centralised {}
 
 impl Method for Centralised {
+    fn reports(&self) -> ReportKind {
+        ReportKind::Nothing
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let training = OwnTraining {
             model: setup.model,

@@ -5,8 +5,8 @@ use super::average::{add_flops, WeightedSum, Weighting};
 use super::public_tuning::{tuned, PublicTuning};
 use super::server_training::SetGlobal;
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
-    ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ReportKind,
+    ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::ParamSet;
@@ -35,6 +35,10 @@ impl Method for FedAvg {
 
     fn needs_public(&self) -> bool {
         self.fine_tune.is_some()
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Model
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

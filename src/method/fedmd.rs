@@ -12,7 +12,8 @@ use super::average::Weighting;
 use super::client::{measure_own, train_locally};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Prospect, PublicData, PublicSamples, Received, Scores, ServerHalf, ServerJob, Setup, Training,
+    Prospect, PublicData, PublicSamples, Received, ReportKind, Scores, ServerHalf, ServerJob,
+    Setup, Training,
 };
 use crate::learn::{
     class_scores, distill, train, Amount, Correction, Cost, LocalTraining, Samples, ScoreLoss,
@@ -93,6 +94,10 @@ impl Method for FedMd {
 
     fn needs_public(&self) -> bool {
         true
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Scores
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

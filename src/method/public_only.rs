@@ -4,7 +4,7 @@
 
 use super::public_tuning::{tuned, PublicTuning};
 use super::server_training::{Alone, Nobody};
-use super::{ClientHalf, Method, MethodError, ServerHalf, Setup};
+use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -22,6 +22,10 @@ impl Method for PublicOnly {
 
     fn needs_public(&self) -> bool {
         true
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Nothing
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

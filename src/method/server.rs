@@ -108,6 +108,21 @@ pub trait ServerHalf: Send {
     /// The round cannot go on; the run ends.
     fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError>;
 
+    /// With fewer reports than this a round is abandoned, whatever the schedule says.
+    fn least_reports(&self) -> u32 {
+        1
+    }
+
+    /// No more reports of this round come, and there were enough. Comes before
+    /// [`Self::round_flops`] is asked and before the round's [`Self::step`].
+    ///
+    /// # Errors
+    /// The round cannot go on; the run ends.
+    fn close(&mut self, round: u32) -> Result<(), MethodError> {
+        let _ = round;
+        Ok(())
+    }
+
     /// Forgets the reports of a round that too few clients answered.
     fn abandon(&mut self);
 

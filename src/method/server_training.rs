@@ -12,7 +12,7 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 
 /// On what the server trains, and how; the optimiser's state is fresh each round.
-pub(super) struct OwnTraining {
+pub(crate) struct OwnTraining {
     pub model: Arc<Model>,
     pub data: Arc<DeviceData>,
     pub samples: Samples,

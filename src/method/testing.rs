@@ -259,6 +259,7 @@ impl<'a> Toy<'a> {
 
     /// The end of a round.
     pub fn close(&mut self) {
+        self.server.close(self.round).unwrap();
         self.work(Phase::AfterRound(self.round));
     }
 

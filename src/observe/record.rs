@@ -101,6 +101,9 @@ pub struct Totals {
     pub best_accuracy: Option<(f64, u32)>,
     /// Central loss at the last evaluation.
     pub final_loss: Option<f64>,
+    /// Success of the attack at the last evaluation, where there is one that aims at something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack_success: Option<f64>,
 }
 
 impl Totals {
@@ -127,6 +130,7 @@ impl Totals {
             totals.bytes_up = totals.bytes_up.saturating_add(row.bytes_up);
             totals.final_accuracy = row.accuracy.or(totals.final_accuracy);
             totals.final_loss = row.loss.or(totals.final_loss);
+            totals.attack_success = row.attack_success.or(totals.attack_success);
             // A diverged model's accuracy is not a number, which is never the best.
             if let Some(accuracy) = row.accuracy.filter(|a| a.is_finite()) {
                 if totals.best_accuracy.is_none_or(|(best, _)| accuracy > best) {

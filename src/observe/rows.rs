@@ -78,6 +78,10 @@ pub struct RoundRow {
     pub server_compute: Span,
     /// How it ended.
     pub outcome: Outcome,
+    /// Share of the test samples that adversaries aim at which the model sees as they want; empty
+    /// where no attack wants anything in particular.
+    #[serde(default)]
+    pub attack_success: Option<f64>,
 }
 
 impl RoundRow {
@@ -109,6 +113,7 @@ impl Row for RoundRow {
         "bytes_up",
         "server_compute_s",
         "outcome",
+        "attack_success",
     ];
 }
 

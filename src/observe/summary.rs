@@ -83,6 +83,10 @@ impl fmt::Display for Summary<'_> {
             None => String::new(),
         };
         line("accuracy", text::percent(totals.final_accuracy) + &best)?;
+        if totals.attack_success.is_some() {
+            let success = text::percent(totals.attack_success);
+            line("attack", format!("{success} success"))?;
+        }
         line(
             "rounds",
             format!("{} of {} completed", totals.completed, totals.rounds),

@@ -367,7 +367,7 @@ mod tests {
         fn any_round()(
             numbers in any::<[u32; 6]>(),
             times in any::<[u64; 5]>(),
-            scores in any::<[Option<f64>; 8]>(),
+            scores in any::<[Option<f64>; 9]>(),
             outcome in prop_oneof![
                 Just(Outcome::Completed), Just(Outcome::Abandoned), Just(Outcome::Stopped)
             ],
@@ -394,6 +394,7 @@ mod tests {
                 bytes_up: times[3],
                 server_compute: Span::from_nanos(times[4]),
                 outcome,
+                attack_success: finite(8),
             }
         }
     }

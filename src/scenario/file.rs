@@ -4,6 +4,7 @@
 //! One struct or enum per bracket of the file. Names that a preset can have are read as text here
 //! and looked up when the scenario is resolved.
 
+mod adversary;
 mod data;
 mod faults;
 mod group;
@@ -12,6 +13,7 @@ mod preset_or;
 mod size;
 mod who;
 
+pub use adversary::{AdversaryFile, RoundsFile};
 pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
 pub use faults::{CutFile, FaultFile, KindFile, WhenFile};
 pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
@@ -21,6 +23,7 @@ pub use size::{PublicFile, SizeFile};
 pub use who::WhoFile;
 
 use super::text::fields::{Duration, PositiveFraction};
+use crate::defend::DefenceSpec;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -64,6 +67,12 @@ pub struct ScenarioFile {
     /// The method.
     #[serde(default)]
     pub method: MethodSpec,
+    /// How the server aggregates what may be adversaries'.
+    #[serde(default)]
+    pub defence: Option<DefenceSpec>,
+    /// Who attacks.
+    #[serde(default)]
+    pub adversaries: Vec<AdversaryFile>,
     /// When rounds are held.
     #[serde(default)]
     pub schedule: ScheduleFile,

@@ -3,6 +3,7 @@
 //! Every function here reports what is wrong and goes on with a harmless value, so that one reading
 //! finds all mistakes.
 
+mod adversaries;
 mod data;
 mod devices;
 mod faults;
@@ -112,6 +113,17 @@ pub(super) fn resolve(
     }
     let schedule = r.schedule(typed.schedule, clients);
     let faults = r.faults(typed.faults, &population);
+    let scene = adversaries::Scene {
+        population: &population,
+        samples: samples.as_ref(),
+        model: model.as_ref(),
+        method: &typed.method,
+        schedule: &schedule,
+        public: public.is_some(),
+        seed: typed.seed,
+    };
+    let defence = r.defence(typed.defence, &scene);
+    let adversaries = r.adversaries(typed.adversaries, defence.as_ref(), &scene);
     if typed.evaluation.every == 0 {
         r.complain(
             "evaluation.every",
@@ -133,6 +145,8 @@ pub(super) fn resolve(
             population,
             server,
             method: typed.method,
+            defence,
+            adversaries,
             schedule,
             faults,
             evaluation: Evaluation {

@@ -140,6 +140,14 @@ impl ServerHalf for Audit {
         Ok(jobs)
     }
 
+    fn least_reports(&self) -> u32 {
+        self.inner.least_reports()
+    }
+
+    fn close(&mut self, round: u32) -> Result<(), MethodError> {
+        self.inner.close(round)
+    }
+
     fn abandon(&mut self) {
         self.sum = None;
         self.inner.abandon();

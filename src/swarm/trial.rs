@@ -139,7 +139,7 @@ impl Recorder<Federation> for Ears {
 /// What must hold in any run and does not.
 pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outcome, Violation> {
     let findings = Findings::default();
-    let averages = matches!(scenario.method.name(), "FedAvg" | "FedProx");
+    let averages = scenario.takes_plain_means();
     let federation = assemble(scenario, HostDevice::Cpu)
         .map_err(|error| Violation::new("assembly", error.to_string()))?
         .audited({

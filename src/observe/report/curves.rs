@@ -111,9 +111,12 @@ fn draw(
     })
 }
 
-const ACCURACIES: [(&str, Ink, Pick); 2] = [
+const ACCURACIES: [(&str, Ink, Pick); 3] = [
     ("central test set", theme::BLUE, |row| row.accuracy),
     ("mean over clients", theme::ORANGE, |row| row.client_mean),
+    ("success of the attack", theme::RED, |row| {
+        row.attack_success
+    }),
 ];
 
 fn number(row: &RoundRow) -> f64 {

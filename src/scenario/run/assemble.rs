@@ -1,6 +1,7 @@
 //! From a scenario to a federation: data loaded and dealt, links drawn, the method set up.
 
 use super::RunError;
+use crate::attack::Adversaries;
 use crate::data::{load, Dataset, PublicSplit, Values};
 use crate::fault;
 use crate::federation::{Federation, Plan};
@@ -57,6 +58,15 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
     }
     let model = scenario.build_model()?;
     let levels = scenario.build_levels(&model)?;
+    let groups: Vec<_> = scenario
+        .population
+        .iter()
+        .map(|member| member.group.clone())
+        .collect();
+    let mut adversaries = Adversaries::draw(&scenario.adversaries, &groups, seed);
+    let aimed_at = split.test.as_evaluation();
+    let triggered = adversaries.poison(&mut split.train, aimed_at, &partition, seed);
+    let triggered = triggered.map(|data| on_device(data, device)).transpose()?;
     let test = split.test.into_evaluation();
     let plan = Plan {
         seed,
@@ -68,13 +78,12 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         test: on_device(test, device)?,
         partition,
         holdout,
-        groups: scenario
-            .population
-            .iter()
-            .map(|member| member.group.clone())
-            .collect(),
+        groups,
         server: scenario.server.device,
         method: scenario.method.clone(),
+        defence: scenario.defence.clone(),
+        adversaries: Arc::new(adversaries),
+        triggered,
         schedule: scenario.schedule.clone(),
         evaluation: scenario.evaluation.clone(),
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),

@@ -1,0 +1,115 @@
+//! A Little Is Enough (Baruch, Baruch and Goldberg, NeurIPS 2019, algorithm 3): as far from the mean as
+//! enough honest updates are, in every value.
+
+use super::{Attack, Craft, Knowledge, Known, Line};
+use serde::{Deserialize, Serialize};
+
+/// `mean − z · deviation` of the known updates, value by value. z is the largest at which so many honest
+/// updates are further out that, with the adversaries, they are the majority:
+/// `Φ(z) = (n − m − s) / (n − m)` with `s = ⌊n / 2 + 1⌋ − m`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alie {
+    /// The factor z; from the round's numbers when not given.
+    pub z: Option<f64>,
+    /// What the adversaries know.
+    pub knowledge: Knowledge,
+}
+
+/// The paper's z for `n` reports of which `m` are adversaries'; 0 where the formula leaves nothing.
+pub(super) fn z_max(n: usize, m: usize) -> f64 {
+    let honest = n.saturating_sub(m);
+    let needed = (n / 2 + 1).saturating_sub(m);
+    if honest == 0 || needed >= honest {
+        return 0.0;
+    }
+    let share = (honest - needed) as f64 / honest as f64;
+    // With a majority of adversaries nobody else is needed: as far out as 1 honest in 10,000 is.
+    quantile(share.min(0.9999)).max(0.0)
+}
+
+/// Φ⁻¹ by bisection of the error function: to double precision in a few dozen steps.
+fn quantile(p: f64) -> f64 {
+    let (mut low, mut high) = (-10.0f64, 10.0f64);
+    for _ in 0..100 {
+        let middle = (low + high) / 2.0;
+        let below = 0.5 * libm::erfc(-middle / std::f64::consts::SQRT_2);
+        if below < p {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    (low + high) / 2.0
+}
+
+impl Attack for Alie {
+    fn check(&self) -> Vec<(&'static str, String)> {
+        let wrong = self.z.filter(|z| !z.is_finite());
+        let message = wrong.map(|z| ("z", format!("expected a number, found {z}")));
+        message.into_iter().collect()
+    }
+
+    fn craft(&self) -> Option<&dyn Craft> {
+        Some(self)
+    }
+}
+
+impl Craft for Alie {
+    fn knowledge(&self) -> Knowledge {
+        self.knowledge
+    }
+
+    fn line(&self, known: &Known<'_>) -> Line {
+        let mean = known.mean();
+        let deviation = known.deviation(&mean);
+        Line {
+            along: deviation.iter().map(|d| -d).collect(),
+            from: mean,
+            scale: self
+                .z
+                .unwrap_or_else(|| z_max(known.reports, known.colluders)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{known, updates};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The example of the paper's section 3.2 and table: n = 50, m = 24 gives s = 2 and z at
+    /// Φ = 24/26; quantiles from a table of the normal distribution.
+    #[test]
+    fn z_is_the_papers_quantile() {
+        assert!(
+            (z_max(50, 24) - 1.426_077).abs() < 1e-5,
+            "{}",
+            z_max(50, 24)
+        );
+        // n = 10, m = 2: s = 4, Φ(z) = 4/8.
+        assert!(z_max(10, 2).abs() < 1e-9);
+        // n = 20, m = 4: s = 7, Φ(z) = 9/16.
+        assert!((z_max(20, 4) - 0.157_311).abs() < 1e-5);
+        // Where more honest ones are needed than half of them, nothing can be gained.
+        assert_eq!(z_max(10, 0), 0.0);
+        assert_eq!(z_max(1, 1), 0.0);
+        assert!((quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-9);
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_the_mean_less_z_deviations(updates in updates(2..9), z in -3.0f64..3.0) {
+            let line = known(&updates, 3, |known| Alie { z: Some(z), ..Alie::default() }.line(known));
+            let crafted = line.at(line.scale);
+            let n = updates.len() as f64;
+            for (i, crafted) in crafted.iter().enumerate() {
+                let column: Vec<f64> = updates.iter().map(|u| f64::from(u[i])).collect();
+                let mean = column.iter().sum::<f64>() / n;
+                let variance = column.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+                prop_assert!((f64::from(*crafted) - (mean - z * variance.sqrt())).abs() < 1e-4);
+            }
+        }
+    }
+}

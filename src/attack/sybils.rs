@@ -1,0 +1,74 @@
+//! Sybils (Douceur 2002; in federated learning Fung, Yoon and Beschastnikh, "The Limitations of Federated
+//! Learning in Sybil Settings", RAID 2020): one adversary under many names.
+
+use super::label_flip::pair;
+use super::noise::normal;
+use super::{Attack, Forge, Forging, Poison, Sample};
+use crate::data::{Dataset, Shape};
+use crate::sim::rng::Stream;
+use serde::{Deserialize, Serialize};
+
+/// All adversaries report one and the same update, what training makes of the first one's data with
+/// `source` labelled `target`, each with a little noise of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sybils {
+    /// The class that is relabelled.
+    pub source: u32,
+    /// What it is labelled.
+    pub target: u32,
+    /// The deviation of the noise on each value.
+    pub noise: f64,
+}
+
+impl Default for Sybils {
+    fn default() -> Self {
+        Self {
+            source: 1,
+            target: 7,
+            noise: 1e-4,
+        }
+    }
+}
+
+impl Attack for Sybils {
+    fn check(&self) -> Vec<(&'static str, String)> {
+        let mut problems = pair(self.source, self.target).check();
+        if !(self.noise.is_finite() && self.noise >= 0.0) {
+            let message = format!("expected a number of 0 or more, found {}", self.noise);
+            problems.push(("noise", message));
+        }
+        problems
+    }
+
+    fn poison(&self) -> Option<&dyn Poison> {
+        Some(self)
+    }
+
+    fn forge(&self) -> Option<&dyn Forge> {
+        Some(self)
+    }
+}
+
+impl Poison for Sybils {
+    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+        pair(self.source, self.target).fits(samples)
+    }
+
+    fn poison(&self, data: &Dataset, own: &[u32], draws: &mut Stream) -> Vec<Sample> {
+        Poison::poison(&pair(self.source, self.target), data, own, draws)
+    }
+}
+
+impl Forge for Sybils {
+    fn shared(&self) -> bool {
+        true
+    }
+
+    fn forge(&self, values: &mut [f32], forging: &mut Forging) {
+        let noise = normal(self.noise);
+        for value in values {
+            *value += noise.sample(&mut forging.draws) as f32;
+        }
+    }
+}

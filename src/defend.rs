@@ -1,0 +1,137 @@
+//! Defences: robust aggregation that any averaging method can wear.
+//!
+//! A [`Defence`] sees the updates of a round and makes one of them; [`Defended`] puts that in front
+//! of a method's server half, which gets it as if one client had reported, and goes on unchanged.
+//! Defences have no state of their own: what one keeps between rounds is a [`Memory`], so that it can
+//! be counted or written down without knowing the defence.
+//!
+//! Two shapes: a [`Streaming`] defence takes report by report into one [`Sum`]; a [`Keeping`] one
+//! needs the whole cohort, 4 bytes a parameter and report.
+//!
+//! A new defence is one file here, one line in [`registry`].
+
+mod bucketing;
+mod bulyan;
+mod centred_clipping;
+mod clipping;
+mod cohort;
+mod distances;
+mod dnc;
+mod fltrust;
+mod foolsgold;
+mod geometric_median;
+mod krum;
+mod median;
+pub mod registry;
+mod server;
+mod sign_majority;
+#[cfg(test)]
+mod testing;
+mod weak_dp;
+
+pub use cohort::{Cohort, Memory, Report, Sum};
+pub use registry::DefenceSpec;
+pub use server::Defended;
+
+use crate::sim::rng::Stream;
+use std::fmt::Debug;
+
+/// The most memory that a defence may keep of reports or of clients, in bytes.
+pub const MOST_KEPT: u64 = 8 << 30;
+
+/// A robust aggregation rule, with its parameters.
+pub trait Defence: Debug + Send + Sync {
+    /// What is wrong with the parameters: each with the name of the field at fault.
+    fn check(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// With fewer reports than this the rule is not defined, or promises nothing: a round is
+    /// abandoned then.
+    fn least(&self) -> u32 {
+        1
+    }
+
+    /// Where [`Self::least`] comes from, in the symbols of the source, such as `n ≥ 2f + 3`.
+    fn least_because(&self) -> &'static str {
+        "n ≥ 1"
+    }
+
+    /// Whether it compares reports with an update that the server trains on the public set.
+    fn needs_public(&self) -> bool {
+        false
+    }
+
+    /// Whether it keeps a vector a client between rounds.
+    fn keeps_clients(&self) -> bool {
+        false
+    }
+
+    /// Whether it works report by report or on the whole cohort.
+    fn shape(&self) -> Shape<'_>;
+
+    /// Operations on the virtual server for `n` reports of `d` values, all of them together.
+    fn flops(&self, n: u64, d: u64) -> u64;
+}
+
+/// How a defence takes reports in.
+#[derive(Clone, Copy)]
+pub enum Shape<'a> {
+    /// One after the other; memory does not grow with the cohort.
+    Streaming(&'a dyn Streaming),
+    /// All at once: the cohort's updates are kept until the round closes.
+    Keeping(&'a dyn Keeping),
+}
+
+/// A defence that takes one report after the other.
+pub trait Streaming {
+    /// Takes `report` into `sum`.
+    fn add(&self, sum: &mut Sum, report: &Report<'_>);
+
+    /// The aggregate of what was taken in. `draws` is the defence's stream of the round.
+    fn finish(&self, sum: &Sum, draws: &mut Stream) -> Vec<f32>;
+}
+
+/// A defence that works on all reports of a round.
+pub trait Keeping {
+    /// The aggregate of a cohort that has at least [`Defence::least`] reports: pure. Of a smaller one
+    /// whatever is closest to it, without a panic.
+    fn aggregate(&self, cohort: &Cohort<'_>, memory: &Memory) -> Vec<f32>;
+
+    /// What is to be remembered once `aggregate` has been made of `cohort`.
+    fn settle(&self, cohort: &Cohort<'_>, aggregate: &[f32], memory: &mut Memory) {
+        let _ = (cohort, aggregate, memory);
+    }
+}
+
+/// The aggregate of a cohort, whatever the defence's shape.
+pub fn aggregate(defence: &dyn Defence, cohort: &Cohort<'_>, memory: &Memory) -> Vec<f32> {
+    match defence.shape() {
+        Shape::Keeping(keeping) => keeping.aggregate(cohort, memory),
+        Shape::Streaming(streaming) => {
+            let mut sum = Sum::of(cohort.values());
+            for report in cohort.reports() {
+                streaming.add(&mut sum, &report);
+            }
+            streaming.finish(&sum, &mut cohort.draws())
+        }
+    }
+}
+
+/// What is to be remembered of a round, whatever the defence's shape.
+pub fn settle(defence: &dyn Defence, cohort: &Cohort<'_>, aggregate: &[f32], memory: &mut Memory) {
+    if let Shape::Keeping(keeping) = defence.shape() {
+        keeping.settle(cohort, aggregate, memory);
+    }
+}
+
+/// A problem with a field unless the number is finite and above 0.
+fn positive(field: &'static str, value: f64) -> Option<(&'static str, String)> {
+    let wrong = !(value.is_finite() && value > 0.0);
+    wrong.then(|| (field, format!("expected a number above 0, found {value}")))
+}
+
+/// A problem with a field unless it is 1 or more.
+fn at_least_1(field: &'static str, value: u32) -> Option<(&'static str, String)> {
+    (value == 0).then(|| (field, "expected a number of 1 or more, found 0".to_string()))
+}
