@@ -11,6 +11,7 @@
 mod client;
 mod evaluation;
 mod job;
+mod layers;
 mod message;
 mod outstanding;
 mod plan;
@@ -24,6 +25,7 @@ mod world;
 
 pub use evaluation::Spread;
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
+pub use layers::Layers;
 pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;

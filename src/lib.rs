@@ -20,6 +20,7 @@
 //! message is accounted for; a panicking handler is one node's crash; what was computed before an
 //! error is kept ([`scenario::run`]).
 
+pub mod compress;
 pub mod data;
 pub mod federation;
 pub mod learn;

@@ -28,6 +28,7 @@ mod fedyogi;
 mod fjord;
 mod hermes;
 mod heterofl;
+mod layer;
 mod local_only;
 mod lotteryfl;
 mod payload;
@@ -43,7 +44,7 @@ mod server_training;
 mod sub_models;
 mod tailorfl;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod value_mask;
@@ -53,7 +54,8 @@ pub use client::{
     run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Prospect, Training,
 };
 pub use error::MethodError;
-pub use payload::{Masked, Payload, PublicSamples, Scores};
+pub use layer::{ClientLayer, LayeredClient, LayeredServer, ServerLayer};
+pub use payload::{Coded, Form, Masked, Payload, PublicSamples, Scores};
 pub use public::PublicData;
 pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;
@@ -64,6 +66,18 @@ use crate::learn::LocalTraining;
 use crate::model::{Model, ModelError};
 use std::fmt::Debug;
 use std::sync::Arc;
+
+/// What a method's clients report, as far as the layers around it must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reports {
+    /// One model or update of the whole network, and nothing beside it.
+    Whole,
+    /// Models or updates in another arrangement: of a part of the network, several, or with
+    /// something beside them.
+    Parts,
+    /// Nothing of that kind: scores, parameters under a mask, figures.
+    Other,
+}
 
 /// A federated method, with its hyper-parameters.
 pub trait Method: Debug + Send + Sync {
@@ -85,6 +99,11 @@ pub trait Method: Debug + Send + Sync {
     /// When the layers do not fit at that width.
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
         full.narrowed(ratio)
+    }
+
+    /// What its clients report. A layer refuses a method whose reports it has no rule for.
+    fn reports(&self) -> Reports {
+        Reports::Other
     }
 
     /// Whether it learns from a public set.

@@ -20,7 +20,7 @@ pub mod verify;
 mod warnings;
 
 use crate::data::{Partitioner, Shape, Source};
-use crate::federation::{Evaluation, Group, Schedule};
+use crate::federation::{Evaluation, Group, Layers, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
@@ -56,6 +56,8 @@ pub struct Scenario {
     pub server: Server,
     /// The method.
     pub method: MethodSpec,
+    /// The layers that it wears.
+    pub layers: Layers,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What is measured.

@@ -1,5 +1,6 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
+use super::layers::Layers;
 use super::sizing::SizeRule;
 use crate::data::{Partition, PublicSplit};
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
@@ -37,6 +38,8 @@ pub struct Plan {
     pub server: VirtualDevice,
     /// The method.
     pub method: MethodSpec,
+    /// The layers that it wears.
+    pub layers: Layers,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What is measured.

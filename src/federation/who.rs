@@ -153,7 +153,10 @@ mod tests {
         let of = |who: Who| who.members(&groups, 1, 0).iter().collect::<Vec<_>>();
         assert_eq!(of(Who::All), (0..20).collect::<Vec<_>>());
         assert_eq!(of(Who::Clients(vec![9, 2, 9])), [2, 9]);
-        assert_eq!(of(Who::Group("laptops".into())), (7..20).collect::<Vec<_>>());
+        assert_eq!(
+            of(Who::Group("laptops".into())),
+            (7..20).collect::<Vec<_>>()
+        );
         assert_eq!(of(Who::Group("nobody".into())), [0u32; 0]);
         assert_eq!(of(Who::Count(50)).len(), 20, "never more than there are");
         let share = Who::Share(Probability::new(0.25).unwrap());
@@ -175,7 +178,10 @@ mod tests {
             }
         }
         // Binomial(4000, 1/4): mean 1000, deviation 27.4.
-        assert!(counts.iter().all(|&n| (863..1_137).contains(&n)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&n| (863..1_137).contains(&n)),
+            "{counts:?}"
+        );
     }
 
     #[test]

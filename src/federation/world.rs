@@ -70,7 +70,7 @@ impl Federation {
     /// When the initial model or the method's state cannot be made.
     pub fn new(plan: Plan, network: LinkNetwork) -> Result<Self, MethodError> {
         let method = plan.method.method();
-        let client_half = method.client();
+        let client_half = plan.layers.around_client(method.client());
         let local = plan
             .groups
             .iter()
@@ -84,7 +84,7 @@ impl Federation {
         });
         let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
         let pooled = Samples::part(Arc::clone(&indices), 0..indices.len());
-        let half = method.server(Setup {
+        let setup = Setup {
             model: Arc::clone(&plan.model),
             initial: plan.model.init(plan.seed, plan.init)?,
             sizes: sizes.clone(),
@@ -97,7 +97,10 @@ impl Federation {
                 .first()
                 .cloned()
                 .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
-        })?;
+        };
+        let half = plan
+            .layers
+            .around_server(method.server(setup.clone())?, &setup);
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,

@@ -44,6 +44,14 @@ pub enum MethodError {
     /// A network that the method has no rule for.
     #[error("{0}")]
     Network(&'static str),
+    /// A layer around the method could not do its part.
+    #[error("{layer}: {what}")]
+    Layer {
+        /// Which.
+        layer: &'static str,
+        /// What stood in its way.
+        what: String,
+    },
     /// Training or evaluation failed.
     #[error(transparent)]
     Learn(#[from] LearnError),
@@ -53,10 +61,17 @@ pub enum MethodError {
 }
 
 impl MethodError {
-    pub(super) fn payload(expected: &'static str, found: &Payload) -> Self {
+    pub(crate) fn payload(expected: &'static str, found: &Payload) -> Self {
         Self::Payload {
             expected,
             found: found.kind(),
+        }
+    }
+
+    pub(crate) fn layer(layer: &'static str, what: impl Into<String>) -> Self {
+        Self::Layer {
+            layer,
+            what: what.into(),
         }
     }
 

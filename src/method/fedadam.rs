@@ -2,7 +2,7 @@
 
 use super::fedavg::Trainer;
 use super::server_optimizer::{check, Optimizing, Rule};
-use super::{ClientHalf, Method, MethodError, ServerHalf, Setup, Weighting};
+use super::{ClientHalf, Method, MethodError, Reports, ServerHalf, Setup, Weighting};
 use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -42,6 +42,10 @@ impl Method for FedAdam {
             &[("beta1", self.beta1), ("beta2", self.beta2)],
             Some(self.tau),
         )
+    }
+
+    fn reports(&self) -> Reports {
+        Reports::Whole
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

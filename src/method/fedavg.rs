@@ -5,8 +5,8 @@ use super::average::{add_flops, WeightedSum, Weighting};
 use super::public_tuning::{tuned, PublicTuning};
 use super::server_training::SetGlobal;
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
-    ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, Reports,
+    ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::ParamSet;
@@ -34,6 +34,10 @@ impl Method for FedAvg {
 
     fn needs_public(&self) -> bool {
         self.fine_tune.is_some()
+    }
+
+    fn reports(&self) -> Reports {
+        Reports::Whole
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

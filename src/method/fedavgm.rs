@@ -3,7 +3,7 @@
 
 use super::fedavg::Trainer;
 use super::server_optimizer::{check, Optimizing, Rule};
-use super::{ClientHalf, Method, MethodError, ServerHalf, Setup, Weighting};
+use super::{ClientHalf, Method, MethodError, Reports, ServerHalf, Setup, Weighting};
 use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -33,6 +33,10 @@ impl Default for FedAvgM {
 impl Method for FedAvgM {
     fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
         check(self.lr, &[("momentum", self.momentum)], None)
+    }
+
+    fn reports(&self) -> Reports {
+        Reports::Whole
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

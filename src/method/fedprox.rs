@@ -3,7 +3,7 @@
 
 use super::average::Weighting;
 use super::fedavg::{Averager, Trainer};
-use super::{ClientHalf, Method, MethodError, ServerHalf, Setup};
+use super::{ClientHalf, Method, MethodError, Reports, ServerHalf, Setup};
 use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -37,6 +37,10 @@ impl Method for FedProx {
                 format!("expected a number of 0 or more, found {}", self.mu),
             )]
         }
+    }
+
+    fn reports(&self) -> Reports {
+        Reports::Whole
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

@@ -4,7 +4,7 @@
 use super::average::Weighting;
 use super::fedavg::{Averager, Trainer};
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, ServerHalf, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, Reports, ServerHalf, Setup, Training,
 };
 use crate::learn::{Amount, LocalTraining, Optimizer, Trained};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,10 @@ impl Method for FedSgd {
                 vec![("", rule.to_string())]
             }
         }
+    }
+
+    fn reports(&self) -> Reports {
+        Reports::Whole
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

@@ -103,6 +103,12 @@ pub trait ServerHalf: Send {
     /// Forgets the reports of a round that too few clients answered.
     fn abandon(&mut self);
 
+    /// Why the round cannot be closed with the reports that are in: it is then abandoned. `None`
+    /// where the schedule alone decides.
+    fn short(&self) -> Option<String> {
+        None
+    }
+
     /// What taking in one report costs on the virtual server.
     fn receive_flops(&self) -> Flops;
 
@@ -126,5 +132,10 @@ pub trait ServerHalf: Send {
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         let _ = level;
         Ok(None)
+    }
+
+    /// The ε of differential privacy that has been spent by now; `None` where nothing is guaranteed.
+    fn epsilon(&self) -> Option<f64> {
+        None
     }
 }

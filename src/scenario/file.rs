@@ -19,6 +19,7 @@ pub use size::{PublicFile, SizeFile};
 pub use who::WhoFile;
 
 use super::text::fields::{Duration, PositiveFraction};
+use crate::compress::Compression;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -62,6 +63,9 @@ pub struct ScenarioFile {
     /// The method.
     #[serde(default)]
     pub method: MethodSpec,
+    /// How reports are compressed.
+    #[serde(default)]
+    pub compression: Option<Compression>,
     /// When rounds are held.
     #[serde(default)]
     pub schedule: ScheduleFile,

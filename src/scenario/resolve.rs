@@ -5,6 +5,7 @@
 
 mod data;
 mod devices;
+mod layers;
 mod links;
 mod model;
 mod population;
@@ -15,7 +16,7 @@ mod who;
 use super::file::{EventsFile, RecordFile, ScenarioFile};
 use super::text::{Diagnostics, Document};
 use super::{EventFilter, Record, Scenario, Server};
-use crate::federation::Evaluation;
+use crate::federation::{Evaluation, Layers};
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
@@ -109,6 +110,7 @@ pub(super) fn resolve(
             }
         }
     }
+    r.compression(typed.compression.as_ref(), &typed.method);
     let schedule = r.schedule(typed.schedule, clients);
     if typed.evaluation.every == 0 {
         r.complain(
@@ -130,6 +132,9 @@ pub(super) fn resolve(
             population,
             server,
             method: typed.method,
+            layers: Layers {
+                compression: typed.compression,
+            },
             schedule,
             evaluation: Evaluation {
                 every: typed.evaluation.every,

@@ -19,8 +19,7 @@ impl Resolver<'_> {
                 }
                 for (index, number) in numbers.iter().enumerate() {
                     if *number >= clients {
-                        let message =
-                            format!("expected a client from 0 to {last}, found {number}");
+                        let message = format!("expected a client from 0 to {last}, found {number}");
                         self.complain(&format!("{path}[{index}]"), message);
                     }
                 }

@@ -63,6 +63,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
             .collect(),
         server: scenario.server.device,
         method: scenario.method.clone(),
+        layers: scenario.layers.clone(),
         schedule: scenario.schedule.clone(),
         evaluation: scenario.evaluation.clone(),
     };

@@ -1,0 +1,69 @@
+//! The server's end: packed reports become what the method's server half expects.
+
+use super::codec::Codec;
+use super::Compression;
+use crate::method::{Form, MethodError, Payload, Received, ServerHalf, ServerLayer};
+use crate::model::{Buffer, ParamSet};
+use crate::quantity::Flops;
+
+/// Unpacks the models and updates of every report.
+#[derive(Debug)]
+pub struct Decompressor {
+    codec: Codec,
+    /// Values of the full network.
+    values: usize,
+}
+
+impl Decompressor {
+    /// The server's end of `compression`, for a network of `values` values.
+    pub fn new(compression: Compression, values: usize) -> Self {
+        Self {
+            codec: Codec::new(compression),
+            values,
+        }
+    }
+
+    /// What `report` says to a client that was sent `sent`.
+    fn unpack(&self, report: &Payload, sent: &Payload) -> Result<Payload, MethodError> {
+        report.map_parts(&mut |part| {
+            let Payload::Coded(coded) = part else {
+                return Ok(part.clone());
+            };
+            let layout = coded.layout();
+            let change = self.codec.decode(layout, coded.bytes())?;
+            match coded.form() {
+                Form::Update => Ok(Payload::Update(ParamSet::from_slice(layout, &change)?)),
+                Form::Model => {
+                    let base = sent.model_of(layout);
+                    let base = base.ok_or_else(|| MethodError::payload("a model as sent", sent))?;
+                    let mut model = Buffer::copy_of(base)?;
+                    for (value, change) in model.as_mut_slice()?.iter_mut().zip(change) {
+                        *value += change;
+                    }
+                    Ok(Payload::Model(model.freeze()))
+                }
+            }
+        })
+    }
+}
+
+impl ServerLayer for Decompressor {
+    fn receive(
+        &mut self,
+        report: &Received,
+        sent: &Payload,
+        inner: &mut dyn ServerHalf,
+    ) -> Result<(), MethodError> {
+        inner.receive(&Received {
+            client: report.client,
+            round: report.round,
+            samples: report.samples,
+            payload: self.unpack(&report.payload, sent)?,
+        })
+    }
+
+    fn receive_flops(&self) -> Flops {
+        // Decoding a value and adding it to the model that was sent.
+        Flops(2 * self.values as u64)
+    }
+}
