@@ -10,7 +10,7 @@
 //! - `bits`: packing
 //! - `client`, `server`: the two ends of the layer
 
-mod bits;
+pub(crate) mod bits;
 mod client;
 mod codec;
 mod int8;

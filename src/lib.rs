@@ -28,6 +28,7 @@ pub mod method;
 pub mod model;
 pub mod net;
 pub mod observe;
+pub mod privacy;
 pub mod quantity;
 pub mod scenario;
 pub mod sim;

@@ -55,7 +55,7 @@ pub use client::{
 };
 pub use error::MethodError;
 pub use layer::{ClientLayer, LayeredClient, LayeredServer, ServerLayer};
-pub use payload::{Coded, Form, Masked, Payload, PublicSamples, Scores};
+pub use payload::{Coded, Form, Masked, Packet, Payload, PublicSamples, Scores};
 pub use public::PublicData;
 pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;

@@ -4,6 +4,7 @@ mod cli;
 mod determinism;
 mod federation;
 mod kernel;
+mod layers;
 mod parser;
 mod scenarios;
 mod tiny;

@@ -2,11 +2,14 @@
 
 use super::exit::Exit;
 use clap::ValueEnum;
+use shoal::compress::Compression;
 use shoal::data::Source;
 use shoal::learn::device_presets;
 use shoal::method::MethodSpec;
 use shoal::model::presets as models;
 use shoal::net;
+use shoal::privacy::secagg::SecureAggregation;
+use shoal::privacy::Privacy;
 use std::io::{self, Write};
 
 /// What can be listed.
@@ -16,6 +19,8 @@ pub enum What {
     Methods,
     /// Named architectures
     Models,
+    /// Layers around a method: compression, privacy, secure aggregation
+    Layers,
     /// Data sources
     Data,
     /// Named links
@@ -46,6 +51,18 @@ fn table(what: What) -> String {
                 .iter()
                 .map(|(name, about)| vec![(*name).to_string(), about.trim().to_string()]),
         ),
+        What::Layers => {
+            let kinds = [
+                ("compression", Compression::ALL),
+                ("privacy", Privacy::ALL),
+                ("secure_aggregation", SecureAggregation::ALL),
+            ];
+            let rows = kinds.iter().flat_map(|(field, all)| {
+                all.iter()
+                    .map(|(name, about)| [*name, *field, about.trim()].map(str::to_string).to_vec())
+            });
+            headed(&["layer", "field", "what it is"], rows)
+        }
         What::Models => headed(
             &["model", "what it is"],
             models()

@@ -3,7 +3,9 @@
 use super::codec::Codec;
 use super::Compression;
 use crate::learn::Cost;
-use crate::method::{ClientInput, ClientLayer, ClientWork, Coded, Form, MethodError, Payload};
+use crate::method::{
+    ClientInput, ClientLayer, ClientWork, Coded, Form, MethodError, Packet, Payload,
+};
 use crate::model::{Buffer, ParamSet};
 use crate::quantity::{Bytes, Flops};
 use crate::sim::rng::{stream, Purpose, Stream};
@@ -49,7 +51,10 @@ impl Compressor {
         } else {
             None
         };
-        Ok((Payload::Coded(Coded::new(form, &layout, bytes)), left))
+        Ok((
+            Payload::Coded(Coded::new(form, &layout, Packet::new(bytes, 0))),
+            left,
+        ))
     }
 }
 
@@ -64,18 +69,9 @@ impl ClientLayer for Compressor {
         };
         let mut left = Vec::new();
         let report = work.report.map_parts(&mut |part| {
-            let (form, change) = match part {
-                // A model with no counterpart in the task has nothing that it could differ from.
-                Payload::Model(set) => match input.task.model_of(set.layout()) {
-                    Some(base) => {
-                        let mut change = Buffer::copy_of(set)?;
-                        change.sub(base)?;
-                        (Form::Model, change)
-                    }
-                    None => return Ok(part.clone()),
-                },
-                Payload::Update(set) => (Form::Update, Buffer::copy_of(set)?),
-                other => return Ok(other.clone()),
+            // A model with no counterpart in the task has nothing that it could differ from.
+            let Some((form, change)) = part.change(&input.task)? else {
+                return Ok(part.clone());
             };
             let residual = match before.get(left.len()) {
                 Some(Payload::Update(set)) => Some(set),

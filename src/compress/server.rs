@@ -2,8 +2,8 @@
 
 use super::codec::Codec;
 use super::Compression;
-use crate::method::{Form, MethodError, Payload, Received, ServerHalf, ServerLayer};
-use crate::model::{Buffer, ParamSet};
+use crate::method::{MethodError, Payload, Received, ServerHalf, ServerLayer};
+use crate::model::ParamSet;
 use crate::quantity::Flops;
 
 /// Unpacks the models and updates of every report.
@@ -31,18 +31,9 @@ impl Decompressor {
             };
             let layout = coded.layout();
             let change = self.codec.decode(layout, coded.bytes())?;
-            match coded.form() {
-                Form::Update => Ok(Payload::Update(ParamSet::from_slice(layout, &change)?)),
-                Form::Model => {
-                    let base = sent.model_of(layout);
-                    let base = base.ok_or_else(|| MethodError::payload("a model as sent", sent))?;
-                    let mut model = Buffer::copy_of(base)?;
-                    for (value, change) in model.as_mut_slice()?.iter_mut().zip(change) {
-                        *value += change;
-                    }
-                    Ok(Payload::Model(model.freeze()))
-                }
-            }
+            coded
+                .form()
+                .restore(ParamSet::from_slice(layout, &change)?, sent)
         })
     }
 }

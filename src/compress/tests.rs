@@ -4,8 +4,7 @@ use super::client::RESIDUAL;
 use super::{Compression, Compressor, Decompressor, Scheme};
 use crate::method::testing::{local, Toy};
 use crate::method::{
-    ClientHalf, ClientInput, ClientWork, LayeredClient, LayeredServer, MethodSpec, Payload,
-    Reports, ServerHalf,
+    ClientHalf, ClientInput, ClientWork, LayeredClient, LayeredServer, MethodSpec, Payload, Reports,
 };
 use crate::model::{LayerSpec, Model, ParamSet};
 use crate::sim::rng::{stream, Purpose, Stream};
@@ -88,10 +87,7 @@ struct Worn<'a> {
 impl<'a> Worn<'a> {
     fn new(method: &'a MethodSpec, compression: &Compression) -> Self {
         let mut toy = Toy::new(method.method(), &local());
-        let inner = std::mem::replace(
-            &mut toy.server,
-            method.method().server(toy.setup().clone()).unwrap(),
-        );
+        let inner = method.method().server(toy.setup().clone()).unwrap();
         let values = toy.setup().initial.len();
         let layer = Decompressor::new(compression.clone(), values);
         toy.server = Box::new(LayeredServer::new(inner, layer));

@@ -133,6 +133,7 @@ impl Round {
             bytes_up: self.bytes_up,
             server_compute: self.server_compute,
             outcome: self.outcome,
+            epsilon: None,
         }
     }
 }

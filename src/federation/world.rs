@@ -70,7 +70,7 @@ impl Federation {
     /// When the initial model or the method's state cannot be made.
     pub fn new(plan: Plan, network: LinkNetwork) -> Result<Self, MethodError> {
         let method = plan.method.method();
-        let client_half = plan.layers.around_client(method.client());
+        let client_half = plan.layers.around_client(method.client(), &plan);
         let local = plan
             .groups
             .iter()
@@ -100,7 +100,7 @@ impl Federation {
         };
         let half = plan
             .layers
-            .around_server(method.server(setup.clone())?, &setup);
+            .around_server(method.server(setup.clone())?, &setup, &plan);
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,

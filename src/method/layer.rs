@@ -11,11 +11,21 @@ use super::{
 use crate::learn::{Cost, LocalTraining, Scratch, Trained};
 use crate::model::{Level, ParamSet};
 use crate::quantity::Flops;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a layer does at the client. Pure, as a client half is.
 pub trait ClientLayer: Send + Sync {
+    /// The input as the half inside is to see it: without what the layer's server end has put around
+    /// the task.
+    ///
+    /// # Errors
+    /// When the task is not what the layer's server end sends.
+    fn unwrap<'a>(&self, input: &'a ClientInput) -> Result<Cow<'a, ClientInput>, MethodError> {
+        Ok(Cow::Borrowed(input))
+    }
+
     /// What is reported and kept instead of `work`. What the layer keeps itself stands in the state
     /// under a name of its own.
     ///
@@ -59,9 +69,10 @@ impl<L: ClientLayer> ClientHalf for LayeredClient<L> {
 
     fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
         // What comes back is as many sets as were sent, in every method that sends several.
-        let sets = input.task.sets().max(1);
+        let inner = self.layer.unwrap(input)?;
+        let sets = inner.task.sets().max(1);
         let own = self.layer.cost(sets, input.model.layout().total());
-        Ok(self.inner.beside(input)?.then(own))
+        Ok(self.inner.beside(&inner)?.then(own))
     }
 
     fn usually_beside(&self, prospect: &Prospect) -> Cost {
@@ -70,20 +81,37 @@ impl<L: ClientLayer> ClientHalf for LayeredClient<L> {
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
-        self.inner.training(input)
+        self.inner.training(self.layer.unwrap(input)?.as_ref())
     }
 
     fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
-        self.layer.wrap(input, self.inner.report(input, trained)?)
+        let inner = self.layer.unwrap(input)?;
+        self.layer.wrap(input, self.inner.report(&inner, trained)?)
     }
 
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
-        self.layer.wrap(input, self.inner.run(input, scratch)?)
+        let inner = self.layer.unwrap(input)?;
+        self.layer.wrap(input, self.inner.run(&inner, scratch)?)
     }
 }
 
 /// What a layer does at the server.
 pub trait ServerLayer: Send {
+    /// These clients will be asked in `round`.
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        let _ = (round, clients);
+    }
+
+    /// What a client is sent instead of `task`.
+    fn task(&mut self, task: Payload) -> Payload {
+        task
+    }
+
+    /// A client was asked to take part.
+    fn asked(&mut self, client: u32) {
+        let _ = client;
+    }
+
     /// Takes in one report and gives the half inside what that is to see of it, at once or in
     /// [`ServerLayer::close`]. `sent` is the task that it answers.
     ///
@@ -151,6 +179,12 @@ impl<L> LayeredServer<L> {
             sent: BTreeMap::new(),
         }
     }
+
+    /// The layer itself.
+    #[cfg(test)]
+    pub(crate) const fn layer(&self) -> &L {
+        &self.layer
+    }
 }
 
 impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
@@ -158,10 +192,16 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
         self.inner.needs_clients()
     }
 
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        self.layer.cohort(round, clients);
+        self.inner.cohort(round, clients);
+    }
+
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         let task = self.inner.task(client, round)?;
         self.sent.insert(client, task.clone());
-        Ok(task)
+        self.layer.asked(client);
+        Ok(self.layer.task(task))
     }
 
     fn receive(&mut self, report: &Received) -> Result<(), MethodError> {

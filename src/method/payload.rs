@@ -4,7 +4,7 @@ mod coded;
 mod masked;
 mod scores;
 
-pub use coded::{Coded, Form};
+pub use coded::{Coded, Form, Packet};
 pub use masked::Masked;
 pub use scores::{PublicSamples, Scores};
 
@@ -48,6 +48,8 @@ pub enum Payload {
     Masked(Masked),
     /// A model or an update as packed bytes: what a layer around the method made of it.
     Coded(Coded),
+    /// Bytes of a layer's own protocol.
+    Packet(Packet),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
 }
@@ -75,6 +77,7 @@ impl Payload {
             Self::Samples(samples) => samples.bytes.0,
             Self::Masked(masked) => masked.wire_bytes(),
             Self::Coded(coded) => coded.wire_bytes(),
+            Self::Packet(packet) => packet.wire_bytes(),
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
         };
         Bytes(PREFIX + content)
@@ -103,6 +106,7 @@ impl Payload {
                 mix_words(&[9, content(masked.values()), masked.mask().digest()])
             }
             Self::Coded(coded) => mix_words(&[10, coded.form() as u64, coded.digest()]),
+            Self::Packet(packet) => mix_words(&[11, packet.digest()]),
             Self::Bundle(parts) => {
                 let words: Vec<u64> = parts.iter().map(Self::digest).collect();
                 mix_words(&[4, mix_words(&words)])
@@ -126,7 +130,8 @@ impl Payload {
             | Self::Indices(_)
             | Self::Scores(_)
             | Self::Samples(_)
-            | Self::Coded(_)) => other,
+            | Self::Coded(_)
+            | Self::Packet(_)) => other,
         }
     }
 
@@ -180,6 +185,7 @@ impl Payload {
             Self::Samples(_) => "samples",
             Self::Masked(_) => "masked model",
             Self::Coded(_) => "coded parameters",
+            Self::Packet(_) => "a packet",
             Self::Bundle(_) => "bundle",
         }
     }

@@ -81,6 +81,11 @@ pub trait ServerHalf: Send {
         true
     }
 
+    /// These clients will be asked in `round`, in this order.
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        let _ = (round, clients);
+    }
+
     /// What a member of the cohort is sent. A shared payload: cloning it copies nothing large.
     ///
     /// # Errors

@@ -94,6 +94,9 @@ pub struct Totals {
     pub best_accuracy: Option<(f64, u32)>,
     /// Central loss at the last evaluation.
     pub final_loss: Option<f64>,
+    /// The ε of differential privacy spent in all, where something is guaranteed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
 }
 
 impl Totals {
@@ -120,6 +123,7 @@ impl Totals {
             totals.bytes_up = totals.bytes_up.saturating_add(row.bytes_up);
             totals.final_accuracy = row.accuracy.or(totals.final_accuracy);
             totals.final_loss = row.loss.or(totals.final_loss);
+            totals.epsilon = row.epsilon.or(totals.epsilon);
             // A diverged model's accuracy is not a number, which is never the best.
             if let Some(accuracy) = row.accuracy.filter(|a| a.is_finite()) {
                 if totals.best_accuracy.is_none_or(|(best, _)| accuracy > best) {

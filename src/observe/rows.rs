@@ -75,6 +75,8 @@ pub struct RoundRow {
     pub server_compute: Span,
     /// How it ended.
     pub outcome: Outcome,
+    /// The ε of differential privacy spent by the end of the round, where something is guaranteed.
+    pub epsilon: Option<f64>,
 }
 
 impl RoundRow {
@@ -106,6 +108,7 @@ impl Row for RoundRow {
         "bytes_up",
         "server_compute_s",
         "outcome",
+        "epsilon",
     ];
 }
 

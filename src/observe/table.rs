@@ -351,6 +351,7 @@ mod tests {
                 bytes_up: times[3],
                 server_compute: Span::from_nanos(times[4]),
                 outcome,
+                epsilon: finite(7),
             }
         }
     }

@@ -110,8 +110,14 @@ pub(super) fn resolve(
             }
         }
     }
-    r.compression(typed.compression.as_ref(), &typed.method);
     let schedule = r.schedule(typed.schedule, clients);
+    let layers = Layers {
+        compression: typed.compression,
+        privacy: typed.privacy,
+        secure_aggregation: typed.secure_aggregation,
+    };
+    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    r.layers(&layers, &typed.method, model.as_ref(), &schedule, clients);
     if typed.evaluation.every == 0 {
         r.complain(
             "evaluation.every",
@@ -132,9 +138,7 @@ pub(super) fn resolve(
             population,
             server,
             method: typed.method,
-            layers: Layers {
-                compression: typed.compression,
-            },
+            layers,
             schedule,
             evaluation: Evaluation {
                 every: typed.evaluation.every,

@@ -1,6 +1,8 @@
 //! Parameters in the packed form in which they travel.
 
-use crate::model::Layout;
+use super::Payload;
+use crate::method::MethodError;
+use crate::model::{Buffer, Layout, ParamSet};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -13,28 +15,101 @@ pub enum Form {
     Update,
 }
 
+impl Payload {
+    /// What this report changes: a model less the one of its layout that the client was sent, or an
+    /// update as it is. `None` for anything else, and for a model with no counterpart in what was
+    /// sent.
+    ///
+    /// # Errors
+    /// When the memory for it cannot be had.
+    pub(crate) fn change(&self, sent: &Self) -> Result<Option<(Form, Buffer)>, MethodError> {
+        Ok(match self {
+            Self::Model(set) => match sent.model_of(set.layout()) {
+                Some(base) => {
+                    let mut change = Buffer::copy_of(set)?;
+                    change.sub(base)?;
+                    Some((Form::Model, change))
+                }
+                None => None,
+            },
+            Self::Update(set) => Some((Form::Update, Buffer::copy_of(set)?)),
+            _ => None,
+        })
+    }
+}
+
+impl Form {
+    /// The report that [`Payload::change`] made `change` of.
+    ///
+    /// # Errors
+    /// When it is a model and none of its layout was sent.
+    pub(crate) fn restore(self, change: ParamSet, sent: &Payload) -> Result<Payload, MethodError> {
+        match self {
+            Self::Update => Ok(Payload::Update(change)),
+            Self::Model => {
+                let base = sent.model_of(change.layout());
+                let base = base.ok_or_else(|| MethodError::payload("a model as sent", sent))?;
+                let mut model = change.into_buffer()?;
+                model.add_scaled(1.0, base)?;
+                Ok(Payload::Model(model.freeze()))
+            }
+        }
+    }
+}
+
+/// Bytes of a layer's own protocol, as they travel; a clone shares them.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    bytes: Arc<[u8]>,
+    /// Bytes of other messages of the protocol, which are counted with this one.
+    further: u64,
+    digest: u64,
+}
+
+impl Packet {
+    /// These bytes, with `further` bytes of messages that are not sent one by one.
+    pub fn new(bytes: Vec<u8>, further: u64) -> Self {
+        Self {
+            digest: xxh3_64(&bytes),
+            bytes: bytes.into(),
+            further,
+        }
+    }
+
+    /// What travels.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn wire_bytes(&self) -> u64 {
+        self.bytes.len() as u64 + self.further
+    }
+
+    pub(super) const fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
 /// A parameter set as the bytes that really travel: whoever receives it has nothing else to decode
-/// from. A clone shares them.
+/// from.
 #[derive(Debug, Clone)]
 pub struct Coded {
     form: Form,
     layout: Arc<Layout>,
-    bytes: Arc<[u8]>,
-    digest: u64,
+    packet: Packet,
 }
 
 impl Coded {
-    /// `bytes` that stand for a vector of `layout`.
-    pub fn new(form: Form, layout: &Arc<Layout>, bytes: Vec<u8>) -> Self {
+    /// `packet` that stands for a vector of `layout`.
+    pub fn new(form: Form, layout: &Arc<Layout>, packet: Packet) -> Self {
         Self {
             form,
             layout: Arc::clone(layout),
-            digest: xxh3_64(&bytes),
-            bytes: bytes.into(),
+            packet,
         }
     }
 
-    /// What they stand for.
+    /// What it stands for.
     pub const fn form(&self) -> Form {
         self.form
     }
@@ -46,14 +121,14 @@ impl Coded {
 
     /// What travels.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.packet.bytes()
     }
 
     pub(super) fn wire_bytes(&self) -> u64 {
-        self.bytes.len() as u64
+        self.packet.wire_bytes()
     }
 
     pub(super) const fn digest(&self) -> u64 {
-        self.digest
+        self.packet.digest()
     }
 }

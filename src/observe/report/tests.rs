@@ -44,6 +44,7 @@ fn round(round: u32) -> RoundRow {
         bytes_up: 900_000,
         server_compute: Span::ZERO,
         outcome: Outcome::Completed,
+        epsilon: None,
     }
 }
 

@@ -2,14 +2,77 @@
 
 use super::Resolver;
 use crate::compress::Compression;
+use crate::federation::{Layers, Schedule};
 use crate::method::{MethodSpec, Reports};
+use crate::model::LayerSpec;
+use crate::privacy::{CentralDp, Privacy};
+use crate::scenario::Architecture;
 
 impl Resolver<'_> {
-    /// What is wrong with the compression, by itself and around this method.
-    pub(super) fn compression(&mut self, compression: Option<&Compression>, method: &MethodSpec) {
-        let Some(compression) = compression else {
-            return;
-        };
+    /// What is wrong with the layers, by themselves, around this method, and with each other.
+    pub(super) fn layers(
+        &mut self,
+        layers: &Layers,
+        method: &MethodSpec,
+        model: Option<&Architecture>,
+        schedule: &Schedule,
+        clients: u32,
+    ) {
+        let cohort = schedule.cohort.of(clients);
+        if let Some(compression) = &layers.compression {
+            self.compression(compression, method);
+        }
+        if let Some(privacy) = &layers.privacy {
+            self.complain_of("privacy", privacy.check(cohort));
+            self.whole("privacy", privacy.name(), method);
+            let measured = |layer: &LayerSpec| matches!(layer, LayerSpec::BatchNorm);
+            if model.is_some_and(|model| any(&model.layers, &measured)) {
+                let message = "means and variances that BatchNorm measures cannot be clipped and \
+                               noised with the weights: expected GroupNorm";
+                self.complain("privacy", message);
+            }
+        }
+        if let Some(secure) = &layers.secure_aggregation {
+            let part = "secure_aggregation";
+            let asked = libm::ceil(f64::from(cohort) * schedule.over_selection) as u32;
+            let problems = secure.settings().check(asked.min(clients), cohort);
+            self.complain_of(part, problems);
+            self.whole(part, secure.name(), method);
+            if let Some(compression) = &layers.compression {
+                let message = format!(
+                    "what {} makes of updates cannot be added up under masks: expected one of the \
+                     two ({} already quantises to its bits)",
+                    compression.name(),
+                    secure.name()
+                );
+                self.complain(part, message);
+            }
+            if let Some(Privacy::CentralDp(CentralDp {
+                adaptive: Some(_), ..
+            })) = &layers.privacy
+            {
+                let message = "a server that sees only sums cannot let the bound follow single \
+                               updates: expected CentralDp without adaptive";
+                self.complain(part, message);
+            }
+        }
+    }
+
+    /// Complains if the clients of the method report anything but one model or update.
+    fn whole(&mut self, part: &str, layer: &str, method: &MethodSpec) {
+        if method.method().reports() != Reports::Whole {
+            let name = method.name();
+            self.complain(
+                part,
+                format!(
+                    "{layer} needs reports that are one model or update of the whole network, \
+                     {name}'s are not: expected a method such as FedAvg, FedProx or FedAdam"
+                ),
+            );
+        }
+    }
+
+    fn compression(&mut self, compression: &Compression, method: &MethodSpec) {
         self.complain_of("compression", compression.scheme().check());
         let (name, method) = (method.name(), method.method());
         if method.reports() == Reports::Other {
@@ -39,4 +102,18 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// Whether some layer is `wanted`, at whatever depth.
+fn any(layers: &[LayerSpec], wanted: &impl Fn(&LayerSpec) -> bool) -> bool {
+    layers.iter().any(|layer| {
+        wanted(layer)
+            || match layer {
+                LayerSpec::Residual { body, shortcut } => {
+                    any(body, wanted) || any(shortcut, wanted)
+                }
+                LayerSpec::Exit { head } => any(head, wanted),
+                _ => false,
+            }
+    })
 }
