@@ -285,11 +285,12 @@ fn with_error_feedback_nothing_is_lost_over_the_rounds() {
 #[test]
 fn statistics_travel_as_they_are_beside_what_is_learned() {
     let layers = [
-        LayerSpec::dense(4),
+        LayerSpec::conv(4, 1, 0),
         LayerSpec::BatchNorm,
+        LayerSpec::Flatten,
         LayerSpec::dense(3),
     ];
-    let model = Model::build(&layers, &[5], 3).unwrap();
+    let model = Model::build(&layers, &[1, 2, 2], 3).unwrap();
     let layout = model.layout();
     let values = vector(layout.total());
     for compression in all() {

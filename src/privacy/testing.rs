@@ -97,6 +97,7 @@ impl Round {
         let inner = self.method().server(toy.setup().clone()).unwrap();
         let mut server = LayeredServer::new(inner, layer);
         server.step(Phase::BeforeRound(1), Vec::new()).unwrap();
+        server.cohort(1, &[0, 1, 2]);
         for client in 0..3 {
             server.task(client, 1).unwrap();
         }
