@@ -31,7 +31,7 @@ const ALL: &[&str] = &[
     "compression: Sign(),",
     "method: Scaffold(), compression: Int8(),",
     "privacy: CentralDp(clip: 0.5, noise: 1.0), compression: Int8(),",
-    "privacy: CentralDp(clip: 0.5, noise: 1.0, adaptive: ()),",
+    "privacy: CentralDp(clip: 0.5, noise: 1.0, adaptive: (count_noise: 1.0)),",
     "privacy: LocalDp(clip: 0.5, noise: 0.1),",
     "secure_aggregation: SecAgg(threshold: 0.5),",
     "privacy: CentralDp(clip: 0.5, noise: 1.0), secure_aggregation: SecAgg(threshold: 0.5),",
