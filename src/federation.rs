@@ -10,6 +10,7 @@
 
 mod client;
 mod evaluation;
+mod hostile;
 mod job;
 mod layers;
 mod message;
@@ -26,6 +27,7 @@ mod world;
 
 pub use evaluation::Spread;
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
+pub use layers::Layers;
 pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;

@@ -21,6 +21,7 @@
 //! error is kept ([`scenario::run`]).
 
 pub mod attack;
+pub mod compress;
 pub mod data;
 pub mod defend;
 pub mod fault;
@@ -30,6 +31,7 @@ pub mod method;
 pub mod model;
 pub mod net;
 pub mod observe;
+pub mod privacy;
 pub mod quantity;
 pub mod scenario;
 pub mod sim;

@@ -28,6 +28,7 @@ mod fedyogi;
 mod fjord;
 mod hermes;
 mod heterofl;
+mod layer;
 mod local_only;
 mod lotteryfl;
 mod payload;
@@ -54,7 +55,8 @@ pub use client::{
     run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Prospect, Training,
 };
 pub use error::MethodError;
-pub use payload::{Masked, Payload, PublicSamples, Scores};
+pub use layer::{ClientLayer, LayeredClient, LayeredServer, ServerLayer};
+pub use payload::{Coded, Form, Masked, Packet, Payload, PublicSamples, Scores};
 pub use public::PublicData;
 pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;

@@ -61,5 +61,6 @@ pub use units::{Columns, EntryUnits, UnitSet, Units};
 
 pub(crate) use error::first_line;
 pub(crate) use forward::{by_batch, mean, parameter};
+pub(crate) use params::largest;
 pub(crate) use plan::{Op, NORM_EPS};
 pub(crate) use wide::wide;

@@ -23,7 +23,7 @@ use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
-use crate::federation::{Evaluation, Group, Schedule};
+use crate::federation::{Evaluation, Group, Layers, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
@@ -65,6 +65,8 @@ pub struct Scenario {
     /// Who attacks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adversaries: Vec<Adversary>,
+    /// The layers that it wears.
+    pub layers: Layers,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What goes wrong.
@@ -275,6 +277,7 @@ impl Scenario {
     pub fn takes_plain_means(&self) -> bool {
         matches!(self.method.name(), "FedAvg" | "FedProx")
             && !self.method.method().needs_public()
+            && self.layers == Layers::default()
             && self.defence.is_none()
             && self.adversaries.is_empty()
     }

@@ -317,6 +317,7 @@ fn list_names_what_a_scenario_can_say() {
     assert_eq!(all.status, 0);
     for (kind, name) in [
         ("methods", "Scaffold"),
+        ("layers", "TopK"),
         ("models", "lenet5"),
         ("data", "Digits"),
         ("links", "satellite-leo"),

@@ -6,6 +6,7 @@ mod determinism;
 mod faults;
 mod federation;
 mod kernel;
+mod layers;
 mod parser;
 mod resume;
 mod scenarios;

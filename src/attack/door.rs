@@ -206,6 +206,18 @@ impl ServerHalf for Door {
         self.inner.needs_clients()
     }
 
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        self.inner.cohort(round, clients);
+    }
+
+    fn short(&self) -> Option<String> {
+        self.inner.short()
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        self.inner.epsilon()
+    }
+
     fn least_reports(&self) -> u32 {
         self.inner.least_reports()
     }

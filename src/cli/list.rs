@@ -3,12 +3,15 @@
 use super::exit::Exit;
 use clap::ValueEnum;
 use shoal::attack::AttackSpec;
+use shoal::compress::Compression;
 use shoal::data::Source;
 use shoal::defend::DefenceSpec;
 use shoal::learn::device_presets;
 use shoal::method::MethodSpec;
 use shoal::model::presets as models;
 use shoal::net;
+use shoal::privacy::secagg::SecureAggregation;
+use shoal::privacy::Privacy;
 use std::io::{self, Write};
 
 /// What can be listed.
@@ -22,6 +25,8 @@ pub enum What {
     Attacks,
     /// Named architectures
     Models,
+    /// Layers around a method: compression, privacy, secure aggregation
+    Layers,
     /// Data sources
     Data,
     /// Named links
@@ -49,6 +54,18 @@ fn table(what: What) -> String {
         What::Methods => registered("method", MethodSpec::ALL),
         What::Defences => registered("defence", DefenceSpec::ALL),
         What::Attacks => registered("attack", AttackSpec::ALL),
+        What::Layers => {
+            let kinds = [
+                ("compression", Compression::ALL),
+                ("privacy", Privacy::ALL),
+                ("secure_aggregation", SecureAggregation::ALL),
+            ];
+            let rows = kinds.iter().flat_map(|(field, all)| {
+                all.iter()
+                    .map(|(name, about)| [*name, *field, about.trim()].map(str::to_string).to_vec())
+            });
+            headed(&["layer", "field", "what it is"], rows)
+        }
         What::Models => headed(
             &["model", "what it is"],
             models()

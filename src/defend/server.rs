@@ -162,6 +162,18 @@ impl ServerHalf for Defended {
         self.inner.needs_clients()
     }
 
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        self.inner.cohort(round, clients);
+    }
+
+    fn short(&self) -> Option<String> {
+        self.inner.short()
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        self.inner.epsilon()
+    }
+
     fn least_reports(&self) -> u32 {
         let least = self.spec.defence().least();
         least.max(self.inner.least_reports())

@@ -1,5 +1,6 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
+use super::layers::Layers;
 use super::sizing::SizeRule;
 use crate::attack::Adversaries;
 use crate::data::{Partition, PublicSplit};
@@ -46,6 +47,8 @@ pub struct Plan {
     pub adversaries: Arc<Adversaries>,
     /// Test samples as adversaries want them to be seen, on the host device.
     pub triggered: Option<Arc<DeviceData>>,
+    /// The layers that it wears.
+    pub layers: Layers,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What is measured.

@@ -159,6 +159,7 @@ impl Round {
             server_compute: self.server_compute,
             outcome: self.outcome,
             attack_success: None,
+            epsilon: None,
         }
     }
 }

@@ -212,6 +212,7 @@ impl Server {
         let chosen = select(plan.seed, number, population, wanted, |client| {
             plan.client(client).participation
         });
+        self.half.cohort(number, &chosen);
         for client in chosen {
             let payload = match self.half.task(client, number) {
                 Ok(payload) => payload,
@@ -441,7 +442,12 @@ impl Server {
             unheard,
             "round closed"
         );
-        if self.half.needs_clients() && self.round.reported < needed.max(1) {
+        let short = self.half.short();
+        if let Some(reason) = &short {
+            tracing::info!(round = number, reason, "round abandoned");
+        }
+        let few = self.round.reported < needed.max(1) || short.is_some();
+        if self.half.needs_clients() && few {
             self.half.abandon();
             self.round.outcome = Outcome::Abandoned;
             return self.evaluate(cx);
@@ -465,7 +471,7 @@ impl Server {
         if matches!(self.stage, Stage::Collecting) {
             self.half.abandon();
             self.round.outcome = Outcome::Stopped;
-            let row = self.round.row(cx.now(), None, None);
+            let row = self.round_row(None, None, cx);
             cx.record(Record::Round(Box::new(row)));
             self.begin(Phase::Finish, cx);
         }
@@ -576,7 +582,7 @@ impl Server {
         let spread = super::Spread::of(clients);
         let row = RoundRow {
             attack_success: attack.map(|tally| tally.accuracy()),
-            ..self.round.row(cx.now(), central, spread)
+            ..self.round_row(central, spread, cx)
         };
         let goal = self.shared.plan.schedule.stop_at_accuracy;
         if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
@@ -584,6 +590,18 @@ impl Server {
         }
         cx.record(Record::Round(Box::new(row)));
         self.next_round(cx);
+    }
+
+    fn round_row(
+        &self,
+        central: Option<Tally>,
+        spread: Option<super::Spread>,
+        cx: &Cx<'_>,
+    ) -> RoundRow {
+        RoundRow {
+            epsilon: self.half.epsilon(),
+            ..self.round.row(cx.now(), central, spread)
+        }
     }
 
     // Finished work.

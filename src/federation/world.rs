@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::evaluation::Evaluator;
 use super::job::{Job, Output};
-use super::layers;
+use super::hostile;
 use super::message::Message;
 use super::plan::Plan;
 use super::record::Record;
@@ -104,7 +104,8 @@ impl Federation {
     /// When the initial model or the method's state cannot be made.
     pub fn new(plan: Plan, network: LinkNetwork) -> Result<Self, MethodError> {
         let method = plan.method.method();
-        let client_half = layers::client(&plan, method.client());
+        let client_half = hostile::client(&plan, method.client());
+        let client_half = plan.layers.around_client(client_half, &plan);
         let local = plan
             .groups
             .iter()
@@ -132,7 +133,8 @@ impl Federation {
                 .cloned()
                 .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
         };
-        let half = layers::server(&plan, method.server(setup.clone())?, &setup)?;
+        let half = hostile::server(&plan, method.server(setup.clone())?, &setup)?;
+        let half = plan.layers.around_server(half, &setup, &plan);
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,

@@ -106,6 +106,16 @@ impl WeightedSum {
         Ok(Some(sum))
     }
 
+    /// Values of each set.
+    pub fn len(&self) -> usize {
+        self.layout.total()
+    }
+
+    /// Whether the sets have no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Forgets what was added.
     pub fn clear(&mut self) {
         self.sum = None;

@@ -13,8 +13,8 @@ use super::average::Weighting;
 use super::client::{job_of, on_host};
 use super::fedavg::Trainer;
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
-    ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ReportKind,
+    ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{train_exits, Scratch, Trained};
 use crate::model::{Buffer, Model, ModelError, ParamSet, Sizes};
@@ -69,6 +69,10 @@ impl Method for DepthFl {
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
         full.shallower(ratio)
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

@@ -48,6 +48,14 @@ pub enum MethodError {
     /// An error of work that was done before a checkpoint, in its words.
     #[error("{0}")]
     Told(String),
+    /// A layer around the method could not do its part.
+    #[error("{layer}: {what}")]
+    Layer {
+        /// Which.
+        layer: &'static str,
+        /// What stood in its way.
+        what: String,
+    },
     /// Training or evaluation failed.
     #[error(transparent)]
     Learn(#[from] LearnError),
@@ -68,10 +76,17 @@ impl Snapshot for MethodError {
 }
 
 impl MethodError {
-    pub(super) fn payload(expected: &'static str, found: &Payload) -> Self {
+    pub(crate) fn payload(expected: &'static str, found: &Payload) -> Self {
         Self::Payload {
             expected,
             found: found.kind(),
+        }
+    }
+
+    pub(crate) fn layer(layer: &'static str, what: impl Into<String>) -> Self {
+        Self::Layer {
+            layer,
+            what: what.into(),
         }
     }
 

@@ -26,7 +26,7 @@ pub use bank::FilterInit;
 
 use super::average::Weighting;
 use super::fedavg::Trainer;
-use super::{ClientHalf, Method, MethodError, ServerHalf, Setup};
+use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use crate::learn::LocalTraining;
 use crate::model::{LayerProblem, Model, ModelError};
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,10 @@ impl Method for FedConv {
             });
         }
         full.narrowed(ratio)
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

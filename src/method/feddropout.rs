@@ -8,7 +8,7 @@
 
 use super::average::Weighting;
 use super::sub_models::Choice;
-use super::{heterofl, ClientHalf, Method, MethodError, ServerHalf, Setup};
+use super::{heterofl, ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use crate::model::{Model, ModelError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,6 +31,10 @@ impl Method for FedDropout {
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
         heterofl::sub_model(full, ratio, self.scaler)
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

@@ -5,7 +5,7 @@
 use super::average::{add_flops, WeightedSum, Weighting};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Received, ServerHalf, ServerJob, Setup, Training,
+    Received, ReportKind, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
@@ -60,6 +60,10 @@ impl Method for FedNova {
             )),
         }
         problems
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

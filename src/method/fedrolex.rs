@@ -10,7 +10,7 @@
 
 use super::average::Weighting;
 use super::sub_models::Choice;
-use super::{heterofl, ClientHalf, Method, MethodError, ServerHalf, Setup};
+use super::{heterofl, ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use crate::model::{Model, ModelError, Pace};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -48,6 +48,10 @@ impl Method for FedRolex {
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
         heterofl::sub_model(full, ratio, self.scaler)
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

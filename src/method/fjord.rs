@@ -13,7 +13,7 @@ use super::client::{job_of, on_host};
 use super::fedavg::Trainer;
 use super::sub_models::{Choice, SubModelServer};
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, ServerHalf, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, ReportKind, ServerHalf, Setup, Training,
 };
 use crate::learn::{
     train_ordered, Cost, LocalTraining, Optimizer, Scratch, SelfDistillation, Trained,
@@ -73,6 +73,10 @@ impl Method for Fjord {
 
     fn sizes(&self) -> bool {
         true
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

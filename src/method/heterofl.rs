@@ -8,8 +8,8 @@ use super::public_tuning::{tuned, PublicTuning};
 use super::server_training::SetGlobal;
 use super::sub_models::{Choice, SubModelServer};
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ServerHalf,
-    ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ReportKind,
+    ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, LocalTraining, Trained};
 use crate::model::{LayerSpec, Model, ModelError, ParamSet};
@@ -63,6 +63,10 @@ impl Method for HeteroFl {
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
         sub_model(full, ratio, self.scaler)
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

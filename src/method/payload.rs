@@ -1,9 +1,11 @@
 //! What travels between server and clients, each kind with its exact size on the wire.
 
+mod coded;
 mod masked;
 mod scores;
 mod spoil;
 
+pub use coded::{Coded, Form, Packet};
 pub use masked::Masked;
 pub use scores::{PublicSamples, Scores};
 
@@ -46,6 +48,10 @@ pub enum Payload {
     /// The parameters under a mask, 4 bytes each, and the mask: one bit or one index of 4 bytes for
     /// each thing kept, whichever is shorter.
     Masked(Masked),
+    /// A model or an update as packed bytes: what a layer around the method made of it.
+    Coded(Coded),
+    /// Bytes of a layer's own protocol.
+    Packet(Packet),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
 }
@@ -61,6 +67,8 @@ snapshot_enum!(Payload {
     7 => Samples(samples),
     8 => Masked(masked),
     9 => Bundle(parts),
+    10 => Coded(coded),
+    11 => Packet(packet),
 });
 
 impl Payload {
@@ -85,6 +93,8 @@ impl Payload {
             Self::Scores(scores) => scores.wire_bytes().0,
             Self::Samples(samples) => samples.bytes.0,
             Self::Masked(masked) => masked.wire_bytes(),
+            Self::Coded(coded) => coded.wire_bytes(),
+            Self::Packet(packet) => packet.wire_bytes(),
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
         };
         Bytes(PREFIX + content)
@@ -112,6 +122,8 @@ impl Payload {
             Self::Masked(masked) => {
                 mix_words(&[9, content(masked.values()), masked.mask().digest()])
             }
+            Self::Coded(coded) => mix_words(&[10, coded.form() as u64, coded.digest()]),
+            Self::Packet(packet) => mix_words(&[11, packet.digest()]),
             Self::Bundle(parts) => {
                 let words: Vec<u64> = parts.iter().map(Self::digest).collect();
                 mix_words(&[4, mix_words(&words)])
@@ -134,7 +146,46 @@ impl Payload {
             | Self::Mask(_)
             | Self::Indices(_)
             | Self::Scores(_)
-            | Self::Samples(_)) => other,
+            | Self::Samples(_)
+            | Self::Coded(_)
+            | Self::Packet(_)) => other,
+        }
+    }
+
+    /// The same message with every payload in it that is no bundle replaced by what `f` makes of it,
+    /// first to last.
+    ///
+    /// # Errors
+    /// The first that `f` gives.
+    pub(crate) fn map_parts<E>(
+        &self,
+        f: &mut impl FnMut(&Self) -> Result<Self, E>,
+    ) -> Result<Self, E> {
+        match self {
+            Self::Bundle(parts) => {
+                let parts: Result<Arc<[Self]>, E> =
+                    parts.iter().map(|part| part.map_parts(f)).collect();
+                Ok(Self::Bundle(parts?))
+            }
+            part => f(part),
+        }
+    }
+
+    /// The first model of `layout` in this message.
+    pub(crate) fn model_of(&self, layout: &Arc<Layout>) -> Option<&ParamSet> {
+        match self {
+            Self::Model(set) => set.has_layout(layout).is_ok().then_some(set),
+            Self::Bundle(parts) => parts.iter().find_map(|part| part.model_of(layout)),
+            _ => None,
+        }
+    }
+
+    /// How many models and updates are in this message.
+    pub(crate) fn sets(&self) -> usize {
+        match self {
+            Self::Model(_) | Self::Update(_) => 1,
+            Self::Bundle(parts) => parts.iter().map(Self::sets).sum(),
+            _ => 0,
         }
     }
 
@@ -150,6 +201,8 @@ impl Payload {
             Self::Scores(_) => "scores",
             Self::Samples(_) => "samples",
             Self::Masked(_) => "masked model",
+            Self::Coded(_) => "coded parameters",
+            Self::Packet(_) => "a packet",
             Self::Bundle(_) => "bundle",
         }
     }

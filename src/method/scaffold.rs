@@ -4,7 +4,7 @@
 use super::average::{add_flops, WeightedSum};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Received, ServerHalf, ServerJob, Setup, Training,
+    Received, ReportKind, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
@@ -55,6 +55,10 @@ impl Method for Scaffold {
             problems.push(("", rule.to_string()));
         }
         problems
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

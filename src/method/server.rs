@@ -89,6 +89,11 @@ pub trait ServerHalf: Send {
         true
     }
 
+    /// These clients will be asked in `round`, in this order.
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        let _ = (round, clients);
+    }
+
     /// What a member of the cohort is sent. A shared payload: cloning it copies nothing large.
     ///
     /// # Errors
@@ -126,6 +131,12 @@ pub trait ServerHalf: Send {
     /// Forgets the reports of a round that too few clients answered.
     fn abandon(&mut self);
 
+    /// Why the round cannot be closed with the reports that are in: it is then abandoned. `None`
+    /// where the schedule alone decides.
+    fn short(&self) -> Option<String> {
+        None
+    }
+
     /// What taking in one report costs on the virtual server.
     fn receive_flops(&self) -> Flops;
 
@@ -161,5 +172,10 @@ pub trait ServerHalf: Send {
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         let _ = level;
         Ok(None)
+    }
+
+    /// The ε of differential privacy that has been spent by now; `None` where nothing is guaranteed.
+    fn epsilon(&self) -> Option<f64> {
+        None
     }
 }

@@ -20,7 +20,7 @@ use super::average::Weighting;
 use super::client::{measure_own, train_locally};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Prospect, Received, ServerHalf, ServerJob, Setup, Training,
+    Prospect, Received, ReportKind, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{
     importance, Amount, Correction, Cost, LocalTraining, Scratch, TrainJob, Trained,
@@ -113,6 +113,10 @@ impl Method for TailorFl {
 
     fn sizes(&self) -> bool {
         true
+    }
+
+    fn reports(&self) -> ReportKind {
+        ReportKind::Parts
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {

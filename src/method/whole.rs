@@ -12,6 +12,9 @@ pub enum ReportKind {
     Model,
     /// An update of full size.
     Update,
+    /// Models or updates in another arrangement: of a part of the network, several, or with something
+    /// beside them.
+    Parts,
     /// Class scores on public samples.
     Scores,
     /// Something that only the method understands.
@@ -21,6 +24,11 @@ pub enum ReportKind {
 }
 
 impl ReportKind {
+    /// Whether reports are models or updates, in whatever arrangement.
+    pub const fn is_parameters(self) -> bool {
+        matches!(self, Self::Model | Self::Update | Self::Parts)
+    }
+
     /// Whether a report is one model or update of full size.
     pub const fn is_whole(self) -> bool {
         matches!(self, Self::Model | Self::Update)

@@ -155,14 +155,16 @@ impl Layouts {
         Self(named.collect())
     }
 
-    pub(super) fn save(layout: &Arc<Layout>, to: &mut Writer) {
+    /// Names a layout.
+    pub(crate) fn save(layout: &Arc<Layout>, to: &mut Writer) {
         to.shared(layout, |to| {
             layout.name().save(to);
             to.number(layout.total() as u64);
         });
     }
 
-    pub(super) fn load(from: &mut Reader) -> Result<Arc<Layout>, Damaged> {
+    /// The layout that was named.
+    pub(crate) fn load(from: &mut Reader) -> Result<Arc<Layout>, Damaged> {
         from.shared(|from| {
             let name = u64::load(from)?;
             let flat = Layout::flat(from.number()? as usize);

@@ -104,6 +104,9 @@ pub struct Totals {
     /// Success of the attack at the last evaluation, where there is one that aims at something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack_success: Option<f64>,
+    /// The ε of differential privacy spent in all, where something is guaranteed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
 }
 
 impl Totals {
@@ -131,6 +134,7 @@ impl Totals {
             totals.final_accuracy = row.accuracy.or(totals.final_accuracy);
             totals.final_loss = row.loss.or(totals.final_loss);
             totals.attack_success = row.attack_success.or(totals.attack_success);
+            totals.epsilon = row.epsilon.or(totals.epsilon);
             // A diverged model's accuracy is not a number, which is never the best.
             if let Some(accuracy) = row.accuracy.filter(|a| a.is_finite()) {
                 if totals.best_accuracy.is_none_or(|(best, _)| accuracy > best) {

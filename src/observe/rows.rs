@@ -82,6 +82,8 @@ pub struct RoundRow {
     /// where no attack wants anything in particular.
     #[serde(default)]
     pub attack_success: Option<f64>,
+    /// The ε of differential privacy spent by the end of the round, where something is guaranteed.
+    pub epsilon: Option<f64>,
 }
 
 impl RoundRow {
@@ -114,6 +116,7 @@ impl Row for RoundRow {
         "server_compute_s",
         "outcome",
         "attack_success",
+        "epsilon",
     ];
 }
 

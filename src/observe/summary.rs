@@ -114,6 +114,9 @@ impl fmt::Display for Summary<'_> {
                 text::bytes(totals.bytes_up)
             ),
         )?;
+        if let Some(epsilon) = totals.epsilon {
+            line("privacy", format!("ε = {}", text::significant(epsilon)))?;
+        }
         line("events", text::grouped(totals.events))?;
         if let Some(hash) = self.hash {
             line("trace hash", text::shown(hash, 80))?;
@@ -255,6 +258,7 @@ mod tests {
             reported: 600,
             bytes_down: 2_000_000,
             accuracy: Some(accuracy),
+            epsilon: Some(accuracy * 2.0),
             ..RoundRow::default()
         });
         let end = VirtualTime::from_nanos(75_000_000_000);
@@ -276,6 +280,7 @@ mod tests {
             "  virtual time  1 min 15 s\n",
             "  real time     2 s\n",
             "  traffic       4 MB down, 0 B up\n",
+            "  privacy       ε = 1.75\n",
             "  events        12,345\n",
             "  trace hash    9f2c\n",
             "  virtual time of      p50    p90    p99    max  count\n",

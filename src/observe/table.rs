@@ -395,6 +395,7 @@ mod tests {
                 server_compute: Span::from_nanos(times[4]),
                 outcome,
                 attack_success: finite(8),
+                epsilon: finite(7),
             }
         }
     }

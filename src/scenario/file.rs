@@ -23,9 +23,12 @@ pub use size::{PublicFile, SizeFile};
 pub use who::WhoFile;
 
 use super::text::fields::{Duration, PositiveFraction};
+use crate::compress::Compression;
 use crate::defend::DefenceSpec;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec};
+use crate::privacy::secagg::SecureAggregation;
+use crate::privacy::Privacy;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;
@@ -73,6 +76,15 @@ pub struct ScenarioFile {
     /// Who attacks.
     #[serde(default)]
     pub adversaries: Vec<AdversaryFile>,
+    /// How reports are compressed.
+    #[serde(default)]
+    pub compression: Option<Compression>,
+    /// What differential privacy reports have.
+    #[serde(default)]
+    pub privacy: Option<Privacy>,
+    /// How reports are added up in secret.
+    #[serde(default)]
+    pub secure_aggregation: Option<SecureAggregation>,
     /// When rounds are held.
     #[serde(default)]
     pub schedule: ScheduleFile,

@@ -7,6 +7,7 @@ mod adversaries;
 mod data;
 mod devices;
 mod faults;
+mod layers;
 mod links;
 mod model;
 mod population;
@@ -17,7 +18,7 @@ mod who;
 use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
 use super::text::{Diagnostics, Document};
 use super::{Checkpoint, EventFilter, Record, Scenario, Server};
-use crate::federation::Evaluation;
+use crate::federation::{Evaluation, Layers};
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
@@ -124,6 +125,14 @@ pub(super) fn resolve(
     };
     let defence = r.defence(typed.defence, &scene);
     let adversaries = r.adversaries(typed.adversaries, defence.as_ref(), &scene);
+    let layers = Layers {
+        compression: typed.compression,
+        privacy: typed.privacy,
+        secure_aggregation: typed.secure_aggregation,
+    };
+    let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+    r.layers(&layers, &typed.method, model.as_ref(), &schedule, clients);
+    r.sums_only(&layers, defence.as_ref(), &adversaries);
     if typed.evaluation.every == 0 {
         r.complain(
             "evaluation.every",
@@ -147,6 +156,7 @@ pub(super) fn resolve(
             method: typed.method,
             defence,
             adversaries,
+            layers,
             schedule,
             faults,
             evaluation: Evaluation {

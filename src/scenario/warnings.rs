@@ -4,6 +4,8 @@ use super::Scenario;
 use crate::fault::{ClientFault, LinkFault, ReportFault, What};
 use crate::learn::Cost;
 use crate::net::{Loss, Transport};
+use crate::privacy::Privacy;
+use crate::quantity::Distribution;
 
 impl Scenario {
     /// Sentences about what is likely to surprise.
@@ -54,6 +56,17 @@ impl Scenario {
                     ));
                 }
             }
+        }
+        let absent = self
+            .population
+            .iter()
+            .find(|member| member.group.participation != Distribution::Constant(1.0));
+        if let (Some(Privacy::CentralDp(_)), Some(member)) = (&self.layers.privacy, absent) {
+            warnings.push(format!(
+                "clients of {} may not be there when a round begins: epsilon is then told as if \
+                 everybody took part in every round",
+                member.group.name
+            ));
         }
         if self.evaluation.per_client && self.partition.holdout.get() == 0.0 {
             warnings.push("evaluation.per_client has no held-out samples to evaluate on".into());

@@ -140,6 +140,18 @@ impl ServerHalf for Audit {
         Ok(jobs)
     }
 
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        self.inner.cohort(round, clients);
+    }
+
+    fn short(&self) -> Option<String> {
+        self.inner.short()
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        self.inner.epsilon()
+    }
+
     fn least_reports(&self) -> u32 {
         self.inner.least_reports()
     }

@@ -17,9 +17,14 @@ impl Payload {
             Self::Masked(masked) => of(masked.values()),
             Self::Bundle(parts) => parts.iter().map(Self::largest).fold(0.0, max),
             Self::Scalars(numbers) => numbers.iter().map(|number| number.abs()).fold(0.0, max),
-            Self::Nothing | Self::Mask(_) | Self::Indices(_) | Self::Scores(_) | Self::Samples(_) => {
-                0.0
-            }
+            // Packed parameters are looked at when they are unpacked.
+            Self::Nothing
+            | Self::Mask(_)
+            | Self::Indices(_)
+            | Self::Scores(_)
+            | Self::Samples(_)
+            | Self::Coded(_)
+            | Self::Packet(_) => 0.0,
         }
     }
 

@@ -45,6 +45,7 @@ fn round(round: u32) -> RoundRow {
         server_compute: Span::ZERO,
         outcome: Outcome::Completed,
         attack_success: None,
+        epsilon: None,
     }
 }
 

@@ -84,6 +84,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         defence: scenario.defence.clone(),
         adversaries: Arc::new(adversaries),
         triggered,
+        layers: scenario.layers.clone(),
         schedule: scenario.schedule.clone(),
         evaluation: scenario.evaluation.clone(),
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),

@@ -1,0 +1,105 @@
+//! The client's end: reports are packed, what they leave out may be kept.
+
+use super::codec::Codec;
+use super::Compression;
+use crate::learn::Cost;
+use crate::method::{
+    ClientInput, ClientLayer, ClientWork, Coded, Form, MethodError, Packet, Payload,
+};
+use crate::model::{Buffer, ParamSet};
+use crate::quantity::{Bytes, Flops};
+use crate::sim::rng::{stream, Purpose, Stream};
+
+/// The name of what was not sent yet in the client's state: a bundle, one update for each set of the
+/// report.
+pub(super) const RESIDUAL: &str = "compression residual";
+
+/// Packs the models and updates of every report.
+///
+/// With error feedback a client keeps a residual e for each: it sends C(Δ + e) and keeps
+/// e ← Δ + e − C(Δ + e), whether or not its report arrives in time.
+#[derive(Debug)]
+pub struct Compressor(Codec);
+
+impl Compressor {
+    /// The client's end of `compression`.
+    pub fn new(compression: Compression) -> Self {
+        Self(Codec::new(compression))
+    }
+
+    /// Packs `change`, with what was left over of the last one on top; and what is left over now.
+    fn pack(
+        &self,
+        form: Form,
+        change: Buffer,
+        residual: Option<&ParamSet>,
+        rng: &mut Stream,
+    ) -> Result<(Payload, Option<ParamSet>), MethodError> {
+        let mut change = change;
+        let layout = change.layout().clone();
+        // A residual of another network's (the client's width has changed) belongs nowhere.
+        if let Some(residual) = residual.filter(|set| set.has_layout(&layout).is_ok()) {
+            change.add_scaled(1.0, residual)?;
+        }
+        let bytes = self.0.encode(&layout, change.as_slice()?, rng)?;
+        let left = if self.0.scheme().feedback() {
+            let sent = self.0.decode(&layout, &bytes)?;
+            for (value, sent) in change.as_mut_slice()?.iter_mut().zip(sent) {
+                *value -= sent;
+            }
+            Some(change.freeze())
+        } else {
+            None
+        };
+        Ok((
+            Payload::Coded(Coded::new(form, &layout, Packet::new(bytes, 0))),
+            left,
+        ))
+    }
+}
+
+impl ClientLayer for Compressor {
+    fn wrap(&self, input: &ClientInput, work: ClientWork) -> Result<ClientWork, MethodError> {
+        let node = u64::from(input.client) + 1;
+        let round = u64::from(input.round);
+        let mut rng = stream(input.seed, node, Purpose::Compression, round);
+        let before = match input.state.get(RESIDUAL) {
+            Some(Payload::Bundle(parts)) => parts.to_vec(),
+            _ => Vec::new(),
+        };
+        let mut left = Vec::new();
+        let report = work.report.map_parts(&mut |part| {
+            // A model with no counterpart in the task has nothing that it could differ from.
+            let Some((form, change)) = part.change(&input.task)? else {
+                return Ok(part.clone());
+            };
+            let residual = match before.get(left.len()) {
+                Some(Payload::Update(set)) => Some(set),
+                _ => None,
+            };
+            let (packed, residual) = self.pack(form, change, residual, &mut rng)?;
+            left.push(residual.map_or(Payload::Nothing, Payload::Update));
+            Ok::<_, MethodError>(packed)
+        })?;
+        let state = match self.0.scheme().feedback() {
+            true => work.state.with(RESIDUAL, Payload::bundle(left)),
+            false => work.state,
+        };
+        Ok(ClientWork {
+            report,
+            state,
+            metrics: work.metrics,
+        })
+    }
+
+    fn cost(&self, sets: usize, values: usize) -> Cost {
+        let values = sets as u64 * values as u64;
+        // The difference, the code, and for a residual two additions and reading it back.
+        let feedback = if self.0.scheme().feedback() { 3 } else { 0 };
+        let each = 1 + self.0.scheme().operations() + feedback;
+        Cost {
+            flops: Flops(values.saturating_mul(each)),
+            memory: Bytes(values.saturating_mul(16)),
+        }
+    }
+}

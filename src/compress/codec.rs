@@ -1,0 +1,121 @@
+//! A scheme over the parameters of a network: what is learned is compressed, what is measured
+//! travels as it is.
+
+use super::{Compression, Scheme};
+use crate::method::MethodError;
+use crate::model::Layout;
+use crate::sim::rng::Stream;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What errors call this layer.
+const NAME: &str = "compression";
+
+/// Both directions of a scheme.
+#[derive(Debug, Clone)]
+pub(super) struct Codec(Arc<Compression>);
+
+/// The places of a network's parameters: learned tensors, and measured ones behind them.
+struct Places {
+    learned: Vec<Range<usize>>,
+    measured: Vec<Range<usize>>,
+}
+
+impl Places {
+    fn of(layout: &Layout) -> Self {
+        let range = |measured: bool| {
+            let entries = layout.entries().iter();
+            let entries = entries.filter(move |entry| entry.role.part.is_statistic() == measured);
+            entries.map(|entry| entry.offset..entry.offset + entry.len)
+        };
+        Self {
+            learned: range(false).collect(),
+            measured: range(true).collect(),
+        }
+    }
+
+    /// The lengths of the learned tensors.
+    fn tensors(&self) -> Vec<usize> {
+        self.learned.iter().map(Range::len).collect()
+    }
+}
+
+impl Codec {
+    pub fn new(compression: Compression) -> Self {
+        Self(Arc::new(compression))
+    }
+
+    pub fn scheme(&self) -> &dyn Scheme {
+        self.0.scheme()
+    }
+
+    /// Packs `values`, a vector of `layout`.
+    ///
+    /// # Errors
+    /// When some are not finite: there is no code for them.
+    pub fn encode(
+        &self,
+        layout: &Layout,
+        values: &[f32],
+        rng: &mut Stream,
+    ) -> Result<Vec<u8>, MethodError> {
+        if !crate::model::largest(values).is_finite() {
+            let what = "values that are not finite cannot be coded: training has diverged";
+            return Err(MethodError::layer(NAME, what));
+        }
+        let places = Places::of(layout);
+        let tensors = places.tensors();
+        if places.measured.is_empty() {
+            return Ok(self.scheme().encode(values, &tensors, rng));
+        }
+        let learned = places.learned.iter().map(|place| &values[place.clone()]);
+        let learned = learned.collect::<Vec<_>>().concat();
+        let mut bytes = self.scheme().encode(&learned, &tensors, rng);
+        for value in places
+            .measured
+            .iter()
+            .flat_map(|place| &values[place.clone()])
+        {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        Ok(bytes)
+    }
+
+    /// Unpacks a vector of `layout`.
+    ///
+    /// # Errors
+    /// When the bytes are not what [`Codec::encode`] makes of one.
+    pub fn decode(&self, layout: &Layout, bytes: &[u8]) -> Result<Vec<f32>, MethodError> {
+        let unreadable = || MethodError::layer(NAME, "the bytes are not those of a coded vector");
+        let places = Places::of(layout);
+        let tensors = places.tensors();
+        let learned: usize = tensors.iter().sum();
+        let measured = 4 * (layout.total() - learned);
+        let split = bytes.len().checked_sub(measured).ok_or_else(unreadable)?;
+        let (coded, plain) = bytes.split_at(split);
+        let mut values = vec![0.0; learned];
+        let scheme = self.scheme();
+        scheme
+            .decode(coded, &tensors, &mut values)
+            .ok_or_else(unreadable)?;
+        if places.measured.is_empty() {
+            return Ok(values);
+        }
+        let mut all = vec![0.0; layout.total()];
+        let mut rest = values.as_slice();
+        for place in places.learned {
+            let (tensor, after) = rest.split_at(place.len());
+            all[place].copy_from_slice(tensor);
+            rest = after;
+        }
+        let plain = plain.chunks_exact(4);
+        let mut plain = plain.map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+        for value in places.measured.into_iter().flatten() {
+            all[value] = plain
+                .next()
+                .filter(|v| v.is_finite())
+                .ok_or_else(unreadable)?;
+        }
+        Ok(all)
+    }
+}

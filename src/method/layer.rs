@@ -1,0 +1,290 @@
+//! Layers around a method's halves: what is done to reports after a client's work and before the
+//! server's, which the method does not know of.
+//!
+//! A layer says what it does ([`ClientLayer`], [`ServerLayer`]); [`LayeredClient`] and
+//! [`LayeredServer`] pass everything else on to the half inside.
+
+use super::{
+    ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Prospect, Received,
+    ServerHalf, ServerJob, Training,
+};
+use crate::learn::{Cost, LocalTraining, Scratch, Trained};
+use crate::model::{Level, ParamSet};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
+use crate::quantity::Flops;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a layer does at the client. Pure, as a client half is.
+pub trait ClientLayer: Send + Sync {
+    /// The input as the half inside is to see it: without what the layer's server end has put around
+    /// the task.
+    ///
+    /// # Errors
+    /// When the task is not what the layer's server end sends.
+    fn unwrap<'a>(&self, input: &'a ClientInput) -> Result<Cow<'a, ClientInput>, MethodError> {
+        Ok(Cow::Borrowed(input))
+    }
+
+    /// What is reported and kept instead of `work`. What the layer keeps itself stands in the state
+    /// under a name of its own.
+    ///
+    /// # Errors
+    /// [`MethodError`]; the client then declines the round with the reason.
+    fn wrap(&self, input: &ClientInput, work: ClientWork) -> Result<ClientWork, MethodError>;
+
+    /// What that costs the client's device, for `sets` parameter sets of `values` values.
+    fn cost(&self, sets: usize, values: usize) -> Cost;
+}
+
+/// A client half with a layer around it.
+pub struct LayeredClient<L> {
+    inner: Arc<dyn ClientHalf>,
+    layer: L,
+}
+
+impl<L> LayeredClient<L> {
+    /// `layer` around `inner`.
+    pub const fn new(inner: Arc<dyn ClientHalf>, layer: L) -> Self {
+        Self { inner, layer }
+    }
+}
+
+impl<L: ClientLayer> ClientHalf for LayeredClient<L> {
+    fn only_trains(&self) -> bool {
+        self.inner.only_trains()
+    }
+
+    fn local(&self, scenario: &LocalTraining) -> LocalTraining {
+        self.inner.local(scenario)
+    }
+
+    fn corrections(&self) -> u64 {
+        self.inner.corrections()
+    }
+
+    fn cost(&self, own: &Level, narrower: &[Level], local: &LocalTraining, samples: usize) -> Cost {
+        self.inner.cost(own, narrower, local, samples)
+    }
+
+    fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
+        // What comes back is as many sets as were sent, in every method that sends several.
+        let inner = self.layer.unwrap(input)?;
+        let sets = inner.task.sets().max(1);
+        let own = self.layer.cost(sets, input.model.layout().total());
+        Ok(self.inner.beside(&inner)?.then(own))
+    }
+
+    fn usually_beside(&self, prospect: &Prospect) -> Cost {
+        let own = self.layer.cost(1, prospect.own.layout().total());
+        self.inner.usually_beside(prospect).then(own)
+    }
+
+    fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
+        self.inner.training(self.layer.unwrap(input)?.as_ref())
+    }
+
+    fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
+        let inner = self.layer.unwrap(input)?;
+        self.layer.wrap(input, self.inner.report(&inner, trained)?)
+    }
+
+    fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
+        let inner = self.layer.unwrap(input)?;
+        self.layer.wrap(input, self.inner.run(&inner, scratch)?)
+    }
+}
+
+/// What a layer does at the server.
+pub trait ServerLayer: Send {
+    /// These clients will be asked in `round`.
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        let _ = (round, clients);
+    }
+
+    /// What a client is sent instead of `task`.
+    fn task(&mut self, task: Payload) -> Payload {
+        task
+    }
+
+    /// A client was asked to take part.
+    fn asked(&mut self, client: u32) {
+        let _ = client;
+    }
+
+    /// Takes in one report and gives the half inside what that is to see of it, at once or in
+    /// [`ServerLayer::close`]. `sent` is the task that it answers.
+    ///
+    /// # Errors
+    /// When the report is not what the layer's clients send, or the half inside refuses it; it is
+    /// then not used.
+    fn receive(
+        &mut self,
+        report: &Received,
+        sent: &Payload,
+        inner: &mut dyn ServerHalf,
+    ) -> Result<(), MethodError>;
+
+    /// The reports of `round` are in. `sent` holds the tasks of all who were asked, by client.
+    ///
+    /// # Errors
+    /// The round cannot go on; the run ends.
+    fn close(
+        &mut self,
+        round: u32,
+        sent: &BTreeMap<u32, Payload>,
+        inner: &mut dyn ServerHalf,
+    ) -> Result<(), MethodError> {
+        let _ = (round, sent, inner);
+        Ok(())
+    }
+
+    /// Forgets the reports of the round.
+    fn clear(&mut self) {}
+
+    /// Why a round that asked `asked` clients cannot be closed with the reports there are.
+    fn short(&self, asked: usize) -> Option<String> {
+        let _ = asked;
+        None
+    }
+
+    /// What taking in one report costs beside what the half inside does with it.
+    fn receive_flops(&self) -> Flops;
+
+    /// What moving on from a round costs beside.
+    fn round_flops(&self) -> Flops {
+        Flops(0)
+    }
+
+    /// Writes to a checkpoint what later rounds depend on; as [`ServerHalf::save`].
+    fn save(&self, to: &mut Writer);
+
+    /// Takes what [`ServerLayer::save`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not those of such a layer.
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged>;
+
+    /// What the layer guarantees by now, where it is privacy.
+    fn epsilon(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// A server half with a layer around it.
+pub struct LayeredServer<L> {
+    inner: Box<dyn ServerHalf>,
+    layer: L,
+    /// What each client of this round was sent: shared payloads.
+    sent: BTreeMap<u32, Payload>,
+}
+
+impl<L> LayeredServer<L> {
+    /// `layer` around `inner`.
+    pub const fn new(inner: Box<dyn ServerHalf>, layer: L) -> Self {
+        Self {
+            inner,
+            layer,
+            sent: BTreeMap::new(),
+        }
+    }
+
+    /// The layer itself.
+    #[cfg(test)]
+    pub(crate) const fn layer(&self) -> &L {
+        &self.layer
+    }
+}
+
+impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
+    fn needs_clients(&self) -> bool {
+        self.inner.needs_clients()
+    }
+
+    fn cohort(&mut self, round: u32, clients: &[u32]) {
+        self.layer.cohort(round, clients);
+        self.inner.cohort(round, clients);
+    }
+
+    fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
+        let task = self.inner.task(client, round)?;
+        self.sent.insert(client, task.clone());
+        self.layer.asked(client);
+        Ok(self.layer.task(task))
+    }
+
+    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
+        let sent = self.sent.get(&report.client).unwrap_or(&Payload::Nothing);
+        self.layer.receive(report, sent, self.inner.as_mut())
+    }
+
+    fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+        match phase {
+            Phase::BeforeRound(_) => self.sent.clear(),
+            // With no outputs the phase begins.
+            Phase::AfterRound(round) if outputs.is_empty() => {
+                self.layer.close(round, &self.sent, self.inner.as_mut())?;
+                self.sent.clear();
+            }
+            _ => {}
+        }
+        self.inner.step(phase, outputs)
+    }
+
+    fn least_reports(&self) -> u32 {
+        self.inner.least_reports()
+    }
+
+    fn close(&mut self, round: u32) -> Result<(), MethodError> {
+        self.inner.close(round)
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.inner.save(to);
+        self.layer.save(to);
+        self.sent.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.inner.restore(from)?;
+        self.layer.restore(from)?;
+        self.sent = Snapshot::load(from)?;
+        Ok(())
+    }
+
+    fn abandon(&mut self) {
+        self.sent.clear();
+        self.layer.clear();
+        self.inner.abandon();
+    }
+
+    fn short(&self) -> Option<String> {
+        let own = self.layer.short(self.sent.len());
+        own.or_else(|| self.inner.short())
+    }
+
+    fn receive_flops(&self) -> Flops {
+        Flops(self.inner.receive_flops().0 + self.layer.receive_flops().0)
+    }
+
+    fn round_flops(&self) -> Flops {
+        Flops(self.inner.round_flops().0 + self.layer.round_flops().0)
+    }
+
+    fn global(&self) -> Option<&ParamSet> {
+        self.inner.global()
+    }
+
+    fn personal(&self) -> bool {
+        self.inner.personal()
+    }
+
+    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
+        self.inner.at_level(level)
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        self.layer.epsilon().or_else(|| self.inner.epsilon())
+    }
+}

@@ -1,0 +1,169 @@
+//! Parameters in the packed form in which they travel.
+
+use super::Payload;
+use crate::method::MethodError;
+use crate::model::{Buffer, Layout, Layouts, ParamSet};
+use crate::snapshot::{snapshot_enum, Damaged, Reader, Snapshot, Writer};
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What a packed vector stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A model, as the difference to the model that the client was sent.
+    Model,
+    /// An update.
+    Update,
+}
+
+snapshot_enum!(Form { 0 => Model, 1 => Update });
+
+impl Payload {
+    /// What this report changes: a model less the one of its layout that the client was sent, or an
+    /// update as it is. `None` for anything else, and for a model with no counterpart in what was
+    /// sent.
+    ///
+    /// # Errors
+    /// When the memory for it cannot be had.
+    pub(crate) fn change(&self, sent: &Self) -> Result<Option<(Form, Buffer)>, MethodError> {
+        Ok(match self {
+            Self::Model(set) => match sent.model_of(set.layout()) {
+                Some(base) => {
+                    let mut change = Buffer::copy_of(set)?;
+                    change.sub(base)?;
+                    Some((Form::Model, change))
+                }
+                None => None,
+            },
+            Self::Update(set) => Some((Form::Update, Buffer::copy_of(set)?)),
+            _ => None,
+        })
+    }
+}
+
+impl Form {
+    /// The report that [`Payload::change`] made `change` of.
+    ///
+    /// # Errors
+    /// When it is a model and none of its layout was sent.
+    pub(crate) fn restore(self, change: ParamSet, sent: &Payload) -> Result<Payload, MethodError> {
+        match self {
+            Self::Update => Ok(Payload::Update(change)),
+            Self::Model => {
+                let base = sent.model_of(change.layout());
+                let base = base.ok_or_else(|| MethodError::payload("a model as sent", sent))?;
+                let mut model = change.into_buffer()?;
+                model.add_scaled(1.0, base)?;
+                Ok(Payload::Model(model.freeze()))
+            }
+        }
+    }
+}
+
+/// Bytes of a layer's own protocol, as they travel; a clone shares them.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    bytes: Arc<[u8]>,
+    /// Bytes of other messages of the protocol, which are counted with this one.
+    further: u64,
+    digest: u64,
+}
+
+impl Snapshot for Packet {
+    fn save(&self, to: &mut Writer) {
+        self.bytes.save(to);
+        self.further.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        let bytes: Arc<[u8]> = Snapshot::load(from)?;
+        Ok(Self {
+            digest: xxh3_64(&bytes),
+            bytes,
+            further: Snapshot::load(from)?,
+        })
+    }
+}
+
+impl Packet {
+    /// These bytes, with `further` bytes of messages that are not sent one by one.
+    pub fn new(bytes: Vec<u8>, further: u64) -> Self {
+        Self {
+            digest: xxh3_64(&bytes),
+            bytes: bytes.into(),
+            further,
+        }
+    }
+
+    /// What travels.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn wire_bytes(&self) -> u64 {
+        self.bytes.len() as u64 + self.further
+    }
+
+    pub(super) const fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
+/// A parameter set as the bytes that really travel: whoever receives it has nothing else to decode
+/// from.
+#[derive(Debug, Clone)]
+pub struct Coded {
+    form: Form,
+    layout: Arc<Layout>,
+    packet: Packet,
+}
+
+impl Snapshot for Coded {
+    fn save(&self, to: &mut Writer) {
+        self.form.save(to);
+        Layouts::save(&self.layout, to);
+        self.packet.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok(Self {
+            form: Snapshot::load(from)?,
+            layout: Layouts::load(from)?,
+            packet: Snapshot::load(from)?,
+        })
+    }
+}
+
+impl Coded {
+    /// `packet` that stands for a vector of `layout`.
+    pub fn new(form: Form, layout: &Arc<Layout>, packet: Packet) -> Self {
+        Self {
+            form,
+            layout: Arc::clone(layout),
+            packet,
+        }
+    }
+
+    /// What it stands for.
+    pub const fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Of what network.
+    pub const fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// What travels.
+    pub fn bytes(&self) -> &[u8] {
+        self.packet.bytes()
+    }
+
+    pub(super) fn wire_bytes(&self) -> u64 {
+        self.packet.wire_bytes()
+    }
+
+    pub(super) const fn digest(&self) -> u64 {
+        self.packet.digest()
+    }
+}
