@@ -312,14 +312,18 @@ fn what_cannot_be_gone_on_with_is_an_error_that_says_why() {
     refused("the run has come to its end");
     let record = desk.path("run/run.json");
     let text = fs::read_to_string(&record).unwrap();
-    let running = text.replace("\"completed\"", "\"running\"");
+    let running = text.replace("\"status\": \"completed\"", "\"status\": \"running\"");
     fs::write(
         &record,
         running.replace("\"version\": \"", "\"version\": \"9."),
     )
     .unwrap();
     refused("the run is of shoal 9.");
-    fs::write(&record, running.replace("\"cpu\"", "\"cuda:0\"")).unwrap();
+    fs::write(
+        &record,
+        running.replace("\"device\": \"cpu\"", "\"device\": \"cuda:0\""),
+    )
+    .unwrap();
     refused("the run is on cuda:0, not on cpu; give --device cuda:0");
     fs::write(&record, &running).unwrap();
     let copy = desk.path("run/scenario.ron");
