@@ -332,7 +332,7 @@ fn what_cannot_be_gone_on_with_is_an_error_that_says_why() {
     refused("its scenario or its data have been changed since it began");
     fs::write(&copy, scenario.replace("checkpoint: (every: 3),", "")).unwrap();
     refused("its scenario has no checkpoint: (every: N)");
-    fs::write(&copy, scenario.replace("rounds: 30", "round: 40")).unwrap();
+    fs::write(&copy, scenario.replace("rounds: 2", "round: 2")).unwrap();
     refused("schedule.round");
     fs::write(&record, "{").unwrap();
     refused("run.json:1");
