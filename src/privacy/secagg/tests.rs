@@ -7,6 +7,7 @@ use super::quantise::{headroom, Quantiser};
 use super::roster::Roster;
 use super::server::Unmasker;
 use super::{SecAgg, SecureAggregation};
+use crate::snapshot::{Damaged, Reader, Writer};
 use crate::method::testing::{layout, set};
 use crate::method::{
     ClientInput, ClientLayer, ClientWork, Coded, Form, LayeredClient, LayeredServer, MethodSpec,
@@ -23,6 +24,12 @@ use std::sync::Arc;
 struct Nobody;
 
 impl ServerHalf for Nobody {
+    fn save(&self, _: &mut Writer) {}
+
+    fn restore(&mut self, _: &mut Reader) -> Result<(), Damaged> {
+        Ok(())
+    }
+
     fn task(&mut self, _: u32, _: u32) -> Result<Payload, crate::method::MethodError> {
         Ok(Payload::Nothing)
     }
