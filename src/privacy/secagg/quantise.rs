@@ -35,6 +35,7 @@ impl Quantiser {
     }
 
     /// Bits of a word on the wire.
+    #[cfg(test)]
     pub const fn width(&self) -> u32 {
         self.width
     }
