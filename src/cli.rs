@@ -91,9 +91,11 @@ enum Command {
         host: HostArgs,
     },
     /// Try a scenario amid random faults, run after run, and shrink what breaks it
-    #[command(after_help = "Examples:\n  shoal swarm scenarios/quickstart.ron --runs 2000\n  \
+    #[command(
+        after_help = "Examples:\n  shoal swarm scenarios/quickstart.ron --runs 2000\n  \
                       shoal swarm scenarios/quickstart.ron --seed 7 --minutes 10\n  \
-                      shoal swarm scenarios/quickstart.ron --seed 7 --only 123")]
+                      shoal swarm scenarios/quickstart.ron --seed 7 --only 123"
+    )]
     Swarm(swarm::SwarmArgs),
     /// List this machine's devices, with measured rates of matrix products and of copying
     Devices {
@@ -204,7 +206,11 @@ pub fn main() -> ExitCode {
     // The reader of a pipe may leave early (`shoal list | head`); that is no reason to panic.
     let command = Cli::parse().command;
     // Swarms make things go wrong; each of them is no news.
-    let level = if matches!(command, Command::Swarm(_)) { "error" } else { "warn" };
+    let level = if matches!(command, Command::Swarm(_)) {
+        "error"
+    } else {
+        "warn"
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     tracing_subscriber::fmt()

@@ -21,7 +21,9 @@ mod when;
 
 pub use client::{ClientFault, ClientFaults, Job as JobFaults, ReportFault};
 pub use data::DataFault;
-pub use link::{Corruption, Cut, Direction, Drop, Filter, LinkFault, LinkFaults, Outage, Pass, Traffic};
+pub use link::{
+    Corruption, Cut, Direction, Drop, Filter, LinkFault, LinkFaults, Outage, Pass, Traffic,
+};
 pub use plan::{Fault, Plan, What};
 pub use server::{ServerFault, ServerFaults};
 pub use when::{Moment, Period, Periods, When};

@@ -25,6 +25,7 @@ mod server;
 mod sizing;
 mod world;
 
+pub use crate::who::{Members, Who};
 pub use evaluation::Spread;
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;
@@ -32,5 +33,4 @@ pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
-pub use crate::who::{Members, Who};
 pub use world::{Bug, Federation};

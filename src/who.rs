@@ -140,7 +140,11 @@ mod tests {
 
     #[test]
     fn each_selector_names_its_clients() {
-        let of = |who: Who| who.members(GROUPS.into_iter(), 1, 0).iter().collect::<Vec<_>>();
+        let of = |who: Who| {
+            who.members(GROUPS.into_iter(), 1, 0)
+                .iter()
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of(Who::All), (0..20).collect::<Vec<_>>());
         assert_eq!(of(Who::Clients(vec![9, 2, 9])), [2, 9]);
         assert_eq!(

@@ -31,7 +31,8 @@ fn under(schedule: &str, faults: &str) -> String {
 /// `(reported, refused, late, lost)` of each round.
 fn books(rounds: &[RoundRow]) -> Vec<(u32, u32, u32, u32)> {
     let each = rounds.iter();
-    each.map(|r| (r.reported, r.refused, r.late, r.lost)).collect()
+    each.map(|r| (r.reported, r.refused, r.late, r.lost))
+        .collect()
 }
 
 fn rejections(ran: &Ran) -> BTreeMap<Rejection, u64> {
@@ -77,7 +78,10 @@ fn a_crashed_client_is_lost_until_it_is_back() {
     assert_eq!(books[3], (6, 0, 0, 0), "back again");
     assert!(first.seconds() < 60.0);
     let messages = ran.record().messages;
-    assert_eq!(messages["task"].dropped, 3 * books.iter().filter(|b| b.3 == 3).count() as u64);
+    assert_eq!(
+        messages["task"].dropped,
+        3 * books.iter().filter(|b| b.3 == 3).count() as u64
+    );
 }
 
 #[test]
@@ -98,7 +102,8 @@ fn what_a_client_computes_when_it_goes_down_is_lost() {
 fn a_crash_may_take_what_a_client_keeps() {
     // SCAFFOLD's clients keep control variates; one that lost them begins as if it were new.
     // All crash for a moment when the second round begins; nobody is at work then.
-    let scaffold = |faults: &str| amid(faults).replace("schedule:", "method: Scaffold(), schedule:");
+    let scaffold =
+        |faults: &str| amid(faults).replace("schedule:", "method: Scaffold(), schedule:");
     let at = Ran::of(&scaffold("")).rounds()[0].ended.seconds();
     let of = |keep: bool| {
         let ran = Ran::of(&scaffold(&format!(
@@ -114,7 +119,12 @@ fn a_crash_may_take_what_a_client_keeps() {
 fn slow_stopped_and_hot_devices_take_as_long_as_they_say() {
     let healthy = compute(&Ran::of(&amid("")), "other");
     let plain = healthy[0];
-    let with = |fault: &str| compute(&Ran::of(&amid(&format!("(fault: {fault}, who: Group(\"other\"))"))), "other")[0];
+    let with = |fault: &str| {
+        compute(
+            &Ran::of(&amid(&format!("(fault: {fault}, who: Group(\"other\"))"))),
+            "other",
+        )[0]
+    };
     let times = |span: Span| span.seconds() / plain.seconds();
     assert!((times(with("Slow(3.0)")) - 3.0).abs() < 1e-6);
     let half = plain.seconds() / 2.0;
@@ -127,7 +137,10 @@ fn slow_stopped_and_hot_devices_take_as_long_as_they_say() {
         ))),
         "other",
     )[0];
-    assert!((pause.seconds() - plain.seconds() - 7.0).abs() < 1e-6, "{pause}");
+    assert!(
+        (pause.seconds() - plain.seconds() - 7.0).abs() < 1e-6,
+        "{pause}"
+    );
     let worn = compute(
         &Ran::of(&amid(
             "(fault: Degrade(4.0), who: Group(\"other\"), when: Once(at: \"0 s\", lasts: \"60 s\"))",
@@ -135,20 +148,30 @@ fn slow_stopped_and_hot_devices_take_as_long_as_they_say() {
         "other",
     );
     let last = worn[worn.len() - 1];
-    assert!(worn[0] > plain && last > worn[0] && times(last) < 4.0, "{plain} {worn:?}");
+    assert!(
+        worn[0] > plain && last > worn[0] && times(last) < 4.0,
+        "{plain} {worn:?}"
+    );
 }
 
 #[test]
 fn a_device_out_of_memory_says_so_after_half_the_work() {
-    let ran = Ran::of(&amid("(fault: OutOfMemory, who: Group(\"other\"), when: Rounds(from: 2, until: 2))"));
-    assert_eq!(books(&ran.rounds()), [(6, 0, 0, 0), (3, 3, 0, 0), (6, 0, 0, 0), (6, 0, 0, 0)]);
+    let ran = Ran::of(&amid(
+        "(fault: OutOfMemory, who: Group(\"other\"), when: Rounds(from: 2, until: 2))",
+    ));
+    assert_eq!(
+        books(&ran.rounds()),
+        [(6, 0, 0, 0), (3, 3, 0, 0), (6, 0, 0, 0), (6, 0, 0, 0)]
+    );
     let why = |row: &ClientRow| row.outcome == ClientOutcome::Refused("out of memory".into());
     assert_eq!(ran.clients().iter().filter(|row| why(row)).count(), 3);
 }
 
 #[test]
 fn a_handler_that_panics_is_its_clients_end_alone() {
-    let ran = Ran::of(&amid("(fault: Panic, who: Clients([4]), when: Messages(from: 2))"));
+    let ran = Ran::of(&amid(
+        "(fault: Panic, who: Clients([4]), when: Messages(from: 2))",
+    ));
     let reported: Vec<u32> = ran.rounds().iter().map(|row| row.reported).collect();
     assert_eq!(reported, [6, 5, 5, 5]);
 }
@@ -158,7 +181,11 @@ fn a_wrong_clock_shows_in_what_a_client_says_and_nowhere_else() {
     let plain = Ran::of(&amid(""));
     let ran = Ran::of(&amid("(fault: Clock(ahead: 100.0), who: Group(\"other\"))"));
     for (wrong, right) in ran.clients().iter().zip(plain.clients()) {
-        let ahead = wrong.trained.unwrap().since(right.trained.unwrap()).seconds();
+        let ahead = wrong
+            .trained
+            .unwrap()
+            .since(right.trained.unwrap())
+            .seconds();
         let expected = if &*wrong.group == "other" { 100.0 } else { 0.0 };
         assert!((ahead - expected).abs() < 1e-6);
         assert_eq!(wrong.reported, right.reported);
@@ -181,16 +208,24 @@ fn reports_that_are_wrong_are_counted_and_never_touch_the_model() {
         assert_eq!(rejections(&ran), [(reason, 12)].into(), "{fault}");
         assert!(alike(&losses(&ran), &expected), "{fault}");
         // Nobody waited for a deadline.
-        assert!(ran.rounds().iter().all(|row| row.duration() < Span::from_secs(60)), "{fault}");
+        assert!(
+            ran.rounds()
+                .iter()
+                .all(|row| row.duration() < Span::from_secs(60)),
+            "{fault}"
+        );
     }
 }
 
 #[test]
 fn a_report_of_a_past_round_is_no_answer_and_the_deadline_ends_the_round() {
     let ran = Ran::of(&amid("(fault: WrongRound(-1), who: Group(\"other\"))"));
-    assert_eq!(books(&ran.rounds()), [(3, 0, 0, 3); 4]);
+    assert_eq!(books(&ran.rounds()), [(3, 0, 3, 3); 4]);
     assert_eq!(rejections(&ran), [(Rejection::Stale, 12)].into());
-    assert!(ran.rounds().iter().all(|row| row.duration() >= Span::from_secs(60)));
+    assert!(ran
+        .rounds()
+        .iter()
+        .all(|row| row.duration() >= Span::from_secs(60)));
 }
 
 #[test]
@@ -207,7 +242,11 @@ fn a_report_counts_once_however_often_it_comes() {
         let rounds = ran.rounds();
         assert!(rounds.iter().all(|row| row.reported == 6), "{fault}");
         assert!(alike(&losses(&ran), &expected), "{fault}");
-        assert_eq!(ran.clients().len(), 24, "one line a client and round: {fault}");
+        assert_eq!(
+            ran.clients().len(),
+            24,
+            "one line a client and round: {fault}"
+        );
         let copies = rejections(&ran).values().sum::<u64>();
         assert_eq!(copies > 0, !fault.contains("task"), "{fault}: {copies}");
     }
@@ -215,7 +254,9 @@ fn a_report_counts_once_however_often_it_comes() {
 
 #[test]
 fn a_late_report_is_late_and_a_deadline_holds() {
-    let ran = Ran::of(&amid("(fault: LateReport(\"90 s\"), who: Group(\"other\"), when: Rounds(from: 1, until: 1))"));
+    let ran = Ran::of(&amid(
+        "(fault: LateReport(\"90 s\"), who: Group(\"other\"), when: Rounds(from: 1, until: 1))",
+    ));
     let rounds = ran.rounds();
     assert_eq!((rounds[0].reported, rounds[0].lost), (3, 3));
     let outcomes: Vec<ClientOutcome> = ran
@@ -224,21 +265,37 @@ fn a_late_report_is_late_and_a_deadline_holds() {
         .filter(|row| row.round == 1 && &*row.group == "other")
         .map(|row| row.outcome)
         .collect();
-    assert_eq!(outcomes, vec![ClientOutcome::Lost; 3], "asked again before the report came");
+    assert_eq!(
+        outcomes,
+        vec![ClientOutcome::Lost; 3],
+        "asked again before the report came"
+    );
 }
 
 #[test]
 fn partial_work_takes_fewer_steps_and_a_stale_model_is_one_round_old() {
     let steps = |fault: &str| -> Vec<u32> {
         let ran = Ran::of(&amid(fault));
-        ran.clients().iter().filter(|row| &*row.group == "other").map(|row| row.steps).collect()
+        ran.clients()
+            .iter()
+            .filter(|row| &*row.group == "other")
+            .map(|row| row.steps)
+            .collect()
     };
     let all = steps("");
     let half = steps("(fault: PartialWork(0.5), who: Group(\"other\"))");
-    assert!(all.iter().zip(&half).all(|(all, half)| *half == all.div_ceil(2)), "{all:?} {half:?}");
+    assert!(
+        all.iter()
+            .zip(&half)
+            .all(|(all, half)| *half == all.div_ceil(2)),
+        "{all:?} {half:?}"
+    );
     let of = |fault: &str| losses(&Ran::of(&amid(fault)));
     let (fresh, stale) = (of(""), of("(fault: StaleModel, who: All)"));
-    assert_eq!(fresh[0], stale[0], "there is no older model in the first round");
+    assert_eq!(
+        fresh[0], stale[0],
+        "there is no older model in the first round"
+    );
     assert_ne!(fresh[1], stale[1]);
 }
 
@@ -257,7 +314,10 @@ fn a_corrupted_message_is_found_by_its_shape_its_values_or_not_at_all() {
     assert_eq!(rejections(&ran), [(Rejection::Misfit, 12)].into());
     // A flipped bit in a task: the client trains from a model that is a little, or much, different.
     let flip = "(fault: Corrupt(checksum: false), who: All, direction: Down, kinds: [\"task\"])";
-    assert_ne!(Ran::of(&amid(flip)).rounds()[3].loss, Ran::of(&amid("")).rounds()[3].loss);
+    assert_ne!(
+        Ran::of(&amid(flip)).rounds()[3].loss,
+        Ran::of(&amid("")).rounds()[3].loss
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! `tests/wrong` holds a scenario for each kind of mistake and beside it what is said of it. A line
 //! `// --set path=value` in a scenario is an override that it is read with.
 
+use super::tiny::Ran;
 use shoal::scenario::text::Diagnostic;
 use shoal::scenario::Scenario;
 use std::collections::BTreeSet;
@@ -104,6 +105,28 @@ fn every_scenario_that_comes_with_shoal_is_right() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Two rounds of each: the whole of it is for people.
+#[test]
+fn every_scenario_of_faults_attacks_and_layers_runs() {
+    let mut files = Vec::new();
+    for folder in ["faults", "attacks", "layers"] {
+        scenarios_below(&Path::new("scenarios").join(folder), &mut files);
+    }
+    files.sort();
+    assert!(files.len() > 30, "{}", files.len());
+    for file in &files {
+        let name = file.display();
+        let text = fs::read_to_string(file).unwrap();
+        let ran = Ran::changed(&text, file, &["schedule.rounds=2"]);
+        let finished = ran
+            .result
+            .as_ref()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(finished.totals.rounds, 2, "{name}");
+        assert!(finished.totals.reports > 0, "{name}");
+    }
 }
 
 #[test]

@@ -22,7 +22,13 @@ fn of(subject: &Subject, reference: &Reference, seed: u64, runs: u32, bug: Optio
         until: None,
         bug,
     };
-    swarm(subject, reference, settings, &AtomicBool::new(false), |_| {})
+    swarm(
+        subject,
+        reference,
+        settings,
+        &AtomicBool::new(false),
+        |_| {},
+    )
 }
 
 #[test]
@@ -31,7 +37,10 @@ fn no_invariant_is_broken_by_a_federation_of_quickstarts_size() {
     let tally = of(&subject, &reference, 11, 24, None);
     assert_eq!(tally.failure.map(|failure| failure.violation), None);
     assert_eq!((tally.runs, tally.rounds), (24, 240));
-    assert!(tally.faults > 48 && tally.rejected > 0, "something did go wrong");
+    assert!(
+        tally.faults > 48 && tally.rejected > 0,
+        "something did go wrong"
+    );
 }
 
 #[test]
@@ -39,7 +48,9 @@ fn planted_defects_are_found_and_shrunk_to_two_faults_or_fewer() {
     let (subject, reference) = quickstart();
     for bug in [Bug::DoubleCount, Bug::IgnoreRound, Bug::NeverTimeOut] {
         let tally = of(&subject, &reference, 3, 100, Some(bug));
-        let failure = tally.failure.unwrap_or_else(|| panic!("{bug:?} is not found"));
+        let failure = tally
+            .failure
+            .unwrap_or_else(|| panic!("{bug:?} is not found"));
         let invariant = failure.violation.invariant;
         let fails = |rest: &[String]| {
             let trial = subject.trial(rest, failure.seed, Some(&reference), Some(bug));
@@ -69,7 +80,10 @@ fn a_scenario_that_cannot_be_tried_is_told_why() {
     assert!(matches!(refused(""), SubjectError::NoDeadline));
     let faults = ", schedule: (deadline: \"5 s\"), faults: [(fault: Pause)]";
     assert!(matches!(refused(faults), SubjectError::Faults));
-    assert!(matches!(refused(", schedule: (deadlin: \"5 s\")"), SubjectError::Wrong(_)));
+    assert!(matches!(
+        refused(", schedule: (deadlin: \"5 s\")"),
+        SubjectError::Wrong(_)
+    ));
     let hopeless = ", schedule: (rounds: 2, deadline: \"1 ms\")";
     assert!(matches!(refused(hopeless), SubjectError::Unsound(_)));
 }

@@ -43,8 +43,23 @@ impl Ran {
         Self::with(None, kept, workers, text)
     }
 
+    /// Runs `text`, which stands in `file`, with these overrides.
+    pub fn changed(text: &str, file: &Path, overrides: &[&str]) -> Self {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        Self::whole(None, u64::MAX, 2, (text, file, &overrides))
+    }
+
     fn with(memory: Option<Bytes>, kept: u64, workers: usize, text: &str) -> Self {
-        let scenario = Scenario::parse(text, Path::new("test.ron"), &[]);
+        Self::whole(memory, kept, workers, (text, Path::new("test.ron"), &[]))
+    }
+
+    fn whole(
+        memory: Option<Bytes>,
+        kept: u64,
+        workers: usize,
+        (text, file, overrides): (&str, &Path, &[String]),
+    ) -> Self {
+        let scenario = Scenario::parse(text, file, overrides);
         let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
         let folder = tempfile::tempdir().unwrap();
         let options = Options {
@@ -52,9 +67,9 @@ impl Ran {
             device: Default::default(),
             memory,
             out: Some(folder.path().to_path_buf()),
-            file: PathBuf::from("test.ron"),
+            file: PathBuf::from(file),
             text: text.to_string(),
-            overrides: Vec::new(),
+            overrides: overrides.to_vec(),
             kept_memory: shoal::quantity::Bytes(kept),
             quiet: true,
         };

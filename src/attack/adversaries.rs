@@ -56,7 +56,9 @@ impl Adversaries {
     /// entry after entry, so that no two such entries have a client in common.
     pub fn draw(adversaries: &[Adversary], groups: &[Group], seed: u64) -> Self {
         let population: u32 = groups.iter().map(|group| group.count).sum();
-        let groups = groups.iter().map(|group| (group.name.as_ref(), group.count));
+        let groups = groups
+            .iter()
+            .map(|group| (group.name.as_ref(), group.count));
         let mut drawn = 0u32;
         let mut first = |count: u32| {
             let before = Who::Count(drawn).members(groups.clone(), seed, DRAW);

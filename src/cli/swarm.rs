@@ -127,7 +127,11 @@ fn alone(
     let (plan, scenario_seed) = of_run(subject, reference, seed, run);
     match subject.trial(&plan, scenario_seed, Some(reference), bug) {
         Ok(outcome) => {
-            println!("run {run} of seed {seed} holds: {} faults, hash {}", plan.len(), outcome.hash);
+            println!(
+                "run {run} of seed {seed} holds: {} faults, hash {}",
+                plan.len(),
+                outcome.hash
+            );
             Exit::Done
         }
         Err(violation) => {
@@ -153,11 +157,21 @@ fn told(
 ) -> Exit {
     println!("run {}: {}", failure.run, failure.violation);
     let file = args.scenario.file.display();
-    let more: String = args.scenario.overrides.iter().map(|o| format!(" --set '{o}'")).collect();
+    let more: String = args
+        .scenario
+        .overrides
+        .iter()
+        .map(|o| format!(" --set '{o}'"))
+        .collect();
     let full = if args.full { " --full" } else { "" };
     let plant = args.plant.and_then(|plant| plant.to_possible_value());
-    let plant = plant.map_or(String::new(), |plant| format!(" --plant {}", plant.get_name()));
-    println!("again: shoal swarm {file} --seed {seed} --only {}{full}{plant}{more}", failure.run);
+    let plant = plant.map_or(String::new(), |plant| {
+        format!(" --plant {}", plant.get_name())
+    });
+    println!(
+        "again: shoal swarm {file} --seed {seed} --only {}{full}{plant}{more}",
+        failure.run
+    );
     let invariant = failure.violation.invariant;
     let plan = shrink(&failure.plan, |rest| {
         let trial = subject.trial(rest, failure.seed, Some(reference), bug);
@@ -178,8 +192,12 @@ fn told(
         }
     };
     let path = args.out.join(format!("swarm-{seed}-{}.ron", failure.run));
-    let head = format!("// Run {} of `shoal swarm {file} --seed {seed}`: {}\n", failure.run, failure.violation);
-    let written = std::fs::create_dir_all(&args.out).and_then(|()| std::fs::write(&path, head + &text));
+    let head = format!(
+        "// Run {} of `shoal swarm {file} --seed {seed}`: {}\n",
+        failure.run, failure.violation
+    );
+    let written =
+        std::fs::create_dir_all(&args.out).and_then(|()| std::fs::write(&path, head + &text));
     match written {
         Ok(()) => println!("as a scenario: {}", path.display()),
         Err(error) => eprintln!("{}: cannot write the scenario: {error}", path.display()),

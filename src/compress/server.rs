@@ -4,8 +4,8 @@ use super::codec::Codec;
 use super::Compression;
 use crate::method::{MethodError, Payload, Received, ServerHalf, ServerLayer};
 use crate::model::ParamSet;
-use crate::snapshot::{Damaged, Reader, Writer};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Writer};
 
 /// What errors call it.
 const NAME: &str = "compression";

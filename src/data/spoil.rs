@@ -39,12 +39,14 @@ impl Dataset {
                     let unit = |index: usize| {
                         let channel = index / plane.max(1);
                         let deviation = scaling.std.get(channel).or(scaling.std.first());
-                        std * f64::from(deviation.copied().unwrap_or(1.0)) / f64::from(scaling.scale)
+                        std * f64::from(deviation.copied().unwrap_or(1.0))
+                            / f64::from(scaling.scale)
                     };
                     match &mut self.values {
                         Values::U8(values) => {
                             for (index, value) in values[place].iter_mut().enumerate() {
-                                let noisy = f64::from(*value) + unit(index) * standard_normal(&mut rng);
+                                let noisy =
+                                    f64::from(*value) + unit(index) * standard_normal(&mut rng);
                                 *value = libm::round(noisy.clamp(0.0, 255.0)) as u8;
                             }
                         }
@@ -94,7 +96,10 @@ mod tests {
             counts[data.labels[i] as usize] += 1;
         }
         assert_eq!(counts[0], 0);
-        assert!(counts[1..].iter().all(|&n| n > 0), "every other class: {counts:?}");
+        assert!(
+            counts[1..].iter().all(|&n| n > 0),
+            "every other class: {counts:?}"
+        );
     }
 
     #[test]

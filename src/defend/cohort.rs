@@ -1,7 +1,7 @@
 //! What a defence sees: updates, who sent them, and what was kept of earlier rounds.
 
-use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use crate::sim::rng::{stream, Purpose, Stream};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 
 /// The updates of a round, ascending by client. All are finite and of one length.

@@ -87,7 +87,6 @@ pub struct ClientFaults {
     entries: Vec<Entry>,
 }
 
-
 /// What befalls one task of one client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
@@ -132,7 +131,11 @@ impl Entry {
             when: &self.when,
             seed,
             entry: self.number,
-            node: if self.together { 0 } else { u64::from(client) + 1 },
+            node: if self.together {
+                0
+            } else {
+                u64::from(client) + 1
+            },
         }
     }
 }
@@ -145,7 +148,13 @@ impl ClientFaults {
         }
     }
 
-    pub(super) fn push(&mut self, number: u32, fault: &super::Fault, what: &ClientFault, members: Members) {
+    pub(super) fn push(
+        &mut self,
+        number: u32,
+        fault: &super::Fault,
+        what: &ClientFault,
+        members: Members,
+    ) {
         self.entries.push(Entry {
             number,
             fault: what.clone(),
@@ -257,7 +266,13 @@ impl ClientFaults {
             if !entry.periods(self.seed, client).holds(moment) {
                 continue;
             }
-            let mut rng = draws(self.seed, u64::from(client) + 1, entry.number, lane::FATE, u64::from(round));
+            let mut rng = draws(
+                self.seed,
+                u64::from(client) + 1,
+                entry.number,
+                lane::FATE,
+                u64::from(round),
+            );
             if !entry.probability.hit(rng.next_u64()) {
                 continue;
             }
@@ -278,7 +293,8 @@ impl ClientFaults {
 
     /// Whether some client may use a model or send a report of the time before.
     pub fn keeps_tasks(&self, client: u32) -> bool {
-        self.of(client).any(|entry| entry.fault == ClientFault::StaleModel)
+        self.of(client)
+            .any(|entry| entry.fault == ClientFault::StaleModel)
     }
 
     /// The seed of the run.

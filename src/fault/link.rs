@@ -243,7 +243,13 @@ impl Entry {
         if outage.heal == Span::ZERO || period.end == VirtualTime::NEVER {
             return period.end;
         }
-        let mut rng = draws(seed, u64::from(node.0), self.number, lane::CUT, period.number);
+        let mut rng = draws(
+            seed,
+            u64::from(node.0),
+            self.number,
+            lane::CUT,
+            period.number,
+        );
         let _ = rng.next_u64();
         period.end + Span::from_nanos(below(&mut rng, outage.heal.nanos().saturating_add(1)))
     }
@@ -261,7 +267,10 @@ impl Entry {
             Cut::One => {
                 let mut rng = draws(seed, 0, self.number, lane::CUT, period);
                 let place = below(&mut rng, self.members.len() as u64) as usize;
-                node.0.checked_sub(1).and_then(|client| self.members.place(client)) == Some(place)
+                node.0
+                    .checked_sub(1)
+                    .and_then(|client| self.members.place(client))
+                    == Some(place)
             }
         }
     }
@@ -276,7 +285,13 @@ impl LinkFaults {
         }
     }
 
-    pub(super) fn push(&mut self, number: u32, fault: &super::Fault, what: &LinkFault, members: Members) {
+    pub(super) fn push(
+        &mut self,
+        number: u32,
+        fault: &super::Fault,
+        what: &LinkFault,
+        members: Members,
+    ) {
         self.entries.push(Entry {
             number,
             fault: what.clone(),
@@ -295,12 +310,18 @@ impl LinkFaults {
 
     /// Whether some fault counts messages.
     pub fn counts(&self) -> bool {
-        self.entries.iter().any(|entry| matches!(entry.when, When::Messages { .. }))
+        self.entries
+            .iter()
+            .any(|entry| matches!(entry.when, When::Messages { .. }))
     }
 
     /// The faults that a message meets at `now`, in the order of the plan. Of those that hit only
     /// some messages it meets the ones that hit it: that is drawn once an attempt, whenever asked.
-    pub fn met<'a>(&'a self, traffic: &'a Traffic, now: VirtualTime) -> impl Iterator<Item = Pass<'a>> {
+    pub fn met<'a>(
+        &'a self,
+        traffic: &'a Traffic,
+        now: VirtualTime,
+    ) -> impl Iterator<Item = Pass<'a>> {
         let moment = Moment {
             now,
             round: traffic.round,
@@ -315,7 +336,9 @@ impl LinkFaults {
                 }
                 let until = entry.holds(self.seed, node, moment)?;
                 let hit = entry.probability == Probability::ONE
-                    || entry.probability.hit(self.fate(entry.number, traffic).next_u64());
+                    || entry
+                        .probability
+                        .hit(self.fate(entry.number, traffic).next_u64());
                 hit.then_some(Pass {
                     entry: entry.number,
                     fault: &entry.fault,
@@ -330,7 +353,13 @@ impl LinkFaults {
     fn fate(&self, entry: u32, traffic: &Traffic) -> Stream {
         // No transport sends more than a thousand times.
         let number = traffic.sequence << 10 | u64::from(traffic.attempt & 1023);
-        draws(self.seed, u64::from(traffic.source.0), entry, lane::FATE, number)
+        draws(
+            self.seed,
+            u64::from(traffic.source.0),
+            entry,
+            lane::FATE,
+            number,
+        )
     }
 
     /// The draws that decide what `pass` does to a message; the first is whether it is hit.
@@ -348,7 +377,13 @@ impl LinkFaults {
     /// What [`LinkFault::Offset`] adds for good.
     pub fn offset(&self, pass: &Pass<'_>, law: &Distribution) -> Span {
         let lane = lane::FIXED + u8::from(pass.up);
-        Span::from_seconds(law.sample(&mut draws(self.seed, u64::from(pass.node.0), pass.entry, lane, 0)))
+        Span::from_seconds(law.sample(&mut draws(
+            self.seed,
+            u64::from(pass.node.0),
+            pass.entry,
+            lane,
+            0,
+        )))
     }
 
     /// How the rate of one side of the link of `node` changes; `None` if it does not.
@@ -365,7 +400,8 @@ impl LinkFaults {
                 Direction::Down => !up,
             };
             if way && entry.members.contains(client) {
-                pace.changes.push((entry.periods(self.seed, node), Change::To(share.get())));
+                pace.changes
+                    .push((entry.periods(self.seed, node), Change::To(share.get())));
             }
         }
         (!pace.changes.is_empty()).then_some(pace)
@@ -378,7 +414,8 @@ impl LinkFaults {
 
     /// The first moment at which it has done as much as in `service` at its full rate.
     pub fn moment(&self, node: NodeId, up: bool, service: VirtualTime) -> VirtualTime {
-        self.pace(node, up).map_or(service, |pace| pace.when_done(service))
+        self.pace(node, up)
+            .map_or(service, |pace| pace.when_done(service))
     }
 
     /// Whether `node` crashes in `(after, until]`.

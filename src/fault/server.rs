@@ -35,7 +35,8 @@ impl ServerFaults {
     }
 
     pub(super) fn push(&mut self, number: u32, fault: &super::Fault, what: &ServerFault) {
-        self.entries.push((number, what.clone(), fault.when.clone()));
+        self.entries
+            .push((number, what.clone(), fault.when.clone()));
     }
 
     /// Whether there is none.
@@ -90,7 +91,10 @@ impl ServerFaults {
 
     /// Whether the server is down; when it comes back.
     pub fn down_until(&self, now: VirtualTime) -> Option<VirtualTime> {
-        self.down().filter_map(|periods| periods.at(now)).map(|period| period.end).max()
+        self.down()
+            .filter_map(|periods| periods.at(now))
+            .map(|period| period.end)
+            .max()
     }
 
     /// When it next goes down, at `now` or later.

@@ -135,15 +135,37 @@ mod tests {
     fn work_goes_on_at_the_rate_of_each_stretch() {
         let (slow, stop) = (once(10, 10), once(30, 5));
         let pace = Pace {
-            changes: vec![(periods(&slow), Change::To(0.25)), (periods(&stop), Change::To(0.0))],
+            changes: vec![
+                (periods(&slow), Change::To(0.25)),
+                (periods(&stop), Change::To(0.0)),
+            ],
         };
         let finish = |start, work| pace.finish(seconds(start), Span::from_seconds(work));
         assert_eq!(finish(0.0, 10.0), seconds(10.0));
-        assert_eq!(finish(0.0, 11.0), seconds(14.0), "the eleventh second takes four");
-        assert_eq!(finish(12.0, 3.0), seconds(21.0), "two of eight slow seconds, and one more");
-        assert_eq!(finish(29.0, 2.0), seconds(36.0), "a stop of five seconds inside");
-        assert_eq!(finish(30.0, 0.0), seconds(30.0), "what is no work is done at once");
-        assert_eq!(Pace::default().finish(seconds(3.0), Span::from_secs(4)), seconds(7.0));
+        assert_eq!(
+            finish(0.0, 11.0),
+            seconds(14.0),
+            "the eleventh second takes four"
+        );
+        assert_eq!(
+            finish(12.0, 3.0),
+            seconds(21.0),
+            "two of eight slow seconds, and one more"
+        );
+        assert_eq!(
+            finish(29.0, 2.0),
+            seconds(36.0),
+            "a stop of five seconds inside"
+        );
+        assert_eq!(
+            finish(30.0, 0.0),
+            seconds(30.0),
+            "what is no work is done at once"
+        );
+        assert_eq!(
+            Pace::default().finish(seconds(3.0), Span::from_secs(4)),
+            seconds(7.0)
+        );
     }
 
     #[test]
@@ -155,7 +177,10 @@ mod tests {
         let pace = Pace {
             changes: vec![(periods(&when), Change::To(0.0))],
         };
-        assert_eq!(pace.finish(seconds(0.0), Span::from_secs(6)), VirtualTime::NEVER);
+        assert_eq!(
+            pace.finish(seconds(0.0), Span::from_secs(6)),
+            VirtualTime::NEVER
+        );
         assert_eq!(pace.finish(seconds(0.0), Span::from_secs(5)), seconds(5.0));
     }
 

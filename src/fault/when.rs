@@ -152,9 +152,13 @@ impl Periods<'_> {
         } = self.when
         {
             let least = Span::from_nanos(1);
-            let cycle = Span::from_seconds(*between).max(least) + Span::from_seconds(*lasts).max(least);
+            let cycle =
+                Span::from_seconds(*between).max(least) + Span::from_seconds(*lasts).max(least);
             let past = now.nanos() / cycle.nanos();
-            return (past, VirtualTime::from_nanos(past.saturating_mul(cycle.nanos())));
+            return (
+                past,
+                VirtualTime::from_nanos(past.saturating_mul(cycle.nanos())),
+            );
         }
         (0, VirtualTime::ZERO)
     }
@@ -210,7 +214,10 @@ impl Periods<'_> {
 impl When {
     /// Whether it is told by the clock.
     pub const fn is_timed(&self) -> bool {
-        matches!(self, Self::Always | Self::Once { .. } | Self::Repeated { .. })
+        matches!(
+            self,
+            Self::Always | Self::Once { .. } | Self::Repeated { .. }
+        )
     }
 }
 
@@ -246,11 +253,19 @@ mod tests {
             lasts: Some(Span::from_secs(5)),
         };
         let periods = of(&when, 1);
-        for (s, holds) in [(9.999_999_999, false), (10.0, true), (14.9, true), (15.0, false)] {
+        for (s, holds) in [
+            (9.999_999_999, false),
+            (10.0, true),
+            (14.9, true),
+            (15.0, false),
+        ] {
             assert_eq!(periods.holds(moment(seconds(s))), holds, "{s}");
         }
         assert!(periods.begins_within(seconds(9.0), seconds(10.0)));
-        assert!(!periods.begins_within(seconds(10.0), seconds(100.0)), "it has begun before");
+        assert!(
+            !periods.begins_within(seconds(10.0), seconds(100.0)),
+            "it has begun before"
+        );
         let for_ever = When::Once {
             at: Span::from_secs(10),
             lasts: None,
@@ -270,23 +285,35 @@ mod tests {
         for period in &listed {
             assert_eq!(period.start, seconds(5.0 * period.number as f64 + 3.0));
             assert_eq!(periods.at(period.start), Some(*period));
-            assert_eq!(periods.at_or_after(period.end).map(|p| p.number), Some(period.number + 1));
+            assert_eq!(
+                periods.at_or_after(period.end).map(|p| p.number),
+                Some(period.number + 1)
+            );
             assert_eq!(periods.at(period.end), None);
-            assert!(periods.begins_within(period.start.min(period.end), seconds(5.0 * period.number as f64 + 8.0)));
+            assert!(periods.begins_within(
+                period.start.min(period.end),
+                seconds(5.0 * period.number as f64 + 8.0)
+            ));
         }
     }
 
     #[test]
     fn exponential_gaps_are_a_poisson_process_of_each_client_on_its_own() {
         let when = When::Repeated {
-            between: Distribution::Exponential { min: 0.0, mean: 10.0 },
+            between: Distribution::Exponential {
+                min: 0.0,
+                mean: 10.0,
+            },
             lasts: Distribution::Constant(1e-9),
             until: None,
         };
         let counts: Vec<f64> = (1..=400)
             .map(|node| {
                 let periods = of(&when, node);
-                periods.iter().take_while(|p| p.start < seconds(1_000.0)).count() as f64
+                periods
+                    .iter()
+                    .take_while(|p| p.start < seconds(1_000.0))
+                    .count() as f64
             })
             .collect();
         let n = counts.len() as f64;
@@ -294,14 +321,23 @@ mod tests {
         let variance = counts.iter().map(|c| (c - mean).powi(2)).sum::<f64>() / (n - 1.0);
         // Poisson(100): five deviations of the mean of 400, and of their variance (2/n).
         assert!((mean - 100.0).abs() < 5.0 * (100.0 / n).sqrt(), "{mean}");
-        assert!((variance / 100.0 - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
+        assert!(
+            (variance / 100.0 - 1.0).abs() < 5.0 * (2.0 / n).sqrt(),
+            "{variance}"
+        );
     }
 
     #[test]
     fn least_spans_are_kept_in_both_states() {
         let when = When::Repeated {
-            between: Distribution::Exponential { min: 4.0, mean: 6.0 },
-            lasts: Distribution::Exponential { min: 2.0, mean: 3.0 },
+            between: Distribution::Exponential {
+                min: 4.0,
+                mean: 6.0,
+            },
+            lasts: Distribution::Exponential {
+                min: 2.0,
+                mean: 3.0,
+            },
             until: None,
         };
         let mut end = VirtualTime::ZERO;
@@ -315,7 +351,13 @@ mod tests {
     #[test]
     fn nothing_of_what_ends_at_a_time_holds_after_it() {
         let until = Some(Span::from_secs(20));
-        for between in [Distribution::Constant(3.0), Distribution::Exponential { min: 0.0, mean: 3.0 }] {
+        for between in [
+            Distribution::Constant(3.0),
+            Distribution::Exponential {
+                min: 0.0,
+                mean: 3.0,
+            },
+        ] {
             let when = When::Repeated {
                 between,
                 lasts: Distribution::Constant(5.0),
@@ -330,15 +372,23 @@ mod tests {
 
     #[test]
     fn rounds_and_messages_count() {
-        let when = When::Rounds { from: 2, until: Some(3) };
+        let when = When::Rounds {
+            from: 2,
+            until: Some(3),
+        };
         let at = |round, message| Moment {
             now: VirtualTime::ZERO,
             round,
             message,
         };
-        let held: Vec<bool> = (0..5).map(|round| of(&when, 1).holds(at(round, 0))).collect();
+        let held: Vec<bool> = (0..5)
+            .map(|round| of(&when, 1).holds(at(round, 0)))
+            .collect();
         assert_eq!(held, [false, false, true, true, false]);
-        let when = When::Messages { from: 3, until: None };
+        let when = When::Messages {
+            from: 3,
+            until: None,
+        };
         let held: Vec<bool> = (1..5).map(|n| of(&when, 1).holds(at(0, n))).collect();
         assert_eq!(held, [false, false, true, true]);
         assert!(!when.is_timed());
@@ -347,7 +397,10 @@ mod tests {
     #[test]
     fn a_draw_that_is_no_time_does_not_stop_the_clock() {
         let when = When::Repeated {
-            between: Distribution::Normal { mean: 0.0, std: 1e-9 },
+            between: Distribution::Normal {
+                mean: 0.0,
+                std: 1e-9,
+            },
             lasts: Distribution::Constant(0.0),
             until: None,
         };

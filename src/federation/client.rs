@@ -223,7 +223,11 @@ impl Client {
         let out_of_memory = fate.as_ref().is_some_and(|fate| fate.job.out_of_memory);
         if let Some(memory) = &self.memory {
             let faults = &shared.faults.clients;
-            let asked = if out_of_memory { compute.scaled(0.5) } else { compute };
+            let asked = if out_of_memory {
+                compute.scaled(0.5)
+            } else {
+                compute
+            };
             let end = faults.finish(self.number, cx.now(), asked);
             if end == VirtualTime::NEVER {
                 // It stands still for good: nobody will hear of it.

@@ -58,6 +58,11 @@ impl Recorder<Federation> for Memory {
 /// A federation in which much is under way whenever a round ends: slow clients train on, their late
 /// reports creep over thin links with bursts of losses, and one client declines.
 fn scenario(method: &str) -> Scenario {
+    wearing(method, "")
+}
+
+/// The same with further fields.
+fn wearing(method: &str, further: &str) -> Scenario {
     let sized = |size: &str| match method.split('(').next() {
         Some("HeteroFL" | "FedRolex" | "FedDropout" | "FjORD" | "DepthFL" | "FedConv") => {
             format!(", size: {size}")
@@ -91,6 +96,7 @@ fn scenario(method: &str) -> Scenario {
             schedule: (rounds: 5, cohort: 4, over_selection: 2.0, deadline: \"3 s\"),
             evaluation: (per_client: true),
             checkpoint: (every: 1),
+            {further}
         )"
     );
     let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
@@ -176,6 +182,38 @@ fn options_that_add_to_a_servers_state_go_on_too() {
         "FedMD(public_set: Installed, subset: 5, transfer_public_epochs: 0)".into(),
     ] {
         holds(&scenario(&method), u64::MAX, 3);
+    }
+}
+
+#[test]
+fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
+    for (method, further) in [
+        ("Scaffold()", "compression: TopK(share: 0.1, error_feedback: true)"),
+        ("FedAvg()", "compression: Qsgd(levels: 4), privacy: LocalDp(clip: 1.0, noise: 0.1, delta: 1e-5)"),
+        ("FedAvgM()", "privacy: CentralDp(clip: 1.0, noise: 0.5, delta: 1e-5, adaptive: ())"),
+        ("FedAvg()", "secure_aggregation: SecAgg(threshold: 0.3)"),
+        ("FedAvg()", "defence: FoolsGold(), adversaries: [(who: Count(2), attack: Sybils())]"),
+        ("FedAdam()", "defence: CentredClipping(), adversaries: [(who: Count(2), attack: Alie(knowledge: Defence))]"),
+        ("FedAvg()", "defence: FlTrust(), adversaries: [(who: Count(2), attack: LabelFlip())]"),
+        (
+            "Scaffold()",
+            "faults: [(fault: Duplicate(after: \"4 s\"), p: 0.5), (fault: StaleModel, p: 0.5),
+                (fault: LateReport(\"2 s\"), p: 0.3), (fault: ReplayReport, p: 0.5),
+                (fault: Crash(), when: Rate(every: \"8 s\", lasts: \"1 s\")),
+                (fault: Corrupt(how: Truncate, checksum: false), p: 0.3, kinds: [\"report\"]),
+                (fault: Disconnect, when: Messages(from: 3, until: 3), who: Count(4)),
+                (fault: Bandwidth(0.3), when: Repeated(between: \"2 s\", lasts: \"1 s\")),
+                (fault: BurstLoss(p_good_to_bad: 0.1, p_bad_to_good: 0.3), who: Count(5))]",
+        ),
+    ] {
+        let scenario = wearing(method, further);
+        let (whole, memory) = run(&scenario, None, 2, 1, u64::MAX);
+        for (place, (told, bytes)) in memory.checkpoints.iter().enumerate() {
+            let (summary, rest) = run(&scenario, Some(bytes), 1, 1 + place % 3, u64::MAX);
+            assert_eq!(rest.records, memory.records[*told..], "{further} from {place}");
+            assert_eq!(summary.hash, whole.hash, "{further} from {place}");
+            assert_eq!(summary.accounting, whole.accounting, "{further} from {place}");
+        }
     }
 }
 

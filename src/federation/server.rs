@@ -18,7 +18,8 @@ use super::world::{Bug, Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, Received, ServerHalf};
 use crate::observe::rows::{
-    ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, Rejection, RejectionRow, RoundRow, SizeRow,
+    ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, Rejection, RejectionRow, RoundRow,
+    SizeRow,
 };
 use crate::quantity::{Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
@@ -297,9 +298,12 @@ impl Server {
         } else {
             Rejection::NotAsked
         };
-        if reason == Rejection::Stale && !self.shared.faults.is_any() {
-            // A straggler that was asked again: its old task is in the books as lost.
-            return;
+        if reason == Rejection::Stale {
+            self.round.late += 1;
+            if !self.shared.faults.is_any() {
+                // A straggler that was asked again: its old task is in the books as lost.
+                return;
+            }
         }
         self.reject(client, round, reason, cx);
         if reason == Rejection::Future && self.is_waiting_for(client, self.round.number) {
@@ -345,7 +349,11 @@ impl Server {
         let metrics = report.telemetry.metrics;
         let largest = report.payload.largest();
         if largest.is_nan() || largest > LARGEST {
-            let reason = if largest.is_finite() { Rejection::TooLarge } else { Rejection::NotFinite };
+            let reason = if largest.is_finite() {
+                Rejection::TooLarge
+            } else {
+                Rejection::NotFinite
+            };
             self.round.answer(client, Invited::Refused);
             self.reject(client, report.round, reason, cx);
             return ClientOutcome::Rejected(reason.to_string().into());

@@ -2,8 +2,8 @@
 
 use super::client::Client;
 use super::evaluation::Evaluator;
-use super::job::{Job, Output};
 use super::hostile;
+use super::job::{Job, Output};
 use super::message::Message;
 use super::plan::Plan;
 use super::record::Record;

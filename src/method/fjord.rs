@@ -13,7 +13,8 @@ use super::client::{job_of, on_host};
 use super::fedavg::Trainer;
 use super::sub_models::{Choice, SubModelServer};
 use super::{
-    ClientHalf, ClientInput, ClientWork, Method, MethodError, ReportKind, ServerHalf, Setup, Training,
+    ClientHalf, ClientInput, ClientWork, Method, MethodError, ReportKind, ServerHalf, Setup,
+    Training,
 };
 use crate::learn::{
     train_ordered, Cost, LocalTraining, Optimizer, Scratch, SelfDistillation, Trained,

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::learn::{Cost, LocalTraining, Scratch, Trained};
 use crate::model::{Level, ParamSet};
-use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;

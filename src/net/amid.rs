@@ -114,10 +114,12 @@ impl LinkNetwork {
         now: VirtualTime,
     ) -> Bytes {
         let traffic = traffic(parcel, 0, number);
-        let mtus = faults.met(&traffic, now).filter_map(|pass| match pass.fault {
-            LinkFault::Mtu(mtu) => Some(*mtu),
-            _ => None,
-        });
+        let mtus = faults
+            .met(&traffic, now)
+            .filter_map(|pass| match pass.fault {
+                LinkFault::Mtu(mtu) => Some(*mtu),
+                _ => None,
+            });
         let own = self.group(parcel.source).model.mtu;
         mtus.fold(own, Bytes::min)
     }
@@ -177,7 +179,8 @@ impl LinkNetwork {
         for pass in faults.met(traffic, now) {
             let mut rng = faults.draws(&pass, traffic);
             let left = left - fate.lost;
-            let mut drawn = |law: &crate::quantity::Distribution| Span::from_seconds(law.sample(&mut rng));
+            let mut drawn =
+                |law: &crate::quantity::Distribution| Span::from_seconds(law.sample(&mut rng));
             match pass.fault {
                 LinkFault::Delay(by) => fate.delay = fate.delay + drawn(by),
                 LinkFault::Reorder { hold } => fate.delay = fate.delay + drawn(hold),

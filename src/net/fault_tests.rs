@@ -78,7 +78,11 @@ fn ran(faults: &[Fault], client: &LinkModel, clients: u32, script: &[Send]) -> (
 
 /// When each message arrives, in milliseconds.
 fn arrivals(faults: &[Fault], client: &LinkModel, script: &[Send]) -> Vec<Option<f64>> {
-    let clients = script.iter().map(|line| line.from.max(line.to)).max().unwrap();
+    let clients = script
+        .iter()
+        .map(|line| line.from.max(line.to))
+        .max()
+        .unwrap();
     let (_, log) = ran(faults, client, clients, script);
     let ids = 0..script.len() as u64;
     ids.map(|id| log.at.get(&id).map(|nanos| *nanos as f64 / MS as f64))
@@ -93,23 +97,46 @@ fn some(times: &[f64]) -> Vec<Option<f64>> {
 fn a_delay_is_added_while_it_holds() {
     let delay = fault(LinkFault::Delay(ms(3.0)), once(10, 10));
     let script = [up(0, 1, 100), up(10, 1, 100), up(20, 1, 100)];
-    assert_eq!(arrivals(&[delay], &link(None), &script), some(&[5.0, 18.0, 25.0]));
+    assert_eq!(
+        arrivals(&[delay], &link(None), &script),
+        some(&[5.0, 18.0, 25.0])
+    );
 }
 
 #[test]
 fn an_offset_is_the_same_for_every_message_of_a_client_and_another_for_another() {
-    let law = Distribution::Uniform { low: 0.0, high: 1.0 };
+    let law = Distribution::Uniform {
+        low: 0.0,
+        high: 1.0,
+    };
     let offset = fault(LinkFault::Offset(law), When::Always);
     let script = [up(0, 1, 100), up(10, 1, 100), up(0, 2, 100)];
     let at = arrivals(&[offset], &link(None), &script);
-    assert!((at[0].unwrap() + 10.0 - at[1].unwrap()).abs() < 1e-6, "{at:?}");
-    assert!(at[0].unwrap() > 5.0 && (at[0].unwrap() - at[2].unwrap()).abs() > 1e-3, "{at:?}");
+    assert!(
+        (at[0].unwrap() + 10.0 - at[1].unwrap()).abs() < 1e-6,
+        "{at:?}"
+    );
+    assert!(
+        at[0].unwrap() > 5.0 && (at[0].unwrap() - at[2].unwrap()).abs() > 1e-3,
+        "{at:?}"
+    );
 }
 
 #[test]
 fn a_disconnected_link_loses_and_a_held_one_delivers_when_it_is_over() {
-    let outage = |held| LinkFault::Outage(Outage { cut: Cut::All, held, heal: Span::ZERO });
-    let script = [up(0, 1, 100), up(10, 1, 100), up(12, 1, 100), up(20, 1, 100)];
+    let outage = |held| {
+        LinkFault::Outage(Outage {
+            cut: Cut::All,
+            held,
+            heal: Span::ZERO,
+        })
+    };
+    let script = [
+        up(0, 1, 100),
+        up(10, 1, 100),
+        up(12, 1, 100),
+        up(20, 1, 100),
+    ];
     let found = arrivals(&[fault(outage(false), once(10, 10))], &link(None), &script);
     assert_eq!(found, [Some(5.0), None, None, Some(25.0)]);
     let found = arrivals(&[fault(outage(true), once(10, 10))], &link(None), &script);
@@ -118,7 +145,11 @@ fn a_disconnected_link_loses_and_a_held_one_delivers_when_it_is_over() {
 
 #[test]
 fn a_reliable_transport_gets_through_once_a_partition_has_healed() {
-    let outage = Outage { cut: Cut::All, held: false, heal: Span::ZERO };
+    let outage = Outage {
+        cut: Cut::All,
+        held: false,
+        heal: Span::ZERO,
+    };
     let client = LinkModel {
         transport: Transport::Reliable {
             timeout: Span::from_millis(40),
@@ -127,28 +158,73 @@ fn a_reliable_transport_gets_through_once_a_partition_has_healed() {
         },
         ..link(None)
     };
-    let found = arrivals(&[fault(LinkFault::Outage(outage), once(0, 100))], &client, &[up(0, 1, 100)]);
+    let found = arrivals(
+        &[fault(LinkFault::Outage(outage), once(0, 100))],
+        &client,
+        &[up(0, 1, 100)],
+    );
     // Sent at 0, 40 and 80 in vain, then at 120.
     assert_eq!(found, some(&[125.0]));
 }
 
 #[test]
 fn a_fault_can_be_one_way_and_for_some_kinds_and_sizes_only() {
-    let outage = LinkFault::Outage(Outage { cut: Cut::All, held: false, heal: Span::ZERO });
+    let outage = LinkFault::Outage(Outage {
+        cut: Cut::All,
+        held: false,
+        heal: Span::ZERO,
+    });
     let only = |filter: Filter| {
-        let fault = Fault { filter, ..fault(outage.clone(), When::Always) };
-        let down = Send { from: 0, to: 1, ..up(0, 1, 500) };
+        let fault = Fault {
+            filter,
+            ..fault(outage.clone(), When::Always)
+        };
+        let down = Send {
+            from: 0,
+            to: 1,
+            ..up(0, 1, 500)
+        };
         // Ids are places: kinds "even", "odd", "even".
         arrivals(&[fault], &link(None), &[up(0, 1, 100), down, up(0, 1, 900)])
     };
     let lost = |found: Vec<Option<f64>>| found.iter().map(Option::is_none).collect::<Vec<_>>();
     let all = Filter::default();
     assert_eq!(lost(only(all.clone())), [true, true, true]);
-    assert_eq!(lost(only(Filter { direction: Direction::Up, ..all.clone() })), [true, false, true]);
-    assert_eq!(lost(only(Filter { direction: Direction::Down, ..all.clone() })), [false, true, false]);
-    assert_eq!(lost(only(Filter { kinds: Some(vec![1]), ..all.clone() })), [false, true, false]);
-    assert_eq!(lost(only(Filter { at_least: Bytes(500), ..all.clone() })), [false, true, true]);
-    assert_eq!(lost(only(Filter { at_most: Some(Bytes(100)), ..all })), [true, false, false]);
+    assert_eq!(
+        lost(only(Filter {
+            direction: Direction::Up,
+            ..all.clone()
+        })),
+        [true, false, true]
+    );
+    assert_eq!(
+        lost(only(Filter {
+            direction: Direction::Down,
+            ..all.clone()
+        })),
+        [false, true, false]
+    );
+    assert_eq!(
+        lost(only(Filter {
+            kinds: Some(vec![1]),
+            ..all.clone()
+        })),
+        [false, true, false]
+    );
+    assert_eq!(
+        lost(only(Filter {
+            at_least: Bytes(500),
+            ..all.clone()
+        })),
+        [false, true, true]
+    );
+    assert_eq!(
+        lost(only(Filter {
+            at_most: Some(Bytes(100)),
+            ..all
+        })),
+        [true, false, false]
+    );
 }
 
 #[test]
@@ -163,7 +239,10 @@ fn a_copy_arrives_when_it_is_due_and_is_accounted_for() {
 #[test]
 fn a_message_that_is_held_back_is_overtaken() {
     let reorder = Fault {
-        filter: Filter { at_least: Bytes(500), ..Filter::default() },
+        filter: Filter {
+            at_least: Bytes(500),
+            ..Filter::default()
+        },
         ..fault(LinkFault::Reorder { hold: ms(7.0) }, When::Always)
     };
     let found = arrivals(&[reorder], &link(None), &[up(0, 1, 900), up(1, 1, 100)]);
@@ -172,7 +251,10 @@ fn a_message_that_is_held_back_is_overtaken() {
 
 #[test]
 fn a_checksum_makes_corruption_a_loss_and_a_reliable_transport_sends_again() {
-    let corrupt = |checksum| LinkFault::Corrupt { how: Corruption::Flip(1), checksum };
+    let corrupt = |checksum| LinkFault::Corrupt {
+        how: Corruption::Flip(1),
+        checksum,
+    };
     let script = [up(0, 1, 100)];
     let found = |checksum, client: &LinkModel| {
         arrivals(&[fault(corrupt(checksum), once(0, 10))], client, &script)
@@ -180,7 +262,11 @@ fn a_checksum_makes_corruption_a_loss_and_a_reliable_transport_sends_again() {
     assert_eq!(found(true, &link(None)), [None]);
     assert_eq!(found(false, &link(None)), some(&[5.0]));
     let reliable = LinkModel {
-        transport: Transport::Reliable { timeout: Span::from_millis(20), backoff: 1.0, retries: 1 },
+        transport: Transport::Reliable {
+            timeout: Span::from_millis(20),
+            backoff: 1.0,
+            retries: 1,
+        },
         ..link(None)
     };
     assert_eq!(found(true, &reliable), some(&[25.0]));
@@ -201,24 +287,50 @@ fn a_collapsed_rate_slows_what_is_under_way_from_then_on() {
 #[test]
 fn smaller_packets_have_more_headers() {
     // 10 kB at 1 kB/ms with 100 B of headers in each packet of 1 kB: 11 ms; of 250 B: 14 ms.
-    let client = LinkModel { header: Bytes(100), ..link(Some(1.0)) };
+    let client = LinkModel {
+        header: Bytes(100),
+        ..link(Some(1.0))
+    };
     let small = fault(LinkFault::Mtu(Bytes(250)), When::Always);
     assert_eq!(arrivals(&[], &client, &[up(0, 1, 10_000)]), some(&[16.0]));
-    assert_eq!(arrivals(&[small], &client, &[up(0, 1, 10_000)]), some(&[19.0]));
+    assert_eq!(
+        arrivals(&[small], &client, &[up(0, 1, 10_000)]),
+        some(&[19.0])
+    );
 }
 
 #[test]
 fn a_full_queue_drops_by_its_rule() {
     let queue = |drop| {
-        let fault = fault(LinkFault::Queue { capacity: Bytes(3_000), drop }, When::Always);
+        let fault = fault(
+            LinkFault::Queue {
+                capacity: Bytes(3_000),
+                drop,
+            },
+            When::Always,
+        );
         // Three of 1 kB fill it; the fourth comes at 1 ms, when 1 kB of work is done.
-        let script = [up(0, 1, 1_000), up(0, 1, 1_000), up(0, 1, 1_000), up(1, 1, 1_000)];
-        let client = LinkModel { sharing: super::Sharing::Fifo, ..link(Some(0.5)) };
+        let script = [
+            up(0, 1, 1_000),
+            up(0, 1, 1_000),
+            up(0, 1, 1_000),
+            up(1, 1, 1_000),
+        ];
+        let client = LinkModel {
+            sharing: super::Sharing::Fifo,
+            ..link(Some(0.5))
+        };
         arrivals(&[fault], &client, &script)
     };
-    assert_eq!(queue(Drop::Newest), [Some(7.0), Some(9.0), Some(11.0), None]);
+    assert_eq!(
+        queue(Drop::Newest),
+        [Some(7.0), Some(9.0), Some(11.0), None]
+    );
     // The first has had 1 of its 2 ms; without it the others begin at once.
-    assert_eq!(queue(Drop::Oldest), [None, Some(8.0), Some(10.0), Some(12.0)]);
+    assert_eq!(
+        queue(Drop::Oldest),
+        [None, Some(8.0), Some(10.0), Some(12.0)]
+    );
     let random = queue(Drop::Random);
     assert_eq!(random.iter().filter(|at| at.is_none()).count(), 1);
     assert!(random[3].is_some());
@@ -228,8 +340,15 @@ fn a_full_queue_drops_by_its_rule() {
 fn a_partition_cuts_off_some_and_its_links_heal_in_random_order() {
     let clients = 400;
     let cut_off = |cut, heal_ms, at_ms| {
-        let outage = Outage { cut, held: false, heal: Span::from_millis(heal_ms) };
-        let fault = Fault { together: true, ..fault(LinkFault::Outage(outage), once(0, 50)) };
+        let outage = Outage {
+            cut,
+            held: false,
+            heal: Span::from_millis(heal_ms),
+        };
+        let fault = Fault {
+            together: true,
+            ..fault(LinkFault::Outage(outage), once(0, 50))
+        };
         let script: Vec<Send> = (1..=clients).map(|from| up(at_ms, from, 10)).collect();
         let (tally, _) = ran(&[fault], &link(None), clients, &script);
         tally.lost
@@ -247,9 +366,21 @@ fn a_partition_cuts_off_some_and_its_links_heal_in_random_order() {
 
 #[test]
 fn the_nth_message_is_counted_for_each_pair_though_its_sender_sleeps_in_between() {
-    let outage = LinkFault::Outage(Outage { cut: Cut::All, held: false, heal: Span::ZERO });
-    let third = fault(outage, When::Messages { from: 3, until: Some(3) });
-    let script: Vec<Send> = (0..5).flat_map(|k| [up(k * 100, 1, 10), up(k * 100, 2, 10)]).collect();
+    let outage = LinkFault::Outage(Outage {
+        cut: Cut::All,
+        held: false,
+        heal: Span::ZERO,
+    });
+    let third = fault(
+        outage,
+        When::Messages {
+            from: 3,
+            until: Some(3),
+        },
+    );
+    let script: Vec<Send> = (0..5)
+        .flat_map(|k| [up(k * 100, 1, 10), up(k * 100, 2, 10)])
+        .collect();
     let found = arrivals(&[third], &link(None), &script);
     let lost: Vec<usize> = (0..10).filter(|&i| found[i].is_none()).collect();
     assert_eq!(lost, [4, 5]);
@@ -258,7 +389,11 @@ fn the_nth_message_is_counted_for_each_pair_though_its_sender_sleeps_in_between(
 #[test]
 fn losses_come_at_their_rate_alone_and_in_bursts() {
     let script: Vec<Send> = (0..4_000).map(|k| up(k, 1 + (k % 8) as u32, 100)).collect();
-    let lost = |what| ran(&[fault(what, When::Always)], &link(None), 8, &script).0.lost;
+    let lost = |what| {
+        ran(&[fault(what, When::Always)], &link(None), 8, &script)
+            .0
+            .lost
+    };
     // Binomial(4000, 0.2): mean 800, deviation 25.
     assert!((674..926).contains(&lost(LinkFault::Loss(p(0.2)))));
     let bursts = LinkFault::BurstLoss {
@@ -269,7 +404,10 @@ fn losses_come_at_their_rate_alone_and_in_bursts() {
     };
     // A fifth in the long run; correlation 0.75 a step widens the deviation by √7 to 67.
     assert!((465..1_135).contains(&lost(bursts)));
-    let sometimes = Fault { probability: p(0.5), ..fault(LinkFault::Loss(p(1.0)), When::Always) };
+    let sometimes = Fault {
+        probability: p(0.5),
+        ..fault(LinkFault::Loss(p(1.0)), When::Always)
+    };
     let half = ran(&[sometimes], &link(None), 8, &script).0.lost;
     assert!((1_842..2_158).contains(&half), "{half}");
 }

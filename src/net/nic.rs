@@ -103,7 +103,12 @@ snapshot_struct!(impl<M> Transfer<M> { parcel, packets, attempt, number, mtu });
 snapshot_struct!(impl<M> Nic<M> { busy, memory });
 snapshot_struct!(impl<M> Busy<M> { up, down, resend, resends });
 snapshot_struct!(impl<T> Side<T> { queue, armed });
-snapshot_struct!(Memory { up, down, faults, sent });
+snapshot_struct!(Memory {
+    up,
+    down,
+    faults,
+    sent
+});
 
 impl<T> Side<T> {
     fn new(sharing: Sharing) -> Self {
@@ -150,7 +155,9 @@ impl<M> Nic<M> {
 
     /// Whether it counts messages.
     pub(super) fn counts(&self) -> bool {
-        self.memory.as_ref().is_some_and(|memory| !memory.sent.is_empty())
+        self.memory
+            .as_ref()
+            .is_some_and(|memory| !memory.sent.is_empty())
     }
 
     fn busy(&mut self, sharing: Sharing) -> &mut Busy<M> {
@@ -173,7 +180,8 @@ impl<M> Nic<M> {
         cx: &mut NetContext<'_, M>,
     ) {
         let side = &mut self.busy(sharing).up;
-        side.queue.push(clock.service(true, cx.now()), work, transfer);
+        side.queue
+            .push(clock.service(true, cx.now()), work, transfer);
         side.arm(Wake::Up, clock, cx);
     }
 
@@ -186,7 +194,8 @@ impl<M> Nic<M> {
         cx: &mut NetContext<'_, M>,
     ) {
         let side = &mut self.busy(sharing).down;
-        side.queue.push(clock.service(false, cx.now()), work, parcel);
+        side.queue
+            .push(clock.service(false, cx.now()), work, parcel);
         side.arm(Wake::Down, clock, cx);
     }
 

@@ -318,7 +318,9 @@ impl<T> Fifo<T> {
 
     /// Those behind move up by what it would still have taken.
     fn remove(&mut self, now: VirtualTime, place: usize) -> Option<T> {
-        let before = place.checked_sub(1).and_then(|before| self.jobs.get(before));
+        let before = place
+            .checked_sub(1)
+            .and_then(|before| self.jobs.get(before));
         let begins = before.map_or(scaled(now), |(through, _)| *through);
         let (through, item) = self.jobs.remove(place)?;
         let saved = through.saturating_sub(begins);

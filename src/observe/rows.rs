@@ -171,7 +171,11 @@ impl<'de> Deserialize<'de> for ClientOutcome {
             "crashed" => Ok(Self::Crashed),
             other => {
                 let refused = other.strip_prefix(REFUSED).map(|r| Self::Refused(r.into()));
-                let rejected = || other.strip_prefix(REJECTED).map(|r| Self::Rejected(r.into()));
+                let rejected = || {
+                    other
+                        .strip_prefix(REJECTED)
+                        .map(|r| Self::Rejected(r.into()))
+                };
                 refused.or_else(rejected).ok_or_else(|| {
                     serde::de::Error::custom(format!(
                         "client outcome {other:?} is none of reported, late, refused: REASON, \

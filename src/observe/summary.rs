@@ -101,7 +101,9 @@ impl fmt::Display for Summary<'_> {
         )?;
         if !self.rejections.is_empty() {
             let each = self.rejections.iter();
-            let words: Vec<String> = each.map(|(why, n)| format!("{} ({why})", text::grouped(*n))).collect();
+            let words: Vec<String> = each
+                .map(|(why, n)| format!("{} ({why})", text::grouped(*n)))
+                .collect();
             line("rejected", words.join(", "))?;
         }
         line("virtual time", text::span(totals.virtual_time()))?;
@@ -285,7 +287,7 @@ mod tests {
             "  trace hash    9f2c\n",
             "  virtual time of      p50    p90    p99    max  count\n",
             "  latency of update  20 ms  20 ms  20 ms  20 ms      1\n",
-            "  update    1,200      1,199     0        0          0    0 B  do not add up\n",
+            "  update    1,200       0      1,199     0        0          0    0 B  do not add up\n",
             "  0.5                    40      14,506  2.5 MB    1,000  3 GFLOP  58 MB  58 MB  1 min 30 s  4.5 kJ\n",
             "  output in runs/quickstart-1-1\n",
         ] {

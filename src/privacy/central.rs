@@ -7,9 +7,9 @@ use super::rdp::Accountant;
 use super::{check, NAME};
 use crate::method::{Form, MethodError, Payload, Received, ServerHalf, ServerLayer, WeightedSum};
 use crate::model::ParamSet;
-use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use crate::quantity::{Distribution, Flops};
 use crate::sim::rng::{stream, Purpose};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -3,8 +3,8 @@
 use super::check;
 use super::rdp::Accountant;
 use crate::method::{MethodError, Payload, Received, ServerHalf, ServerLayer};
-use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -22,7 +22,9 @@ use crate::model::Spill;
 use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
-use crate::observe::record::{utc, Host, MessageCount, Messages, Rejections, RunRecord, Status, Totals};
+use crate::observe::record::{
+    utc, Host, MessageCount, Messages, Rejections, RunRecord, Status, Totals,
+};
 use crate::observe::report::Report;
 use crate::observe::rows::CostRow;
 use crate::observe::summary::Summary;
@@ -294,7 +296,15 @@ pub(super) fn simulate(
     // Few nodes are done sooner on one shard than two shards are told.
     let nodes = federation.plan().population() as usize;
     let shards = if nodes < 20_000 { 1 } else { workers };
-    simulate_on(federation, from, seed, (workers, shards), memory, recorder, stop)
+    simulate_on(
+        federation,
+        from,
+        seed,
+        (workers, shards),
+        memory,
+        recorder,
+        stop,
+    )
 }
 
 /// The same on so many workers and shards.

@@ -36,8 +36,7 @@ snapshot_struct!(Tally {
 impl Tally {
     /// Whether nothing was lost without a trace and nothing came from nowhere.
     pub const fn balances(&self) -> bool {
-        self.sent + self.duplicated
-            == self.delivered + self.lost + self.dropped + self.in_flight
+        self.sent + self.duplicated == self.delivered + self.lost + self.dropped + self.in_flight
     }
 
     pub(super) fn add(&mut self, other: &Self) {

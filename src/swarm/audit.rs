@@ -102,13 +102,20 @@ impl ServerHalf for Audit {
     fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
         let client = report.client;
         if report.round != self.round {
-            self.find(format!("an update of round {} from client {client} is used", report.round));
+            self.find(format!(
+                "an update of round {} from client {client} is used",
+                report.round
+            ));
         }
         if !self.asked.contains(&client) {
-            self.find(format!("an update from client {client} is used, who was not asked"));
+            self.find(format!(
+                "an update from client {client} is used, who was not asked"
+            ));
         }
         if !report.payload.largest().is_finite() {
-            self.find(format!("an update from client {client} that is not finite is used"));
+            self.find(format!(
+                "an update from client {client} that is not finite is used"
+            ));
         }
         self.inner.receive(report)?;
         if !self.taken.insert(client) {

@@ -60,7 +60,11 @@ const KINDS: &[Kind] = &[
         let cut = cuts[d.below(4) as usize];
         // A link heals within the horizon, too.
         let heal = d.uniform(0.0, 0.2 * d.bounds.horizon);
-        d.until(0.8, "Partition", format!("cut: {cut}, heal: \"{heal:.3} s\""))
+        d.until(
+            0.8,
+            "Partition",
+            format!("cut: {cut}, heal: \"{heal:.3} s\""),
+        )
     },
     |d| {
         let keep = d.below(2) == 0;
@@ -74,11 +78,23 @@ const KINDS: &[Kind] = &[
     |d| {
         d.timed(
             "Throttle",
-            |d| format!("after: \"{:.3} s\", slowdown: {}", d.uniform(0.0, 1.0), d.times()),
+            |d| {
+                format!(
+                    "after: \"{:.3} s\", slowdown: {}",
+                    d.uniform(0.0, 1.0),
+                    d.times()
+                )
+            },
             true,
         )
     },
-    |d| d.timed("Clock", |d| format!("ahead: {:.3}, drift: 0.001", d.uniform(-5.0, 5.0)), true),
+    |d| {
+        d.timed(
+            "Clock",
+            |d| format!("ahead: {:.3}, drift: 0.001", d.uniform(-5.0, 5.0)),
+            true,
+        )
+    },
     |d| d.task_fault("OutOfMemory", ""),
     |d| {
         let share = d.share(0.1, 1.0);
@@ -102,7 +118,13 @@ const KINDS: &[Kind] = &[
     },
     |d| d.task_fault("ReplayReport", ""),
     |d| d.timed("ServerSlow", |d| d.times(), false),
-    |d| d.timed("ServerClock", |d| format!("{:.3}", d.uniform(-0.5, 1.0)), false),
+    |d| {
+        d.timed(
+            "ServerClock",
+            |d| format!("{:.3}", d.uniform(-0.5, 1.0)),
+            false,
+        )
+    },
 ];
 
 /// The faults of a run, as RON, and the seed of its scenario.
@@ -184,7 +206,11 @@ impl Draw {
             }
             which => {
                 let (between, lasts) = (self.uniform(0.01, end), self.uniform(0.01, end));
-                let law = if which == 1 { "Repeated(between" } else { "Rate(every" };
+                let law = if which == 1 {
+                    "Repeated(between"
+                } else {
+                    "Rate(every"
+                };
                 format!(
                     "{law}: \"{between:.3} s\", lasts: Exponential(min: \"1 ms\", mean: \"{lasts:.3} s\"), \
                      until: \"{end:.3} s\")"
@@ -220,25 +246,44 @@ impl Draw {
     /// One of the three directions, some kinds of message.
     fn filter(&mut self) -> String {
         let direction = ["", ", direction: Up", ", direction: Down"][self.below(3) as usize];
-        let kinds = ["", "", ", kinds: [\"task\"]", ", kinds: [\"report\", \"refusal\"]"];
+        let kinds = [
+            "",
+            "",
+            ", kinds: [\"task\"]",
+            ", kinds: [\"report\", \"refusal\"]",
+        ];
         format!("{direction}{}", kinds[self.below(4) as usize])
     }
 
     fn link_fault(&mut self, name: &str, arguments: impl Fn(&mut Self) -> String) -> String {
         let arguments = arguments(self);
         let (who, when, filter) = (self.who(), self.either(), self.filter());
-        format!("(fault: {}, who: {who}, when: {when}{filter})", Self::call(name, &arguments))
+        format!(
+            "(fault: {}, who: {who}, when: {when}{filter})",
+            Self::call(name, &arguments)
+        )
     }
 
     fn message_fault(&mut self, name: &str, arguments: impl Fn(&mut Self) -> String) -> String {
         let arguments = arguments(self);
-        let (who, when, filter, p) = (self.who(), self.either(), self.filter(), self.share(0.01, 1.0));
-        format!("(fault: {}, who: {who}, when: {when}, p: {p}{filter})", Self::call(name, &arguments))
+        let (who, when, filter, p) = (
+            self.who(),
+            self.either(),
+            self.filter(),
+            self.share(0.01, 1.0),
+        );
+        format!(
+            "(fault: {}, who: {who}, when: {when}, p: {p}{filter})",
+            Self::call(name, &arguments)
+        )
     }
 
     fn task_fault(&mut self, name: &str, arguments: &str) -> String {
         let (who, when, p) = (self.who(), self.either(), self.share(0.05, 1.0));
-        format!("(fault: {}, who: {who}, when: {when}, p: {p})", Self::call(name, arguments))
+        format!(
+            "(fault: {}, who: {who}, when: {when}, p: {p})",
+            Self::call(name, arguments)
+        )
     }
 
     fn timed(
@@ -248,29 +293,45 @@ impl Draw {
         may_share: bool,
     ) -> String {
         let arguments = arguments(self);
-        let together = if may_share && self.below(2) == 0 { ", together: true" } else { "" };
+        let together = if may_share && self.below(2) == 0 {
+            ", together: true"
+        } else {
+            ""
+        };
         let fault = self.until(1.0, name, arguments);
         fault.replacen(", who:", &format!("{together}, who:"), 1)
     }
 
     fn until(&mut self, share: f64, name: &str, arguments: String) -> String {
         let (who, when) = (self.who(), self.times_until(share));
-        format!("(fault: {}, who: {who}, when: {when})", Self::call(name, &arguments))
+        format!(
+            "(fault: {}, who: {who}, when: {when})",
+            Self::call(name, &arguments)
+        )
     }
 
     /// A minority that never comes back; nothing if there is one.
     fn gone(&mut self, fault: &str) -> String {
         let share = self.uniform(0.0, GONE);
         let when = if fault == "Panic" {
-            format!("Rounds(from: {})", 1 + self.below(u64::from(self.bounds.rounds.max(1))))
+            format!(
+                "Rounds(from: {})",
+                1 + self.below(u64::from(self.bounds.rounds.max(1)))
+            )
         } else {
-            format!("Once(at: \"{:.3} s\")", self.uniform(0.0, self.bounds.horizon))
+            format!(
+                "Once(at: \"{:.3} s\")",
+                self.uniform(0.0, self.bounds.horizon)
+            )
         };
         if std::mem::replace(&mut self.gone, true) {
             return String::new();
         }
         let count = (share * f64::from(self.bounds.clients)) as u32;
-        format!("(fault: {fault}, who: Count({}), when: {when})", count.max(1))
+        format!(
+            "(fault: {fault}, who: Count({}), when: {when})",
+            count.max(1)
+        )
     }
 }
 
@@ -293,11 +354,17 @@ mod tests {
         let mut kinds = BTreeSet::new();
         for run in 0..600 {
             let (plan, seed) = plan(7, run, &BOUNDS);
-            let overrides = [format!("faults=[{}]", plan.join(", ")), format!("seed={seed}")];
+            let overrides = [
+                format!("faults=[{}]", plan.join(", ")),
+                format!("seed={seed}"),
+            ];
             let scenario = Scenario::parse(text, Path::new("s.ron"), &overrides);
             let scenario = scenario.unwrap_or_else(|problems| panic!("{plan:#?}\n{problems:#}"));
             assert_eq!(scenario.faults.len(), plan.len());
-            let name = |fault: &String| fault.split(['(', ',', ' ']).nth(3).unwrap_or("").to_string();
+            let name = |fault: &String| {
+                let name = fault.trim_start_matches("(fault: ").split(['(', ',']);
+                name.take(1).collect::<String>()
+            };
             kinds.extend(plan.iter().map(name));
         }
         // `Corrupt` and `Crash` are there twice.

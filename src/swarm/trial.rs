@@ -149,7 +149,17 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         .planted(bug);
     let mut ears = Ears::default();
     let memory = DeviceMemory::new(None, Bytes(u64::MAX));
-    let summary = watched(|stop| simulate_on(federation, None, scenario.seed, (1, shards), memory, &mut ears, stop));
+    let summary = watched(|stop| {
+        simulate_on(
+            federation,
+            None,
+            scenario.seed,
+            (1, shards),
+            memory,
+            &mut ears,
+            stop,
+        )
+    });
     if let Some(reason) = ears.fatal {
         return Err(Violation::new("the run goes on", reason));
     }
@@ -200,7 +210,10 @@ pub(super) fn trial(
 ) -> Result<Outcome, Violation> {
     let outcome = run(scenario, 1, bug)?;
     if outcome.rounds != scenario.schedule.rounds {
-        let what = format!("{} of {} rounds were held", outcome.rounds, scenario.schedule.rounds);
+        let what = format!(
+            "{} of {} rounds were held",
+            outcome.rounds, scenario.schedule.rounds
+        );
         return Err(Violation::new("liveness", what));
     }
     if let Some(reference) = reference {
@@ -212,7 +225,9 @@ pub(super) fn trial(
             *started >= healed && *round > reference.last_round_with_faults()
         });
         if let Some((round, started)) = stuck {
-            let what = format!("round {round} began at {started}, after the last fault, and was abandoned");
+            let what = format!(
+                "round {round} began at {started}, after the last fault, and was abandoned"
+            );
             return Err(Violation::new("liveness", what));
         }
     }

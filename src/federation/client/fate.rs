@@ -166,7 +166,12 @@ impl Memory {
             return cx.send(server, message);
         };
         let node = u64::from(client) + 1;
-        let mut rng = stream(fate.seed, node, Purpose::Fault, 1 << 63 | u64::from(report.round));
+        let mut rng = stream(
+            fate.seed,
+            node,
+            Purpose::Fault,
+            1 << 63 | u64::from(report.round),
+        );
         let (mut copies, mut replayed) = (0, None);
         let last = (report.round, report.samples, report.payload.clone());
         for fault in &fate.job.report {

@@ -62,10 +62,11 @@ impl Payload {
     /// The same with the values of every parameter set changed in a copy.
     pub fn with_values(self, change: &mut impl FnMut(&mut [f32])) -> Self {
         self.map_sets(&mut |set| {
-            let changed: Result<ParamSet, ParamError> = set.clone().into_buffer().and_then(|mut buffer| {
-                change(buffer.as_mut_slice()?);
-                Ok(buffer.freeze())
-            });
+            let changed: Result<ParamSet, ParamError> =
+                set.clone().into_buffer().and_then(|mut buffer| {
+                    change(buffer.as_mut_slice()?);
+                    Ok(buffer.freeze())
+                });
             // No memory for a copy, or values out of reach: it stays as it was.
             changed.unwrap_or(set)
         })
@@ -113,7 +114,12 @@ mod tests {
         let spoilt = model().with_values(&mut |values| values[4] = f32::NAN);
         assert_eq!(model().largest(), 6.0);
         assert!(spoilt.largest().is_nan());
-        assert!(Payload::bundle([model(), spoilt, model()]).largest().is_nan());
-        assert_eq!(Payload::scalars([0.0, f64::NEG_INFINITY]).largest(), f64::INFINITY);
+        assert!(Payload::bundle([model(), spoilt, model()])
+            .largest()
+            .is_nan());
+        assert_eq!(
+            Payload::scalars([0.0, f64::NEG_INFINITY]).largest(),
+            f64::INFINITY
+        );
     }
 }

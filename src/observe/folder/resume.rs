@@ -3,9 +3,7 @@
 use super::super::rows::Row;
 use super::super::table::{cut, length_on_disk, read_rows, Table};
 use super::super::ObserveError;
-use super::{
-    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, REJECTIONS, ROUNDS, SIZES,
-};
+use super::{RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, REJECTIONS, ROUNDS, SIZES};
 use crate::snapshot::{file::sync_folder, snapshot_struct};
 use serde::Serialize;
 use std::fs;

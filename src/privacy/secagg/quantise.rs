@@ -36,6 +36,7 @@ impl Quantiser {
 
     #[cfg(test)]
     /// Bits of a word on the wire.
+    #[cfg(test)]
     pub const fn width(&self) -> u32 {
         self.width
     }

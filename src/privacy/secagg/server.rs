@@ -7,8 +7,8 @@ use super::shamir::{Interpolation, Secret, Share};
 use super::NAME;
 use crate::method::{Form, MethodError, Payload, Received, ServerHalf, ServerLayer};
 use crate::model::{Layout, ParamSet};
-use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -7,7 +7,6 @@ use super::quantise::{headroom, Quantiser};
 use super::roster::Roster;
 use super::server::Unmasker;
 use super::{SecAgg, SecureAggregation};
-use crate::snapshot::{Damaged, Reader, Writer};
 use crate::method::testing::{layout, set};
 use crate::method::{
     ClientInput, ClientLayer, ClientWork, Coded, Form, LayeredClient, LayeredServer, MethodSpec,
@@ -16,6 +15,7 @@ use crate::method::{
 use crate::model::{LayerSpec, Model, ParamSet};
 use crate::privacy::testing::Round;
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Writer};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;

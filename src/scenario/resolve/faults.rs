@@ -22,7 +22,10 @@ impl Resolver<'_> {
     }
 
     fn fault(&mut self, typed: FaultFile, population: &[Member], path: &str) -> Fault {
-        let about_server = matches!(typed.fault, KindFile::ServerSlow(_) | KindFile::ServerClock(_));
+        let about_server = matches!(
+            typed.fault,
+            KindFile::ServerSlow(_) | KindFile::ServerClock(_)
+        );
         let partition = matches!(typed.fault, KindFile::Partition { .. });
         let what = self.what(typed.fault, &format!("{path}.fault"));
         let when = self.when(typed.when, &what, &format!("{path}.when"));
@@ -73,7 +76,12 @@ impl Resolver<'_> {
                 Some((number, _)) => kinds.push(number),
                 None => {
                     let path = format!("{path}.kinds[{index}]");
-                    self.unknown(&path, "a kind of message", name, Message::KINDS.iter().copied());
+                    self.unknown(
+                        &path,
+                        "a kind of message",
+                        name,
+                        Message::KINDS.iter().copied(),
+                    );
                 }
             }
         }
@@ -142,7 +150,8 @@ impl Resolver<'_> {
             }
         };
         if !when.is_timed() && needs_times(what) {
-            let message = "this fault begins and ends by the clock: expected Always, Once, Repeated \
+            let message =
+                "this fault begins and ends by the clock: expected Always, Once, Repeated \
                            or Rate";
             self.complain(path, message);
         }
@@ -153,15 +162,24 @@ impl Resolver<'_> {
             What::Client(ClientFault::Degrade(_))
                 if matches!(when, When::Always | When::Once { lasts: None, .. }) =>
             {
-                self.complain(path, "it degrades until the fault ends: expected a time with an end");
+                self.complain(
+                    path,
+                    "it degrades until the fault ends: expected a time with an end",
+                );
             }
             What::Link(LinkFault::Outage(outage))
                 if outage.held && matches!(when, When::Always | When::Once { lasts: None, .. }) =>
             {
-                self.complain(path, "messages wait until the fault ends: expected a time with an end");
+                self.complain(
+                    path,
+                    "messages wait until the fault ends: expected a time with an end",
+                );
             }
             What::Client(ClientFault::Crash { .. }) if when == When::Always => {
-                self.complain(path, "a client that is always down is no client: expected a time");
+                self.complain(
+                    path,
+                    "a client that is always down is no client: expected a time",
+                );
             }
             _ => {}
         }
@@ -191,7 +209,8 @@ impl Resolver<'_> {
                 loss_bad,
             } => {
                 if p_good_to_bad.0 == Probability::ZERO && p_bad_to_good.0 == Probability::ZERO {
-                    let message = "p_good_to_bad and p_bad_to_good are both 0: the link would stay in \
+                    let message =
+                        "p_good_to_bad and p_bad_to_good are both 0: the link would stay in \
                                    the state it began in; use Loss";
                     self.complain(path, message);
                 }
@@ -261,7 +280,10 @@ impl Resolver<'_> {
             KindFile::WrongShape => report(ReportFault::WrongShape),
             KindFile::WrongRound(by) => {
                 if by == 0 {
-                    self.complain(path, "0 rounds off is no fault: expected a number below or above 0");
+                    self.complain(
+                        path,
+                        "0 rounds off is no fault: expected a number below or above 0",
+                    );
                 }
                 report(ReportFault::WrongRound(by))
             }
@@ -279,9 +301,9 @@ impl Resolver<'_> {
                 What::Data(DataFault::FeatureNoise(self.within(std, 0.0, 1e6, path)))
             }
             KindFile::ServerSlow(times) => What::Server(ServerFault::Slow(self.times(times, path))),
-            KindFile::ServerClock(drift) => {
-                What::Server(ServerFault::ClockDrift(self.within(drift, -0.9, 10.0, path)))
-            }
+            KindFile::ServerClock(drift) => What::Server(ServerFault::ClockDrift(
+                self.within(drift, -0.9, 10.0, path),
+            )),
         }
     }
 
@@ -304,7 +326,10 @@ const fn takes_probability(what: &What) -> bool {
     match what {
         What::Link(fault) => !matches!(
             fault,
-            LinkFault::Offset(_) | LinkFault::Bandwidth(_) | LinkFault::Mtu(_) | LinkFault::Queue { .. }
+            LinkFault::Offset(_)
+                | LinkFault::Bandwidth(_)
+                | LinkFault::Mtu(_)
+                | LinkFault::Queue { .. }
         ),
         What::Client(fault) => matches!(
             fault,

@@ -1,10 +1,10 @@
 //! The layers around the method.
 
 use super::Resolver;
-use crate::compress::Compression;
-use crate::federation::{Layers, Schedule};
 use crate::attack::Adversary;
+use crate::compress::Compression;
 use crate::defend::DefenceSpec;
+use crate::federation::{Layers, Schedule};
 use crate::method::MethodSpec;
 use crate::model::LayerSpec;
 use crate::privacy::{CentralDp, Privacy};
@@ -71,7 +71,10 @@ impl Resolver<'_> {
             Some(privacy @ Privacy::CentralDp(_)) => Some(privacy.name()),
             _ => None,
         };
-        let secure = layers.secure_aggregation.as_ref().map(|secure| secure.name());
+        let secure = layers
+            .secure_aggregation
+            .as_ref()
+            .map(|secure| secure.name());
         let Some(layer) = secure.or(central) else {
             return;
         };

@@ -87,7 +87,8 @@ fn flat(node: &Node) -> String {
                 Body::Tuple(items) => format!("{name}({})", list(items)),
                 Body::Fields(fields) => {
                     let fields = fields.iter();
-                    let each = fields.map(|field| format!("{}: {}", field.name.text, flat(&field.value)));
+                    let each =
+                        fields.map(|field| format!("{}: {}", field.name.text, flat(&field.value)));
                     format!("{name}({})", each.collect::<Vec<_>>().join(", "))
                 }
             }
@@ -131,14 +132,21 @@ mod tests {
 
     #[test]
     fn a_printed_scenario_means_the_same_with_its_overrides_in_it() {
-        for file in ["scenarios/quickstart.ron", "scenarios/heterogeneous_2000.ron"] {
+        for file in [
+            "scenarios/quickstart.ron",
+            "scenarios/heterogeneous_2000.ron",
+        ] {
             let text = std::fs::read_to_string(file).unwrap();
             let overrides = ["seed=9", "schedule.rounds=3", "population[0].count=7"];
             let printed = printed(&text, &overrides);
             let path = Path::new(file);
             let overrides: Vec<String> = overrides.map(String::from).into();
             let expected = Scenario::parse(&text, path, &overrides).unwrap();
-            assert_eq!(Scenario::parse(&printed, path, &[]).unwrap(), expected, "{printed}");
+            assert_eq!(
+                Scenario::parse(&printed, path, &[]).unwrap(),
+                expected,
+                "{printed}"
+            );
         }
     }
 
@@ -149,6 +157,9 @@ mod tests {
         let once = printed(text, &[]);
         assert_eq!(printed(&once, &[]), once);
         assert!(once.contains(r#"c: "q\"\\\n\u{7}é""#), "{once}");
-        assert!(once.contains("e: 1.0") && once.contains("f: 1e-30"), "{once}");
+        assert!(
+            once.contains("e: 1.0") && once.contains("f: 1e-30"),
+            "{once}"
+        );
     }
 }
