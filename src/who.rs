@@ -41,7 +41,8 @@ impl Who {
         seed: u64,
         which: u64,
     ) -> Members {
-        let population: u32 = groups.clone().map(|(_, count)| count).sum();
+        let counts = groups.clone().map(|(_, count)| count);
+        let population = counts.fold(0u32, u32::saturating_add);
         match self {
             Self::All => Members::Range(0..population),
             Self::Clients(clients) => Members::listed(clients.clone()),
@@ -49,9 +50,9 @@ impl Who {
                 let mut first = 0;
                 for (group, count) in groups {
                     if group == name.as_ref() {
-                        return Members::Range(first..first + count);
+                        return Members::Range(first..first.saturating_add(count));
                     }
-                    first += count;
+                    first = u32::saturating_add(first, count);
                 }
                 Members::Range(0..0)
             }

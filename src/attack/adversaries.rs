@@ -55,7 +55,8 @@ impl Adversaries {
     /// Draws who they are. Those drawn at random (a share, a number) are taken from one random order,
     /// entry after entry, so that no two such entries have a client in common.
     pub fn draw(adversaries: &[Adversary], groups: &[Group], seed: u64) -> Self {
-        let population: u32 = groups.iter().map(|group| group.count).sum();
+        let counts = groups.iter().map(|group| group.count);
+        let population = counts.fold(0u32, u32::saturating_add);
         let groups = groups
             .iter()
             .map(|group| (group.name.as_ref(), group.count));

@@ -8,11 +8,6 @@ use serde::Serialize;
 /// Something that goes wrong at the server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum ServerFault {
-    /// It is down while the fault holds, and comes back with its last checkpoint: the round that was
-    /// open is lost, and so are the rounds since.
-    Crash,
-    /// A checkpoint that it writes meanwhile cannot be read: it comes back with the one before.
-    TornCheckpoint,
     /// Its work takes so many times as long.
     Slow(f64),
     /// Its clock gains so many seconds a second: deadlines come early, or late if negative.
@@ -76,37 +71,5 @@ impl ServerFaults {
             }
         }
         span.scaled(1.0 / rate)
-    }
-
-    fn down(&self) -> impl Iterator<Item = Periods<'_>> {
-        self.entries.iter().filter_map(|(number, fault, when)| {
-            (*fault == ServerFault::Crash).then(|| self.periods(*number, when))
-        })
-    }
-
-    /// Whether the server may crash at all.
-    pub fn may_crash(&self) -> bool {
-        self.down().next().is_some()
-    }
-
-    /// Whether the server is down; when it comes back.
-    pub fn down_until(&self, now: VirtualTime) -> Option<VirtualTime> {
-        self.down()
-            .filter_map(|periods| periods.at(now))
-            .map(|period| period.end)
-            .max()
-    }
-
-    /// When it next goes down, at `now` or later.
-    pub fn next_crash(&self, now: VirtualTime) -> Option<VirtualTime> {
-        let next = self.down().filter_map(|periods| periods.at_or_after(now));
-        next.map(|period| period.start.max(now)).min()
-    }
-
-    /// Whether a checkpoint written at `now` cannot be read.
-    pub fn is_torn(&self, now: VirtualTime) -> bool {
-        self.entries.iter().any(|(number, fault, when)| {
-            *fault == ServerFault::TornCheckpoint && self.periods(*number, when).at(now).is_some()
-        })
     }
 }

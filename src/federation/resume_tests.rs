@@ -190,7 +190,7 @@ fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
     for (method, further) in [
         ("Scaffold()", "compression: TopK(share: 0.1, error_feedback: true)"),
         ("FedAvg()", "compression: Qsgd(levels: 4), privacy: LocalDp(clip: 1.0, noise: 0.1, delta: 1e-5)"),
-        ("FedAvgM()", "privacy: CentralDp(clip: 1.0, noise: 0.5, delta: 1e-5, adaptive: ())"),
+        ("FedAvgM()", "privacy: CentralDp(clip: 1.0, noise: 0.5, delta: 1e-5, adaptive: (count_noise: 1.0))"),
         ("FedAvg()", "secure_aggregation: SecAgg(threshold: 0.3)"),
         ("FedAvg()", "defence: FoolsGold(), adversaries: [(who: Count(2), attack: Sybils())]"),
         ("FedAdam()", "defence: CentredClipping(), adversaries: [(who: Count(2), attack: Alie(knowledge: Defence))]"),
