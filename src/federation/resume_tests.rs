@@ -194,7 +194,7 @@ fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
         ("FedAvg()", "secure_aggregation: SecAgg(threshold: 0.3)"),
         ("FedAvg()", "defence: FoolsGold(), adversaries: [(who: Count(2), attack: Sybils())]"),
         ("FedAdam()", "defence: CentredClipping(), adversaries: [(who: Count(2), attack: Alie(knowledge: Defence))]"),
-        ("FedAvg()", "defence: FlTrust(), adversaries: [(who: Count(2), attack: LabelFlip())]"),
+        ("FedAvg()", "defence: FLTrust(), adversaries: [(who: Count(2), attack: LabelFlip())]"),
         (
             "Scaffold()",
             "faults: [(fault: Duplicate(after: \"4 s\"), p: 0.5), (fault: StaleModel, p: 0.5),
