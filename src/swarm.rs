@@ -4,7 +4,7 @@
 //! Each run first leaves some kinds of fault out altogether (Groce et al., "Swarm Testing", ISSTA
 //! 2012), then draws a plan from the others. Until a time that the plan knows everything may go
 //! wrong (safety); from then on nothing does, but for a minority of clients that is gone for good,
-//! and the federation must finish its rounds (liveness). [`mod@trial`] has the invariants.
+//! and the federation must finish its rounds (liveness). `trial` has the invariants.
 //!
 //! A run is named by the swarm's seed and its number. One that breaks an invariant is shrunk to a
 //! smallest set of faults that still does, and printed as a scenario.
