@@ -52,7 +52,7 @@ attack() {
 defence() {
     case $1 in
         none) return ;;
-        clipping) what='NormClipping(bound:0.6)' ;;
+        clipping) what='NormClipping(bound:0.2)' ;;
         median) what='Median()' ;;
         trimmed) what='TrimmedMean(trim:0.2)' ;;
         geomed) what='GeometricMedian()' ;;

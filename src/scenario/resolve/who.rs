@@ -9,7 +9,8 @@ use std::sync::Arc;
 impl Resolver<'_> {
     /// The clients that the selector at `path` names; complains if there are none.
     pub(super) fn who(&mut self, typed: WhoFile, population: &[Member], path: &str) -> Who {
-        let clients: u32 = population.iter().map(|member| member.group.count).sum();
+        let counts = population.iter().map(|member| member.group.count);
+        let clients = counts.fold(0, u32::saturating_add);
         let last = clients.saturating_sub(1);
         match typed {
             WhoFile::All => Who::All,
