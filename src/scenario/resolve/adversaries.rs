@@ -10,6 +10,10 @@ use crate::quantity::Bytes;
 use crate::scenario::file::{AdversaryFile, RoundsFile};
 use crate::scenario::{Architecture, Member};
 
+/// In a larger population nobody is drawn to see whether a client is in two entries: a check is to be
+/// quick and small. There the first entry that has a client is the one that counts.
+const MOST_DRAWN: u32 = 1_000_000;
+
 /// What the rules about adversaries and defences look at.
 pub(super) struct Scene<'a> {
     pub population: &'a [Member],
@@ -27,11 +31,11 @@ impl Scene<'_> {
         self.schedule.cohort.of(self.clients())
     }
 
+    /// How many clients there are; a population that is too large, which is complained about where
+    /// it stands, is as large as can be.
     fn clients(&self) -> u32 {
-        self.population
-            .iter()
-            .map(|member| member.group.count)
-            .sum()
+        let counts = self.population.iter().map(|member| member.group.count);
+        counts.fold(0, u32::saturating_add)
     }
 }
 
@@ -117,10 +121,11 @@ impl Resolver<'_> {
             }
         });
         let all: Vec<Adversary> = each.collect();
-        let groups = scene.population.iter().map(|member| member.group.clone());
-        let groups: Vec<_> = groups.collect();
         // Who is wrong cannot be drawn.
-        if self.problems.len() == before {
+        let sound = self.problems.len() == before && scene.clients() <= MOST_DRAWN;
+        if sound && !all.is_empty() {
+            let groups = scene.population.iter().map(|member| member.group.clone());
+            let groups: Vec<_> = groups.collect();
             let drawn = Adversaries::draw(&all, &groups, scene.seed);
             if let Some((earlier, later, client)) = drawn.overlap() {
                 let message = format!(
