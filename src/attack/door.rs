@@ -2,11 +2,11 @@
 
 use super::{Adversaries, Knowledge, Known, Line};
 use crate::defend::{aggregate, settle, Cohort, DefenceSpec, Memory};
+use crate::method::forward_to_inner;
 use crate::method::{
     MethodError, Payload, Phase, Received, ReportKind, ServerHalf, ServerJob, Whole,
 };
 use crate::model::ParamSet;
-use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -202,25 +202,18 @@ impl Door {
 }
 
 impl ServerHalf for Door {
-    fn needs_clients(&self) -> bool {
-        self.inner.needs_clients()
-    }
-
-    fn cohort(&mut self, round: u32, clients: &[u32]) {
-        self.inner.cohort(round, clients);
-    }
-
-    fn short(&self) -> Option<String> {
-        self.inner.short()
-    }
-
-    fn epsilon(&self) -> Option<f64> {
-        self.inner.epsilon()
-    }
-
-    fn least_reports(&self) -> u32 {
-        self.inner.least_reports()
-    }
+    forward_to_inner!(
+        needs_clients,
+        cohort,
+        short,
+        epsilon,
+        least_reports,
+        receive_flops,
+        round_flops,
+        global,
+        personal,
+        at_level
+    );
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         let task = self.inner.task(client, round)?;
@@ -288,10 +281,6 @@ impl ServerHalf for Door {
         self.inner.abandon();
     }
 
-    fn receive_flops(&self) -> Flops {
-        self.inner.receive_flops()
-    }
-
     fn save(&self, to: &mut Writer) {
         self.inner.save(to);
         self.memory.save(to);
@@ -303,22 +292,6 @@ impl ServerHalf for Door {
         self.memory = Snapshot::load(from)?;
         self.whole = Snapshot::load(from)?;
         Ok(())
-    }
-
-    fn round_flops(&self) -> Flops {
-        self.inner.round_flops()
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        self.inner.global()
-    }
-
-    fn personal(&self) -> bool {
-        self.inner.personal()
-    }
-
-    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
-        self.inner.at_level(level)
     }
 }
 

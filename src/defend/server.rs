@@ -2,6 +2,7 @@
 
 use super::cohort::draws;
 use super::{aggregate, settle, Cohort, DefenceSpec, Memory, Report, Shape, Sum};
+use crate::method::forward_to_inner;
 use crate::method::{
     difference, MethodError, OwnTraining, Payload, Phase, Received, ReportKind, ServerHalf,
     ServerJob, Setup, Whole,
@@ -158,21 +159,16 @@ impl Defended {
 }
 
 impl ServerHalf for Defended {
-    fn needs_clients(&self) -> bool {
-        self.inner.needs_clients()
-    }
-
-    fn cohort(&mut self, round: u32, clients: &[u32]) {
-        self.inner.cohort(round, clients);
-    }
-
-    fn short(&self) -> Option<String> {
-        self.inner.short()
-    }
-
-    fn epsilon(&self) -> Option<f64> {
-        self.inner.epsilon()
-    }
+    forward_to_inner!(
+        needs_clients,
+        cohort,
+        short,
+        epsilon,
+        close,
+        global,
+        personal,
+        at_level
+    );
 
     fn least_reports(&self) -> u32 {
         let least = self.spec.defence().least();
@@ -224,10 +220,6 @@ impl ServerHalf for Defended {
         }
     }
 
-    fn close(&mut self, round: u32) -> Result<(), MethodError> {
-        self.inner.close(round)
-    }
-
     fn abandon(&mut self) {
         self.forget();
         self.inner.abandon();
@@ -245,10 +237,6 @@ impl ServerHalf for Defended {
         Flops(own.saturating_add(inner).saturating_add(values))
     }
 
-    fn global(&self) -> Option<&ParamSet> {
-        self.inner.global()
-    }
-
     fn save(&self, to: &mut Writer) {
         self.inner.save(to);
         self.memory.save(to);
@@ -264,14 +252,6 @@ impl ServerHalf for Defended {
         self.training = Snapshot::load(from)?;
         self.trusted = Snapshot::load(from)?;
         Ok(())
-    }
-
-    fn personal(&self) -> bool {
-        self.inner.personal()
-    }
-
-    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
-        self.inner.at_level(level)
     }
 }
 

@@ -4,12 +4,13 @@
 //! A layer says what it does ([`ClientLayer`], [`ServerLayer`]); [`LayeredClient`] and
 //! [`LayeredServer`] pass everything else on to the half inside.
 
+use super::forward_to_inner;
 use super::{
     ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Prospect, Received,
     ServerHalf, ServerJob, Training,
 };
 use crate::learn::{Cost, LocalTraining, Scratch, Trained};
-use crate::model::{Level, ParamSet};
+use crate::model::Level;
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::borrow::Cow;
@@ -198,9 +199,14 @@ impl<L> LayeredServer<L> {
 }
 
 impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
-    fn needs_clients(&self) -> bool {
-        self.inner.needs_clients()
-    }
+    forward_to_inner!(
+        needs_clients,
+        least_reports,
+        close,
+        global,
+        personal,
+        at_level
+    );
 
     fn cohort(&mut self, round: u32, clients: &[u32]) {
         self.layer.cohort(round, clients);
@@ -230,14 +236,6 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
             _ => {}
         }
         self.inner.step(phase, outputs)
-    }
-
-    fn least_reports(&self) -> u32 {
-        self.inner.least_reports()
-    }
-
-    fn close(&mut self, round: u32) -> Result<(), MethodError> {
-        self.inner.close(round)
     }
 
     fn save(&self, to: &mut Writer) {
@@ -270,18 +268,6 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
 
     fn round_flops(&self) -> Flops {
         Flops(self.inner.round_flops().0 + self.layer.round_flops().0)
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        self.inner.global()
-    }
-
-    fn personal(&self) -> bool {
-        self.inner.personal()
-    }
-
-    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
-        self.inner.at_level(level)
     }
 
     fn epsilon(&self) -> Option<f64> {

@@ -179,3 +179,20 @@ pub trait ServerHalf: Send {
         None
     }
 }
+
+/// The named functions of a [`ServerHalf`] that wraps another and leaves them to `self.inner`.
+macro_rules! forward_to_inner {
+    ($($name:ident),+ $(,)?) => { $($crate::method::forward_to_inner!(@ $name);)+ };
+    (@ needs_clients) => { fn needs_clients(&self) -> bool { self.inner.needs_clients() } };
+    (@ cohort) => { fn cohort(&mut self, round: u32, clients: &[u32]) { self.inner.cohort(round, clients); } };
+    (@ short) => { fn short(&self) -> Option<String> { self.inner.short() } };
+    (@ epsilon) => { fn epsilon(&self) -> Option<f64> { self.inner.epsilon() } };
+    (@ least_reports) => { fn least_reports(&self) -> u32 { self.inner.least_reports() } };
+    (@ close) => { fn close(&mut self, round: u32) -> Result<(), $crate::method::MethodError> { self.inner.close(round) } };
+    (@ receive_flops) => { fn receive_flops(&self) -> $crate::quantity::Flops { self.inner.receive_flops() } };
+    (@ round_flops) => { fn round_flops(&self) -> $crate::quantity::Flops { self.inner.round_flops() } };
+    (@ global) => { fn global(&self) -> Option<&$crate::model::ParamSet> { self.inner.global() } };
+    (@ personal) => { fn personal(&self) -> bool { self.inner.personal() } };
+    (@ at_level) => { fn at_level(&self, level: usize) -> Result<Option<$crate::model::ParamSet>, $crate::method::MethodError> { self.inner.at_level(level) } };
+}
+pub(crate) use forward_to_inner;

@@ -1,6 +1,7 @@
 //! Training that the server does by itself, on data that it has: after each aggregation, or instead of
 //! any.
 
+use super::forward_to_inner;
 use super::{
     ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Training,
@@ -71,9 +72,19 @@ impl<S: SetGlobal> TrainedAfter<S> {
 }
 
 impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
-    fn needs_clients(&self) -> bool {
-        self.inner.needs_clients()
-    }
+    forward_to_inner!(
+        needs_clients,
+        receive_flops,
+        round_flops,
+        global,
+        personal,
+        at_level,
+        cohort,
+        short,
+        epsilon,
+        least_reports,
+        close
+    );
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         self.inner.task(client, round)
@@ -117,26 +128,6 @@ impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
         self.under_way = Snapshot::load(from)?;
         self.inner.restore(from)
-    }
-
-    fn receive_flops(&self) -> Flops {
-        self.inner.receive_flops()
-    }
-
-    fn round_flops(&self) -> Flops {
-        self.inner.round_flops()
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        self.inner.global()
-    }
-
-    fn personal(&self) -> bool {
-        self.inner.personal()
-    }
-
-    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
-        self.inner.at_level(level)
     }
 }
 

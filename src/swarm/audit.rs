@@ -1,8 +1,8 @@
 //! A server half that watches another: what reaches the model, and what becomes of it.
 
+use crate::method::forward_to_inner;
 use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob};
 use crate::model::ParamSet;
-use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,9 +85,19 @@ impl Audit {
 }
 
 impl ServerHalf for Audit {
-    fn needs_clients(&self) -> bool {
-        self.inner.needs_clients()
-    }
+    forward_to_inner!(
+        needs_clients,
+        cohort,
+        short,
+        epsilon,
+        least_reports,
+        close,
+        receive_flops,
+        round_flops,
+        global,
+        personal,
+        at_level
+    );
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         if round != self.round {
@@ -147,41 +157,9 @@ impl ServerHalf for Audit {
         Ok(jobs)
     }
 
-    fn cohort(&mut self, round: u32, clients: &[u32]) {
-        self.inner.cohort(round, clients);
-    }
-
-    fn short(&self) -> Option<String> {
-        self.inner.short()
-    }
-
-    fn epsilon(&self) -> Option<f64> {
-        self.inner.epsilon()
-    }
-
-    fn least_reports(&self) -> u32 {
-        self.inner.least_reports()
-    }
-
-    fn close(&mut self, round: u32) -> Result<(), MethodError> {
-        self.inner.close(round)
-    }
-
     fn abandon(&mut self) {
         self.sum = None;
         self.inner.abandon();
-    }
-
-    fn receive_flops(&self) -> Flops {
-        self.inner.receive_flops()
-    }
-
-    fn round_flops(&self) -> Flops {
-        self.inner.round_flops()
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        self.inner.global()
     }
 
     fn save(&self, to: &mut Writer) {
@@ -195,13 +173,5 @@ impl ServerHalf for Audit {
         self.round = Snapshot::load(from)?;
         self.asked = Snapshot::load(from)?;
         Ok(())
-    }
-
-    fn personal(&self) -> bool {
-        self.inner.personal()
-    }
-
-    fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
-        self.inner.at_level(level)
     }
 }
