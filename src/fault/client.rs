@@ -1,10 +1,10 @@
 //! Faults of clients: their devices, and what they report.
 
+use super::plan::Entry;
 use super::speed::{Change, Pace};
-use super::when::{draws, lane, Moment, Periods, When};
+use super::when::{draws, lane, Moment};
 use crate::quantity::{Distribution, Probability, Span, VirtualTime};
 use crate::snapshot::{snapshot_enum, snapshot_struct};
-use crate::who::Members;
 use rand::Rng;
 use serde::Serialize;
 
@@ -69,22 +69,11 @@ pub enum ReportFault {
     Replay,
 }
 
-/// One entry of the plan, its victims known.
-#[derive(Debug, Clone)]
-struct Entry {
-    number: u32,
-    fault: ClientFault,
-    when: When,
-    together: bool,
-    probability: Probability,
-    members: Members,
-}
-
 /// All faults of clients in a run.
 #[derive(Debug, Clone, Default)]
 pub struct ClientFaults {
     seed: u64,
-    entries: Vec<Entry>,
+    entries: Vec<Entry<ClientFault>>,
 }
 
 /// What befalls one task of one client.
@@ -125,44 +114,14 @@ snapshot_enum!(ReportFault {
     6 => Replay,
 });
 
-impl Entry {
-    fn periods(&self, seed: u64, client: u32) -> Periods<'_> {
-        Periods {
-            when: &self.when,
-            seed,
-            entry: self.number,
-            node: if self.together {
-                0
-            } else {
-                u64::from(client) + 1
-            },
-        }
-    }
+/// The node of a client.
+fn node(client: u32) -> u64 {
+    u64::from(client) + 1
 }
 
 impl ClientFaults {
-    pub(super) fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            entries: Vec::new(),
-        }
-    }
-
-    pub(super) fn push(
-        &mut self,
-        number: u32,
-        fault: &super::Fault,
-        what: &ClientFault,
-        members: Members,
-    ) {
-        self.entries.push(Entry {
-            number,
-            fault: what.clone(),
-            when: fault.when.clone(),
-            together: fault.together,
-            probability: fault.probability,
-            members,
-        });
+    pub(super) const fn new(seed: u64, entries: Vec<Entry<ClientFault>>) -> Self {
+        Self { seed, entries }
     }
 
     /// Whether there is none.
@@ -170,13 +129,13 @@ impl ClientFaults {
         self.entries.is_empty()
     }
 
-    fn of(&self, client: u32) -> impl Iterator<Item = &Entry> {
+    fn of(&self, client: u32) -> impl Iterator<Item = &Entry<ClientFault>> {
         self.entries
             .iter()
             .filter(move |entry| entry.members.contains(client))
     }
 
-    fn crashes(&self, client: u32) -> impl Iterator<Item = (&Entry, bool)> {
+    fn crashes(&self, client: u32) -> impl Iterator<Item = (&Entry<ClientFault>, bool)> {
         self.of(client).filter_map(|entry| match entry.fault {
             ClientFault::Crash { keep_state } => Some((entry, keep_state)),
             _ => None,
@@ -185,8 +144,10 @@ impl ClientFaults {
 
     /// Only the crashes among them, if there are any.
     pub(super) fn only_crashes(&self) -> Option<Self> {
-        let is_crash = |entry: &&Entry| matches!(entry.fault, ClientFault::Crash { .. });
-        let entries: Vec<Entry> = self.entries.iter().filter(is_crash).cloned().collect();
+        let is_crash =
+            |entry: &&Entry<ClientFault>| matches!(entry.fault, ClientFault::Crash { .. });
+        let entries: Vec<Entry<ClientFault>> =
+            self.entries.iter().filter(is_crash).cloned().collect();
         let seed = self.seed;
         (!entries.is_empty()).then_some(Self { seed, entries })
     }
@@ -194,19 +155,25 @@ impl ClientFaults {
     /// Whether a client is down.
     pub fn is_down(&self, client: u32, now: VirtualTime) -> bool {
         self.crashes(client)
-            .any(|(entry, _)| entry.periods(self.seed, client).at(now).is_some())
+            .any(|(entry, _)| entry.periods(self.seed, node(client)).at(now).is_some())
     }
 
     /// Whether a client crashes in `(after, until]`.
     pub fn crashes_within(&self, client: u32, after: VirtualTime, until: VirtualTime) -> bool {
-        self.crashes(client)
-            .any(|(entry, _)| entry.periods(self.seed, client).begins_within(after, until))
+        self.crashes(client).any(|(entry, _)| {
+            entry
+                .periods(self.seed, node(client))
+                .begins_within(after, until)
+        })
     }
 
     /// Whether a crash in `(after, until]` took what a client kept.
     pub fn forgets_within(&self, client: u32, after: VirtualTime, until: VirtualTime) -> bool {
         self.crashes(client).any(|(entry, keeps)| {
-            !keeps && entry.periods(self.seed, client).begins_within(after, until)
+            !keeps
+                && entry
+                    .periods(self.seed, node(client))
+                    .begins_within(after, until)
         })
     }
 
@@ -216,7 +183,7 @@ impl ClientFaults {
         let mut pace = Pace::default();
         let mut compute = compute;
         for entry in self.of(client) {
-            let periods = entry.periods(self.seed, client);
+            let periods = entry.periods(self.seed, node(client));
             match &entry.fault {
                 ClientFault::Pause => pace.changes.push((periods, Change::To(0.0))),
                 ClientFault::Slow(times) => pace.changes.push((periods, Change::To(1.0 / times))),
@@ -236,7 +203,7 @@ impl ClientFaults {
         let mut shown = now;
         for entry in self.of(client) {
             if let ClientFault::Clock { ahead, drift } = entry.fault {
-                let periods = entry.periods(self.seed, client);
+                let periods = entry.periods(self.seed, node(client));
                 if let Some(period) = periods.at(now) {
                     let gained = ahead + drift * now.since(period.start).seconds();
                     let by = Span::from_seconds(gained.abs());
@@ -263,12 +230,12 @@ impl ClientFaults {
             ..Job::default()
         };
         for entry in self.of(client) {
-            if !entry.periods(self.seed, client).holds(moment) {
+            if !entry.periods(self.seed, node(client)).holds(moment) {
                 continue;
             }
             let mut rng = draws(
                 self.seed,
-                u64::from(client) + 1,
+                node(client),
                 entry.number,
                 lane::FATE,
                 u64::from(round),

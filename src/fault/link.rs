@@ -1,11 +1,11 @@
 //! Faults of links: what happens to messages on a client's access link.
 
+use super::plan::Entry;
 use super::speed::{Change, Pace};
-use super::when::{draws, lane, Moment, Period, Periods, When};
+use super::when::{draws, lane, Moment, Period, When};
 use crate::quantity::{Bytes, Distribution, Probability, Span, VirtualTime};
 use crate::sim::rng::{below, Stream};
 use crate::sim::NodeId;
-use crate::who::Members;
 use rand::Rng;
 use serde::Serialize;
 
@@ -168,23 +168,12 @@ pub struct Pass<'a> {
     pub until: Option<VirtualTime>,
 }
 
-/// One entry of the plan, its victims known.
-#[derive(Debug, Clone)]
-struct Entry {
-    number: u32,
-    fault: LinkFault,
-    when: When,
-    together: bool,
-    probability: Probability,
-    filter: Filter,
-    members: Members,
-}
-
 /// All faults of links in a run.
 #[derive(Debug, Clone, Default)]
 pub struct LinkFaults {
     seed: u64,
-    entries: Vec<Entry>,
+    /// Each with the messages it concerns.
+    entries: Vec<(Entry<LinkFault>, Filter)>,
     /// Crashes take what their node is sending.
     crashes: Option<super::ClientFaults>,
 }
@@ -205,19 +194,10 @@ impl Filter {
     }
 }
 
-impl Entry {
-    fn periods(&self, seed: u64, node: NodeId) -> Periods<'_> {
-        Periods {
-            when: &self.when,
-            seed,
-            entry: self.number,
-            node: if self.together { 0 } else { u64::from(node.0) },
-        }
-    }
-
+impl Entry<LinkFault> {
     /// Whether the fault holds for the link of `node`; the end of it where it has one.
     fn holds(&self, seed: u64, node: NodeId, moment: Moment) -> Option<Option<VirtualTime>> {
-        let periods = self.periods(seed, node);
+        let periods = self.periods(seed, u64::from(node.0));
         if !self.when.is_timed() {
             let held = periods.holds(moment) && self.cuts(seed, node, 0);
             return held.then_some(None);
@@ -277,30 +257,16 @@ impl Entry {
 }
 
 impl LinkFaults {
-    pub(super) fn new(seed: u64, crashes: Option<super::ClientFaults>) -> Self {
+    pub(super) const fn new(
+        seed: u64,
+        entries: Vec<(Entry<LinkFault>, Filter)>,
+        crashes: Option<super::ClientFaults>,
+    ) -> Self {
         Self {
             seed,
-            entries: Vec::new(),
+            entries,
             crashes,
         }
-    }
-
-    pub(super) fn push(
-        &mut self,
-        number: u32,
-        fault: &super::Fault,
-        what: &LinkFault,
-        members: Members,
-    ) {
-        self.entries.push(Entry {
-            number,
-            fault: what.clone(),
-            when: fault.when.clone(),
-            together: fault.together,
-            probability: fault.probability,
-            filter: fault.filter.clone(),
-            members,
-        });
     }
 
     /// Whether there is none.
@@ -312,7 +278,7 @@ impl LinkFaults {
     pub fn counts(&self) -> bool {
         self.entries
             .iter()
-            .any(|entry| matches!(entry.when, When::Messages { .. }))
+            .any(|(entry, _)| matches!(entry.when, When::Messages { .. }))
     }
 
     /// The faults that a message meets at `now`, in the order of the plan. Of those that hit only
@@ -328,10 +294,10 @@ impl LinkFaults {
             message: traffic.number,
         };
         let ends = [(traffic.source, true), (traffic.target, false)];
-        self.entries.iter().flat_map(move |entry| {
+        self.entries.iter().flat_map(move |(entry, filter)| {
             ends.into_iter().filter_map(move |(node, up)| {
                 let client = node.0.checked_sub(1)?;
-                if !entry.filter.lets(traffic, up) || !entry.members.contains(client) {
+                if !filter.lets(traffic, up) || !entry.members.contains(client) {
                     return None;
                 }
                 let until = entry.holds(self.seed, node, moment)?;
@@ -390,18 +356,20 @@ impl LinkFaults {
     fn pace(&self, node: NodeId, up: bool) -> Option<Pace<'_>> {
         let client = node.0.checked_sub(1)?;
         let mut pace = Pace::default();
-        for entry in &self.entries {
+        for (entry, filter) in &self.entries {
             let LinkFault::Bandwidth(share) = &entry.fault else {
                 continue;
             };
-            let way = match entry.filter.direction {
+            let way = match filter.direction {
                 Direction::Both => true,
                 Direction::Up => up,
                 Direction::Down => !up,
             };
             if way && entry.members.contains(client) {
-                pace.changes
-                    .push((entry.periods(self.seed, node), Change::To(share.get())));
+                pace.changes.push((
+                    entry.periods(self.seed, u64::from(node.0)),
+                    Change::To(share.get()),
+                ));
             }
         }
         (!pace.changes.is_empty()).then_some(pace)

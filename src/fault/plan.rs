@@ -4,7 +4,7 @@ use super::client::{ClientFault, ClientFaults};
 use super::data::DataFault;
 use super::link::{Filter, LinkFault, LinkFaults};
 use super::server::{ServerFault, ServerFaults};
-use super::when::When;
+use super::when::{Periods, When};
 use crate::quantity::Probability;
 use crate::who::{Members, Who};
 use serde::Serialize;
@@ -24,6 +24,42 @@ pub struct Fault {
     pub probability: Probability,
     /// Which messages, for faults of links.
     pub filter: Filter,
+}
+
+/// One entry of a plan, its victims known.
+#[derive(Debug, Clone)]
+pub(super) struct Entry<T> {
+    /// Which entry: names its draws.
+    pub number: u32,
+    /// What goes wrong.
+    pub fault: T,
+    pub when: When,
+    together: bool,
+    pub probability: Probability,
+    pub members: Members,
+}
+
+impl<T> Entry<T> {
+    fn new(number: u32, planned: &Fault, fault: T, members: Members) -> Self {
+        Self {
+            number,
+            fault,
+            when: planned.when.clone(),
+            together: planned.together,
+            probability: planned.probability,
+            members,
+        }
+    }
+
+    /// The times of the node of one victim.
+    pub fn periods(&self, seed: u64, node: u64) -> Periods<'_> {
+        Periods {
+            when: &self.when,
+            seed,
+            entry: self.number,
+            node: if self.together { 0 } else { node },
+        }
+    }
 }
 
 /// What goes wrong.
@@ -67,25 +103,26 @@ impl Plan {
         groups: impl Iterator<Item = (&'a str, u32)> + Clone,
         seed: u64,
     ) -> Self {
-        let mut clients = ClientFaults::new(seed);
+        let (mut links, mut of_clients, mut data) = (Vec::new(), Vec::new(), Vec::new());
         let mut server = ServerFaults::new(seed);
-        let mut data = Vec::new();
-        let mut links = Vec::new();
         for (number, fault) in (0u32..).zip(faults) {
             let members = fault.who.members(groups.clone(), seed, u64::from(number));
             match &fault.what {
-                What::Link(what) => links.push((number, fault, what, members)),
-                What::Client(what) => clients.push(number, fault, what, members),
+                What::Link(what) => {
+                    let entry = Entry::new(number, fault, what.clone(), members);
+                    links.push((entry, fault.filter.clone()));
+                }
+                What::Client(what) => {
+                    of_clients.push(Entry::new(number, fault, what.clone(), members));
+                }
                 What::Server(what) => server.push(number, fault, what),
                 What::Data(what) => data.push((number, *what, members)),
             }
         }
-        let mut of_links = LinkFaults::new(seed, clients.only_crashes());
-        for (number, fault, what, members) in links {
-            of_links.push(number, fault, what, members);
-        }
+        let clients = ClientFaults::new(seed, of_clients);
+        let links = LinkFaults::new(seed, links, clients.only_crashes());
         Self {
-            links: of_links,
+            links,
             clients,
             server,
             data,

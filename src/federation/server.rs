@@ -2,35 +2,33 @@
 //!
 //! It is a state machine over stages: the method's own work, collecting reports, finishing its
 //! virtual computations, evaluating. Reports are taken in one by one as they come, each at its cost
-//! on the virtual server; those that come faster than it computes queue. `state` is what a checkpoint
-//! has of it.
+//! on the virtual server; those that come faster than it computes queue.
+//!
+//! - `reports`: what comes back from clients;
+//! - `evaluate`: the end of a round;
+//! - `state`: what a checkpoint has of it.
 
+mod evaluate;
+mod reports;
 mod state;
 
-use super::evaluation::{Marks, Scores};
+use super::evaluation::Marks;
 use super::job::{Job, Output};
-use super::message::{Message, Refusal, Report, Task};
+use super::message::{Message, Task};
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
-use super::round::{Invited, Round};
+use super::round::Round;
 use super::selection::select;
 use super::world::{Bug, Federation, Shared};
 use crate::learn::Tally;
-use crate::method::{Payload, Phase, Received, ServerHalf};
-use crate::observe::rows::{
-    ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, Rejection, RejectionRow, RoundRow,
-    SizeRow,
-};
+use crate::method::{Payload, Phase, ServerHalf};
+use crate::observe::rows::{ClientOutcome, ClientRow, Outcome};
 use crate::quantity::{Span, VirtualTime};
-use crate::sim::{Context, Input, JobId, NodeId};
+use crate::sim::{Context, Input, JobId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Cx<'a> = Context<'a, Federation>;
-
-/// Reports with a larger value are not used. The sum of all reports of any round, weighed by their
-/// samples, stays finite with it, and so does the square of a mean.
-const LARGEST: f64 = 1e15;
 
 /// The server, live.
 pub struct Server {
@@ -246,186 +244,6 @@ impl Server {
         }
     }
 
-    fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
-        let Some(client) = Federation::client_of(from) else {
-            return;
-        };
-        let bytes = report.wire_bytes();
-        self.round.count_up(bytes);
-        let telemetry = report.telemetry;
-        let round = report.round;
-        let Some(row) = self.answered(client, round, cx) else {
-            if self.is_let_in(client, round) {
-                self.take_in(client, report, cx);
-                return self.close_if_complete(cx);
-            }
-            return self.unasked(client, round, cx);
-        };
-        let mut row = ClientRow {
-            received: Some(telemetry.received),
-            trained: Some(telemetry.trained),
-            compute: telemetry.compute,
-            bytes_down: telemetry.bytes_down.0,
-            bytes_up: bytes.0,
-            samples: report.samples,
-            steps: telemetry.metrics.steps,
-            loss: telemetry.metrics.loss,
-            accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
-            flops: telemetry.cost.flops.0,
-            memory_bytes: telemetry.cost.memory.0,
-            energy_j: telemetry.energy,
-            ..row
-        };
-        row.outcome = if self.is_waiting_for(client, round) {
-            row.queue_wait = self.busy_until.since(cx.now());
-            self.take_in(client, report, cx)
-        } else {
-            self.round.late += 1;
-            ClientOutcome::Late
-        };
-        cx.record(Record::Client(Box::new(row)));
-        self.close_if_complete(cx);
-    }
-
-    /// A report that nobody waits for: it is counted, and not used.
-    fn unasked(&mut self, client: u32, round: u32, cx: &mut Cx<'_>) {
-        let reason = if round > self.round.number {
-            Rejection::Future
-        } else if round < self.round.number {
-            Rejection::Stale
-        } else if self.round.has_answered(client) {
-            Rejection::Again
-        } else {
-            Rejection::NotAsked
-        };
-        if reason == Rejection::Stale {
-            self.round.late += 1;
-            if !self.shared.faults.is_any() {
-                // A straggler that was asked again: its old task is in the books as lost.
-                return;
-            }
-        }
-        self.reject(client, round, reason, cx);
-        if reason == Rejection::Future && self.is_waiting_for(client, self.round.number) {
-            // No copy of an older report: it is this client's answer, and nobody need wait for another.
-            let answered = self.answered(client, self.round.number, cx);
-            self.round.answer(client, Invited::Refused);
-            if let Some(row) = answered {
-                let outcome = ClientOutcome::Rejected(reason.to_string().into());
-                cx.record(Record::Client(Box::new(ClientRow { outcome, ..row })));
-            }
-            self.close_if_complete(cx);
-        }
-    }
-
-    /// Whether a planted defect lets in a report that nobody waits for.
-    fn is_let_in(&self, client: u32, round: u32) -> bool {
-        let collecting = matches!(self.stage, Stage::Collecting);
-        match self.shared.bug {
-            Some(Bug::DoubleCount) => {
-                collecting && round == self.round.number && self.round.has_answered(client)
-            }
-            Some(Bug::IgnoreRound) => collecting && round != self.round.number,
-            Some(Bug::NeverTimeOut) | None => false,
-        }
-    }
-
-    /// Counts a report that is not used, and why.
-    fn reject(&mut self, client: u32, round: u32, reason: Rejection, cx: &mut Cx<'_>) {
-        let row = RejectionRow {
-            round: self.round.number,
-            client,
-            time: cx.now(),
-            said: round,
-            reason,
-        };
-        cx.record(Record::Rejection(Box::new(row)));
-    }
-
-    /// Gives a report to the method, at its cost on the virtual server.
-    fn take_in(&mut self, client: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
-        let speed = self.shared.plan.server.speed;
-        self.occupy(speed.time_for(self.half.receive_flops()), cx);
-        let metrics = report.telemetry.metrics;
-        let largest = report.payload.largest();
-        if largest.is_nan() || largest > LARGEST {
-            let reason = if largest.is_finite() {
-                Rejection::TooLarge
-            } else {
-                Rejection::NotFinite
-            };
-            self.round.answer(client, Invited::Refused);
-            self.reject(client, report.round, reason, cx);
-            return ClientOutcome::Rejected(reason.to_string().into());
-        }
-        let received = Received {
-            client,
-            round: report.round,
-            samples: report.samples,
-            payload: report.payload,
-        };
-        if let Err(error) = self.half.receive(&received) {
-            self.round.answer(client, Invited::Refused);
-            self.reject(client, received.round, Rejection::Misfit, cx);
-            return ClientOutcome::Rejected(error.to_string().into());
-        }
-        self.round.answer(client, Invited::Reported);
-        self.round.count_loss(metrics.loss, received.samples);
-        if let Some(tally) = metrics.personal {
-            self.personal.insert(client, tally);
-        }
-        ClientOutcome::Reported
-    }
-
-    fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
-        let Some(client) = Federation::client_of(from) else {
-            return;
-        };
-        self.round.count_up(refusal.wire_bytes());
-        if let Some(row) = self.answered(client, refusal.round, cx) {
-            cx.record(Record::Client(Box::new(ClientRow {
-                received: Some(refusal.received),
-                bytes_up: refusal.wire_bytes().0,
-                outcome: ClientOutcome::Refused(Arc::clone(&refusal.reason)),
-                ..row
-            })));
-        }
-        if self.is_waiting_for(client, refusal.round) {
-            self.round.answer(client, Invited::Refused);
-        }
-        self.close_if_complete(cx);
-    }
-
-    /// The line of a client that answers now; `None` if it has one for that round already.
-    fn answered(&mut self, client: u32, round: u32, cx: &Cx<'_>) -> Option<ClientRow> {
-        let asked = self.outstanding.answer(client, round)?;
-        Some(ClientRow {
-            reported: Some(cx.now()),
-            ..self.row(client, asked)
-        })
-    }
-
-    /// Whether an answer of this client, for this round, still counts.
-    fn is_waiting_for(&self, client: u32, round: u32) -> bool {
-        matches!(self.stage, Stage::Collecting)
-            && round == self.round.number
-            && self.round.is_waiting_for(client)
-    }
-
-    fn close_if_complete(&mut self, cx: &mut Cx<'_>) {
-        if matches!(self.stage, Stage::Collecting) && self.round.is_complete() {
-            self.close(cx);
-        }
-    }
-
-    /// Records a task that was never answered.
-    fn record_lost(&self, client: u32, asked: Asked, cx: &mut Cx<'_>) {
-        cx.record(Record::Client(Box::new(ClientRow {
-            outcome: ClientOutcome::Lost,
-            ..self.row(client, asked)
-        })));
-    }
-
     fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
         let number = self.round.number;
         match self.stage {
@@ -482,133 +300,6 @@ impl Server {
             let row = self.round_row(None, None, cx);
             cx.record(Record::Round(Box::new(row)));
             self.begin(Phase::Finish, cx);
-        }
-    }
-
-    // Evaluation.
-
-    fn evaluate(&mut self, cx: &mut Cx<'_>) {
-        let plan = &self.shared.plan;
-        let number = self.round.number;
-        let due = number.is_multiple_of(plan.evaluation.every)
-            || number >= plan.schedule.rounds
-            || self.stopping;
-        let pieces = match self.half.global().filter(|_| due) {
-            Some(global) => {
-                let half = &self.half;
-                let at_level = |level| Ok(half.at_level(level)?.unwrap_or_else(|| global.clone()));
-                match self.shared.evaluator.pieces(plan, global, at_level) {
-                    Ok(pieces) => pieces,
-                    Err(error) => return self.fail(format!("evaluation: {error}"), cx),
-                }
-            }
-            None => Vec::new(),
-        };
-        if pieces.is_empty() {
-            let personal = if due {
-                self.personal_accuracies(cx)
-            } else {
-                Vec::new()
-            };
-            return self.conclude(None, None, personal, cx);
-        }
-        let pieces = pieces.into_iter().map(|piece| {
-            let id = cx.work(Job::Evaluation(Box::new(piece)), Span::ZERO);
-            (id, None)
-        });
-        self.stage = Stage::Evaluating {
-            pieces: pieces.collect(),
-        };
-    }
-
-    /// The clients' own models, as they last measured them.
-    fn personal_accuracies(&self, cx: &mut Cx<'_>) -> Vec<f64> {
-        for (client, tally) in &self.personal {
-            self.record_accuracy(*client, *tally, cx);
-        }
-        let scores = Scores {
-            levels: Vec::new(),
-            clients: self.measured(),
-            attack: None,
-        };
-        if !scores.clients.is_empty() {
-            self.record_sizes(&scores, cx);
-        }
-        self.personal.values().map(Tally::accuracy).collect()
-    }
-
-    /// How good each client's own model was when the client last measured it.
-    fn measured(&self) -> Vec<(u32, Tally)> {
-        self.personal.iter().map(|(&c, &t)| (c, t)).collect()
-    }
-
-    fn record_accuracy(&self, client: u32, tally: Tally, cx: &mut Cx<'_>) {
-        let row = ClientAccuracyRow {
-            round: self.round.number,
-            client,
-            group: self.group(client),
-            correct: tally.correct as u32,
-            count: tally.count as u32,
-        };
-        cx.record(Record::Accuracy(Box::new(row)));
-    }
-
-    /// A line for each width, where there are several.
-    fn record_sizes(&self, scores: &Scores, cx: &mut Cx<'_>) {
-        let sizes = &self.shared.sizes;
-        if sizes.levels().len() == 1 {
-            return;
-        }
-        let counts = sizes.counts(self.shared.plan.population());
-        for (number, (level, clients)) in sizes.levels().iter().zip(counts).enumerate() {
-            let own: Vec<f64> = scores
-                .clients
-                .iter()
-                .filter(|(client, _)| sizes.level_of(*client) == number)
-                .map(|(_, tally)| tally.accuracy())
-                .collect();
-            let central = scores.levels.get(number).copied().flatten();
-            let row = SizeRow {
-                round: self.round.number,
-                size: level.ratio,
-                clients,
-                accuracy: central.map(|tally| tally.accuracy()),
-                loss: central.map(|tally| tally.mean_loss()),
-                client_mean: (!own.is_empty()).then(|| own.iter().sum::<f64>() / own.len() as f64),
-            };
-            cx.record(Record::Size(Box::new(row)));
-        }
-    }
-
-    fn conclude(
-        &mut self,
-        central: Option<Tally>,
-        attack: Option<Tally>,
-        clients: Vec<f64>,
-        cx: &mut Cx<'_>,
-    ) {
-        let spread = super::Spread::of(clients);
-        let row = RoundRow {
-            attack_success: attack.map(|tally| tally.accuracy()),
-            ..self.round_row(central, spread, cx)
-        };
-        let goal = self.shared.plan.schedule.stop_at_accuracy;
-        if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
-            self.stopping |= accuracy >= goal.get();
-        }
-        cx.record(Record::Round(Box::new(row)));
-        self.next_round(cx);
-    }
-
-    fn round_row(
-        &self,
-        central: Option<Tally>,
-        spread: Option<super::Spread>,
-        cx: &Cx<'_>,
-    ) -> RoundRow {
-        RoundRow {
-            epsilon: self.half.epsilon(),
-            ..self.round.row(cx.now(), central, spread)
         }
     }
 

@@ -1,0 +1,198 @@
+//! What comes back from clients: looked at, taken in, or counted as not used.
+
+use super::super::message::{Refusal, Report};
+use super::super::outstanding::Asked;
+use super::super::record::Record;
+use super::super::round::Invited;
+use super::super::world::{Bug, Federation};
+use super::{Cx, Server, Stage};
+use crate::method::Received;
+use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
+use crate::sim::NodeId;
+use std::sync::Arc;
+
+/// Reports with a larger value are not used. The sum of all reports of any round, weighed by their
+/// samples, stays finite with it, and so does the square of a mean.
+const LARGEST: f64 = 1e15;
+
+impl Server {
+    pub(super) fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
+        let Some(client) = Federation::client_of(from) else {
+            return;
+        };
+        let bytes = report.wire_bytes();
+        self.round.count_up(bytes);
+        let telemetry = report.telemetry;
+        let round = report.round;
+        let Some(row) = self.answered(client, round, cx) else {
+            if self.is_let_in(client, round) {
+                self.take_in(client, report, cx);
+                return self.close_if_complete(cx);
+            }
+            return self.unasked(client, round, cx);
+        };
+        let mut row = ClientRow {
+            received: Some(telemetry.received),
+            trained: Some(telemetry.trained),
+            compute: telemetry.compute,
+            bytes_down: telemetry.bytes_down.0,
+            bytes_up: bytes.0,
+            samples: report.samples,
+            steps: telemetry.metrics.steps,
+            loss: telemetry.metrics.loss,
+            accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
+            flops: telemetry.cost.flops.0,
+            memory_bytes: telemetry.cost.memory.0,
+            energy_j: telemetry.energy,
+            ..row
+        };
+        row.outcome = if self.is_waiting_for(client, round) {
+            row.queue_wait = self.busy_until.since(cx.now());
+            self.take_in(client, report, cx)
+        } else {
+            self.round.late += 1;
+            ClientOutcome::Late
+        };
+        cx.record(Record::Client(Box::new(row)));
+        self.close_if_complete(cx);
+    }
+
+    /// A report that nobody waits for: it is counted, and not used.
+    fn unasked(&mut self, client: u32, round: u32, cx: &mut Cx<'_>) {
+        let reason = if round > self.round.number {
+            Rejection::Future
+        } else if round < self.round.number {
+            Rejection::Stale
+        } else if self.round.has_answered(client) {
+            Rejection::Again
+        } else {
+            Rejection::NotAsked
+        };
+        if reason == Rejection::Stale {
+            self.round.late += 1;
+            if !self.shared.faults.is_any() {
+                // A straggler that was asked again: its old task is in the books as lost.
+                return;
+            }
+        }
+        self.reject(client, round, reason, cx);
+        if reason == Rejection::Future && self.is_waiting_for(client, self.round.number) {
+            // No copy of an older report: it is this client's answer, and nobody need wait for another.
+            let answered = self.answered(client, self.round.number, cx);
+            self.round.answer(client, Invited::Refused);
+            if let Some(row) = answered {
+                let outcome = ClientOutcome::Rejected(reason.to_string().into());
+                cx.record(Record::Client(Box::new(ClientRow { outcome, ..row })));
+            }
+            self.close_if_complete(cx);
+        }
+    }
+
+    /// Whether a planted defect lets in a report that nobody waits for.
+    fn is_let_in(&self, client: u32, round: u32) -> bool {
+        let collecting = matches!(self.stage, Stage::Collecting);
+        match self.shared.bug {
+            Some(Bug::DoubleCount) => {
+                collecting && round == self.round.number && self.round.has_answered(client)
+            }
+            Some(Bug::IgnoreRound) => collecting && round != self.round.number,
+            Some(Bug::NeverTimeOut) | None => false,
+        }
+    }
+
+    /// Counts a report that is not used, and why.
+    fn reject(&mut self, client: u32, round: u32, reason: Rejection, cx: &mut Cx<'_>) {
+        let row = RejectionRow {
+            round: self.round.number,
+            client,
+            time: cx.now(),
+            said: round,
+            reason,
+        };
+        cx.record(Record::Rejection(Box::new(row)));
+    }
+
+    /// Gives a report to the method, at its cost on the virtual server.
+    fn take_in(&mut self, client: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
+        let speed = self.shared.plan.server.speed;
+        self.occupy(speed.time_for(self.half.receive_flops()), cx);
+        let metrics = report.telemetry.metrics;
+        let largest = report.payload.largest();
+        if largest.is_nan() || largest > LARGEST {
+            let reason = if largest.is_finite() {
+                Rejection::TooLarge
+            } else {
+                Rejection::NotFinite
+            };
+            self.round.answer(client, Invited::Refused);
+            self.reject(client, report.round, reason, cx);
+            return ClientOutcome::Rejected(reason.to_string().into());
+        }
+        let received = Received {
+            client,
+            round: report.round,
+            samples: report.samples,
+            payload: report.payload,
+        };
+        if let Err(error) = self.half.receive(&received) {
+            self.round.answer(client, Invited::Refused);
+            self.reject(client, received.round, Rejection::Misfit, cx);
+            return ClientOutcome::Rejected(error.to_string().into());
+        }
+        self.round.answer(client, Invited::Reported);
+        self.round.count_loss(metrics.loss, received.samples);
+        if let Some(tally) = metrics.personal {
+            self.personal.insert(client, tally);
+        }
+        ClientOutcome::Reported
+    }
+
+    pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
+        let Some(client) = Federation::client_of(from) else {
+            return;
+        };
+        self.round.count_up(refusal.wire_bytes());
+        if let Some(row) = self.answered(client, refusal.round, cx) {
+            cx.record(Record::Client(Box::new(ClientRow {
+                received: Some(refusal.received),
+                bytes_up: refusal.wire_bytes().0,
+                outcome: ClientOutcome::Refused(Arc::clone(&refusal.reason)),
+                ..row
+            })));
+        }
+        if self.is_waiting_for(client, refusal.round) {
+            self.round.answer(client, Invited::Refused);
+        }
+        self.close_if_complete(cx);
+    }
+
+    /// The line of a client that answers now; `None` if it has one for that round already.
+    fn answered(&mut self, client: u32, round: u32, cx: &Cx<'_>) -> Option<ClientRow> {
+        let asked = self.outstanding.answer(client, round)?;
+        Some(ClientRow {
+            reported: Some(cx.now()),
+            ..self.row(client, asked)
+        })
+    }
+
+    /// Whether an answer of this client, for this round, still counts.
+    fn is_waiting_for(&self, client: u32, round: u32) -> bool {
+        matches!(self.stage, Stage::Collecting)
+            && round == self.round.number
+            && self.round.is_waiting_for(client)
+    }
+
+    pub(super) fn close_if_complete(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.stage, Stage::Collecting) && self.round.is_complete() {
+            self.close(cx);
+        }
+    }
+
+    /// Records a task that was never answered.
+    pub(super) fn record_lost(&self, client: u32, asked: Asked, cx: &mut Cx<'_>) {
+        cx.record(Record::Client(Box::new(ClientRow {
+            outcome: ClientOutcome::Lost,
+            ..self.row(client, asked)
+        })));
+    }
+}
