@@ -104,7 +104,8 @@ impl fmt::Display for Summary<'_> {
             let words: Vec<String> = each
                 .map(|(why, n)| format!("{} ({why})", text::grouped(*n)))
                 .collect();
-            line("rejected", words.join(", "))?;
+            // One below the other, under the first.
+            line("rejected", words.join("\n                "))?;
         }
         line("virtual time", text::span(totals.virtual_time()))?;
         line("real time", text::span(real(totals)))?;
