@@ -134,7 +134,8 @@ mod tests {
     fn a_printed_scenario_means_the_same_with_its_overrides_in_it() {
         for file in [
             "scenarios/quickstart.ron",
-            "scenarios/heterogeneous_2000.ron",
+            "scenarios/faults/partitions.ron",
+            "scenarios/layers/private_and_secure.ron",
         ] {
             let text = std::fs::read_to_string(file).unwrap();
             let overrides = ["seed=9", "schedule.rounds=3", "population[0].count=7"];
