@@ -9,6 +9,8 @@
 //! Evaluation is observation: it takes no virtual time and sends nothing.
 
 mod client;
+#[cfg(test)]
+mod crash_tests;
 mod evaluation;
 mod hostile;
 mod job;

@@ -163,6 +163,8 @@ pub struct Server {
     pub device: VirtualDevice,
     /// Its link, shared by all who use it.
     pub link: Link,
+    /// Rounds between two checkpoints of its own, from which it goes on after a crash.
+    pub checkpoint_every: u32,
 }
 
 /// What is kept of a run, beside the rounds.

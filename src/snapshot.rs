@@ -12,6 +12,7 @@
 //! [`Arc`]: std::sync::Arc
 
 pub(crate) mod file;
+pub(crate) mod memory;
 mod reader;
 mod values;
 mod writer;
@@ -127,24 +128,8 @@ pub(crate) use {snapshot_enum, snapshot_struct};
 pub(crate) mod testing {
     //! Streams in memory.
 
-    use super::{Damaged, Reader, Snapshot, Writer};
-    use std::io::{self, Cursor, Write};
-    use std::sync::{Arc, Mutex};
-
-    /// A sink whose bytes can be looked at.
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use super::{memory, Damaged, Reader, Snapshot, Writer};
+    use std::io;
 
     /// The bytes that `save` writes.
     pub fn bytes_of(save: impl FnOnce(&mut Writer)) -> Vec<u8> {
@@ -153,11 +138,7 @@ pub(crate) mod testing {
 
     /// The same, or what went wrong.
     pub fn try_bytes_of(save: impl FnOnce(&mut Writer)) -> io::Result<Vec<u8>> {
-        let memory = Memory::default();
-        let mut to = Writer::new(Box::new(memory.clone()));
-        save(&mut to);
-        to.finish()?;
-        let mut bytes = std::mem::take(&mut *memory.0.lock().unwrap());
+        let mut bytes = memory::write(save)?;
         // The checksum is the file's business.
         bytes.truncate(bytes.len() - 8);
         Ok(bytes)
@@ -165,7 +146,8 @@ pub(crate) mod testing {
 
     /// A stream of `bytes`.
     pub fn reader(bytes: &[u8]) -> Reader {
-        Reader::new(Box::new(Cursor::new(bytes.to_vec())), bytes.len() as u64)
+        let source = std::io::Cursor::new(bytes.to_vec());
+        Reader::new(Box::new(source), bytes.len() as u64)
     }
 
     /// What comes back of a value; nothing may be left over.

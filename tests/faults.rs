@@ -2,7 +2,7 @@
 //! spoils the model.
 
 use super::tiny::Ran;
-use shoal::observe::rows::{ClientOutcome, ClientRow, Rejection, RoundRow};
+use shoal::observe::rows::{ClientOutcome, ClientRow, Outcome, Rejection, RoundRow};
 use shoal::quantity::Span;
 use std::collections::BTreeMap;
 
@@ -96,6 +96,55 @@ fn what_a_client_computes_when_it_goes_down_is_lost() {
     let schedule = format!("rounds: 1, cohort: 6, deadline: \"{} s\"", 4.0 * half);
     let ran = Ran::of(&under(&schedule, &crash));
     assert_eq!(books(&ran.rounds()), [(3, 0, 0, 3)]);
+}
+
+#[test]
+fn a_server_that_crashes_throws_the_model_back() {
+    let sound = Ran::of(&amid(""));
+    let second = &sound.rounds()[1];
+    let at = (second.started.seconds() + second.ended.seconds()) / 2.0;
+    let faults = format!("(fault: ServerCrash, when: Once(at: \"{at:.9} s\", lasts: \"5 s\"))");
+    let crashed = Ran::of(&amid(&faults));
+    let outcomes: Vec<Outcome> = crashed.rounds().iter().map(|row| row.outcome).collect();
+    let (done, lost) = (Outcome::Completed, Outcome::Crashed);
+    assert_eq!(outcomes, [done, lost, done, done]);
+    let restored: Vec<Option<u32>> = crashed.rounds().iter().map(|row| row.restored).collect();
+    assert_eq!(restored, [None, None, Some(1), None]);
+    // Two rounds have been learned when the third is over, and not three.
+    let (lost, kept) = (losses(&crashed), losses(&sound));
+    assert_eq!((lost.len(), lost[0]), (3, kept[0]));
+    let near = |a: f64, b: f64| (a - b).abs() < 0.02;
+    assert!(
+        near(lost[1], kept[1]) && !near(lost[1], kept[2]),
+        "{lost:?} {kept:?}"
+    );
+    let totals = crashed.record().totals.unwrap();
+    assert_eq!((totals.rounds, totals.completed), (4, 3));
+    // All is torn, the first checkpoint too: the server has nothing but what it was set up with.
+    let torn = Ran::of(&amid(&format!("{faults}, (fault: TornCheckpoint)")));
+    assert_eq!(torn.rounds()[2].restored, Some(0));
+    let again = losses(&torn);
+    assert!(
+        near(again[1], kept[0]) && !near(again[1], kept[1]),
+        "{again:?} {kept:?}"
+    );
+}
+
+#[test]
+fn a_client_whose_clock_drifts_says_so_by_and_by() {
+    let read = |fault: &str| {
+        let ran = Ran::of(&amid(fault));
+        let rows = ran.clients().into_iter();
+        rows.filter(|row| &*row.group == "other")
+            .map(|row| row.received.unwrap().seconds())
+            .collect::<Vec<f64>>()
+    };
+    let right = read("");
+    let drifts = read("(fault: Clock(ahead: 0.5, drift: 0.25), who: Group(\"other\"))");
+    assert_eq!(right.len(), 12);
+    for (said, is) in drifts.iter().zip(&right) {
+        assert!((said - (0.5 + 1.25 * is)).abs() < 1e-6, "{said} at {is}");
+    }
 }
 
 #[test]

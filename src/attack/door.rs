@@ -207,6 +207,7 @@ impl ServerHalf for Door {
         cohort,
         short,
         epsilon,
+        lost_rounds,
         least_reports,
         receive_flops,
         round_flops,

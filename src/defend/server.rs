@@ -164,6 +164,7 @@ impl ServerHalf for Defended {
         cohort,
         short,
         epsilon,
+        lost_rounds,
         close,
         global,
         personal,

@@ -176,6 +176,7 @@ pub struct LinkFaults {
     entries: Vec<(Entry<LinkFault>, Filter)>,
     /// Crashes take what their node is sending.
     crashes: Option<super::ClientFaults>,
+    server: Option<super::ServerFaults>,
 }
 
 impl Filter {
@@ -261,17 +262,19 @@ impl LinkFaults {
         seed: u64,
         entries: Vec<(Entry<LinkFault>, Filter)>,
         crashes: Option<super::ClientFaults>,
+        server: Option<super::ServerFaults>,
     ) -> Self {
         Self {
             seed,
             entries,
             crashes,
+            server,
         }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.crashes.is_none()
+        self.entries.is_empty() && self.crashes.is_none() && self.server.is_none()
     }
 
     /// Whether some fault counts messages.
@@ -388,7 +391,15 @@ impl LinkFaults {
 
     /// Whether `node` crashes in `(after, until]`.
     pub fn crashes_within(&self, node: NodeId, after: VirtualTime, until: VirtualTime) -> bool {
-        let crashes = self.crashes.as_ref().zip(node.0.checked_sub(1));
-        crashes.is_some_and(|(faults, client)| faults.crashes_within(client, after, until))
+        match node.0.checked_sub(1) {
+            Some(client) => {
+                let crashes = self.crashes.as_ref();
+                crashes.is_some_and(|faults| faults.crashes_within(client, after, until))
+            }
+            None => {
+                let crashes = self.server.as_ref();
+                crashes.is_some_and(|faults| faults.crashes_within(after, until))
+            }
+        }
     }
 }

@@ -120,7 +120,7 @@ impl Plan {
             }
         }
         let clients = ClientFaults::new(seed, of_clients);
-        let links = LinkFaults::new(seed, links, clients.only_crashes());
+        let links = LinkFaults::new(seed, links, clients.only_crashes(), server.only_crashes());
         Self {
             links,
             clients,

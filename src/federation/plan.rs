@@ -39,6 +39,8 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// The server's speed and memory.
     pub server: VirtualDevice,
+    /// After every so many rounds the server writes a checkpoint, from which it goes on after a crash.
+    pub server_checkpoint: u32,
     /// The method.
     pub method: MethodSpec,
     /// How the server aggregates what may be adversaries'.

@@ -205,6 +205,17 @@ fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
                 (fault: Bandwidth(0.3), when: Repeated(between: \"2 s\", lasts: \"1 s\")),
                 (fault: BurstLoss(p_good_to_bad: 0.1, p_bad_to_good: 0.3), who: Count(5))]",
         ),
+        (
+            "FedConv(tune: 1, filter: 2, filter_later: 1, tune_clients: 1, aggregate: 2)",
+            "server: (device: (preset: \"server\", speed: \"1 GFLOP/s\"), checkpoint_every: 2),
+             faults: [(fault: ServerCrash, when: Repeated(between: \"4 s\", lasts: \"500 ms\"))]",
+        ),
+        (
+            "FedAvgM()",
+            "privacy: CentralDp(clip: 1.0, noise: 0.5, delta: 1e-5), compression: Int8(),
+             faults: [(fault: ServerCrash, when: Rate(every: \"6 s\", lasts: \"500 ms\")),
+                (fault: TornCheckpoint, p: 0.5)]",
+        ),
     ] {
         let scenario = wearing(method, further);
         let (whole, memory) = run(&scenario, None, 2, 1, u64::MAX);

@@ -38,6 +38,8 @@ pub struct Round {
     loss_weight: f64,
     pub server_compute: Span,
     pub outcome: Outcome,
+    /// The round whose checkpoint the server went on from, if it has just been down; 0 for none.
+    pub restored: Option<u32>,
 }
 
 snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused });
@@ -56,6 +58,7 @@ snapshot_struct!(Round {
     loss_weight,
     server_compute,
     outcome,
+    restored,
 });
 
 impl Round {
@@ -74,6 +77,7 @@ impl Round {
             loss_weight: 0.0,
             server_compute: Span::ZERO,
             outcome: Outcome::Completed,
+            restored: None,
         }
     }
 
@@ -160,6 +164,7 @@ impl Round {
             outcome: self.outcome,
             attack_success: None,
             epsilon: None,
+            restored: None,
         }
     }
 }

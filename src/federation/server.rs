@@ -6,8 +6,10 @@
 //!
 //! - `reports`: what comes back from clients;
 //! - `evaluate`: the end of a round;
+//! - `crash`: its own checkpoints, and what a crash leaves of it;
 //! - `state`: what a checkpoint has of it.
 
+mod crash;
 mod evaluate;
 mod reports;
 mod state;
@@ -25,7 +27,8 @@ use crate::method::{Payload, Phase, ServerHalf};
 use crate::observe::rows::{ClientOutcome, ClientRow, Outcome};
 use crate::quantity::{Span, VirtualTime};
 use crate::sim::{Context, Input, JobId};
-use std::collections::BTreeMap;
+use crash::Kept;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 type Cx<'a> = Context<'a, Federation>;
@@ -43,6 +46,16 @@ pub struct Server {
     personal: BTreeMap<u32, Tally>,
     /// Set when the schedule says so, acted on when the round is over.
     stopping: bool,
+    /// Its own checkpoints, the latest last.
+    kept: VecDeque<Kept>,
+    /// How many it has written.
+    written: u64,
+    /// The round it was restored to after a crash, until the next one has begun.
+    restored: Option<u32>,
+    /// Jobs whose outcome it no longer knows what to do with.
+    forgotten: BTreeSet<JobId>,
+    /// Timers it has set for its crashes.
+    timers: u64,
 }
 
 /// What the server is doing.
@@ -60,12 +73,18 @@ enum Stage {
     Evaluating { pieces: Vec<(JobId, Option<Marks>)> },
     /// All is done.
     Finished,
+    /// Down, until a timer says otherwise.
+    Down,
 }
 
 /// The timers a server sets.
 mod timer {
     /// The virtual time at which the schedule ends.
     pub const STOP: u64 = u64::MAX;
+    /// The server goes down.
+    pub const CRASH: u64 = u64::MAX - 1;
+    /// It is up again.
+    pub const UP: u64 = u64::MAX - 2;
     /// The deadline of a round.
     pub const fn deadline(round: u32) -> u64 {
         round as u64
@@ -87,6 +106,11 @@ impl Server {
             busy_until: VirtualTime::ZERO,
             personal: BTreeMap::new(),
             stopping: false,
+            kept: VecDeque::new(),
+            written: 0,
+            restored: None,
+            forgotten: BTreeSet::new(),
+            timers: 0,
         }
     }
 
@@ -109,6 +133,7 @@ impl Server {
             }
             Stage::Closing => Some(format!("its arithmetic for round {round}")),
             Stage::Evaluating { .. } => Some(format!("the evaluation of round {round}")),
+            Stage::Down => Some("the end of its own crash, which does not come".into()),
             Stage::Finished => None,
         }
     }
@@ -119,8 +144,11 @@ impl Server {
                 if let Some(span) = self.shared.plan.schedule.stop_at_time {
                     cx.timer(span, timer::STOP);
                 }
+                self.await_crash(cx);
                 self.begin(Phase::Setup, cx);
             }
+            // Who is down hears nothing; what comes as it rises was sent to who it was before.
+            Input::Message { .. } if matches!(self.stage, Stage::Down) => {}
             Input::Message { from, message, .. } => match message {
                 Message::Report(report) => self.receive(from, *report, cx),
                 Message::Refusal(refusal) => self.refused(from, &refusal, cx),
@@ -128,6 +156,8 @@ impl Server {
                 Message::Task(_) => {}
             },
             Input::Timer(timer::STOP) => self.stop(cx),
+            Input::Timer(timer::CRASH) => self.crash(cx),
+            Input::Timer(timer::UP) => self.rise(cx),
             Input::Timer(token) => self.timed(token, cx),
             Input::Done { job, output } => self.done(job, output, cx),
         }
@@ -162,7 +192,12 @@ impl Server {
 
     fn over(&mut self, phase: Phase, cx: &mut Cx<'_>) {
         match phase {
-            Phase::Setup => self.next_round(cx),
+            Phase::Setup => {
+                if let Err(reason) = self.keep(cx) {
+                    return self.fail(reason, cx);
+                }
+                self.next_round(cx);
+            }
             Phase::BeforeRound(_) => self.invite(cx),
             Phase::AfterRound(_) => self.evaluate(cx),
             Phase::Finish => self.finish(cx),
@@ -196,6 +231,7 @@ impl Server {
         }
         let target = schedule.cohort.of(self.shared.plan.population());
         self.round = Round::open(self.round.number + 1, cx.now(), target);
+        self.round.restored = self.restored.take();
         self.begin(Phase::BeforeRound(self.round.number), cx);
     }
 
@@ -300,12 +336,18 @@ impl Server {
             let row = self.round_row(None, None, cx);
             cx.record(Record::Round(Box::new(row)));
             self.begin(Phase::Finish, cx);
+        } else if matches!(self.stage, Stage::Down) {
+            // There is no time left to rise in: what it would have gone on with is what there is.
+            self.go_on(cx);
         }
     }
 
     // Finished work.
 
     fn done(&mut self, job: JobId, output: Output, cx: &mut Cx<'_>) {
+        if self.forgotten.remove(&job) {
+            return;
+        }
         match (&mut self.stage, output) {
             (Stage::Working { jobs, phase }, Output::Server(Ok(payload))) => {
                 if let Some(slot) = jobs.iter_mut().find(|(id, _)| *id == job) {

@@ -34,9 +34,14 @@ pub struct Shared {
     pub(super) evaluator: Evaluator,
     pub(super) faults: fault::Plan,
     pub(super) bug: Option<Bug>,
+    /// What watches server halves.
+    audit: Option<Arc<Auditing>>,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
 }
+
+/// Puts a server half under an audit.
+type Auditing = dyn Fn(Box<dyn ServerHalf>) -> Box<dyn ServerHalf> + Send + Sync;
 
 impl Shared {
     /// The samples a client trains on in a round: a range of the partition, shared, or what an
@@ -55,6 +60,23 @@ impl Shared {
 }
 
 impl Shared {
+    /// The method's server half as it is before the first round, for a server that has lost its own.
+    pub(super) fn fresh_half(&self) -> Result<Box<dyn ServerHalf>, MethodError> {
+        let public = self.public.as_ref();
+        let setup = setup(&self.plan, &self.sizes, public, &self.local, &self.indices)?;
+        let half = server_half(&self.plan, &setup)?;
+        Ok(match &self.audit {
+            Some(audit) => audit(half),
+            None => half,
+        })
+    }
+
+    /// The layouts of all its networks, for a checkpoint to be read.
+    pub(super) fn layouts(&self) -> Layouts {
+        let levels = self.sizes.levels().iter();
+        Layouts::new(levels.map(|level| Arc::clone(level.model.layout())))
+    }
+
     /// What a client keeps while it is dormant, in memory or on disk.
     pub(super) fn keep(&self, state: ClientState) -> ClientState {
         match &self.spill {
@@ -62,6 +84,38 @@ impl Shared {
             None => state,
         }
     }
+}
+
+/// What the method's server half is built from.
+fn setup(
+    plan: &Plan,
+    sizes: &Sizes,
+    public: Option<&PublicData>,
+    local: &[Arc<LocalTraining>],
+    indices: &Arc<[u32]>,
+) -> Result<Setup, MethodError> {
+    let pooled = Samples::part(Arc::clone(indices), 0..indices.len());
+    Ok(Setup {
+        model: Arc::clone(&plan.model),
+        initial: plan.model.init(plan.seed, plan.init)?,
+        sizes: sizes.clone(),
+        public: public.cloned(),
+        population: plan.population(),
+        seed: plan.seed,
+        data: Arc::clone(&plan.train),
+        pooled: pooled.unwrap_or_else(|| Vec::new().into()),
+        local: local
+            .first()
+            .cloned()
+            .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
+    })
+}
+
+/// The method's server half with all that is around it.
+fn server_half(plan: &Plan, setup: &Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+    let half = plan.method.method().server(setup.clone())?;
+    let half = hostile::server(plan, half, setup)?;
+    Ok(plan.layers.around_server(half, setup, plan))
 }
 
 /// One client's range of a partition; empty for a client that is not in it.
@@ -118,23 +172,8 @@ impl Federation {
             select: plan.public.select.clone().into(),
         });
         let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
-        let pooled = Samples::part(Arc::clone(&indices), 0..indices.len());
-        let setup = Setup {
-            model: Arc::clone(&plan.model),
-            initial: plan.model.init(plan.seed, plan.init)?,
-            sizes: sizes.clone(),
-            public: public.clone(),
-            population: plan.population(),
-            seed: plan.seed,
-            data: Arc::clone(&plan.train),
-            pooled: pooled.unwrap_or_else(|| Vec::new().into()),
-            local: local
-                .first()
-                .cloned()
-                .unwrap_or_else(|| Arc::new(LocalTraining::sgd(0.1))),
-        };
-        let half = hostile::server(&plan, method.server(setup.clone())?, &setup)?;
-        let half = plan.layers.around_server(half, &setup, &plan);
+        let setup = setup(&plan, &sizes, public.as_ref(), &local, &indices)?;
+        let half = server_half(&plan, &setup)?;
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,
@@ -149,6 +188,7 @@ impl Federation {
                 evaluator,
                 faults: fault::Plan::default(),
                 bug: None,
+                audit: None,
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
@@ -176,10 +216,13 @@ impl Federation {
     /// The same, with its server half watched by another.
     pub fn audited(
         mut self,
-        audit: impl FnOnce(Box<dyn ServerHalf>) -> Box<dyn ServerHalf>,
+        audit: impl Fn(Box<dyn ServerHalf>) -> Box<dyn ServerHalf> + Send + Sync + 'static,
     ) -> Self {
         let half = self.half.get_mut().unwrap_or_else(PoisonError::into_inner);
-        *half = half.take().map(audit);
+        *half = half.take().map(&audit);
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.audit = Some(Arc::new(audit));
+        }
         self
     }
 
@@ -204,8 +247,7 @@ impl Federation {
 
     /// The layouts of all its networks, for a checkpoint to be read.
     pub fn layouts(&self) -> Layouts {
-        let levels = self.shared.sizes.levels().iter();
-        Layouts::new(levels.map(|level| Arc::clone(level.model.layout())))
+        self.shared.layouts()
     }
 
     /// The server.
@@ -277,8 +319,11 @@ impl World for Federation {
     }
 
     fn is_down(&self, node: NodeId, now: VirtualTime) -> bool {
-        let faults = &self.shared.faults.clients;
-        Self::client_of(node).is_some_and(|client| faults.is_down(client, now))
+        let faults = &self.shared.faults;
+        match Self::client_of(node) {
+            Some(client) => faults.clients.is_down(client, now),
+            None => faults.server.is_down(now),
+        }
     }
 
     fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Member, Damaged> {

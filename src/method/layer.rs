@@ -158,6 +158,11 @@ pub trait ServerLayer: Send {
         Flops(0)
     }
 
+    /// As [`ServerHalf::lost_rounds`].
+    fn lost_rounds(&mut self, rounds: u32) {
+        let _ = rounds;
+    }
+
     /// Writes to a checkpoint what later rounds depend on; as [`ServerHalf::save`].
     fn save(&self, to: &mut Writer);
 
@@ -268,6 +273,11 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
 
     fn round_flops(&self) -> Flops {
         Flops(self.inner.round_flops().0 + self.layer.round_flops().0)
+    }
+
+    fn lost_rounds(&mut self, rounds: u32) {
+        self.layer.lost_rounds(rounds);
+        self.inner.lost_rounds(rounds);
     }
 
     fn epsilon(&self) -> Option<f64> {

@@ -174,6 +174,12 @@ pub trait ServerHalf: Send {
         Ok(None)
     }
 
+    /// The server went down and is restored from a checkpoint `rounds` rounds old. What clients saw
+    /// and said in those cannot be unsaid: whoever keeps accounts of it counts it.
+    fn lost_rounds(&mut self, rounds: u32) {
+        let _ = rounds;
+    }
+
     /// The ε of differential privacy that has been spent by now; `None` where nothing is guaranteed.
     fn epsilon(&self) -> Option<f64> {
         None
@@ -187,6 +193,7 @@ macro_rules! forward_to_inner {
     (@ cohort) => { fn cohort(&mut self, round: u32, clients: &[u32]) { self.inner.cohort(round, clients); } };
     (@ short) => { fn short(&self) -> Option<String> { self.inner.short() } };
     (@ epsilon) => { fn epsilon(&self) -> Option<f64> { self.inner.epsilon() } };
+    (@ lost_rounds) => { fn lost_rounds(&mut self, rounds: u32) { self.inner.lost_rounds(rounds); } };
     (@ least_reports) => { fn least_reports(&self) -> u32 { self.inner.least_reports() } };
     (@ close) => { fn close(&mut self, round: u32) -> Result<(), $crate::method::MethodError> { self.inner.close(round) } };
     (@ receive_flops) => { fn receive_flops(&self) -> $crate::quantity::Flops { self.inner.receive_flops() } };

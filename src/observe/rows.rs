@@ -28,9 +28,11 @@ pub enum Outcome {
     Abandoned,
     /// The run was stopped while the round was open.
     Stopped,
+    /// The server went down before the round was over.
+    Crashed,
 }
 
-snapshot_enum!(Outcome { 0 => Completed, 1 => Abandoned, 2 => Stopped });
+snapshot_enum!(Outcome { 0 => Completed, 1 => Abandoned, 2 => Stopped, 3 => Crashed });
 
 /// One communication round, as the server saw it: a line of `rounds.csv`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -84,6 +86,10 @@ pub struct RoundRow {
     pub attack_success: Option<f64>,
     /// The ε of differential privacy spent by the end of the round, where something is guaranteed.
     pub epsilon: Option<f64>,
+    /// The round whose checkpoint the server began this one from, where it had just been down; 0 for
+    /// none.
+    #[serde(default)]
+    pub restored: Option<u32>,
 }
 
 impl RoundRow {
@@ -117,6 +123,7 @@ impl Row for RoundRow {
         "outcome",
         "attack_success",
         "epsilon",
+        "restored",
     ];
 }
 

@@ -369,7 +369,8 @@ mod tests {
             times in any::<[u64; 5]>(),
             scores in any::<[Option<f64>; 9]>(),
             outcome in prop_oneof![
-                Just(Outcome::Completed), Just(Outcome::Abandoned), Just(Outcome::Stopped)
+                Just(Outcome::Completed), Just(Outcome::Abandoned), Just(Outcome::Stopped),
+                Just(Outcome::Crashed)
             ],
         ) -> RoundRow {
             let finite = |i: usize| scores[i].filter(|s| s.is_finite());
@@ -396,6 +397,7 @@ mod tests {
                 outcome,
                 attack_success: finite(8),
                 epsilon: finite(7),
+                restored: scores[8].map(|_| numbers[1]),
             }
         }
     }

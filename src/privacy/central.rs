@@ -197,6 +197,11 @@ impl ServerLayer for NoisyMean {
         Ok(())
     }
 
+    /// Each of them may have let its mean out.
+    fn lost_rounds(&mut self, rounds: u32) {
+        self.released = self.released.saturating_add(rounds);
+    }
+
     fn receive_flops(&self) -> Flops {
         // The difference, its norm, the scaling and the sum.
         Flops(6 * self.sum.len() as u64)

@@ -45,6 +45,8 @@ impl LocalDp {
 pub struct Participations {
     counts: BTreeMap<u32, u32>,
     most: u32,
+    /// Rounds that a restored server does not remember; anybody may have been asked in them.
+    lost: u32,
     accountant: Accountant,
 }
 
@@ -54,6 +56,7 @@ impl Participations {
         Self {
             counts: BTreeMap::new(),
             most: 0,
+            lost: 0,
             accountant: Accountant::new(1.0, settings.noise / 2.0, settings.delta),
         }
     }
@@ -78,12 +81,18 @@ impl ServerLayer for Participations {
     fn save(&self, to: &mut Writer) {
         self.counts.save(to);
         self.most.save(to);
+        self.lost.save(to);
     }
 
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
         self.counts = Snapshot::load(from)?;
         self.most = Snapshot::load(from)?;
+        self.lost = Snapshot::load(from)?;
         Ok(())
+    }
+
+    fn lost_rounds(&mut self, rounds: u32) {
+        self.lost = self.lost.saturating_add(rounds);
     }
 
     fn receive_flops(&self) -> Flops {
@@ -92,7 +101,7 @@ impl ServerLayer for Participations {
 
     /// Of the client that was asked most often.
     fn epsilon(&self) -> Option<f64> {
-        Some(self.accountant.epsilon(self.most))
+        Some(self.accountant.epsilon(self.most.saturating_add(self.lost)))
     }
 }
 

@@ -91,7 +91,14 @@ pub(super) fn resolve(
     let server = Server {
         device: r.device(typed.server.device, "server.device").device,
         link: r.link(typed.server.link, "server.link"),
+        checkpoint_every: typed.server.checkpoint_every.max(1),
     };
+    if typed.server.checkpoint_every == 0 {
+        r.complain(
+            "server.checkpoint_every",
+            "expected a number of rounds of 1 or more, found 0",
+        );
+    }
     for (field, message) in typed.method.method().check(&local) {
         let path = if field.is_empty() {
             "method".to_string()

@@ -152,6 +152,9 @@ pub(crate) enum Effect<W: World> {
     Record(W::Record),
 }
 
+/// Sequences of timers outside a node's numbering have this bit.
+const BESIDE: u64 = 1 << 62;
+
 /// What a handler may do.
 pub struct Context<'a, W: World> {
     pub(crate) now: VirtualTime,
@@ -190,6 +193,14 @@ impl<W: World> Context<'_, W> {
     /// Wakes this node after `after` with `token`. A timer is not cancelled: ignore its token.
     pub fn timer(&mut self, after: Span, token: u64) {
         let sequence = self.next_sequence();
+        self.effects
+            .push(Effect::Timer(self.now + after, token, sequence));
+    }
+
+    /// The same outside this node's numbering, so that all else it does is named and drawn as it
+    /// would be without. `number` is another one each time, below 2⁶².
+    pub fn timer_beside(&mut self, after: Span, token: u64, number: u64) {
+        let sequence = BESIDE | number;
         self.effects
             .push(Effect::Timer(self.now + after, token, sequence));
     }

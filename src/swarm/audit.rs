@@ -90,6 +90,7 @@ impl ServerHalf for Audit {
         cohort,
         short,
         epsilon,
+        lost_rounds,
         least_reports,
         close,
         receive_flops,

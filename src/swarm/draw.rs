@@ -125,6 +125,8 @@ const KINDS: &[Kind] = &[
             false,
         )
     },
+    |d| d.timed("ServerCrash", |_| String::new(), false),
+    |d| d.task_fault("TornCheckpoint", ""),
 ];
 
 /// The faults of a run, as RON, and the seed of its scenario.

@@ -144,7 +144,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         .map_err(|error| Violation::new("assembly", error.to_string()))?
         .audited({
             let findings = Arc::clone(&findings);
-            move |inner| Box::new(Audit::new(inner, findings, averages))
+            move |inner| Box::new(Audit::new(inner, Arc::clone(&findings), averages))
         })
         .planted(bug);
     let mut ears = Ears::default();

@@ -119,6 +119,12 @@ impl Server {
             self.stopping |= accuracy >= goal.get();
         }
         cx.record(Record::Round(Box::new(row)));
+        let every = self.shared.plan.server_checkpoint;
+        if self.round.number.is_multiple_of(every) {
+            if let Err(reason) = self.keep(cx) {
+                return self.fail(reason, cx);
+            }
+        }
         self.next_round(cx);
     }
 
@@ -130,6 +136,7 @@ impl Server {
     ) -> RoundRow {
         RoundRow {
             epsilon: self.half.epsilon(),
+            restored: self.round.restored,
             ..self.round.row(cx.now(), central, spread)
         }
     }

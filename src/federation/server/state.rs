@@ -12,6 +12,7 @@ snapshot_enum!(Stage {
     2 => Closing,
     3 => Evaluating { pieces },
     4 => Finished,
+    5 => Down,
 });
 
 impl Server {
@@ -25,6 +26,11 @@ impl Server {
             busy_until,
             personal,
             stopping,
+            kept,
+            written,
+            restored,
+            forgotten,
+            timers,
         } = self;
         if round.reported > 0 {
             // Sums of reports are not written.
@@ -36,6 +42,11 @@ impl Server {
         busy_until.save(to);
         personal.save(to);
         stopping.save(to);
+        kept.save(to);
+        written.save(to);
+        restored.save(to);
+        forgotten.save(to);
+        timers.save(to);
         half.save(to);
         to.mark("server half");
     }
@@ -52,6 +63,11 @@ impl Server {
         let busy_until = Snapshot::load(from)?;
         let personal = Snapshot::load(from)?;
         let stopping = Snapshot::load(from)?;
+        let kept = Snapshot::load(from)?;
+        let written = Snapshot::load(from)?;
+        let restored = Snapshot::load(from)?;
+        let forgotten = Snapshot::load(from)?;
+        let timers = Snapshot::load(from)?;
         half.restore(from)?;
         from.mark("server half")?;
         Ok(Self {
@@ -63,6 +79,11 @@ impl Server {
             busy_until,
             personal,
             stopping,
+            kept,
+            written,
+            restored,
+            forgotten,
+            timers,
         })
     }
 }

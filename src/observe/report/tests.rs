@@ -46,6 +46,7 @@ fn round(round: u32) -> RoundRow {
         outcome: Outcome::Completed,
         attack_success: None,
         epsilon: None,
+        restored: None,
     }
 }
 

@@ -239,6 +239,10 @@ pub enum KindFile {
     ServerSlow(f64),
     /// The server's clock gains so many seconds a second.
     ServerClock(f64),
+    /// The server is down, and goes on from its checkpoint.
+    ServerCrash,
+    /// A checkpoint of the server's is cut short.
+    TornCheckpoint,
 }
 
 /// How content changes.

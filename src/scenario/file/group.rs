@@ -89,6 +89,8 @@ pub struct ServerFile {
     pub link: PresetOr<LinkFields>,
     /// Its capacity.
     pub device: PresetOr<DeviceFields>,
+    /// Rounds between two checkpoints of its own, from which it goes on after a crash.
+    pub checkpoint_every: u32,
 }
 
 impl Default for ServerFile {
@@ -96,6 +98,7 @@ impl Default for ServerFile {
         Self {
             link: PresetOr::named("datacentre"),
             device: PresetOr::named("server"),
+            checkpoint_every: 1,
         }
     }
 }

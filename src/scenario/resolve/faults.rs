@@ -24,7 +24,10 @@ impl Resolver<'_> {
     fn fault(&mut self, typed: FaultFile, population: &[Member], path: &str) -> Fault {
         let about_server = matches!(
             typed.fault,
-            KindFile::ServerSlow(_) | KindFile::ServerClock(_)
+            KindFile::ServerSlow(_)
+                | KindFile::ServerClock(_)
+                | KindFile::ServerCrash
+                | KindFile::TornCheckpoint
         );
         let partition = matches!(typed.fault, KindFile::Partition { .. });
         let what = self.what(typed.fault, &format!("{path}.fault"));
@@ -175,6 +178,14 @@ impl Resolver<'_> {
                     "messages wait until the fault ends: expected a time with an end",
                 );
             }
+            What::Server(ServerFault::Crash)
+                if matches!(when, When::Always | When::Once { lasts: None, .. }) =>
+            {
+                self.complain(
+                    path,
+                    "without its server the federation ends: expected a time with an end",
+                );
+            }
             What::Client(ClientFault::Crash { .. }) if when == When::Always => {
                 self.complain(
                     path,
@@ -304,6 +315,8 @@ impl Resolver<'_> {
             KindFile::ServerClock(drift) => What::Server(ServerFault::ClockDrift(
                 self.within(drift, -0.9, 10.0, path),
             )),
+            KindFile::ServerCrash => What::Server(ServerFault::Crash),
+            KindFile::TornCheckpoint => What::Server(ServerFault::Torn),
         }
     }
 
@@ -339,7 +352,8 @@ const fn takes_probability(what: &What) -> bool {
                 | ClientFault::StaleModel
                 | ClientFault::Report(_)
         ),
-        What::Server(_) | What::Data(_) => false,
+        What::Server(fault) => matches!(fault, ServerFault::Torn),
+        What::Data(_) => false,
     }
 }
 
@@ -360,7 +374,7 @@ const fn needs_times(what: &What) -> bool {
                 | ClientFault::Throttle { .. }
                 | ClientFault::Clock { .. }
         ),
-        What::Server(_) => true,
+        What::Server(fault) => !matches!(fault, ServerFault::Torn),
         What::Data(_) => false,
     }
 }

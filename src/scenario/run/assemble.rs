@@ -80,6 +80,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         holdout,
         groups,
         server: scenario.server.device,
+        server_checkpoint: scenario.server.checkpoint_every,
         method: scenario.method.clone(),
         defence: scenario.defence.clone(),
         adversaries: Arc::new(adversaries),

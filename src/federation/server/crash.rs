@@ -1,0 +1,174 @@
+//! A server that goes down, and what it goes on with: the last of its own checkpoints that can be read.
+//!
+//! The server writes one when it is set up and after every so many rounds, and keeps two. They cost
+//! nothing where no crash is planned. Round numbers go on (a server writes down that a round begins
+//! before it asks anybody), so that no client is asked twice in one round; the model goes back.
+
+use super::super::record::Record;
+use super::super::round::Round;
+use super::super::world::Shared;
+use super::{timer, Cx, Server, Stage};
+use crate::method::{Phase, ServerHalf};
+use crate::observe::rows::Outcome;
+use crate::quantity::{Span, VirtualTime};
+use crate::snapshot::{memory, snapshot_struct, Damaged};
+use std::sync::Arc;
+
+/// So many checkpoints are kept: when the last was not written whole there is the one before.
+const KEPT: usize = 2;
+
+/// One of the server's checkpoints.
+pub(super) struct Kept {
+    /// The last round it has seen.
+    round: u32,
+    /// What [`ServerHalf::save`] wrote, with its checksum; or what is left of it.
+    bytes: Arc<Vec<u8>>,
+}
+
+snapshot_struct!(Kept { round, bytes });
+
+impl Kept {
+    fn read(&self, shared: &Shared, half: &mut dyn ServerHalf) -> Result<(), Damaged> {
+        let mut from = memory::open(&self.bytes)?;
+        from.know(shared.layouts());
+        half.restore(&mut from)
+    }
+}
+
+impl Server {
+    /// Between two rounds: writes a checkpoint, if one may ever be needed.
+    pub(super) fn keep(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        let faults = &self.shared.faults.server;
+        if !faults.can_crash() {
+            return Ok(());
+        }
+        let round = self.round.number;
+        let written = memory::write(|to| self.half.save(to));
+        let mut bytes = written.map_err(|error| format!("the server's checkpoint: {error}"))?;
+        self.written += 1;
+        let length = bytes.len() as u64;
+        if let Some(left) = faults.tears(length, round, self.written, cx.now()) {
+            bytes.truncate(left as usize);
+        }
+        self.kept.push_back(Kept {
+            round,
+            bytes: Arc::new(bytes),
+        });
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Sets the timer of the next crash.
+    pub(super) fn await_crash(&mut self, cx: &mut Cx<'_>) {
+        if let Some(at) = self.shared.faults.server.next_crash(cx.now()) {
+            self.alarm(at, timer::CRASH, cx);
+        }
+    }
+
+    /// A run with a crash is the one without until it happens: its timers have no part in the
+    /// numbering that everything random is named by.
+    fn alarm(&mut self, at: VirtualTime, token: u64, cx: &mut Cx<'_>) {
+        cx.timer_beside(at.since(cx.now()), token, self.timers);
+        self.timers += 1;
+    }
+
+    /// Goes down in the middle of whatever it does. After the last round it does not: what is left
+    /// then is not the federation's.
+    pub(super) fn crash(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now();
+        let jobs = match &self.stage {
+            Stage::Finished
+            | Stage::Down
+            | Stage::Working {
+                phase: Phase::Finish,
+                ..
+            } => return,
+            Stage::Working { jobs, phase } => {
+                if *phase == Phase::Setup {
+                    // A server that never gets as far as a round comes to an end, too.
+                    self.round = Round::open(self.round.number + 1, now, 0);
+                }
+                jobs.iter().map(|(id, _)| *id).collect()
+            }
+            Stage::Evaluating { pieces } => pieces.iter().map(|(id, _)| *id).collect(),
+            Stage::Collecting | Stage::Closing => Vec::new(),
+        };
+        self.forgotten.extend(jobs);
+        self.half.abandon();
+        let undone = self.busy_until.since(now);
+        self.round.server_compute = Span::from_nanos(
+            self.round
+                .server_compute
+                .nanos()
+                .saturating_sub(undone.nanos()),
+        );
+        self.busy_until = now;
+        for (client, asked) in self.outstanding.drain() {
+            self.record_lost(client, asked, cx);
+        }
+        tracing::info!(round = self.round.number, "the server is down");
+        self.round.outcome = Outcome::Crashed;
+        let row = self.round_row(None, None, cx);
+        cx.record(Record::Round(Box::new(row)));
+        self.stage = Stage::Down;
+        self.await_rise(cx);
+    }
+
+    fn await_rise(&mut self, cx: &mut Cx<'_>) {
+        let until = self.shared.faults.server.down_until(cx.now());
+        self.alarm(until, timer::UP, cx);
+    }
+
+    /// Comes up, unless something else keeps it down.
+    pub(super) fn rise(&mut self, cx: &mut Cx<'_>) {
+        if !matches!(self.stage, Stage::Down) {
+            return;
+        }
+        if self.shared.faults.server.is_down(cx.now()) {
+            return self.await_rise(cx);
+        }
+        self.await_crash(cx);
+        self.go_on(cx);
+    }
+
+    /// Goes on with the last checkpoint that can be read; with none, from the beginning.
+    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>) {
+        let round = self.round.number;
+        let restored = match self.recover() {
+            Ok(restored) => restored,
+            Err(reason) => return self.fail(format!("restart of the server: {reason}"), cx),
+        };
+        tracing::info!(round, from = restored, "the server is up again");
+        self.restored = Some(restored.unwrap_or(0));
+        self.half
+            .lost_rounds(round - restored.unwrap_or(0).min(round));
+        let ends = self.stopping || round >= self.shared.plan.schedule.rounds;
+        match restored {
+            Some(_) => self.next_round(cx),
+            None if ends => self.finish(cx),
+            None => self.begin(Phase::Setup, cx),
+        }
+    }
+
+    /// Puts a half that remembers no more than was written in the place of the one there was; the
+    /// round that it remembers.
+    fn recover(&mut self) -> Result<Option<u32>, String> {
+        loop {
+            // Each time a new one: a half that was read in part is no good.
+            let half = self.shared.fresh_half();
+            self.half = half.map_err(|error| error.to_string())?;
+            let Some(last) = self.kept.back() else {
+                return Ok(None);
+            };
+            match last.read(&self.shared, self.half.as_mut()) {
+                Ok(()) => return Ok(Some(last.round)),
+                Err(damaged) => {
+                    tracing::info!(round = last.round, %damaged, "a checkpoint is of no use");
+                    self.kept.pop_back();
+                }
+            }
+        }
+    }
+}
