@@ -14,6 +14,7 @@
 mod client;
 mod data;
 mod link;
+mod name;
 mod plan;
 mod server;
 mod speed;

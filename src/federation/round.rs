@@ -38,7 +38,7 @@ pub struct Round {
     loss_weight: f64,
     pub server_compute: Span,
     pub outcome: Outcome,
-    /// The round whose checkpoint the server went on from, if it has just been down; 0 for none.
+    /// The round whose checkpoint the server went on from, if it has just been down.
     pub restored: Option<u32>,
 }
 

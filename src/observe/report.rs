@@ -22,7 +22,7 @@ mod timeline;
 
 use super::digest::Digest;
 use super::histograms::Histograms;
-use super::record::{Messages, Status, Totals};
+use super::record::{Messages, Rejections, Status, Totals};
 use super::ObserveError;
 use crate::quantity::Span;
 
@@ -52,6 +52,8 @@ pub struct Report<'a> {
     pub histograms: &'a Histograms,
     /// Message accounting, per kind.
     pub messages: &'a Messages,
+    /// Reports that were not used, by reason.
+    pub rejections: &'a Rejections,
     /// The rounds' deadline.
     pub deadline: Option<Span>,
     /// The scenario's text.

@@ -86,8 +86,8 @@ pub struct RoundRow {
     pub attack_success: Option<f64>,
     /// The ε of differential privacy spent by the end of the round, where something is guaranteed.
     pub epsilon: Option<f64>,
-    /// The round whose checkpoint the server began this one from, where it had just been down; 0 for
-    /// none.
+    /// The round whose checkpoint the server began this one from, where it had just been down; 0 is
+    /// what it was set up with.
     #[serde(default)]
     pub restored: Option<u32>,
 }

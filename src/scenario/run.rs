@@ -408,7 +408,7 @@ fn report(
         command += &format!(" --set '{assignment}'");
     }
     let cohort = scenario.schedule.cohort.of(scenario.clients());
-    let facts = [
+    let mut facts = vec![
         ("method", scenario.method.name().to_string()),
         ("model", scenario.model_in_words()),
         (
@@ -428,6 +428,7 @@ fn report(
             ),
         ),
     ];
+    facts.extend(scenario.troubles());
     let report = Report {
         name: &scenario.name,
         seed: scenario.seed,
@@ -440,6 +441,7 @@ fn report(
         digest: &digest,
         histograms,
         messages: &record.messages,
+        rejections: &record.rejections,
         deadline: scenario.schedule.deadline,
         scenario: &options.text,
     };
@@ -447,12 +449,51 @@ fn report(
 }
 
 impl Scenario {
+    /// What makes this federation's world less than perfect, and what is done about it.
+    fn troubles(&self) -> Vec<(&'static str, String)> {
+        let faults = self.faults.iter().map(|fault| fault.what.name());
+        let attacks = self.adversaries.iter().map(|party| party.attack.name());
+        let layers = &self.layers;
+        let worn = [
+            layers.compression.as_ref().map(|layer| layer.name()),
+            layers.privacy.as_ref().map(|layer| layer.name()),
+            layers.secure_aggregation.as_ref().map(|layer| layer.name()),
+        ];
+        let all = [
+            ("faults", named(faults)),
+            ("attacks", named(attacks)),
+            (
+                "defence",
+                named(self.defence.iter().map(|defence| defence.name())),
+            ),
+            ("layers", named(worn.into_iter().flatten())),
+        ];
+        let some = all.into_iter().filter(|(_, names)| !names.is_empty());
+        some.collect()
+    }
+
     /// The architecture in a few words.
     pub fn model_in_words(&self) -> String {
         let name = self.model.preset.as_deref().unwrap_or("own layers");
         let size: Bytes = self.model.bytes;
         format!("{name}, {} parameters, {size}", self.model.parameters)
     }
+}
+
+/// Each name once, in order, with its number if there are several.
+fn named(names: impl Iterator<Item = &'static str>) -> String {
+    let mut counts: Vec<(&str, u32)> = Vec::new();
+    for name in names {
+        match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    let words = counts.iter().map(|(name, count)| match count {
+        1 => (*name).to_string(),
+        _ => format!("{name} × {count}"),
+    });
+    words.collect::<Vec<String>>().join(", ")
 }
 
 /// What is asked of the kernel for a scenario's record.

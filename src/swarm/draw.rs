@@ -367,6 +367,11 @@ mod tests {
                 let name = fault.trim_start_matches("(fault: ").split(['(', ',']);
                 name.take(1).collect::<String>()
             };
+            for (typed, fault) in plan.iter().zip(&scenario.faults) {
+                // Whoever is cut off from all is disconnected, whichever way it is typed.
+                let (typed, known) = (name(typed), fault.what.name());
+                assert!(typed == known || (&*typed, known) == ("Partition", "Disconnect"));
+            }
             kinds.extend(plan.iter().map(name));
         }
         // `Corrupt` and `Crash` are there twice.

@@ -3,6 +3,7 @@
 use super::html::{escape, figure, table, tile};
 use super::{curves, latency, spread, stacks, theme, timeline, Figure, Report};
 use crate::observe::record::Status;
+use crate::observe::rows::Outcome;
 use crate::observe::{summary, text, ObserveError};
 use crate::quantity::Span;
 
@@ -45,6 +46,8 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
     body += &costs(report);
     body += &times(report);
     body += &messages(report);
+    body += &rejections(report);
+    body += &unfinished(report);
     body += "</div>\n";
     body += &scenario(report);
     body += &format!(
@@ -268,6 +271,58 @@ fn messages(report: &Report<'_>) -> String {
         "bytes",
     ];
     table("Messages", &headings, &rows, &notes)
+}
+
+fn rejections(report: &Report<'_>) -> String {
+    if report.rejections.is_empty() {
+        return String::new();
+    }
+    let all: Vec<_> = report.rejections.iter().collect();
+    let (rows, mut notes) = capped(&all, |(reason, count)| {
+        vec![reason.to_string(), text::grouped(**count)]
+    });
+    notes.push("Each of them is a line of rejections.csv.".to_owned());
+    table(
+        "Reports that were not used",
+        &["reason", "reports"],
+        &rows,
+        &notes,
+    )
+}
+
+/// The rounds after which the model was no other, and those that began with an older one.
+fn unfinished(report: &Report<'_>) -> String {
+    let rounds = report.digest.rounds.iter();
+    let odd: Vec<_> = rounds
+        .filter(|row| row.outcome != Outcome::Completed || row.restored.is_some())
+        .collect();
+    if odd.is_empty() {
+        return String::new();
+    }
+    let (rows, notes) = capped(&odd, |row| {
+        vec![
+            text::grouped(row.round.into()),
+            match row.outcome {
+                Outcome::Completed => "completed",
+                Outcome::Abandoned => "abandoned: too few reports",
+                Outcome::Stopped => "stopped with the run",
+                Outcome::Crashed => "lost: the server went down",
+            }
+            .to_owned(),
+            format!(
+                "{} of {}",
+                text::grouped(row.reported.into()),
+                text::grouped(row.invited.into())
+            ),
+            match row.restored {
+                None => "the round before".to_owned(),
+                Some(0) => "what it was set up with".to_owned(),
+                Some(round) => format!("the checkpoint of round {}", text::grouped(round.into())),
+            },
+        ]
+    });
+    let headings = ["round", "outcome", "reported", "went on from"];
+    table("Rounds out of the ordinary", &headings, &rows, &notes)
 }
 
 fn scenario(report: &Report<'_>) -> String {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::observe::record::MessageCount;
 use crate::observe::rows::{
-    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, RoundRow, SizeRow,
+    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, Rejection, RoundRow, SizeRow,
 };
 use crate::quantity::VirtualTime;
 use proptest::prelude::*;
@@ -15,6 +15,7 @@ struct Run {
     digest: Digest,
     histograms: Histograms,
     messages: Messages,
+    rejections: Rejections,
 }
 
 fn at(seconds: u64) -> VirtualTime {
@@ -104,6 +105,7 @@ fn run(name: &'static str, group: &'static str, rounds: u32, clients: u32) -> Ru
         digest: Digest::of((1..=rounds).map(round).collect(), rows, scores, &[]),
         histograms,
         messages: Messages::from([(name.to_owned(), count)]),
+        rejections: Rejections::new(),
     }
 }
 
@@ -122,6 +124,7 @@ fn page(run: &Run) -> String {
         digest: &run.digest,
         histograms: &run.histograms,
         messages: &run.messages,
+        rejections: &run.rejections,
         deadline: Some(Span::from_secs(70)),
         scenario: run.name,
     }
@@ -216,6 +219,31 @@ fn one_round_of_one_client_is_drawn() {
     elements(&html);
     assert_eq!(html.matches("<svg").count(), 9);
     assert!(!html.contains("the median of"));
+}
+
+#[test]
+fn what_went_wrong_is_told_and_only_then() {
+    let mut run = run("faulty", "phones", 6, 4);
+    let titles = ["Reports that were not used", "Rounds out of the ordinary"];
+    let sound = page(&run);
+    assert!(titles.iter().all(|title| !sound.contains(title)));
+    run.rejections.insert(Rejection::NotFinite, 1_234);
+    run.digest.rounds[2].outcome = Outcome::Crashed;
+    run.digest.rounds[3].restored = Some(2);
+    run.digest.rounds[4].outcome = Outcome::Abandoned;
+    let html = page(&run);
+    elements(&html);
+    for told in [
+        titles[0],
+        titles[1],
+        "a value is not a finite number",
+        "1,234",
+        "lost: the server went down",
+        "the checkpoint of round 2",
+        "abandoned: too few reports",
+    ] {
+        assert!(html.contains(told), "{told}");
+    }
 }
 
 #[test]
