@@ -43,6 +43,22 @@ fn no_invariant_is_broken_by_a_federation_of_quickstarts_size() {
     );
 }
 
+/// Masked sums are held against plain ones; clients drop out, come late and use old tasks.
+#[test]
+fn sums_of_masked_updates_are_those_of_the_plain_ones_in_every_run() {
+    let path = Path::new("scenarios/layers/secure_aggregation.ron");
+    let text = std::fs::read_to_string(path).unwrap();
+    let deadline = vec!["schedule.deadline=\"10 s\"".to_string()];
+    let subject = Subject::new(text, path, deadline, false).unwrap();
+    let reference = subject.reference().unwrap();
+    let tally = of(&subject, &reference, 5, 16, None);
+    assert_eq!(tally.failure.map(|failure| failure.violation), None);
+    assert_eq!((tally.runs, tally.rounds), (16, 160));
+    // Masks that do not cancel would be found: here a client masks for a cohort that was.
+    let stale = "(fault: StaleModel, p: 0.5)".to_string();
+    assert!(subject.trial(&[stale], 1, Some(&reference), None).is_ok());
+}
+
 #[test]
 fn planted_defects_are_found_and_shrunk_to_two_faults_or_fewer() {
     let (subject, reference) = quickstart();

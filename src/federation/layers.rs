@@ -7,7 +7,7 @@
 use super::plan::Plan;
 use crate::compress::{Compression, Compressor, Decompressor};
 use crate::method::{ClientHalf, LayeredClient, LayeredServer, ServerHalf, Setup};
-use crate::privacy::secagg::{Masker, SecureAggregation, Unmasker};
+use crate::privacy::secagg::{Masker, SecureAggregation, Unmasker, Witness};
 use crate::privacy::{Clipper, NoisyMean, Participations, Privacy};
 use crate::quantity::Distribution;
 use serde::Serialize;
@@ -30,6 +30,7 @@ impl Layers {
         &self,
         half: Arc<dyn ClientHalf>,
         plan: &Plan,
+        witness: &Arc<Witness>,
     ) -> Arc<dyn ClientHalf> {
         let mut half = half;
         if let Some(clipper) = self.clipper() {
@@ -39,7 +40,7 @@ impl Layers {
             let layer = Compressor::new(compression.clone());
             half = Arc::new(LayeredClient::new(half, layer));
         }
-        if let Some(masker) = self.masker(plan) {
+        if let Some(masker) = self.masker(plan, witness) {
             half = Arc::new(LayeredClient::new(half, masker));
         }
         half
@@ -62,7 +63,7 @@ impl Layers {
 
     /// The client's end of secure aggregation, which the server's end knows too. Under central privacy
     /// all updates count alike and none may grow by rounding.
-    fn masker(&self, plan: &Plan) -> Option<Masker> {
+    fn masker(&self, plan: &Plan, witness: &Arc<Witness>) -> Option<Masker> {
         let settings = self.secure_aggregation.as_ref()?.settings().clone();
         let central = matches!(self.privacy, Some(Privacy::CentralDp(_)));
         let samples = (0..plan.population()).map(|k| plan.partition.client(k as usize).len());
@@ -73,6 +74,7 @@ impl Layers {
             asked(plan) as usize,
             heaviest,
             central,
+            Arc::clone(witness),
         ))
     }
 
@@ -82,6 +84,7 @@ impl Layers {
         half: Box<dyn ServerHalf>,
         setup: &Setup,
         plan: &Plan,
+        witness: &Arc<Witness>,
     ) -> Box<dyn ServerHalf> {
         let mut half = half;
         match &self.privacy {
@@ -104,7 +107,7 @@ impl Layers {
             let layer = Decompressor::new(compression.clone(), setup.initial.len());
             half = Box::new(LayeredServer::new(half, layer));
         }
-        if let Some(masker) = self.masker(plan) {
+        if let Some(masker) = self.masker(plan, witness) {
             let layout = Arc::clone(setup.initial.layout());
             let layer = Unmasker::new(masker, layout, plan.seed);
             half = Box::new(LayeredServer::new(half, layer));

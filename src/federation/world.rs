@@ -14,6 +14,7 @@ use crate::learn::{LocalTraining, Samples};
 use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
 use crate::model::{Layouts, Sizes, Spill};
 use crate::net::LinkNetwork;
+use crate::privacy::secagg::Witness;
 use crate::quantity::{Bytes, VirtualTime};
 use crate::sim::{Context, Input, Node, NodeId, Stack, World};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
@@ -36,6 +37,8 @@ pub struct Shared {
     pub(super) bug: Option<Bug>,
     /// What watches server halves.
     audit: Option<Arc<Auditing>>,
+    /// What checks sums of masked updates.
+    witness: Arc<Witness>,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
 }
@@ -64,7 +67,7 @@ impl Shared {
     pub(super) fn fresh_half(&self) -> Result<Box<dyn ServerHalf>, MethodError> {
         let public = self.public.as_ref();
         let setup = setup(&self.plan, &self.sizes, public, &self.local, &self.indices)?;
-        let half = server_half(&self.plan, &setup)?;
+        let half = server_half(&self.plan, &setup, &self.witness)?;
         Ok(match &self.audit {
             Some(audit) => audit(half),
             None => half,
@@ -112,10 +115,14 @@ fn setup(
 }
 
 /// The method's server half with all that is around it.
-fn server_half(plan: &Plan, setup: &Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
+fn server_half(
+    plan: &Plan,
+    setup: &Setup,
+    witness: &Arc<Witness>,
+) -> Result<Box<dyn ServerHalf>, MethodError> {
     let half = plan.method.method().server(setup.clone())?;
     let half = hostile::server(plan, half, setup)?;
-    Ok(plan.layers.around_server(half, setup, plan))
+    Ok(plan.layers.around_server(half, setup, plan, witness))
 }
 
 /// One client's range of a partition; empty for a client that is not in it.
@@ -159,7 +166,8 @@ impl Federation {
     pub fn new(plan: Plan, network: LinkNetwork) -> Result<Self, MethodError> {
         let method = plan.method.method();
         let client_half = hostile::client(&plan, method.client());
-        let client_half = plan.layers.around_client(client_half, &plan);
+        let witness = Arc::default();
+        let client_half = plan.layers.around_client(client_half, &plan, &witness);
         let local = plan
             .groups
             .iter()
@@ -173,7 +181,7 @@ impl Federation {
         });
         let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
         let setup = setup(&plan, &sizes, public.as_ref(), &local, &indices)?;
-        let half = server_half(&plan, &setup)?;
+        let half = server_half(&plan, &setup, &witness)?;
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
             network,
@@ -189,6 +197,7 @@ impl Federation {
                 faults: fault::Plan::default(),
                 bug: None,
                 audit: None,
+                witness,
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
@@ -223,6 +232,12 @@ impl Federation {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.audit = Some(Arc::new(audit));
         }
+        self
+    }
+
+    /// The same; `complain` hears of sums of masked updates that are not those of the plain ones.
+    pub fn witnessed(self, complain: impl Fn(String) + Send + Sync + 'static) -> Self {
+        self.shared.witness.watch(complain);
         self
     }
 

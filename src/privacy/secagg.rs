@@ -11,6 +11,7 @@
 //! - `shamir`: shares of a secret
 //! - `roster`: who takes part, with public keys
 //! - `client`, `server`: the two ends of the layer
+//! - `witness`: whether sums are what they should be, for tests of the engine
 //!
 //! What is simulated: the arithmetic is the real one; the messages before and after the masked vector
 //! are not sent one by one: their bytes are counted in the task and the report. All keys come from the
@@ -25,9 +26,11 @@ mod server;
 mod shamir;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 pub use client::Masker;
 pub use server::Unmasker;
+pub use witness::Witness;
 
 use serde::{Deserialize, Serialize};
 

@@ -26,6 +26,14 @@ pub struct Audit {
 /// More findings of one run say nothing new.
 const ENOUGH: usize = 16;
 
+/// Adds a finding.
+pub(super) fn note(findings: &Findings, what: String) {
+    let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
+    if findings.len() < ENOUGH {
+        findings.push(what);
+    }
+}
+
 impl Audit {
     /// Watches `inner`.
     pub fn new(inner: Box<dyn ServerHalf>, findings: Findings, averages: bool) -> Self {
@@ -41,10 +49,7 @@ impl Audit {
     }
 
     fn find(&self, what: String) {
-        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
-        if findings.len() < ENOUGH {
-            findings.push(format!("round {}: {what}", self.round));
-        }
+        note(&self.findings, format!("round {}: {what}", self.round));
     }
 
     /// Adds a report to the reference mean.

@@ -5,12 +5,13 @@
 //!   asked, none is not finite ([`super::Audit`]);
 //! - the weights of a round sum to one: the new model is the mean of the reports, against double
 //!   precision, where the method takes a mean;
+//! - sums of masked updates are those of the plain ones, bit by bit, where there are any;
 //! - every model is finite;
 //! - the same seed gives the same trace hash, on one shard and on two;
 //! - the run ends, with all its rounds held;
 //! - rounds that begin after the last fault are completed.
 
-use super::audit::{Audit, Findings};
+use super::audit::{self, Audit, Findings};
 use crate::federation::{Bug, DeviceMemory, Federation, Record};
 use crate::learn::HostDevice;
 use crate::observe::rows::Outcome as RoundOutcome;
@@ -145,6 +146,10 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         .audited({
             let findings = Arc::clone(&findings);
             move |inner| Box::new(Audit::new(inner, Arc::clone(&findings), averages))
+        })
+        .witnessed({
+            let findings = Arc::clone(&findings);
+            move |wrong| audit::note(&findings, wrong)
         })
         .planted(bug);
     let mut ears = Ears::default();

@@ -1,15 +1,16 @@
 //! The client's end: its update is quantised and masked.
 
-use super::masks::{agree, apply, Secrets};
+use super::masks::{agree, apply, public, Secrets};
 use super::quantise::Quantiser;
 use super::roster::Roster;
 use super::shamir::SHARE_BYTES;
-use super::{SecAgg, NAME};
+use super::{SecAgg, Witness, NAME};
 use crate::learn::Cost;
 use crate::method::{ClientInput, ClientLayer, ClientWork, Coded, MethodError, Packet, Payload};
 use crate::privacy::clip::change_of;
 use crate::quantity::{Bytes, Flops};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Bytes of a public key.
 const KEY: u64 = 32;
@@ -42,17 +43,26 @@ pub struct Masker {
     pub(super) asked: usize,
     /// The most samples a client has: what weights are shares of. `None` where all count alike.
     pub(super) heaviest: Option<u32>,
+    /// Sees what is masked.
+    pub(super) witness: Arc<Witness>,
 }
 
 impl Masker {
     /// For rounds that ask `asked` clients, the largest of whom has `heaviest` samples; `None` where
     /// all count alike. `towards_zero` lets no update grow by rounding.
-    pub fn new(settings: SecAgg, asked: usize, heaviest: Option<u32>, towards_zero: bool) -> Self {
+    pub fn new(
+        settings: SecAgg,
+        asked: usize,
+        heaviest: Option<u32>,
+        towards_zero: bool,
+        witness: Arc<Witness>,
+    ) -> Self {
         Self {
             quantiser: Quantiser::new(&settings, asked, towards_zero),
             settings,
             asked,
             heaviest,
+            witness,
         }
     }
 
@@ -106,6 +116,15 @@ impl ClientLayer for Masker {
         let (mut words, mut weight): (Vec<u32>, u32) = (quantised.collect(), whole);
         let least = self.settings.least(roster.len());
         let secrets = Secrets::draw(input.seed, input.client, input.round, least);
+        if roster.key(input.client) != Some(&public(&secrets.key)) {
+            // An old task: its masks would not cancel.
+            return Err(MethodError::layer(
+                NAME,
+                "the roster is that of another round",
+            ));
+        }
+        let witness = &self.witness;
+        witness.masks(input.round, input.client, &words, weight);
         apply(&secrets.own, true, &mut words, &mut weight);
         for (other, key) in roster.iter() {
             if other != input.client {

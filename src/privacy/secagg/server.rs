@@ -33,7 +33,7 @@ pub struct Unmasker {
 /// What a round came to.
 #[derive(Debug, PartialEq)]
 pub(super) struct Sum {
-    /// Of quantised, weighted values, modulo 2^32.
+    /// Of quantised, weighted values, modulo two to the bits that a word has on the wire.
     pub words: Vec<u32>,
     /// Of weights.
     pub weight: u32,
@@ -186,7 +186,12 @@ impl ServerLayer for Unmasker {
             let what = "clients were sent different models: their updates have no sum";
             return Err(MethodError::layer(NAME, what));
         }
-        let Sum { words, weight } = self.unmask()?;
+        let sum = self.unmask()?;
+        let Masker {
+            witness, quantiser, ..
+        } = &self.masker;
+        witness.sums(round, &self.reported, &sum, quantiser);
+        let Sum { words, weight } = sum;
         let heaviest = self.masker.heaviest.unwrap_or(1);
         let total = f64::from(weight) / f64::from(heaviest.max(1));
         let quantiser = &self.masker.quantiser;

@@ -101,7 +101,13 @@ impl Cohort {
     fn new(clients: Vec<u32>, threshold: f64) -> Self {
         let settings = settings(threshold);
         let least = settings.least(clients.len());
-        let masker = Masker::new(settings.clone(), clients.len(), Some(100), false);
+        let masker = Masker::new(
+            settings.clone(),
+            clients.len(),
+            Some(100),
+            false,
+            Arc::default(),
+        );
         let mut server = Unmasker::new(masker, layout(), SEED);
         server.cohort(3, &clients);
         let keys = clients
@@ -288,7 +294,7 @@ struct Worn {
 impl Worn {
     fn new(heaviest: Option<u32>) -> Self {
         let round = Round::new();
-        let masker = Masker::new(settings(0.6), 3, heaviest, false);
+        let masker = Masker::new(settings(0.6), 3, heaviest, false, Arc::default());
         let layer = Unmasker::new(masker, round.layout(), crate::method::testing::SEED);
         let server = round.server(layer);
         Self {
@@ -303,7 +309,7 @@ impl Worn {
         let task = self.server.task(client, 1).unwrap();
         let (input, _) = self.round.work(client);
         let input = ClientInput { task, ..input };
-        let masker = Masker::new(settings(0.6), 3, self.heaviest, false);
+        let masker = Masker::new(settings(0.6), 3, self.heaviest, false, Arc::default());
         let half = LayeredClient::new(self.spec.method().client(), masker);
         use crate::method::ClientHalf;
         let work = half.run(&input, &mut Default::default()).unwrap();
@@ -423,7 +429,7 @@ fn reports_of_strangers_of_the_same_client_twice_or_of_another_form_are_refused(
 #[test]
 fn a_client_declines_without_a_roster_that_it_is_on() {
     let (input, work) = Round::new().work(1);
-    let masker = Masker::new(settings(0.5), 3, None, false);
+    let masker = Masker::new(settings(0.5), 3, None, false, Arc::default());
     assert!(masker.unwrap(&input).is_err());
     for roster in [
         vec![1, 2, 3],
@@ -441,6 +447,31 @@ fn a_client_declines_without_a_roster_that_it_is_on() {
             "secure aggregation: the roster of the round is none"
         );
     }
+}
+
+/// A client that by mistake takes up the task of an older round must not spoil the sum of this one.
+#[test]
+fn a_client_declines_with_the_roster_of_another_round() {
+    let (input, work) = Round::new().work(1);
+    let masker = Masker::new(settings(0.5), 3, None, false, Arc::default());
+    let wrapped = |round: u32| {
+        let keys = [0, 1, 2].map(|client| {
+            let secrets = Secrets::draw(input.seed, client, round, masker.settings.least(3));
+            (client, public(&secrets.key))
+        });
+        let roster = Payload::Packet(Roster::new(keys.into_iter()).packet(0));
+        let input = ClientInput {
+            task: Payload::bundle([input.task.clone(), roster]),
+            ..input.clone()
+        };
+        masker.wrap(&input, work.clone())
+    };
+    assert!(wrapped(input.round).is_ok());
+    let error = wrapped(input.round + 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "secure aggregation: the roster is that of another round"
+    );
 }
 
 #[test]

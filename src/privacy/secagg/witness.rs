@@ -1,0 +1,130 @@
+//! A witness of what clients mask, for whoever checks that masks leave sums as they are. Nobody in a
+//! federation has one; a test of the engine does.
+
+use super::quantise::Quantiser;
+use super::server::Sum;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Is told of a sum that is wrong.
+type Complain = dyn Fn(String) + Send + Sync;
+
+/// Sees what clients mask and what comes out, once somebody wants to hear of it.
+#[derive(Default)]
+pub struct Witness {
+    complain: OnceLock<Box<Complain>>,
+    /// Words and weight of each client in each round that is not over.
+    plain: Mutex<BTreeMap<(u32, u32), (Vec<u32>, u32)>>,
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
+impl Witness {
+    /// From now on looks, and tells `complain` of sums that are wrong.
+    pub fn watch(&self, complain: impl Fn(String) + Send + Sync + 'static) {
+        // Whoever came first goes on being told.
+        let _ = self.complain.set(Box::new(complain));
+    }
+
+    /// A client is about to mask these.
+    pub(super) fn masks(&self, round: u32, client: u32, words: &[u32], weight: u32) {
+        if self.complain.get().is_some() {
+            let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+            plain.insert((round, client), (words.to_vec(), weight));
+        }
+    }
+
+    /// What those who `reported` masked has come to this sum.
+    pub(super) fn sums(
+        &self,
+        round: u32,
+        reported: &BTreeSet<u32>,
+        sum: &Sum,
+        quantiser: &Quantiser,
+    ) {
+        let Some(complain) = self.complain.get() else {
+            return;
+        };
+        let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut words, mut weight) = (vec![0u32; sum.words.len()], 0u32);
+        for client in reported {
+            let Some((own, heavy)) = plain.get(&(round, *client)) else {
+                complain(format!("round {round}: client {client} has masked nothing"));
+                return;
+            };
+            for (total, word) in words.iter_mut().zip(own) {
+                *total = total.wrapping_add(*word);
+            }
+            weight = weight.wrapping_add(*heavy);
+        }
+        // Words have no more bits than went over the wire.
+        let pairs = words.iter().zip(&sum.words);
+        let wrong = pairs
+            .filter(|(plain, came)| quantiser.sum(**plain) != quantiser.sum(**came))
+            .count();
+        if wrong > 0 || weight != sum.weight {
+            complain(format!(
+                "round {round}: the sum of {} masked updates is not that of the plain ones in {wrong} \
+                 of {} values, weights {} and {weight}",
+                reported.len(),
+                words.len(),
+                sum.weight
+            ));
+        }
+        plain.retain(|(other, _), _| *other > round);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SecAgg;
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn sums_that_are_not_those_of_the_plain_words_are_told() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let sum = |words: [u32; 2], weight| Sum {
+            words: words.to_vec(),
+            weight,
+        };
+        let witness = Witness::default();
+        let quantiser = Quantiser::new(&SecAgg::default(), 2, false);
+        let both = BTreeSet::from([4, 7]);
+        witness.masks(1, 4, &[1, 2], 3);
+        witness.sums(1, &both, &sum([9, 9], 9), &quantiser);
+        witness.watch({
+            let told = Arc::clone(&told);
+            move |wrong| told.lock().unwrap().push(wrong)
+        });
+        // Nobody was listening in the first round. Of words 17 bits count.
+        for (round, came) in [
+            (2, sum([0x1_ffff, 5], 8)),
+            (3, sum([0, 5], 8)),
+            (4, sum([u32::MAX, 5], 7)),
+        ] {
+            witness.masks(round, 4, &[u32::MAX, 2], 3);
+            witness.masks(round, 7, &[0, 3], 5);
+            // Somebody who is gone.
+            witness.masks(round, 9, &[5, 5], 5);
+            witness.sums(round, &both, &came, &quantiser);
+        }
+        witness.sums(5, &both, &sum([0, 0], 0), &quantiser);
+        let told = told.lock().unwrap();
+        assert_eq!(
+            *told,
+            [
+                "round 3: the sum of 2 masked updates is not that of the plain ones in 1 of 2 values, \
+                 weights 8 and 8",
+                "round 4: the sum of 2 masked updates is not that of the plain ones in 0 of 2 values, \
+                 weights 7 and 8",
+                "round 5: client 4 has masked nothing",
+            ]
+        );
+    }
+}
