@@ -4,10 +4,11 @@ use super::client::{ClientFault, ClientFaults};
 use super::data::DataFault;
 use super::link::{Filter, LinkFault, LinkFaults};
 use super::server::{ServerFault, ServerFaults};
-use super::when::{Periods, When};
+use super::when::{Milestones, Periods, When};
 use crate::quantity::Probability;
 use crate::who::{Members, Who};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// One entry of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +38,7 @@ pub(super) struct Entry<T> {
     together: bool,
     pub probability: Probability,
     pub members: Members,
+    milestones: Arc<Milestones>,
 }
 
 impl<T> Entry<T> {
@@ -48,6 +50,7 @@ impl<T> Entry<T> {
             together: planned.together,
             probability: planned.probability,
             members,
+            milestones: Arc::default(),
         }
     }
 
@@ -58,6 +61,7 @@ impl<T> Entry<T> {
             seed,
             entry: self.number,
             node: if self.together { 0 } else { node },
+            milestones: Some(&self.milestones),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Faults of the server.
 
 use super::speed::{Change, Pace};
-use super::when::{draws, lane, Moment, Periods, When};
+use super::when::{draws, lane, Milestones, Moment, Periods, When};
 use crate::quantity::{Probability, Span, VirtualTime};
 use crate::sim::rng::below;
 use rand::Rng;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Something that goes wrong at the server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +29,7 @@ struct Entry {
     fault: ServerFault,
     when: When,
     probability: Probability,
+    milestones: Arc<Milestones>,
 }
 
 /// All faults of the server in a run.
@@ -51,6 +53,7 @@ impl ServerFaults {
             fault: what.clone(),
             when: fault.when.clone(),
             probability: fault.probability,
+            milestones: Arc::default(),
         });
     }
 
@@ -73,6 +76,7 @@ impl ServerFaults {
             seed: self.seed,
             entry: entry.number,
             node: 0,
+            milestones: Some(&entry.milestones),
         }
     }
 

@@ -124,6 +124,7 @@ mod tests {
             seed: 1,
             entry: 0,
             node: 1,
+            milestones: None,
         }
     }
 

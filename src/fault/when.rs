@@ -3,6 +3,8 @@
 use crate::quantity::{Distribution, Span, VirtualTime};
 use crate::sim::rng::{stream, Purpose, Stream};
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// When a fault holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,6 +78,40 @@ pub struct Periods<'a> {
     pub entry: u32,
     /// Whose: a client's node, or 0 where all victims share their times.
     pub node: u64,
+    /// Where ends of earlier periods are noted; without it every search begins at the start.
+    pub milestones: Option<&'a Milestones>,
+}
+
+/// Ends of some periods of one entry, by node, so that a search walks few of them, however late it is.
+/// Periods follow from seed, entry and node alone: what is noted here changes no answer.
+#[derive(Debug, Default)]
+pub struct Milestones(Mutex<BTreeMap<u64, Vec<VirtualTime>>>);
+
+impl Milestones {
+    /// Periods between two of them.
+    const EVERY: u64 = 64;
+
+    /// The last period noted that is over by `now`: the number of the one after it, and its end.
+    fn before(&self, node: u64, now: VirtualTime) -> (u64, VirtualTime) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = all.get(&node).map_or(&[][..], Vec::as_slice);
+        let over = ends.partition_point(|end| *end <= now);
+        match over.checked_sub(1).and_then(|last| ends.get(last)) {
+            Some(end) => (over as u64 * Self::EVERY, *end),
+            None => (0, VirtualTime::ZERO),
+        }
+    }
+
+    /// The periods below `number` end at `end`.
+    fn note(&self, node: u64, number: u64, end: VirtualTime) {
+        if number.is_multiple_of(Self::EVERY) {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let ends = all.entry(node).or_default();
+            if ends.len() as u64 + 1 == number / Self::EVERY {
+                ends.push(end);
+            }
+        }
+    }
 }
 
 /// A stream of an entry of the plan: `lane` tells apart what it is drawn for.
@@ -160,7 +196,8 @@ impl Periods<'_> {
                 VirtualTime::from_nanos(past.saturating_mul(cycle.nanos())),
             );
         }
-        (0, VirtualTime::ZERO)
+        let noted = self.milestones.map(|noted| noted.before(self.node, now));
+        noted.unwrap_or((0, VirtualTime::ZERO))
     }
 
     /// The period that `now` lies in, or else the next one.
@@ -173,6 +210,9 @@ impl Periods<'_> {
             }
             number += 1;
             end = period.end;
+            if let Some(noted) = self.milestones {
+                noted.note(self.node, number, end);
+            }
         }
     }
 
@@ -235,6 +275,7 @@ mod tests {
             seed: 7,
             entry: 3,
             node,
+            milestones: None,
         }
     }
 
@@ -409,5 +450,49 @@ mod tests {
             assert!(period.start > end && period.end > period.start);
             end = period.end;
         }
+    }
+
+    /// Searches in any order, late and early, from two threads: what is noted on the way changes nothing.
+    #[test]
+    fn milestones_shorten_the_way_and_change_no_answer() {
+        let when = When::Repeated {
+            between: Distribution::Exponential {
+                min: 0.0,
+                mean: 2.0,
+            },
+            lasts: Distribution::Exponential {
+                min: 0.0,
+                mean: 1.0,
+            },
+            until: None,
+        };
+        let noted = Milestones::default();
+        let search = |node: u64, offset: u64| {
+            let plain = of(&when, node);
+            let quick = Periods {
+                milestones: Some(&noted),
+                ..plain
+            };
+            for step in 0..120 {
+                // Up to 3,000 s, about a thousand periods; back and forth.
+                let now = seconds(((step * 7_919 + offset) % 3_001) as f64);
+                assert_eq!(quick.at_or_after(now), plain.at_or_after(now), "{now}");
+                assert_eq!(quick.at(now), plain.at(now));
+                let before = seconds((step as f64) * 20.0);
+                let later = before + Span::from_millis(700);
+                assert_eq!(
+                    quick.begins_within(before, later),
+                    plain.begins_within(before, later)
+                );
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| search(5, 0));
+            scope.spawn(|| search(5, 1_500));
+            search(6, 700);
+        });
+        let all = noted.0.lock().unwrap();
+        assert_eq!(all.len(), 2);
+        assert!(all.values().all(|ends| ends.len() > 10 && ends.is_sorted()));
     }
 }
