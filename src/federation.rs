@@ -11,6 +11,7 @@
 mod client;
 #[cfg(test)]
 mod crash_tests;
+mod crowd;
 mod evaluation;
 mod hostile;
 mod job;
@@ -22,7 +23,6 @@ mod record;
 #[cfg(test)]
 mod resume_tests;
 mod round;
-mod selection;
 mod server;
 mod sizing;
 mod world;

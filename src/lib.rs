@@ -34,6 +34,7 @@ pub mod observe;
 pub mod privacy;
 pub mod quantity;
 pub mod scenario;
+pub mod select;
 pub mod sim;
 pub mod snapshot;
 pub mod swarm;

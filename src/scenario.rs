@@ -29,6 +29,7 @@ use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
 use crate::net::LinkModel;
 use crate::quantity::{Bytes, Distribution, Flops, Probability};
+use crate::select::SelectionSpec;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Scenario {
     pub server: Server,
     /// The method.
     pub method: MethodSpec,
+    /// Who is asked.
+    pub selection: SelectionSpec,
     /// How the server aggregates what may be adversaries'.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defence: Option<DefenceSpec>,

@@ -12,6 +12,7 @@ use shoal::model::presets as models;
 use shoal::net;
 use shoal::privacy::secagg::SecureAggregation;
 use shoal::privacy::Privacy;
+use shoal::select::SelectionSpec;
 use std::io::{self, Write};
 
 /// What can be listed.
@@ -19,6 +20,8 @@ use std::io::{self, Write};
 pub enum What {
     /// Federated methods and baselines
     Methods,
+    /// How clients are chosen
+    Selections,
     /// Robust aggregation
     Defences,
     /// What adversaries do
@@ -52,6 +55,7 @@ pub fn list(what: Option<What>) -> Exit {
 fn table(what: What) -> String {
     let rows: Vec<Vec<String>> = match what {
         What::Methods => registered("method", MethodSpec::ALL),
+        What::Selections => registered("selection", SelectionSpec::ALL),
         What::Defences => registered("defence", DefenceSpec::ALL),
         What::Attacks => registered("attack", AttackSpec::ALL),
         What::Layers => {

@@ -10,6 +10,7 @@ use crate::method::{ClientHalf, LayeredClient, LayeredServer, ServerHalf, Setup}
 use crate::privacy::secagg::{Masker, SecureAggregation, Unmasker, Witness};
 use crate::privacy::{Clipper, NoisyMean, Participations, Privacy};
 use crate::quantity::Distribution;
+use crate::select::SelectionSpec;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -127,6 +128,10 @@ fn asked(plan: &Plan) -> u32 {
 /// population. Where some clients may not be there, those who are can be asked more often than that;
 /// then nothing is claimed of sampling.
 fn sampling_rate(plan: &Plan) -> f64 {
+    // Nothing else than a uniform sample hides who takes part.
+    if !matches!(plan.selection, SelectionSpec::Uniform(_)) {
+        return 1.0;
+    }
     let mut groups = plan.groups.iter();
     if !groups.all(|group| group.participation == Distribution::Constant(1.0)) {
         return 1.0;

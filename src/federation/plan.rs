@@ -9,6 +9,7 @@ use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
 use crate::model::{Initializer, Level, Model};
 use crate::quantity::{Distribution, Probability, Span, Speed};
+use crate::select::SelectionSpec;
 use crate::sim::mix_words;
 use crate::sim::rng::{stream, Purpose};
 use serde::Serialize;
@@ -43,6 +44,8 @@ pub struct Plan {
     pub server_checkpoint: u32,
     /// The method.
     pub method: MethodSpec,
+    /// Who is asked.
+    pub selection: SelectionSpec,
     /// How the server aggregates what may be adversaries'.
     pub defence: Option<DefenceSpec>,
     /// Who attacks, with what they train on.

@@ -6,6 +6,7 @@ use crate::method::MethodSpec;
 use crate::model::Spill;
 use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
+use crate::select::SelectionSpec;
 use crate::sim::{
     Delivery, Digest, Ending, Key, Observe, Recorder, RecorderError, Simulation, Summary, Workers,
 };
@@ -225,6 +226,29 @@ fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
             assert_eq!(summary.hash, whole.hash, "{further} from {place}");
             assert_eq!(summary.accounting, whole.accounting, "{further} from {place}");
         }
+    }
+}
+
+#[test]
+fn every_policy_of_selection_remembers_what_it_has_heard() {
+    for (name, _) in SelectionSpec::ALL {
+        let policy = format!("selection: {name}()");
+        let scenario = wearing("FedAvg()", &policy);
+        let (whole, memory) = run(&scenario, None, 2, 1, u64::MAX);
+        let (told, bytes) = &memory.checkpoints[2];
+        let (summary, rest) = run(&scenario, Some(bytes), 1, 2, u64::MAX);
+        assert_eq!(rest.records, memory.records[*told..], "{name}");
+        assert_eq!(summary.hash, whole.hash, "{name}");
+    }
+    // And so does a server that was down.
+    let crash = "(fault: ServerCrash, when: Repeated(between: \"5 s\", lasts: \"100 ms\"))";
+    let further = format!("selection: Oort(window: 1), faults: [{crash}]");
+    let scenario = wearing("FedAvg()", &further);
+    let (whole, memory) = run(&scenario, None, 2, 1, u64::MAX);
+    for (told, bytes) in &memory.checkpoints {
+        let (summary, rest) = run(&scenario, Some(bytes), 1, 2, u64::MAX);
+        assert_eq!(rest.records, memory.records[*told..]);
+        assert_eq!(summary.hash, whole.hash);
     }
 }
 

@@ -20,12 +20,12 @@ use super::message::{Message, Task};
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::Round;
-use super::selection::select;
 use super::world::{Bug, Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, ServerHalf};
 use crate::observe::rows::{ClientOutcome, ClientRow, Outcome};
 use crate::quantity::{Span, VirtualTime};
+use crate::select::{Ask, Policy};
 use crate::sim::{Context, Input, JobId};
 use crash::Kept;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -37,6 +37,8 @@ type Cx<'a> = Context<'a, Federation>;
 pub struct Server {
     shared: Arc<Shared>,
     half: Box<dyn ServerHalf>,
+    /// Chooses clients.
+    policy: Box<dyn Policy>,
     stage: Stage,
     round: Round,
     outstanding: Outstanding,
@@ -98,6 +100,7 @@ mod timer {
 impl Server {
     pub(super) fn new(shared: Arc<Shared>, half: Box<dyn ServerHalf>) -> Self {
         Self {
+            policy: shared.plan.selection.selection().policy(),
             shared,
             half,
             stage: Stage::Finished,
@@ -244,8 +247,11 @@ impl Server {
         let target = plan.schedule.cohort.of(population);
         let wanted = libm::ceil(f64::from(target) * plan.schedule.over_selection) as u32;
         let number = self.round.number;
-        let chosen = select(plan.seed, number, population, wanted, |client| {
-            plan.client(client).participation
+        let chosen = self.policy.choose(&Ask {
+            seed: plan.seed,
+            round: number,
+            wanted,
+            crowd: self.shared.as_ref(),
         });
         self.half.cohort(number, &chosen);
         for client in chosen {

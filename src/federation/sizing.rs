@@ -1,7 +1,7 @@
 //! Which client trains which size of the model.
 
 use super::plan::Plan;
-use crate::learn::LocalTraining;
+use crate::learn::{Cost, LocalTraining};
 use crate::method::{ClientHalf, Prospect};
 use crate::model::{Level, Sizes};
 use crate::quantity::Span;
@@ -43,6 +43,26 @@ pub fn ratios<'a>(rules: impl Iterator<Item = &'a SizeRule>) -> Vec<f64> {
     all
 }
 
+/// What a round usually costs a client with the network of level `own`.
+pub(super) fn cost_of(
+    plan: &Plan,
+    half: &dyn ClientHalf,
+    local: &LocalTraining,
+    own: &Level,
+    narrower: &[Level],
+    client: u32,
+) -> Cost {
+    let samples = plan.partition.client(client as usize).len().max(1);
+    let beside = half.usually_beside(&Prospect {
+        full: &plan.model,
+        own: &own.model,
+        local,
+        samples,
+        public: plan.public.train.len(),
+    });
+    half.cost(own, narrower, local, samples).then(beside)
+}
+
 /// Gives every client of the plan its level. `local` is each group's training as the method has it,
 /// `half` the method's client half.
 pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], half: &dyn ClientHalf) -> Sizes {
@@ -58,16 +78,7 @@ pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], half: &dyn Client
     let of = (0..plan.population()).map(|client| {
         let me = plan.client(client);
         let fits = |own: &Level, narrower: &[Level]| {
-            let samples = plan.partition.client(client as usize).len().max(1);
-            let local = &local[me.group];
-            let beside = half.usually_beside(&Prospect {
-                full: &plan.model,
-                own: &own.model,
-                local,
-                samples,
-                public: plan.public.train.len(),
-            });
-            let cost = half.cost(own, narrower, local, samples).then(beside);
+            let cost = cost_of(plan, half, &local[me.group], own, narrower, client);
             let in_time =
                 |deadline: Span| me.device.duration(cost.flops).nanos() <= deadline.nanos();
             me.device.fits(cost.memory) && deadline.is_none_or(in_time)

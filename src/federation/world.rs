@@ -37,6 +37,8 @@ pub struct Shared {
     pub(super) bug: Option<Bug>,
     /// What watches server halves.
     audit: Option<Arc<Auditing>>,
+    /// The links of all nodes.
+    pub(super) network: LinkNetwork,
     /// What checks sums of masked updates.
     witness: Arc<Witness>,
     indices: Arc<[u32]>,
@@ -147,7 +149,6 @@ pub enum Bug {
 /// A federation: one server, and the clients of a [`Plan`].
 pub struct Federation {
     shared: Arc<Shared>,
-    network: LinkNetwork,
     /// The method's server half, until the server wakes and takes it.
     half: Mutex<Option<Box<dyn ServerHalf>>>,
     /// What a stack of jobs must fit into, if it matters.
@@ -184,7 +185,6 @@ impl Federation {
         let half = server_half(&plan, &setup, &witness)?;
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         Ok(Self {
-            network,
             memory: None,
             half: Mutex::new(Some(half)),
             shared: Arc::new(Shared {
@@ -198,6 +198,7 @@ impl Federation {
                 bug: None,
                 audit: None,
                 witness,
+                network,
                 indices,
                 held_out: Arc::from(plan.holdout.indices()),
                 plan,
@@ -215,8 +216,8 @@ impl Federation {
 
     /// The same, with faults.
     pub fn amid(mut self, faults: fault::Plan) -> Self {
-        self.network = self.network.with_faults(faults.links.clone());
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.network.set_faults(faults.links.clone());
             shared.faults = faults;
         }
         self
@@ -278,6 +279,12 @@ impl Federation {
         node.0.checked_sub(1)
     }
 
+    /// What its nodes share.
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Who trains which width of the model.
     pub fn sizes(&self) -> &Sizes {
         &self.shared.sizes
@@ -315,7 +322,7 @@ impl World for Federation {
     }
 
     fn network(&self) -> &LinkNetwork {
-        &self.network
+        &self.shared.network
     }
 
     fn wake(&self, id: NodeId, kept: Option<ClientState>) -> Member {

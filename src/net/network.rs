@@ -7,7 +7,7 @@ use super::queue::Work;
 use super::table::{Group, LinkTable, NetError};
 use super::wire::Wire;
 use crate::fault::LinkFaults;
-use crate::quantity::Span;
+use crate::quantity::{Bandwidth, Bytes, Span};
 use crate::sim::rng::{stream, Purpose, Stream};
 use crate::sim::{NetContext, Network, NodeId, Parcel};
 use std::sync::Arc;
@@ -72,11 +72,14 @@ impl LinkNetwork {
     }
 
     /// The same network with faults.
-    pub fn with_faults(self, faults: LinkFaults) -> Self {
-        Self {
-            faults: (!faults.is_empty()).then(|| Arc::new(faults)),
-            ..self
-        }
+    pub fn with_faults(mut self, faults: LinkFaults) -> Self {
+        self.set_faults(faults);
+        self
+    }
+
+    /// Things go wrong from now on.
+    pub fn set_faults(&mut self, faults: LinkFaults) {
+        self.faults = (!faults.is_empty()).then(|| Arc::new(faults));
     }
 
     /// What any message takes at least.
@@ -87,6 +90,18 @@ impl LinkNetwork {
     /// How time passes for the queues of a node.
     pub(super) fn clock(&self, node: NodeId) -> Clock<'_> {
         Clock(self.faults.as_deref().map(|faults| (faults, node)))
+    }
+
+    /// What a message of `bytes` takes from one node to another on idle links without losses: what it
+    /// takes to pass the slower side, and the median latencies.
+    pub fn expected(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Span {
+        let (source, target) = (self.group(from), self.group(to));
+        let mtu = source.model.mtu;
+        let wire = source.model.on_wire(bytes, packets(bytes, mtu), mtu);
+        let wire = Bytes(u64::try_from(wire).unwrap_or(u64::MAX));
+        let side = |rate: Option<Bandwidth>| rate.map_or(Span::ZERO, |rate| rate.time_for(wire));
+        // A message enters the second link once the first has let all of it through.
+        side(source.up(from)) + side(target.down(to)) + source.median + target.median
     }
 
     /// The link model of a node; rates of its own are not in it.

@@ -29,6 +29,7 @@ use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec};
 use crate::privacy::secagg::SecureAggregation;
 use crate::privacy::Privacy;
+use crate::select::SelectionSpec;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;
@@ -70,6 +71,9 @@ pub struct ScenarioFile {
     /// The method.
     #[serde(default)]
     pub method: MethodSpec,
+    /// Who is asked.
+    #[serde(default)]
+    pub selection: SelectionSpec,
     /// How the server aggregates what may be adversaries'.
     #[serde(default)]
     pub defence: Option<DefenceSpec>,

@@ -120,6 +120,7 @@ pub(super) fn resolve(
         }
     }
     let schedule = r.schedule(typed.schedule, clients);
+    r.selection(&typed.selection, &schedule);
     let faults = r.faults(typed.faults, &population);
     let scene = adversaries::Scene {
         population: &population,
@@ -161,6 +162,7 @@ pub(super) fn resolve(
             population,
             server,
             method: typed.method,
+            selection: typed.selection,
             defence,
             adversaries,
             layers,

@@ -11,6 +11,7 @@ use super::{timer, Cx, Server, Stage};
 use crate::method::{Phase, ServerHalf};
 use crate::observe::rows::Outcome;
 use crate::quantity::{Span, VirtualTime};
+use crate::select::Policy;
 use crate::snapshot::{memory, snapshot_struct, Damaged};
 use std::sync::Arc;
 
@@ -21,17 +22,23 @@ const KEPT: usize = 2;
 pub(super) struct Kept {
     /// The last round it has seen.
     round: u32,
-    /// What [`ServerHalf::save`] wrote, with its checksum; or what is left of it.
+    /// What [`ServerHalf::save`] and [`Policy::save`] wrote, with its checksum; or what is left of it.
     bytes: Arc<Vec<u8>>,
 }
 
 snapshot_struct!(Kept { round, bytes });
 
 impl Kept {
-    fn read(&self, shared: &Shared, half: &mut dyn ServerHalf) -> Result<(), Damaged> {
+    fn read(
+        &self,
+        shared: &Shared,
+        half: &mut dyn ServerHalf,
+        policy: &mut dyn Policy,
+    ) -> Result<(), Damaged> {
         let mut from = memory::open(&self.bytes)?;
         from.know(shared.layouts());
-        half.restore(&mut from)
+        half.restore(&mut from)?;
+        policy.restore(&mut from)
     }
 }
 
@@ -43,7 +50,10 @@ impl Server {
             return Ok(());
         }
         let round = self.round.number;
-        let written = memory::write(|to| self.half.save(to));
+        let written = memory::write(|to| {
+            self.half.save(to);
+            self.policy.save(to);
+        });
         let mut bytes = written.map_err(|error| format!("the server's checkpoint: {error}"))?;
         self.written += 1;
         let length = bytes.len() as u64;
@@ -159,10 +169,11 @@ impl Server {
             // Each time a new one: a half that was read in part is no good.
             let half = self.shared.fresh_half();
             self.half = half.map_err(|error| error.to_string())?;
+            self.policy = self.shared.plan.selection.selection().policy();
             let Some(last) = self.kept.back() else {
                 return Ok(None);
             };
-            match last.read(&self.shared, self.half.as_mut()) {
+            match last.read(&self.shared, self.half.as_mut(), self.policy.as_mut()) {
                 Ok(()) => return Ok(Some(last.round)),
                 Err(damaged) => {
                     tracing::info!(round = last.round, %damaged, "a checkpoint is of no use");

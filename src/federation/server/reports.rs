@@ -8,6 +8,7 @@ use super::super::world::{Bug, Federation};
 use super::{Cx, Server, Stage};
 use crate::method::Received;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
+use crate::select::Heard;
 use crate::sim::NodeId;
 use std::sync::Arc;
 
@@ -53,6 +54,15 @@ impl Server {
             self.round.late += 1;
             ClientOutcome::Late
         };
+        if row.outcome == ClientOutcome::Reported {
+            self.policy.heard(&Heard {
+                client,
+                round,
+                samples: row.samples,
+                loss: row.loss,
+                took: cx.now().since(row.invited),
+            });
+        }
         cx.record(Record::Client(Box::new(row)));
         self.close_if_complete(cx);
     }

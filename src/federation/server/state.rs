@@ -20,6 +20,7 @@ impl Server {
         let Self {
             shared: _,
             half,
+            policy,
             stage,
             round,
             outstanding,
@@ -49,6 +50,8 @@ impl Server {
         timers.save(to);
         half.save(to);
         to.mark("server half");
+        policy.save(to);
+        to.mark("selection");
     }
 
     /// A live server of what [`Server::save`] wrote, with a half that was just made.
@@ -70,9 +73,13 @@ impl Server {
         let timers = Snapshot::load(from)?;
         half.restore(from)?;
         from.mark("server half")?;
+        let mut policy = shared.plan.selection.selection().policy();
+        policy.restore(from)?;
+        from.mark("selection")?;
         Ok(Self {
             shared,
             half,
+            policy,
             stage,
             round,
             outstanding,

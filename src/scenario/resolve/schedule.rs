@@ -4,6 +4,7 @@ use super::Resolver;
 use crate::federation::{Cohort, Schedule};
 use crate::quantity::Probability;
 use crate::scenario::file::{CohortFile, ScheduleFile};
+use crate::select::SelectionSpec;
 
 /// Without a cohort in the scenario: this share of the population.
 const DEFAULT_COHORT: f64 = 0.1;
@@ -52,6 +53,18 @@ impl Resolver<'_> {
             least_reports: typed.least_reports,
             stop_at_accuracy: typed.stop_at_accuracy.map(|goal| goal.0),
             stop_at_time: typed.stop_at_time.map(|span| span.0),
+        }
+    }
+
+    /// Complains of what is wrong with the policy of selection.
+    pub(super) fn selection(&mut self, spec: &SelectionSpec, schedule: &Schedule) {
+        let selection = spec.selection();
+        for (field, message) in selection.check() {
+            self.complain(&format!("selection.{field}"), message);
+        }
+        if selection.needs_deadline() && schedule.deadline.is_none() {
+            let message = format!("{} needs a schedule.deadline to choose for", spec.name());
+            self.complain("selection", message);
         }
     }
 

@@ -82,6 +82,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         server: scenario.server.device,
         server_checkpoint: scenario.server.checkpoint_every,
         method: scenario.method.clone(),
+        selection: scenario.selection.clone(),
         defence: scenario.defence.clone(),
         adversaries: Arc::new(adversaries),
         triggered,

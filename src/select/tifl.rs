@@ -1,0 +1,202 @@
+//! Tiers of equally fast clients take turns.
+
+use super::draw::{draws, is_there, weighted};
+use super::{Ask, Policy, Selection};
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
+use serde::{Deserialize, Serialize};
+
+/// TiFL (Chai et al., HPDC 2020) with static probabilities: clients are sorted by what a round is
+/// expected to take them and cut into tiers of equal size, the fastest first. Each round one tier is
+/// drawn, and clients uniformly within it, so that nobody waits for a much slower one. A tier may be
+/// given so many rounds (its credits) and no more; when all are spent, all have theirs again.
+///
+/// The paper's adaptive rule, which needs the accuracy of each tier, is not here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TiFL {
+    /// How many tiers.
+    pub tiers: u32,
+    /// How likely each is, the fastest first, in proportion to their sum; equally, when not given.
+    pub weights: Vec<f64>,
+    /// Rounds that a tier may have.
+    pub credits: Option<u32>,
+}
+
+impl Default for TiFL {
+    fn default() -> Self {
+        Self {
+            tiers: 5,
+            weights: Vec::new(),
+            credits: None,
+        }
+    }
+}
+
+impl Selection for TiFL {
+    fn policy(&self) -> Box<dyn Policy> {
+        Box::new(Tiers {
+            settings: self.clone(),
+            order: Vec::new(),
+            spent: Vec::new(),
+        })
+    }
+
+    fn check(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if self.tiers == 0 {
+            problems.push(("tiers", "expected 1 or more, found 0".to_string()));
+        }
+        let all = self.weights.len();
+        if all > 0 && all != self.tiers as usize {
+            let message = format!(
+                "expected a weight for each of {} tiers, found {all}",
+                self.tiers
+            );
+            problems.push(("weights", message));
+        }
+        let right = |weight: &f64| weight.is_finite() && *weight >= 0.0;
+        if all > 0 && !(self.weights.iter().all(right) && self.weights.iter().any(|w| *w > 0.0)) {
+            let message = "expected numbers of 0 or more, and one above 0".to_string();
+            problems.push(("weights", message));
+        }
+        if self.credits == Some(0) {
+            problems.push(("credits", "expected 1 or more, found 0".to_string()));
+        }
+        problems
+    }
+}
+
+struct Tiers {
+    settings: TiFL,
+    /// Everybody, the fastest first; follows from the population.
+    order: Vec<u32>,
+    /// Rounds that each tier has had since credits were given.
+    spent: Vec<u32>,
+}
+
+impl Tiers {
+    /// The members of a tier.
+    fn tier(&self, number: usize) -> &[u32] {
+        let (all, tiers) = (self.order.len(), self.settings.tiers.max(1) as usize);
+        &self.order[all * number / tiers..all * (number + 1) / tiers]
+    }
+}
+
+impl Policy for Tiers {
+    fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
+        let tiers = self.settings.tiers.max(1) as usize;
+        if self.order.is_empty() {
+            self.order = (0..ask.crowd.population()).collect();
+            let crowd = ask.crowd;
+            self.order
+                .sort_by_cached_key(|&client| (crowd.expected(client).total(), client));
+        }
+        self.spent.resize(tiers, 0);
+        let mut rng = draws(ask);
+        let mut weights: Vec<(u32, f64)> = (0u32..)
+            .take(tiers)
+            .map(|tier| {
+                let weight = self.settings.weights.get(tier as usize);
+                (tier, weight.copied().unwrap_or(1.0))
+            })
+            .collect();
+        if let Some(credits) = self.settings.credits {
+            let left = |tier: &u32| self.spent[*tier as usize] < credits;
+            if !weights
+                .iter()
+                .any(|(tier, weight)| left(tier) && *weight > 0.0)
+            {
+                self.spent.fill(0);
+            }
+            weights.retain(|(tier, _)| self.spent[*tier as usize] < credits);
+        }
+        // The next in this order, where nobody of a tier is there.
+        for tier in weighted(&mut rng, &weights, tiers as u32) {
+            let there = self.tier(tier as usize).iter().copied();
+            let there: Vec<(u32, f64)> = there
+                .filter(|client| is_there(ask, *client))
+                .map(|client| (client, 1.0))
+                .collect();
+            if !there.is_empty() {
+                self.spent[tier as usize] += 1;
+                return weighted(&mut rng, &there, ask.wanted);
+            }
+        }
+        Vec::new()
+    }
+
+    fn save(&self, to: &mut Writer) {
+        self.spent.save(to);
+    }
+
+    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.spent = Snapshot::load(from)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Town;
+    use super::*;
+
+    fn town() -> Town {
+        let mut town = Town::of(20);
+        // The slowest come first in the population.
+        town.seconds = (0..20).map(|client| f64::from(40 - client)).collect();
+        town
+    }
+
+    #[test]
+    fn a_round_is_held_with_one_tier_alone() {
+        let town = town();
+        let mut policy = TiFL {
+            weights: vec![0.7, 0.1, 0.1, 0.05, 0.05],
+            ..TiFL::default()
+        }
+        .policy();
+        let mut rounds = [0u32; 5];
+        for round in 1..=4_000 {
+            let chosen = town.ask(policy.as_mut(), round, 3);
+            let tiers: Vec<u32> = chosen.iter().map(|client| 4 - client / 4).collect();
+            assert!(chosen.len() == 3 && tiers.iter().all(|tier| *tier == tiers[0]));
+            rounds[tiers[0] as usize] += 1;
+        }
+        for (count, expected) in rounds.iter().zip([2_800u32, 400, 400, 200, 200]) {
+            assert!(count.abs_diff(expected) < 5 * 30, "{rounds:?}");
+        }
+    }
+
+    #[test]
+    fn credits_are_spent_and_given_again() {
+        let mut town = town();
+        let mut policy = TiFL {
+            tiers: 2,
+            weights: vec![1.0, 1e-9],
+            credits: Some(2),
+        }
+        .policy();
+        let fast = |chosen: &[u32]| chosen.iter().all(|client| *client >= 10);
+        let turns: Vec<bool> = (1..=8)
+            .map(|round| fast(&town.ask(policy.as_mut(), round, 4)))
+            .collect();
+        assert_eq!(turns, [true, true, false, false, true, true, false, false]);
+        // Whose tier is away does not hold up the others.
+        town.away = (10..20).collect();
+        assert_eq!(town.ask(policy.as_mut(), 9, 4).len(), 4);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        let fields = |tifl: TiFL| -> Vec<&str> {
+            tifl.check().into_iter().map(|(field, _)| field).collect()
+        };
+        assert!(fields(TiFL::default()).is_empty());
+        let wrong = TiFL {
+            tiers: 0,
+            weights: vec![-1.0],
+            credits: Some(0),
+        };
+        assert_eq!(fields(wrong), ["tiers", "weights", "weights", "credits"]);
+    }
+}
