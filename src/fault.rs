@@ -27,4 +27,4 @@ pub use link::{
 };
 pub use plan::{Fault, Plan, What};
 pub use server::{ServerFault, ServerFaults};
-pub use when::{Moment, Period, Periods, When};
+pub use when::{Milestones, Moment, Period, Periods, When};
