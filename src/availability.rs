@@ -64,7 +64,7 @@ availabilities! {
     "IDL" Idl,
     /// With probability 1 - β in each round (FLGo)
     "HOMO" Homo(f64),
-    /// c ~ LogNormal(0, -ln(1 - β)) a client; p = c / max c (FLGo; Rodio et al. 2022, arXiv:2205.06730)
+    /// c ~ LogNormal(0, -ln(1 - β)) a client; p = c / max c (FLGo; Ribero et al. 2022, arXiv:2205.06730)
     "LN" Ln(f64),
     /// As LN, times 0.4 sin(2π (R mod 24) / 23) + 0.5 (FLGo; the same paper)
     "SLN" Sln(f64),

@@ -9,7 +9,8 @@
 //! - the server asks about itself ([`ServerFaults`])
 //! - samples are spoilt once, when they are loaded ([`DataFault`])
 //!
-//! Times of one entry lie in periods ([`When`]); [`Periods`] finds them.
+//! Times of one entry lie in periods ([`When`]); [`Periods`] finds them. Sessions of clients
+//! ([`crate::availability`]) are periods, too.
 
 mod client;
 mod data;

@@ -284,6 +284,12 @@ impl Scenario {
             && self.adversaries.is_empty()
     }
 
+    /// Whether some group has an availability.
+    pub fn someone_may_be_away(&self) -> bool {
+        let mut groups = self.population.iter().map(|member| &member.group);
+        groups.any(|group| !group.availability.is_always())
+    }
+
     /// How many clients there are.
     pub fn clients(&self) -> u32 {
         self.population

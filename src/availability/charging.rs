@@ -10,7 +10,7 @@ use serde::Serialize;
 const MOST_DAYS: u64 = 400;
 
 /// Once a day a client is plugged in, and there until it is unplugged: the condition under which
-/// phones train (Bonawitz et al. 2019, MLSys, "idle, charging, and on an unmetered network").
+/// phones train (Bonawitz et al. 2019, MLSys).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Charging {
     /// Seconds of local time after midnight, drawn a client and day, kept within the day.

@@ -12,8 +12,7 @@ const ENTRY: u32 = 0xffff;
 /// Alternately there and away, for times drawn independently. With exponential laws this is the
 /// two-state Markov chain in continuous time. At time zero the process is stationary: a client is
 /// there with probability E\[on\] / (E\[on\] + E\[off\]), and what is left of the stretch that it is in
-/// is drawn from the equilibrium law, density P(X > x) / E\[X\] (Cox, Renewal Theory, 1962, chapters 5
-/// and 7).
+/// is drawn from the equilibrium law, density P(X > x) / E\[X\] (Cox, Renewal Theory, 1962).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Markov {
     /// Seconds of a session.

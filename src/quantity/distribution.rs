@@ -66,7 +66,7 @@ impl Distribution {
     }
 
     /// Draws one value of a length, weighed by the length itself: density x f(x) / E\[X\]. Such is
-    /// the stretch that a moment picked at random falls into (Cox, Renewal Theory, 1962, §5.4).
+    /// the stretch that a moment picked at random falls into (Cox, Renewal Theory, 1962).
     /// Values below zero, which no length has, count as zero.
     pub fn sample_length_biased<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
         match self {
