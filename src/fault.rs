@@ -9,7 +9,8 @@
 //! - the server asks about itself ([`ServerFaults`])
 //! - samples are spoilt once, when they are loaded ([`DataFault`])
 //!
-//! Times of one entry lie in periods ([`When`]); [`Periods`] finds them.
+//! Times of one entry lie in periods ([`When`]); [`Periods`] finds them. Sessions of clients
+//! ([`crate::availability`]) are periods, too.
 
 mod client;
 mod data;
@@ -27,4 +28,4 @@ pub use link::{
 };
 pub use plan::{Fault, Plan, What};
 pub use server::{ServerFault, ServerFaults};
-pub use when::{Moment, Period, Periods, When};
+pub use when::{Milestones, Moment, Period, Periods, When};

@@ -19,6 +19,8 @@ mod layers;
 mod message;
 mod outstanding;
 mod plan;
+#[cfg(test)]
+mod presence_tests;
 mod record;
 #[cfg(test)]
 mod resume_tests;

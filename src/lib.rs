@@ -21,6 +21,7 @@
 //! error is kept ([`scenario::run`]).
 
 pub mod attack;
+pub mod availability;
 pub mod compress;
 pub mod data;
 pub mod defend;

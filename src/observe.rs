@@ -10,6 +10,7 @@
 //! - [`folder`]: the run folder, its place and its files;
 //! - [`record`]: `run.json`, which says what ran, where, and what came of it;
 //! - [`histograms`]: HdrHistograms of latency, rounds, compute and queueing, as standard log files;
+//! - [`participation`]: how evenly clients were asked;
 //! - [`digest`]: a finished run's rows, boiled down to what a report draws;
 //! - [`summary`]: the closing table on the terminal;
 //! - [`progress`]: the line that moves while a run goes;
@@ -37,6 +38,7 @@ pub mod digest;
 mod error;
 pub mod folder;
 pub mod histograms;
+pub mod participation;
 pub mod progress;
 pub mod record;
 pub mod report;

@@ -287,6 +287,17 @@ impl Scenario {
             && self.adversaries.is_empty()
     }
 
+    /// Whether there is more to who is asked than equal chances: then it is told how evenly they were.
+    pub fn asks_unevenly(&self) -> bool {
+        !matches!(self.selection, SelectionSpec::Uniform(_)) || self.someone_may_be_away()
+    }
+
+    /// Whether some group has an availability.
+    pub fn someone_may_be_away(&self) -> bool {
+        let mut groups = self.population.iter().map(|member| &member.group);
+        groups.any(|group| !group.availability.is_always())
+    }
+
     /// How many clients there are.
     pub fn clients(&self) -> u32 {
         self.population

@@ -322,6 +322,7 @@ fn list_names_what_a_scenario_can_say() {
         ("data", "Digits"),
         ("links", "satellite-leo"),
         ("devices", "raspberry-pi-4"),
+        ("availability", "SLN"),
     ] {
         let done = desk.shoal(&["list", kind]);
         assert_eq!((done.status, done.err.as_str()), (0, ""));

@@ -109,9 +109,9 @@ fn every_scenario_that_comes_with_shoal_is_right() {
 
 /// Two rounds of each: the whole of it is for people.
 #[test]
-fn every_scenario_of_faults_attacks_and_layers_runs() {
+fn every_scenario_of_faults_attacks_layers_and_population_runs() {
     let mut files = Vec::new();
-    for folder in ["faults", "attacks", "layers"] {
+    for folder in ["faults", "attacks", "layers", "population"] {
         scenarios_below(&Path::new("scenarios").join(folder), &mut files);
     }
     files.sort();

@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use clap::ValueEnum;
 use shoal::attack::AttackSpec;
+use shoal::availability::Availability;
 use shoal::compress::Compression;
 use shoal::data::Source;
 use shoal::defend::DefenceSpec;
@@ -36,6 +37,8 @@ pub enum What {
     Links,
     /// Named virtual devices
     Devices,
+    /// When clients are there
+    Availability,
 }
 
 pub fn list(what: Option<What>) -> Exit {
@@ -58,6 +61,7 @@ fn table(what: What) -> String {
         What::Selections => registered("selection", SelectionSpec::ALL),
         What::Defences => registered("defence", DefenceSpec::ALL),
         What::Attacks => registered("attack", AttackSpec::ALL),
+        What::Availability => registered("availability", Availability::ALL),
         What::Layers => {
             let kinds = [
                 ("compression", Compression::ALL),

@@ -180,6 +180,18 @@ impl ClientFaults {
     /// When work that takes `compute` on a healthy device is done if it begins at `start`; never, if
     /// the device stands still for good.
     pub fn finish(&self, client: u32, start: VirtualTime, compute: Span) -> VirtualTime {
+        self.finish_while(client, start, compute, |_| (true, VirtualTime::NEVER))
+    }
+
+    /// The same for work that goes on only while it may: `open` says whether it may at a moment, and
+    /// until when that stays.
+    pub fn finish_while(
+        &self,
+        client: u32,
+        start: VirtualTime,
+        compute: Span,
+        open: impl Fn(VirtualTime) -> (bool, VirtualTime),
+    ) -> VirtualTime {
         let mut pace = Pace::default();
         let mut compute = compute;
         for entry in self.of(client) {
@@ -195,7 +207,7 @@ impl ClientFaults {
                 _ => {}
             }
         }
-        pace.finish(start, compute)
+        pace.finish_while(start, compute, open)
     }
 
     /// What a client's clock shows at `now`.

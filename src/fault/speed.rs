@@ -55,10 +55,23 @@ impl Pace<'_> {
 
     /// When `work` (its time at rate 1) that begins at `start` is done; never, if the rate stays 0.
     pub fn finish(&self, start: VirtualTime, work: Span) -> VirtualTime {
+        self.finish_while(start, work, |_| (true, VirtualTime::NEVER))
+    }
+
+    /// The same for work that goes on only while it may: `open` says whether it may at a moment, and
+    /// until when that stays.
+    pub fn finish_while(
+        &self,
+        start: VirtualTime,
+        work: Span,
+        open: impl Fn(VirtualTime) -> (bool, VirtualTime),
+    ) -> VirtualTime {
         let mut now = start;
         let mut left = work.nanos() as f64;
         loop {
             let (rate, until) = self.at(now);
+            let (may, changes) = open(now);
+            let (rate, until) = (if may { rate } else { 0.0 }, until.min(changes));
             let end = if rate > 0.0 {
                 now + Span::from_nanos(libm::ceil(left / rate) as u64)
             } else if left <= 0.0 {

@@ -219,23 +219,15 @@ impl Client {
             return refuse(format!("training needs {need}, the device has {has}"));
         }
         let samples = samples as u32;
-        let mut compute = me.device.duration(cost.flops);
         let out_of_memory = fate.as_ref().is_some_and(|fate| fate.job.out_of_memory);
-        if let Some(memory) = &self.memory {
-            let faults = &shared.faults.clients;
-            let asked = if out_of_memory {
-                compute.scaled(0.5)
-            } else {
-                compute
-            };
-            let end = faults.finish(self.number, cx.now(), asked);
-            if end == VirtualTime::NEVER {
-                // It stands still for good: nobody will hear of it.
-                return;
-            }
-            debug_assert_eq!(memory.seen, cx.now());
-            compute = end.since(cx.now());
-        }
+        let compute = me.device.duration(cost.flops);
+        let asked = match out_of_memory {
+            true => compute.scaled(0.5),
+            false => compute,
+        };
+        let Some((compute, computing)) = self.takes(asked, cx.now()) else {
+            return;
+        };
         tracing::debug!(
             round,
             samples,
@@ -260,11 +252,27 @@ impl Client {
             received: cx.now(),
             compute,
             cost,
-            energy: me.device.power.energy(compute),
+            energy: me.device.power.energy(computing),
             samples,
             bytes_down,
             fate,
         });
+    }
+
+    /// How long work that takes `asked` by itself takes from now, and how much of that is not absence;
+    /// `None` if nobody will hear of it: it stands still for good, or its client goes away from it.
+    fn takes(&self, asked: Span, now: VirtualTime) -> Option<(Span, Span)> {
+        let (faults, presence) = (&self.shared.faults.clients, &self.shared.presence);
+        if self.memory.is_none() && !presence.matters() {
+            return Some((asked, asked));
+        }
+        let alone = faults.finish(self.number, now, asked);
+        let end = match presence.working_times(self.number) {
+            Some(open) => faults.finish_while(self.number, now, asked, open),
+            None => alone,
+        };
+        let lost = end == VirtualTime::NEVER || presence.abandons(self.number, now, end);
+        (!lost).then(|| (end.since(now), alone.since(now)))
     }
 
     /// Reports what came of the task, unless another has taken its place.

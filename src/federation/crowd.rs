@@ -2,32 +2,44 @@
 
 use super::sizing::cost_of;
 use super::world::{Federation, Shared};
-use crate::quantity::{Bytes, Span};
+use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::select::{Crowd, Expected};
 use std::ops::Range;
 
-impl Crowd for Shared {
+/// The clients as they are when a round opens.
+pub(super) struct Gathering<'a> {
+    pub shared: &'a Shared,
+    pub round: u32,
+    pub now: VirtualTime,
+}
+
+impl Crowd for Gathering<'_> {
     fn population(&self) -> u32 {
-        self.plan.population()
+        self.shared.plan.population()
     }
 
     fn is_there(&self, client: u32, draw: u64) -> bool {
-        self.plan.client(client).participation.hit(draw)
+        let here = &self.shared.presence;
+        here.is_there(client, self.round, self.now)
+            && self.shared.plan.client(client).participation.hit(draw)
     }
 
     fn samples(&self, client: u32) -> u32 {
-        u32::try_from(self.plan.partition.client(client as usize).len()).unwrap_or(u32::MAX)
+        u32::try_from(self.shared.plan.partition.client(client as usize).len()).unwrap_or(u32::MAX)
     }
 
     /// With a message of the client's parameters each way.
     fn expected(&self, client: u32) -> Expected {
-        let (own, narrower) = (self.sizes.of(client), self.sizes.narrower(client));
-        let me = self.plan.client(client);
-        let half = self.client_half.as_ref();
+        let (own, narrower) = (
+            self.shared.sizes.of(client),
+            self.shared.sizes.narrower(client),
+        );
+        let me = self.shared.plan.client(client);
+        let half = self.shared.client_half.as_ref();
         let cost = cost_of(
-            &self.plan,
+            &self.shared.plan,
             half,
-            &self.local[me.group],
+            &self.shared.local[me.group],
             own,
             narrower,
             client,
@@ -35,15 +47,15 @@ impl Crowd for Shared {
         let bytes = Bytes(4 * own.model.parameters() as u64);
         let (node, server) = (Federation::node_of(client), Federation::SERVER);
         Expected {
-            download: self.network.expected(server, node, bytes),
+            download: self.shared.network.expected(server, node, bytes),
             compute: me.device.duration(cost.flops),
-            upload: self.network.expected(node, server, bytes),
+            upload: self.shared.network.expected(node, server, bytes),
         }
     }
 
     fn groups(&self) -> Vec<Range<u32>> {
         let mut first = 0;
-        let groups = self.plan.groups.iter();
+        let groups = self.shared.plan.groups.iter();
         let ranges = groups.map(|group| {
             let range = first..first + group.count;
             first = range.end;
@@ -53,7 +65,7 @@ impl Crowd for Shared {
     }
 
     fn deadline(&self) -> Option<Span> {
-        self.plan.schedule.deadline
+        self.shared.plan.schedule.deadline
     }
 }
 
@@ -78,14 +90,18 @@ mod tests {
         let scenario = Scenario::parse(text, Path::new("s.ron"), &[]);
         let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
         let federation = assemble(&scenario, Default::default()).unwrap();
-        let shared = federation.shared();
-        let slow = shared.expected(2);
+        let crowd = Gathering {
+            shared: federation.shared(),
+            round: 1,
+            now: VirtualTime::ZERO,
+        };
+        let slow = crowd.expected(2);
         let near = |span: Span, seconds: f64| (span.seconds() - seconds).abs() < 1e-6;
         assert!(near(slow.upload, 0.021_44 + 0.01), "{slow:?}");
         assert!(near(slow.download, 0.010_72 + 0.01), "{slow:?}");
-        let fast = shared.expected(4);
+        let fast = crowd.expected(4);
         assert!(fast.upload < Span::from_millis(1), "{fast:?}");
         assert!(slow.compute > fast.compute && fast.compute > Span::ZERO);
-        assert_eq!(shared.groups(), [0..3, 3..5]);
+        assert_eq!(crowd.groups(), [0..3, 3..5]);
     }
 }

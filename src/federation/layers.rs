@@ -4,7 +4,7 @@
 //! sent; the server takes masks out of the sum, decompresses, clips again and adds its own noise, and
 //! gives what comes out to the method.
 
-use super::plan::Plan;
+use super::plan::{Group, Plan};
 use crate::compress::{Compression, Compressor, Decompressor};
 use crate::method::{ClientHalf, LayeredClient, LayeredServer, ServerHalf, Setup};
 use crate::privacy::secagg::{Masker, SecureAggregation, Unmasker, Witness};
@@ -133,7 +133,10 @@ fn sampling_rate(plan: &Plan) -> f64 {
         return 1.0;
     }
     let mut groups = plan.groups.iter();
-    if !groups.all(|group| group.participation == Distribution::Constant(1.0)) {
+    let always = |group: &Group| {
+        group.participation == Distribution::Constant(1.0) && group.availability.is_always()
+    };
+    if !groups.all(always) {
         return 1.0;
     }
     f64::from(asked(plan)) / f64::from(plan.population().max(1))

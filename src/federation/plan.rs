@@ -3,6 +3,7 @@
 use super::layers::Layers;
 use super::sizing::SizeRule;
 use crate::attack::Adversaries;
+use crate::availability::{Availability, Crowd, Holdings, Leaving, Presence};
 use crate::data::{Partition, PublicSplit};
 use crate::defend::DefenceSpec;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
@@ -75,6 +76,12 @@ pub struct Group {
     pub speed: Distribution,
     /// A client's participation ratio, drawn once a client.
     pub participation: Distribution,
+    /// When its clients are there.
+    #[serde(skip_serializing_if = "Availability::is_always")]
+    pub availability: Availability,
+    /// What becomes of a client's work when it goes away.
+    #[serde(skip_serializing_if = "Leaving::is_continue")]
+    pub leaving: Leaving,
     /// How they train.
     pub training: LocalTraining,
     /// What width of the model they train.
@@ -170,6 +177,22 @@ impl Plan {
             words.extend(partition.offsets().iter().map(|&offset| offset as u64));
         }
         mix_words(&words)
+    }
+
+    /// Who is there when.
+    pub fn presence(&self) -> Presence {
+        let crowds = self.groups.iter().map(|group| Crowd {
+            count: group.count,
+            availability: &group.availability,
+            leaving: group.leaving,
+        });
+        let holdings = Holdings {
+            partition: &self.partition,
+            holdout: &self.holdout,
+            labels: self.train.labels(),
+            classes: self.train.classes(),
+        };
+        Presence::new(self.seed, crowds, &holdings)
     }
 
     /// The index of a client's group; the last one's for a client that does not exist.

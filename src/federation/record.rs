@@ -49,7 +49,7 @@ impl Digest for Record {
 
 /// Columns of rounds that came after the first hashes were recorded. Empty, they do not count: the
 /// hash of a run that knows nothing of them stays.
-const LATER: &[&str] = &["attack_success", "epsilon", "restored"];
+const LATER: &[&str] = &["attack_success", "epsilon", "restored", "available"];
 
 /// A round as its JSON, without the later columns that are empty.
 fn round(row: &RoundRow) -> u64 {
@@ -78,7 +78,10 @@ mod tests {
         // The row as it was written before there was any such column.
         let text = serde_json::to_string(&row).unwrap();
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
-        assert_eq!(new, r#":null,"epsilon":null,"restored":null}"#);
+        assert_eq!(
+            new,
+            r#":null,"epsilon":null,"restored":null,"available":null}"#
+        );
         let old = format!("{old}}}");
         assert_eq!(
             digest(row.clone()),

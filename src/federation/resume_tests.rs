@@ -64,6 +64,11 @@ fn scenario(method: &str) -> Scenario {
 
 /// The same with further fields.
 fn wearing(method: &str, further: &str) -> Scenario {
+    changed(method, further, &[])
+}
+
+/// The same with fields changed.
+fn changed(method: &str, further: &str, overrides: &[&str]) -> Scenario {
     let sized = |size: &str| match method.split('(').next() {
         Some("HeteroFL" | "FedRolex" | "FedDropout" | "FjORD" | "DepthFL" | "FedConv") => {
             format!(", size: {size}")
@@ -100,7 +105,8 @@ fn wearing(method: &str, further: &str) -> Scenario {
             {further}
         )"
     );
-    let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    let scenario = Scenario::parse(&text, Path::new("s.ron"), &overrides);
     scenario.unwrap_or_else(|problems| panic!("{problems:#}"))
 }
 
@@ -225,6 +231,34 @@ fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
             assert_eq!(rest.records, memory.records[*told..], "{further} from {place}");
             assert_eq!(summary.hash, whole.hash, "{further} from {place}");
             assert_eq!(summary.accounting, whole.accounting, "{further} from {place}");
+        }
+    }
+}
+
+/// On one to three shards, too: who is there does not depend on them.
+#[test]
+fn who_is_there_goes_on_too() {
+    let markov = r#"population[0].availability=Markov(on: Exponential(min: "0 s", mean: "2 s"), off: "1 s")"#;
+    let diurnal = r#"population[1].availability=Diurnal(low: 0.3, zones: [0, 5], day: "10 s")"#;
+    let charging = r#"population[1].availability=Charging(plugged: "1 s", lasts: "6 s", skipped: 0.2, day: "10 s")"#;
+    let (pause, abandon) = (
+        "population[0].leaving=Pause",
+        "population[0].leaving=Abandon",
+    );
+    let slow = "population[1].leaving=Pause";
+    let quick = "population[2].availability=SLN(0.3)";
+    let few = "schedule.least_reports=4";
+    for overrides in [
+        [markov, pause, diurnal, slow, quick],
+        [markov, abandon, charging, quick, few],
+        [markov, abandon, diurnal, slow, few],
+    ] {
+        for further in [
+            "",
+            "faults: [(fault: Pause, when: Rate(every: \"3 s\", lasts: \"500 ms\"))]",
+        ] {
+            let scenario = changed("Scaffold()", further, &overrides);
+            holds(&scenario, u64::MAX, 1);
         }
     }
 }

@@ -40,6 +40,10 @@ pub struct Round {
     pub outcome: Outcome,
     /// The round whose checkpoint the server went on from, if it has just been down.
     pub restored: Option<u32>,
+    /// How many clients were there when it asked, where some may be away.
+    pub available: Option<u32>,
+    /// How often it has waited for clients to come back.
+    pub waits: u32,
 }
 
 snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused });
@@ -59,6 +63,8 @@ snapshot_struct!(Round {
     server_compute,
     outcome,
     restored,
+    available,
+    waits,
 });
 
 impl Round {
@@ -78,6 +84,8 @@ impl Round {
             server_compute: Span::ZERO,
             outcome: Outcome::Completed,
             restored: None,
+            available: None,
+            waits: 0,
         }
     }
 
@@ -165,6 +173,7 @@ impl Round {
             attack_success: None,
             epsilon: None,
             restored: None,
+            available: self.available,
         }
     }
 }

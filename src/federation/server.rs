@@ -4,6 +4,7 @@
 //! virtual computations, evaluating. Reports are taken in one by one as they come, each at its cost
 //! on the virtual server; those that come faster than it computes queue.
 //!
+//! - `invite`: who is asked, and waiting for clients to be there;
 //! - `reports`: what comes back from clients;
 //! - `evaluate`: the end of a round;
 //! - `crash`: its own checkpoints, and what a crash leaves of it;
@@ -11,21 +12,22 @@
 
 mod crash;
 mod evaluate;
+mod invite;
 mod reports;
 mod state;
 
 use super::evaluation::Marks;
 use super::job::{Job, Output};
-use super::message::{Message, Task};
+use super::message::Message;
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::Round;
-use super::world::{Bug, Federation, Shared};
+use super::world::{Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{Payload, Phase, ServerHalf};
 use crate::observe::rows::{ClientOutcome, ClientRow, Outcome};
 use crate::quantity::{Span, VirtualTime};
-use crate::select::{Ask, Policy};
+use crate::select::Policy;
 use crate::sim::{Context, Input, JobId};
 use crash::Kept;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -67,6 +69,8 @@ enum Stage {
         phase: Phase,
         jobs: Vec<(JobId, Option<Payload>)>,
     },
+    /// Waiting for clients to come back, so that enough can be asked.
+    Waiting,
     /// Waiting for reports.
     Collecting,
     /// Waiting for the virtual server to finish its arithmetic.
@@ -94,6 +98,10 @@ mod timer {
     /// The end of the virtual server's computations for a round.
     pub const fn closing(round: u32) -> u64 {
         1 << 32 | round as u64
+    }
+    /// Somebody may be back for a round.
+    pub const fn waiting(round: u32) -> u64 {
+        1 << 33 | round as u64
     }
 }
 
@@ -134,6 +142,7 @@ impl Server {
                     shown.join(", ")
                 ))
             }
+            Stage::Waiting => Some(format!("clients to come back for round {round}")),
             Stage::Closing => Some(format!("its arithmetic for round {round}")),
             Stage::Evaluating { .. } => Some(format!("the evaluation of round {round}")),
             Stage::Down => Some("the end of its own crash, which does not come".into()),
@@ -238,57 +247,10 @@ impl Server {
         self.begin(Phase::BeforeRound(self.round.number), cx);
     }
 
-    fn invite(&mut self, cx: &mut Cx<'_>) {
-        if !self.half.needs_clients() {
-            return self.close(cx);
-        }
-        let plan = &self.shared.plan;
-        let population = plan.population();
-        let target = plan.schedule.cohort.of(population);
-        let wanted = libm::ceil(f64::from(target) * plan.schedule.over_selection) as u32;
-        let number = self.round.number;
-        let chosen = self.policy.choose(&Ask {
-            seed: plan.seed,
-            round: number,
-            wanted,
-            crowd: self.shared.as_ref(),
-        });
-        self.half.cohort(number, &chosen);
-        for client in chosen {
-            let payload = match self.half.task(client, number) {
-                Ok(payload) => payload,
-                Err(error) => return self.fail(format!("task for client {client}: {error}"), cx),
-            };
-            let task = Task {
-                round: number,
-                payload,
-            };
-            self.round.invite(client, task.wire_bytes());
-            let asked = Asked {
-                round: number,
-                at: cx.now(),
-            };
-            if let Some(lost) = self.outstanding.ask(client, asked) {
-                self.record_lost(client, lost, cx);
-            }
-            cx.send(Federation::node_of(client), Message::Task(Box::new(task)));
-        }
-        tracing::debug!(round = number, target, wanted, "round opened");
-        self.stage = Stage::Collecting;
-        if self.round.is_complete() {
-            // Nobody was there to be asked.
-            return self.close(cx);
-        }
-        let deadline = self.shared.plan.schedule.deadline;
-        if let Some(deadline) = deadline.filter(|_| self.shared.bug != Some(Bug::NeverTimeOut)) {
-            let deadline = self.shared.faults.server.by_its_clock(cx.now(), deadline);
-            cx.timer(deadline, timer::deadline(number));
-        }
-    }
-
     fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
         let number = self.round.number;
         match self.stage {
+            Stage::Waiting if token == timer::waiting(number) => self.invite(cx),
             Stage::Collecting if token == timer::deadline(number) => self.close(cx),
             Stage::Closing if token == timer::closing(number) => {
                 self.begin(Phase::AfterRound(number), cx);
@@ -298,11 +260,16 @@ impl Server {
         }
     }
 
+    /// With fewer reports a round is abandoned.
+    fn needed(&self) -> u32 {
+        let least = self.shared.plan.schedule.least_reports;
+        least.max(self.half.least_reports()).max(1)
+    }
+
     /// No report of this round is taken any more.
     fn close(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
-        let schedule = &self.shared.plan.schedule;
-        let needed = schedule.least_reports.max(self.half.least_reports());
+        let needed = self.needed();
         let unheard = self.round.unheard().count();
         tracing::debug!(
             round = number,
@@ -314,7 +281,7 @@ impl Server {
         if let Some(reason) = &short {
             tracing::info!(round = number, reason, "round abandoned");
         }
-        let few = self.round.reported < needed.max(1) || short.is_some();
+        let few = self.round.reported < needed || short.is_some();
         if self.half.needs_clients() && few {
             self.half.abandon();
             self.round.outcome = Outcome::Abandoned;
@@ -336,7 +303,7 @@ impl Server {
     /// The schedule's virtual time is over.
     fn stop(&mut self, cx: &mut Cx<'_>) {
         self.stopping = true;
-        if matches!(self.stage, Stage::Collecting) {
+        if matches!(self.stage, Stage::Waiting | Stage::Collecting) {
             self.half.abandon();
             self.round.outcome = Outcome::Stopped;
             let row = self.round_row(None, None, cx);

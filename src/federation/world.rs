@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::record::Record;
 use super::server::Server;
 use super::sizing::sizes;
+use crate::availability::Presence;
 use crate::fault;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
@@ -34,6 +35,8 @@ pub struct Shared {
     pub(super) spill: Option<Arc<Spill>>,
     pub(super) evaluator: Evaluator,
     pub(super) faults: fault::Plan,
+    /// Who is there when.
+    pub(super) presence: Arc<Presence>,
     pub(super) bug: Option<Bug>,
     /// What watches server halves.
     audit: Option<Arc<Auditing>>,
@@ -184,6 +187,8 @@ impl Federation {
         let setup = setup(&plan, &sizes, public.as_ref(), &local, &indices)?;
         let half = server_half(&plan, &setup, &witness)?;
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
+        let presence = Arc::new(plan.presence());
+        let network = network.with_presence(&presence);
         Ok(Self {
             memory: None,
             half: Mutex::new(Some(half)),
@@ -195,6 +200,7 @@ impl Federation {
                 spill: None,
                 evaluator,
                 faults: fault::Plan::default(),
+                presence,
                 bug: None,
                 audit: None,
                 witness,
@@ -343,7 +349,9 @@ impl World for Federation {
     fn is_down(&self, node: NodeId, now: VirtualTime) -> bool {
         let faults = &self.shared.faults;
         match Self::client_of(node) {
-            Some(client) => faults.clients.is_down(client, now),
+            Some(client) => {
+                faults.clients.is_down(client, now) || self.shared.presence.is_gone(client, now)
+            }
             None => faults.server.is_down(now),
         }
     }

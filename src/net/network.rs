@@ -6,8 +6,9 @@ use super::nic::{Clock, Nic, Transfer, Wake};
 use super::queue::Work;
 use super::table::{Group, LinkTable, NetError};
 use super::wire::Wire;
+use crate::availability::Presence;
 use crate::fault::LinkFaults;
-use crate::quantity::{Bandwidth, Bytes, Span};
+use crate::quantity::{Bandwidth, Bytes, Span, VirtualTime};
 use crate::sim::rng::{stream, Purpose, Stream};
 use crate::sim::{NetContext, Network, NodeId, Parcel};
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct LinkNetwork {
     lookahead: Span,
     /// What goes wrong, if anything does.
     pub(super) faults: Option<Arc<LinkFaults>>,
+    /// Whose messages depend on whether it is there, if anybody's do. Clients come after the centre.
+    presence: Option<Arc<Presence>>,
 }
 
 impl LinkNetwork {
@@ -68,6 +71,7 @@ impl LinkNetwork {
             nowhere,
             lookahead,
             faults: None,
+            presence: None,
         })
     }
 
@@ -80,6 +84,14 @@ impl LinkNetwork {
     /// Things go wrong from now on.
     pub fn set_faults(&mut self, faults: LinkFaults) {
         self.faults = (!faults.is_empty()).then(|| Arc::new(faults));
+    }
+
+    /// The same network of a server and clients that may leave while they send.
+    pub fn with_presence(self, presence: &Arc<Presence>) -> Self {
+        Self {
+            presence: presence.matters().then(|| Arc::clone(presence)),
+            ..self
+        }
     }
 
     /// What any message takes at least.
@@ -141,6 +153,12 @@ impl LinkNetwork {
         cx: &mut NetContext<'_, M>,
     ) {
         let parcel = &transfer.parcel;
+        if let (Some(presence), Some(client)) = (&self.presence, parcel.source.0.checked_sub(1)) {
+            if presence.abandons(client, parcel.sent, cx.now()) {
+                // Its sender has left meanwhile.
+                return cx.drop(transfer.parcel);
+            }
+        }
         let from = self.group(parcel.source);
         let to = self.group(parcel.target);
         let mut draws = Draws::new(cx.seed(), parcel, transfer.attempt);
@@ -192,7 +210,14 @@ impl LinkNetwork {
         latency: Span,
         cx: &mut NetContext<'_, M>,
     ) {
-        let at = cx.now() + latency.max(self.lookahead);
+        let mut leaves = cx.now();
+        if let (Some(presence), Some(client)) = (&self.presence, parcel.source.0.checked_sub(1)) {
+            leaves = presence.resumes(client, leaves);
+            if leaves == VirtualTime::NEVER {
+                return cx.lose(parcel);
+            }
+        }
+        let at = leaves + latency.max(self.lookahead);
         if self.group(parcel.target).down(parcel.target).is_some() {
             cx.carry(parcel, at);
         } else {

@@ -8,6 +8,7 @@ mod host;
 
 pub use host::{utc, Host};
 
+use super::participation::Participation;
 use super::rows::{Outcome, Rejection, RoundRow};
 use super::ObserveError;
 use crate::quantity::{Span, VirtualTime};
@@ -216,6 +217,9 @@ pub struct RunRecord {
     /// Reports that were not used, by reason.
     #[serde(default)]
     pub rejections: Rejections,
+    /// How evenly clients were asked, where some may be away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participation: Option<Participation>,
     /// The folder's files.
     pub files: Vec<FileEntry>,
 }
@@ -264,6 +268,7 @@ mod tests {
             totals: None,
             messages: Messages::new(),
             rejections: Rejections::new(),
+            participation: None,
             files: Vec::new(),
         }
     }

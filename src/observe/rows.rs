@@ -90,6 +90,9 @@ pub struct RoundRow {
     /// what it was set up with.
     #[serde(default)]
     pub restored: Option<u32>,
+    /// Clients that were there when the server asked, where some may be away.
+    #[serde(default)]
+    pub available: Option<u32>,
 }
 
 impl RoundRow {
@@ -124,6 +127,7 @@ impl Row for RoundRow {
         "attack_success",
         "epsilon",
         "restored",
+        "available",
     ];
 }
 

@@ -1,6 +1,7 @@
 //! The closing table: what came of a run, on one screen of the terminal.
 
 use super::histograms::Histograms;
+use super::participation::Participation;
 use super::record::{Messages, Rejections, Status, Totals};
 use super::rows::CostRow;
 use super::text;
@@ -25,6 +26,8 @@ pub struct Summary<'a> {
     pub messages: &'a Messages,
     /// Reports that were not used.
     pub rejections: &'a Rejections,
+    /// How evenly clients were asked, where some may be away.
+    pub participation: Option<&'a Participation>,
     /// What clients cost, by width.
     pub costs: &'a [CostRow],
     /// The trace hash.
@@ -106,6 +109,15 @@ impl fmt::Display for Summary<'_> {
                 .collect();
             // One below the other, under the first.
             line("rejected", words.join("\n                "))?;
+        }
+        if let Some(who) = self.participation {
+            let words = format!(
+                "{} clients, {} never (Gini {:.2})",
+                text::grouped(u64::from(who.asked)),
+                text::grouped(u64::from(who.never)),
+                who.gini
+            );
+            line("asked", words)?;
         }
         line("virtual time", text::span(totals.virtual_time()))?;
         line("real time", text::span(real(totals)))?;
@@ -235,6 +247,11 @@ mod tests {
             histograms,
             messages,
             rejections: &Rejections::new(),
+            participation: Some(&Participation {
+                asked: 1_234,
+                never: 66,
+                gini: 0.316,
+            }),
             costs: &[CostRow {
                 size: 0.5,
                 clients: 40,

@@ -398,6 +398,7 @@ mod tests {
                 attack_success: finite(8),
                 epsilon: finite(7),
                 restored: scores[8].map(|_| numbers[1]),
+                available: scores[7].map(|_| numbers[2]),
             }
         }
     }

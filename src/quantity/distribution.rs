@@ -39,6 +39,11 @@ pub(crate) fn standard_normal<R: Rng + ?Sized>(rng: &mut R) -> f64 {
     radius * libm::cos(2.0 * std::f64::consts::PI * unit(rng))
 }
 
+/// Density in proportion to x on [low, high], 0 <= low.
+fn biased_uniform<R: Rng + ?Sized>(low: f64, high: f64, rng: &mut R) -> f64 {
+    libm::sqrt(low * low + unit(rng) * (high * high - low * low))
+}
+
 impl Distribution {
     /// Draws one value.
     pub fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
@@ -57,6 +62,66 @@ impl Distribution {
                 let above = (below + 1).min(last);
                 values[below] + (values[above] - values[below]) * (place - below as f64)
             }
+        }
+    }
+
+    /// Draws one value of a length, weighed by the length itself: density x f(x) / E\[X\]. Such is
+    /// the stretch that a moment picked at random falls into (Cox, Renewal Theory, 1962).
+    /// Values below zero, which no length has, count as zero.
+    pub fn sample_length_biased<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
+        match self {
+            Self::Constant(value) => value.max(0.0),
+            Self::Uniform { low, high } => biased_uniform(low.max(0.0), high.max(0.0), rng),
+            Self::Normal { mean, std } => {
+                // Rejection; beyond eight deviations nothing is lost that could be seen.
+                let most = mean + 8.0 * std;
+                for _ in 0..10_000 {
+                    let x = self.sample(rng);
+                    if x > 0.0 && unit(rng) * most < x {
+                        return x;
+                    }
+                }
+                mean.max(0.0)
+            }
+            Self::LogNormal { median, sigma } => {
+                median * libm::exp(sigma * sigma + sigma * standard_normal(rng))
+            }
+            Self::Exponential { min, mean } => {
+                // x = min + y: a mixture of y's own law, weight min, and of its biased one, a gamma
+                // of two, weight mean - min.
+                let y = |rng: &mut R| -(mean - min) * libm::log(1.0 - unit(rng));
+                let plain = unit(rng) * mean < *min;
+                let more = if plain { 0.0 } else { y(rng) };
+                min + y(rng) + more
+            }
+            Self::Quantiles(values) => {
+                let masses = values.windows(2).map(|w| (w[0] + w[1]) / 2.0);
+                let mut place = unit(rng) * masses.clone().sum::<f64>();
+                let mut piece = 0;
+                for (number, mass) in masses.enumerate() {
+                    piece = number;
+                    if place < mass {
+                        break;
+                    }
+                    place -= mass;
+                }
+                match values.get(piece..piece + 2) {
+                    Some([low, high]) => biased_uniform(*low, *high, rng),
+                    _ => values.first().copied().unwrap_or(0.0),
+                }
+            }
+        }
+    }
+
+    /// The expected value where draws below zero count as zero.
+    pub fn mean_length(&self) -> f64 {
+        match self {
+            Self::Normal { mean, std } if *std > 0.0 => {
+                let z = mean / std;
+                let density = libm::exp(-z * z / 2.0) / libm::sqrt(2.0 * std::f64::consts::PI);
+                mean * libm::erfc(-z / std::f64::consts::SQRT_2) / 2.0 + std * density
+            }
+            law => law.mean().max(0.0),
         }
     }
 
@@ -154,6 +219,38 @@ mod tests {
                 let x = d.sample(&mut rng);
                 assert!(x >= d.minimum() && x <= d.maximum(), "{d:?}: {x}");
             }
+        }
+    }
+
+    /// Against E[X^2] / E[X], from samples of the law itself.
+    #[test]
+    fn a_length_weighed_by_itself_has_the_mean_that_theory_says() {
+        let mut all = kinds();
+        all.push(Distribution::Normal {
+            mean: 0.5,
+            std: 1.0,
+        });
+        for d in all {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
+            let n = 200_000;
+            let (mut first, mut second, mut biased) = (0.0, 0.0, 0.0);
+            for _ in 0..n {
+                let x = d.sample(&mut rng).max(0.0);
+                first += x;
+                second += x * x;
+                biased += d.sample_length_biased(&mut rng);
+            }
+            let (expected, found) = (second / first, biased / f64::from(n));
+            assert!(
+                (found / expected - 1.0).abs() < 0.01,
+                "{d:?}: {found} against {expected}"
+            );
+            let mean = first / f64::from(n);
+            assert!(
+                (mean / d.mean_length() - 1.0).abs() < 0.01,
+                "{d:?}: {mean} against {}",
+                d.mean_length()
+            );
         }
     }
 

@@ -5,6 +5,7 @@
 //! and looked up when the scenario is resolved.
 
 mod adversary;
+mod availability;
 mod data;
 mod faults;
 mod group;
@@ -14,6 +15,7 @@ mod size;
 mod who;
 
 pub use adversary::{AdversaryFile, RoundsFile};
+pub use availability::{AvailabilityFile, LeavingFile};
 pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
 pub use faults::{CutFile, FaultFile, KindFile, WhenFile};
 pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};

@@ -4,6 +4,7 @@
 //! finds all mistakes.
 
 mod adversaries;
+mod availability;
 mod data;
 mod devices;
 mod faults;

@@ -184,6 +184,8 @@ fn conduct(
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     record.messages = ending.as_ref().map(messages).unwrap_or_default();
     record.rejections = kept.rejections;
+    let clients = scenario.clients();
+    record.participation = kept.invitations.map(|all| all.participation(clients));
     record.totals = Some(totals.clone());
     record.finished = Some(utc(SystemTime::now()));
     let histograms = match scenario.record.histograms {
@@ -219,6 +221,7 @@ fn conduct(
         histograms: &histograms,
         messages: &record.messages,
         rejections: &record.rejections,
+        participation: record.participation.as_ref(),
         costs: &kept.costs,
         hash: record.trace_hash.as_deref(),
         folder: folder.path(),
@@ -368,6 +371,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         totals: None,
         messages: Messages::new(),
         rejections: Rejections::new(),
+        participation: None,
         files: Vec::new(),
     }
 }

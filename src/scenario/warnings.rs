@@ -1,6 +1,7 @@
 //! What is allowed and probably not meant.
 
 use super::Scenario;
+use crate::availability::{Availability, Leaving};
 use crate::fault::{ClientFault, LinkFault, ReportFault, What};
 use crate::learn::Cost;
 use crate::net::{Loss, Transport};
@@ -35,6 +36,21 @@ impl Scenario {
                     .into(),
             );
         }
+        let leaver = self.population.iter().find(|member| {
+            let group = &member.group;
+            match (group.leaving, &group.availability) {
+                (Leaving::Abandon, _) => true,
+                (Leaving::Pause, Availability::Trace(trace)) => !trace.repeats(),
+                _ => false,
+            }
+        });
+        if let (Some(member), None) = (leaver, self.schedule.deadline) {
+            warnings.push(format!(
+                "clients of {} may leave a task for good and schedule.deadline is not set: a round that \
+                 waits for one of them waits for ever",
+                member.group.name
+            ));
+        }
         let clients = self.clients();
         let cohort = self.schedule.cohort.of(clients);
         let asked = f64::from(cohort) * self.schedule.over_selection;
@@ -57,10 +73,10 @@ impl Scenario {
                 }
             }
         }
-        let absent = self
-            .population
-            .iter()
-            .find(|member| member.group.participation != Distribution::Constant(1.0));
+        let absent = self.population.iter().find(|member| {
+            member.group.participation != Distribution::Constant(1.0)
+                || !member.group.availability.is_always()
+        });
         if let (Some(Privacy::CentralDp(_)), Some(member)) = (&self.layers.privacy, absent) {
             warnings.push(format!(
                 "clients of {} may not be there when a round begins: epsilon is then told as if \

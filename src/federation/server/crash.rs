@@ -103,7 +103,7 @@ impl Server {
                 jobs.iter().map(|(id, _)| *id).collect()
             }
             Stage::Evaluating { pieces } => pieces.iter().map(|(id, _)| *id).collect(),
-            Stage::Collecting | Stage::Closing => Vec::new(),
+            Stage::Waiting | Stage::Collecting | Stage::Closing => Vec::new(),
         };
         self.forgotten.extend(jobs);
         self.half.abandon();

@@ -13,6 +13,7 @@ snapshot_enum!(Stage {
     3 => Evaluating { pieces },
     4 => Finished,
     5 => Down,
+    6 => Waiting,
 });
 
 impl Server {

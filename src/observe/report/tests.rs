@@ -48,6 +48,7 @@ fn round(round: u32) -> RoundRow {
         attack_success: None,
         epsilon: None,
         restored: None,
+        available: None,
     }
 }
 

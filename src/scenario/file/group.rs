@@ -1,6 +1,6 @@
 //! The population and the server, as typed.
 
-use super::{LinkFields, PresetOr, SizeFile};
+use super::{AvailabilityFile, LeavingFile, LinkFields, PresetOr, SizeFile};
 use crate::learn::{Optimizer, Precision, Schedule};
 use crate::scenario::text::fields::{
     ComputeSpeed, Draw, Duration, OrDistribution, PositiveFraction, Size,
@@ -25,6 +25,12 @@ pub struct GroupFile {
     /// Their participation ratio: the probability that a client is there when a round begins.
     #[serde(default = "always")]
     pub participation: OrDistribution<PositiveFraction>,
+    /// When they are there.
+    #[serde(default)]
+    pub availability: AvailabilityFile,
+    /// What becomes of their work when they go away.
+    #[serde(default)]
+    pub leaving: LeavingFile,
     /// What width of the model they train.
     #[serde(default)]
     pub size: SizeFile,

@@ -44,6 +44,8 @@ impl Resolver<'_> {
             let devices = self.device(group.device, &format!("{path}.device"));
             let link = self.link(group.link, &format!("{path}.link"));
             let size = self.size(group.size, &format!("{path}.size"));
+            let (availability, leaving) =
+                self.availability(group.availability, group.leaving, &path);
             let local = self.training(&group.training, Some(training), &format!("{path}.training"));
             Member {
                 group: Group {
@@ -52,6 +54,8 @@ impl Resolver<'_> {
                     device: devices.device,
                     speed: devices.speed,
                     participation: group.participation.into_distribution(),
+                    availability,
+                    leaving,
                     training: local,
                     size,
                 },

@@ -6,6 +6,7 @@ use crate::federation::{Federation, Message, Record};
 use crate::model::Sizes;
 use crate::observe::folder::{remove, EventLine, Lengths, RunFolder};
 use crate::observe::histograms::Histograms;
+use crate::observe::participation::Invitations;
 use crate::observe::progress::Progress;
 use crate::observe::record::Rejections;
 use crate::observe::rows::{ClientOutcome, CostRow, RoundRow};
@@ -15,6 +16,7 @@ use crate::scenario::trace::{TraceWriter, TRACE};
 use crate::scenario::{EventFilter, Scenario};
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError};
 use crate::snapshot::{snapshot_struct, Reader, Snapshot, Writer};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,8 @@ pub(super) struct Kept {
     pub costs: Vec<CostRow>,
     /// Reports that were not used.
     pub rejections: Rejections,
+    /// Who was asked, where some may be away.
+    pub invitations: Option<Invitations>,
     pub histograms: Histograms,
     pub rounds: Vec<RoundRow>,
     /// When the last thing recorded happened.
@@ -61,6 +65,7 @@ struct State {
     trace: Option<u64>,
     costs: Vec<CostRow>,
     rejections: Rejections,
+    invitations: Option<BTreeMap<u32, u32>>,
     histograms: Histograms,
     last: VirtualTime,
     /// Nanoseconds of host time.
@@ -72,6 +77,7 @@ snapshot_struct!(State {
     trace,
     costs,
     rejections,
+    invitations,
     histograms,
     last,
     real,
@@ -110,6 +116,7 @@ impl RunRecorder {
             rounds: Vec::new(),
             costs: costs.filter(|cost| cost.clients > 0).collect(),
             rejections: Rejections::new(),
+            invitations: scenario.asks_unevenly().then(Invitations::default),
             last: VirtualTime::ZERO,
             fatal: None,
         };
@@ -149,6 +156,7 @@ impl RunRecorder {
             rounds: folder.rounds()?,
             costs: state.costs,
             rejections: state.rejections,
+            invitations: state.invitations.map(Invitations),
             last: state.last,
             fatal: None,
         };
@@ -234,6 +242,7 @@ impl RunRecorder {
             trace,
             costs: self.kept.costs.clone(),
             rejections: self.kept.rejections.clone(),
+            invitations: self.kept.invitations.as_ref().map(|all| all.0.clone()),
             histograms: self.kept.histograms.clone(),
             last: self.kept.last,
             real: u64::try_from(real.as_nanos()).unwrap_or(u64::MAX),
@@ -320,6 +329,9 @@ impl Recorder<Federation> for RunRecorder {
                 self.kept.rounds.push(*row);
             }
             Record::Client(row) => {
+                if let Some(invitations) = &mut self.kept.invitations {
+                    invitations.count(row.client);
+                }
                 let cost = self
                     .kept
                     .costs
