@@ -6,6 +6,7 @@ use crate::federation::{Federation, Message, Record};
 use crate::model::Sizes;
 use crate::observe::folder::{remove, EventLine, Lengths, RunFolder};
 use crate::observe::histograms::Histograms;
+use crate::observe::participation::Invitations;
 use crate::observe::progress::Progress;
 use crate::observe::record::Rejections;
 use crate::observe::rows::{ClientOutcome, CostRow, RoundRow};
@@ -15,6 +16,7 @@ use crate::scenario::trace::{TraceWriter, TRACE};
 use crate::scenario::{EventFilter, Scenario};
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError};
 use crate::snapshot::{snapshot_struct, Reader, Snapshot, Writer};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
