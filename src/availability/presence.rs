@@ -255,3 +255,115 @@ impl Presence {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::availability::TraceRow;
+    use crate::data::{load, Partitioner, Source};
+    use crate::fault::ClientFaults;
+    use crate::quantity::Span;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    /// Populations of kinds that look at no data.
+    fn presence(crowds: &[(u32, Availability, Leaving)]) -> Presence {
+        let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
+        let rule = Partitioner::Iid {
+            samples_per_client: None,
+        };
+        let partition = rule.partition(&data, 10, 1, 1).unwrap();
+        let crowds = crowds.iter().map(|(count, availability, leaving)| Crowd {
+            count: *count,
+            availability,
+            leaving: *leaving,
+        });
+        let holdings = Holdings {
+            partition: &partition,
+            holdout: &partition,
+            labels: &data.labels,
+            classes: 10,
+        };
+        Presence::new(3, crowds, &holdings)
+    }
+
+    fn trace(rows: &[&[(u64, u64)]], period: u64) -> Availability {
+        let rows = rows.iter().map(|row| TraceRow::of(row.to_vec()).unwrap());
+        Availability::Trace(Trace {
+            file: "t.csv".into(),
+            content: 0,
+            period: Some(Span::from_nanos(period)),
+            rows: rows.collect(),
+        })
+    }
+
+    fn at(nanos: u64) -> VirtualTime {
+        VirtualTime::from_nanos(nanos)
+    }
+
+    #[test]
+    fn a_population_that_is_always_there_costs_and_changes_nothing() {
+        let all = presence(&[(5, Availability::Always, Leaving::Continue)]);
+        assert!(!all.is_any() && !all.matters());
+        assert!(all.is_there(3, 1, at(0)) && !all.is_gone(3, at(0)));
+        assert_eq!(all.resumes(3, at(7)), at(7));
+        assert!(!all.abandons(3, at(0), at(u64::MAX)) && all.working_times(3).is_none());
+    }
+
+    #[test]
+    fn each_group_has_its_own_rule_and_clients_take_rows_by_their_place() {
+        let rows: [&[(u64, u64)]; 2] = [&[(0, 10)], &[(10, 20)]];
+        let some = presence(&[
+            (2, Availability::Always, Leaving::Continue),
+            (3, trace(&rows, 20), Leaving::Abandon),
+            (2, trace(&rows, 20), Leaving::Pause),
+        ]);
+        let there =
+            |now: u64| -> Vec<u32> { (0..7).filter(|&c| some.is_there(c, 1, at(now))).collect() };
+        assert_eq!(there(5), [0, 1, 2, 4, 5]);
+        assert_eq!(there(10), [0, 1, 3, 6]);
+        assert_eq!((some.count(1, at(5)), some.count(1, at(30))), (5, 4));
+        let gone: Vec<u32> = (0..7).filter(|&c| some.is_gone(c, at(5))).collect();
+        assert_eq!(gone, [3], "only who abandons its work is gone");
+        assert_eq!(
+            (some.resumes(6, at(5)), some.resumes(3, at(5))),
+            (at(10), at(5))
+        );
+        // Those away at 5 come at 10: 3 and 6. There are no more.
+        assert_eq!(some.return_of(1, at(5)), Some(at(10)));
+        assert_eq!(some.return_of(2, at(5)), Some(at(10)));
+        assert_eq!(some.return_of(3, at(5)), None);
+        assert_eq!(some.return_of(3, at(10)), Some(at(20)));
+    }
+
+    proptest! {
+        /// Against a walk in steps of a nanosecond.
+        #[test]
+        fn work_takes_the_time_that_its_client_is_there_or_is_lost_if_it_leaves(
+            lengths in prop::collection::vec(1u64..9, 2..10),
+            start in 0u64..60,
+            work in 0u64..50,
+        ) {
+            let mut row = vec![];
+            let mut end = 0;
+            for pair in lengths.chunks_exact(2) {
+                row.push((end + pair[0], end + pair[0] + pair[1]));
+                end += pair[0] + pair[1];
+            }
+            let kind = || trace(&[&row], end);
+            let some = presence(&[(1, kind(), Leaving::Pause), (1, kind(), Leaving::Abandon)]);
+            let there = |now: u64| row.iter().any(|(from, to)| (*from..*to).contains(&(now % end)));
+            let (mut now, mut left) = (start, work);
+            while left > 0 {
+                left -= u64::from(there(now));
+                now += 1;
+            }
+            let open = some.working_times(0).unwrap();
+            let faults = ClientFaults::default();
+            let done = faults.finish_while(0, at(start), Span::from_nanos(work), open);
+            prop_assert_eq!(done, at(now));
+            let lost = (start..start + work).any(|now| !there(now));
+            prop_assert_eq!(some.abandons(1, at(start), at(start + work)), lost);
+        }
+    }
+}

@@ -255,6 +255,8 @@ mod tests {
             Availability::Yff(beta),
         ];
         let [ymf, mdf, ldf, yff] = kinds.map(|kind| rates(&kind, 3));
+        let yc = Availability::Yc(beta);
+        let cycle = Rates::new(&yc, 0..CLIENTS, &holdings(&dealt), SEED).unwrap();
         for client in 0..CLIENTS {
             let at = client as usize;
             let own = labels(client);
@@ -267,7 +269,7 @@ mod tests {
                 let r = f64::from(1 + round % 24) / 24.0;
                 let (low, high) = (lowest / 9.0, f64::from(*own.last().unwrap()) / 9.0);
                 let inside = f64::from(u8::from(low <= r && r <= high));
-                let yc = rates(&Availability::Yc(beta), round)[at];
+                let yc = cycle.of(whose(client), round);
                 assert!(close(yc, beta * inside + 1.0 - beta), "{client} {round}");
             }
         }

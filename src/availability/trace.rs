@@ -54,7 +54,7 @@ pub struct Row {
 impl Row {
     /// Sorted intervals as a row: those that touch become one, empty ones go. `Err` with the number of
     /// the first that is out of order or overlaps the one before.
-    fn of(intervals: impl IntoIterator<Item = (u64, u64)>) -> Result<Self, usize> {
+    pub(super) fn of(intervals: impl IntoIterator<Item = (u64, u64)>) -> Result<Self, usize> {
         let mut row = Self::default();
         let mut last = 0;
         for (number, (start, end)) in intervals.into_iter().enumerate() {

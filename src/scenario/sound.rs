@@ -82,13 +82,15 @@ impl Sound {
     pub(super) fn holds(&self, path: &str) -> bool {
         let part = part_of(path);
         let looks_at = looks_at(path);
+        // Whether clients can leave at all depends on when they are there.
+        let whole = path.strip_suffix(".leaving").unwrap_or(path);
         let spoils = |mistake: &String| {
             let spoilt = part_of(mistake);
             // A mistake without a place could be anywhere.
             mistake.is_empty()
                 || looks_at.contains(&spoilt)
                 || is_within(path, mistake)
-                || is_within(mistake, path)
+                || is_within(mistake, whole)
                 // Taken out of its list, it has moved the elements after it.
                 || list_of(mistake).is_some_and(|list| is_within(path, list))
         };
@@ -162,6 +164,9 @@ mod tests {
         let misspelt = "data: Digits, model: \"mlp\", populaton: [(count: 20)], \
                         schedule: (cohort: 15)";
         assert_eq!(said(misspelt), ["populaton"]);
+        let leaving = "data: Digits, model: \"mlp\", population: \
+                       [(count: 20, availability: Markow(on: \"1 s\", off: \"1 s\"), leaving: Pause)]";
+        assert_eq!(said(leaving), ["population[0].availability"]);
         // Both groups would be said to lie one place further on than they do.
         let moved = "data: Digits, model: \"mlp\", population: \
                      [5, (count: 20, link: \"5gg\")]";

@@ -14,31 +14,30 @@ fn line(line: u64) -> Place {
     Place::Line { line, column: 0 }
 }
 
+fn fields(line: &str) -> Vec<&str> {
+    line.split(',').map(str::trim).collect()
+}
+
 pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .flexible(true)
-        .from_reader(bytes);
-    let unreadable = |error: csv::Error| {
-        let at = error.position().map_or(1, csv::Position::line);
-        wrong(file, line(at), "a line of CSV", error.to_string())
-    };
-    let header = reader.headers().map_err(unreadable)?;
-    if !header.iter().eq(COLUMNS) {
-        let found = header.iter().collect::<Vec<_>>().join(",");
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.iter().take(error.valid_up_to());
+        let at = 1 + before.filter(|byte| **byte == b'\n').count() as u64;
+        wrong(file, line(at), "UTF-8", "bytes that are none")
+    })?;
+    let mut lines = (1..).zip(text.lines());
+    let header = lines.next().map_or("", |(_, header)| header);
+    if fields(header) != COLUMNS {
         return Err(wrong(
             file,
             line(1),
             COLUMNS.join(","),
-            format!("{found:?}"),
+            format!("{header:?}"),
         ));
     }
     // By client: start, end, line.
     let mut all: BTreeMap<u64, Vec<(u64, u64, u64)>> = BTreeMap::new();
-    for record in reader.records() {
-        let record = record.map_err(unreadable)?;
-        let at = record.position().map_or(0, csv::Position::line);
-        let fields: Vec<&str> = record.iter().collect();
+    for (at, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {
+        let fields = fields(text);
         let &[client, start, end] = fields.as_slice() else {
             let found = format!("{} columns", fields.len());
             return Err(wrong(file, line(at), COLUMNS.join(","), found));
