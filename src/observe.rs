@@ -10,6 +10,7 @@
 //! - [`folder`]: the run folder, its place and its files;
 //! - [`record`]: `run.json`, which says what ran, where, and what came of it;
 //! - [`histograms`]: HdrHistograms of latency, rounds, compute and queueing, as standard log files;
+//! - [`staleness`]: how old reports were that came to no round;
 //! - [`digest`]: a finished run's rows, boiled down to what a report draws;
 //! - [`summary`]: the closing table on the terminal;
 //! - [`progress`]: the line that moves while a run goes;
@@ -41,6 +42,7 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod rows;
+pub mod staleness;
 pub mod summary;
 pub mod table;
 mod text;

@@ -9,6 +9,7 @@ mod host;
 pub use host::{utc, Host};
 
 use super::rows::{Outcome, Rejection, RoundRow};
+use super::staleness::Staleness;
 use super::ObserveError;
 use crate::quantity::{Span, VirtualTime};
 use serde::{Deserialize, Serialize};
@@ -216,6 +217,9 @@ pub struct RunRecord {
     /// Reports that were not used, by reason.
     #[serde(default)]
     pub rejections: Rejections,
+    /// Reports that were used, by their staleness in server steps, where the server holds no rounds.
+    #[serde(default, skip_serializing_if = "Staleness::is_empty")]
+    pub staleness: Staleness,
     /// The folder's files.
     pub files: Vec<FileEntry>,
 }
@@ -264,6 +268,7 @@ mod tests {
             totals: None,
             messages: Messages::new(),
             rejections: Rejections::new(),
+            staleness: Staleness([(0, 3), (2, 1)].into()),
             files: Vec::new(),
         }
     }

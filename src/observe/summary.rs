@@ -3,6 +3,7 @@
 use super::histograms::Histograms;
 use super::record::{Messages, Rejections, Status, Totals};
 use super::rows::CostRow;
+use super::staleness::Staleness;
 use super::text;
 use crate::quantity::Flops;
 use std::fmt;
@@ -25,6 +26,8 @@ pub struct Summary<'a> {
     pub messages: &'a Messages,
     /// Reports that were not used.
     pub rejections: &'a Rejections,
+    /// How old those were that were used.
+    pub staleness: &'a Staleness,
     /// What clients cost, by width.
     pub costs: &'a [CostRow],
     /// The trace hash.
@@ -106,6 +109,9 @@ impl fmt::Display for Summary<'_> {
                 .collect();
             // One below the other, under the first.
             line("rejected", words.join("\n                "))?;
+        }
+        if !self.staleness.is_empty() {
+            line("staleness", self.staleness.to_string())?;
         }
         line("virtual time", text::span(totals.virtual_time()))?;
         line("real time", text::span(real(totals)))?;
@@ -235,6 +241,7 @@ mod tests {
             histograms,
             messages,
             rejections: &Rejections::new(),
+            staleness: &Staleness([(0, 599), (4, 1)].into()),
             costs: &[CostRow {
                 size: 0.5,
                 clients: 40,
@@ -280,6 +287,7 @@ mod tests {
             "  accuracy      87.50 % (best 90.00 % in round 1)\n",
             "  rounds        2 of 2 completed\n",
             "  reports       1,200 (600 clients/s)\n",
+            "  staleness     mean 0.01, p50 0, p90 0, p99 0, max 4 server steps\n",
             "  virtual time  1 min 15 s\n",
             "  real time     2 s\n",
             "  traffic       4 MB down, 0 B up\n",

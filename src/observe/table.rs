@@ -398,6 +398,8 @@ mod tests {
                 attack_success: finite(8),
                 epsilon: finite(7),
                 restored: scores[8].map(|_| numbers[1]),
+                staleness_mean: finite(6),
+                staleness_max: scores[6].map(|_| numbers[2]),
             }
         }
     }

@@ -11,6 +11,7 @@ mod group;
 mod links;
 mod preset_or;
 mod size;
+mod waiting;
 mod who;
 
 pub use adversary::{AdversaryFile, RoundsFile};
@@ -20,6 +21,7 @@ pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
+pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
 
 use super::text::fields::{Duration, PositiveFraction};
@@ -166,6 +168,8 @@ pub struct ScheduleFile {
     pub stop_at_accuracy: Option<PositiveFraction>,
     /// Stop at this virtual time.
     pub stop_at_time: Option<Duration>,
+    /// How a server waits that holds no rounds.
+    pub waiting: Option<WaitingFile>,
 }
 
 impl Default for ScheduleFile {
@@ -178,6 +182,7 @@ impl Default for ScheduleFile {
             least_reports: 1,
             stop_at_accuracy: None,
             stop_at_time: None,
+            waiting: None,
         }
     }
 }

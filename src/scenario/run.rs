@@ -27,6 +27,7 @@ use crate::observe::record::{
 };
 use crate::observe::report::Report;
 use crate::observe::rows::CostRow;
+use crate::observe::staleness::Staleness;
 use crate::observe::summary::Summary;
 use crate::quantity::Bytes;
 use crate::sim::{mix_words, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
@@ -184,6 +185,7 @@ fn conduct(
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     record.messages = ending.as_ref().map(messages).unwrap_or_default();
     record.rejections = kept.rejections;
+    record.staleness = kept.staleness;
     record.totals = Some(totals.clone());
     record.finished = Some(utc(SystemTime::now()));
     let histograms = match scenario.record.histograms {
@@ -219,6 +221,7 @@ fn conduct(
         histograms: &histograms,
         messages: &record.messages,
         rejections: &record.rejections,
+        staleness: &record.staleness,
         costs: &kept.costs,
         hash: record.trace_hash.as_deref(),
         folder: folder.path(),
@@ -368,6 +371,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         totals: None,
         messages: Messages::new(),
         rejections: Rejections::new(),
+        staleness: Staleness::default(),
         files: Vec::new(),
     }
 }
@@ -408,13 +412,17 @@ fn report(
         command += &format!(" --set '{assignment}'");
     }
     let cohort = scenario.schedule.cohort.of(scenario.clients());
+    let at_work = match &scenario.schedule.waiting {
+        Some(waiting) => waiting.to_string(),
+        None => format!("{cohort} a round"),
+    };
     let mut facts = vec![
         ("method", scenario.method.name().to_string()),
         ("model", scenario.model_in_words()),
         (
             "clients",
             format!(
-                "{} in {} groups, {cohort} a round",
+                "{} in {} groups, {at_work}",
                 scenario.clients(),
                 groups.len()
             ),
@@ -442,6 +450,7 @@ fn report(
         histograms,
         messages: &record.messages,
         rejections: &record.rejections,
+        staleness: &record.staleness,
         deadline: scenario.schedule.deadline,
         scenario: &options.text,
     };

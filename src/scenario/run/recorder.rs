@@ -9,6 +9,7 @@ use crate::observe::histograms::Histograms;
 use crate::observe::progress::Progress;
 use crate::observe::record::Rejections;
 use crate::observe::rows::{ClientOutcome, CostRow, RoundRow};
+use crate::observe::staleness::Staleness;
 use crate::observe::ObserveError;
 use crate::quantity::VirtualTime;
 use crate::scenario::trace::{TraceWriter, TRACE};
@@ -39,6 +40,8 @@ pub(super) struct Kept {
     pub costs: Vec<CostRow>,
     /// Reports that were not used.
     pub rejections: Rejections,
+    /// How old those were that were used, where clients are asked one by one.
+    pub staleness: Staleness,
     pub histograms: Histograms,
     pub rounds: Vec<RoundRow>,
     /// When the last thing recorded happened.
@@ -61,6 +64,7 @@ struct State {
     trace: Option<u64>,
     costs: Vec<CostRow>,
     rejections: Rejections,
+    staleness: Staleness,
     histograms: Histograms,
     last: VirtualTime,
     /// Nanoseconds of host time.
@@ -72,6 +76,7 @@ snapshot_struct!(State {
     trace,
     costs,
     rejections,
+    staleness,
     histograms,
     last,
     real,
@@ -110,6 +115,7 @@ impl RunRecorder {
             rounds: Vec::new(),
             costs: costs.filter(|cost| cost.clients > 0).collect(),
             rejections: Rejections::new(),
+            staleness: Staleness::default(),
             last: VirtualTime::ZERO,
             fatal: None,
         };
@@ -149,6 +155,7 @@ impl RunRecorder {
             rounds: folder.rounds()?,
             costs: state.costs,
             rejections: state.rejections,
+            staleness: state.staleness,
             last: state.last,
             fatal: None,
         };
@@ -234,6 +241,7 @@ impl RunRecorder {
             trace,
             costs: self.kept.costs.clone(),
             rejections: self.kept.rejections.clone(),
+            staleness: self.kept.staleness.clone(),
             histograms: self.kept.histograms.clone(),
             last: self.kept.last,
             real: u64::try_from(real.as_nanos()).unwrap_or(u64::MAX),
@@ -345,6 +353,7 @@ impl Recorder<Federation> for RunRecorder {
                 *self.kept.rejections.entry(row.reason).or_default() += 1;
                 self.folder.rejection(&row).map_err(boxed)?;
             }
+            Record::Staleness(counts) => self.kept.staleness.count(&counts),
             Record::Crash { node, at, reason } => {
                 let line = format!("{node} crashed at {at}: {reason}");
                 match &self.progress {
