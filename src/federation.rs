@@ -11,6 +11,8 @@
 //!
 //! Evaluation is observation: it takes no virtual time and sends nothing.
 
+#[cfg(test)]
+mod async_tests;
 mod buffered;
 mod client;
 #[cfg(test)]
