@@ -233,6 +233,7 @@ mod tests {
     use std::time::Duration;
 
     fn text_of(totals: &Totals, histograms: &Histograms, messages: &Messages) -> String {
+        let (none, some) = (Staleness::default(), Staleness([(0, 599), (4, 1)].into()));
         Summary {
             name: "quickstart\x1b[31m",
             seed: 1,
@@ -241,7 +242,10 @@ mod tests {
             histograms,
             messages,
             rejections: &Rejections::new(),
-            staleness: &Staleness([(0, 599), (4, 1)].into()),
+            staleness: match totals.reports {
+                0 => &none,
+                _ => &some,
+            },
             costs: &[CostRow {
                 size: 0.5,
                 clients: 40,

@@ -173,7 +173,9 @@ fn a_method_whose_buffer_is_its_cohort_is_itself_to_rounding() {
         for cohort in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
             plain.round(&cohort);
             other.round(&cohort);
-            cohort.map(|client| other.server.gone(client));
+            for client in cohort {
+                other.server.gone(client);
+            }
             let apart = plain.model().distance_squared(&other.model()).unwrap();
             // Adaptive steps divide by what may be small.
             assert!(apart < 1e-6, "{name}: {apart}");
