@@ -6,8 +6,14 @@
 //! nobody is left to wait for, or at its deadline. What is sent and what is done with it is the
 //! [`Method`](crate::method::Method)'s business.
 //!
+//! A server that waits in another way ([`Waiting`]) asks clients one by one: whenever one is done
+//! another is asked, with the model of that moment, and a round is a step of the server's.
+//!
 //! Evaluation is observation: it takes no virtual time and sends nothing.
 
+#[cfg(test)]
+mod async_tests;
+mod buffered;
 mod client;
 #[cfg(test)]
 mod crash_tests;
@@ -27,6 +33,7 @@ mod resume_tests;
 mod round;
 mod server;
 mod sizing;
+mod waiting;
 mod world;
 
 pub use crate::who::{Members, Who};
@@ -37,4 +44,5 @@ pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
+pub use waiting::{Rule, Staleness, Waiting};
 pub use world::{Bug, Federation};

@@ -11,6 +11,7 @@
 //! - [`record`]: `run.json`, which says what ran, where, and what came of it;
 //! - [`histograms`]: HdrHistograms of latency, rounds, compute and queueing, as standard log files;
 //! - [`participation`]: how evenly clients were asked;
+//! - [`staleness`]: how old reports were that came to no round;
 //! - [`digest`]: a finished run's rows, boiled down to what a report draws;
 //! - [`summary`]: the closing table on the terminal;
 //! - [`progress`]: the line that moves while a run goes;
@@ -43,6 +44,7 @@ pub mod progress;
 pub mod record;
 pub mod report;
 pub mod rows;
+pub mod staleness;
 pub mod summary;
 pub mod table;
 mod text;

@@ -282,6 +282,7 @@ impl Scenario {
     pub fn takes_plain_means(&self) -> bool {
         matches!(self.method.name(), "FedAvg" | "FedProx")
             && !self.method.method().needs_public()
+            && self.schedule.waiting.is_none()
             && self.layers == Layers::default()
             && self.defence.is_none()
             && self.adversaries.is_empty()

@@ -22,6 +22,7 @@ mod testing;
 mod tifl;
 mod uniform;
 
+pub(crate) use draw::one_of_the_rest;
 pub use registry::SelectionSpec;
 
 use crate::quantity::Span;

@@ -154,3 +154,45 @@ fn with_little_memory_every_client_still_trains() {
         assert!(apart.abs() < 1e-3, "{apart}");
     }
 }
+
+/// Slow clients and quick ones, loss, clients that are given up and reports that are too old.
+const ASYNC: &str = "Scenario(
+    seed: 4,
+    data: Digits,
+    partition: (by: Dirichlet(alpha: 0.5), min_per_client: 5),
+    model: [Flatten, Dense(16), Relu, Dense(10)],
+    training: (epochs: 1, batch: 16, optimizer: Sgd(lr: 0.1)),
+    population: [
+        (name: \"phones\", count: 8, device: (preset: \"phone-mid\", startup: \"300 ms\"),
+         link: (preset: \"4g\", loss: Independent(0.1), transport: Datagram), participation: 0.8),
+        (name: \"boards\", count: 4, device: (preset: \"raspberry-pi-4\", startup: \"2 s\"), link: \"wifi\"),
+    ],
+    schedule: (rounds: 15, waiting: FedBuff(concurrency: 6, buffer: 3, max_staleness: 4, timeout: \"4 s\")),
+)";
+
+#[test]
+fn workers_change_nothing_where_clients_are_asked_one_by_one() {
+    let hash = |ran: &Ran| ran.result.as_ref().unwrap().hash.to_string();
+    let first = Ran::on(1, ASYNC);
+    let rounds = first.rounds();
+    assert!(
+        rounds.iter().any(|round| round.lost > 0),
+        "nobody is given up"
+    );
+    assert!(rounds.iter().any(|round| round.staleness_max > Some(1)));
+    let record = first.record();
+    assert_eq!(record.staleness.reports(), 45);
+    assert_eq!(
+        Some(record.staleness.max()),
+        rounds.iter().filter_map(|r| r.staleness_max).max()
+    );
+    for workers in [2, 4] {
+        let again = Ran::on(workers, ASYNC);
+        assert_eq!(hash(&first), hash(&again), "{workers} workers");
+        assert_eq!(again.record().staleness, record.staleness);
+        for file in ["rounds.csv", "clients.csv", "rejections.csv", "trace.bin"] {
+            let [a, b] = [&first, &again].map(|ran| ran.exists(file).then(|| ran.bytes(file)));
+            assert!(a == b, "{file} on {workers} workers");
+        }
+    }
+}

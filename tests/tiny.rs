@@ -86,6 +86,10 @@ impl Ran {
         ran
     }
 
+    pub fn exists(&self, file: &str) -> bool {
+        self.folder.path().join(file).exists()
+    }
+
     pub fn bytes(&self, file: &str) -> Vec<u8> {
         std::fs::read(self.folder.path().join(file)).unwrap()
     }

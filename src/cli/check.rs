@@ -32,10 +32,13 @@ pub fn check(args: &ScenarioArgs) -> Exit {
         scenario.samples.classes
     );
     let clients = scenario.clients();
-    println!(
-        "// {clients} clients, {} asked for a report each round",
-        scenario.schedule.cohort.of(clients)
-    );
+    match &scenario.schedule.waiting {
+        Some(waiting) => println!("// {clients} clients, {waiting}"),
+        None => println!(
+            "// {clients} clients, {} asked for a report each round",
+            scenario.schedule.cohort.of(clients)
+        ),
+    }
     for warning in scenario.warnings() {
         println!("// warning: {warning}");
     }

@@ -39,7 +39,9 @@ impl ServerHalf for Watched {
         round_flops,
         global,
         personal,
-        at_level
+        at_level,
+        gone,
+        staleness
     );
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {

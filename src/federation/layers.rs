@@ -88,6 +88,7 @@ impl Layers {
         witness: &Arc<Witness>,
     ) -> Box<dyn ServerHalf> {
         let mut half = half;
+        let one_by_one = plan.schedule.waiting.is_some();
         match &self.privacy {
             Some(Privacy::CentralDp(central)) => {
                 let cohort = plan.schedule.cohort.of(plan.population());
@@ -97,21 +98,23 @@ impl Layers {
                 if self.secure_aggregation.is_some() {
                     layer = layer.behind_aggregation();
                 }
-                half = Box::new(LayeredServer::new(half, layer));
+                half = Box::new(LayeredServer::new(half, layer).one_by_one(one_by_one));
             }
             Some(Privacy::LocalDp(local)) => {
-                half = Box::new(LayeredServer::new(half, Participations::new(local)));
+                half = Box::new(
+                    LayeredServer::new(half, Participations::new(local)).one_by_one(one_by_one),
+                );
             }
             None => {}
         }
         if let Some(compression) = &self.compression {
             let layer = Decompressor::new(compression.clone(), setup.initial.len());
-            half = Box::new(LayeredServer::new(half, layer));
+            half = Box::new(LayeredServer::new(half, layer).one_by_one(one_by_one));
         }
         if let Some(masker) = self.masker(plan, witness) {
             let layout = Arc::clone(setup.initial.layout());
             let layer = Unmasker::new(masker, layout, plan.seed);
-            half = Box::new(LayeredServer::new(half, layer));
+            half = Box::new(LayeredServer::new(half, layer).one_by_one(one_by_one));
         }
         half
     }

@@ -2,6 +2,7 @@
 
 use super::layers::Layers;
 use super::sizing::SizeRule;
+use super::waiting::Waiting;
 use crate::attack::Adversaries;
 use crate::availability::{Availability, Crowd, Holdings, Leaving, Presence};
 use crate::data::{Partition, PublicSplit};
@@ -127,6 +128,10 @@ pub struct Schedule {
     pub stop_at_accuracy: Option<Probability>,
     /// Stop at this virtual time.
     pub stop_at_time: Option<Span>,
+    /// How an asynchronous server waits; `None` is a server that holds rounds. A round is a server step
+    /// then, `cohort` the reports of one, and `deadline`, `over_selection` and `least_reports` say nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
 }
 
 /// What is measured, and how often.

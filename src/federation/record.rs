@@ -4,6 +4,7 @@ use crate::observe::rows::{ClientAccuracyRow, ClientRow, RejectionRow, RoundRow,
 use crate::quantity::VirtualTime;
 use crate::sim::{mix_words, Digest, NodeId};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One thing worth recording.
@@ -19,6 +20,9 @@ pub enum Record {
     Size(Box<SizeRow>),
     /// A report was not used.
     Rejection(Box<RejectionRow>),
+    /// Reports used in a round, by their staleness in server steps; only where clients are asked one
+    /// by one.
+    Staleness(BTreeMap<u32, u32>),
     /// A node's handler panicked.
     Crash {
         /// Which node.
@@ -40,6 +44,12 @@ impl Digest for Record {
             Self::Accuracy(row) => content(3, row),
             Self::Size(row) => content(6, row),
             Self::Rejection(row) => content(7, row),
+            Self::Staleness(counts) => {
+                let words = counts
+                    .iter()
+                    .flat_map(|(&tau, &n)| [u64::from(tau), u64::from(n)]);
+                mix_words(&[8, mix_words(&words.collect::<Vec<u64>>())])
+            }
             // Where in the source a panic happened is not part of what happened.
             Self::Crash { node, at, .. } => mix_words(&[4, u64::from(node.0), at.nanos()]),
             Self::Fatal(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),
@@ -49,7 +59,14 @@ impl Digest for Record {
 
 /// Columns of rounds that came after the first hashes were recorded. Empty, they do not count: the
 /// hash of a run that knows nothing of them stays.
-const LATER: &[&str] = &["attack_success", "epsilon", "restored", "available"];
+const LATER: &[&str] = &[
+    "attack_success",
+    "epsilon",
+    "restored",
+    "available",
+    "staleness_mean",
+    "staleness_max",
+];
 
 /// A round as its JSON, without the later columns that are empty.
 fn round(row: &RoundRow) -> u64 {
@@ -80,7 +97,7 @@ mod tests {
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
         assert_eq!(
             new,
-            r#":null,"epsilon":null,"restored":null,"available":null}"#
+            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null}"#
         );
         let old = format!("{old}}}");
         assert_eq!(

@@ -69,6 +69,12 @@ fn wearing(method: &str, further: &str) -> Scenario {
 
 /// The same with fields changed.
 fn changed(method: &str, further: &str, overrides: &[&str]) -> Scenario {
+    let rounds = "rounds: 5, cohort: 4, over_selection: 2.0, deadline: \"3 s\"";
+    holding(rounds, method, further, overrides)
+}
+
+/// The same with another schedule.
+fn holding(schedule: &str, method: &str, further: &str, overrides: &[&str]) -> Scenario {
     let sized = |size: &str| match method.split('(').next() {
         Some("HeteroFL" | "FedRolex" | "FedDropout" | "FjORD" | "DepthFL" | "FedConv") => {
             format!(", size: {size}")
@@ -99,7 +105,7 @@ fn changed(method: &str, further: &str, overrides: &[&str]) -> Scenario {
                 (name: \"small\", count: 1, device: (preset: \"laptop\", memory: \"1 kB\"), link: \"lan\"),
             ],
             method: {method},
-            schedule: (rounds: 5, cohort: 4, over_selection: 2.0, deadline: \"3 s\"),
+            schedule: ({schedule}),
             evaluation: (per_client: true),
             checkpoint: (every: 1),
             {further}
@@ -259,6 +265,69 @@ fn who_is_there_goes_on_too() {
         ] {
             let scenario = changed("Scaffold()", further, &overrides);
             holds(&scenario, u64::MAX, 1);
+        }
+    }
+}
+
+/// Many are in flight whenever a step is made, and with luck something is in the buffer already.
+#[test]
+fn servers_that_ask_one_by_one_go_on_too() {
+    let buff = "FedBuff(buffer: 3, concurrency: 6, timeout: \"3 s\")";
+    let mix = "FedAsync(concurrency: 5, timeout: \"4 s\", max_staleness: 4,
+        staleness: Hinge(a: 2.0, b: 1.0))";
+    for (waiting, method, further) in [
+        (buff, "FedAvg()", ""),
+        (mix, "FedAvg()", ""),
+        (buff, "FedAvg(fine_tune: Some((epochs: 1)))", ""),
+        (
+            buff,
+            "FedAdam()",
+            "compression: TopK(share: 0.1, error_feedback: true)",
+        ),
+        (
+            mix,
+            "FedProx()",
+            "compression: Qsgd(levels: 4), privacy: LocalDp(clip: 1.0, noise: 0.1, delta: 1e-5)",
+        ),
+        (
+            buff,
+            "FedAvgM()",
+            "adversaries: [(who: Count(2), attack: SignFlip())]",
+        ),
+        (
+            buff,
+            "FedAvg()",
+            "server: (device: (preset: \"server\", speed: \"100 kFLOP/s\"), checkpoint_every: 2),
+             faults: [(fault: ServerCrash, when: Repeated(between: \"4 s\", lasts: \"500 ms\")),
+                (fault: Duplicate(after: \"1 s\"), p: 0.5), (fault: ReplayReport, p: 0.5),
+                (fault: Crash(), when: Rate(every: \"8 s\", lasts: \"1 s\")),
+                (fault: LateReport(\"2 s\"), p: 0.3)]",
+        ),
+    ] {
+        let rounds = format!("rounds: 12, waiting: {waiting}");
+        let scenario = holding(&rounds, method, further, &[]);
+        let (whole, memory) = run(&scenario, None, 2, 1, u64::MAX);
+        assert!(memory.checkpoints.len() > 4, "{waiting} {further}");
+        for (place, (told, bytes)) in memory.checkpoints.iter().enumerate().step_by(3) {
+            let (summary, rest) = run(&scenario, Some(bytes), 1, 1 + place % 3, u64::MAX);
+            assert_eq!(
+                rest.records,
+                memory.records[*told..],
+                "{waiting} {further} from {place}"
+            );
+            assert_eq!(summary.hash, whole.hash, "{waiting} {further} from {place}");
+            assert_eq!(
+                summary.accounting, whole.accounting,
+                "{waiting} {further} from {place}"
+            );
+        }
+        for (workers, shards) in [(1, 2), (4, 3)] {
+            let (summary, again) = run(&scenario, None, workers, shards, u64::MAX);
+            assert_eq!(
+                summary.hash, whole.hash,
+                "{waiting} on {workers} and {shards}"
+            );
+            assert_eq!(again.records, memory.records);
         }
     }
 }

@@ -18,6 +18,16 @@ pub enum Invited {
     Refused,
 }
 
+/// What is counted of a round in which clients are asked one by one: many answer in another than
+/// they were asked in, and one may be asked twice.
+#[derive(Debug, Default)]
+pub struct OneByOne {
+    asked: u32,
+    given_up: u32,
+    /// Reports used, by their staleness.
+    staleness: BTreeMap<u32, u32>,
+}
+
 /// The books of one round.
 #[derive(Debug)]
 pub struct Round {
@@ -44,6 +54,8 @@ pub struct Round {
     pub available: Option<u32>,
     /// How often it has waited for clients to come back.
     pub waits: u32,
+    /// Where clients are asked one by one.
+    one_by_one: Option<OneByOne>,
 }
 
 snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused });
@@ -65,6 +77,13 @@ snapshot_struct!(Round {
     restored,
     available,
     waits,
+    one_by_one,
+});
+
+snapshot_struct!(OneByOne {
+    asked,
+    given_up,
+    staleness,
 });
 
 impl Round {
@@ -86,11 +105,25 @@ impl Round {
             restored: None,
             available: None,
             waits: 0,
+            one_by_one: None,
+        }
+    }
+
+    /// The same, in which clients are asked one by one.
+    pub fn one_by_one(self) -> Self {
+        Self {
+            one_by_one: Some(OneByOne::default()),
+            ..self
         }
     }
 
     pub fn invite(&mut self, client: u32, bytes: Bytes) {
-        self.invited.insert(client, Invited::Waiting);
+        match &mut self.one_by_one {
+            Some(counts) => counts.asked += 1,
+            None => {
+                self.invited.insert(client, Invited::Waiting);
+            }
+        }
         self.bytes_down += bytes.0;
     }
 
@@ -98,8 +131,43 @@ impl Round {
         self.bytes_up += bytes.0;
     }
 
+    /// Clients asked.
+    pub fn asked(&self) -> u32 {
+        let counts = self.one_by_one.as_ref();
+        counts.map_or(self.invited.len() as u32, |counts| counts.asked)
+    }
+
+    /// A client was given up.
+    pub fn give_up(&mut self) {
+        if let Some(counts) = &mut self.one_by_one {
+            counts.given_up += 1;
+        }
+    }
+
+    /// A report that was used is so old.
+    pub fn count_staleness(&mut self, staleness: u32) {
+        if let Some(counts) = &mut self.one_by_one {
+            *counts.staleness.entry(staleness).or_default() += 1;
+        }
+    }
+
+    /// Reports used, by their staleness; nothing where rounds are held.
+    pub fn staleness(&self) -> BTreeMap<u32, u32> {
+        let counts = self.one_by_one.as_ref();
+        counts.map_or_else(BTreeMap::new, |counts| counts.staleness.clone())
+    }
+
     /// A client that was waited for answers; anything else changes nothing.
     pub fn answer(&mut self, client: u32, answer: Invited) {
+        if self.one_by_one.is_some() {
+            // Who is waited for is known where clients are asked.
+            match answer {
+                Invited::Reported => self.reported += 1,
+                Invited::Refused => self.refused += 1,
+                Invited::Waiting => {}
+            }
+            return;
+        }
         if let Some(state @ Invited::Waiting) = self.invited.get_mut(&client) {
             *state = answer;
             match answer {
@@ -142,6 +210,16 @@ impl Round {
         waiting.map(|(client, _)| *client)
     }
 
+    fn mean_staleness(&self) -> Option<f64> {
+        let counts = &self.one_by_one.as_ref()?.staleness;
+        let reports: f64 = counts.values().map(|&n| f64::from(n)).sum();
+        let sum = counts
+            .iter()
+            .map(|(&tau, &n)| f64::from(tau) * f64::from(n));
+        let sum: f64 = sum.sum();
+        (reports > 0.0).then(|| sum / reports)
+    }
+
     /// The round's line in the table.
     pub fn row(
         &self,
@@ -153,11 +231,14 @@ impl Round {
             round: self.number,
             started: self.started,
             ended,
-            invited: self.invited.len() as u32,
+            invited: self.asked(),
             reported: self.reported,
             late: self.late,
             refused: self.refused,
-            lost: self.unheard().count() as u32,
+            lost: match &self.one_by_one {
+                Some(counts) => counts.given_up,
+                None => self.unheard().count() as u32,
+            },
             accuracy: central.map(|tally| tally.accuracy()),
             loss: central.map(|tally| tally.mean_loss()),
             train_loss: (self.loss_weight > 0.0).then(|| self.loss_sum / self.loss_weight),
@@ -174,6 +255,8 @@ impl Round {
             epsilon: None,
             restored: None,
             available: self.available,
+            staleness_mean: self.mean_staleness(),
+            staleness_max: self.staleness().keys().last().copied(),
         }
     }
 }

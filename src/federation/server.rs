@@ -7,12 +7,14 @@
 //! - `invite`: who is asked, and waiting for clients to be there;
 //! - `reports`: what comes back from clients;
 //! - `evaluate`: the end of a round;
+//! - `one_by_one`: clients that are asked one by one, and not in rounds;
 //! - `crash`: its own checkpoints, and what a crash leaves of it;
 //! - `state`: what a checkpoint has of it.
 
 mod crash;
 mod evaluate;
 mod invite;
+mod one_by_one;
 mod reports;
 mod state;
 
@@ -30,6 +32,7 @@ use crate::quantity::{Span, VirtualTime};
 use crate::select::Policy;
 use crate::sim::{Context, Input, JobId};
 use crash::Kept;
+use one_by_one::Flow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -60,6 +63,10 @@ pub struct Server {
     forgotten: BTreeSet<JobId>,
     /// Timers it has set for its crashes.
     timers: u64,
+    /// Who is at work, where clients are asked one by one.
+    flow: Option<Box<Flow>>,
+    /// Whether [`Server::go_round`] is at work; never so between two events.
+    going_round: bool,
 }
 
 /// What the server is doing.
@@ -103,10 +110,39 @@ mod timer {
     pub const fn waiting(round: u32) -> u64 {
         1 << 33 | round as u64
     }
+    /// The time that a client has for a task is over.
+    pub const fn task(client: u32, task: u32) -> u64 {
+        TASK | ((task & MOST_TASKS) as u64) << 32 | client as u64
+    }
+    /// The client and the task of such a timer. A client that is at work is known by the task's last
+    /// 30 bits.
+    pub const fn of_task(token: u64) -> Option<(u32, u32)> {
+        if token >> 62 == 1 {
+            Some((token as u32, (token >> 32) as u32 & MOST_TASKS))
+        } else {
+            None
+        }
+    }
+    /// Whether a timer for `task` is that of a task with the number `full`.
+    pub const fn is_of(task: u32, full: u32) -> bool {
+        full & MOST_TASKS == task
+    }
+    const TASK: u64 = 1 << 62;
+    const MOST_TASKS: u32 = (1 << 30) - 1;
+}
+
+/// The first few of `all` behind `what`, and how many there are beside.
+fn named(what: &str, all: &[String]) -> String {
+    let shown = all.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(8) {
+        0 => format!("{what} {shown}"),
+        more => format!("{what} {shown} and {more} more"),
+    }
 }
 
 impl Server {
     pub(super) fn new(shared: Arc<Shared>, half: Box<dyn ServerHalf>) -> Self {
+        let flow = shared.plan.schedule.waiting.map(|_| Box::default());
         Self {
             policy: shared.plan.selection.selection().policy(),
             shared,
@@ -122,6 +158,8 @@ impl Server {
             restored: None,
             forgotten: BTreeSet::new(),
             timers: 0,
+            flow,
+            going_round: false,
         }
     }
 
@@ -129,17 +167,13 @@ impl Server {
         let round = self.round.number;
         match &self.stage {
             Stage::Working { phase, .. } => Some(format!("its own work, {phase:?}")),
+            Stage::Collecting if self.flow.is_some() => Some(self.waits_for_at_work()),
             Stage::Collecting => {
-                let unheard: Vec<u32> = self.round.unheard().collect();
-                let shown: Vec<String> = unheard.iter().take(8).map(u32::to_string).collect();
-                let more = match unheard.len().saturating_sub(8) {
-                    0 => String::new(),
-                    n => format!(" and {n} more"),
-                };
+                let unheard: Vec<String> = self.round.unheard().map(|c| c.to_string()).collect();
+                let what = format!("reports of round {round} from clients");
                 Some(format!(
-                    "reports of round {round} from clients {}{more}, and there is no deadline \
-                     (set schedule.deadline, or a reliable transport)",
-                    shown.join(", ")
+                    "{}, and there is no deadline (set schedule.deadline, or a reliable transport)",
+                    named(&what, &unheard)
                 ))
             }
             Stage::Waiting => Some(format!("clients to come back for round {round}")),
@@ -242,12 +276,30 @@ impl Server {
             cx.checkpoint();
         }
         let target = schedule.cohort.of(self.shared.plan.population());
-        self.round = Round::open(self.round.number + 1, cx.now(), target);
+        self.open(self.round.number + 1, target, cx);
         self.round.restored = self.restored.take();
         self.begin(Phase::BeforeRound(self.round.number), cx);
     }
 
+    /// The books of a round that begins now.
+    fn open(&mut self, number: u32, target: u32, cx: &Cx<'_>) {
+        // What an abandoned round has of reports goes on to the next, where clients are asked one by one.
+        let left = self.round.outcome == Outcome::Abandoned;
+        let reported = if left { self.round.reported } else { 0 };
+        let round = Round::open(number, cx.now(), target);
+        self.round = match &mut self.flow {
+            Some(flow) => {
+                flow.turn(number, left, reported);
+                round.one_by_one()
+            }
+            None => round,
+        };
+    }
+
     fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
+        if let Some((client, task)) = timer::of_task(token) {
+            return self.give_up(client, task, cx);
+        }
         let number = self.round.number;
         match self.stage {
             Stage::Waiting if token == timer::waiting(number) => self.invite(cx),
@@ -307,7 +359,7 @@ impl Server {
             self.half.abandon();
             self.round.outcome = Outcome::Stopped;
             let row = self.round_row(None, None, cx);
-            cx.record(Record::Round(Box::new(row)));
+            self.tell(row, cx);
             self.begin(Phase::Finish, cx);
         } else if matches!(self.stage, Stage::Down) {
             // There is no time left to rise in: what it would have gone on with is what there is.
@@ -362,10 +414,23 @@ impl Server {
     /// Nothing that still comes is heard.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         self.stage = Stage::Finished;
-        for (client, asked) in self.outstanding.drain() {
-            self.record_lost(client, asked, cx);
-        }
+        self.too_late(cx);
+        self.lose_all(cx);
         cx.finish();
+    }
+
+    /// Nobody is waited for any more; how many clients that were.
+    fn lose_all(&mut self, cx: &mut Cx<'_>) -> u32 {
+        let flow = self.flow.as_mut().map(|flow| flow.clear());
+        let all: Vec<(u32, Asked)> = self
+            .outstanding
+            .drain()
+            .chain(flow.into_iter().flatten())
+            .collect();
+        for (client, asked) in &all {
+            self.record_lost(*client, *asked, cx);
+        }
+        all.len() as u32
     }
 
     /// The run cannot go on.

@@ -1,5 +1,6 @@
 //! The federation as a world for the kernel.
 
+use super::buffered::Buffered;
 use super::client::Client;
 use super::evaluation::Evaluator;
 use super::hostile;
@@ -126,7 +127,10 @@ fn server_half(
     witness: &Arc<Witness>,
 ) -> Result<Box<dyn ServerHalf>, MethodError> {
     let half = plan.method.method().server(setup.clone())?;
-    let half = hostile::server(plan, half, setup)?;
+    let mut half = hostile::server(plan, half, setup)?;
+    if let Some(waiting) = plan.schedule.waiting {
+        half = Box::new(Buffered::new(half, waiting, &setup.initial));
+    }
     Ok(plan.layers.around_server(half, setup, plan, witness))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::model::{Buffer, Layout, ParamError, ParamSet};
 use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -114,6 +115,29 @@ impl WeightedSum {
     /// Whether the sets have no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Writes what was added to a checkpoint, in the order in which it will go on being added up.
+    pub fn save(&self, to: &mut Writer) {
+        self.sum.save(to);
+        self.pending.save(to);
+        self.weight.save(to);
+    }
+
+    /// Takes what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not those of a sum of sets of this layout.
+    pub fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
+        self.sum = Snapshot::load(from)?;
+        self.pending = Snapshot::load(from)?;
+        self.weight = Snapshot::load(from)?;
+        let strange = |layout: &Arc<Layout>| **layout != *self.layout;
+        let pending = self.pending.iter().any(|(_, set)| strange(set.layout()));
+        if pending || self.sum.as_ref().is_some_and(|sum| strange(sum.layout())) {
+            return Err(Damaged::new("a sum of another network"));
+        }
+        Ok(())
     }
 
     /// Forgets what was added.

@@ -184,6 +184,8 @@ pub struct LayeredServer<L> {
     layer: L,
     /// What each client of this round was sent: shared payloads.
     sent: BTreeMap<u32, Payload>,
+    /// Whether clients are asked one by one: what they were sent is kept across rounds.
+    one_by_one: bool,
 }
 
 impl<L> LayeredServer<L> {
@@ -193,7 +195,14 @@ impl<L> LayeredServer<L> {
             inner,
             layer,
             sent: BTreeMap::new(),
+            one_by_one: false,
         }
+    }
+
+    /// The same, for clients that are asked one by one where `one_by_one`, and not in rounds.
+    #[must_use]
+    pub fn one_by_one(self, one_by_one: bool) -> Self {
+        Self { one_by_one, ..self }
     }
 
     /// The layer itself.
@@ -210,7 +219,8 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
         close,
         global,
         personal,
-        at_level
+        at_level,
+        staleness
     );
 
     fn cohort(&mut self, round: u32, clients: &[u32]) {
@@ -232,11 +242,13 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
 
     fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         match phase {
-            Phase::BeforeRound(_) => self.sent.clear(),
+            Phase::BeforeRound(_) if !self.one_by_one => self.sent.clear(),
             // With no outputs the phase begins.
             Phase::AfterRound(round) if outputs.is_empty() => {
                 self.layer.close(round, &self.sent, self.inner.as_mut())?;
-                self.sent.clear();
+                if !self.one_by_one {
+                    self.sent.clear();
+                }
             }
             _ => {}
         }
@@ -254,6 +266,11 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
         self.layer.restore(from)?;
         self.sent = Snapshot::load(from)?;
         Ok(())
+    }
+
+    fn gone(&mut self, client: u32) {
+        self.sent.remove(&client);
+        self.inner.gone(client);
     }
 
     fn abandon(&mut self) {

@@ -131,6 +131,19 @@ pub trait ServerHalf: Send {
     /// Forgets the reports of a round that too few clients answered.
     fn abandon(&mut self);
 
+    /// Nothing more is expected of the last task of `client`: it was answered, declined or given up.
+    /// Said only where clients are asked one by one and not in rounds.
+    fn gone(&mut self, client: u32) {
+        let _ = client;
+    }
+
+    /// How many steps the server has made since `client` was sent its task. `None` where clients are
+    /// asked in rounds, and for a client of which nothing is expected.
+    fn staleness(&self, client: u32) -> Option<u32> {
+        let _ = client;
+        None
+    }
+
     /// Why the round cannot be closed with the reports that are in: it is then abandoned. `None`
     /// where the schedule alone decides.
     fn short(&self) -> Option<String> {
@@ -191,6 +204,8 @@ macro_rules! forward_to_inner {
     ($($name:ident),+ $(,)?) => { $($crate::method::forward_to_inner!(@ $name);)+ };
     (@ needs_clients) => { fn needs_clients(&self) -> bool { self.inner.needs_clients() } };
     (@ cohort) => { fn cohort(&mut self, round: u32, clients: &[u32]) { self.inner.cohort(round, clients); } };
+    (@ gone) => { fn gone(&mut self, client: u32) { self.inner.gone(client); } };
+    (@ staleness) => { fn staleness(&self, client: u32) -> Option<u32> { self.inner.staleness(client) } };
     (@ short) => { fn short(&self) -> Option<String> { self.inner.short() } };
     (@ epsilon) => { fn epsilon(&self) -> Option<f64> { self.inner.epsilon() } };
     (@ lost_rounds) => { fn lost_rounds(&mut self, rounds: u32) { self.inner.lost_rounds(rounds); } };

@@ -10,6 +10,7 @@ pub use host::{utc, Host};
 
 use super::participation::Participation;
 use super::rows::{Outcome, Rejection, RoundRow};
+use super::staleness::Staleness;
 use super::ObserveError;
 use crate::quantity::{Span, VirtualTime};
 use serde::{Deserialize, Serialize};
@@ -220,6 +221,9 @@ pub struct RunRecord {
     /// How evenly clients were asked, where some may be away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participation: Option<Participation>,
+    /// Reports that were used, by their staleness in server steps, where the server holds no rounds.
+    #[serde(default, skip_serializing_if = "Staleness::is_empty")]
+    pub staleness: Staleness,
     /// The folder's files.
     pub files: Vec<FileEntry>,
 }
@@ -269,6 +273,7 @@ mod tests {
             messages: Messages::new(),
             rejections: Rejections::new(),
             participation: None,
+            staleness: Staleness([(0, 3), (2, 1)].into()),
             files: Vec::new(),
         }
     }

@@ -23,6 +23,7 @@ mod timeline;
 use super::digest::Digest;
 use super::histograms::Histograms;
 use super::record::{Messages, Rejections, Status, Totals};
+use super::staleness::Staleness;
 use super::ObserveError;
 use crate::quantity::Span;
 
@@ -54,6 +55,8 @@ pub struct Report<'a> {
     pub messages: &'a Messages,
     /// Reports that were not used, by reason.
     pub rejections: &'a Rejections,
+    /// How old those were that were used, where the server holds no rounds.
+    pub staleness: &'a Staleness,
     /// The rounds' deadline.
     pub deadline: Option<Span>,
     /// The scenario's text.

@@ -93,6 +93,13 @@ pub struct RoundRow {
     /// Clients that were there when the server asked, where some may be away.
     #[serde(default)]
     pub available: Option<u32>,
+    /// Mean number of server steps made since the clients that reported were asked, where they are
+    /// asked one by one.
+    #[serde(default)]
+    pub staleness_mean: Option<f64>,
+    /// The largest.
+    #[serde(default)]
+    pub staleness_max: Option<u32>,
 }
 
 impl RoundRow {
@@ -128,6 +135,8 @@ impl Row for RoundRow {
         "epsilon",
         "restored",
         "available",
+        "staleness_mean",
+        "staleness_max",
     ];
 }
 
@@ -216,6 +225,8 @@ pub enum Rejection {
     Stale,
     /// Its client was not asked in this round.
     NotAsked,
+    /// The server has made too many steps since its client was asked.
+    TooStale,
 }
 
 snapshot_enum!(Rejection {
@@ -226,6 +237,7 @@ snapshot_enum!(Rejection {
     4 => Future,
     5 => Stale,
     6 => NotAsked,
+    7 => TooStale,
 });
 
 impl fmt::Display for Rejection {
@@ -238,6 +250,7 @@ impl fmt::Display for Rejection {
             Self::Future => "belongs to a round that has not begun",
             Self::Stale => "belongs to a round that is over",
             Self::NotAsked => "was not asked for",
+            Self::TooStale => "is older than max_staleness",
         })
     }
 }

@@ -4,6 +4,7 @@ use super::histograms::Histograms;
 use super::participation::Participation;
 use super::record::{Messages, Rejections, Status, Totals};
 use super::rows::CostRow;
+use super::staleness::Staleness;
 use super::text;
 use crate::quantity::Flops;
 use std::fmt;
@@ -28,6 +29,8 @@ pub struct Summary<'a> {
     pub rejections: &'a Rejections,
     /// How evenly clients were asked, where some may be away.
     pub participation: Option<&'a Participation>,
+    /// How old those were that were used.
+    pub staleness: &'a Staleness,
     /// What clients cost, by width.
     pub costs: &'a [CostRow],
     /// The trace hash.
@@ -118,6 +121,9 @@ impl fmt::Display for Summary<'_> {
                 who.gini
             );
             line("asked", words)?;
+        }
+        if !self.staleness.is_empty() {
+            line("staleness", self.staleness.to_string())?;
         }
         line("virtual time", text::span(totals.virtual_time()))?;
         line("real time", text::span(real(totals)))?;
@@ -239,6 +245,7 @@ mod tests {
     use std::time::Duration;
 
     fn text_of(totals: &Totals, histograms: &Histograms, messages: &Messages) -> String {
+        let (none, some) = (Staleness::default(), Staleness([(0, 599), (4, 1)].into()));
         Summary {
             name: "quickstart\x1b[31m",
             seed: 1,
@@ -252,6 +259,10 @@ mod tests {
                 never: 66,
                 gini: 0.316,
             }),
+            staleness: match totals.reports {
+                0 => &none,
+                _ => &some,
+            },
             costs: &[CostRow {
                 size: 0.5,
                 clients: 40,
@@ -297,6 +308,7 @@ mod tests {
             "  accuracy      87.50 % (best 90.00 % in round 1)\n",
             "  rounds        2 of 2 completed\n",
             "  reports       1,200 (600 clients/s)\n",
+            "  staleness     mean 0.01, p50 0, p90 0, p99 0, max 4 server steps\n",
             "  virtual time  1 min 15 s\n",
             "  real time     2 s\n",
             "  traffic       4 MB down, 0 B up\n",

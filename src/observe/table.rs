@@ -399,6 +399,8 @@ mod tests {
                 epsilon: finite(7),
                 restored: scores[8].map(|_| numbers[1]),
                 available: scores[7].map(|_| numbers[2]),
+                staleness_mean: finite(6),
+                staleness_max: scores[6].map(|_| numbers[2]),
             }
         }
     }

@@ -12,6 +12,7 @@ mod group;
 mod links;
 mod preset_or;
 mod size;
+mod waiting;
 mod who;
 
 pub use adversary::{AdversaryFile, RoundsFile};
@@ -22,6 +23,7 @@ pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
+pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
 
 use super::text::fields::{Duration, PositiveFraction};
@@ -172,6 +174,8 @@ pub struct ScheduleFile {
     pub stop_at_accuracy: Option<PositiveFraction>,
     /// Stop at this virtual time.
     pub stop_at_time: Option<Duration>,
+    /// How a server waits that holds no rounds.
+    pub waiting: Option<WaitingFile>,
 }
 
 impl Default for ScheduleFile {
@@ -184,6 +188,7 @@ impl Default for ScheduleFile {
             least_reports: 1,
             stop_at_accuracy: None,
             stop_at_time: None,
+            waiting: None,
         }
     }
 }

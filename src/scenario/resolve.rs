@@ -14,6 +14,7 @@ mod model;
 mod population;
 mod schedule;
 mod sizes;
+mod waiting;
 mod who;
 
 use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
@@ -142,6 +143,14 @@ pub(super) fn resolve(
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     r.layers(&layers, &typed.method, model.as_ref(), &schedule, clients);
     r.sums_only(&layers, defence.as_ref(), &adversaries);
+    r.one_by_one(
+        &schedule,
+        &typed.method,
+        &layers,
+        defence.as_ref(),
+        &adversaries,
+        (&population, &typed.selection),
+    );
     if typed.evaluation.every == 0 {
         r.complain(
             "evaluation.every",

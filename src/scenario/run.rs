@@ -27,6 +27,7 @@ use crate::observe::record::{
 };
 use crate::observe::report::Report;
 use crate::observe::rows::CostRow;
+use crate::observe::staleness::Staleness;
 use crate::observe::summary::Summary;
 use crate::quantity::Bytes;
 use crate::sim::{mix_words, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
@@ -186,6 +187,7 @@ fn conduct(
     record.rejections = kept.rejections;
     let clients = scenario.clients();
     record.participation = kept.invitations.map(|all| all.participation(clients));
+    record.staleness = kept.staleness;
     record.totals = Some(totals.clone());
     record.finished = Some(utc(SystemTime::now()));
     let histograms = match scenario.record.histograms {
@@ -222,6 +224,7 @@ fn conduct(
         messages: &record.messages,
         rejections: &record.rejections,
         participation: record.participation.as_ref(),
+        staleness: &record.staleness,
         costs: &kept.costs,
         hash: record.trace_hash.as_deref(),
         folder: folder.path(),
@@ -372,6 +375,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         messages: Messages::new(),
         rejections: Rejections::new(),
         participation: None,
+        staleness: Staleness::default(),
         files: Vec::new(),
     }
 }
@@ -412,13 +416,17 @@ fn report(
         command += &format!(" --set '{assignment}'");
     }
     let cohort = scenario.schedule.cohort.of(scenario.clients());
+    let at_work = match &scenario.schedule.waiting {
+        Some(waiting) => waiting.to_string(),
+        None => format!("{cohort} a round"),
+    };
     let mut facts = vec![
         ("method", scenario.method.name().to_string()),
         ("model", scenario.model_in_words()),
         (
             "clients",
             format!(
-                "{} in {} groups, {cohort} a round",
+                "{} in {} groups, {at_work}",
                 scenario.clients(),
                 groups.len()
             ),
@@ -446,6 +454,7 @@ fn report(
         histograms,
         messages: &record.messages,
         rejections: &record.rejections,
+        staleness: &record.staleness,
         deadline: scenario.schedule.deadline,
         scenario: &options.text,
     };

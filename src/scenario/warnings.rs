@@ -23,13 +23,29 @@ impl Scenario {
         let datagram = links
             .iter()
             .find(|(_, link)| matches!(link.transport, Transport::Datagram));
-        if let (true, Some((who, _)), None) = (lossy, datagram, self.schedule.deadline) {
+        let waiting = self.schedule.waiting.as_ref();
+        let patient = match waiting {
+            Some(waiting) => waiting.timeout.is_none(),
+            None => self.schedule.deadline.is_none(),
+        };
+        if let (Some(waiting), true) = (
+            waiting,
+            patient && (self.may_be_silent() || lossy && datagram.is_some()),
+        ) {
+            warnings.push(format!(
+                "clients may not answer and schedule.waiting.timeout is not set: {} waits for them for \
+                 ever, with one client less at work each time",
+                waiting.name()
+            ));
+        }
+        let patient = patient && waiting.is_none();
+        if let (true, Some((who, _)), true) = (lossy, datagram, patient) {
             warnings.push(format!(
                 "{who} sends datagrams, links lose packets and schedule.deadline is not set: \
                  a round that loses a message waits for ever"
             ));
         }
-        if let (true, None) = (self.may_be_silent(), self.schedule.deadline) {
+        if patient && self.may_be_silent() {
             warnings.push(
                 "faults may keep clients from answering and schedule.deadline is not set: a round that \
                  waits for one of them waits for ever"
@@ -54,7 +70,7 @@ impl Scenario {
         let clients = self.clients();
         let cohort = self.schedule.cohort.of(clients);
         let asked = f64::from(cohort) * self.schedule.over_selection;
-        if asked > f64::from(clients) {
+        if asked > f64::from(clients) && waiting.is_none() {
             warnings.push(format!(
                 "schedule.over_selection asks {asked:.0} clients of {clients}: all are asked"
             ));

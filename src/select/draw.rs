@@ -69,6 +69,39 @@ pub fn weighted(rng: &mut Stream, items: &[(u32, f64)], wanted: u32) -> Vec<u32>
     first.map(|(_, client)| client).collect()
 }
 
+/// Draws one client that is not in `taken`, uniformly; `None` if there is none.
+///
+/// While half of the population is free a draw takes two tries in the mean; where hardly anybody is,
+/// those that are taken are passed over in their order instead.
+pub fn one_of_the_rest<T>(
+    rng: &mut Stream,
+    population: u32,
+    taken: &BTreeMap<u32, T>,
+) -> Option<u32> {
+    let free = u64::from(population).checked_sub(taken.len() as u64)?;
+    if free == 0 {
+        return None;
+    }
+    for _ in 0..TRIES {
+        let client = below(rng, u64::from(population)) as u32;
+        if !taken.contains_key(&client) {
+            return Some(client);
+        }
+    }
+    // The place among the free ones becomes a number as the taken ones before it are counted.
+    let mut client = below(rng, free) as u32;
+    for &other in taken.keys() {
+        if other > client {
+            break;
+        }
+        client += 1;
+    }
+    Some(client)
+}
+
+/// Draws that may fall on a taken client before all of those are looked at.
+const TRIES: u32 = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +189,31 @@ mod tests {
                 "{missing:?}"
             );
         }
+    }
+
+    #[test]
+    fn each_of_the_rest_is_drawn_equally_often_however_few_they_are() {
+        let taken = |clients: &[u32]| -> BTreeMap<u32, ()> {
+            clients.iter().map(|&client| (client, ())).collect()
+        };
+        let most: Vec<u32> = (0..40).filter(|c| ![0, 7, 8, 39].contains(c)).collect();
+        for taken in [taken(&[3, 4]), taken(&most)] {
+            let free = 40 - taken.len();
+            let mut counts = BTreeMap::new();
+            let mut rng = stream(2, 0, Purpose::Selection, 1 << 63);
+            for _ in 0..free * 1_000 {
+                let client = one_of_the_rest(&mut rng, 40, &taken).unwrap();
+                assert!(client < 40 && !taken.contains_key(&client));
+                *counts.entry(client).or_insert(0u32) += 1;
+            }
+            assert_eq!(counts.len(), free);
+            // Poisson: mean 1,000, deviation 32; six of them.
+            assert!(
+                counts.values().all(|n| (800..1_200).contains(n)),
+                "{counts:?}"
+            );
+        }
+        let mut rng = stream(2, 0, Purpose::Selection, 0);
+        assert_eq!(one_of_the_rest(&mut rng, 2, &taken(&[0, 1])), None);
     }
 }

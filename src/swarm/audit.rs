@@ -102,7 +102,9 @@ impl ServerHalf for Audit {
         round_flops,
         global,
         personal,
-        at_level
+        at_level,
+        gone,
+        staleness
     );
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {

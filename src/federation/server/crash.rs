@@ -4,8 +4,6 @@
 //! nothing where no crash is planned. Round numbers go on (a server writes down that a round begins
 //! before it asks anybody), so that no client is asked twice in one round; the model goes back.
 
-use super::super::record::Record;
-use super::super::round::Round;
 use super::super::world::Shared;
 use super::{timer, Cx, Server, Stage};
 use crate::method::{Phase, ServerHalf};
@@ -88,23 +86,25 @@ impl Server {
     /// then is not the federation's.
     pub(super) fn crash(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now();
-        let jobs = match &self.stage {
+        let jobs: Vec<_> = match &self.stage {
             Stage::Finished
             | Stage::Down
             | Stage::Working {
                 phase: Phase::Finish,
                 ..
             } => return,
-            Stage::Working { jobs, phase } => {
-                if *phase == Phase::Setup {
-                    // A server that never gets as far as a round comes to an end, too.
-                    self.round = Round::open(self.round.number + 1, now, 0);
-                }
-                jobs.iter().map(|(id, _)| *id).collect()
-            }
+            Stage::Working { jobs, .. } => jobs.iter().map(|(id, _)| *id).collect(),
             Stage::Evaluating { pieces } => pieces.iter().map(|(id, _)| *id).collect(),
             Stage::Waiting | Stage::Collecting | Stage::Closing => Vec::new(),
         };
+        if let Stage::Working {
+            phase: Phase::Setup,
+            ..
+        } = self.stage
+        {
+            // A server that never gets as far as a round comes to an end, too.
+            self.open(self.round.number + 1, 0, cx);
+        }
         self.forgotten.extend(jobs);
         self.half.abandon();
         let undone = self.busy_until.since(now);
@@ -115,13 +115,13 @@ impl Server {
                 .saturating_sub(undone.nanos()),
         );
         self.busy_until = now;
-        for (client, asked) in self.outstanding.drain() {
-            self.record_lost(client, asked, cx);
+        for _ in 0..self.lose_all(cx) {
+            self.round.give_up();
         }
         tracing::info!(round = self.round.number, "the server is down");
         self.round.outcome = Outcome::Crashed;
         let row = self.round_row(None, None, cx);
-        cx.record(Record::Round(Box::new(row)));
+        self.tell(row, cx);
         self.stage = Stage::Down;
         self.await_rise(cx);
     }
@@ -152,8 +152,10 @@ impl Server {
         };
         tracing::info!(round, from = restored, "the server is up again");
         self.restored = Some(restored.unwrap_or(0));
-        self.half
-            .lost_rounds(round - restored.unwrap_or(0).min(round));
+        let since = restored.unwrap_or(0).min(round);
+        // Where clients are asked one by one, one may have had several tasks in a round.
+        let tasks = self.flow.as_ref().map_or(0, |flow| flow.tasks_since(since));
+        self.half.lost_rounds(tasks.max(round - since));
         let ends = self.stopping || round >= self.shared.plan.schedule.rounds;
         match restored {
             Some(_) => self.next_round(cx),
@@ -174,7 +176,13 @@ impl Server {
                 return Ok(None);
             };
             match last.read(&self.shared, self.half.as_mut(), self.policy.as_mut()) {
-                Ok(()) => return Ok(Some(last.round)),
+                Ok(()) => {
+                    if self.flow.is_some() {
+                        // Nobody who was at work when it was written is waited for any more.
+                        self.half.abandon();
+                    }
+                    return Ok(Some(last.round));
+                }
                 Err(damaged) => {
                     tracing::info!(round = last.round, %damaged, "a checkpoint is of no use");
                     self.kept.pop_back();

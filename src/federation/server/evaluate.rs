@@ -118,7 +118,7 @@ impl Server {
         if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
             self.stopping |= accuracy >= goal.get();
         }
-        cx.record(Record::Round(Box::new(row)));
+        self.tell(row, cx);
         let every = self.shared.plan.server_checkpoint;
         if self.round.number.is_multiple_of(every) {
             if let Err(reason) = self.keep(cx) {
@@ -126,6 +126,15 @@ impl Server {
             }
         }
         self.next_round(cx);
+    }
+
+    /// Tells of a round that is over.
+    pub(super) fn tell(&self, row: RoundRow, cx: &mut Cx<'_>) {
+        cx.record(Record::Round(Box::new(row)));
+        let staleness = self.round.staleness();
+        if !staleness.is_empty() {
+            cx.record(Record::Staleness(staleness));
+        }
     }
 
     pub(super) fn round_row(

@@ -22,6 +22,10 @@ impl Server {
         if !self.half.needs_clients() {
             return self.close(cx);
         }
+        if self.flow.is_some() {
+            self.stage = Stage::Collecting;
+            return self.go_round(cx);
+        }
         let number = self.round.number;
         let shared = Arc::clone(&self.shared);
         let (plan, presence) = (&shared.plan, &shared.presence);

@@ -8,6 +8,7 @@ use super::super::world::{Bug, Federation};
 use super::{Cx, Server, Stage};
 use crate::method::Received;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
+use crate::quantity::VirtualTime;
 use crate::select::Heard;
 use crate::sim::NodeId;
 use std::sync::Arc;
@@ -21,11 +22,19 @@ impl Server {
         let Some(client) = Federation::client_of(from) else {
             return;
         };
+        if let Some(report) = self.holds_back(client, report, cx.now()) {
+            self.hear(client, report, cx.now(), cx);
+        }
+    }
+
+    /// Takes in what came at `at`, or counts it.
+    pub(super) fn hear(&mut self, client: u32, report: Report, at: VirtualTime, cx: &mut Cx<'_>) {
         let bytes = report.wire_bytes();
         self.round.count_up(bytes);
         let telemetry = report.telemetry;
         let round = report.round;
-        let Some(row) = self.answered(client, round, cx) else {
+        let waited_for = self.is_waiting_for(client, round);
+        let Some(row) = self.answered(client, round, at) else {
             if self.is_let_in(client, round) {
                 self.take_in(client, report, cx);
                 return self.close_if_complete(cx);
@@ -47,8 +56,8 @@ impl Server {
             energy_j: telemetry.energy,
             ..row
         };
-        row.outcome = if self.is_waiting_for(client, round) {
-            row.queue_wait = self.busy_until.since(cx.now());
+        row.outcome = if waited_for {
+            row.queue_wait = self.busy_until.max(cx.now()).since(at);
             self.take_in(client, report, cx)
         } else {
             self.round.late += 1;
@@ -63,13 +72,16 @@ impl Server {
                 took: cx.now().since(row.invited),
             });
         }
+        self.settled(client);
         cx.record(Record::Client(Box::new(row)));
         self.close_if_complete(cx);
     }
 
     /// A report that nobody waits for: it is counted, and not used.
     fn unasked(&mut self, client: u32, round: u32, cx: &mut Cx<'_>) {
-        let reason = if round > self.round.number {
+        let reason = if let Some(flow) = &self.flow {
+            flow.reason(client, round, self.round.number)
+        } else if round > self.round.number {
             Rejection::Future
         } else if round < self.round.number {
             Rejection::Stale
@@ -86,9 +98,13 @@ impl Server {
             }
         }
         self.reject(client, round, reason, cx);
-        if reason == Rejection::Future && self.is_waiting_for(client, self.round.number) {
+        let asked = self
+            .asked_for(client)
+            .filter(|_| reason == Rejection::Future);
+        if let Some(task) = asked {
             // No copy of an older report: it is this client's answer, and nobody need wait for another.
-            let answered = self.answered(client, self.round.number, cx);
+            let answered = self.answered(client, task, cx.now());
+            self.settled(client);
             self.round.answer(client, Invited::Refused);
             if let Some(row) = answered {
                 let outcome = ClientOutcome::Rejected(reason.to_string().into());
@@ -127,13 +143,8 @@ impl Server {
         let speed = self.shared.plan.server.speed;
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
         let metrics = report.telemetry.metrics;
-        let largest = report.payload.largest();
-        if largest.is_nan() || largest > LARGEST {
-            let reason = if largest.is_finite() {
-                Rejection::TooLarge
-            } else {
-                Rejection::NotFinite
-            };
+        let staleness = self.half.staleness(client);
+        if let Some(reason) = self.unusable(&report, staleness) {
             self.round.answer(client, Invited::Refused);
             self.reject(client, report.round, reason, cx);
             return ClientOutcome::Rejected(reason.to_string().into());
@@ -150,6 +161,9 @@ impl Server {
             return ClientOutcome::Rejected(error.to_string().into());
         }
         self.round.answer(client, Invited::Reported);
+        if let Some(staleness) = staleness {
+            self.round.count_staleness(staleness);
+        }
         self.round.count_loss(metrics.loss, received.samples);
         if let Some(tally) = metrics.personal {
             self.personal.insert(client, tally);
@@ -157,12 +171,33 @@ impl Server {
         ClientOutcome::Reported
     }
 
+    /// Why a report is not even shown to the method.
+    fn unusable(&self, report: &Report, staleness: Option<u32>) -> Option<Rejection> {
+        let limit = self.waiting().and_then(|waiting| waiting.max_staleness);
+        if staleness
+            .zip(limit)
+            .is_some_and(|(found, limit)| found > limit)
+        {
+            return Some(Rejection::TooStale);
+        }
+        let largest = report.payload.largest();
+        if largest <= LARGEST {
+            return None;
+        }
+        Some(match largest.is_finite() {
+            true => Rejection::TooLarge,
+            false => Rejection::NotFinite,
+        })
+    }
+
     pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
         let Some(client) = Federation::client_of(from) else {
             return;
         };
         self.round.count_up(refusal.wire_bytes());
-        if let Some(row) = self.answered(client, refusal.round, cx) {
+        let waited_for = self.is_waiting_for(client, refusal.round);
+        if let Some(row) = self.answered(client, refusal.round, cx.now()) {
+            self.settled(client);
             cx.record(Record::Client(Box::new(ClientRow {
                 received: Some(refusal.received),
                 bytes_up: refusal.wire_bytes().0,
@@ -170,29 +205,51 @@ impl Server {
                 ..row
             })));
         }
-        if self.is_waiting_for(client, refusal.round) {
+        if waited_for {
             self.round.answer(client, Invited::Refused);
         }
         self.close_if_complete(cx);
     }
 
     /// The line of a client that answers now; `None` if it has one for that round already.
-    fn answered(&mut self, client: u32, round: u32, cx: &Cx<'_>) -> Option<ClientRow> {
-        let asked = self.outstanding.answer(client, round)?;
+    fn answered(&mut self, client: u32, round: u32, at: VirtualTime) -> Option<ClientRow> {
+        let asked = match &mut self.flow {
+            Some(flow) => flow.land(client, round, true)?,
+            None => self.outstanding.answer(client, round)?,
+        };
         Some(ClientRow {
-            reported: Some(cx.now()),
+            reported: Some(at),
             ..self.row(client, asked)
         })
     }
 
     /// Whether an answer of this client, for this round, still counts.
     fn is_waiting_for(&self, client: u32, round: u32) -> bool {
-        matches!(self.stage, Stage::Collecting)
-            && round == self.round.number
-            && self.round.is_waiting_for(client)
+        self.asked_for(client) == Some(round)
+    }
+
+    /// Which answer of a client still counts: that for this round, or task.
+    fn asked_for(&self, client: u32) -> Option<u32> {
+        if let Some(flow) = &self.flow {
+            // What came during a step is held, so there is no stage in which an answer is too late.
+            let over = matches!(self.stage, Stage::Finished);
+            return flow.task_of(client).filter(|_| !over);
+        }
+        let waits = matches!(self.stage, Stage::Collecting) && self.round.is_waiting_for(client);
+        waits.then_some(self.round.number)
+    }
+
+    /// A client's task is done with, where clients are asked one by one.
+    fn settled(&mut self, client: u32) {
+        if self.flow.is_some() {
+            self.half.gone(client);
+        }
     }
 
     pub(super) fn close_if_complete(&mut self, cx: &mut Cx<'_>) {
+        if self.flow.is_some() {
+            return self.go_round(cx);
+        }
         if matches!(self.stage, Stage::Collecting) && self.round.is_complete() {
             self.close(cx);
         }

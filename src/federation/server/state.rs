@@ -1,7 +1,7 @@
 //! The server in a checkpoint.
 
 use super::super::world::Shared;
-use super::{Server, Stage};
+use super::{Flow, Server, Stage};
 use crate::method::ServerHalf;
 use crate::snapshot::{snapshot_enum, Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
@@ -33,9 +33,11 @@ impl Server {
             restored,
             forgotten,
             timers,
+            flow,
+            going_round: _,
         } = self;
-        if round.reported > 0 {
-            // Sums of reports are not written.
+        if round.reported > 0 && flow.is_none() {
+            // Sums of reports are not written, but for buffers.
             to.fail("a checkpoint after the first report of a round");
         }
         stage.save(to);
@@ -49,6 +51,7 @@ impl Server {
         restored.save(to);
         forgotten.save(to);
         timers.save(to);
+        flow.save(to);
         half.save(to);
         to.mark("server half");
         policy.save(to);
@@ -72,6 +75,10 @@ impl Server {
         let restored = Snapshot::load(from)?;
         let forgotten = Snapshot::load(from)?;
         let timers = Snapshot::load(from)?;
+        let flow: Option<Box<Flow>> = Snapshot::load(from)?;
+        if flow.is_some() != shared.plan.schedule.waiting.is_some() {
+            return Err(Damaged::new("a server that waits in another way"));
+        }
         half.restore(from)?;
         from.mark("server half")?;
         let mut policy = shared.plan.selection.selection().policy();
@@ -92,6 +99,8 @@ impl Server {
             restored,
             forgotten,
             timers,
+            flow,
+            going_round: false,
         })
     }
 }

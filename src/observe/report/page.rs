@@ -46,6 +46,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
     body += &costs(report);
     body += &times(report);
     body += &messages(report);
+    body += &staleness(report);
     body += &rejections(report);
     body += &unfinished(report);
     body += "</div>\n";
@@ -271,6 +272,29 @@ fn messages(report: &Report<'_>) -> String {
         "bytes",
     ];
     table("Messages", &headings, &rows, &notes)
+}
+
+fn staleness(report: &Report<'_>) -> String {
+    let all = report.staleness.reports();
+    let (rows, mut notes) = capped(&report.staleness.ranges(), |(first, last, reports)| {
+        vec![
+            match first == last {
+                true => first.to_string(),
+                false => format!("{first}–{last}"),
+            },
+            text::grouped(*reports),
+            text::percent(Some(*reports as f64 / all.max(1) as f64)),
+        ]
+    });
+    if rows.is_empty() {
+        return String::new();
+    }
+    notes.push(format!(
+        "Server steps between a client's task and its report: {}.",
+        report.staleness
+    ));
+    let headings = ["server steps", "reports", "share"];
+    table("How old reports were", &headings, &rows, &notes)
 }
 
 fn rejections(report: &Report<'_>) -> String {

@@ -5,6 +5,7 @@ use crate::observe::record::MessageCount;
 use crate::observe::rows::{
     ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, Rejection, RoundRow, SizeRow,
 };
+use crate::observe::staleness::Staleness;
 use crate::quantity::VirtualTime;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -16,6 +17,7 @@ struct Run {
     histograms: Histograms,
     messages: Messages,
     rejections: Rejections,
+    staleness: Staleness,
 }
 
 fn at(seconds: u64) -> VirtualTime {
@@ -49,6 +51,8 @@ fn round(round: u32) -> RoundRow {
         epsilon: None,
         restored: None,
         available: None,
+        staleness_mean: None,
+        staleness_max: None,
     }
 }
 
@@ -107,6 +111,7 @@ fn run(name: &'static str, group: &'static str, rounds: u32, clients: u32) -> Ru
         histograms,
         messages: Messages::from([(name.to_owned(), count)]),
         rejections: Rejections::new(),
+        staleness: Staleness::default(),
     }
 }
 
@@ -126,6 +131,7 @@ fn page(run: &Run) -> String {
         histograms: &run.histograms,
         messages: &run.messages,
         rejections: &run.rejections,
+        staleness: &run.staleness,
         deadline: Some(Span::from_secs(70)),
         scenario: run.name,
     }
@@ -243,6 +249,19 @@ fn what_went_wrong_is_told_and_only_then() {
         "the checkpoint of round 2",
         "abandoned: too few reports",
     ] {
+        assert!(html.contains(told), "{told}");
+    }
+}
+
+#[test]
+fn how_old_reports_were_is_told_where_clients_are_asked_one_by_one() {
+    let mut run = run("buffered", "phones", 6, 4);
+    let title = "How old reports were";
+    assert!(!page(&run).contains(title));
+    run.staleness = Staleness([(0, 750), (2, 100), (3, 150)].into());
+    let html = page(&run);
+    elements(&html);
+    for told in [title, "75.00 %", "2–3", "25.00 %", "mean 0.65"] {
         assert!(html.contains(told), "{told}");
     }
 }

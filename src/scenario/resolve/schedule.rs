@@ -17,7 +17,16 @@ impl Resolver<'_> {
                 "expected a whole number of 1 or more, found 0",
             );
         }
-        let cohort = self.cohort(typed.cohort, clients);
+        let waiting = typed.waiting.as_ref();
+        let waiting = waiting.map(|typed| self.waiting(typed, clients));
+        if let Some(waiting) = &waiting {
+            self.no_rounds(waiting);
+        }
+        let cohort = match &waiting {
+            // How many reports a round is to have.
+            Some(waiting) => Cohort::Count(waiting.buffer()),
+            None => self.cohort(typed.cohort, clients),
+        };
         let size = u64::from(cohort.of(u32::try_from(clients).unwrap_or(u32::MAX)));
         if !(1.0..=100.0).contains(&typed.over_selection) {
             let found = typed.over_selection;
@@ -28,7 +37,7 @@ impl Resolver<'_> {
         }
         let least = u64::from(typed.least_reports);
         // Without clients nothing can be said of the cohort, and all has been said of the population.
-        if least > size && clients > 0 {
+        if least > size && clients > 0 && waiting.is_none() {
             self.complain(
                 "schedule.least_reports",
                 format!("{least} reports can never come from a cohort of {size}"),
@@ -53,6 +62,7 @@ impl Resolver<'_> {
             least_reports: typed.least_reports,
             stop_at_accuracy: typed.stop_at_accuracy.map(|goal| goal.0),
             stop_at_time: typed.stop_at_time.map(|span| span.0),
+            waiting,
         }
     }
 

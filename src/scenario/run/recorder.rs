@@ -10,6 +10,7 @@ use crate::observe::participation::Invitations;
 use crate::observe::progress::Progress;
 use crate::observe::record::Rejections;
 use crate::observe::rows::{ClientOutcome, CostRow, RoundRow};
+use crate::observe::staleness::Staleness;
 use crate::observe::ObserveError;
 use crate::quantity::VirtualTime;
 use crate::scenario::trace::{TraceWriter, TRACE};
@@ -43,6 +44,8 @@ pub(super) struct Kept {
     pub rejections: Rejections,
     /// Who was asked, where some may be away.
     pub invitations: Option<Invitations>,
+    /// How old those were that were used, where clients are asked one by one.
+    pub staleness: Staleness,
     pub histograms: Histograms,
     pub rounds: Vec<RoundRow>,
     /// When the last thing recorded happened.
@@ -66,6 +69,7 @@ struct State {
     costs: Vec<CostRow>,
     rejections: Rejections,
     invitations: Option<BTreeMap<u32, u32>>,
+    staleness: Staleness,
     histograms: Histograms,
     last: VirtualTime,
     /// Nanoseconds of host time.
@@ -78,6 +82,7 @@ snapshot_struct!(State {
     costs,
     rejections,
     invitations,
+    staleness,
     histograms,
     last,
     real,
@@ -117,6 +122,7 @@ impl RunRecorder {
             costs: costs.filter(|cost| cost.clients > 0).collect(),
             rejections: Rejections::new(),
             invitations: scenario.asks_unevenly().then(Invitations::default),
+            staleness: Staleness::default(),
             last: VirtualTime::ZERO,
             fatal: None,
         };
@@ -157,6 +163,7 @@ impl RunRecorder {
             costs: state.costs,
             rejections: state.rejections,
             invitations: state.invitations.map(Invitations),
+            staleness: state.staleness,
             last: state.last,
             fatal: None,
         };
@@ -243,6 +250,7 @@ impl RunRecorder {
             costs: self.kept.costs.clone(),
             rejections: self.kept.rejections.clone(),
             invitations: self.kept.invitations.as_ref().map(|all| all.0.clone()),
+            staleness: self.kept.staleness.clone(),
             histograms: self.kept.histograms.clone(),
             last: self.kept.last,
             real: u64::try_from(real.as_nanos()).unwrap_or(u64::MAX),
@@ -357,6 +365,7 @@ impl Recorder<Federation> for RunRecorder {
                 *self.kept.rejections.entry(row.reason).or_default() += 1;
                 self.folder.rejection(&row).map_err(boxed)?;
             }
+            Record::Staleness(counts) => self.kept.staleness.count(&counts),
             Record::Crash { node, at, reason } => {
                 let line = format!("{node} crashed at {at}: {reason}");
                 match &self.progress {
