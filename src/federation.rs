@@ -9,6 +9,7 @@
 //! Evaluation is observation: it takes no virtual time and sends nothing.
 
 mod client;
+mod compute;
 #[cfg(test)]
 mod crash_tests;
 mod evaluation;
@@ -25,9 +26,11 @@ mod round;
 mod selection;
 mod server;
 mod sizing;
+mod stand_ins;
 mod world;
 
 pub use crate::who::{Members, Who};
+pub use compute::Compute;
 pub use evaluation::Spread;
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;

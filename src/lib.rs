@@ -33,6 +33,7 @@ pub mod net;
 pub mod observe;
 pub mod privacy;
 pub mod quantity;
+pub mod scale;
 pub mod scenario;
 pub mod sim;
 pub mod snapshot;

@@ -23,7 +23,7 @@ use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
-use crate::federation::{Evaluation, Group, Layers, Schedule};
+use crate::federation::{Compute, Evaluation, Group, Layers, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
@@ -74,6 +74,9 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What is measured.
     pub evaluation: Evaluation,
+    /// Which clients really train.
+    #[serde(skip_serializing_if = "Compute::is_real")]
+    pub compute: Compute,
     /// What is kept.
     pub record: Record,
     /// When the whole state is kept, to go on from.

@@ -36,6 +36,9 @@ pub fn check(args: &ScenarioArgs) -> Exit {
         "// {clients} clients, {} asked for a report each round",
         scenario.schedule.cohort.of(clients)
     );
+    if let Some(compute) = scenario.compute.in_words() {
+        println!("// compute: {compute}");
+    }
     for warning in scenario.warnings() {
         println!("// warning: {warning}");
     }

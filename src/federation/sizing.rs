@@ -58,7 +58,7 @@ pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], half: &dyn Client
     let of = (0..plan.population()).map(|client| {
         let me = plan.client(client);
         let fits = |own: &Level, narrower: &[Level]| {
-            let samples = plan.partition.client(client as usize).len().max(1);
+            let samples = plan.partition.size(client as usize).max(1);
             let local = &local[me.group];
             let beside = half.usually_beside(&Prospect {
                 full: &plan.model,

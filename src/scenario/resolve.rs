@@ -4,6 +4,7 @@
 //! finds all mistakes.
 
 mod adversaries;
+mod compute;
 mod data;
 mod devices;
 mod faults;
@@ -18,6 +19,7 @@ mod who;
 use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
 use super::text::{Diagnostics, Document};
 use super::{Checkpoint, EventFilter, Record, Scenario, Server};
+use crate::data::Partitioner;
 use crate::federation::{Evaluation, Layers};
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
@@ -140,6 +142,18 @@ pub(super) fn resolve(
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     r.layers(&layers, &typed.method, model.as_ref(), &schedule, clients);
     r.sums_only(&layers, defence.as_ref(), &adversaries);
+    let around = compute::Around {
+        method: &typed.method,
+        layers: &layers,
+        defence: defence.as_ref(),
+        adversaries: &adversaries,
+        faults: &faults,
+        schedule: &schedule,
+    };
+    let compute = r.compute(typed.compute, &around);
+    if matches!(partition.by, Partitioner::Shared { .. }) {
+        r.spoils_shared(&faults);
+    }
     if typed.evaluation.every == 0 {
         r.complain(
             "evaluation.every",
@@ -172,6 +186,7 @@ pub(super) fn resolve(
                 per_client,
                 by_size: typed.evaluation.by_size,
             },
+            compute,
             record,
             checkpoint,
             base: r.base,
