@@ -287,6 +287,16 @@ impl Scenario {
             && self.adversaries.is_empty()
     }
 
+    /// How many samples a client has; on average, where they are dealt.
+    pub fn samples_each(&self) -> usize {
+        if let Partitioner::Shared { per_client } = self.partition.by {
+            return per_client;
+        }
+        let public = self.public.map_or(0.0, |public| public.share.get());
+        let private = self.samples.train as f64 * (1.0 - public);
+        ((private / f64::from(self.clients().max(1))) as usize).max(1)
+    }
+
     /// How many clients there are.
     pub fn clients(&self) -> u32 {
         self.population

@@ -309,4 +309,6 @@ impl Partitioner {
 }
 
 #[cfg(test)]
+mod shared_tests;
+#[cfg(test)]
 mod tests;

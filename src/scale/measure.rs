@@ -1,6 +1,5 @@
 //! One run with a stopwatch. It writes nothing: what is measured is the engine.
 
-use super::trial::samples_each;
 use crate::federation::{DeviceMemory, Federation, Record};
 use crate::learn::HostDevice;
 use crate::observe::histograms::{Percentiles, Spans};
@@ -155,7 +154,7 @@ pub fn measure(
         population,
         cohort: scenario.schedule.cohort.of(population),
         rounds: ears.rounds,
-        samples: u32::try_from(samples_each(scenario)).unwrap_or(u32::MAX),
+        samples: u32::try_from(scenario.samples_each()).unwrap_or(u32::MAX),
         compute: scenario.compute.to_string(),
         events: summary.delivered,
         events_per_s: summary.delivered as f64 / seconds.max(1e-9),

@@ -72,16 +72,6 @@ fn divided(total: u32, counts: &[u32]) -> Option<Vec<u32>> {
     Some(parts)
 }
 
-/// Samples that a client of this scenario has.
-pub(super) fn samples_each(scenario: &Scenario) -> usize {
-    if let Partitioner::Shared { per_client } = scenario.partition.by {
-        return per_client;
-    }
-    let public = scenario.public.map_or(0.0, |public| public.share.get());
-    let private = scenario.samples.train as f64 * (1.0 - public);
-    ((private / f64::from(scenario.clients().max(1))) as usize).max(1)
-}
-
 impl Trial {
     /// What is to be set in `scenario` for a population of so many clients.
     ///
@@ -104,7 +94,7 @@ impl Trial {
             .map(|(index, count)| format!("population[{index}].count={count}"))
             .collect();
         if !matches!(scenario.partition.by, Partitioner::Shared { .. }) {
-            let each = samples_each(scenario);
+            let each = scenario.samples_each();
             let least = scenario.partition.min_per_client.min(each);
             let holdout = match scenario.partition.holdout.get() {
                 0.0 => String::new(),
@@ -196,7 +186,7 @@ mod tests {
         let counts: Vec<u32> = large.population.iter().map(|m| m.group.count).collect();
         assert_eq!(counts, [750_000, 250_000]);
         // 1,437 samples for 40 clients.
-        assert_eq!(samples_each(&large), 35);
+        assert_eq!(large.samples_each(), 35);
         assert!(large.compute.is_modelled());
         assert_eq!((large.schedule.rounds, large.schedule.cohort), (3, Cohort::Count(20)));
         assert_eq!(of(7).schedule.cohort, Cohort::Count(7));
