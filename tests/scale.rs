@@ -72,7 +72,11 @@ fn same_protocol(name: &str, text: &str) {
     );
     let rounds = modelled.rounds();
     for row in &rounds {
-        assert_eq!(*row, unlearned(row.clone()), "{name}: something was learned");
+        assert_eq!(
+            *row,
+            unlearned(row.clone()),
+            "{name}: something was learned"
+        );
     }
     let expected: Vec<RoundRow> = real.rounds().into_iter().map(unlearned).collect();
     assert_eq!(rounds, expected, "{name}");
@@ -115,9 +119,16 @@ fn compression_and_the_servers_own_training_take_their_bytes_and_their_time() {
         ("FedAvg()", false, "compression: Int8()"),
         ("Scaffold()", false, "compression: TopK(share: 0.1)"),
         ("HeteroFL()", true, "compression: Qsgd()"),
-        (tuned, false, "server: (device: (preset: \"server\", speed: \"10 MFLOP/s\"))"),
+        (
+            tuned,
+            false,
+            "server: (device: (preset: \"server\", speed: \"10 MFLOP/s\"))",
+        ),
     ] {
-        same_protocol(&format!("{method} {more}"), &federation(method, sized, more));
+        same_protocol(
+            &format!("{method} {more}"),
+            &federation(method, sized, more),
+        );
     }
 }
 
@@ -177,7 +188,10 @@ fn of_a_sampled_run_those_who_were_drawn_train_and_the_model_is_theirs() {
     assert!(trained > 2 && trained < all, "{trained} of {all}");
     // The mean loss of a round is of those who trained, by their samples.
     for round in ran.rounds() {
-        let of_round = rows.iter().filter(reported).filter(|r| r.round == round.round);
+        let of_round = rows
+            .iter()
+            .filter(reported)
+            .filter(|r| r.round == round.round);
         let (mut sum, mut weight) = (0.0, 0.0);
         for row in of_round {
             if let Some(loss) = row.loss {
@@ -192,7 +206,12 @@ fn of_a_sampled_run_those_who_were_drawn_train_and_the_model_is_theirs() {
         assert!(round.accuracy.is_some());
     }
     assert_eq!(ran.record().compute.as_deref(), Some("sampled (0.5)"));
-    assert!(ran.result.as_ref().unwrap().table.contains("compute       sampled (0.5)\n"));
+    assert!(ran
+        .result
+        .as_ref()
+        .unwrap()
+        .table
+        .contains("compute       sampled (0.5)\n"));
     let again = Ran::changed(&text, Path::new("test.ron"), &overrides);
     assert_eq!(ran.bytes("rounds.csv"), again.bytes("rounds.csv"));
     // Times and bytes are those of the real run.
@@ -217,7 +236,10 @@ const CROWD: &str = "Scenario(
 fn a_crowd_is_the_same_on_any_number_of_workers_and_shards() {
     let hash = |workers| {
         let ran = Ran::on(workers, CROWD);
-        let finished = ran.result.as_ref().unwrap_or_else(|error| panic!("{error}"));
+        let finished = ran
+            .result
+            .as_ref()
+            .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(finished.totals.reports, 600);
         finished.hash.to_string()
     };
@@ -228,7 +250,11 @@ fn a_crowd_is_the_same_on_any_number_of_workers_and_shards() {
 
 fn shoal(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-    command.args(arguments).current_dir(folder).output().unwrap()
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -240,19 +266,31 @@ fn a_scenario_is_measured_at_several_sizes() {
     let err = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(0), "{err}");
     let out = String::from_utf8_lossy(&done.stdout);
-    assert!(out.contains("host time of a round grows with the power"), "{out}");
+    assert!(
+        out.contains("host time of a round grows with the power"),
+        "{out}"
+    );
     let rows: Vec<Measurement> = read_rows(&folder.path().join("s/scale.csv")).unwrap();
-    let found: Vec<_> = rows.iter().map(|r| (r.population, r.cohort, r.rounds)).collect();
+    let found: Vec<_> = rows
+        .iter()
+        .map(|r| (r.population, r.cohort, r.rounds))
+        .collect();
     assert_eq!(found, [(8, 4, 2), (500, 4, 2), (2_000, 4, 2)]);
-    assert!(rows.iter().all(|row| row.compute == "modelled" && row.samples == 179));
+    assert!(rows
+        .iter()
+        .all(|row| row.compute == "modelled" && row.samples == 179));
     let picture = std::fs::read_to_string(folder.path().join("s/scale.svg")).unwrap();
     assert!(picture.contains("host time of a round"));
 
-    let arguments = "scale tiny.ron --population 8 --cohort 2 --rounds 1 --compute real --out s --seed 5";
+    let arguments =
+        "scale tiny.ron --population 8 --cohort 2 --rounds 1 --compute real --out s --seed 5";
     let done = shoal(folder.path(), &arguments.split(' ').collect::<Vec<_>>());
     assert_eq!(done.status.code(), Some(0));
     let rows: Vec<Measurement> = read_rows(&folder.path().join("s/scale.csv")).unwrap();
-    assert_eq!((rows.len(), rows[0].cohort, rows[0].compute.as_str()), (1, 2, "real"));
+    assert_eq!(
+        (rows.len(), rows[0].cohort, rows[0].compute.as_str()),
+        (1, 2, "real")
+    );
 }
 
 #[test]
@@ -261,7 +299,10 @@ fn what_cannot_be_measured_is_told_before_anything_runs() {
     std::fs::write(folder.path().join("tiny.ron"), TINY).unwrap();
     for (arguments, said) in [
         ("scale tiny.ron", "--population"),
-        ("scale tiny.ron --population 1e3,x", "\"x\" is no number of clients"),
+        (
+            "scale tiny.ron --population 1e3,x",
+            "\"x\" is no number of clients",
+        ),
         ("scale tiny.ron --population 1e3 --cohort 0", "--cohort"),
         ("scale absent.ron --population 1e3", "absent.ron"),
         (

@@ -167,11 +167,16 @@ fn apart(args: &ScaleArgs, overrides: &[String], stop: &AtomicBool) -> Result<Me
     let program =
         std::env::current_exe().map_err(|error| failed("this program cannot be found", &error))?;
     let mut command = Command::new(program);
-    command.arg("scale").arg(&args.scenario.file).arg("--measure");
+    command
+        .arg("scale")
+        .arg(&args.scenario.file)
+        .arg("--measure");
     for assignment in overrides {
         command.arg("--set").arg(assignment);
     }
-    command.arg("--workers").arg(workers(args.workers).to_string());
+    command
+        .arg("--workers")
+        .arg(workers(args.workers).to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     let child = command.spawn();
     let mut child = child.map_err(|error| failed("no process of its own", &error))?;
@@ -228,7 +233,13 @@ fn write(rows: &[Measurement], out: &Path) -> Result<(), String> {
     table.flush().map_err(told)?;
     let points: Vec<_> = rows
         .iter()
-        .map(|row| (f64::from(row.population), row.round_s, row.peak_bytes as f64))
+        .map(|row| {
+            (
+                f64::from(row.population),
+                row.round_s,
+                row.peak_bytes as f64,
+            )
+        })
         .collect();
     let picture = scaling(&points).map_err(told)?;
     std::fs::write(&svg, picture).map_err(|error| format!("{}: {error}", svg.display()))
@@ -237,8 +248,21 @@ fn write(rows: &[Measurement], out: &Path) -> Result<(), String> {
 /// A line a population.
 fn table(rows: &[Measurement]) -> String {
     let headings = [
-        "CLIENTS", "COHORT", "ROUNDS", "SAMPLES", "COMPUTE", "SET-UP", "A ROUND", "VIRTUAL HOUR",
-        "EVENTS/S", "PEAK", "A CLIENT", "QUEUE P50", "P99", "LINK", "SERVER",
+        "CLIENTS",
+        "COHORT",
+        "ROUNDS",
+        "SAMPLES",
+        "COMPUTE",
+        "SET-UP",
+        "A ROUND",
+        "VIRTUAL HOUR",
+        "EVENTS/S",
+        "PEAK",
+        "A CLIENT",
+        "QUEUE P50",
+        "P99",
+        "LINK",
+        "SERVER",
     ];
     let span = |seconds: f64| Span::from_seconds(seconds).to_string();
     let share = |share: f64| format!("{:.2} %", 100.0 * share);

@@ -75,7 +75,8 @@ impl StandIns {
             });
             all.join()
         });
-        let works = works.map_err(|_| MethodError::layer("modelled reports", "a client's work panics"))??;
+        let works = works
+            .map_err(|_| MethodError::layer("modelled reports", "a client's work panics"))??;
         for (level, bytes) in works {
             if let Some(size) = reports.get_mut(level) {
                 *size = Some(bytes);

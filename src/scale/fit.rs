@@ -96,7 +96,10 @@ mod tests {
         let points = [(1e3, 0.05), (1e4, 0.44), (1e5, 3.0), (1e6, 23.0)];
         let found = power_law(&points).unwrap();
         assert!((found.exponent - 0.882194207).abs() < 1e-6, "{found:?}");
-        assert!((found.factor.ln() - (-9.036624119)).abs() < 1e-6, "{found:?}");
+        assert!(
+            (found.factor.ln() - (-9.036624119)).abs() < 1e-6,
+            "{found:?}"
+        );
     }
 
     #[test]

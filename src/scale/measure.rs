@@ -108,7 +108,8 @@ impl Recorder<Federation> for Ears {
                 }
             }
             Record::Fatal(reason) => self.fatal = Some(reason),
-            Record::Accuracy(_) | Record::Size(_) | Record::Rejection(_) | Record::Crash { .. } => {}
+            Record::Accuracy(_) | Record::Size(_) | Record::Rejection(_) | Record::Crash { .. } => {
+            }
         }
         Ok(())
     }
@@ -149,7 +150,13 @@ pub fn measure(
     let peak = peak_memory().unwrap_or(0);
     let population = scenario.clients();
     let Percentiles { p50, p99, .. } = ears.waits.percentiles();
-    let share = |busy: f64| if virtual_s > 0.0 { busy / virtual_s } else { 0.0 };
+    let share = |busy: f64| {
+        if virtual_s > 0.0 {
+            busy / virtual_s
+        } else {
+            0.0
+        }
+    };
     Ok(Some(Measurement {
         population,
         cohort: scenario.schedule.cohort.of(population),
@@ -160,7 +167,11 @@ pub fn measure(
         events_per_s: summary.delivered as f64 / seconds.max(1e-9),
         setup_s: ready.duration_since(began).as_secs_f64(),
         round_s: seconds / f64::from(ears.rounds.max(1)),
-        virtual_hour_s: if virtual_s > 0.0 { seconds / virtual_s * 3_600.0 } else { 0.0 },
+        virtual_hour_s: if virtual_s > 0.0 {
+            seconds / virtual_s * 3_600.0
+        } else {
+            0.0
+        },
         virtual_s,
         peak_bytes: peak,
         client_bytes: peak.saturating_sub(base) as f64 / f64::from(population.max(1)),
@@ -214,7 +225,9 @@ mod tests {
         let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
         let scenario = scenario.unwrap_or_else(|wrong| panic!("{wrong:#}"));
         let stop = AtomicBool::new(false);
-        measure(&scenario, Instant::now(), 1, &stop).unwrap().unwrap()
+        measure(&scenario, Instant::now(), 1, &stop)
+            .unwrap()
+            .unwrap()
     }
 
     #[test]
@@ -232,12 +245,21 @@ mod tests {
         let bytes = 40.0 * (4.0 * 650.0 + 24.0);
         let expected = 8.0 * bytes * (1_500.0 / 1_460.0) / 1e6 / found.virtual_s;
         let found = found.link_use.unwrap();
-        assert!((found / expected - 1.0).abs() < 1e-9, "{found} against {expected}");
+        assert!(
+            (found / expected - 1.0).abs() < 1e-9,
+            "{found} against {expected}"
+        );
     }
 
     #[test]
     fn a_table_of_measurements_reads_back() {
-        let rows = [measured(""), Measurement { link_use: None, ..measured("") }];
+        let rows = [
+            measured(""),
+            Measurement {
+                link_use: None,
+                ..measured("")
+            },
+        ];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("scale.csv");
         let mut table = Table::create(&path).unwrap();

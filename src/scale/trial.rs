@@ -188,8 +188,14 @@ mod tests {
         // 1,437 samples for 40 clients.
         assert_eq!(large.samples_each(), 35);
         assert!(large.compute.is_modelled());
-        assert_eq!((large.schedule.rounds, large.schedule.cohort), (3, Cohort::Count(20)));
+        assert_eq!(
+            (large.schedule.rounds, large.schedule.cohort),
+            (3, Cohort::Count(20))
+        );
         assert_eq!(of(7).schedule.cohort, Cohort::Count(7));
-        assert!(trial.overrides(&scenario, 1).unwrap_err().contains("each of the 2 groups"));
+        assert!(trial
+            .overrides(&scenario, 1)
+            .unwrap_err()
+            .contains("each of the 2 groups"));
     }
 }

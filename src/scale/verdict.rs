@@ -52,8 +52,14 @@ pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
             });
         }
     }
-    limits.extend(share("link of the server", &of(&|row| row.link_use.unwrap_or(0.0))));
-    limits.extend(share("computation of the server", &of(&|row| row.server_use)));
+    limits.extend(share(
+        "link of the server",
+        &of(&|row| row.link_use.unwrap_or(0.0)),
+    ));
+    limits.extend(share(
+        "computation of the server",
+        &of(&|row| row.server_use),
+    ));
     let hours = of(&|row| row.virtual_hour_s / 3_600.0);
     if let Some((law, clients)) = power_law(&hours).and_then(|law| Some((law, law.reaches(1.0)?))) {
         limits.push(Limit {
@@ -76,7 +82,10 @@ fn share(resource: &'static str, points: &[(f64, f64)]) -> Option<Limit> {
         return Some(Limit {
             resource,
             clients: *clients,
-            how: format!("it was in use {:.0} % of the virtual time already", 100.0 * used),
+            how: format!(
+                "it was in use {:.0} % of the virtual time already",
+                100.0 * used
+            ),
         });
     }
     let law = power_law(points)?;
@@ -167,15 +176,25 @@ mod tests {
         let names: Vec<&str> = found.limits.iter().map(|limit| limit.resource).collect();
         assert_eq!(
             names,
-            ["link of the server", "memory of this machine", "time of this machine"]
+            [
+                "link of the server",
+                "memory of this machine",
+                "time of this machine"
+            ]
         );
         let at: Vec<f64> = found.limits.iter().map(|limit| limit.clients).collect();
         for (at, exact) in at.iter().zip([1e5, 2e7, 1e8]) {
             assert!((at / exact - 1.0).abs() < 1e-6, "{at} against {exact}");
         }
         let text = found.to_string();
-        assert!(text.contains("power 0.50 of the population\nfirst to run out: the link"), "{text}");
-        assert!(text.contains("peak memory is 100 MB and 50 B a client"), "{text}");
+        assert!(
+            text.contains("power 0.50 of the population\nfirst to run out: the link"),
+            "{text}"
+        );
+        assert!(
+            text.contains("peak memory is 100 MB and 50 B a client"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -186,7 +205,10 @@ mod tests {
         let found = verdict(&rows, None);
         assert_eq!(found.limits[0].resource, "computation of the server");
         assert_eq!(found.limits[0].clients, 10_000.0);
-        assert_eq!(found.limits[0].how, "it was in use 97 % of the virtual time already");
+        assert_eq!(
+            found.limits[0].how,
+            "it was in use 97 % of the virtual time already"
+        );
     }
 
     #[test]

@@ -142,14 +142,9 @@ impl Partition {
     pub fn words(&self) -> Vec<u64> {
         match &self.rows {
             Rows::Offsets(offsets) => offsets.iter().map(|&offset| offset as u64).collect(),
-            Rows::Shared(shared) => [
-                shared.clients,
-                shared.each,
-                shared.skipped,
-                shared.places,
-            ]
-            .map(|n| n as u64)
-            .to_vec(),
+            Rows::Shared(shared) => [shared.clients, shared.each, shared.skipped, shared.places]
+                .map(|n| n as u64)
+                .to_vec(),
         }
     }
 
