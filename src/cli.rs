@@ -7,6 +7,7 @@ mod list;
 mod probe;
 mod resume;
 mod run;
+mod scale;
 mod swarm;
 mod verify;
 
@@ -97,6 +98,15 @@ enum Command {
                       shoal swarm scenarios/quickstart.ron --seed 7 --only 123"
     )]
     Swarm(swarm::SwarmArgs),
+    /// Run a scenario at several population sizes: how time and memory grow, what runs out first
+    #[command(
+        after_help = "Examples:\n  shoal scale scenarios/population/million.ron --population 1e3,1e4,1e5,1e6\n  \
+                      shoal scale scenarios/quickstart.ron --population 100,1000 --compute real --rounds 3\n\n\
+                      Groups keep their proportions, and each client has as many samples as the scenario's have on\n\
+                      average, which clients share. Each population runs in a process of its own. Ctrl-C keeps what\n\
+                      was measured."
+    )]
+    Scale(scale::ScaleArgs),
     /// List this machine's devices, with measured rates of matrix products and of copying
     Devices {
         /// Threads on the CPU that are measured together [default: one per core]
@@ -235,6 +245,7 @@ pub fn main() -> ExitCode {
         } => resume::resume(&run_dir, &host, quiet),
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
         Command::Swarm(args) => swarm::swarm_of(&args),
+        Command::Scale(args) => scale::scale_of(&args),
         Command::Devices { workers: given } => devices::devices(workers(given)),
         Command::List { what } => list::list(what),
     };

@@ -15,6 +15,7 @@
 mod async_tests;
 mod buffered;
 mod client;
+mod compute;
 #[cfg(test)]
 mod crash_tests;
 mod crowd;
@@ -33,10 +34,12 @@ mod resume_tests;
 mod round;
 mod server;
 mod sizing;
+mod stand_ins;
 mod waiting;
 mod world;
 
 pub use crate::who::{Members, Who};
+pub use compute::Compute;
 pub use evaluation::Spread;
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;

@@ -34,6 +34,7 @@ pub mod net;
 pub mod observe;
 pub mod privacy;
 pub mod quantity;
+pub mod scale;
 pub mod scenario;
 pub mod select;
 pub mod sim;

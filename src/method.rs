@@ -105,6 +105,15 @@ pub trait Method: Debug + Send + Sync {
         ReportKind::Other
     }
 
+    /// Whether its rounds can be modelled without their arithmetic: what clients and server do, and
+    /// the size of what they send, must not depend on what is learned.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn modelled(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     /// The server half of a run.
     ///
     /// # Errors

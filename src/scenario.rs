@@ -23,7 +23,7 @@ use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
-use crate::federation::{Evaluation, Group, Layers, Schedule};
+use crate::federation::{Compute, Evaluation, Group, Layers, Schedule};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
@@ -77,6 +77,9 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What is measured.
     pub evaluation: Evaluation,
+    /// Which clients really train.
+    #[serde(skip_serializing_if = "Compute::is_real")]
+    pub compute: Compute,
     /// What is kept.
     pub record: Record,
     /// When the whole state is kept, to go on from.
@@ -297,6 +300,16 @@ impl Scenario {
     pub fn someone_may_be_away(&self) -> bool {
         let mut groups = self.population.iter().map(|member| &member.group);
         groups.any(|group| !group.availability.is_always())
+    }
+
+    /// How many samples a client has; on average, where they are dealt.
+    pub fn samples_each(&self) -> usize {
+        if let Partitioner::Shared { per_client } = self.partition.by {
+            return per_client;
+        }
+        let public = self.public.map_or(0.0, |public| public.share.get());
+        let private = self.samples.train as f64 * (1.0 - public);
+        ((private / f64::from(self.clients().max(1))) as usize).max(1)
     }
 
     /// How many clients there are.

@@ -106,6 +106,11 @@ pub trait Selection: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Whether it goes by what clients have learned.
+    fn needs_losses(&self) -> bool {
+        false
+    }
+
     /// Whether rounds need a deadline for it.
     fn needs_deadline(&self) -> bool {
         false

@@ -9,6 +9,7 @@ mod kernel;
 mod layers;
 mod parser;
 mod resume;
+mod scale;
 mod scenarios;
 mod swarm;
 mod tiny;

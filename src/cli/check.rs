@@ -39,6 +39,9 @@ pub fn check(args: &ScenarioArgs) -> Exit {
             scenario.schedule.cohort.of(clients)
         ),
     }
+    if let Some(compute) = scenario.compute.in_words() {
+        println!("// compute: {compute}");
+    }
     for warning in scenario.warnings() {
         println!("// warning: {warning}");
     }

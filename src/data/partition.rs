@@ -1,14 +1,15 @@
 //! Which client gets which samples.
 //!
 //! A [`Partitioner`] is the rule, a [`Partition`] the outcome: for each client the indices of its
-//! samples, all in one row. The folder: `csr` (the outcome), `gamma` (Dirichlet draws in log space),
-//! `deal` (the rules), `repair` (the minimum per client). No rule takes time or memory of samples
+//! samples, all in one row. The folder: `csr` (the outcome), `rows` (whose samples stand where in it),
+//! `gamma` (Dirichlet draws in log space), `deal` (the rules), `repair` (the minimum per client). No rule takes time or memory of samples
 //! times clients.
 
 mod csr;
 mod deal;
 mod gamma;
 mod repair;
+mod rows;
 
 pub use csr::Partition;
 
@@ -69,6 +70,13 @@ pub enum Partitioner {
     /// By natural user: one client each, or, when there are fewer clients, whole users dealt at random
     /// in equal numbers.
     Natural,
+    /// Each client has `per_client` samples that follow each other in one shuffled row, around its
+    /// end, from a place drawn for the client. Clients share samples: for populations larger than
+    /// any data set, as in capacity planning. Nothing is stored for a client.
+    Shared {
+        /// Samples of each client.
+        per_client: usize,
+    },
 }
 
 /// Why a rule cannot be applied.
@@ -218,6 +226,14 @@ impl Partitioner {
         }
         let samples = data.len();
         let wanted = match self {
+            Self::Shared { per_client }
+                if *per_client < min_per_client || *per_client > samples =>
+            {
+                let rule = "[minimum per client, number of samples]";
+                return Err(OutOfRange::new("samples per client", per_client, rule).into());
+            }
+            // However many clients there are.
+            Self::Shared { .. } => 0,
             Self::Iid {
                 samples_per_client: Some(each),
             } if *each < min_per_client => {
@@ -252,6 +268,7 @@ impl Partitioner {
             Self::LabelAndQuantity { alpha, exponent } => deal.dirichlet(*alpha, *exponent),
             Self::Labels { per_client } => deal.labels(*per_client)?,
             Self::Natural => return deal.natural(min_per_client),
+            Self::Shared { per_client } => return Ok(deal.shared(*per_client)),
         };
         Ok(repair::at_least(partition, min_per_client, seed))
     }
@@ -285,10 +302,13 @@ impl Partitioner {
                 exponent: e,
             } => alpha(*a).and_then(|()| exponent(*e)),
             Self::Labels { per_client } => parts("classes per client", *per_client),
+            Self::Shared { per_client } => parts("samples per client", *per_client),
             Self::Natural => Ok(()),
         }
     }
 }
 
+#[cfg(test)]
+mod shared_tests;
 #[cfg(test)]
 mod tests;

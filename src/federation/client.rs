@@ -6,7 +6,7 @@ use super::job::{ClientJob, Job, Output};
 use super::message::{Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, Cost, LocalTraining};
-use crate::method::{ClientInput, ClientState, ClientWork, MethodError};
+use crate::method::{ClientState, ClientWork, MethodError, Metrics};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
@@ -14,6 +14,9 @@ use fate::{Fate, Memory};
 use std::sync::Arc;
 
 type Cx<'a> = Context<'a, Federation>;
+
+/// Timers for the end of work that is only modelled have this bit; those that faults set do not.
+const MODELLED: u64 = 1 << 41;
 
 /// One client, live.
 pub struct Client {
@@ -191,21 +194,13 @@ impl Client {
             Some(fate) if fate.job.share < 1.0 => Arc::new(part_of(local, samples, fate.job.share)),
             _ => Arc::clone(local),
         };
-        let input = ClientInput {
-            client: self.number,
-            round,
-            seed: plan.seed,
-            model: Arc::clone(&own.model),
-            sizes: shared.sizes.clone(),
-            init: plan.init,
-            public: shared.public.clone(),
-            data: Arc::clone(&plan.train),
+        let input = shared.input(
+            (self.number, round),
+            Arc::clone(&local),
             train,
-            holdout: shared.holdout_samples(self.number),
-            local: Arc::clone(&local),
-            task: task.payload,
-            state: self.state.clone(),
-        };
+            task.payload,
+            self.state.clone(),
+        );
         let beside = match half.beside(&input) {
             Ok(beside) => beside,
             Err(error) => return refuse(format!("cannot begin: {error}")),
@@ -237,6 +232,9 @@ impl Client {
         );
         let job = if out_of_memory {
             cx.timer(compute, u64::from(round));
+            None
+        } else if !plan.compute.trains(plan.seed, self.number, round) {
+            cx.timer(compute, MODELLED | u64::from(round));
             None
         } else {
             let job = Job::Client(Box::new(ClientJob {
@@ -285,6 +283,42 @@ impl Client {
             Output::Failed(reason) => Err(reason),
             other => Err(format!("a device worker returned {other:?}")),
         };
+        self.answer(busy, outcome, cx);
+    }
+
+    /// Reports what stands for the outcome of modelled work, unless another task has taken its place.
+    fn end_modelled(&mut self, round: u64, cx: &mut Cx<'_>) {
+        let now = cx.now();
+        // A client that has crashed may be asked for the same round again.
+        let due = |busy: &mut Busy| {
+            let same = busy.job.is_none() && u64::from(busy.round) == round;
+            same && busy.received + busy.compute == now
+        };
+        let Some(busy) = self.busy.take_if(due) else {
+            return;
+        };
+        let shared = &self.shared;
+        let group = shared.plan.group_of(self.number);
+        let local = &shared.local[group];
+        let samples = busy.samples as usize;
+        let steps = match &busy.fate {
+            Some(fate) if fate.job.share < 1.0 => {
+                part_of(local, samples, fate.job.share).steps(samples)
+            }
+            _ => local.steps(samples),
+        };
+        let work = ClientWork {
+            report: shared.stand_ins.report(shared.sizes.level_of(self.number)),
+            state: self.state.clone(),
+            metrics: Metrics {
+                steps: u32::try_from(steps).unwrap_or(u32::MAX),
+                ..Metrics::default()
+            },
+        };
+        self.answer(busy, Ok(work), cx);
+    }
+
+    fn answer(&mut self, busy: Busy, outcome: Result<ClientWork, String>, cx: &mut Cx<'_>) {
         tracing::debug!(
             round = busy.round,
             failed = outcome.is_err(),
@@ -325,8 +359,12 @@ impl Client {
         }
     }
 
-    /// A report that was held back goes out; a device that ran out of memory says so.
+    /// Modelled work is done; a report that was held back goes out; a device that ran out of memory
+    /// says so.
     fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
+        if token & MODELLED != 0 {
+            return self.end_modelled(token & !MODELLED, cx);
+        }
         let Some(memory) = &mut self.memory else {
             return;
         };

@@ -25,7 +25,7 @@ impl Crowd for Gathering<'_> {
     }
 
     fn samples(&self, client: u32) -> u32 {
-        u32::try_from(self.shared.plan.partition.client(client as usize).len()).unwrap_or(u32::MAX)
+        u32::try_from(self.shared.plan.partition.size(client as usize)).unwrap_or(u32::MAX)
     }
 
     /// With a message of the client's parameters each way.

@@ -117,6 +117,15 @@ impl Evaluator {
     /// Prepares what the plan asks for. Where clients measure models of their own (`personal`), none is
     /// measured here.
     pub fn new(plan: &Plan, sizes: &Sizes, personal: bool) -> Self {
+        if plan.compute.is_modelled() {
+            // Nothing will be asked of it.
+            return Self {
+                central: Vec::new(),
+                triggered: Vec::new(),
+                levels: Vec::new(),
+                by_size: plan.evaluation.by_size,
+            };
+        }
         let levels = sizes.levels().iter().map(|level| OfLevel {
             model: Arc::clone(&level.model),
             clients: Vec::new(),
@@ -149,6 +158,24 @@ impl Evaluator {
             levels,
             by_size: plan.evaluation.by_size,
         }
+    }
+
+    /// How many pieces an evaluation of a plan has.
+    pub fn count(plan: &Plan, sizes: &Sizes, personal: bool) -> u64 {
+        let levels = sizes.levels().len();
+        let mut held_out = vec![0usize; levels];
+        if plan.evaluation.per_client && !personal {
+            for client in 0..plan.population() {
+                held_out[sizes.level_of(client)] += plan.holdout.size(client as usize);
+            }
+        }
+        let central = match plan.evaluation.central {
+            true => plan.test.len().div_ceil(PIECE),
+            false => 0,
+        };
+        let measured = if plan.evaluation.by_size { levels } else { 1 };
+        let of_clients: usize = held_out.iter().map(|samples| samples.div_ceil(PIECE)).sum();
+        (central * measured + of_clients) as u64
     }
 
     /// The central pieces of a width.
@@ -351,7 +378,9 @@ mod tests {
             assert_eq!(level, 1);
             Ok(narrow.clone())
         });
-        let marks: Vec<Marks> = jobs.unwrap().iter().map(|job| job.run().unwrap()).collect();
+        let jobs = jobs.unwrap();
+        assert_eq!(Evaluator::count(plan, sizes, false), jobs.len() as u64);
+        let marks: Vec<Marks> = jobs.iter().map(|job| job.run().unwrap()).collect();
         let scores = evaluator.sum(&marks);
 
         let all: Vec<u32> = (0..plan.test.len() as u32).collect();

@@ -67,7 +67,7 @@ impl Layers {
     fn masker(&self, plan: &Plan, witness: &Arc<Witness>) -> Option<Masker> {
         let settings = self.secure_aggregation.as_ref()?.settings().clone();
         let central = matches!(self.privacy, Some(Privacy::CentralDp(_)));
-        let samples = (0..plan.population()).map(|k| plan.partition.client(k as usize).len());
+        let samples = (0..plan.population()).map(|k| plan.partition.size(k as usize));
         let heaviest = u32::try_from(samples.max().unwrap_or(0)).unwrap_or(u32::MAX);
         let heaviest = (!central).then_some(heaviest);
         Some(Masker::new(

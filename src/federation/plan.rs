@@ -1,5 +1,6 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
+use super::compute::Compute;
 use super::layers::Layers;
 use super::sizing::SizeRule;
 use super::waiting::Waiting;
@@ -60,6 +61,8 @@ pub struct Plan {
     pub schedule: Schedule,
     /// What is measured.
     pub evaluation: Evaluation,
+    /// Which clients really train.
+    pub compute: Compute,
     /// After every so many rounds the server asks for a checkpoint.
     pub checkpoint_every: Option<u32>,
 }
@@ -179,7 +182,7 @@ impl Plan {
             words.extend(list.iter().map(|&sample| u64::from(sample)));
         }
         for partition in [&self.partition, &self.holdout] {
-            words.extend(partition.offsets().iter().map(|&offset| offset as u64));
+            words.extend(partition.words());
         }
         mix_words(&words)
     }

@@ -218,6 +218,14 @@ fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
                 (fault: Bandwidth(0.3), when: Repeated(between: \"2 s\", lasts: \"1 s\")),
                 (fault: BurstLoss(p_good_to_bad: 0.1, p_bad_to_good: 0.3), who: Count(5))]",
         ),
+        ("Scaffold()", "compute: Sampled(0.5), compression: TopK(share: 0.1, error_feedback: true)"),
+        (
+            "HeteroFL(fine_tune: Some((epochs: 1)))",
+            "compute: Modelled, server: (device: (preset: \"server\", speed: \"20 MFLOP/s\")),
+             faults: [(fault: ServerCrash, when: Repeated(between: \"4 s\", lasts: \"500 ms\")),
+                (fault: PartialWork(0.5), p: 0.5), (fault: ReplayReport, p: 0.5),
+                (fault: Crash(), when: Rate(every: \"8 s\", lasts: \"1 s\"))]",
+        ),
         (
             "FedConv(tune: 1, filter: 2, filter_later: 1, tune_clients: 1, aggregate: 2)",
             "server: (device: (preset: \"server\", speed: \"1 GFLOP/s\"), checkpoint_every: 2),

@@ -52,7 +52,7 @@ pub(super) fn cost_of(
     narrower: &[Level],
     client: u32,
 ) -> Cost {
-    let samples = plan.partition.client(client as usize).len().max(1);
+    let samples = plan.partition.size(client as usize).max(1);
     let beside = half.usually_beside(&Prospect {
         full: &plan.model,
         own: &own.model,

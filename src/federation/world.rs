@@ -10,10 +10,14 @@ use super::plan::Plan;
 use super::record::Record;
 use super::server::Server;
 use super::sizing::sizes;
+use super::stand_ins::StandIns;
 use crate::availability::Presence;
+use crate::data::Partition;
 use crate::fault;
 use crate::learn::{LocalTraining, Samples};
-use crate::method::{ClientHalf, ClientState, MethodError, PublicData, ServerHalf, Setup};
+use crate::method::{
+    ClientHalf, ClientInput, ClientState, MethodError, Payload, PublicData, ServerHalf, Setup,
+};
 use crate::model::{Layouts, Sizes, Spill};
 use crate::net::LinkNetwork;
 use crate::privacy::secagg::Witness;
@@ -39,6 +43,8 @@ pub struct Shared {
     /// Who is there when.
     pub(super) presence: Arc<Presence>,
     pub(super) bug: Option<Bug>,
+    /// What stands for reports of clients that do not really train.
+    pub(super) stand_ins: StandIns,
     /// What watches server halves.
     audit: Option<Arc<Auditing>>,
     /// The links of all nodes.
@@ -58,17 +64,43 @@ impl Shared {
     pub(super) fn train_samples(&self, client: u32, round: u32) -> Samples {
         match self.plan.adversaries.samples(client, round) {
             Some(poisoned) => poisoned.clone(),
-            None => part(&self.indices, self.plan.partition.offsets(), client),
+            None => part(&self.indices, &self.plan.partition, client),
         }
     }
 
     /// The samples a client holds out, likewise.
     pub(super) fn holdout_samples(&self, client: u32) -> Samples {
-        part(&self.held_out, self.plan.holdout.offsets(), client)
+        part(&self.held_out, &self.plan.holdout, client)
     }
 }
 
 impl Shared {
+    /// What the work of a client in a round depends on.
+    pub(super) fn input(
+        &self,
+        (client, round): (u32, u32),
+        local: Arc<LocalTraining>,
+        train: Samples,
+        task: Payload,
+        state: ClientState,
+    ) -> ClientInput {
+        ClientInput {
+            client,
+            round,
+            seed: self.plan.seed,
+            model: Arc::clone(&self.sizes.of(client).model),
+            sizes: self.sizes.clone(),
+            init: self.plan.init,
+            public: self.public.clone(),
+            data: Arc::clone(&self.plan.train),
+            train,
+            holdout: self.holdout_samples(client),
+            local,
+            task,
+            state,
+        }
+    }
+
     /// The method's server half as it is before the first round, for a server that has lost its own.
     pub(super) fn fresh_half(&self) -> Result<Box<dyn ServerHalf>, MethodError> {
         let public = self.public.as_ref();
@@ -103,7 +135,7 @@ fn setup(
     local: &[Arc<LocalTraining>],
     indices: &Arc<[u32]>,
 ) -> Result<Setup, MethodError> {
-    let pooled = Samples::part(Arc::clone(indices), 0..indices.len());
+    let pooled = Samples::part(Arc::clone(indices), 0..plan.partition.len());
     Ok(Setup {
         model: Arc::clone(&plan.model),
         initial: plan.model.init(plan.seed, plan.init)?,
@@ -135,10 +167,8 @@ fn server_half(
 }
 
 /// One client's range of a partition; empty for a client that is not in it.
-fn part(indices: &Arc<[u32]>, offsets: &[usize], client: u32) -> Samples {
-    let client = client as usize;
-    let bounds = offsets.get(client).zip(offsets.get(client + 1));
-    let range = bounds.map_or(0..0, |(start, end)| *start..*end);
+fn part(indices: &Arc<[u32]>, partition: &Partition, client: u32) -> Samples {
+    let range = partition.range(client as usize);
     Samples::part(Arc::clone(indices), range).unwrap_or_else(|| Vec::new().into())
 }
 
@@ -193,26 +223,31 @@ impl Federation {
         let evaluator = Evaluator::new(&plan, &sizes, half.personal());
         let presence = Arc::new(plan.presence());
         let network = network.with_presence(&presence);
+        let mut shared = Shared {
+            client_half,
+            local,
+            sizes,
+            public,
+            spill: None,
+            evaluator,
+            faults: fault::Plan::default(),
+            presence,
+            network,
+            bug: None,
+            stand_ins: StandIns::default(),
+            audit: None,
+            witness,
+            indices,
+            held_out: Arc::from(plan.holdout.indices()),
+            plan,
+        };
+        if !shared.plan.compute.is_real() {
+            shared.stand_ins = StandIns::find(&shared)?;
+        }
         Ok(Self {
             memory: None,
             half: Mutex::new(Some(half)),
-            shared: Arc::new(Shared {
-                client_half,
-                local,
-                sizes,
-                public,
-                spill: None,
-                evaluator,
-                faults: fault::Plan::default(),
-                presence,
-                bug: None,
-                audit: None,
-                witness,
-                network,
-                indices,
-                held_out: Arc::from(plan.holdout.indices()),
-                plan,
-            }),
+            shared: Arc::new(shared),
         })
     }
 

@@ -171,6 +171,10 @@ impl Method for FedConv {
         ReportKind::Parts
     }
 
+    fn modelled(&self) -> Result<(), &'static str> {
+        Err("its server works on each report with what it has learned")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         if setup.model.has_statistics() {
             // Where all clients have the full width, no sub-model was refused.

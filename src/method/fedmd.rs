@@ -100,6 +100,10 @@ impl Method for FedMd {
         ReportKind::Scores
     }
 
+    fn modelled(&self) -> Result<(), &'static str> {
+        Err("what its clients do depends on the models they keep")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let public = setup.public.ok_or(MethodError::NoPublicData)?;
         let sent = PublicSamples {

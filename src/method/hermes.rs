@@ -90,6 +90,10 @@ impl Method for Hermes {
         self.pace().problems()
     }
 
+    fn modelled(&self) -> Result<(), &'static str> {
+        Err("what is pruned, and so what travels, depends on what is learned")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: MaskedSum::new(Arc::clone(setup.initial.layout())),

@@ -28,6 +28,10 @@ impl Method for LocalOnly {
         true
     }
 
+    fn modelled(&self) -> Result<(), &'static str> {
+        Err("its clients share nothing: there is no federation to plan")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let initial = setup.sizes.levels().iter().map(|level| {
             let prefix = Selection::prefix(setup.model.units(), level.model.units());

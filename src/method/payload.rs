@@ -54,6 +54,8 @@ pub enum Payload {
     Packet(Packet),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
+    /// So many bytes on the wire and no content: a report whose making was only modelled.
+    Blank(Bytes),
 }
 
 snapshot_enum!(Payload {
@@ -69,6 +71,7 @@ snapshot_enum!(Payload {
     9 => Bundle(parts),
     10 => Coded(coded),
     11 => Packet(packet),
+    12 => Blank(bytes),
 });
 
 impl Payload {
@@ -96,6 +99,8 @@ impl Payload {
             Self::Coded(coded) => coded.wire_bytes(),
             Self::Packet(packet) => packet.wire_bytes(),
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
+            // All of it, as it was found for the payload that it stands for.
+            Self::Blank(bytes) => return *bytes,
         };
         Bytes(PREFIX + content)
     }
@@ -128,6 +133,7 @@ impl Payload {
                 let words: Vec<u64> = parts.iter().map(Self::digest).collect();
                 mix_words(&[4, mix_words(&words)])
             }
+            Self::Blank(bytes) => mix_words(&[12, bytes.0]),
         }
     }
 
@@ -148,7 +154,8 @@ impl Payload {
             | Self::Scores(_)
             | Self::Samples(_)
             | Self::Coded(_)
-            | Self::Packet(_)) => other,
+            | Self::Packet(_)
+            | Self::Blank(_)) => other,
         }
     }
 
@@ -204,6 +211,7 @@ impl Payload {
             Self::Coded(_) => "coded parameters",
             Self::Packet(_) => "a packet",
             Self::Bundle(_) => "bundle",
+            Self::Blank(_) => "a size without content",
         }
     }
 

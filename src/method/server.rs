@@ -71,6 +71,9 @@ pub struct ServerJob {
     pub cost: Cost,
     /// The work.
     pub work: Arc<ServerWork>,
+    /// What takes the place of its outcome where the work is only modelled; none where a method
+    /// cannot be.
+    pub stand_in: Option<Payload>,
 }
 
 /// What a [`ServerJob`] does with a worker's scratch memory.

@@ -25,6 +25,7 @@ pub(crate) struct OwnTraining {
 impl OwnTraining {
     /// The job of a round (from 1) that starts from `start`.
     pub fn job(&self, start: ParamSet, round: u32) -> ServerJob {
+        let stand_in = Some(Payload::Model(start.clone()));
         let job = TrainJob {
             model: Arc::clone(&self.model),
             start,
@@ -43,6 +44,7 @@ impl OwnTraining {
                 let trained = train(&job, scratch)?;
                 Ok(Payload::Model(trained.params.to_device(tch::Device::Cpu)?))
             }),
+            stand_in,
         }
     }
 }

@@ -119,6 +119,10 @@ impl Method for TailorFl {
         ReportKind::Parts
     }
 
+    fn modelled(&self) -> Result<(), &'static str> {
+        Err("which units a client trains depends on what is learned")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: PartialSum::new(Arc::clone(&setup.model)),

@@ -198,6 +198,9 @@ pub struct RunRecord {
     pub memory: Option<u64>,
     /// The machine.
     pub host: Host,
+    /// What was not computed, where that is anything: `modelled`, or `sampled` with the share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute: Option<String>,
     /// When it started, on the host's clock, UTC.
     pub started: String,
     /// How often it was gone on with from a checkpoint, or begun again for want of one.
@@ -263,6 +266,7 @@ mod tests {
             workers: 2,
             device: "cpu".to_owned(),
             memory: None,
+            compute: Some("sampled (0.05)".to_owned()),
             host: Host::detect("2.11.0"),
             started: "2026-01-01T00:00:00Z".to_owned(),
             resumed: 0,

@@ -7,7 +7,7 @@
 //! In the folder: `axis` scales and ticks, `plot` the frame and the marks of a picture, `theme` the
 //! colours, `html` the page's parts, `page` the whole, and one file for each family of pictures:
 //! `curves` over the rounds, `spread` of the clients, `stacks` of reports and bytes, `timeline` of one
-//! round, `latency` percentiles.
+//! round, `latency` percentiles, `scaling` over the population.
 
 mod axis;
 mod curves;
@@ -15,10 +15,13 @@ mod html;
 mod latency;
 mod page;
 mod plot;
+mod scaling;
 mod spread;
 mod stacks;
 mod theme;
 mod timeline;
+
+pub use scaling::scaling;
 
 use super::digest::Digest;
 use super::histograms::Histograms;

@@ -19,6 +19,8 @@ pub struct Summary<'a> {
     pub seed: u64,
     /// How the run ended.
     pub status: Status,
+    /// What was not computed, where that is anything.
+    pub compute: Option<&'a str>,
     /// The run in a few figures.
     pub totals: &'a Totals,
     /// Everything measured in time.
@@ -88,6 +90,9 @@ impl fmt::Display for Summary<'_> {
             }
             None => String::new(),
         };
+        if let Some(compute) = self.compute {
+            line("compute", compute.to_owned())?;
+        }
         line("accuracy", text::percent(totals.final_accuracy) + &best)?;
         if totals.attack_success.is_some() {
             let success = text::percent(totals.attack_success);
@@ -250,6 +255,7 @@ mod tests {
             name: "quickstart\x1b[31m",
             seed: 1,
             status: Status::Completed,
+            compute: Some("sampled (0.05)"),
             totals,
             histograms,
             messages,
@@ -305,6 +311,7 @@ mod tests {
         let text = text_of(&totals, &histograms, &[("update".to_owned(), count)].into());
         for expected in [
             "quickstart\u{fffd}[31m · seed 1 · completed\n",
+            "  compute       sampled (0.05)\n",
             "  accuracy      87.50 % (best 90.00 % in round 1)\n",
             "  rounds        2 of 2 completed\n",
             "  reports       1,200 (600 clients/s)\n",

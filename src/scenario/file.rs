@@ -102,6 +102,9 @@ pub struct ScenarioFile {
     /// What is measured.
     #[serde(default)]
     pub evaluation: EvaluationFile,
+    /// Which clients really train.
+    #[serde(default)]
+    pub compute: ComputeFile,
     /// What is kept.
     #[serde(default)]
     pub record: RecordFile,
@@ -253,6 +256,19 @@ impl Default for EvaluationFile {
             by_size: true,
         }
     }
+}
+
+/// `Real`, `Modelled` or `Sampled(0.05)`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename = "Compute")]
+pub enum ComputeFile {
+    /// All of them.
+    #[default]
+    Real,
+    /// None: rounds take their time and nothing is learned.
+    Modelled,
+    /// This share.
+    Sampled(PositiveFraction),
 }
 
 /// When the whole state is kept.

@@ -5,6 +5,7 @@
 
 mod adversaries;
 mod availability;
+mod compute;
 mod data;
 mod devices;
 mod faults;
@@ -20,6 +21,7 @@ mod who;
 use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
 use super::text::{Diagnostics, Document};
 use super::{Checkpoint, EventFilter, Record, Scenario, Server};
+use crate::data::Partitioner;
 use crate::federation::{Evaluation, Layers};
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
@@ -151,6 +153,19 @@ pub(super) fn resolve(
         &adversaries,
         (&population, &typed.selection),
     );
+    let around = compute::Around {
+        method: &typed.method,
+        layers: &layers,
+        defence: defence.as_ref(),
+        adversaries: &adversaries,
+        faults: &faults,
+        schedule: &schedule,
+        selection: &typed.selection,
+    };
+    let compute = r.compute(typed.compute, &around);
+    if matches!(partition.by, Partitioner::Shared { .. }) {
+        r.spoils_shared(&faults);
+    }
     if typed.evaluation.every == 0 {
         r.complain(
             "evaluation.every",
@@ -184,6 +199,7 @@ pub(super) fn resolve(
                 per_client,
                 by_size: typed.evaluation.by_size,
             },
+            compute,
             record,
             checkpoint,
             base: r.base,

@@ -219,6 +219,7 @@ fn conduct(
         name: &scenario.name,
         seed: scenario.seed,
         status: record.status,
+        compute: record.compute.as_deref(),
         totals: &totals,
         histograms: &histograms,
         messages: &record.messages,
@@ -290,7 +291,7 @@ fn identity(scenario: &Scenario, options: &Options, plan: &Plan) -> u64 {
 }
 
 /// Lets the kernel run a federation, or go on with one `from` a checkpoint.
-pub(super) fn simulate(
+pub(crate) fn simulate(
     federation: Federation,
     from: Option<Reader>,
     seed: u64,
@@ -365,6 +366,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         workers: u32::try_from(options.workers).unwrap_or(u32::MAX),
         device: options.device.to_string(),
         memory: options.memory.map(|memory| memory.0),
+        compute: scenario.compute.in_words(),
         host: Host::detect(LIBTORCH),
         started: utc(SystemTime::now()),
         resumed: 0,
@@ -440,6 +442,7 @@ fn report(
             ),
         ),
     ];
+    facts.extend(scenario.compute.in_words().map(|words| ("compute", words)));
     facts.extend(scenario.troubles());
     let report = Report {
         name: &scenario.name,

@@ -76,11 +76,11 @@ impl Scenario {
             ));
         }
         if let Ok(model) = self.build_model() {
-            let per_client = self.samples.train / (clients.max(1) as usize);
+            let per_client = self.samples_each();
             for member in &self.population {
                 let group = &member.group;
                 let local = self.method.method().client().local(&group.training);
-                let need = Cost::training(&model, &local, per_client.max(1), 0).memory;
+                let need = Cost::training(&model, &local, per_client, 0).memory;
                 if !group.device.fits(need) {
                     warnings.push(format!(
                         "training needs about {need}, the devices of {} have {}: they will decline",

@@ -40,6 +40,10 @@ impl Selection for ByLoss {
         })
     }
 
+    fn needs_losses(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         for (field, found) in [("drop", self.drop), ("uniform", self.uniform)] {

@@ -69,6 +69,10 @@ impl Selection for Oort {
         })
     }
 
+    fn needs_losses(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         let ranges = [
             ("exploration", self.exploration, 0.0, 1.0),

@@ -31,6 +31,10 @@ impl Selection for PowerOfChoice {
         })
     }
 
+    fn needs_losses(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         if (1.0..=1e6).contains(&self.candidates) {
             return Vec::new();

@@ -214,6 +214,12 @@ impl<W: World> Context<'_, W> {
         JobId(sequence)
     }
 
+    /// Passes over the numbers of `count` things that are not done, so that all else is named and
+    /// drawn as if they were.
+    pub fn pass_over(&mut self, count: u64) {
+        *self.sequence += count;
+    }
+
     /// Reports to the recorder; enters the trace hash.
     pub fn record(&mut self, record: W::Record) {
         self.effects.push(Effect::Record(record));

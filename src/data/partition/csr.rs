@@ -1,14 +1,15 @@
 //! The outcome of a partition: one row of sample indices and where each client's begin.
 
+use super::rows::{Rows, Shared};
 use crate::quantity::Probability;
 use crate::sim::rng::{below, stream, Purpose};
+use std::ops::Range;
 
-/// Samples of each client, in compressed sparse rows.
+/// Samples of each client, in compressed sparse rows, or as ranges that clients share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     indices: Vec<u32>,
-    /// One more than there are clients; the first is 0, the last the length of `indices`.
-    offsets: Vec<usize>,
+    rows: Rows,
 }
 
 impl Partition {
@@ -34,7 +35,25 @@ impl Partition {
                 next[client] += 1;
             }
         }
-        Self { indices, offsets }
+        let rows = Rows::Offsets(offsets);
+        Self { indices, rows }
+    }
+
+    /// `each` samples for each of `clients` clients: a range of `order`, around the end, that begins
+    /// at a place drawn for the client. `order` must have that many.
+    pub(super) fn shared(order: Vec<u32>, clients: usize, each: usize, seed: u64) -> Self {
+        let places = order.len();
+        let mut indices = order;
+        // What comes around the end stands behind it, so that every range is one piece.
+        indices.extend_from_within(..each.saturating_sub(1).min(places));
+        let rows = Rows::Shared(Shared {
+            clients,
+            each,
+            skipped: 0,
+            places,
+            seed,
+        });
+        Self { indices, rows }
     }
 
     /// The same deal of other samples: `names[i]` in place of sample i, in the same order.
@@ -48,8 +67,8 @@ impl Partition {
     /// Sorts each client's samples.
     pub(super) fn sorted(mut self) -> Self {
         for client in 0..self.clients() {
-            let (start, end) = (self.offsets[client], self.offsets[client + 1]);
-            self.indices[start..end].sort_unstable();
+            let range = self.rows.range(client);
+            self.indices[range].sort_unstable();
         }
         self
     }
@@ -65,17 +84,21 @@ impl Partition {
                 .for_each(|piece| indices.extend_from_slice(piece));
             offsets.push(indices.len());
         }
-        Self { indices, offsets }
+        let rows = Rows::Offsets(offsets);
+        Self { indices, rows }
     }
 
     /// Number of clients.
     pub fn clients(&self) -> usize {
-        self.offsets.len() - 1
+        self.rows.clients()
     }
 
-    /// Number of samples dealt, over all clients.
+    /// Number of samples dealt, over all clients; those that clients share count once.
     pub fn len(&self) -> usize {
-        self.indices.len()
+        match &self.rows {
+            Rows::Offsets(_) => self.indices.len(),
+            Rows::Shared(shared) => shared.places,
+        }
     }
 
     /// Whether no sample was dealt.
@@ -83,59 +106,95 @@ impl Partition {
         self.indices.is_empty()
     }
 
-    /// The samples of client `client`, ascending; none for a client that does not exist.
+    /// Whether clients may have the same samples.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.rows, Rows::Shared(_))
+    }
+
+    /// The samples of client `client`, ascending where none are shared; none for a client that does
+    /// not exist.
     pub fn client(&self, client: usize) -> &[u32] {
-        match (
-            self.offsets.get(client),
-            self.offsets.get(client.saturating_add(1)),
-        ) {
-            (Some(start), Some(end)) => self.indices.get(*start..*end).unwrap_or_default(),
-            _ => &[],
-        }
+        self.indices.get(self.range(client)).unwrap_or_default()
+    }
+
+    /// Where they stand in [`Partition::indices`].
+    pub fn range(&self, client: usize) -> Range<usize> {
+        self.rows.range(client)
+    }
+
+    /// How many samples client `client` has.
+    pub fn size(&self, client: usize) -> usize {
+        self.rows.size(client)
     }
 
     /// Number of samples of each client.
     pub fn sizes(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
-        self.offsets.windows(2).map(|pair| pair[1] - pair[0])
+        (0..self.clients()).map(|client| self.size(client))
     }
 
-    /// All indices, client by client.
+    /// All indices, client by client. Where clients share samples the first [`Partition::len`] are
+    /// all of them, and some of the first follow once more.
     pub fn indices(&self) -> &[u32] {
         &self.indices
     }
 
-    /// Where each client's indices begin, and after the last one where they end.
-    pub fn offsets(&self) -> &[usize] {
-        &self.offsets
+    /// What tells it from other partitions of the same row, as numbers.
+    pub fn words(&self) -> Vec<u64> {
+        match &self.rows {
+            Rows::Offsets(offsets) => offsets.iter().map(|&offset| offset as u64).collect(),
+            Rows::Shared(shared) => [shared.clients, shared.each, shared.skipped, shared.places]
+                .map(|n| n as u64)
+                .to_vec(),
+        }
     }
 
     /// Splits each client's samples into some to train on and some held out: `fraction` of them to
     /// the nearest whole number, but never the last one. A client's draw depends on the seed, its
-    /// number and its samples alone.
+    /// number and its samples alone. Of shared ranges it is the end, which others may train on.
     pub fn holdout(&self, fraction: Probability, seed: u64) -> (Self, Self) {
-        let empty = || Self {
-            indices: Vec::new(),
-            offsets: vec![0],
+        let wanted = |n: usize| {
+            let wanted = libm::round(fraction.get() * n as f64) as usize;
+            wanted.min(n.saturating_sub(1))
         };
-        let (mut train, mut held) = (empty(), empty());
+        if let Rows::Shared(shared) = self.rows {
+            let held = wanted(shared.each);
+            let part = |each, skipped| Self {
+                indices: match each {
+                    0 => Vec::new(),
+                    _ => self.indices.clone(),
+                },
+                rows: Rows::Shared(Shared {
+                    each,
+                    skipped: shared.skipped + skipped,
+                    ..shared
+                }),
+            };
+            let kept = shared.each - held;
+            return (part(kept, 0), part(held, kept));
+        }
+        let (mut train, mut held) = (Vec::new(), Vec::new());
+        let (mut train_offsets, mut held_offsets) = (vec![0], vec![0]);
         for client in 0..self.clients() {
             let samples = self.client(client);
             let n = samples.len();
-            let wanted = libm::round(fraction.get() * n as f64) as usize;
-            let mut left = wanted.min(n.saturating_sub(1));
+            let mut left = wanted(n);
             let mut rng = stream(seed, client as u64, Purpose::Holdout, 0);
             // Selection sampling (Knuth, TAOCP 3.4.2, algorithm S) keeps the order.
             for (at, &sample) in samples.iter().enumerate() {
                 if below(&mut rng, (n - at) as u64) < left as u64 {
-                    held.indices.push(sample);
+                    held.push(sample);
                     left -= 1;
                 } else {
-                    train.indices.push(sample);
+                    train.push(sample);
                 }
             }
-            train.offsets.push(train.indices.len());
-            held.offsets.push(held.indices.len());
+            train_offsets.push(train.len());
+            held_offsets.push(held.len());
         }
-        (train, held)
+        let of = |indices, offsets| Self {
+            indices,
+            rows: Rows::Offsets(offsets),
+        };
+        (of(train, train_offsets), of(held, held_offsets))
     }
 }

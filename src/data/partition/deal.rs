@@ -90,6 +90,10 @@ impl Deal<'_> {
         Partition::gather((0..self.clients).map(|client| [&order[part(client)]])).sorted()
     }
 
+    pub fn shared(&self, per_client: usize) -> Partition {
+        Partition::shared(self.shuffled(), self.clients, per_client, self.seed)
+    }
+
     /// Shares of a power law, dealt to the clients at random; the largest is 1.
     fn power_law(&self, exponent: f64) -> Vec<f64> {
         let mut shares: Vec<f64> = (1..=self.clients)

@@ -16,7 +16,6 @@ pub(super) fn at_least(partition: Partition, minimum: usize, seed: u64) -> Parti
     if partition.sizes().all(|size| size >= minimum) {
         return partition;
     }
-    let offsets = partition.offsets();
     let mut pool = partition.indices().to_vec();
     let mut sizes: Vec<usize> = partition.sizes().collect();
     let mut richest: BinaryHeap<(usize, Reverse<usize>)> = sizes
@@ -35,7 +34,7 @@ pub(super) fn at_least(partition: Partition, minimum: usize, seed: u64) -> Parti
                 break;
             };
             // What the giver still has are the first `size` of its row.
-            let start = offsets[giver];
+            let start = partition.range(giver).start;
             let at = start + below(&mut rng, size as u64) as usize;
             pool.swap(at, start + size - 1);
             gifts.push(pool[start + size - 1]);
@@ -47,7 +46,8 @@ pub(super) fn at_least(partition: Partition, minimum: usize, seed: u64) -> Parti
         given.push(gifts.len());
     }
     let row = |client: usize| {
-        let kept = offsets[client]..offsets[client] + sizes[client];
+        let start = partition.range(client).start;
+        let kept = start..start + sizes[client];
         [&pool[kept], &gifts[given[client]..given[client + 1]]]
     };
     Partition::gather((0..sizes.len()).map(row)).sorted()

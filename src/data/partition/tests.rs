@@ -18,7 +18,7 @@ fn data(labels: Vec<u32>, users: Option<Vec<u32>>) -> Dataset {
 }
 
 /// `n` samples of `classes` classes in turn.
-fn round_robin(n: usize, classes: u32) -> Dataset {
+pub(super) fn round_robin(n: usize, classes: u32) -> Dataset {
     data((0..n as u32).map(|i| i % classes).collect(), None)
 }
 

@@ -12,6 +12,7 @@ use super::super::world::{Bug, Federation};
 use super::{timer, Cx, Server, Stage};
 use crate::quantity::VirtualTime;
 use crate::select::Ask;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// So often a round looks for clients.
@@ -50,8 +51,10 @@ impl Server {
             },
         });
         self.half.cohort(number, &chosen);
+        // Where nothing is computed all clients of a width are sent the same.
+        let mut alike = plan.compute.is_modelled().then(BTreeMap::new);
         for client in chosen {
-            let payload = match self.half.task(client, number) {
+            let payload = match self.task(client, alike.as_mut()) {
                 Ok(payload) => payload,
                 Err(error) => return self.fail(format!("task for client {client}: {error}"), cx),
             };

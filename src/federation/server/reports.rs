@@ -6,7 +6,7 @@ use super::super::record::Record;
 use super::super::round::Invited;
 use super::super::world::{Bug, Federation};
 use super::{Cx, Server, Stage};
-use crate::method::Received;
+use crate::method::{Payload, Received};
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
 use crate::quantity::VirtualTime;
 use crate::select::Heard;
@@ -143,6 +143,11 @@ impl Server {
         let speed = self.shared.plan.server.speed;
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
         let metrics = report.telemetry.metrics;
+        if let Payload::Blank(_) = report.payload {
+            // It was made by nobody: it has had its time, and there is nothing to add up.
+            self.round.answer(client, Invited::Reported);
+            return ClientOutcome::Reported;
+        }
         let staleness = self.half.staleness(client);
         if let Some(reason) = self.unusable(&report, staleness) {
             self.round.answer(client, Invited::Refused);

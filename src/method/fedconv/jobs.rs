@@ -87,6 +87,7 @@ impl Server {
                 let trained = train(&job, scratch)?;
                 Ok(Payload::Model(trained.params.to_device(Device::Cpu)?))
             }),
+            stand_in: None,
         });
         jobs.collect()
     }
@@ -107,6 +108,7 @@ impl Server {
                 work: Arc::new(move |_| {
                     learn_bank(&plan, &learned, &global, &sub, &public, fit, activation)
                 }),
+                stand_in: None,
             });
         }
         Ok(jobs)
@@ -163,6 +165,7 @@ impl Server {
                         ])),
                     }
                 }),
+                stand_in: None,
             });
         }
         Ok(jobs)
@@ -216,6 +219,7 @@ impl Server {
         Ok(vec![ServerJob {
             cost,
             work: Arc::new(work),
+            stand_in: None,
         }])
     }
 }

@@ -24,7 +24,8 @@ impl Payload {
             | Self::Scores(_)
             | Self::Samples(_)
             | Self::Coded(_)
-            | Self::Packet(_) => 0.0,
+            | Self::Packet(_)
+            | Self::Blank(_) => 0.0,
         }
     }
 

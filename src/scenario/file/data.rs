@@ -321,6 +321,11 @@ pub enum RuleFile {
     },
     /// By natural user.
     Natural,
+    /// So many each, which clients share.
+    Shared {
+        /// Samples of each client.
+        per_client: usize,
+    },
 }
 
 const fn two() -> usize {

@@ -6,6 +6,7 @@ use crate::data::{
     describe, Arrays, CifarLabels, Element, EmnistSplit, Partitioner, SampleCounts, Shape, Shaping,
     Source, Test,
 };
+use crate::fault::{Fault, What};
 use crate::quantity::Probability;
 use crate::scenario::file::{
     ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile,
@@ -203,7 +204,18 @@ impl Resolver<'_> {
             let needed = clients.saturating_mul(typed.min_per_client as u64);
             // More clients than there can be have been complained about.
             let possible = clients <= MOST_CLIENTS;
-            if needed > private as u64 && possible && by != Partitioner::Natural {
+            if let Partitioner::Shared { per_client } = by {
+                let least = typed.min_per_client;
+                if per_client > 0 && !(least..=private).contains(&per_client) {
+                    self.complain(
+                        "partition.by.per_client",
+                        format!(
+                            "expected a number from {least} (partition.min_per_client) to {private} (the \
+                             samples there are), found {per_client}"
+                        ),
+                    );
+                }
+            } else if needed > private as u64 && possible && by != Partitioner::Natural {
                 let path = "partition.min_per_client";
                 // The default is in no line of the file; the population is.
                 let place = if self.document.has(path) {
@@ -215,7 +227,8 @@ impl Resolver<'_> {
                     place,
                     format!(
                         "{clients} clients with at least {} each need {needed} samples, the data has {private}: \
-                         take fewer clients, or partition.min_per_client: 0",
+                         take fewer clients, partition.min_per_client: 0, or a partition that clients share such as \
+                         by: Shared(per_client: 20)",
                         typed.min_per_client
                     ),
                 );
@@ -237,6 +250,20 @@ impl Resolver<'_> {
             by,
             min_per_client: typed.min_per_client,
             holdout,
+        }
+    }
+
+    /// Complains of faults that spoil the samples of some clients, where others have them too.
+    pub(super) fn spoils_shared(&mut self, faults: &[Fault]) {
+        for (index, fault) in faults.iter().enumerate() {
+            if let What::Data(_) = fault.what {
+                let message = format!(
+                    "{} spoils samples that clients share, and so others' too: expected a partition \
+                     that deals each sample once, such as Iid",
+                    fault.what.name()
+                );
+                self.complain(&format!("faults[{index}].fault"), message);
+            }
         }
     }
 
@@ -289,6 +316,10 @@ impl Resolver<'_> {
                     );
                 }
                 Partitioner::Natural
+            }
+            RuleFile::Shared { per_client } => {
+                self.at_least_one("partition.by.per_client", per_client);
+                Partitioner::Shared { per_client }
             }
         }
     }

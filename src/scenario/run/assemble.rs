@@ -89,6 +89,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         layers: scenario.layers.clone(),
         schedule: scenario.schedule.clone(),
         evaluation: scenario.evaluation.clone(),
+        compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
     };
     Ok(Federation::new(plan, network(scenario)?)?.amid(faults))

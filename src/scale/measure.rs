@@ -1,0 +1,273 @@
+//! One run with a stopwatch. It writes nothing: what is measured is the engine.
+
+use crate::federation::{DeviceMemory, Federation, Record};
+use crate::learn::HostDevice;
+use crate::observe::histograms::{Percentiles, Spans};
+use crate::observe::rows::{ClientOutcome, Row};
+use crate::quantity::{Bandwidth, Span};
+use crate::scenario::run::{assemble, simulate, RunError};
+use crate::scenario::Scenario;
+use crate::sim::{Delivery, Ending, Key, Observe, Recorder, RecorderError};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// A population, measured: a line of `scale.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Clients.
+    pub population: u32,
+    /// Reports wanted a round.
+    pub cohort: u32,
+    /// Rounds held.
+    pub rounds: u32,
+    /// Samples of each client.
+    pub samples: u32,
+    /// What was computed: `real`, `modelled` or `sampled` with the share.
+    pub compute: String,
+    /// Events delivered.
+    pub events: u64,
+    /// Events delivered a second of host time, set-up not counted.
+    pub events_per_s: f64,
+    /// Host time from the scenario's file to the first event, in seconds.
+    pub setup_s: f64,
+    /// Host time of a round, in seconds.
+    pub round_s: f64,
+    /// Host time of an hour of virtual time, in seconds.
+    pub virtual_hour_s: f64,
+    /// Virtual time of the whole run, in seconds.
+    pub virtual_s: f64,
+    /// The most resident memory of the process, in bytes; 0 where the system does not tell.
+    pub peak_bytes: u64,
+    /// What of that came after the process had started, in bytes a client.
+    pub client_bytes: f64,
+    /// Half of the reports waited no longer for the server's computation, in seconds of virtual time.
+    pub queue_p50_s: f64,
+    /// 99 % of the reports waited no longer.
+    pub queue_p99_s: f64,
+    /// Share of the virtual time that the server's link was in use, in its busier direction and by
+    /// its rate; none where its rate has no limit. Messages sent again are not counted.
+    pub link_use: Option<f64>,
+    /// Share of the virtual time that the server computed.
+    pub server_use: f64,
+}
+
+impl Row for Measurement {
+    const COLUMNS: &'static [&'static str] = &[
+        "population",
+        "cohort",
+        "rounds",
+        "samples",
+        "compute",
+        "events",
+        "events_per_s",
+        "setup_s",
+        "round_s",
+        "virtual_hour_s",
+        "virtual_s",
+        "peak_bytes",
+        "client_bytes",
+        "queue_p50_s",
+        "queue_p99_s",
+        "link_use",
+        "server_use",
+    ];
+}
+
+/// Listens to a run.
+#[derive(Default)]
+struct Ears {
+    rounds: u32,
+    bytes_down: u64,
+    bytes_up: u64,
+    server: Span,
+    waits: Spans,
+    fatal: Option<String>,
+}
+
+impl Recorder<Federation> for Ears {
+    fn observe(&self) -> Observe {
+        Observe::default()
+    }
+
+    fn deliveries(&mut self, _: &[Delivery]) -> Result<(), RecorderError> {
+        Ok(())
+    }
+
+    fn record(&mut self, _: Key, record: Record) -> Result<(), RecorderError> {
+        match record {
+            Record::Round(row) => {
+                self.rounds += 1;
+                self.bytes_down = self.bytes_down.saturating_add(row.bytes_down);
+                self.bytes_up = self.bytes_up.saturating_add(row.bytes_up);
+                self.server = self.server + row.server_compute;
+            }
+            Record::Client(row) => {
+                if matches!(row.outcome, ClientOutcome::Reported | ClientOutcome::Late) {
+                    self.waits.record(row.queue_wait);
+                }
+            }
+            Record::Fatal(reason) => self.fatal = Some(reason),
+            Record::Accuracy(_)
+            | Record::Size(_)
+            | Record::Rejection(_)
+            | Record::Staleness(_)
+            | Record::Crash { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// Runs a scenario whose reading began at `began`, and measures it; `None` if it was interrupted.
+///
+/// # Errors
+/// As a run of the scenario.
+pub fn measure(
+    scenario: &Scenario,
+    began: Instant,
+    workers: usize,
+    stop: &AtomicBool,
+) -> Result<Option<Measurement>, RunError> {
+    let base = memory("VmRSS:").unwrap_or(0);
+    let device = HostDevice::default();
+    let federation = assemble(scenario, device)?.within(device.stack_limit(None));
+    let mut ears = Ears::default();
+    let ready = Instant::now();
+    let summary = simulate(
+        federation,
+        None,
+        scenario.seed,
+        workers,
+        DeviceMemory::new(None, device.available()),
+        &mut ears,
+        stop,
+    )?;
+    let seconds = ready.elapsed().as_secs_f64();
+    if let Some(reason) = ears.fatal {
+        return Err(RunError::Fatal(reason));
+    }
+    if summary.ending == Ending::Interrupted {
+        return Ok(None);
+    }
+    let virtual_s = summary.now.seconds();
+    let peak = peak_memory().unwrap_or(0);
+    let population = scenario.clients();
+    let Percentiles { p50, p99, .. } = ears.waits.percentiles();
+    let share = |busy: f64| {
+        if virtual_s > 0.0 {
+            busy / virtual_s
+        } else {
+            0.0
+        }
+    };
+    Ok(Some(Measurement {
+        population,
+        cohort: scenario.schedule.cohort.of(population),
+        rounds: ears.rounds,
+        samples: u32::try_from(scenario.samples_each()).unwrap_or(u32::MAX),
+        compute: scenario.compute.to_string(),
+        events: summary.delivered,
+        events_per_s: summary.delivered as f64 / seconds.max(1e-9),
+        setup_s: ready.duration_since(began).as_secs_f64(),
+        round_s: seconds / f64::from(ears.rounds.max(1)),
+        virtual_hour_s: if virtual_s > 0.0 {
+            seconds / virtual_s * 3_600.0
+        } else {
+            0.0
+        },
+        virtual_s,
+        peak_bytes: peak,
+        client_bytes: peak.saturating_sub(base) as f64 / f64::from(population.max(1)),
+        queue_p50_s: p50.seconds(),
+        queue_p99_s: p99.seconds(),
+        link_use: busy(scenario, ears.bytes_down, ears.bytes_up).map(share),
+        server_use: share(ears.server.seconds()),
+    }))
+}
+
+/// How long the server's link is in use for so many bytes down and up, in seconds; `None` where it
+/// takes any number of them at once.
+fn busy(scenario: &Scenario, down: u64, up: u64) -> Option<f64> {
+    let link = &scenario.server.link.model;
+    // A packet in each `mtu` bytes of a message has its headers.
+    let framed = 1.0 + link.header.0 as f64 / link.mtu.0.max(1) as f64;
+    let seconds = |bytes: u64, rate: Option<Bandwidth>| {
+        rate.map(|rate| 8.0 * framed * bytes as f64 / rate.get())
+    };
+    // What goes down to clients comes up from the server.
+    let both = [seconds(down, link.up), seconds(up, link.down)];
+    both.into_iter().flatten().reduce(f64::max)
+}
+
+/// The most resident memory that this process has had, in bytes; `None` where the system does not
+/// tell (Linux's `VmHWM`).
+pub fn peak_memory() -> Option<u64> {
+    memory("VmHWM:")
+}
+
+fn memory(field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::table::{read_rows, Table};
+    use std::path::Path;
+
+    fn measured(schedule: &str) -> Measurement {
+        let text = format!(
+            "(data: Digits, model: \"logistic\", compute: Modelled,
+              population: [(count: 40, device: \"laptop\", link: \"lan\")],
+              server: (link: (up: \"1 Mbit/s\", down: \"2 Mbit/s\")),
+              schedule: (rounds: 4, cohort: 10{schedule}))"
+        );
+        let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
+        let scenario = scenario.unwrap_or_else(|wrong| panic!("{wrong:#}"));
+        let stop = AtomicBool::new(false);
+        measure(&scenario, Instant::now(), 1, &stop)
+            .unwrap()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_run_is_measured() {
+        let found = measured("");
+        assert_eq!((found.population, found.cohort, found.rounds), (40, 10, 4));
+        assert_eq!(found.compute, "modelled");
+        assert_eq!(found.samples, 35);
+        // A start, and a task, a timer and a report for each client and round at least.
+        assert!(found.events > 120, "{found:?}");
+        assert!(found.round_s > 0.0 && found.setup_s > 0.0 && found.events_per_s > 0.0);
+        assert!(found.peak_bytes > 1_000_000 && found.client_bytes >= 0.0);
+        // Logistic regression of 64 inputs and 10 classes: 650 values of 4 bytes, 24 of headers, ten
+        // down and ten up in each of four rounds; down is the slower of the two.
+        let bytes = 40.0 * (4.0 * 650.0 + 24.0);
+        let expected = 8.0 * bytes * (1_500.0 / 1_460.0) / 1e6 / found.virtual_s;
+        let found = found.link_use.unwrap();
+        assert!(
+            (found / expected - 1.0).abs() < 1e-9,
+            "{found} against {expected}"
+        );
+    }
+
+    #[test]
+    fn a_table_of_measurements_reads_back() {
+        let rows = [
+            measured(""),
+            Measurement {
+                link_use: None,
+                ..measured("")
+            },
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scale.csv");
+        let mut table = Table::create(&path).unwrap();
+        rows.iter().for_each(|row| table.write(row).unwrap());
+        table.flush().unwrap();
+        assert_eq!(read_rows::<Measurement>(&path).unwrap(), rows);
+    }
+}
