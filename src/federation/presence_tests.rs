@@ -107,7 +107,7 @@ fn pair(availability: &str, schedule: &str, trace: &[(u32, u64, u64)]) -> Run {
              (name: \"steady\", count: 1, device: \"laptop\", {link})"
         ),
         schedule,
-        "server: (link: (latency: \"0 s\")),",
+        "server: (link: \"ideal\"),",
         trace,
     )
 }
