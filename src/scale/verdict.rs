@@ -9,6 +9,9 @@ use std::fmt;
 /// further.
 const FULL: f64 = 0.95;
 
+/// More clients than this cannot be numbered: what lasts until then lasts.
+const MOST: f64 = 4e9;
+
 /// Where one resource ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limit {
@@ -72,6 +75,7 @@ pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
             ),
         });
     }
+    limits.retain(|limit| limit.clients <= MOST);
     limits.sort_by(|a, b| a.clients.total_cmp(&b.clients));
     Verdict { time, limits }
 }
@@ -113,10 +117,7 @@ impl fmt::Display for Verdict {
         let Some((first, others)) = self.limits.split_first() else {
             return writeln!(f, "nothing that was measured grows enough to run out");
         };
-        let at = |clients: f64| match clients {
-            n if n < 1e15 => Bytes(n as u64).0.to_string(),
-            n => format!("{n:e}"),
-        };
+        let at = |clients: f64| format!("{clients:.0}");
         writeln!(
             f,
             "first to run out: the {}, at about {} clients: {}",
