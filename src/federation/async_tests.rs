@@ -339,9 +339,9 @@ fn reports_of_an_abandoned_round_stay_in_the_buffer() {
 
 #[test]
 fn a_server_that_was_down_asks_anew_and_uses_nothing_of_before() {
-    let crash = "faults: [(fault: ServerCrash, when: Once(at: \"3 s\", lasts: \"20 ms\"))]";
+    let crash = "faults: [(fault: ServerCrash, when: Once(at: \"2450 ms\", lasts: \"20 ms\"))]";
     let heard = run(
-        "rounds: 20, waiting: FedBuff(buffer: 3, concurrency: 6)",
+        "rounds: 40, waiting: FedBuff(buffer: 3, concurrency: 6)",
         crash,
     );
     let down = heard
@@ -354,7 +354,7 @@ fn a_server_that_was_down_asks_anew_and_uses_nothing_of_before() {
     let next = &heard.rounds[down + 1];
     assert_eq!(next.restored, Some(lost.round - 1));
     assert_eq!(next.started, lost.ended + Span::from_millis(20));
-    let up = VirtualTime::ZERO + Span::from_millis(3_020);
+    let up = VirtualTime::ZERO + Span::from_millis(2_470);
     for row in &heard.clients {
         if row.outcome == ClientOutcome::Reported {
             let across = row.invited < lost.ended && row.reported.unwrap() > lost.ended;
