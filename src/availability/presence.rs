@@ -260,28 +260,30 @@ impl Presence {
 mod tests {
     use super::*;
     use crate::availability::TraceRow;
-    use crate::data::{load, Partitioner, Source};
+    use crate::data::{load, Partition, Partitioner, Source};
     use crate::fault::ClientFaults;
     use crate::quantity::Span;
     use proptest::prelude::*;
     use std::path::Path;
+    use std::sync::OnceLock;
 
     /// Populations of kinds that look at no data.
     fn presence(crowds: &[(u32, Availability, Leaving)]) -> Presence {
-        let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
-        let rule = Partitioner::Iid {
-            samples_per_client: None,
-        };
-        let partition = rule.partition(&data, 10, 1, 1).unwrap();
+        static DEALT: OnceLock<Partition> = OnceLock::new();
+        let partition = DEALT.get_or_init(|| {
+            let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
+            let rule = Partitioner::Shards { per_client: 2 };
+            rule.partition(&data, 10, 1, 1).unwrap()
+        });
         let crowds = crowds.iter().map(|(count, availability, leaving)| Crowd {
             count: *count,
             availability,
             leaving: *leaving,
         });
         let holdings = Holdings {
-            partition: &partition,
-            holdout: &partition,
-            labels: &data.labels,
+            partition,
+            holdout: partition,
+            labels: &[],
             classes: 10,
         };
         Presence::new(3, crowds, &holdings)

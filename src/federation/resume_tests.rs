@@ -262,18 +262,13 @@ fn who_is_there_goes_on_too() {
     let slow = "population[1].leaving=Pause";
     let quick = "population[2].availability=SLN(0.3)";
     let few = "schedule.least_reports=4";
-    for overrides in [
-        [markov, pause, diurnal, slow, quick],
-        [markov, abandon, charging, quick, few],
-        [markov, abandon, diurnal, slow, few],
+    let faults = "faults: [(fault: Pause, when: Rate(every: \"3 s\", lasts: \"500 ms\"))]";
+    for (overrides, further) in [
+        ([markov, pause, diurnal, slow, quick], ""),
+        ([markov, abandon, charging, quick, few], ""),
+        ([markov, abandon, diurnal, slow, few], faults),
     ] {
-        for further in [
-            "",
-            "faults: [(fault: Pause, when: Rate(every: \"3 s\", lasts: \"500 ms\"))]",
-        ] {
-            let scenario = changed("Scaffold()", further, &overrides);
-            holds(&scenario, u64::MAX, 1);
-        }
+        holds(&changed("Scaffold()", further, &overrides), u64::MAX, 1);
     }
 }
 
