@@ -26,7 +26,7 @@ fn least_squares(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let spread: f64 = points.iter().map(|p| (p.0 - x) * (p.0 - x)).sum();
     let together: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
     let slope = together / spread;
-    (points.len() > 1 && spread > 0.0 && slope.is_finite()).then(|| (slope, y - slope * x))
+    (points.len() > 1 && spread > 0.0 && slope.is_finite()).then_some((slope, y - slope * x))
 }
 
 /// The power law that fits best in logarithms; points that have none are left out. `None` where
