@@ -4,10 +4,10 @@
 //! of the seed, the client and the moment, as with faults: nothing is scheduled, nothing is stored, and
 //! a client that is away costs nothing. There are two kinds:
 //!
-//! - by round ([`rounds`]): drawn for each client and round, as FLGo (Wang et al. 2023,
+//! - by round (`rounds`): drawn for each client and round, as FLGo (Wang et al. 2023,
 //!   arXiv:2306.12079) and most studies have it. A client that is there for a round stays for it;
-//! - by the clock: sessions in virtual time, from a renewal process ([`sessions`]), the time of day
-//!   ([`diurnal`], [`charging`]) or a recorded trace ([`trace`]). A client may leave in the middle of
+//! - by the clock: sessions in virtual time, from a renewal process (`sessions`), the time of day
+//!   (`diurnal`, `charging`) or a recorded trace (`trace`). A client may leave in the middle of
 //!   its work; [`Leaving`] says what becomes of that.
 //!
 //! [`Presence`] answers for a whole population: to the server, which asks those who are there when a
@@ -88,6 +88,8 @@ availabilities! {
     "Trace" Trace(Trace),
 }
 
+// The variants come from the macro, where none can be marked.
+#[expect(clippy::derivable_impls)]
 impl Default for Availability {
     fn default() -> Self {
         Self::Always

@@ -15,7 +15,7 @@ type Complain = dyn Fn(String) + Send + Sync;
 pub struct Witness {
     complain: OnceLock<Box<Complain>>,
     /// Words and weight of each client in each round that is not over.
-    plain: Mutex<BTreeMap<(u32, u32), (Vec<u32>, u32)>>,
+    plain: Mutex<BTreeMap<(u32, u32), Sum>>,
 }
 
 impl fmt::Debug for Witness {
@@ -35,7 +35,8 @@ impl Witness {
     pub(super) fn masks(&self, round: u32, client: u32, words: &[u32], weight: u32) {
         if self.complain.get().is_some() {
             let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
-            plain.insert((round, client), (words.to_vec(), weight));
+            let words = words.to_vec();
+            plain.insert((round, client), Sum { words, weight });
         }
     }
 
@@ -53,14 +54,14 @@ impl Witness {
         let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut words, mut weight) = (vec![0u32; sum.words.len()], 0u32);
         for client in reported {
-            let Some((own, heavy)) = plain.get(&(round, *client)) else {
+            let Some(own) = plain.get(&(round, *client)) else {
                 complain(format!("round {round}: client {client} has masked nothing"));
                 return;
             };
-            for (total, word) in words.iter_mut().zip(own) {
+            for (total, word) in words.iter_mut().zip(&own.words) {
                 *total = total.wrapping_add(*word);
             }
-            weight = weight.wrapping_add(*heavy);
+            weight = weight.wrapping_add(own.weight);
         }
         // Words have no more bits than went over the wire.
         let pairs = words.iter().zip(&sum.words);
