@@ -1,6 +1,6 @@
 #!/bin/sh
-# The study of docs/studies/async.md: servers that hold rounds and servers that do not, with and without
-# stragglers. What has been done is not done again.
+# Servers that hold rounds and servers that do not, with and without stragglers: virtual time to an
+# accuracy. What has been done is not done again.
 set -euf
 
 usage() {

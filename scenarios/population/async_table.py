@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of docs/studies/async.md, from the runs of async.sh: async_table.py [RUNS]"""
+"""Tables from the runs of async.sh: async_table.py [RUNS]"""
 
 import csv
 import json
