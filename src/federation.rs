@@ -35,6 +35,8 @@ mod round;
 mod server;
 mod sizing;
 mod stand_ins;
+#[cfg(test)]
+mod testing;
 mod waiting;
 mod world;
 

@@ -22,6 +22,7 @@ END
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "$here/../.."
+. scenarios/cells.sh
 SHOAL=${SHOAL:-target/release/shoal}
 RUNS=${RUNS:-runs/attacks}
 SEEDS=${SEEDS:-1 2 3}
@@ -72,17 +73,8 @@ defence() {
 # One run: attack, defence, seed. Its folder appears when it is complete.
 if [ "${1-}" = --one ]; then
     attack=$2 defence=$3 seed=$4
-    out=$RUNS/$attack/$defence-$seed
-    [ -e "$out/run.json" ] && exit 0
-    rm -rf "$out.part" "$out"
-    mkdir -p "$RUNS/$attack"
     set -- $(attack "$attack") $(defence "$defence")
-    "$SHOAL" run scenarios/attacks/matrix.ron "$@" --seed "$seed" --workers 1 --quiet --out "$out.part" || {
-        echo "matrix.sh: $attack/$defence-$seed failed" >&2
-        exit 1
-    }
-    mv "$out.part" "$out"
-    echo "$out"
+    cell "$RUNS/$attack/$defence-$seed" scenarios/attacks/matrix.ron "$@" --seed "$seed"
     exit 0
 fi
 
@@ -90,10 +82,6 @@ case ${1-} in -h | --help)
     usage
     exit 0 ;;
 esac
-[ -x "$SHOAL" ] || {
-    echo "matrix.sh: no $SHOAL: make build first, or name the program in SHOAL" >&2
-    exit 1
-}
 if [ $# -eq 0 ]; then
     for attack in $ATTACKS; do for defence in $DEFENCES; do
         set -- "$@" "$attack/$defence"
@@ -107,4 +95,4 @@ done
 for seed in $SEEDS; do for cell in "$@"; do
     echo "${cell%%/*} ${cell#*/} $seed"
 done; done |
-    tr '\n' '\0' | xargs -0 -n 1 -P "$JOBS" sh -fc 'exec "$0" --one $1' "$here/matrix.sh"
+    each_cell "$here/matrix.sh"

@@ -18,6 +18,7 @@ END
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "$here/../.."
+. scenarios/cells.sh
 SHOAL=${SHOAL:-target/release/shoal}
 RUNS=${RUNS:-runs/faults}
 SEEDS=${SEEDS:-1 2 3 4 5}
@@ -26,29 +27,19 @@ export SHOAL RUNS
 
 # One cell: transport, loss, share of stragglers, seed.
 if [ "${1-}" = --one ]; then
-    out=$RUNS/$2-loss$3-slow$4-$5
-    [ -e "$out/run.json" ] && exit 0
-    rm -rf "$out.part" "$out"
-    mkdir -p "$RUNS"
     faults=
     [ "$3" = 0 ] || faults="(fault: Loss($3)),"
     [ "$4" = 0 ] || faults="$faults(fault: Slow(10.0),who: Share($4))"
-    "$SHOAL" run scenarios/faults/study.ron --seed "$5" --workers 1 --quiet --out "$out.part" \
+    cell "$RUNS/$2-loss$3-slow$4-$5" scenarios/faults/study.ron --seed "$5" \
         --set "faults=[$faults]" --set "population[0].link.transport=$2"
-    mv "$out.part" "$out"
-    echo "$out"
     exit 0
 fi
 case ${1-} in
     -h | --help) usage; exit 0 ;;
     ?*) usage >&2; exit 2 ;;
 esac
-[ -x "$SHOAL" ] || {
-    echo "study.sh: no $SHOAL: make build first, or name the program in SHOAL" >&2
-    exit 1
-}
 for seed in $SEEDS; do for transport in "Reliable()" Datagram; do
     for loss in 0 0.05 0.2 0.4; do for slow in 0 0.1 0.3; do
         echo "$transport" $loss $slow "$seed"
     done; done
-done; done | tr '\n' '\0' | xargs -0 -n 1 -P "$JOBS" sh -fc 'exec "$0" --one $1' "$here/study.sh"
+done; done | each_cell "$here/study.sh"

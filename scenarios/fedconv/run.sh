@@ -22,6 +22,7 @@ END
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "$here/../.."
+. scenarios/cells.sh
 SHOAL=${SHOAL:-target/release/shoal}
 RUNS=${RUNS:-runs/fedconv}
 SEEDS=${SEEDS:-1 2 3}
@@ -35,18 +36,7 @@ SHARED="fedconv public_only fedavg_tuned heterofl_tuned heterofl_server_steps"
 if [ "${1-}" = --one ]; then
     setting=$2 method=$3 seed=$4
     shift 4
-    out=$RUNS/$setting/$method-$seed
-    [ -e "$out/run.json" ] && exit 0
-    rm -rf "$out.part" "$out"
-    mkdir -p "$RUNS/$setting"
-    set -- --seed "$seed" --workers 1 --quiet --out "$out.part" "$@"
-    "$SHOAL" run "scenarios/fedconv/$method.ron" "$@" || {
-        echo "run.sh: $setting/$method-$seed failed" >&2
-        exit 1
-    }
-    # Written last of all: a run without it is begun anew.
-    mv "$out.part" "$out"
-    echo "$out"
+    cell "$RUNS/$setting/$method-$seed" "scenarios/fedconv/$method.ron" --seed "$seed" "$@"
     exit 0
 fi
 
@@ -94,10 +84,6 @@ case ${1-} in -h | --help)
     usage
     exit 0 ;;
 esac
-[ -x "$SHOAL" ] || {
-    echo "run.sh: no $SHOAL: make build first, or name the program in SHOAL" >&2
-    exit 1
-}
 [ $# -gt 0 ] || set -- ten many shares
 for seed in $SEEDS; do for name in "$@"; do piece "$name" "$seed"; done; done |
-    tr '\n' '\0' | xargs -0 -n 1 -P "$JOBS" sh -fc 'exec "$0" --one $1' "$here/run.sh"
+    each_cell "$here/run.sh"

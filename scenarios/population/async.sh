@@ -18,6 +18,7 @@ END
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "$here/../.."
+. scenarios/cells.sh
 SHOAL=${SHOAL:-target/release/shoal}
 RUNS=${RUNS:-runs/async}
 SEEDS=${SEEDS:-1 2 3 4 5}
@@ -26,10 +27,6 @@ export SHOAL RUNS
 
 # One cell: how the server waits, share of stragglers, seed. All have 1,200 reports in mind.
 if [ "${1-}" = --one ]; then
-    out=$RUNS/$2-slow$3-$4
-    [ -e "$out/run.json" ] && exit 0
-    rm -rf "$out.part" "$out"
-    mkdir -p "$RUNS"
     every=1
     case $2 in
         rounds) schedule='rounds: 60, cohort: 20, deadline: "30 s"' ;;
@@ -52,24 +49,18 @@ if [ "${1-}" = --one ]; then
     esac
     faults=
     [ "$3" = 0 ] || faults="(fault: Slow(10.0),who: Share($3))"
-    "$SHOAL" run scenarios/population/async_study.ron --seed "$4" --workers 1 --quiet \
-        --out "$out.part" --set "schedule=($schedule)" --set "faults=[$faults]" \
+    cell "$RUNS/$2-slow$3-$4" scenarios/population/async_study.ron --seed "$4" \
+        --set "schedule=($schedule)" --set "faults=[$faults]" \
         --set "evaluation=(every: $every)" --set "record=(trace: false)"
-    mv "$out.part" "$out"
-    echo "$out"
     exit 0
 fi
 case ${1-} in
     -h | --help) usage; exit 0 ;;
     ?*) usage >&2; exit 2 ;;
 esac
-[ -x "$SHOAL" ] || {
-    echo "async.sh: no $SHOAL: make build first, or name the program in SHOAL" >&2
-    exit 1
-}
 for seed in $SEEDS; do for slow in 0 0.3; do
     for how in rounds deadline over fedbuff fedbuff-constant fedasync-constant \
         fedasync-polynomial fedasync-hinge; do
         echo "$how" $slow "$seed"
     done
-done; done | tr '\n' '\0' | xargs -0 -n 1 -P "$JOBS" sh -fc 'exec "$0" --one $1' "$here/async.sh"
+done; done | each_cell "$here/async.sh"

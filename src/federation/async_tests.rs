@@ -1,53 +1,17 @@
 //! Servers that ask clients one by one, in a federation that really learns.
 
-use super::{DeviceWorker, Federation, Record};
-use crate::observe::rows::{ClientOutcome, ClientRow, Outcome, Rejection, RejectionRow, RoundRow};
+use super::testing::Heard;
+use super::DeviceWorker;
+use crate::observe::rows::{ClientOutcome, ClientRow, Outcome, Rejection, RoundRow};
 use crate::quantity::{Span, VirtualTime};
 use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::rng::{below, stream, Purpose};
-use crate::sim::{
-    Delivery, Ending, Key, Observe, Recorder, RecorderError, SimError, Simulation, Summary, Workers,
-};
+use crate::sim::{Ending, SimError, Simulation, Summary, Workers};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
-
-#[derive(Default)]
-struct Heard {
-    rounds: Vec<RoundRow>,
-    clients: Vec<ClientRow>,
-    rejections: Vec<RejectionRow>,
-    staleness: BTreeMap<u32, u32>,
-    fatal: Option<String>,
-}
-
-impl Recorder<Federation> for Heard {
-    fn observe(&self) -> Observe {
-        Observe::default()
-    }
-
-    fn deliveries(&mut self, _: &[Delivery]) -> Result<(), RecorderError> {
-        Ok(())
-    }
-
-    fn record(&mut self, _: Key, record: Record) -> Result<(), RecorderError> {
-        match record {
-            Record::Round(row) => self.rounds.push(*row),
-            Record::Client(row) => self.clients.push(*row),
-            Record::Rejection(row) => self.rejections.push(*row),
-            Record::Staleness(counts) => {
-                for (tau, reports) in counts {
-                    *self.staleness.entry(tau).or_default() += reports;
-                }
-            }
-            Record::Fatal(reason) => self.fatal = Some(reason),
-            _ => {}
-        }
-        Ok(())
-    }
-}
 
 impl Heard {
     fn sum(&self, of: impl Fn(&RoundRow) -> u32) -> u32 {

@@ -1,16 +1,15 @@
 //! Servers that go down in the middle of things.
 
-use super::{DeviceWorker, Federation, Record};
+use super::testing::Heard;
+use super::DeviceWorker;
 use crate::method::{
     forward_to_inner, MethodError, MethodSpec, Payload, Phase, Received, ServerHalf, ServerJob,
 };
-use crate::observe::rows::{ClientOutcome, ClientRow, Outcome, RoundRow};
+use crate::observe::rows::{ClientOutcome, Outcome, RoundRow};
 use crate::quantity::{Span, VirtualTime};
 use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
-use crate::sim::{
-    Delivery, Ending, Key, Observe, Recorder, RecorderError, Simulation, Summary, Workers,
-};
+use crate::sim::{Ending, Simulation, Summary, Workers};
 use crate::snapshot::{Damaged, Reader, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -73,34 +72,6 @@ impl ServerHalf for Watched {
     }
 }
 
-#[derive(Default)]
-struct Heard {
-    rounds: Vec<RoundRow>,
-    clients: Vec<ClientRow>,
-    rejected: usize,
-}
-
-impl Recorder<Federation> for Heard {
-    fn observe(&self) -> Observe {
-        Observe::default()
-    }
-
-    fn deliveries(&mut self, _: &[Delivery]) -> Result<(), RecorderError> {
-        Ok(())
-    }
-
-    fn record(&mut self, _: Key, record: Record) -> Result<(), RecorderError> {
-        match record {
-            Record::Round(row) => self.rounds.push(*row),
-            Record::Client(row) => self.clients.push(*row),
-            Record::Rejection(_) => self.rejected += 1,
-            Record::Fatal(reason) => panic!("{reason}"),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 struct Run {
     heard: Heard,
     models: BTreeMap<u32, u64>,
@@ -129,13 +100,17 @@ fn run(method: &str, further: &str) -> Run {
 }
 
 fn run_by(method: &str, schedule: &str, further: &str) -> Run {
+    let exit = match method.starts_with("DepthFL") {
+        true => "Exit(head: [Dense(10)]), Dense(8), Relu, ",
+        false => "",
+    };
     let text = format!(
         "Scenario(
             seed: 5,
             data: Digits,
             public: (share: 0.02, select: 0.25),
             partition: (by: Iid, holdout: 0.2),
-            model: [Flatten, Dense(12), Relu, Dense(10)],
+            model: [Flatten, Dense(12), Relu, {exit}Dense(10)],
             training: (epochs: 1, batch: 32, optimizer: Sgd(lr: 0.1)),
             population: [(name: \"phones\", count: 6, device: \"phone-mid\", link: \"3g\")],
             method: {method},
@@ -166,6 +141,7 @@ fn run_by(method: &str, schedule: &str, further: &str) -> Run {
         .run(&pool, &mut heard, &AtomicBool::new(false))
         .unwrap();
     assert_eq!(summary.ending, Ending::Finished, "{method} {further}");
+    assert_eq!(heard.fatal, None, "{method} {further}");
     let models = models.lock().unwrap().clone();
     Run {
         heard,
@@ -216,7 +192,7 @@ fn a_server_that_crashes_in_a_round_goes_on_with_the_model_of_its_checkpoint() {
     }
     // What they sent all the same was dropped by a server that was down, or came too late for it.
     let dropped = crashed.summary.accounting.total().dropped;
-    assert_eq!(dropped + crashed.heard.rejected as u64, 4);
+    assert_eq!(dropped + crashed.heard.rejections.len() as u64, 4);
 }
 
 #[test]
@@ -338,11 +314,6 @@ fn every_method_lives_through_crashes_of_its_server() {
             "PublicOnly" => "epochs: 1",
             _ => "",
         };
-        let exit = *name == "DepthFL";
-        if exit {
-            // Its model has exits; the resume tests run it.
-            continue;
-        }
         let method = format!("{name}({settings})");
         let server = "server: (device: (preset: \"server\", speed: \"100 MFLOP/s\"))";
         let sound = run(&method, server);

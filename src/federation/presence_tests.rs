@@ -1,41 +1,14 @@
 //! Clients that are there or not, and what becomes of what they were doing.
 
-use super::{DeviceWorker, Federation, Record};
-use crate::observe::rows::{ClientOutcome, ClientRow, Outcome, RoundRow};
+use super::testing::Heard;
+use super::DeviceWorker;
+use crate::observe::rows::{ClientOutcome, ClientRow, Outcome};
 use crate::quantity::{Span, VirtualTime};
 use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
-use crate::sim::{
-    Delivery, Ending, Key, Observe, Recorder, RecorderError, Simulation, Summary, Workers,
-};
+use crate::sim::{Ending, Simulation, Summary, Workers};
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
-
-#[derive(Default)]
-struct Heard {
-    rounds: Vec<RoundRow>,
-    clients: Vec<ClientRow>,
-}
-
-impl Recorder<Federation> for Heard {
-    fn observe(&self) -> Observe {
-        Observe::default()
-    }
-
-    fn deliveries(&mut self, _: &[Delivery]) -> Result<(), RecorderError> {
-        Ok(())
-    }
-
-    fn record(&mut self, _: Key, record: Record) -> Result<(), RecorderError> {
-        match record {
-            Record::Round(row) => self.rounds.push(*row),
-            Record::Client(row) => self.clients.push(*row),
-            Record::Fatal(reason) => panic!("{reason}"),
-            _ => {}
-        }
-        Ok(())
-    }
-}
 
 struct Run {
     heard: Heard,
@@ -95,6 +68,7 @@ fn run(groups: &str, schedule: &str, further: &str, trace: &[(u32, u64, u64)]) -
         .run(&pool, &mut heard, &AtomicBool::new(false))
         .unwrap();
     assert_eq!(summary.ending, Ending::Finished, "{groups}");
+    assert_eq!(heard.fatal, None, "{groups}");
     Run { heard, summary }
 }
 

@@ -105,7 +105,10 @@ impl Server {
             // A server that never gets as far as a round comes to an end, too.
             self.open(self.round.number + 1, 0, cx);
         }
-        self.forgotten.extend(jobs);
+        // Those that are only modelled have timers, which tell themselves.
+        if !self.shared.plan.compute.is_modelled() {
+            self.forgotten.extend(jobs);
+        }
         self.half.abandon();
         let undone = self.busy_until.since(now);
         self.round.server_compute = Span::from_nanos(
