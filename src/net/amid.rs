@@ -1,4 +1,6 @@
 //! Messages amid faults: what the plan does to a message at each of its stations.
+//!
+//! The entries are marked cold: a run without faults is not to pay for their code.
 
 use super::link::packets;
 use super::loss::Loss;
@@ -38,6 +40,7 @@ struct Fate {
 
 impl LinkNetwork {
     /// The handler of a node sends a message.
+    #[cold]
     pub(super) fn send_amid<M: Wire>(
         &self,
         faults: &LinkFaults,
@@ -83,6 +86,7 @@ impl LinkNetwork {
     }
 
     /// Makes room in the receiver's queue; whether the message may enter it.
+    #[cold]
     pub(super) fn has_room_amid<M: Wire>(
         &self,
         faults: &LinkFaults,
@@ -106,6 +110,7 @@ impl LinkNetwork {
     }
 
     /// What a packet of a message carries.
+    #[cold]
     pub(super) fn mtu_amid<M: Wire>(
         &self,
         faults: &LinkFaults,
@@ -125,6 +130,7 @@ impl LinkNetwork {
     }
 
     /// The last packet has left; `lost` is what the links lose by themselves.
+    #[cold]
     pub(super) fn emitted_amid<M: Wire>(
         &self,
         faults: &LinkFaults,
@@ -164,7 +170,7 @@ impl LinkNetwork {
                 );
             }
         }
-        self.depart(transfer.parcel, latency, cx);
+        self.depart(transfer.parcel, to, latency, cx);
     }
 
     fn fate<M: Wire>(

@@ -168,7 +168,7 @@ impl LinkNetwork {
         }
         if lost == 0 {
             let latency = draws.latency(from) + draws.latency(to);
-            self.depart(transfer.parcel, latency, cx);
+            self.depart(transfer.parcel, to, latency, cx);
             return;
         }
         self.resend(nic, transfer, lost, cx);
@@ -203,10 +203,12 @@ impl LinkNetwork {
         }
     }
 
-    /// All packets are across but for the latency.
+    /// All packets are across but for the latency; `to` is the target's group.
+    #[inline(always)]
     pub(super) fn depart<M: Wire>(
         &self,
         parcel: Parcel<M>,
+        to: &Group,
         latency: Span,
         cx: &mut NetContext<'_, M>,
     ) {
@@ -218,7 +220,7 @@ impl LinkNetwork {
             }
         }
         let at = leaves + latency.max(self.lookahead);
-        if self.group(parcel.target).down(parcel.target).is_some() {
+        if to.down(parcel.target).is_some() {
             cx.carry(parcel, at);
         } else {
             cx.deliver(parcel, at);
@@ -347,7 +349,7 @@ impl<M: Wire> Network<M> for LinkNetwork {
         if lossless && from.up(parcel.source).is_none() {
             let mut draws = Draws::new(cx.seed(), &parcel, 0);
             let latency = draws.latency(from) + draws.latency(to);
-            self.depart(parcel, latency, cx);
+            self.depart(parcel, to, latency, cx);
             return;
         }
         let packets = packets(parcel.message.wire_bytes(), from.model.mtu);

@@ -289,7 +289,7 @@ impl<W: World> Shard<W> {
     }
 
     fn handle(&mut self, index: usize, event: EventOf<W>) {
-        if self.world.is_down(event.target, event.key.time) && event.is_message() {
+        if event.is_message() && self.world.is_down(event.target, event.key.time) {
             // Nobody is there to take it, not even the interface.
             self.drop_undeliverable(event);
             return;

@@ -90,18 +90,7 @@ impl<W: World> Shard<W> {
                         tally.dropped += 1;
                     }
                 }
-                NetEffect::Copy(parcel, at) => {
-                    let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
-                        continue;
-                    };
-                    let sequence = live.sequence;
-                    live.sequence += 1;
-                    if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
-                        tally.duplicated += 1;
-                    }
-                    let copy = Parcel { sequence, ..parcel };
-                    self.forward(copy, at, now, node, Body::Deliver);
-                }
+                NetEffect::Copy(parcel, at) => self.forward_copy(index, parcel, at, now),
                 NetEffect::Alarm(at, token) => {
                     let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
                         continue;
@@ -125,6 +114,28 @@ impl<W: World> Shard<W> {
         self.net_effects = effects;
     }
 
+    #[cold]
+    fn forward_copy(
+        &mut self,
+        index: usize,
+        parcel: Parcel<W::Message>,
+        at: VirtualTime,
+        now: VirtualTime,
+    ) {
+        let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
+            return;
+        };
+        let sequence = live.sequence;
+        live.sequence += 1;
+        if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
+            tally.duplicated += 1;
+        }
+        let node = parcel.source;
+        let copy = Parcel { sequence, ..parcel };
+        self.forward(copy, at, now, node, Body::Deliver);
+    }
+
+    #[inline(always)]
     fn forward(
         &mut self,
         parcel: Parcel<W::Message>,
