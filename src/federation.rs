@@ -13,13 +13,18 @@
 
 #[cfg(test)]
 mod async_tests;
+mod books;
 mod buffered;
 mod client;
 mod compute;
 #[cfg(test)]
 mod crash_tests;
 mod crowd;
+mod edge;
 mod evaluation;
+mod hierarchy;
+#[cfg(test)]
+mod hierarchy_tests;
 mod hostile;
 mod job;
 mod layers;
@@ -43,6 +48,7 @@ mod world;
 pub use crate::who::{Members, Who};
 pub use compute::Compute;
 pub use evaluation::Spread;
+pub use hierarchy::{Assign, Hierarchy, Tier};
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;
 pub use message::Message;

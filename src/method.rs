@@ -55,6 +55,7 @@ pub use client::{
     run_together, ClientHalf, ClientInput, ClientState, ClientWork, Metrics, Prospect, Training,
 };
 pub use error::MethodError;
+pub(crate) use fedavg::FedAvg;
 pub use layer::{ClientLayer, LayeredClient, LayeredServer, ServerLayer};
 pub use payload::{Coded, Form, Masked, Packet, Payload, PublicSamples, Scores};
 pub use public::PublicData;
@@ -103,6 +104,11 @@ pub trait Method: Debug + Send + Sync {
     /// What its clients report: layers around a method ask, to know whether they can be worn.
     fn reports(&self) -> ReportKind {
         ReportKind::Other
+    }
+
+    /// How much a report counts in its mean: servers between take means the same way.
+    fn weighting(&self) -> Weighting {
+        Weighting::Samples
     }
 
     /// Whether its rounds can be modelled without their arithmetic: what clients and server do, and

@@ -23,7 +23,7 @@ use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
-use crate::federation::{Compute, Evaluation, Group, Layers, Schedule};
+use crate::federation::{Compute, Evaluation, Group, Layers, Schedule, Tier};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
@@ -58,6 +58,9 @@ pub struct Scenario {
     pub population: Vec<Member>,
     /// The server.
     pub server: Server,
+    /// Servers between it and the clients, from the top down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hierarchy: Vec<Between>,
     /// The method.
     pub method: MethodSpec,
     /// Who is asked.
@@ -160,6 +163,15 @@ pub struct Link {
     pub up: Option<Distribution>,
     /// Rate to a client in bit/s, where it differs among them.
     pub down: Option<Distribution>,
+}
+
+/// Servers between the clients and the server, and the link that each has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Between {
+    /// The servers.
+    pub tier: Tier,
+    /// Their link, shared by those above and below them.
+    pub link: Link,
 }
 
 /// The server's device and link.
@@ -286,6 +298,7 @@ impl Scenario {
         matches!(self.method.name(), "FedAvg" | "FedProx")
             && !self.method.method().needs_public()
             && self.schedule.waiting.is_none()
+            && self.hierarchy.is_empty()
             && self.layers == Layers::default()
             && self.defence.is_none()
             && self.adversaries.is_empty()

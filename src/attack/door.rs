@@ -213,7 +213,8 @@ impl ServerHalf for Door {
         round_flops,
         global,
         personal,
-        at_level
+        at_level,
+        adopt
     );
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {

@@ -39,6 +39,18 @@ pub fn check(args: &ScenarioArgs) -> Exit {
             scenario.schedule.cohort.of(clients)
         ),
     }
+    for (index, above) in scenario.hierarchy.iter().enumerate() {
+        let (tier, lower) = (&above.tier, scenario.hierarchy.get(index + 1));
+        let below = lower.map_or(clients, |lower| lower.tier.count);
+        let what = lower.map_or("clients", |lower| lower.tier.name.as_ref());
+        println!(
+            "// {}: {} servers, {:.1} {what} below each, {} rounds for each of the server above",
+            tier.name,
+            tier.count,
+            f64::from(below) / f64::from(tier.count),
+            tier.rounds
+        );
+    }
     if let Some(compute) = scenario.compute.in_words() {
         println!("// compute: {compute}");
     }

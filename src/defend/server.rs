@@ -168,7 +168,8 @@ impl ServerHalf for Defended {
         close,
         global,
         personal,
-        at_level
+        at_level,
+        adopt
     );
 
     fn least_reports(&self) -> u32 {

@@ -1,35 +1,46 @@
 //! What a policy of selection may know of the clients.
 
+use super::hierarchy::Below;
 use super::sizing::cost_of;
 use super::world::{Federation, Shared};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::select::{Crowd, Expected};
+use crate::sim::NodeId;
 use std::ops::Range;
 
-/// The clients as they are when a round opens.
+/// The clients of a server as they are when a round opens. Policies know them by their places among
+/// those.
 pub(super) struct Gathering<'a> {
     pub shared: &'a Shared,
+    /// Whom they answer to.
+    pub server: NodeId,
+    pub below: Below,
     pub round: u32,
     pub now: VirtualTime,
+    /// When the round ends with what it has.
+    pub deadline: Option<Span>,
 }
 
 impl Crowd for Gathering<'_> {
     fn population(&self) -> u32 {
-        self.shared.plan.population()
+        self.below.count()
     }
 
-    fn is_there(&self, client: u32, draw: u64) -> bool {
+    fn is_there(&self, place: u32, draw: u64) -> bool {
+        let client = self.below.member(place);
         let here = &self.shared.presence;
         here.is_there(client, self.round, self.now)
             && self.shared.plan.client(client).participation.hit(draw)
     }
 
-    fn samples(&self, client: u32) -> u32 {
+    fn samples(&self, place: u32) -> u32 {
+        let client = self.below.member(place);
         u32::try_from(self.shared.plan.partition.size(client as usize)).unwrap_or(u32::MAX)
     }
 
     /// With a message of the client's parameters each way.
-    fn expected(&self, client: u32) -> Expected {
+    fn expected(&self, place: u32) -> Expected {
+        let client = self.below.member(place);
         let (own, narrower) = (
             self.shared.sizes.of(client),
             self.shared.sizes.narrower(client),
@@ -45,7 +56,7 @@ impl Crowd for Gathering<'_> {
             client,
         );
         let bytes = Bytes(4 * own.model.parameters() as u64);
-        let (node, server) = (Federation::node_of(client), Federation::SERVER);
+        let (node, server) = (Federation::node_of(client), self.server);
         Expected {
             download: self.shared.network.expected(server, node, bytes),
             compute: me.device.duration(cost.flops),
@@ -59,13 +70,13 @@ impl Crowd for Gathering<'_> {
         let ranges = groups.map(|group| {
             let range = first..first + group.count;
             first = range.end;
-            range
+            self.below.within(&range)
         });
         ranges.collect()
     }
 
     fn deadline(&self) -> Option<Span> {
-        self.shared.plan.schedule.deadline
+        self.deadline
     }
 }
 
@@ -92,8 +103,11 @@ mod tests {
         let federation = assemble(&scenario, Default::default()).unwrap();
         let crowd = Gathering {
             shared: federation.shared(),
+            server: Federation::SERVER,
+            below: Below::all(5),
             round: 1,
             now: VirtualTime::ZERO,
+            deadline: None,
         };
         let slow = crowd.expected(2);
         let near = |span: Span, seconds: f64| (span.seconds() - seconds).abs() < 1e-6;

@@ -1,6 +1,7 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
 use super::compute::Compute;
+use super::hierarchy::{Hierarchy, Tier};
 use super::layers::Layers;
 use super::sizing::SizeRule;
 use super::waiting::Waiting;
@@ -43,6 +44,8 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// The server's speed and memory.
     pub server: VirtualDevice,
+    /// Servers between it and the clients, from the top down.
+    pub hierarchy: Vec<Tier>,
     /// After every so many rounds the server writes a checkpoint, from which it goes on after a crash.
     pub server_checkpoint: u32,
     /// The method.
@@ -213,6 +216,19 @@ impl Plan {
             }
         }
         self.groups.len().saturating_sub(1)
+    }
+
+    /// The name of a client's group.
+    pub fn group_name(&self, client: u32) -> Arc<str> {
+        Arc::clone(&self.groups[self.group_of(client)].name)
+    }
+
+    /// Who answers to whom.
+    pub fn hierarchy(&self) -> Hierarchy<'_> {
+        Hierarchy {
+            tiers: &self.hierarchy,
+            population: self.population(),
+        }
     }
 
     /// What is particular to a client.

@@ -1,6 +1,8 @@
 //! What the federation tells the recorder.
 
-use crate::observe::rows::{ClientAccuracyRow, ClientRow, RejectionRow, RoundRow, SizeRow};
+use crate::observe::rows::{
+    ClientAccuracyRow, ClientRow, RejectionRow, RoundRow, ServerRow, SizeRow,
+};
 use crate::quantity::VirtualTime;
 use crate::sim::{mix_words, Digest, NodeId};
 use serde::Serialize;
@@ -12,6 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub enum Record {
     /// A round is over.
     Round(Box<RoundRow>),
+    /// A round of a server between is over.
+    Server(Box<ServerRow>),
     /// A client's round is over.
     Client(Box<ClientRow>),
     /// A client's accuracy was measured.
@@ -40,6 +44,7 @@ impl Digest for Record {
     fn digest(&self) -> u64 {
         match self {
             Self::Round(row) => round(row),
+            Self::Server(row) => content(9, row),
             Self::Client(row) => content(2, row),
             Self::Accuracy(row) => content(3, row),
             Self::Size(row) => content(6, row),

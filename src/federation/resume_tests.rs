@@ -335,6 +335,30 @@ fn servers_that_ask_one_by_one_go_on_too() {
     }
 }
 
+/// The server goes on at its deadline while some of those between are in the midst of a round.
+#[test]
+fn servers_between_go_on_too() {
+    let rounds = "rounds: 6, cohort: 6, over_selection: 1.4, deadline: \"3 s\"";
+    let slow = "(name: \"edge\", count: 3, link: \"wifi\", assign: Interleaved, rounds: 2,
+        device: (preset: \"server\", speed: \"100 kFLOP/s\"))";
+    for (method, further) in [
+        ("FedAvg()", format!("hierarchy: [{slow}]")),
+        (
+            "FedAdam(weighting: Uniform)",
+            format!(
+                "hierarchy: [(name: \"region\", count: 2, link: \"lan\", deadline: \"2 s\"), {slow}],
+                 compression: TopK(share: 0.1, error_feedback: true), selection: Oort(),
+                 adversaries: [(who: Count(2), attack: SignFlip())],
+                 faults: [(fault: Duplicate(after: \"1 s\"), p: 0.5), (fault: ReplayReport, p: 0.5),
+                    (fault: Crash(), when: Rate(every: \"8 s\", lasts: \"1 s\"))]"
+            ),
+        ),
+    ] {
+        let memory = holds(&holding(rounds, method, &further, &[]), u64::MAX, 1);
+        assert!(memory.checkpoints.len() > 4, "{further}");
+    }
+}
+
 #[test]
 fn every_policy_of_selection_remembers_what_it_has_heard() {
     for (name, _) in SelectionSpec::ALL {

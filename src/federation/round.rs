@@ -196,6 +196,26 @@ impl Round {
         }
     }
 
+    /// Mean training loss of those that reported, by their samples.
+    pub fn mean_loss(&self) -> Option<f64> {
+        (self.loss_weight > 0.0).then(|| self.loss_sum / self.loss_weight)
+    }
+
+    /// Its line has been written: what is counted from now on belongs to the next.
+    pub fn written(&mut self) {
+        self.late = 0;
+        self.bytes_up = 0;
+    }
+
+    /// Takes over what came between the end of `before` and the begin of this one.
+    pub fn after(self, before: &Self) -> Self {
+        Self {
+            late: before.late,
+            bytes_up: before.bytes_up,
+            ..self
+        }
+    }
+
     /// Whether there are enough reports, or nobody is left to wait for.
     pub fn is_complete(&self) -> bool {
         self.reported >= self.target || self.reported + self.refused == self.invited.len() as u32
@@ -241,7 +261,7 @@ impl Round {
             },
             accuracy: central.map(|tally| tally.accuracy()),
             loss: central.map(|tally| tally.mean_loss()),
-            train_loss: (self.loss_weight > 0.0).then(|| self.loss_sum / self.loss_weight),
+            train_loss: self.mean_loss(),
             client_mean: spread.map(|s| s.mean),
             client_std: spread.map(|s| s.std),
             client_p5: spread.map(|s| s.p5),

@@ -27,7 +27,7 @@ use super::round::Round;
 use super::world::{Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{MethodError, Payload, Phase, ServerHalf};
-use crate::observe::rows::{ClientOutcome, ClientRow, Outcome};
+use crate::observe::rows::Outcome;
 use crate::quantity::{Span, VirtualTime};
 use crate::select::Policy;
 use crate::sim::{Context, Input, JobId};
@@ -285,7 +285,10 @@ impl Server {
         if over > 0 && every.is_some_and(|every| over.is_multiple_of(every)) {
             cx.checkpoint();
         }
-        let target = schedule.cohort.of(self.shared.plan.population());
+        let target = match self.is_above_servers() {
+            true => self.shared.plan.hierarchy().below_top().count(),
+            false => schedule.cohort.of(self.shared.plan.population()),
+        };
         self.open(self.round.number + 1, target, cx);
         self.round.restored = self.restored.take();
         self.begin(Phase::BeforeRound(self.round.number), cx);
@@ -491,33 +494,8 @@ impl Server {
         self.finish(cx);
     }
 
-    fn group(&self, client: u32) -> Arc<str> {
-        let plan = &self.shared.plan;
-        Arc::clone(&plan.groups[plan.group_of(client)].name)
-    }
-
-    fn row(&self, client: u32, asked: Asked) -> ClientRow {
-        ClientRow {
-            round: asked.round,
-            client,
-            group: self.group(client),
-            outcome: ClientOutcome::Reported,
-            invited: asked.at,
-            received: None,
-            trained: None,
-            reported: None,
-            compute: Span::ZERO,
-            queue_wait: Span::ZERO,
-            bytes_down: 0,
-            bytes_up: 0,
-            samples: 0,
-            steps: 0,
-            loss: None,
-            accuracy: None,
-            size: self.shared.sizes.of(client).ratio,
-            flops: 0,
-            memory_bytes: 0,
-            energy_j: 0.0,
-        }
+    /// Whether those who answer to it are servers themselves.
+    fn is_above_servers(&self) -> bool {
+        !self.shared.plan.hierarchy.is_empty()
     }
 }

@@ -1,7 +1,7 @@
 //! What tests of whole federations share.
 
 use super::{Federation, Record};
-use crate::observe::rows::{ClientRow, RejectionRow, RoundRow};
+use crate::observe::rows::{ClientRow, RejectionRow, RoundRow, ServerRow};
 use crate::sim::{Delivery, Key, Observe, Recorder, RecorderError};
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 pub struct Heard {
     pub rounds: Vec<RoundRow>,
     pub clients: Vec<ClientRow>,
+    pub servers: Vec<ServerRow>,
     pub rejections: Vec<RejectionRow>,
     pub staleness: BTreeMap<u32, u32>,
     pub fatal: Option<String>,
@@ -27,6 +28,7 @@ impl Recorder<Federation> for Heard {
     fn record(&mut self, _: Key, record: Record) -> Result<(), RecorderError> {
         match record {
             Record::Round(row) => self.rounds.push(*row),
+            Record::Server(row) => self.servers.push(*row),
             Record::Client(row) => self.clients.push(*row),
             Record::Rejection(row) => self.rejections.push(*row),
             Record::Staleness(counts) => {

@@ -2,6 +2,7 @@
 
 use super::buffered::Buffered;
 use super::client::Client;
+use super::edge::Edge;
 use super::evaluation::Evaluator;
 use super::hostile;
 use super::job::{Job, Output};
@@ -16,7 +17,8 @@ use crate::data::Partition;
 use crate::fault;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{
-    ClientHalf, ClientInput, ClientState, MethodError, Payload, PublicData, ServerHalf, Setup,
+    ClientHalf, ClientInput, ClientState, FedAvg, Method, MethodError, Payload, PublicData,
+    ServerHalf, Setup,
 };
 use crate::model::{Layouts, Sizes, Spill};
 use crate::net::LinkNetwork;
@@ -53,6 +55,8 @@ pub struct Shared {
     witness: Arc<Witness>,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
+    /// What halves of servers between are built from, where there are any.
+    edges: Option<Setup>,
 }
 
 /// Puts a server half under an audit.
@@ -112,6 +116,19 @@ impl Shared {
         })
     }
 
+    /// A half for a server between: it takes means, whatever the method's own server does with them.
+    pub(super) fn edge_half(&self) -> Result<Box<dyn ServerHalf>, MethodError> {
+        let setup = self.edges.as_ref();
+        let setup = setup.ok_or(MethodError::Network("a federation without servers between"))?;
+        let plan = &self.plan;
+        let means = FedAvg {
+            weighting: plan.method.method().weighting(),
+            fine_tune: None,
+        };
+        let half = means.server(setup.clone())?;
+        Ok(plan.layers.around_server(half, setup, plan, &self.witness))
+    }
+
     /// The layouts of all its networks, for a checkpoint to be read.
     pub(super) fn layouts(&self) -> Layouts {
         let levels = self.sizes.levels().iter();
@@ -159,6 +176,10 @@ fn server_half(
     witness: &Arc<Witness>,
 ) -> Result<Box<dyn ServerHalf>, MethodError> {
     let half = plan.method.method().server(setup.clone())?;
+    if !plan.hierarchy.is_empty() {
+        // Layers are between clients and those they answer to.
+        return Ok(half);
+    }
     let mut half = hostile::server(plan, half, setup)?;
     if let Some(waiting) = plan.schedule.waiting {
         half = Box::new(Buffered::new(half, waiting, &setup.initial));
@@ -195,6 +216,7 @@ pub struct Federation {
 /// The first bytes of a member in a checkpoint.
 const SERVER: u8 = 0;
 const CLIENT: u8 = 1;
+const EDGE: u8 = 2;
 
 impl Federation {
     /// Sets up the method of `plan` and prepares its evaluation.
@@ -239,6 +261,7 @@ impl Federation {
             witness,
             indices,
             held_out: Arc::from(plan.holdout.indices()),
+            edges: (!plan.hierarchy.is_empty()).then_some(setup),
             plan,
         };
         if !shared.plan.compute.is_real() {
@@ -347,6 +370,8 @@ pub enum Member {
     Server(Box<Server>),
     /// A client.
     Client(Client),
+    /// A server between.
+    Edge(Box<Edge>),
 }
 
 impl World for Federation {
@@ -359,7 +384,8 @@ impl World for Federation {
     type Record = Record;
 
     fn population(&self) -> u32 {
-        self.shared.plan.population() + 1
+        let all = self.shared.plan.hierarchy();
+        all.population + all.servers() + 1
     }
 
     fn starters(&self) -> Vec<NodeId> {
@@ -373,7 +399,14 @@ impl World for Federation {
     fn wake(&self, id: NodeId, kept: Option<ClientState>) -> Member {
         let shared = Arc::clone(&self.shared);
         match Self::client_of(id) {
-            Some(client) => Member::Client(Client::new(shared, client, kept.unwrap_or_default())),
+            Some(member) => match shared.plan.hierarchy().place(member) {
+                None => Member::Client(Client::new(shared, member, kept.unwrap_or_default())),
+                Some(place) => match Edge::new(shared, member, place) {
+                    Ok(edge) => Member::Edge(Box::new(edge)),
+                    // This node's crash.
+                    Err(error) => panic!("a server between cannot begin: {error}"),
+                },
+            },
             None => {
                 match self.take_half() {
                     Some(half) => Member::Server(Box::new(Server::new(shared, half))),
@@ -399,6 +432,12 @@ impl World for Federation {
         let shared = Arc::clone(&self.shared);
         match (Self::client_of(id), from.tag()?) {
             (Some(client), CLIENT) => Ok(Member::Client(Client::restore(shared, client, from)?)),
+            (Some(member), EDGE) => {
+                let place = shared.plan.hierarchy().place(member);
+                let place = place.ok_or_else(|| Damaged::new("a client that is a server"))?;
+                let edge = Edge::restore(shared, member, place, from)?;
+                Ok(Member::Edge(Box::new(edge)))
+            }
             (None, SERVER) => {
                 let half = self.take_half();
                 let half = half.ok_or_else(|| Damaged::new("there are two servers"))?;
@@ -442,12 +481,13 @@ impl Node<Federation> for Member {
         match self {
             Self::Server(server) => server.on(input, cx),
             Self::Client(client) => client.on(input, cx),
+            Self::Edge(edge) => edge.on(input, cx),
         }
     }
 
     fn rest(self) -> ClientState {
         match self {
-            Self::Server(_) => ClientState::default(),
+            Self::Server(_) | Self::Edge(_) => ClientState::default(),
             Self::Client(client) => client.into_state(),
         }
     }
@@ -462,6 +502,10 @@ impl Node<Federation> for Member {
                 to.tag(CLIENT);
                 client.save(to);
             }
+            Self::Edge(edge) => {
+                to.tag(EDGE);
+                edge.save(to);
+            }
         }
     }
 
@@ -469,6 +513,7 @@ impl Node<Federation> for Member {
         match self {
             Self::Server(server) => server.waiting_for(),
             Self::Client(client) => client.waiting_for(),
+            Self::Edge(edge) => edge.waiting_for(),
         }
     }
 }

@@ -38,6 +38,10 @@ impl Method for FedAdagrad {
         check(self.lr, &[("beta1", self.beta1)], Some(self.tau))
     }
 
+    fn weighting(&self) -> Weighting {
+        self.weighting
+    }
+
     fn reports(&self) -> ReportKind {
         ReportKind::Model
     }

@@ -37,6 +37,10 @@ impl Method for FedAvg {
         self.fine_tune.is_some()
     }
 
+    fn weighting(&self) -> Weighting {
+        self.weighting
+    }
+
     fn reports(&self) -> ReportKind {
         ReportKind::Model
     }
@@ -98,13 +102,21 @@ impl ServerHalf for Averager {
         self.models.clear();
     }
 
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        global.has_layout(self.global.layout())?;
+        self.global = global;
+        Ok(())
+    }
+
     fn save(&self, to: &mut Writer) {
         self.global.save(to);
+        // Empty, but for a server between that is a round behind the one at the top.
+        self.models.save(to);
     }
 
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
         self.global = Snapshot::load(from)?;
-        Ok(())
+        self.models.restore(from)
     }
 
     fn receive_flops(&self) -> Flops {

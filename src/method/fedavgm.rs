@@ -35,6 +35,10 @@ impl Method for FedAvgM {
         check(self.lr, &[("momentum", self.momentum)], None)
     }
 
+    fn weighting(&self) -> Weighting {
+        self.weighting
+    }
+
     fn reports(&self) -> ReportKind {
         ReportKind::Model
     }

@@ -39,6 +39,10 @@ impl Method for FedProx {
         }
     }
 
+    fn weighting(&self) -> Weighting {
+        self.weighting
+    }
+
     fn reports(&self) -> ReportKind {
         ReportKind::Model
     }

@@ -38,6 +38,10 @@ impl Method for FedSgd {
         }
     }
 
+    fn weighting(&self) -> Weighting {
+        self.weighting
+    }
+
     fn reports(&self) -> ReportKind {
         ReportKind::Model
     }

@@ -44,6 +44,10 @@ impl Method for FedYogi {
         )
     }
 
+    fn weighting(&self) -> Weighting {
+        self.weighting
+    }
+
     fn reports(&self) -> ReportKind {
         ReportKind::Model
     }

@@ -220,7 +220,8 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
         global,
         personal,
         at_level,
-        staleness
+        staleness,
+        adopt
     );
 
     fn cohort(&mut self, round: u32, clients: &[u32]) {

@@ -134,6 +134,19 @@ pub trait ServerHalf: Send {
     /// Forgets the reports of a round that too few clients answered.
     fn abandon(&mut self);
 
+    /// Goes on from another model: that of the server above, for one that stands between that and the
+    /// clients. Comes between two rounds.
+    ///
+    /// # Errors
+    /// When the method has no such place.
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        let _ = global;
+        Err(MethodError::payload(
+            "a method that adopts models",
+            &Payload::Nothing,
+        ))
+    }
+
     /// Nothing more is expected of the last task of `client`: it was answered, declined or given up.
     /// Said only where clients are asked one by one and not in rounds.
     fn gone(&mut self, client: u32) {
@@ -209,6 +222,7 @@ macro_rules! forward_to_inner {
     (@ cohort) => { fn cohort(&mut self, round: u32, clients: &[u32]) { self.inner.cohort(round, clients); } };
     (@ gone) => { fn gone(&mut self, client: u32) { self.inner.gone(client); } };
     (@ staleness) => { fn staleness(&self, client: u32) -> Option<u32> { self.inner.staleness(client) } };
+    (@ adopt) => { fn adopt(&mut self, global: $crate::model::ParamSet) -> Result<(), $crate::method::MethodError> { self.inner.adopt(global) } };
     (@ short) => { fn short(&self) -> Option<String> { self.inner.short() } };
     (@ epsilon) => { fn epsilon(&self) -> Option<f64> { self.inner.epsilon() } };
     (@ lost_rounds) => { fn lost_rounds(&mut self, rounds: u32) { self.inner.lost_rounds(rounds); } };

@@ -129,7 +129,7 @@ proptest! {
     ) {
         let mut outcomes = Vec::new();
         for shards in [1, 2, 3] {
-            let bed = Bed::new(table.clone(), topology, &script, horizon);
+            let bed = Bed::new(table.clone(), topology.clone(), &script, horizon);
             let (summary, log) = run(bed, seed, shards).unwrap();
             let total = summary.accounting.total();
             prop_assert_eq!(

@@ -11,6 +11,7 @@ use crate::fault::LinkFaults;
 use crate::quantity::{Bandwidth, Bytes, Span, VirtualTime};
 use crate::sim::rng::{stream, Purpose, Stream};
 use crate::sim::{NetContext, Network, NodeId, Parcel};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Retransmissions draw from streams of their own: the attempt stands above the message's sequence
@@ -19,7 +20,7 @@ const ATTEMPT_SHIFT: u32 = 48;
 
 /// Which nodes talk to each other. It decides the lookahead, and so how long a window of virtual
 /// time is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topology {
     /// Any node may talk to any.
     Mesh,
@@ -29,6 +30,9 @@ pub enum Topology {
         /// The server.
         centre: NodeId,
     },
+    /// Nodes of one layer talk to those of the next and of the one before. As with a star, whatever else
+    /// is sent takes the lookahead at least.
+    Layers(Vec<Range<u32>>),
 }
 
 /// A network of access links; see the module.
@@ -60,6 +64,14 @@ impl LinkNetwork {
             Topology::Star { centre } if centre.0 < table.nodes() => {
                 let own = table.group(centre).unwrap_or(&nowhere);
                 own.model.latency.bound() + least_other(table.groups(), centre)
+            }
+            Topology::Layers(layers) => {
+                let least = |layer: &Range<u32>| least_within(table.groups(), layer);
+                let pairs = layers.windows(2).map(|pair| match pair {
+                    [upper, lower] => least(upper) + least(lower),
+                    _ => Span::ZERO,
+                });
+                pairs.min().unwrap_or(Span::ZERO)
             }
             Topology::Star { centre } => {
                 let nodes = table.nodes();
@@ -307,6 +319,16 @@ fn two_least(groups: &[Group]) -> Span {
         [only] => *only + *only,
         [] => Span::ZERO,
     }
+}
+
+/// The least latency bound of some nodes; zero if there are none.
+fn least_within(groups: &[Group], nodes: &Range<u32>) -> Span {
+    let concerned = groups.iter().filter(|group| {
+        let end = group.first.saturating_add(group.count);
+        group.first < nodes.end && nodes.start < end
+    });
+    let bounds = concerned.map(|group| group.model.latency.bound());
+    bounds.min().unwrap_or(Span::ZERO)
 }
 
 /// The least latency bound of the nodes that are not `centre`; zero if there are none.

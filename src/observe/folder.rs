@@ -7,7 +7,9 @@ pub use resume::Lengths;
 
 use super::histograms::Histograms;
 use super::record::{FileEntry, RunRecord};
-use super::rows::{ClientAccuracyRow, ClientRow, CostRow, RejectionRow, RoundRow, SizeRow};
+use super::rows::{
+    ClientAccuracyRow, ClientRow, CostRow, RejectionRow, RoundRow, ServerRow, SizeRow,
+};
 use super::table::Table;
 use super::ObserveError;
 use crate::quantity::VirtualTime;
@@ -24,6 +26,8 @@ pub const CLIENTS: &str = "clients.csv";
 pub const ACCURACY: &str = "accuracy.csv";
 /// The evaluations by width.
 pub const SIZES: &str = "sizes.csv";
+/// The rounds of servers between the clients and the server at the top.
+pub const SERVERS: &str = "servers.csv";
 /// The reports that were not used.
 pub const REJECTIONS: &str = "rejections.csv";
 /// What clients of each width cost.
@@ -82,6 +86,8 @@ pub struct RunFolder {
     sizes: Option<Table<SizeRow>>,
     /// Likewise.
     rejections: Option<Table<RejectionRow>>,
+    /// Likewise.
+    servers: Option<Table<ServerRow>>,
     events: Option<(PathBuf, BufWriter<File>)>,
 }
 
@@ -135,6 +141,7 @@ impl RunFolder {
             accuracy: Table::create(&path.join(ACCURACY))?,
             sizes: None,
             rejections: None,
+            servers: None,
             events: None,
             path,
         })
@@ -172,6 +179,16 @@ impl RunFolder {
         let table = match &mut self.sizes {
             Some(table) => table,
             none => none.insert(Table::create(&self.path.join(SIZES))?),
+        };
+        table.write(row)
+    }
+
+    /// Adds a round of a server between; it is on its way to the disk when a round of the server at the
+    /// top is.
+    pub fn server(&mut self, row: &ServerRow) -> Result<(), ObserveError> {
+        let table = match &mut self.servers {
+            Some(table) => table,
+            none => none.insert(Table::create(&self.path.join(SERVERS))?),
         };
         table.write(row)
     }
@@ -234,6 +251,9 @@ impl RunFolder {
         }
         if let Some(rejections) = &mut self.rejections {
             rejections.flush()?;
+        }
+        if let Some(servers) = &mut self.servers {
+            servers.flush()?;
         }
         self.rounds.flush()
     }

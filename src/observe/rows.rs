@@ -140,6 +140,73 @@ impl Row for RoundRow {
     ];
 }
 
+/// One round of a server between the clients and the server at the top: a line of `servers.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerRow {
+    /// Its tier in the scenario.
+    pub tier: Arc<str>,
+    /// Its number in the tier, from 0.
+    pub server: u32,
+    /// Its own round, from 1, numbered through over all tasks that it had.
+    pub round: u32,
+    /// The round of the server above that it was held for.
+    pub above_round: u32,
+    /// When it asked.
+    #[serde(rename = "started_s", with = "seconds")]
+    pub started: VirtualTime,
+    /// When it was over.
+    #[serde(rename = "ended_s", with = "seconds")]
+    pub ended: VirtualTime,
+    /// Clients, or servers below it, that it asked.
+    pub invited: u32,
+    /// Those whose report was used.
+    pub reported: u32,
+    /// Reports to earlier rounds that came in this one.
+    pub late: u32,
+    /// Those that declined, or whose answer was not used.
+    pub refused: u32,
+    /// Those asked and not heard of when the round was over.
+    pub lost: u32,
+    /// Its clients that were there when it asked, where some may be away.
+    pub available: Option<u32>,
+    /// Mean training loss of those that reported.
+    pub train_loss: Option<f64>,
+    /// Training samples behind its mean.
+    pub samples: u32,
+    /// Bytes it sent to those below it.
+    pub bytes_down: u64,
+    /// Bytes they sent to it.
+    pub bytes_up: u64,
+    /// Virtual time that its own arithmetic took.
+    #[serde(rename = "server_compute_s", with = "seconds")]
+    pub server_compute: Span,
+    /// How it ended; `stopped` where the server above went on without it.
+    pub outcome: Outcome,
+}
+
+impl Row for ServerRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "tier",
+        "server",
+        "round",
+        "above_round",
+        "started_s",
+        "ended_s",
+        "invited",
+        "reported",
+        "late",
+        "refused",
+        "lost",
+        "available",
+        "train_loss",
+        "samples",
+        "bytes_down",
+        "bytes_up",
+        "server_compute_s",
+        "outcome",
+    ];
+}
+
 /// What became of a client in a round. In a file: the variant in lower case, a refusal with its
 /// reason after a colon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

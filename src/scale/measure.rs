@@ -110,6 +110,7 @@ impl Recorder<Federation> for Ears {
             Record::Fatal(reason) => self.fatal = Some(reason),
             Record::Accuracy(_)
             | Record::Size(_)
+            | Record::Server(_)
             | Record::Rejection(_)
             | Record::Staleness(_)
             | Record::Crash { .. } => {}

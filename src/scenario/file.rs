@@ -9,6 +9,7 @@ mod availability;
 mod data;
 mod faults;
 mod group;
+mod hierarchy;
 mod links;
 mod preset_or;
 mod size;
@@ -20,6 +21,7 @@ pub use availability::{AvailabilityFile, LeavingFile};
 pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
 pub use faults::{CutFile, FaultFile, KindFile, WhenFile};
 pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
+pub use hierarchy::TierFile;
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
@@ -72,6 +74,9 @@ pub struct ScenarioFile {
     /// The server.
     #[serde(default)]
     pub server: ServerFile,
+    /// Servers between it and the clients, from the top down.
+    #[serde(default)]
+    pub hierarchy: Vec<TierFile>,
     /// The method.
     #[serde(default)]
     pub method: MethodSpec,

@@ -9,6 +9,7 @@ mod compute;
 mod data;
 mod devices;
 mod faults;
+mod hierarchy;
 mod layers;
 mod links;
 mod model;
@@ -97,6 +98,7 @@ pub(super) fn resolve(
         link: r.link(typed.server.link, "server.link"),
         checkpoint_every: typed.server.checkpoint_every.max(1),
     };
+    let hierarchy = r.hierarchy(typed.hierarchy, clients);
     if typed.server.checkpoint_every == 0 {
         r.complain(
             "server.checkpoint_every",
@@ -153,6 +155,15 @@ pub(super) fn resolve(
         &adversaries,
         (&population, &typed.selection),
     );
+    let around = hierarchy::Surroundings {
+        method: &typed.method,
+        schedule: &schedule,
+        layers: &layers,
+        defence: defence.as_ref(),
+        adversaries: &adversaries,
+        faults: &faults,
+    };
+    r.between(&hierarchy, &around);
     let around = compute::Around {
         method: &typed.method,
         layers: &layers,
@@ -186,6 +197,7 @@ pub(super) fn resolve(
             sizes,
             population,
             server,
+            hierarchy,
             method: typed.method,
             selection: typed.selection,
             defence,

@@ -74,7 +74,7 @@ impl Server {
         let row = ClientAccuracyRow {
             round: self.round.number,
             client,
-            group: self.group(client),
+            group: self.shared.plan.group_name(client),
             correct: tally.correct as u32,
             count: tally.count as u32,
         };

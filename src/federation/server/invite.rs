@@ -30,6 +30,10 @@ impl Server {
         let number = self.round.number;
         let shared = Arc::clone(&self.shared);
         let (plan, presence) = (&shared.plan, &shared.presence);
+        let below = plan.hierarchy().below_top();
+        if self.is_above_servers() {
+            return self.ask(below.members().collect(), cx);
+        }
         if presence.is_any() {
             let there = presence.count(number, cx.now());
             if there < self.needed() && self.wait(self.needed() - there, cx) {
@@ -37,8 +41,7 @@ impl Server {
             }
             self.round.available = Some(there);
         }
-        let population = plan.population();
-        let target = plan.schedule.cohort.of(population);
+        let target = plan.schedule.cohort.of(plan.population());
         let wanted = libm::ceil(f64::from(target) * plan.schedule.over_selection) as u32;
         let chosen = self.policy.choose(&Ask {
             seed: plan.seed,
@@ -46,10 +49,21 @@ impl Server {
             wanted,
             crowd: &Gathering {
                 shared: &shared,
+                server: Federation::SERVER,
+                below,
                 round: number,
                 now: cx.now(),
+                deadline: plan.schedule.deadline,
             },
         });
+        self.ask(chosen, cx);
+    }
+
+    /// Asks these.
+    fn ask(&mut self, chosen: Vec<u32>, cx: &mut Cx<'_>) {
+        let number = self.round.number;
+        let shared = Arc::clone(&self.shared);
+        let plan = &shared.plan;
         self.half.cohort(number, &chosen);
         // Where nothing is computed all clients of a width are sent the same.
         let mut alike = plan.compute.is_modelled().then(BTreeMap::new);
@@ -72,7 +86,7 @@ impl Server {
             }
             cx.send(Federation::node_of(client), Message::Task(Box::new(task)));
         }
-        tracing::debug!(round = number, target, wanted, "round opened");
+        tracing::debug!(round = number, asked = self.round.asked(), "round opened");
         self.stage = Stage::Collecting;
         if self.round.is_complete() {
             // Nobody was there to be asked.

@@ -1,5 +1,6 @@
 //! What comes back from clients: looked at, taken in, or counted as not used.
 
+use super::super::books;
 use super::super::message::{Refusal, Report};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
@@ -12,10 +13,6 @@ use crate::quantity::VirtualTime;
 use crate::select::Heard;
 use crate::sim::NodeId;
 use std::sync::Arc;
-
-/// Reports with a larger value are not used. The sum of all reports of any round, weighed by their
-/// samples, stays finite with it, and so does the square of a mean.
-const LARGEST: f64 = 1e15;
 
 impl Server {
     pub(super) fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
@@ -31,7 +28,6 @@ impl Server {
     pub(super) fn hear(&mut self, client: u32, report: Report, at: VirtualTime, cx: &mut Cx<'_>) {
         let bytes = report.wire_bytes();
         self.round.count_up(bytes);
-        let telemetry = report.telemetry;
         let round = report.round;
         let waited_for = self.is_waiting_for(client, round);
         let Some(row) = self.answered(client, round, at) else {
@@ -41,21 +37,7 @@ impl Server {
             }
             return self.unasked(client, round, cx);
         };
-        let mut row = ClientRow {
-            received: Some(telemetry.received),
-            trained: Some(telemetry.trained),
-            compute: telemetry.compute,
-            bytes_down: telemetry.bytes_down.0,
-            bytes_up: bytes.0,
-            samples: report.samples,
-            steps: telemetry.metrics.steps,
-            loss: telemetry.metrics.loss,
-            accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
-            flops: telemetry.cost.flops.0,
-            memory_bytes: telemetry.cost.memory.0,
-            energy_j: telemetry.energy,
-            ..row
-        };
+        let mut row = books::reported(row, &report);
         row.outcome = if waited_for {
             row.queue_wait = self.busy_until.max(cx.now()).since(at);
             self.take_in(client, report, cx)
@@ -63,7 +45,7 @@ impl Server {
             self.round.late += 1;
             ClientOutcome::Late
         };
-        if row.outcome == ClientOutcome::Reported {
+        if row.outcome == ClientOutcome::Reported && !self.is_above_servers() {
             self.policy.heard(&Heard {
                 client,
                 round,
@@ -73,8 +55,15 @@ impl Server {
             });
         }
         self.settled(client);
-        cx.record(Record::Client(Box::new(row)));
+        self.tell_client(row, cx);
         self.close_if_complete(cx);
+    }
+
+    /// Records a client's line. Servers between have a table of their own.
+    fn tell_client(&self, row: ClientRow, cx: &mut Cx<'_>) {
+        if !self.is_above_servers() {
+            cx.record(Record::Client(Box::new(row)));
+        }
     }
 
     /// A report that nobody waits for: it is counted, and not used.
@@ -108,7 +97,7 @@ impl Server {
             self.round.answer(client, Invited::Refused);
             if let Some(row) = answered {
                 let outcome = ClientOutcome::Rejected(reason.to_string().into());
-                cx.record(Record::Client(Box::new(ClientRow { outcome, ..row })));
+                self.tell_client(ClientRow { outcome, ..row }, cx);
             }
             self.close_if_complete(cx);
         }
@@ -185,14 +174,7 @@ impl Server {
         {
             return Some(Rejection::TooStale);
         }
-        let largest = report.payload.largest();
-        if largest <= LARGEST {
-            return None;
-        }
-        Some(match largest.is_finite() {
-            true => Rejection::TooLarge,
-            false => Rejection::NotFinite,
-        })
+        books::unusable(&report.payload)
     }
 
     pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
@@ -203,12 +185,13 @@ impl Server {
         let waited_for = self.is_waiting_for(client, refusal.round);
         if let Some(row) = self.answered(client, refusal.round, cx.now()) {
             self.settled(client);
-            cx.record(Record::Client(Box::new(ClientRow {
+            let row = ClientRow {
                 received: Some(refusal.received),
                 bytes_up: refusal.wire_bytes().0,
                 outcome: ClientOutcome::Refused(Arc::clone(&refusal.reason)),
                 ..row
-            })));
+            };
+            self.tell_client(row, cx);
         }
         if waited_for {
             self.round.answer(client, Invited::Refused);
@@ -224,7 +207,7 @@ impl Server {
         };
         Some(ClientRow {
             reported: Some(at),
-            ..self.row(client, asked)
+            ..books::row(&self.shared, client, asked)
         })
     }
 
@@ -262,9 +245,10 @@ impl Server {
 
     /// Records a task that was never answered.
     pub(super) fn record_lost(&self, client: u32, asked: Asked, cx: &mut Cx<'_>) {
-        cx.record(Record::Client(Box::new(ClientRow {
+        let row = ClientRow {
             outcome: ClientOutcome::Lost,
-            ..self.row(client, asked)
-        })));
+            ..books::row(&self.shared, client, asked)
+        };
+        self.tell_client(row, cx);
     }
 }

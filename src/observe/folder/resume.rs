@@ -3,7 +3,9 @@
 use super::super::rows::Row;
 use super::super::table::{cut, length_on_disk, read_rows, Table};
 use super::super::ObserveError;
-use super::{RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, REJECTIONS, ROUNDS, SIZES};
+use super::{
+    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, REJECTIONS, ROUNDS, SERVERS, SIZES,
+};
 use crate::snapshot::{file::sync_folder, snapshot_struct};
 use serde::Serialize;
 use std::fs;
@@ -18,6 +20,7 @@ pub struct Lengths {
     accuracy: u64,
     sizes: Option<u64>,
     rejections: Option<u64>,
+    servers: Option<u64>,
     events: Option<u64>,
 }
 
@@ -27,6 +30,7 @@ snapshot_struct!(Lengths {
     accuracy,
     sizes,
     rejections,
+    servers,
     events,
 });
 
@@ -46,6 +50,7 @@ impl RunFolder {
             accuracy: self.accuracy.sync()?,
             sizes: self.sizes.as_mut().map(Table::sync).transpose()?,
             rejections: self.rejections.as_mut().map(Table::sync).transpose()?,
+            servers: self.servers.as_mut().map(Table::sync).transpose()?,
             events,
             rounds: self.rounds.sync()?,
         };
@@ -65,6 +70,7 @@ impl RunFolder {
             accuracy: Table::reopen(&path.join(ACCURACY), lengths.accuracy)?,
             sizes: reopen_made(&path.join(SIZES), lengths.sizes)?,
             rejections: reopen_made(&path.join(REJECTIONS), lengths.rejections)?,
+            servers: reopen_made(&path.join(SERVERS), lengths.servers)?,
             events: match lengths.events {
                 Some(length) => {
                     let writer = BufWriter::with_capacity(1 << 16, cut(&events, length)?);
@@ -78,7 +84,9 @@ impl RunFolder {
 
     /// Empties the tables of a run that begins again, in the same folder.
     pub fn restart(path: &Path) -> Result<Self, ObserveError> {
-        for file in [ROUNDS, CLIENTS, ACCURACY, SIZES, REJECTIONS, COSTS, EVENTS] {
+        for file in [
+            ROUNDS, CLIENTS, ACCURACY, SIZES, REJECTIONS, SERVERS, COSTS, EVENTS,
+        ] {
             remove(&path.join(file))?;
         }
         Self::open(PathBuf::from(path))

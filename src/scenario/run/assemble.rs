@@ -80,6 +80,11 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         holdout,
         groups,
         server: scenario.server.device,
+        hierarchy: scenario
+            .hierarchy
+            .iter()
+            .map(|above| above.tier.clone())
+            .collect(),
         server_checkpoint: scenario.server.checkpoint_every,
         method: scenario.method.clone(),
         selection: scenario.selection.clone(),
@@ -145,6 +150,17 @@ fn network(scenario: &Scenario) -> Result<LinkNetwork, RunError> {
         push(first, member.group.count, &member.link)?;
         first += member.group.count;
     }
-    let centre = Federation::SERVER;
-    Ok(LinkNetwork::new(table, Topology::Star { centre })?)
+    if scenario.hierarchy.is_empty() {
+        let centre = Federation::SERVER;
+        return Ok(LinkNetwork::new(table, Topology::Star { centre })?);
+    }
+    let clients = 1..first;
+    let mut layers = vec![0..1];
+    for above in &scenario.hierarchy {
+        push(first, above.tier.count, &above.link)?;
+        layers.push(first..first + above.tier.count);
+        first += above.tier.count;
+    }
+    layers.push(clients);
+    Ok(LinkNetwork::new(table, Topology::Layers(layers))?)
 }

@@ -360,6 +360,7 @@ impl Recorder<Federation> for RunRecorder {
                 self.folder.client_accuracy(&row).map_err(boxed)?
             }
             Record::Accuracy(_) => {}
+            Record::Server(row) => self.folder.server(&row).map_err(boxed)?,
             Record::Size(row) => self.folder.size(&row).map_err(boxed)?,
             Record::Rejection(row) => {
                 *self.kept.rejections.entry(row.reason).or_default() += 1;

@@ -1,0 +1,72 @@
+//! What a server writes down of those who answer to it: the same for the server at the top and for
+//! those between.
+
+use super::message::Report;
+use super::outstanding::Asked;
+use super::world::Shared;
+use crate::method::Payload;
+use crate::observe::rows::{ClientOutcome, ClientRow, Rejection};
+use crate::quantity::Span;
+
+/// Reports with a larger value are not used. The sum of all reports of any round, weighed by their
+/// samples, stays finite with it, and so does the square of a mean.
+const LARGEST: f64 = 1e15;
+
+/// Why a report is not even shown to the method.
+pub(super) fn unusable(payload: &Payload) -> Option<Rejection> {
+    let largest = payload.largest();
+    if largest <= LARGEST {
+        return None;
+    }
+    Some(match largest.is_finite() {
+        true => Rejection::TooLarge,
+        false => Rejection::NotFinite,
+    })
+}
+
+/// The line of a client that was asked, before it has answered.
+pub(super) fn row(shared: &Shared, client: u32, asked: Asked) -> ClientRow {
+    let plan = &shared.plan;
+    ClientRow {
+        round: asked.round,
+        client,
+        group: plan.group_name(client),
+        outcome: ClientOutcome::Reported,
+        invited: asked.at,
+        received: None,
+        trained: None,
+        reported: None,
+        compute: Span::ZERO,
+        queue_wait: Span::ZERO,
+        bytes_down: 0,
+        bytes_up: 0,
+        samples: 0,
+        steps: 0,
+        loss: None,
+        accuracy: None,
+        size: shared.sizes.of(client).ratio,
+        flops: 0,
+        memory_bytes: 0,
+        energy_j: 0.0,
+    }
+}
+
+/// The same with what its report says.
+pub(super) fn reported(row: ClientRow, report: &Report) -> ClientRow {
+    let telemetry = &report.telemetry;
+    ClientRow {
+        received: Some(telemetry.received),
+        trained: Some(telemetry.trained),
+        compute: telemetry.compute,
+        bytes_down: telemetry.bytes_down.0,
+        bytes_up: report.wire_bytes().0,
+        samples: report.samples,
+        steps: telemetry.metrics.steps,
+        loss: telemetry.metrics.loss,
+        accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
+        flops: telemetry.cost.flops.0,
+        memory_bytes: telemetry.cost.memory.0,
+        energy_j: telemetry.energy,
+        ..row
+    }
+}

@@ -1,0 +1,185 @@
+//! What comes back from below: looked at, taken in, or counted as not used.
+
+use super::super::books;
+use super::super::message::{Refusal, Report};
+use super::super::outstanding::Asked;
+use super::super::record::Record;
+use super::super::round::Invited;
+use super::super::world::Federation;
+use super::{Cx, Edge, Gain, Stage};
+use crate::method::{Payload, Received};
+use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
+use crate::select::Heard;
+use crate::sim::NodeId;
+use std::sync::Arc;
+
+impl Edge {
+    pub(super) fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
+        let Some(member) = Federation::client_of(from) else {
+            return;
+        };
+        self.round.count_up(report.wire_bytes());
+        let round = report.round;
+        let waited_for = self.is_waiting_for(member, round);
+        let Some(asked) = self.outstanding.answer(member, round) else {
+            return self.unasked(member, round, cx);
+        };
+        let mut row = books::reported(books::row(&self.shared, member, asked), &report);
+        row.reported = Some(cx.now());
+        row.outcome = if waited_for {
+            row.queue_wait = self.busy_until.max(cx.now()).since(cx.now());
+            self.take_in(member, report, cx)
+        } else {
+            self.round.late += 1;
+            ClientOutcome::Late
+        };
+        let place = self.below().place(member);
+        if let Some(place) = place.filter(|_| row.outcome == ClientOutcome::Reported) {
+            self.policy.heard(&Heard {
+                client: place,
+                round,
+                samples: row.samples,
+                loss: row.loss,
+                took: cx.now().since(row.invited),
+            });
+        }
+        self.tell(row, cx);
+        self.close_if_complete(cx);
+    }
+
+    pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
+        let Some(member) = Federation::client_of(from) else {
+            return;
+        };
+        self.round.count_up(refusal.wire_bytes());
+        let waited_for = self.is_waiting_for(member, refusal.round);
+        if let Some(asked) = self.outstanding.answer(member, refusal.round) {
+            let row = ClientRow {
+                reported: Some(cx.now()),
+                received: Some(refusal.received),
+                bytes_up: refusal.wire_bytes().0,
+                outcome: ClientOutcome::Refused(Arc::clone(&refusal.reason)),
+                ..books::row(&self.shared, member, asked)
+            };
+            self.tell(row, cx);
+        }
+        if waited_for {
+            self.round.answer(member, Invited::Refused);
+        }
+        self.close_if_complete(cx);
+    }
+
+    fn is_waiting_for(&self, member: u32, round: u32) -> bool {
+        let open = self.stage == Stage::Collecting && round == self.round.number;
+        open && self.round.is_waiting_for(member)
+    }
+
+    /// A report that nobody waits for: it is counted, and not used.
+    fn unasked(&mut self, member: u32, round: u32, cx: &mut Cx<'_>) {
+        let reason = if round > self.round.number {
+            Rejection::Future
+        } else if round < self.round.number {
+            Rejection::Stale
+        } else if self.round.has_answered(member) {
+            Rejection::Again
+        } else {
+            Rejection::NotAsked
+        };
+        if reason == Rejection::Stale {
+            self.round.late += 1;
+            if !self.shared.faults.is_any() {
+                // A straggler that was asked again: its old task is in the books as lost.
+                return;
+            }
+        }
+        self.reject(member, round, reason, cx);
+        if reason == Rejection::Future && self.round.is_waiting_for(member) {
+            // No copy of an older report: it is this member's answer, and nobody need wait for another.
+            let number = self.round.number;
+            self.round.answer(member, Invited::Refused);
+            if let Some(asked) = self.outstanding.answer(member, number) {
+                let row = ClientRow {
+                    reported: Some(cx.now()),
+                    outcome: ClientOutcome::Rejected(reason.to_string().into()),
+                    ..books::row(&self.shared, member, asked)
+                };
+                self.tell(row, cx);
+            }
+            self.close_if_complete(cx);
+        }
+    }
+
+    /// Gives a report to the mean, at its cost on the virtual server.
+    fn take_in(&mut self, member: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
+        let speed = self.tier().device.speed;
+        self.occupy(speed.time_for(self.half.receive_flops()), cx);
+        let (samples, loss) = (report.samples, report.telemetry.metrics.loss);
+        let real = !matches!(report.payload, Payload::Blank(_));
+        if let Some(reason) = books::unusable(&report.payload).filter(|_| real) {
+            self.round.answer(member, Invited::Refused);
+            self.reject(member, report.round, reason, cx);
+            return ClientOutcome::Rejected(reason.to_string().into());
+        }
+        if real {
+            let received = Received {
+                client: member,
+                round: report.round,
+                samples,
+                payload: report.payload,
+            };
+            if let Err(error) = self.half.receive(&received) {
+                self.round.answer(member, Invited::Refused);
+                self.reject(member, received.round, Rejection::Misfit, cx);
+                return ClientOutcome::Rejected(error.to_string().into());
+            }
+        }
+        let first = self.round.reported == 0;
+        self.round.answer(member, Invited::Reported);
+        self.round.count_loss(loss, samples);
+        if let Some(errand) = &mut self.errand {
+            // The samples and the loss of the last round with reports are what is reported.
+            let before = errand.gain.take();
+            let made = before.as_ref().is_some_and(|gain| gain.real);
+            let samples_before = before.filter(|_| !first).map_or(0, |gain| gain.samples);
+            errand.gain = Some(Gain {
+                samples: samples_before.saturating_add(samples),
+                loss: self.round.mean_loss(),
+                real: made || real,
+            });
+        }
+        ClientOutcome::Reported
+    }
+
+    fn reject(&mut self, member: u32, round: u32, reason: Rejection, cx: &mut Cx<'_>) {
+        let row = RejectionRow {
+            round: self.round.number,
+            client: member,
+            time: cx.now(),
+            said: round,
+            reason,
+        };
+        cx.record(Record::Rejection(Box::new(row)));
+    }
+
+    fn close_if_complete(&mut self, cx: &mut Cx<'_>) {
+        if self.stage == Stage::Collecting && self.round.is_complete() {
+            self.close(cx);
+        }
+    }
+
+    /// Records a client's line. Servers between have a table of their own.
+    fn tell(&self, row: ClientRow, cx: &mut Cx<'_>) {
+        if self.has_clients() {
+            cx.record(Record::Client(Box::new(row)));
+        }
+    }
+
+    /// Records a task that was never answered.
+    pub(super) fn record_lost(&self, member: u32, asked: Asked, cx: &mut Cx<'_>) {
+        let row = ClientRow {
+            outcome: ClientOutcome::Lost,
+            ..books::row(&self.shared, member, asked)
+        };
+        self.tell(row, cx);
+    }
+}

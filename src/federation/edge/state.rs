@@ -1,0 +1,39 @@
+//! What a checkpoint has of a server between.
+
+use super::super::hierarchy::Place;
+use super::super::world::Shared;
+use super::Edge;
+use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
+use std::sync::Arc;
+
+impl Edge {
+    /// Checkpoints fall between rounds of the server at the top: no sum is half made then, but of
+    /// those that are a round behind it.
+    pub(in super::super) fn save(&self, to: &mut Writer) {
+        self.half.save(to);
+        self.policy.save(to);
+        self.errand.save(to);
+        self.stage.save(to);
+        self.round.save(to);
+        self.outstanding.save(to);
+        self.busy_until.save(to);
+    }
+
+    pub(in super::super) fn restore(
+        shared: Arc<Shared>,
+        member: u32,
+        place: Place,
+        from: &mut Reader,
+    ) -> Result<Self, Damaged> {
+        let damaged = |error| Damaged::new(format!("a server between: {error}"));
+        let mut edge = Self::new(shared, member, place).map_err(damaged)?;
+        edge.half.restore(from)?;
+        edge.policy.restore(from)?;
+        edge.errand = Snapshot::load(from)?;
+        edge.stage = Snapshot::load(from)?;
+        edge.round = Snapshot::load(from)?;
+        edge.outstanding = Snapshot::load(from)?;
+        edge.busy_until = Snapshot::load(from)?;
+        Ok(edge)
+    }
+}

@@ -1,0 +1,304 @@
+//! Servers between the clients and the server at the top: who is below whom.
+//!
+//! Tiers are listed from the top down: those of the first answer to the server itself (the cloud),
+//! the clients to those of the last (edge servers). Members are numbered through: the clients first,
+//! then the servers, tier after tier; node `n + 1` is member `n`, and node 0 the cloud.
+
+use super::plan::Cohort;
+use crate::learn::VirtualDevice;
+use crate::quantity::Span;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Servers of one kind, all as far from the top.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tier {
+    /// What one is called.
+    pub name: Arc<str>,
+    /// How many.
+    pub count: u32,
+    /// Speed and memory of one.
+    pub device: VirtualDevice,
+    /// Rounds that one holds with those below it for each that the server above it holds: κ₂ of
+    /// hierarchical FedAvg.
+    pub rounds: u32,
+    /// When such a round ends with the reports it has.
+    pub deadline: Option<Span>,
+    /// Who is below which.
+    pub assign: Assign,
+}
+
+impl Tier {
+    /// How many of `count` fall to one of its servers.
+    fn part(&self, count: u32, index: u32) -> u32 {
+        match self.assign {
+            Assign::Blocks => {
+                let share = share(count, self.count, index);
+                share.end - share.start
+            }
+            Assign::Interleaved => count.saturating_sub(index).div_ceil(self.count.max(1)),
+        }
+    }
+}
+
+/// Who is below which server of a tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Assign {
+    /// Neighbours in number together: the first so many to the first server, and so on. Groups of a
+    /// population stay together as far as they can.
+    #[default]
+    Blocks,
+    /// In turn, like cards: each server has some of each group.
+    Interleaved,
+}
+
+/// Members below one server: `first`, `first + step`, …
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Below {
+    first: u32,
+    step: u32,
+    count: u32,
+}
+
+impl Below {
+    /// All clients of a population.
+    pub const fn all(population: u32) -> Self {
+        Self {
+            first: 0,
+            step: 1,
+            count: population,
+        }
+    }
+
+    /// How many.
+    pub const fn count(self) -> u32 {
+        self.count
+    }
+
+    /// The member at a place; it must be below [`Self::count`].
+    pub const fn member(self, place: u32) -> u32 {
+        self.first + place * self.step
+    }
+
+    /// The place of a member, if it is among them.
+    pub fn place(self, member: u32) -> Option<u32> {
+        let after = member.checked_sub(self.first)?;
+        let place = after / self.step;
+        (after.is_multiple_of(self.step) && place < self.count).then_some(place)
+    }
+
+    /// The places of those in a range of members.
+    pub fn within(self, range: &Range<u32>) -> Range<u32> {
+        let place = |member: u32| {
+            let after = member.saturating_sub(self.first);
+            after.div_ceil(self.step).min(self.count)
+        };
+        place(range.start)..place(range.end)
+    }
+
+    /// All of them.
+    pub fn members(self) -> impl Iterator<Item = u32> {
+        (0..self.count).map(move |place| self.member(place))
+    }
+}
+
+/// A server between: its tier, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// From 0, the nearest to the top.
+    pub tier: usize,
+    /// From 0.
+    pub index: u32,
+}
+
+/// The servers between, and the population at the bottom.
+#[derive(Debug, Clone, Copy)]
+pub struct Hierarchy<'a> {
+    /// From the top down; empty where the clients answer to the server itself.
+    pub tiers: &'a [Tier],
+    /// Clients.
+    pub population: u32,
+}
+
+impl Hierarchy<'_> {
+    /// Servers between the top and the clients.
+    pub fn servers(self) -> u32 {
+        self.tiers.iter().map(|tier| tier.count).sum()
+    }
+
+    /// The members that a tier's servers are.
+    pub fn members_of(self, tier: usize) -> Range<u32> {
+        let before: u32 = self.tiers.iter().take(tier).map(|tier| tier.count).sum();
+        let first = self.population + before;
+        first..first + self.tiers.get(tier).map_or(0, |tier| tier.count)
+    }
+
+    /// Where a member stands; `None` for a client.
+    pub fn place(self, member: u32) -> Option<Place> {
+        (0..self.tiers.len()).find_map(|tier| {
+            let members = self.members_of(tier);
+            let index = member.checked_sub(members.start)?;
+            members.contains(&member).then_some(Place { tier, index })
+        })
+    }
+
+    /// Who answers to the server at the top.
+    pub fn below_top(self) -> Below {
+        if self.tiers.is_empty() {
+            return Below::all(self.population);
+        }
+        let members = self.members_of(0);
+        Below {
+            first: members.start,
+            step: 1,
+            count: members.end - members.start,
+        }
+    }
+
+    /// Who answers to a server between.
+    pub fn below(self, place: Place) -> Below {
+        let lower = match place.tier + 1 < self.tiers.len() {
+            true => self.members_of(place.tier + 1),
+            false => 0..self.population,
+        };
+        let Some(tier) = self.tiers.get(place.tier) else {
+            return Below::all(0);
+        };
+        let first = match tier.assign {
+            Assign::Blocks => share(lower.end - lower.start, tier.count, place.index).start,
+            Assign::Interleaved => place.index,
+        };
+        Below {
+            first: lower.start + first,
+            step: match tier.assign {
+                Assign::Blocks => 1,
+                Assign::Interleaved => tier.count.max(1),
+            },
+            count: tier.part(lower.end - lower.start, place.index),
+        }
+    }
+
+    /// How many of those below it a server between wants reports from: all, or of clients its part of
+    /// the schedule's cohort.
+    pub fn wanted(self, place: Place, cohort: Cohort) -> u32 {
+        let below = self.below(place).count();
+        if place.tier + 1 < self.tiers.len() {
+            return below;
+        }
+        match cohort {
+            Cohort::Ratio(_) => cohort.of(below).min(below),
+            Cohort::Count(all) => {
+                let tier = self.tiers.get(place.tier);
+                let part = tier.map_or(all, |tier| tier.part(all, place.index));
+                part.max(1).min(below)
+            }
+        }
+    }
+}
+
+/// The part of `count` that falls to one of `among`, in order; no two differ by more than one.
+fn share(count: u32, among: u32, index: u32) -> Range<u32> {
+    let upto = |index: u32| {
+        let (count, among, index) = (u64::from(count), u64::from(among.max(1)), u64::from(index));
+        // At most `count`, which is 32 bits.
+        (count * index / among) as u32
+    };
+    upto(index)..upto(index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantity::{Bytes, Power, Probability, Speed};
+    use proptest::prelude::*;
+
+    fn tier(count: u32, assign: Assign) -> Tier {
+        Tier {
+            name: "edge".into(),
+            count,
+            device: VirtualDevice {
+                speed: Speed::ONE,
+                memory: Bytes(u64::MAX),
+                startup: Span::ZERO,
+                power: Power::ZERO,
+            },
+            rounds: 1,
+            deadline: None,
+            assign,
+        }
+    }
+
+    #[test]
+    fn servers_are_numbered_on_after_the_clients() {
+        let tiers = [tier(2, Assign::Blocks), tier(4, Assign::Interleaved)];
+        let all = Hierarchy {
+            tiers: &tiers,
+            population: 10,
+        };
+        assert_eq!(all.servers(), 6);
+        assert_eq!(all.below_top().members().collect::<Vec<_>>(), [10, 11]);
+        let at = |tier, index| Place { tier, index };
+        assert_eq!(all.place(9), None);
+        assert_eq!(all.place(11), Some(at(0, 1)));
+        assert_eq!(all.place(12), Some(at(1, 0)));
+        assert_eq!(all.place(16), None);
+        let below = |tier, index| all.below(at(tier, index)).members().collect::<Vec<_>>();
+        assert_eq!(below(0, 0), [12, 13]);
+        assert_eq!(below(0, 1), [14, 15]);
+        assert_eq!(below(1, 0), [0, 4, 8]);
+        assert_eq!(below(1, 3), [3, 7]);
+    }
+
+    #[test]
+    fn a_cohort_is_shared_out_among_the_servers_that_clients_answer_to() {
+        let tiers = [tier(2, Assign::Blocks), tier(3, Assign::Blocks)];
+        let all = Hierarchy {
+            tiers: &tiers,
+            population: 12,
+        };
+        let wanted = |tier, index, cohort| all.wanted(Place { tier, index }, cohort);
+        let each = [0, 1, 2].map(|index| wanted(1, index, Cohort::Count(7)));
+        assert_eq!(each.iter().sum::<u32>(), 7);
+        assert!(each.iter().all(|&n| n == 2 || n == 3), "{each:?}");
+        let half = Cohort::Ratio(Probability::new(0.5).unwrap());
+        assert_eq!(wanted(1, 0, half), 2);
+        assert_eq!(wanted(0, 0, half), 1, "all of the servers below it");
+        assert_eq!(wanted(1, 0, Cohort::Count(1)), 1, "nobody idles");
+    }
+
+    proptest! {
+        #[test]
+        fn every_client_answers_to_one_server(
+            population in 1u32..200, upper in 1u32..6, lower in 1u32..12, interleaved in any::<bool>(),
+        ) {
+            let assign = if interleaved { Assign::Interleaved } else { Assign::Blocks };
+            let tiers = [tier(upper, assign), tier(lower, assign)];
+            let all = Hierarchy { tiers: &tiers, population };
+            let mut seen = vec![0; (population + upper + lower) as usize];
+            for member in all.below_top().members() {
+                seen[member as usize] += 1;
+            }
+            for (at, tier) in tiers.iter().enumerate() {
+                let mut sizes = Vec::new();
+                for index in 0..tier.count {
+                    let below = all.below(Place { tier: at, index });
+                    sizes.push(below.count());
+                    for (place, member) in (0u32..).zip(below.members()) {
+                        seen[member as usize] += 1;
+                        prop_assert_eq!(below.place(member), Some(place));
+                    }
+                    for range in [0..population / 2, population / 2..population, 3..7] {
+                        let places = below.within(&range);
+                        let expected = below.members().filter(|m| range.contains(m)).count();
+                        prop_assert_eq!(places.len(), expected);
+                        prop_assert!(places.clone().all(|p| range.contains(&below.member(p))));
+                    }
+                }
+                let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+                prop_assert!(most - least <= 1, "{:?}", sizes);
+            }
+            prop_assert!(seen.iter().all(|&n| n == 1), "{:?}", seen);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Servers between the clients and the server, and what cannot go with them.
+
+use super::population::MOST_CLIENTS;
+use super::Resolver;
+use crate::attack::Adversary;
+use crate::defend::DefenceSpec;
+use crate::fault::{Fault, What};
+use crate::federation::{Layers, Schedule, Tier};
+use crate::method::{MethodSpec, ReportKind};
+use crate::quantity::Distribution;
+use crate::scenario::file::TierFile;
+use crate::scenario::Between;
+use std::collections::BTreeMap;
+
+/// More rounds than any run holds; bounds the numbers of rounds of rounds.
+const MOST_ROUNDS: u64 = 1 << 31;
+
+/// What a hierarchy has to go with.
+pub(super) struct Surroundings<'a> {
+    pub method: &'a MethodSpec,
+    pub schedule: &'a Schedule,
+    pub layers: &'a Layers,
+    pub defence: Option<&'a DefenceSpec>,
+    pub adversaries: &'a [Adversary],
+    pub faults: &'a [Fault],
+}
+
+impl Resolver<'_> {
+    /// The servers between.
+    pub(super) fn hierarchy(&mut self, typed: Vec<TierFile>, clients: u64) -> Vec<Between> {
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        let last = typed.len().saturating_sub(1);
+        let mut total = clients;
+        let mut above = 1;
+        let tiers = typed.into_iter().enumerate().map(|(index, tier)| {
+            let path = format!("hierarchy[{index}]");
+            let name = tier.name.unwrap_or_else(|| match last {
+                0 => "edge".into(),
+                _ => format!("tier {}", index + 1),
+            });
+            if let Some(first) = names.insert(name.clone(), index) {
+                let message = format!(
+                    "the name {name:?} is taken by hierarchy[{first}]: give each tier its own"
+                );
+                self.complain(&format!("{path}.name"), message);
+            }
+            total += u64::from(tier.count);
+            let count = u64::from(tier.count);
+            if count == 0 {
+                let message = "expected a whole number of 1 or more, found 0";
+                self.complain(&format!("{path}.count"), message);
+            } else if count < above {
+                let message = format!(
+                    "{count} servers cannot be below {above}: each has at least one below it"
+                );
+                self.complain(&format!("{path}.count"), message);
+            } else if index == last && count > clients && clients > 0 {
+                let message = format!(
+                    "{count} servers for {clients} clients: each needs at least one client"
+                );
+                self.complain(&format!("{path}.count"), message);
+            }
+            above = count.max(1);
+            if tier.rounds == 0 {
+                let message = "expected a number of rounds of 1 or more, found 0";
+                self.complain(&format!("{path}.rounds"), message);
+            }
+            if tier.deadline.is_some_and(|span| span.0.nanos() == 0) {
+                let message = "expected a duration above 0 s, found 0 s";
+                self.complain(&format!("{path}.deadline"), message);
+            }
+            let devices = self.device(tier.device, &format!("{path}.device"));
+            if !matches!(devices.speed, Distribution::Constant(_)) {
+                let message =
+                    "the servers of a tier are alike: expected one speed, found a distribution";
+                self.complain(&format!("{path}.device"), message);
+            }
+            Between {
+                tier: Tier {
+                    name: name.into(),
+                    count: tier.count.max(1),
+                    device: devices.device,
+                    rounds: tier.rounds.max(1),
+                    deadline: tier.deadline.map(|span| span.0),
+                    assign: tier.assign,
+                },
+                link: self.link(tier.link, &format!("{path}.link")),
+            }
+        });
+        let tiers: Vec<Between> = tiers.collect();
+        if total > MOST_CLIENTS && !tiers.is_empty() {
+            let message = format!("{total} nodes are more than the {MOST_CLIENTS} there can be");
+            self.complain("hierarchy", message);
+        }
+        tiers
+    }
+
+    /// Complains of what cannot be done by servers between.
+    pub(super) fn between(&mut self, tiers: &[Between], around: &Surroundings<'_>) {
+        let Some(first) = tiers.first() else { return };
+        let rounds = tiers.iter().map(|above| u64::from(above.tier.rounds));
+        let rounds = rounds.fold(u64::from(around.schedule.rounds), u64::saturating_mul);
+        if rounds > MOST_ROUNDS {
+            let message = format!("{rounds} rounds with clients are more than {MOST_ROUNDS}");
+            self.complain("hierarchy", message);
+        }
+        let name = around.method.name();
+        if around.method.method().reports() != ReportKind::Model {
+            let message = format!(
+                "servers between take means of models of the whole network, and clients of {name} \
+                 report something else: expected a method such as FedAvg, FedProx or FedAdam"
+            );
+            self.complain("hierarchy", message);
+        }
+        if around.schedule.waiting.is_some() {
+            let message = "servers between hold rounds, and this one asks clients one by one: \
+                           expected one of waiting and hierarchy";
+            self.complain("schedule.waiting", message);
+        }
+        let (least, most) = (around.schedule.least_reports, first.tier.count);
+        if least > most {
+            let message = format!("{least} reports can never come from {most} servers");
+            self.complain("schedule.least_reports", message);
+        }
+        if around.layers.privacy.is_some() {
+            let message =
+                "the accountant knows one server that clients report to: expected one of \
+                           privacy and hierarchy";
+            self.complain("privacy", message);
+        }
+        if around.layers.secure_aggregation.is_some() {
+            let message = "masks are agreed on among the clients of one server: expected one of \
+                           secure_aggregation and hierarchy";
+            self.complain("secure_aggregation", message);
+        }
+        if let Some(defence) = around.defence {
+            let message = format!(
+                "{} compares the reports of all clients of a round, and each server between sees its \
+                 own only: expected one of defence and hierarchy",
+                defence.name()
+            );
+            self.complain("defence", message);
+        }
+        for (index, adversary) in around.adversaries.iter().enumerate() {
+            if adversary.attack.attack().craft().is_some() {
+                let message = format!(
+                    "{} is made of the other reports of its round, which go to several servers: \
+                     expected an attack on own reports such as SignFlip",
+                    adversary.attack.name()
+                );
+                self.complain(&format!("adversaries[{index}].attack"), message);
+            }
+        }
+        for (index, fault) in around.faults.iter().enumerate() {
+            if matches!(fault.what, What::Server(_)) {
+                let message =
+                    "faults of the server are not tried with servers between: expected one of \
+                               them";
+                self.complain(&format!("faults[{index}]"), message);
+            }
+        }
+    }
+}
