@@ -125,7 +125,8 @@ pub(super) fn resolve(
             }
         }
     }
-    let schedule = r.schedule(typed.schedule, clients);
+    let servers = hierarchy.first().map(|above| above.tier.count);
+    let schedule = r.schedule(typed.schedule, clients, servers);
     r.selection(&typed.selection, &schedule);
     let faults = r.faults(typed.faults, &population);
     let scene = adversaries::Scene {

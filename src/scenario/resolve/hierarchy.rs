@@ -97,7 +97,9 @@ impl Resolver<'_> {
 
     /// Complains of what cannot be done by servers between.
     pub(super) fn between(&mut self, tiers: &[Between], around: &Surroundings<'_>) {
-        let Some(first) = tiers.first() else { return };
+        if tiers.is_empty() {
+            return;
+        }
         let rounds = tiers.iter().map(|above| u64::from(above.tier.rounds));
         let rounds = rounds.fold(u64::from(around.schedule.rounds), u64::saturating_mul);
         if rounds > MOST_ROUNDS {
@@ -116,11 +118,6 @@ impl Resolver<'_> {
             let message = "servers between hold rounds, and this one asks clients one by one: \
                            expected one of waiting and hierarchy";
             self.complain("schedule.waiting", message);
-        }
-        let (least, most) = (around.schedule.least_reports, first.tier.count);
-        if least > most {
-            let message = format!("{least} reports can never come from {most} servers");
-            self.complain("schedule.least_reports", message);
         }
         if around.layers.privacy.is_some() {
             let message =
@@ -154,8 +151,8 @@ impl Resolver<'_> {
         for (index, fault) in around.faults.iter().enumerate() {
             if matches!(fault.what, What::Server(_)) {
                 let message =
-                    "faults of the server are not tried with servers between: expected one of \
-                               them";
+                    "the server cannot go down where there are servers between: drop this fault, or the \
+                               hierarchy";
                 self.complain(&format!("faults[{index}]"), message);
             }
         }

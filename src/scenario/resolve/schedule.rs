@@ -10,7 +10,13 @@ use crate::select::SelectionSpec;
 const DEFAULT_COHORT: f64 = 0.1;
 
 impl Resolver<'_> {
-    pub(super) fn schedule(&mut self, typed: ScheduleFile, clients: u64) -> Schedule {
+    /// `servers` report to the server, where there are some between, and not clients.
+    pub(super) fn schedule(
+        &mut self,
+        typed: ScheduleFile,
+        clients: u64,
+        servers: Option<u32>,
+    ) -> Schedule {
         if typed.rounds == 0 {
             self.complain(
                 "schedule.rounds",
@@ -37,10 +43,14 @@ impl Resolver<'_> {
         }
         let least = u64::from(typed.least_reports);
         // Without clients nothing can be said of the cohort, and all has been said of the population.
-        if least > size && clients > 0 && waiting.is_none() {
+        let (most, of) = match servers {
+            Some(servers) => (u64::from(servers), format!("{servers} servers")),
+            None => (size, format!("a cohort of {size}")),
+        };
+        if least > most && clients > 0 && waiting.is_none() {
             self.complain(
                 "schedule.least_reports",
-                format!("{least} reports can never come from a cohort of {size}"),
+                format!("{least} reports can never come from {of}"),
             );
         }
         for (field, span) in [
