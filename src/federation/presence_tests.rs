@@ -293,3 +293,90 @@ fn whoever_is_always_there_is_so_by_any_name() {
         assert_eq!(named.available(), [Some(6); 3]);
     }
 }
+
+/// Client 0 is there from 10 to 20 s and from 50 s on, and nobody else: a server that asks one by one
+/// asks it then, and waits in between.
+#[test]
+fn a_server_that_asks_one_by_one_waits_for_somebody_to_come_back() {
+    let seconds = |from: u64, to: u64| (0, from * 1_000_000_000, to * 1_000_000_000);
+    let run = run(
+        "(count: 1, device: \"laptop\", link: \"lan\", availability: Trace(file: \"trace.csv\"))",
+        "rounds: 8, stop_at_time: \"52 s\", waiting: FedBuff(concurrency: 1, buffer: 1)",
+        "server: (link: \"ideal\"),",
+        &[seconds(10, 20), seconds(50, 90)],
+    );
+    let asked: Vec<f64> = run
+        .heard
+        .clients
+        .iter()
+        .map(|row| row.invited.since(VirtualTime::ZERO).seconds())
+        .collect();
+    assert!(!asked.is_empty());
+    assert!(
+        asked
+            .iter()
+            .all(|at| (10.0..20.0).contains(at) || *at >= 50.0),
+        "{asked:?}"
+    );
+    assert!((asked[0] - 10.0).abs() < 1e-9, "{asked:?}");
+    assert_eq!(run.heard.rounds[0].outcome, Outcome::Completed);
+}
+
+#[test]
+fn nobody_who_is_away_is_asked_one_by_one() {
+    for selection in [
+        "Uniform()",
+        "ByData()",
+        "RoundRobin()",
+        "Oort()",
+        "PowerOfChoice()",
+    ] {
+        let run = run(
+            "(count: 12, device: \"laptop\", link: \"lan\", availability: Trace(file: \"trace.csv\"))",
+            "rounds: 30, waiting: FedAsync(concurrency: 3, timeout: \"5 s\")",
+            &format!("server: (link: \"ideal\"), selection: {selection},"),
+            // Four at a time, ten seconds each, three times round.
+            &(0..36u32)
+                .map(|k| {
+                    let from = u64::from(k / 4) * 10_000_000_000;
+                    (k % 12, from, from + 10_000_000_000)
+                })
+                .collect::<Vec<_>>(),
+        );
+        assert!(run
+            .heard
+            .rounds
+            .iter()
+            .all(|row| row.outcome == Outcome::Completed));
+        for row in &run.heard.clients {
+            let slot = row.invited.nanos() / 10_000_000_000;
+            assert_eq!(u64::from(row.client / 4), slot % 3, "{selection}: {row:?}");
+        }
+    }
+}
+
+/// A client that leaves does not come back to its task: its place is free after the timeout.
+#[test]
+fn a_client_that_abandons_its_task_is_given_up_where_clients_are_asked_one_by_one() {
+    let run = run(
+        "(name: \"leaver\", count: 1, device: (preset: \"laptop\", startup: \"3 s\"), link: \"lan\",
+            availability: Trace(file: \"trace.csv\"), leaving: Abandon),
+         (name: \"steady\", count: 1, device: (preset: \"laptop\", startup: \"3 s\"), link: \"lan\")",
+        "rounds: 6, waiting: FedBuff(concurrency: 2, buffer: 2, timeout: \"8 s\")",
+        "server: (link: \"ideal\"),",
+        &[(0, 0, 2_000_000_000), (0, 30_000_000_000, 60_000_000_000)],
+    );
+    let leaver: Vec<_> = run
+        .heard
+        .clients
+        .iter()
+        .filter(|row| row.client == 0)
+        .collect();
+    assert_eq!(leaver[0].outcome, ClientOutcome::Lost);
+    // Given up at 8 s, there again at 30 s.
+    assert!(
+        leaver[1].invited >= VirtualTime::ZERO + Span::from_secs(30),
+        "{:?}",
+        leaver[1]
+    );
+}

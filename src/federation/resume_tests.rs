@@ -297,6 +297,8 @@ fn servers_that_ask_one_by_one_go_on_too() {
             "FedAvgM()",
             "adversaries: [(who: Count(2), attack: SignFlip())]",
         ),
+        (buff, "FedAvg()", "selection: Oort(window: 1)"),
+        (mix, "FedAvg()", "selection: RoundRobin()"),
         (
             buff,
             "FedAvg()",

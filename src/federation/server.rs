@@ -98,6 +98,8 @@ mod timer {
     pub const CRASH: u64 = u64::MAX - 1;
     /// It is up again.
     pub const UP: u64 = u64::MAX - 2;
+    /// Somebody may be back, where clients are asked one by one.
+    pub const BACK: u64 = u64::MAX - 3;
     /// The deadline of a round.
     pub const fn deadline(round: u32) -> u64 {
         round as u64
@@ -208,6 +210,7 @@ impl Server {
             Input::Timer(timer::STOP) => self.stop(cx),
             Input::Timer(timer::CRASH) => self.crash(cx),
             Input::Timer(timer::UP) => self.rise(cx),
+            Input::Timer(timer::BACK) => self.back(cx),
             Input::Timer(token) => self.timed(token, cx),
             Input::Done { job, output } => self.done(job, output, cx),
         }

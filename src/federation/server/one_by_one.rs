@@ -10,18 +10,25 @@
 //! than those before, as in a federation that holds rounds; clients need not know that it does not,
 //! and two tasks of a client share no random stream.
 
+use super::super::crowd::Gathering;
+use super::super::hierarchy::Below;
 use super::super::message::{Message, Report, Task};
 use super::super::outstanding::Asked;
 use super::super::waiting::Waiting;
 use super::super::world::{Bug, Federation};
 use super::{named, timer, Cx, Server, Stage};
 use crate::observe::rows::{Outcome, Rejection};
-use crate::quantity::VirtualTime;
-use crate::select::one_of_the_rest;
+use crate::quantity::{Span, VirtualTime};
+use crate::select::{one_of_the_rest, Ask, Crowd, Expected, SelectionSpec};
+use crate::sim::mix_words;
 use crate::sim::rng::{stream, Purpose};
 use crate::snapshot::snapshot_struct;
 use rand::Rng;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+/// So often a round looks whether somebody is back.
+const MOST_LOOKS: u32 = 100_000;
 
 /// Clients looked at for one that is there. With fewer than one in a thousand there, a place may stay
 /// empty until something happens again.
@@ -45,6 +52,8 @@ pub(super) struct Flow {
     carried: u32,
     /// What came while the server was at a step, first to last.
     held: VecDeque<Held>,
+    /// When somebody who is away may be back, if a place is free for it.
+    back: Option<VirtualTime>,
 }
 
 #[derive(Debug)]
@@ -75,10 +84,43 @@ snapshot_struct!(Flow {
     draws,
     carried,
     held,
+    back,
 });
 snapshot_struct!(Flight { task, round, at });
 snapshot_struct!(Last { task, answered });
 snapshot_struct!(Held { client, report, at });
+
+/// Clients that are not at work.
+struct Free<'a> {
+    gathering: Gathering<'a>,
+    flights: &'a BTreeMap<u32, Flight>,
+}
+
+impl Crowd for Free<'_> {
+    fn population(&self) -> u32 {
+        self.gathering.population()
+    }
+
+    fn is_there(&self, client: u32, draw: u64) -> bool {
+        !self.flights.contains_key(&client) && self.gathering.is_there(client, draw)
+    }
+
+    fn samples(&self, client: u32) -> u32 {
+        self.gathering.samples(client)
+    }
+
+    fn expected(&self, client: u32) -> Expected {
+        self.gathering.expected(client)
+    }
+
+    fn groups(&self) -> Vec<Range<u32>> {
+        self.gathering.groups()
+    }
+
+    fn deadline(&self) -> Option<Span> {
+        None
+    }
+}
 
 impl Flow {
     /// The number of the next task of a client, asked in round `round`.
@@ -152,10 +194,16 @@ impl Flow {
         self.last.retain(|_, last| last.task >= round);
     }
 
+    /// Whether this is the moment at which somebody may be back; then it has come.
+    fn is_due(&mut self, now: VirtualTime) -> bool {
+        self.back.take_if(|back| *back <= now).is_some()
+    }
+
     /// Nobody is waited for any more.
     pub fn clear(&mut self) -> Vec<(u32, Asked)> {
         self.held.clear();
         self.carried = 0;
+        self.back = None;
         let all = std::mem::take(&mut self.flights).into_iter();
         all.map(|(client, flight)| {
             let asked = Asked {
@@ -233,7 +281,11 @@ impl Server {
             let Some(flow) = &mut self.flow else { break };
             if let Some(held) = flow.held.pop_front() {
                 self.hear(held.client, held.report, held.at, cx);
-            } else if flow.flights.is_empty() || self.round.asked() >= waiting.patience() {
+                continue;
+            }
+            let nobody = flow.flights.is_empty();
+            let returns = self.await_return(waiting, cx);
+            if (nobody && !returns) || self.round.asked() >= waiting.patience() {
                 tracing::info!(round = self.round.number, "round abandoned");
                 self.round.outcome = Outcome::Abandoned;
                 self.evaluate(cx);
@@ -246,7 +298,7 @@ impl Server {
 
     /// Asks clients until as many are at work as are to be, or nobody more is there.
     fn fill(&mut self, waiting: Waiting, cx: &mut Cx<'_>) -> Result<(), String> {
-        while let Some(client) = self.draw(waiting) {
+        while let Some(client) = self.draw(waiting, cx.now()) {
             let Some(flow) = &mut self.flow else { break };
             let number = flow.number(client, self.round.number);
             let payload = self.half.task(client, number);
@@ -272,24 +324,79 @@ impl Server {
         Ok(())
     }
 
-    /// A client for a free place: uniform among those that are not at work, each there with its own
-    /// participation ratio whenever it is looked at.
-    fn draw(&mut self, waiting: Waiting) -> Option<u32> {
+    /// A client for a free place, of those that are there and not at work.
+    fn draw(&mut self, waiting: Waiting, now: VirtualTime) -> Option<u32> {
         let flow = self.flow.as_mut()?;
         if flow.flights.len() as u64 >= u64::from(waiting.concurrency) {
             return None;
         }
-        let plan = &self.shared.plan;
-        let population = plan.population();
-        let mut rng = stream(plan.seed, 0, Purpose::Selection, ONE_BY_ONE | flow.draws);
+        let (shared, round) = (&self.shared, self.round.number);
+        let plan = &shared.plan;
+        let draws = ONE_BY_ONE | flow.draws;
         flow.draws += 1;
+        let SelectionSpec::Uniform(_) = plan.selection else {
+            let gathering = Gathering {
+                shared,
+                server: Federation::SERVER,
+                below: Below::all(plan.population()),
+                round,
+                now,
+                deadline: None,
+            };
+            let chosen = self.policy.choose(&Ask {
+                // Choices of one round draw apart.
+                seed: mix_words(&[plan.seed, draws]),
+                round,
+                wanted: 1,
+                crowd: &Free {
+                    gathering,
+                    flights: &flow.flights,
+                },
+            });
+            return chosen.first().copied();
+        };
+        // Uniform costs no look at the whole population.
+        let mut rng = stream(plan.seed, 0, Purpose::Selection, draws);
         for _ in 0..LOOKED_AT {
-            let client = one_of_the_rest(&mut rng, population, &flow.flights)?;
-            if plan.client(client).participation.hit(rng.next_u64()) {
+            let client = one_of_the_rest(&mut rng, plan.population(), &flow.flights)?;
+            let there = plan.client(client).participation.hit(rng.next_u64());
+            if there && shared.presence.is_there(client, round, now) {
                 return Some(client);
             }
         }
         None
+    }
+
+    /// Sees to it that a place which nobody is there to take is looked at again when somebody may be
+    /// back; whether there is such a moment.
+    fn await_return(&mut self, waiting: Waiting, cx: &mut Cx<'_>) -> bool {
+        let Some(flow) = &mut self.flow else {
+            return false;
+        };
+        let full = flow.flights.len() as u64 >= u64::from(waiting.concurrency);
+        if full || !self.shared.presence.is_any() {
+            return false;
+        }
+        if flow.back.is_some() {
+            return true;
+        }
+        let back = self.shared.presence.return_of(1, cx.now());
+        let back = back.filter(|back| *back < VirtualTime::NEVER && self.round.waits < MOST_LOOKS);
+        let Some(back) = back else {
+            return false;
+        };
+        self.round.waits += 1;
+        flow.back = Some(back);
+        cx.timer(back.since(cx.now()), timer::BACK);
+        true
+    }
+
+    /// Somebody may be back.
+    pub(super) fn back(&mut self, cx: &mut Cx<'_>) {
+        let due = self.flow.as_mut().is_some_and(|flow| flow.is_due(cx.now()));
+        if due {
+            self.go_round(cx);
+        }
     }
 
     /// A client has not answered in time: another is asked in its place.

@@ -82,7 +82,7 @@ impl Resolver<'_> {
         for (field, message) in selection.check() {
             self.complain(&format!("selection.{field}"), message);
         }
-        if selection.needs_deadline() && schedule.deadline.is_none() {
+        if selection.needs_deadline() && schedule.deadline.is_none() && schedule.waiting.is_none() {
             let message = format!("{} needs a schedule.deadline to choose for", spec.name());
             self.complain("selection", message);
         }

@@ -2,6 +2,7 @@
 
 use super::Resolver;
 use crate::attack::Adversary;
+use crate::availability::Leaving;
 use crate::defend::DefenceSpec;
 use crate::federation::{Layers, Rule, Schedule, Staleness, Waiting};
 use crate::method::{MethodSpec, ReportKind};
@@ -137,20 +138,21 @@ impl Resolver<'_> {
             return;
         };
         let name = waiting.name();
-        if !matches!(selection, SelectionSpec::Uniform(_)) {
+        if selection.selection().needs_deadline() {
             let message = format!(
-                "{} chooses for a round, and {name} asks whoever is free: expected Uniform",
+                "{} chooses for a deadline, and {name} holds no rounds that have one: expected \
+                 another policy such as Uniform or Oort",
                 selection.name()
             );
             self.complain("selection", message);
         }
         for (index, member) in population.iter().enumerate() {
-            if !member.group.availability.is_always() {
+            if member.group.leaving == Leaving::Abandon && waiting.timeout.is_none() {
                 let message = format!(
-                    "{name} asks clients at any time and cannot wait for those who are away yet: \
-                     expected Always"
+                    "a client that abandons its task never answers, and {name} keeps its place for \
+                     ever: expected a schedule.waiting.timeout, or another leaving"
                 );
-                self.complain(&format!("population[{index}].availability"), message);
+                self.complain(&format!("population[{index}].leaving"), message);
             }
         }
         if method.method().reports() != ReportKind::Model {
