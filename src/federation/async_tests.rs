@@ -367,3 +367,26 @@ fn the_time_of_the_schedule_ends_it() {
     assert_eq!(last.ended, VirtualTime::ZERO + Span::from_secs(5));
     assert_eq!(heard.unanswered().len(), 4);
 }
+
+/// What takes the time of what, and how old reports are, does not depend on what is learned.
+#[test]
+fn what_is_modelled_is_asked_when_it_is_and_as_old_as_what_is_real() {
+    for waiting in [
+        "FedBuff(buffer: 3, concurrency: 6)",
+        "FedAsync(concurrency: 5, max_staleness: 6)",
+    ] {
+        let schedule = format!("rounds: 20, waiting: {waiting}");
+        let real = run_among(TWO_SPEEDS, &schedule, "");
+        let modelled = run_among(TWO_SPEEDS, &schedule, "compute: Modelled");
+        let asked = |heard: &Heard| {
+            let rows = heard.clients.iter();
+            rows.map(|row| (row.client, row.invited, row.reported, row.outcome.clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&real), asked(&modelled), "{waiting}");
+        assert_eq!(real.staleness, modelled.staleness, "{waiting}");
+        let sampled = run_among(TWO_SPEEDS, &schedule, "compute: Sampled(0.5)");
+        assert_eq!(asked(&real), asked(&sampled), "{waiting}");
+        assert!(sampled.rounds.last().unwrap().accuracy.unwrap() > 0.3);
+    }
+}

@@ -95,10 +95,11 @@ impl Buffered {
 
     /// Hands the method one report for all since the last step.
     fn hand_in(&mut self, round: u32) -> Result<(), MethodError> {
+        self.version = self.version.saturating_add(1);
+        // Nobody's, where learning is modelled.
         let Some(client) = self.first.take() else {
             return Ok(());
         };
-        self.version = self.version.saturating_add(1);
         let Some(model) = self.moved()? else {
             return Ok(());
         };
@@ -173,7 +174,8 @@ impl ServerHalf for Buffered {
     }
 
     fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
-        if let Phase::AfterRound(round) = phase {
+        // With no outputs the phase begins.
+        if let (Phase::AfterRound(round), true) = (phase, outputs.is_empty()) {
             self.hand_in(round)?;
         }
         self.inner.step(phase, outputs)

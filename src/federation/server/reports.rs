@@ -132,16 +132,19 @@ impl Server {
         let speed = self.shared.plan.server.speed;
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
         let metrics = report.telemetry.metrics;
-        if let Payload::Blank(_) = report.payload {
-            // It was made by nobody: it has had its time, and there is nothing to add up.
-            self.round.answer(client, Invited::Reported);
-            return ClientOutcome::Reported;
-        }
         let staleness = self.half.staleness(client);
         if let Some(reason) = self.unusable(&report, staleness) {
             self.round.answer(client, Invited::Refused);
             self.reject(client, report.round, reason, cx);
             return ClientOutcome::Rejected(reason.to_string().into());
+        }
+        if let Payload::Blank(_) = report.payload {
+            // It was made by nobody: it has had its time, and there is nothing to add up.
+            self.round.answer(client, Invited::Reported);
+            if let Some(staleness) = staleness {
+                self.round.count_staleness(staleness);
+            }
+            return ClientOutcome::Reported;
         }
         let received = Received {
             client,

@@ -77,10 +77,6 @@ impl Resolver<'_> {
             let why = "it goes by the losses of clients, and modelled ones have none";
             self.not_modelled("selection", around.selection.name(), why);
         }
-        if let Some(waiting) = &around.schedule.waiting {
-            let why = "what a step is made of depends on values that were never made";
-            self.not_modelled("schedule.waiting", waiting.name(), why);
-        }
         if compute.is_modelled() && around.schedule.stop_at_accuracy.is_some() {
             self.complain(
                 "schedule.stop_at_accuracy",
