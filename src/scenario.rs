@@ -317,7 +317,7 @@ impl Scenario {
 
     /// How many samples a client has; on average, where they are dealt.
     pub fn samples_each(&self) -> usize {
-        if let Partitioner::Shared { per_client } = self.partition.by {
+        if let Partitioner::Shared { per_client, .. } = self.partition.by {
             return per_client;
         }
         let public = self.public.map_or(0.0, |public| public.share.get());

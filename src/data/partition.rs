@@ -76,6 +76,9 @@ pub enum Partitioner {
     Shared {
         /// Samples of each client.
         per_client: usize,
+        /// Whether the row is sorted by class, shuffled within each: a client's samples are of one class
+        /// or of few then.
+        by_label: bool,
     },
 }
 
@@ -226,7 +229,7 @@ impl Partitioner {
         }
         let samples = data.len();
         let wanted = match self {
-            Self::Shared { per_client }
+            Self::Shared { per_client, .. }
                 if *per_client < min_per_client || *per_client > samples =>
             {
                 let rule = "[minimum per client, number of samples]";
@@ -268,7 +271,10 @@ impl Partitioner {
             Self::LabelAndQuantity { alpha, exponent } => deal.dirichlet(*alpha, *exponent),
             Self::Labels { per_client } => deal.labels(*per_client)?,
             Self::Natural => return deal.natural(min_per_client),
-            Self::Shared { per_client } => return Ok(deal.shared(*per_client)),
+            Self::Shared {
+                per_client,
+                by_label,
+            } => return Ok(deal.shared(*per_client, *by_label)),
         };
         Ok(repair::at_least(partition, min_per_client, seed))
     }
@@ -302,7 +308,7 @@ impl Partitioner {
                 exponent: e,
             } => alpha(*a).and_then(|()| exponent(*e)),
             Self::Labels { per_client } => parts("classes per client", *per_client),
-            Self::Shared { per_client } => parts("samples per client", *per_client),
+            Self::Shared { per_client, .. } => parts("samples per client", *per_client),
             Self::Natural => Ok(()),
         }
     }

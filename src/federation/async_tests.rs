@@ -390,3 +390,15 @@ fn what_is_modelled_is_asked_when_it_is_and_as_old_as_what_is_real() {
         assert!(sampled.rounds.last().unwrap().accuracy.unwrap() > 0.3);
     }
 }
+
+/// The reports that a round does not wait for come while the last round ends.
+#[test]
+fn what_comes_as_the_run_ends_is_lost_and_not_rejected() {
+    let further = "server: (link: \"ideal\")";
+    let (heard, summary) = try_run(ALIKE, "rounds: 2, cohort: 2, over_selection: 6.0", further);
+    assert_eq!(summary.unwrap().ending, Ending::Finished);
+    assert!(heard.rejections.is_empty(), "{:?}", heard.rejections);
+    let last = heard.clients.iter().filter(|row| row.round == 2);
+    let lost = last.filter(|row| row.outcome == ClientOutcome::Lost);
+    assert_eq!(lost.count(), 10);
+}

@@ -201,6 +201,8 @@ impl Server {
             }
             // Who is down hears nothing; what comes as it rises was sent to who it was before.
             Input::Message { .. } if matches!(self.stage, Stage::Down) => {}
+            // All that was unanswered when it finished is in the books as lost.
+            Input::Message { .. } if matches!(self.stage, Stage::Finished) => {}
             Input::Message { from, message, .. } => match message {
                 Message::Report(report) => self.receive(from, *report, cx),
                 Message::Refusal(refusal) => self.refused(from, &refusal, cx),

@@ -90,8 +90,12 @@ impl Deal<'_> {
         Partition::gather((0..self.clients).map(|client| [&order[part(client)]])).sorted()
     }
 
-    pub fn shared(&self, per_client: usize) -> Partition {
-        Partition::shared(self.shuffled(), self.clients, per_client, self.seed)
+    pub fn shared(&self, per_client: usize, by_label: bool) -> Partition {
+        let mut order = self.shuffled();
+        if by_label {
+            order.sort_by_key(|&sample| self.data.labels[sample as usize]);
+        }
+        Partition::shared(order, self.clients, per_client, self.seed)
     }
 
     /// Shares of a power law, dealt to the clients at random; the largest is 1.

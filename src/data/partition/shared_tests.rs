@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 fn shared(samples: usize, clients: usize, per_client: usize, seed: u64) -> Partition {
-    let rule = Partitioner::Shared { per_client };
+    let rule = Partitioner::Shared {
+        per_client,
+        by_label: false,
+    };
     let data = round_robin(samples, 10);
     rule.partition(&data, clients, 1, seed).unwrap()
 }
@@ -71,12 +74,18 @@ fn a_partition_of_ten_million_clients_takes_the_memory_of_its_samples() {
 fn reserved_samples_are_nobodys_and_impossible_numbers_are_errors() {
     let data = round_robin(40, 10);
     let reserved: Vec<u32> = (0..10).collect();
-    let rule = Partitioner::Shared { per_client: 8 };
+    let rule = Partitioner::Shared {
+        per_client: 8,
+        by_label: false,
+    };
     let partition = rule.partition_without(&data, &reserved, 500, 1, 2).unwrap();
     let mine = (0..500).flat_map(|client| partition.client(client).to_vec());
     assert!(mine.into_iter().all(|sample| sample >= 10));
     for (per_client, minimum) in [(0, 0), (3, 4), (41, 1)] {
-        let rule = Partitioner::Shared { per_client };
+        let rule = Partitioner::Shared {
+            per_client,
+            by_label: false,
+        };
         let error = rule.partition(&data, 5, minimum, 2).unwrap_err();
         assert!(matches!(error, PartitionError::OutOfRange(_)), "{error}");
     }
@@ -89,4 +98,23 @@ fn shared_places_are_pinned() {
     let of = |client| partition.client(client).to_vec();
     let pinned = [[4, 18, 5, 9], [23, 26, 15, 20], [25, 23, 26, 15]];
     assert_eq!([of(0), of(1), of(999_999)], pinned.map(|own| own.to_vec()));
+}
+
+#[test]
+fn by_label_a_client_has_samples_of_one_class_or_of_its_neighbour() {
+    let data = round_robin(1_000, 10);
+    let rule = Partitioner::Shared {
+        per_client: 20,
+        by_label: true,
+    };
+    let partition = rule.partition(&data, 5_000, 1, 3).unwrap();
+    let mut of_one = 0;
+    for client in 0..5_000 {
+        let own = partition.client(client).iter();
+        let classes: BTreeSet<u32> = own.map(|&sample| sample % 10).collect();
+        assert!(classes.len() <= 2, "{classes:?}");
+        of_one += usize::from(classes.len() == 1);
+    }
+    // A class has 100 places, from 81 of which all twenty are of it: binomial, deviation 28.
+    assert!((3_910..4_190).contains(&of_one), "{of_one}");
 }

@@ -325,6 +325,9 @@ pub enum RuleFile {
     Shared {
         /// Samples of each client.
         per_client: usize,
+        /// Whether a client's are of one class, or of few.
+        #[serde(default)]
+        by_label: bool,
     },
 }
 

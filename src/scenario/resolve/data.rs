@@ -204,7 +204,7 @@ impl Resolver<'_> {
             let needed = clients.saturating_mul(typed.min_per_client as u64);
             // More clients than there can be have been complained about.
             let possible = clients <= MOST_CLIENTS;
-            if let Partitioner::Shared { per_client } = by {
+            if let Partitioner::Shared { per_client, .. } = by {
                 let least = typed.min_per_client;
                 if per_client > 0 && !(least..=private).contains(&per_client) {
                     self.complain(
@@ -317,9 +317,15 @@ impl Resolver<'_> {
                 }
                 Partitioner::Natural
             }
-            RuleFile::Shared { per_client } => {
+            RuleFile::Shared {
+                per_client,
+                by_label,
+            } => {
                 self.at_least_one("partition.by.per_client", per_client);
-                Partitioner::Shared { per_client }
+                Partitioner::Shared {
+                    per_client,
+                    by_label,
+                }
             }
         }
     }
