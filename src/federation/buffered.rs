@@ -1,4 +1,4 @@
-//! The server half of a method whose clients are asked one by one: FedBuff and FedAsync.
+//! The server half of a method whose clients are asked one by one: FedBuff, FedAsync and FedAT.
 //!
 //! It remembers what each client in flight was sent, makes one report of those that came since its
 //! last step, and hands that to the method: the method's own step (mean, momentum, Adam, …) goes on
@@ -30,6 +30,13 @@ pub(super) struct Buffered {
     newest: Option<Newest>,
     /// Whom the method's one report will come from: the first that was taken in.
     first: Option<u32>,
+    /// What each that has reported said last, where that is kept.
+    latest: BTreeMap<u32, Latest>,
+}
+
+struct Latest {
+    reports: u32,
+    model: ParamSet,
 }
 
 struct Sent {
@@ -45,6 +52,7 @@ struct Newest {
 
 snapshot_struct!(Sent { version, model });
 snapshot_struct!(Newest { model, share });
+snapshot_struct!(Latest { reports, model });
 
 impl Buffered {
     /// `inner`, whose clients report one model, and parameters like `initial`.
@@ -58,7 +66,19 @@ impl Buffered {
             total: 0.0,
             newest: None,
             first: None,
+            latest: BTreeMap::new(),
         }
+    }
+
+    /// Σ (T_{M+1−m} / T) x_m over those that have reported: the models from the first to the last, each
+    /// with the reports of its counterpart from the other end.
+    fn across(&self, like: &ParamSet) -> Result<Option<ParamSet>, MethodError> {
+        let mut sum = WeightedSum::like(like);
+        let counterparts = self.latest.values().rev();
+        for (latest, other) in self.latest.values().zip(counterparts) {
+            sum.add(&latest.model, f64::from(other.reports))?;
+        }
+        Ok(sum.take_mean()?.map(Buffer::freeze))
     }
 
     fn forget(&mut self) {
@@ -67,6 +87,7 @@ impl Buffered {
         self.total = 0.0;
         self.newest = None;
         self.first = None;
+        self.latest.clear();
     }
 
     /// Where the reports since the last step lead from the model there is.
@@ -89,6 +110,7 @@ impl Buffered {
                 })?;
                 Ok(mixed.freeze())
             }),
+            Rule::FedAT => return self.across(global),
         };
         step.transpose()
     }
@@ -168,6 +190,12 @@ impl ServerHalf for Buffered {
                     share: alpha * weight,
                 });
             }
+            Rule::FedAT => {
+                let before = self.latest.get(&report.client);
+                let reports = before.map_or(0, |latest| latest.reports).saturating_add(1);
+                let model = model.clone();
+                self.latest.insert(report.client, Latest { reports, model });
+            }
         }
         self.first.get_or_insert(report.client);
         Ok(())
@@ -215,6 +243,7 @@ impl ServerHalf for Buffered {
         self.total.save(to);
         self.newest.save(to);
         self.first.save(to);
+        self.latest.save(to);
     }
 
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
@@ -225,6 +254,7 @@ impl ServerHalf for Buffered {
         self.total = Snapshot::load(from)?;
         self.newest = Snapshot::load(from)?;
         self.first = Snapshot::load(from)?;
+        self.latest = Snapshot::load(from)?;
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Gathering<'a> {
     pub shared: &'a Shared,
     /// Whom they answer to.
     pub server: NodeId,
-    pub below: Below,
+    pub below: Below<'a>,
     pub round: u32,
     pub now: VirtualTime,
     /// When the round ends with what it has.

@@ -156,7 +156,7 @@ impl Edge {
         &self.shared.plan.hierarchy[self.place.tier]
     }
 
-    fn below(&self) -> Below {
+    fn below(&self) -> Below<'_> {
         self.shared.plan.hierarchy().below(self.place)
     }
 
@@ -260,7 +260,7 @@ impl Edge {
         let (rounds, deadline) = (self.tier().rounds.max(1), self.tier().deadline);
         let before = errand.round.saturating_sub(1).saturating_mul(rounds);
         let number = before.saturating_add(errand.held + 1);
-        let (below, place) = (self.below(), self.place);
+        let (below, place) = (shared.plan.hierarchy().below(self.place), self.place);
         let target = shared
             .plan
             .hierarchy()
@@ -313,7 +313,8 @@ impl Edge {
 
     /// Clients for a round that wants `target` reports.
     fn choose(&mut self, target: u32, deadline: Option<Span>, cx: &Cx<'_>) -> Vec<u32> {
-        let (plan, below) = (&self.shared.plan, self.below());
+        let shared = Arc::clone(&self.shared);
+        let (plan, below) = (&shared.plan, shared.plan.hierarchy().below(self.place));
         let number = self.round.number;
         let wanted = libm::ceil(f64::from(target) * plan.schedule.over_selection) as u32;
         let chosen = self.policy.choose(&Ask {

@@ -33,7 +33,7 @@ impl Tier {
     /// How many of `count` fall to one of its servers.
     fn part(&self, count: u32, index: u32) -> u32 {
         match self.assign {
-            Assign::Blocks => {
+            Assign::Blocks | Assign::BySpeed => {
                 let share = share(count, self.count, index);
                 share.end - share.start
             }
@@ -51,23 +51,28 @@ pub enum Assign {
     Blocks,
     /// In turn, like cards: each server has some of each group.
     Interleaved,
+    /// Clients sorted by what a round is expected to take them, the fastest to the first server: tiers
+    /// as in TiFL and FedAT.
+    BySpeed,
 }
 
-/// Members below one server: `first`, `first + step`, …
+/// Members below one server: `first`, `first + step`, …, or those that are listed, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Below {
+pub struct Below<'a> {
     first: u32,
     step: u32,
     count: u32,
+    listed: Option<&'a [u32]>,
 }
 
-impl Below {
+impl<'a> Below<'a> {
     /// All clients of a population.
     pub const fn all(population: u32) -> Self {
         Self {
             first: 0,
             step: 1,
             count: population,
+            listed: None,
         }
     }
 
@@ -77,12 +82,18 @@ impl Below {
     }
 
     /// The member at a place; it must be below [`Self::count`].
-    pub const fn member(self, place: u32) -> u32 {
-        self.first + place * self.step
+    pub fn member(self, place: u32) -> u32 {
+        match self.listed {
+            Some(listed) => listed.get(place as usize).copied().unwrap_or(0),
+            None => self.first + place * self.step,
+        }
     }
 
     /// The place of a member, if it is among them.
     pub fn place(self, member: u32) -> Option<u32> {
+        if let Some(listed) = self.listed {
+            return listed.binary_search(&member).ok().map(|place| place as u32);
+        }
         let after = member.checked_sub(self.first)?;
         let place = after / self.step;
         (after.is_multiple_of(self.step) && place < self.count).then_some(place)
@@ -90,6 +101,10 @@ impl Below {
 
     /// The places of those in a range of members.
     pub fn within(self, range: &Range<u32>) -> Range<u32> {
+        if let Some(listed) = self.listed {
+            let place = |member| listed.partition_point(|&other| other < member) as u32;
+            return place(range.start)..place(range.end);
+        }
         let place = |member: u32| {
             let after = member.saturating_sub(self.first);
             after.div_ceil(self.step).min(self.count)
@@ -98,7 +113,7 @@ impl Below {
     }
 
     /// All of them.
-    pub fn members(self) -> impl Iterator<Item = u32> {
+    pub fn members(self) -> impl Iterator<Item = u32> + use<'a> {
         (0..self.count).map(move |place| self.member(place))
     }
 }
@@ -119,9 +134,28 @@ pub struct Hierarchy<'a> {
     pub tiers: &'a [Tier],
     /// Clients.
     pub population: u32,
+    /// The clients as [`sorted`] has them, where the last tier wants them so.
+    pub by_speed: &'a [u32],
 }
 
-impl Hierarchy<'_> {
+/// Clients in the order of what a round is expected to take them (`time`, then number), cut among
+/// `servers`; each one's are then in order of number, so that they are found soon.
+pub(super) fn sorted(population: u32, servers: u32, time: impl Fn(u32) -> Span) -> Vec<u32> {
+    let mut order: Vec<(Span, u32)> = (0..population)
+        .map(|client| (time(client), client))
+        .collect();
+    order.sort_unstable();
+    let mut order: Vec<u32> = order.into_iter().map(|(_, client)| client).collect();
+    for index in 0..servers {
+        let share = share(population, servers, index);
+        if let Some(own) = order.get_mut(share.start as usize..share.end as usize) {
+            own.sort_unstable();
+        }
+    }
+    order
+}
+
+impl<'a> Hierarchy<'a> {
     /// Servers between the top and the clients.
     pub fn servers(self) -> u32 {
         self.tiers.iter().map(|tier| tier.count).sum()
@@ -144,7 +178,7 @@ impl Hierarchy<'_> {
     }
 
     /// Who answers to the server at the top.
-    pub fn below_top(self) -> Below {
+    pub fn below_top(self) -> Below<'a> {
         if self.tiers.is_empty() {
             return Below::all(self.population);
         }
@@ -153,11 +187,12 @@ impl Hierarchy<'_> {
             first: members.start,
             step: 1,
             count: members.end - members.start,
+            listed: None,
         }
     }
 
     /// Who answers to a server between.
-    pub fn below(self, place: Place) -> Below {
+    pub fn below(self, place: Place) -> Below<'a> {
         let lower = match place.tier + 1 < self.tiers.len() {
             true => self.members_of(place.tier + 1),
             false => 0..self.population,
@@ -165,17 +200,20 @@ impl Hierarchy<'_> {
         let Some(tier) = self.tiers.get(place.tier) else {
             return Below::all(0);
         };
-        let first = match tier.assign {
-            Assign::Blocks => share(lower.end - lower.start, tier.count, place.index).start,
-            Assign::Interleaved => place.index,
+        let all = lower.end - lower.start;
+        let share = share(all, tier.count, place.index);
+        let (first, step) = match tier.assign {
+            Assign::Blocks | Assign::BySpeed => (share.start, 1),
+            Assign::Interleaved => (place.index, tier.count.max(1)),
         };
         Below {
             first: lower.start + first,
-            step: match tier.assign {
-                Assign::Blocks => 1,
-                Assign::Interleaved => tier.count.max(1),
+            step,
+            count: tier.part(all, place.index),
+            listed: match tier.assign {
+                Assign::BySpeed => self.by_speed.get(share.start as usize..share.end as usize),
+                Assign::Blocks | Assign::Interleaved => None,
             },
-            count: tier.part(lower.end - lower.start, place.index),
         }
     }
 
@@ -235,6 +273,7 @@ mod tests {
         let all = Hierarchy {
             tiers: &tiers,
             population: 10,
+            by_speed: &[],
         };
         assert_eq!(all.servers(), 6);
         assert_eq!(all.below_top().members().collect::<Vec<_>>(), [10, 11]);
@@ -256,6 +295,7 @@ mod tests {
         let all = Hierarchy {
             tiers: &tiers,
             population: 12,
+            by_speed: &[],
         };
         let wanted = |tier, index, cohort| all.wanted(Place { tier, index }, cohort);
         let each = [0, 1, 2].map(|index| wanted(1, index, Cohort::Count(7)));
@@ -267,14 +307,35 @@ mod tests {
         assert_eq!(wanted(1, 0, Cohort::Count(1)), 1, "nobody idles");
     }
 
+    #[test]
+    fn by_speed_no_client_of_a_server_is_slower_than_one_of_the_next() {
+        let time = |client: u32| Span::from_nanos(u64::from(client * 37 % 11));
+        let by_speed = sorted(20, 3, time);
+        let tiers = [tier(3, Assign::BySpeed)];
+        let all = Hierarchy {
+            tiers: &tiers,
+            population: 20,
+            by_speed: &by_speed,
+        };
+        let times = |index| {
+            let below = all.below(Place { tier: 0, index });
+            below.members().map(time).collect::<Vec<_>>()
+        };
+        for index in 0..2 {
+            assert!(times(index).iter().max() <= times(index + 1).iter().min());
+        }
+    }
+
     proptest! {
         #[test]
         fn every_client_answers_to_one_server(
-            population in 1u32..200, upper in 1u32..6, lower in 1u32..12, interleaved in any::<bool>(),
+            population in 1u32..200, upper in 1u32..6, lower in 1u32..12, rule in 0usize..3,
         ) {
-            let assign = if interleaved { Assign::Interleaved } else { Assign::Blocks };
-            let tiers = [tier(upper, assign), tier(lower, assign)];
-            let all = Hierarchy { tiers: &tiers, population };
+            let assign = [Assign::Blocks, Assign::Interleaved, Assign::BySpeed][rule];
+            let above = if rule == 2 { Assign::Blocks } else { assign };
+            let tiers = [tier(upper, above), tier(lower, assign)];
+            let by_speed = sorted(population, lower, |client| Span::from_nanos(u64::from(client * 7 % 13)));
+            let all = Hierarchy { tiers: &tiers, population, by_speed: &by_speed };
             let mut seen = vec![0; (population + upper + lower) as usize];
             for member in all.below_top().members() {
                 seen[member as usize] += 1;

@@ -253,3 +253,58 @@ fn compressed_reports_are_read_by_the_server_that_they_go_to() {
     let flat_up: u64 = flat.rounds.iter().map(|row| row.bytes_up).sum();
     assert_eq!(up, flat_up);
 }
+
+/// Semi-synchronous tiers: each holds rounds at its own pace, and the server at the top waits for none.
+#[test]
+fn tiers_by_speed_report_as_often_as_they_are_done() {
+    let tiers = "hierarchy: [(count: 2, link: \"lan\", assign: BySpeed)]";
+    let waits = "rounds: 24, cohort: 12, waiting: FedAT()";
+    // The slow stand first, so that order is by speed and not by number.
+    let population = "
+        (name: \"slow\", count: 6, device: (preset: \"laptop\", startup: \"5 s\"), link: \"lan\"),
+        (name: \"quick\", count: 6, device: (preset: \"laptop\", startup: \"1 s\"), link: \"lan\"),";
+    let (heard, _) = run_among(population, waits, tiers);
+    for row in &heard.clients {
+        let quick = row.client >= 6;
+        assert_eq!(quick, &*row.group == "quick");
+    }
+    let rounds = |server| {
+        heard
+            .servers
+            .iter()
+            .filter(|row| row.server == server)
+            .count()
+    };
+    // Five of the quick tier's for each of the slow one's.
+    let (quick, slow) = (rounds(0), rounds(1));
+    assert!(
+        (19..=21).contains(&quick) && (3..=4).contains(&slow),
+        "{quick} {slow}"
+    );
+    let last = heard.rounds.last().unwrap();
+    assert!(
+        last.ended
+            .since(crate::quantity::VirtualTime::ZERO)
+            .seconds()
+            < 25.0
+    );
+    assert!(last.accuracy.unwrap() > 0.6, "{last:?}");
+}
+
+/// With one server between all three rules of waiting are rounds of flat FedAvg, one by one.
+#[test]
+fn one_tier_of_one_that_is_not_waited_for_is_flat_fedavg() {
+    let flat = losses(&run("rounds: 4, cohort: 12", ""));
+    for waiting in [
+        "FedAT()",
+        "FedAsync(concurrency: 1, alpha: 1.0)",
+        "FedBuff(concurrency: 1, buffer: 1)",
+    ] {
+        let between = "hierarchy: [(count: 1, link: \"ideal\")]";
+        let heard = run(
+            &format!("rounds: 4, cohort: 12, waiting: {waiting}"),
+            between,
+        );
+        near(&losses(&heard), &flat, waiting);
+    }
+}

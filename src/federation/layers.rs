@@ -88,7 +88,8 @@ impl Layers {
         witness: &Arc<Witness>,
     ) -> Box<dyn ServerHalf> {
         let mut half = half;
-        let one_by_one = plan.schedule.waiting.is_some();
+        // Servers between hold rounds, however the one at the top waits.
+        let one_by_one = plan.schedule.waiting.is_some() && plan.hierarchy.is_empty();
         match &self.privacy {
             Some(Privacy::CentralDp(central)) => {
                 let cohort = plan.schedule.cohort.of(plan.population());

@@ -46,6 +46,9 @@ pub struct Plan {
     pub server: VirtualDevice,
     /// Servers between it and the clients, from the top down.
     pub hierarchy: Vec<Tier>,
+    /// Clients by what a round is expected to take them; empty unless a tier wants them so. Found when
+    /// the federation is set up.
+    pub by_speed: Vec<u32>,
     /// After every so many rounds the server writes a checkpoint, from which it goes on after a crash.
     pub server_checkpoint: u32,
     /// The method.
@@ -228,6 +231,7 @@ impl Plan {
         Hierarchy {
             tiers: &self.hierarchy,
             population: self.population(),
+            by_speed: &self.by_speed,
         }
     }
 

@@ -359,6 +359,15 @@ fn servers_between_go_on_too() {
         let memory = holds(&holding(rounds, method, &further, &[]), u64::MAX, 1);
         assert!(memory.checkpoints.len() > 4, "{further}");
     }
+    for waiting in [
+        "FedAT(timeout: \"20 s\")",
+        "FedAsync(concurrency: 2, timeout: \"20 s\")",
+    ] {
+        let schedule = format!("rounds: 8, cohort: 6, waiting: {waiting}");
+        let tiers = "hierarchy: [(count: 3, link: \"wifi\", assign: BySpeed, deadline: \"3 s\")]";
+        let memory = holds(&holding(&schedule, "FedAvg()", tiers, &[]), u64::MAX, 2);
+        assert!(memory.checkpoints.len() > 4, "{waiting}");
+    }
 }
 
 #[test]

@@ -290,9 +290,10 @@ impl Server {
         if over > 0 && every.is_some_and(|every| over.is_multiple_of(every)) {
             cx.checkpoint();
         }
-        let target = match self.is_above_servers() {
-            true => self.shared.plan.hierarchy().below_top().count(),
-            false => schedule.cohort.of(self.shared.plan.population()),
+        let target = match (self.is_above_servers(), &schedule.waiting) {
+            (true, None) => self.shared.plan.hierarchy().below_top().count(),
+            (true, Some(waiting)) => waiting.buffer(),
+            (false, _) => schedule.cohort.of(self.shared.plan.population()),
         };
         self.open(self.round.number + 1, target, cx);
         self.round.restored = self.restored.take();

@@ -1,4 +1,4 @@
-//! Servers that do not wait for rounds: FedBuff and FedAsync.
+//! Servers that do not wait for rounds: FedBuff, FedAsync and FedAT.
 //!
 //! Some number of clients train at any time, each from the model of the moment it was asked. A
 //! report is so many server steps old when it comes, its *staleness* τ: 0 for a client that was sent
@@ -7,7 +7,10 @@
 //! - FedBuff: Nguyen, Malik, Zhan, Yousefpour, Rabbat, Malek and Huba, "Federated Learning with
 //!   Buffered Asynchronous Aggregation", AISTATS 2022, algorithm 1;
 //! - FedAsync: Xie, Koyejo and Gupta, "Asynchronous Federated Optimization", 2019, algorithm 1 and
-//!   section 5.2.
+//!   section 5.2;
+//! - FedAT: Chai, Chen, Anwar, Zhao, Cheng and Rangwala, "FedAT: A High-Performance and
+//!   Communication-Efficient Federated Learning System with Asynchronous Tiers", SC 2021: tiers hold
+//!   rounds by themselves, and the server at the top takes each tier's model as it comes.
 
 use crate::method::Weighting;
 use crate::quantity::Span;
@@ -47,6 +50,9 @@ pub enum Rule {
         /// α: the share of a fresh model.
         alpha: f64,
     },
+    /// The latest model `x_m` of each of M servers between is kept: `x ← Σ (T_{M+1−m} / T) x_m`, where
+    /// T_m counts the reports of the m-th and T all, so that those that report seldom count more.
+    FedAT,
 }
 
 /// s(τ): how much a report counts that is τ server steps old. Never grows with τ, and s(0) = 1.
@@ -93,7 +99,7 @@ impl Waiting {
     pub const fn buffer(&self) -> u32 {
         match self.rule {
             Rule::FedBuff { buffer, .. } => buffer,
-            Rule::FedAsync { .. } => 1,
+            Rule::FedAsync { .. } | Rule::FedAT => 1,
         }
     }
 
@@ -109,6 +115,7 @@ impl Waiting {
         match self.rule {
             Rule::FedBuff { .. } => "FedBuff",
             Rule::FedAsync { .. } => "FedAsync",
+            Rule::FedAT => "FedAT",
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::buffered::Buffered;
 use super::client::Client;
+use super::crowd::Gathering;
 use super::edge::Edge;
 use super::evaluation::Evaluator;
+use super::hierarchy::{sorted, Assign, Below};
 use super::hostile;
 use super::job::{Job, Output};
 use super::message::Message;
@@ -24,6 +26,7 @@ use crate::model::{Layouts, Sizes, Spill};
 use crate::net::LinkNetwork;
 use crate::privacy::secagg::Witness;
 use crate::quantity::{Bytes, VirtualTime};
+use crate::select::Crowd;
 use crate::sim::{Context, Input, Node, NodeId, Stack, World};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -178,13 +181,30 @@ fn server_half(
     let half = plan.method.method().server(setup.clone())?;
     if !plan.hierarchy.is_empty() {
         // Layers are between clients and those they answer to.
-        return Ok(half);
+        return Ok(match plan.schedule.waiting {
+            Some(waiting) => Box::new(Buffered::new(half, waiting, &setup.initial)),
+            None => half,
+        });
     }
     let mut half = hostile::server(plan, half, setup)?;
     if let Some(waiting) = plan.schedule.waiting {
         half = Box::new(Buffered::new(half, waiting, &setup.initial));
     }
     Ok(plan.layers.around_server(half, setup, plan, witness))
+}
+
+/// Clients by what a round with the server is expected to take them, cut among `servers`.
+fn by_speed(shared: &Shared, servers: u32) -> Vec<u32> {
+    let population = shared.plan.population();
+    let crowd = Gathering {
+        shared,
+        server: Federation::SERVER,
+        below: Below::all(population),
+        round: 1,
+        now: VirtualTime::ZERO,
+        deadline: None,
+    };
+    sorted(population, servers, |client| crowd.expected(client).total())
 }
 
 /// One client's range of a partition; empty for a client that is not in it.
@@ -264,6 +284,11 @@ impl Federation {
             edges: (!plan.hierarchy.is_empty()).then_some(setup),
             plan,
         };
+        if let Some(tier) = shared.plan.hierarchy.last() {
+            if tier.assign == Assign::BySpeed {
+                shared.plan.by_speed = by_speed(&shared, tier.count);
+            }
+        }
         if !shared.plan.compute.is_real() {
             shared.stand_ins = StandIns::find(&shared)?;
         }

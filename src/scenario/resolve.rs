@@ -155,6 +155,7 @@ pub(super) fn resolve(
         defence.as_ref(),
         &adversaries,
         (&population, &typed.selection),
+        !hierarchy.is_empty(),
     );
     let around = hierarchy::Surroundings {
         method: &typed.method,

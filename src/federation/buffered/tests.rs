@@ -96,6 +96,39 @@ fn fedasync_mixes_models_as_a_float64_reference_does() {
     }
 }
 
+/// x = Σ (T_{M+1−m} / T) x_m: of two that have reported twice and once the one that has reported once
+/// counts twice.
+#[test]
+fn fedat_weighs_by_the_reports_of_the_other_end_as_a_float64_reference_does() {
+    let plain = MethodSpec::default();
+    let fedat = Waiting {
+        rule: Rule::FedAT,
+        ..fedbuff(1, 1.0, Weighting::Uniform, Staleness::Constant)
+    };
+    let mut toy = asked_one_by_one(&plain, &local(), fedat);
+    toy.open();
+    let (first, slow) = (toy.ask(0).1, toy.ask(2).1);
+    take_in(&mut toy, 0, first);
+    toy.close();
+    let x0 = start().to_vec();
+    let x1 = trained(&x0, 0, 1);
+    close(&toy.model(), &x1);
+    toy.open();
+    let again = toy.ask(0).1;
+    take_in(&mut toy, 0, again);
+    toy.close();
+    let x2 = trained(&x1, 0, 2);
+    close(&toy.model(), &x2);
+    toy.open();
+    take_in(&mut toy, 2, slow);
+    toy.close();
+    let late = trained(&x0, 2, 1);
+    close(
+        &toy.model(),
+        &combine(&[(1.0 / 3.0, &x2), (2.0 / 3.0, &late)]),
+    );
+}
+
 #[test]
 fn fedasync_that_takes_all_of_a_fresh_model_is_that_model_bit_for_bit() {
     let plain = MethodSpec::default();

@@ -21,7 +21,7 @@ use crate::observe::rows::{Outcome, Rejection};
 use crate::quantity::{Span, VirtualTime};
 use crate::select::{one_of_the_rest, Ask, Crowd, Expected, SelectionSpec};
 use crate::sim::mix_words;
-use crate::sim::rng::{stream, Purpose};
+use crate::sim::rng::{below as index, stream, Purpose};
 use crate::snapshot::snapshot_struct;
 use rand::Rng;
 use std::collections::{BTreeMap, VecDeque};
@@ -334,6 +334,15 @@ impl Server {
         let plan = &shared.plan;
         let draws = ONE_BY_ONE | flow.draws;
         flow.draws += 1;
+        if !plan.hierarchy.is_empty() {
+            // Few, and always there.
+            let below = plan.hierarchy().below_top().members();
+            let free: Vec<u32> = below.filter(|m| !flow.flights.contains_key(m)).collect();
+            let mut rng = stream(plan.seed, 0, Purpose::Selection, draws);
+            return free
+                .get(index(&mut rng, free.len() as u64) as usize)
+                .copied();
+        }
         let SelectionSpec::Uniform(_) = plan.selection else {
             let gathering = Gathering {
                 shared,

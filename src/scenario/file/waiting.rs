@@ -12,6 +12,8 @@ pub enum WaitingFile {
     FedBuff(FedBuffFile),
     /// Each model is mixed in as it comes.
     FedAsync(FedAsyncFile),
+    /// Of servers between, the latest model of each.
+    FedAT(FedAtFile),
 }
 
 /// FedBuff.
@@ -57,6 +59,14 @@ pub struct FedAsyncFile {
     pub max_staleness: Option<u32>,
     /// When a client is given up.
     #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+/// FedAT.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename = "FedAT", default)]
+pub struct FedAtFile {
+    /// When a server between is given up.
     pub timeout: Option<Duration>,
 }
 

@@ -5,7 +5,7 @@ use super::Resolver;
 use crate::attack::Adversary;
 use crate::defend::DefenceSpec;
 use crate::fault::{Fault, What};
-use crate::federation::{Layers, Schedule, Tier};
+use crate::federation::{Assign, Layers, Schedule, Tier};
 use crate::method::{MethodSpec, ReportKind};
 use crate::quantity::Distribution;
 use crate::scenario::file::TierFile;
@@ -115,9 +115,21 @@ impl Resolver<'_> {
             self.complain("hierarchy", message);
         }
         if around.schedule.waiting.is_some() {
-            let message = "servers between hold rounds, and this one asks clients one by one: \
-                           expected one of waiting and hierarchy";
-            self.complain("schedule.waiting", message);
+            for field in ["deadline", "least_reports"] {
+                let path = format!("schedule.{field}");
+                if self.document.has(&path) {
+                    let message =
+                        "the server at the top holds no rounds: deadlines of servers between \
+                                   are in hierarchy";
+                    self.complain(&path, message);
+                }
+            }
+        }
+        for (index, above) in tiers.iter().enumerate() {
+            if above.tier.assign == Assign::BySpeed && index + 1 < tiers.len() {
+                let message = "only clients are sorted by speed: expected Blocks or Interleaved";
+                self.complain(&format!("hierarchy[{index}].assign"), message);
+            }
         }
         if around.layers.privacy.is_some() {
             let message =

@@ -24,11 +24,13 @@ impl Resolver<'_> {
             );
         }
         let waiting = typed.waiting.as_ref();
-        let waiting = waiting.map(|typed| self.waiting(typed, clients));
-        if let Some(waiting) = &waiting {
+        let waiting = waiting.map(|typed| self.waiting(typed, clients, servers));
+        // Servers between hold rounds, however the one at the top waits.
+        let alone = waiting.as_ref().filter(|_| servers.is_none());
+        if let Some(waiting) = alone {
             self.no_rounds(waiting);
         }
-        let cohort = match &waiting {
+        let cohort = match alone {
             // How many reports a round is to have.
             Some(waiting) => Cohort::Count(waiting.buffer()),
             None => self.cohort(typed.cohort, clients),

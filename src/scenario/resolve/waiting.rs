@@ -23,7 +23,12 @@ const PATH: &str = "schedule.waiting";
 
 impl Resolver<'_> {
     /// How the server waits.
-    pub(super) fn waiting(&mut self, typed: &WaitingFile, clients: u64) -> Waiting {
+    pub(super) fn waiting(
+        &mut self,
+        typed: &WaitingFile,
+        clients: u64,
+        servers: Option<u32>,
+    ) -> Waiting {
         let (rule, concurrency, staleness, max_staleness, timeout) = match typed {
             WaitingFile::FedBuff(typed) => {
                 self.some("buffer", typed.buffer, "updates a server step");
@@ -62,9 +67,32 @@ impl Resolver<'_> {
                     typed.timeout,
                 )
             }
+            // All of them are at work at any time, and age does not count.
+            WaitingFile::FedAT(typed) => {
+                let everybody = servers.unwrap_or(1);
+                (
+                    Rule::FedAT,
+                    everybody,
+                    Staleness::Constant,
+                    None,
+                    typed.timeout,
+                )
+            }
         };
+        if matches!(rule, Rule::FedAT) && servers.is_none() {
+            let message =
+                "FedAT keeps the latest model of each of a few servers between: expected a \
+                           hierarchy such as [(count: 5, assign: BySpeed)]";
+            self.complain(PATH, message);
+        }
         self.some("concurrency", concurrency, "clients at work");
-        if u64::from(concurrency) > clients && clients > 0 {
+        if let Some(servers) = servers.filter(|servers| concurrency > *servers) {
+            let message = format!(
+                "{concurrency} of {servers} servers cannot be at work; ask at most {servers}, or add \
+                 servers to the first tier"
+            );
+            self.complain(&format!("{PATH}.concurrency"), message);
+        } else if u64::from(concurrency) > clients && clients > 0 {
             let message = format!(
                 "{concurrency} clients cannot be at work in a population of {clients}; ask at most \
                  {clients}, or add clients"
@@ -124,6 +152,18 @@ impl Resolver<'_> {
         }
     }
 
+    /// Complains of a method whose clients report several models, or none.
+    fn one_model(&mut self, name: &str, method: &MethodSpec) {
+        if method.method().reports() != ReportKind::Model {
+            let message = format!(
+                "{name} needs clients that report one model of the whole network, those of {} \
+                 report something else: expected a method such as FedAvg, FedProx or FedAdam",
+                method.name()
+            );
+            self.complain(PATH, message);
+        }
+    }
+
     /// Complains of what cannot be done where clients are asked one by one.
     pub(super) fn one_by_one(
         &mut self,
@@ -133,11 +173,17 @@ impl Resolver<'_> {
         defence: Option<&DefenceSpec>,
         adversaries: &[Adversary],
         (population, selection): (&[Member], &SelectionSpec),
+        servers_between: bool,
     ) {
         let Some(waiting) = &schedule.waiting else {
             return;
         };
         let name = waiting.name();
+        if servers_between {
+            // What is said of clients below holds of the servers that they answer to.
+            return self.one_model(name, method);
+        }
+        self.one_model(name, method);
         if selection.selection().needs_deadline() {
             let message = format!(
                 "{} chooses for a deadline, and {name} holds no rounds that have one: expected \
@@ -154,14 +200,6 @@ impl Resolver<'_> {
                 );
                 self.complain(&format!("population[{index}].leaving"), message);
             }
-        }
-        if method.method().reports() != ReportKind::Model {
-            let message = format!(
-                "{name} needs clients that report one model of the whole network, those of {} \
-                 report something else: expected a method such as FedAvg, FedProx or FedAdam",
-                method.name()
-            );
-            self.complain(PATH, message);
         }
         if let Some(Privacy::CentralDp(_)) = &layers.privacy {
             let message = format!(

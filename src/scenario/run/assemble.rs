@@ -86,6 +86,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
             .map(|above| above.tier.clone())
             .collect(),
         server_checkpoint: scenario.server.checkpoint_every,
+        by_speed: Vec::new(),
         method: scenario.method.clone(),
         selection: scenario.selection.clone(),
         defence: scenario.defence.clone(),
