@@ -12,4 +12,5 @@ mod resume;
 mod scale;
 mod scenarios;
 mod swarm;
+mod sweep;
 mod tiny;

@@ -13,6 +13,7 @@ mod resume;
 
 pub use assemble::assemble;
 pub use error::RunError;
+pub use lock::in_use;
 pub use resume::{resume, ResumeOptions};
 
 use super::Scenario;
