@@ -1,6 +1,7 @@
 //! One integration binary; one file per guarantee.
 
 mod attacks;
+mod budgets;
 mod cli;
 mod determinism;
 mod faults;

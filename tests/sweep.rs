@@ -177,7 +177,10 @@ fn all_cells_are_checked_before_any_runs() {
             ][..],
             &["training.batch", "with schedule.cohort=0, 3 cells: "][..],
         ),
-        (&["--vary", "nonsense=1,2"], &["nonsense"]),
+        (
+            &["--vary", "nonsense=1,2"],
+            &["--set nonsense=1: ", "--set nonsense=2: "],
+        ),
         (&["--vary", "schedule.cohort=2,,3"], &["an empty value"]),
         (&["--vary", "seed=2,3"], &["--seeds"]),
         (
@@ -251,12 +254,12 @@ fn what_is_done_stays_what_failed_stops_nobody_and_another_sweep_is_refused() {
 #[test]
 fn an_interrupted_sweep_goes_on_from_its_checkpoints_to_the_same_hashes() {
     let text = TINY
-        .replace("rounds: 3", "rounds: 400")
+        .replace("rounds: 3", "rounds: 150")
         .replace("cohort: 4)", "cohort: 4), checkpoint: (every: 1)");
     let desk = Desk::new(&text);
     let arguments = [
         "--seeds",
-        "1..3",
+        "1..2",
         "--out",
         "s",
         "--jobs",
@@ -286,12 +289,12 @@ fn an_interrupted_sweep_goes_on_from_its_checkpoints_to_the_same_hashes() {
         .iter()
         .map(|row| row["status"].clone())
         .collect();
-    assert_eq!(status, ["interrupted", "absent", "absent"]);
+    assert_eq!(status, ["interrupted", "absent"]);
 
     desk.done(&arguments);
     assert_eq!(desk.record("s", 0).resumed, 1);
     assert_eq!(desk.record("s", 1).resumed, 0);
-    for (cell, seed) in [(0, "seed=1"), (2, "seed=3")] {
+    for (cell, seed) in [(0, "seed=1"), (1, "seed=2")] {
         let alone = Ran::changed(&text, Path::new("tiny.ron"), &[seed]);
         let hash = alone.result.unwrap().hash.to_string();
         assert_eq!(desk.record("s", cell).trace_hash, Some(hash), "{seed}");
