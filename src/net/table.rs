@@ -83,6 +83,9 @@ pub struct Rates {
     pub down: Vec<Bandwidth>,
 }
 
+/// A rate a node; none where all have the model's.
+type OwnRates = Arc<[Bandwidth]>;
+
 /// A link that some nodes of a group have.
 #[derive(Debug, Clone)]
 pub struct LinkTier {
@@ -103,8 +106,8 @@ pub(super) struct Group {
     pub median: Span,
     pub first: u32,
     pub count: u32,
-    up: Arc<[Bandwidth]>,
-    down: Arc<[Bandwidth]>,
+    up: OwnRates,
+    down: OwnRates,
     /// Where nodes have one of several links; what else is said here is then of none of them.
     tiers: Option<Box<Tiers>>,
 }
@@ -214,7 +217,7 @@ impl LinkTable {
         model: LinkModel,
         rates: Rates,
     ) -> Result<(), NetError> {
-        let (up, down) = self.checked(count, std::slice::from_ref(&model), rates)?;
+        let [up, down] = self.checked(count, std::slice::from_ref(&model), rates)?;
         let first = self.nodes();
         self.add(Group {
             fixed: model.latency.fixed(),
@@ -246,7 +249,7 @@ impl LinkTable {
             count: u32::MAX,
         })?;
         let models: Vec<LinkModel> = tiers.iter().map(|tier| tier.model.clone()).collect();
-        let (up, down) = self.checked(count, &models, rates)?;
+        let [up, down] = self.checked(count, &models, rates)?;
         let mut counts = vec![0u32; tiers.len()];
         for &tier in &of {
             match counts.get_mut(usize::from(tier)) {
@@ -261,7 +264,7 @@ impl LinkTable {
                 }
             }
         }
-        let side = |own: bool, rates: &Arc<[Bandwidth]>| match own {
+        let side = |own: bool, rates: &OwnRates| match own {
             true => Arc::clone(rates),
             false => Arc::default(),
         };
@@ -298,7 +301,7 @@ impl LinkTable {
         count: u32,
         models: &[LinkModel],
         rates: Rates,
-    ) -> Result<(Arc<[Bandwidth]>, Arc<[Bandwidth]>), NetError> {
+    ) -> Result<[OwnRates; 2], NetError> {
         let first = self.nodes();
         if first.checked_add(count).is_none() {
             return Err(NetError::TooMany { first, count });
@@ -321,7 +324,7 @@ impl LinkTable {
                 });
             }
         }
-        Ok((rates.up.into(), rates.down.into()))
+        Ok([rates.up.into(), rates.down.into()])
     }
 
     fn add(&mut self, group: Group) {
