@@ -126,7 +126,9 @@ fn last_words(log: &Path) -> Option<String> {
     let text = std::fs::read(log).ok()?;
     let end = &text[text.len().saturating_sub(LOG_END)..];
     let end = String::from_utf8_lossy(end);
-    let line = end.lines().rev().find(|line| !line.trim().is_empty())?;
+    // That it was asked to stop is not why it did not come to its end.
+    let tells = |line: &&str| !line.trim().is_empty() && !line.contains("Ctrl-C again");
+    let line = end.lines().rev().find(tells)?;
     Some(line.trim().to_string())
 }
 
