@@ -9,6 +9,7 @@ mod resume;
 mod run;
 mod scale;
 mod swarm;
+mod sweep;
 mod verify;
 
 use clap::{Args, Parser, Subcommand};
@@ -107,6 +108,17 @@ enum Command {
                       was measured."
     )]
     Scale(scale::ScaleArgs),
+    /// Run a scenario with parameters varied, under several seeds: a run a combination, side by side
+    #[command(
+        after_help = "Examples:\n  shoal sweep scenarios/quickstart.ron --vary schedule.cohort=10,20,40 --seeds 1..5\n  \
+                      shoal sweep scenarios/quickstart.ron --vary 'method=FedAvg,FedProx(mu: 0.1)' --seeds 1..3 \\\n    \
+                      --set schedule.rounds=20 --goal 0.9 --jobs 4 --out runs/methods\n  \
+                      shoal sweep scenarios/quickstart.ron --vary schedule.cohort=10,20,40 --seeds 1..5 --shard 2/8\n\n\
+                      Each run is the one that `shoal run` makes with the same --set and --seed. Running it again goes on:\n\
+                      what is done stays, what has a checkpoint is gone on with, the rest begins anew. Shards of one sweep\n\
+                      take the same folder; --collect makes the tables of what is there. Ctrl-C keeps what was done."
+    )]
+    Sweep(sweep::SweepArgs),
     /// List this machine's devices, with measured rates of matrix products and of copying
     Devices {
         /// Threads on the CPU that are measured together [default: one per core]
@@ -246,6 +258,7 @@ pub fn main() -> ExitCode {
         Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
         Command::Swarm(args) => swarm::swarm_of(&args),
         Command::Scale(args) => scale::scale_of(&args),
+        Command::Sweep(args) => sweep::sweep_of(&args),
         Command::Devices { workers: given } => devices::devices(workers(given)),
         Command::List { what } => list::list(what),
     };

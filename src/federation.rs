@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod async_tests;
 mod books;
+mod budget;
 mod buffered;
 mod client;
 mod compute;
@@ -42,10 +43,12 @@ mod sizing;
 mod stand_ins;
 #[cfg(test)]
 mod testing;
+mod traits;
 mod waiting;
 mod world;
 
 pub use crate::who::{Members, Who};
+pub use budget::{Budget, DATA_SPENT, ENERGY_SPENT};
 pub use compute::Compute;
 pub use evaluation::Spread;
 pub use hierarchy::{Assign, Hierarchy, Tier};
@@ -55,5 +58,7 @@ pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
+pub use traits::{read_capacity, Capacity, CapacityRow, Correlation, Tier};
+pub(crate) use traits::{Ranks, Whose};
 pub use waiting::{Rule, Staleness, Waiting};
 pub use world::{Bug, Federation};

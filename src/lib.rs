@@ -40,4 +40,5 @@ pub mod select;
 pub mod sim;
 pub mod snapshot;
 pub mod swarm;
+pub mod sweep;
 pub mod who;

@@ -64,5 +64,5 @@ pub use loss::Loss;
 pub use network::{LinkNetwork, Topology};
 pub use nic::Nic;
 pub use presets::{listing, preset, presets, Preset, LISTING_HEADER};
-pub use table::{LinkTable, NetError, Rates};
+pub use table::{LinkTable, LinkTier, NetError, Rates};
 pub use wire::Wire;

@@ -5,6 +5,7 @@
 
 mod distribution;
 mod exact;
+mod normal;
 mod parse;
 mod power;
 mod probability;
@@ -12,8 +13,9 @@ mod rate;
 mod snapshots;
 mod time;
 
-pub(crate) use distribution::standard_normal;
+pub(crate) use distribution::{picked, standard_normal};
 pub use distribution::{Distribution, Sampled};
+pub use normal::{normal_cdf, normal_quantile};
 pub use parse::{nearest, parse_quantity, Unit, UnitError};
 pub use power::Power;
 pub use probability::Probability;

@@ -152,6 +152,19 @@ pub struct Member {
     pub group: Group,
     /// Their link.
     pub link: Link,
+    /// By tier of the group, where each has a link of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tier_links: Vec<Link>,
+}
+
+impl Member {
+    /// Every link that some of them may have.
+    pub fn links(&self) -> &[Link] {
+        match self.tier_links.as_slice() {
+            [] => std::slice::from_ref(&self.link),
+            links => links,
+        }
+    }
 }
 
 /// A link, and rates that are drawn once a client.

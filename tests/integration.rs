@@ -1,6 +1,7 @@
 //! One integration binary; one file per guarantee.
 
 mod attacks;
+mod budgets;
 mod cli;
 mod determinism;
 mod faults;
@@ -12,4 +13,5 @@ mod resume;
 mod scale;
 mod scenarios;
 mod swarm;
+mod sweep;
 mod tiny;

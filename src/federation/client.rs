@@ -2,13 +2,14 @@
 
 mod fate;
 
+use super::budget::Spent;
 use super::job::{ClientJob, Job, Output};
 use super::message::{Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, Cost, LocalTraining};
 use crate::method::{ClientState, ClientWork, MethodError, Metrics};
 use crate::quantity::{Bytes, Span, VirtualTime};
-use crate::sim::{Context, Input, JobId, NodeId};
+use crate::sim::{Context, Input, JobId, Message as _, NodeId};
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use fate::{Fate, Memory};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Client {
     busy: Option<Busy>,
     /// What faults make it remember; nothing where there are none.
     memory: Option<Box<Memory>>,
+    /// What it has spent; nothing where it has no budget.
+    spent: Option<Box<Spent>>,
 }
 
 /// The task under way.
@@ -64,12 +67,15 @@ impl Client {
         }
         let faults = &shared.faults.clients;
         let memory = (!faults.is_empty()).then(|| Box::new(Memory::wake(&mut state)));
+        let budget = shared.plan.budget(number);
+        let spent = budget.map(|_| Box::new(Spent::wake(&mut state)));
         Self {
             shared,
             number,
             state,
             busy: None,
             memory,
+            spent,
         }
     }
 
@@ -79,6 +85,10 @@ impl Client {
             Some(memory) => memory.keep(self.state, self.number, &self.shared.faults.clients),
             None => self.state,
         };
+        let state = match self.spent {
+            Some(spent) => spent.keep(state),
+            None => state,
+        };
         self.shared.keep(state)
     }
 
@@ -86,6 +96,7 @@ impl Client {
         self.state.save(to);
         self.busy.save(to);
         self.memory.save(to);
+        self.spent.save(to);
     }
 
     /// A live client of what [`Client::save`] wrote.
@@ -100,6 +111,7 @@ impl Client {
             state: Snapshot::load(from)?,
             busy: Snapshot::load(from)?,
             memory: Snapshot::load(from)?,
+            spent: Snapshot::load(from)?,
         })
     }
 
@@ -143,8 +155,26 @@ impl Client {
         }
     }
 
+    /// Counts a message that comes or goes, where that is limited.
+    fn count(&mut self, bytes: Bytes, now: VirtualTime) {
+        if let (Some(spent), Some(budget)) = (&mut self.spent, self.shared.plan.budget(self.number))
+        {
+            spent.renew(budget, now);
+            spent.message(bytes);
+        }
+    }
+
+    /// What it has used up before this moment, if anything.
+    fn used_up(&mut self, now: VirtualTime) -> Option<&'static str> {
+        let (spent, budget) = (self.spent.as_mut()?, self.shared.plan.budget(self.number)?);
+        spent.renew(budget, now);
+        spent.used_up(budget)
+    }
+
     /// Starts on a task; one from a later round takes the place of what is under way.
     fn begin(&mut self, server: NodeId, mut task: Task, cx: &mut Cx<'_>) {
+        let used_up = self.used_up(cx.now());
+        self.count(task.wire_bytes(), cx.now());
         if self
             .busy
             .as_ref()
@@ -171,16 +201,21 @@ impl Client {
         let train = shared.train_samples(self.number, task.round);
         let local = &shared.local[me.group];
         let round = task.round;
+        let spent = &mut self.spent;
         let mut refuse = |reason: String| {
-            cx.send(
-                server,
-                Message::Refusal(Box::new(Refusal {
-                    round,
-                    reason: reason.into(),
-                    received: cx.now(),
-                })),
-            );
+            let refusal = Message::Refusal(Box::new(Refusal {
+                round,
+                reason: reason.into(),
+                received: cx.now(),
+            }));
+            if let Some(spent) = spent {
+                spent.message(refusal.wire_bytes());
+            }
+            cx.send(server, refusal);
         };
+        if let Some(reason) = used_up {
+            return refuse(reason.into());
+        }
         if train.is_empty() {
             return refuse("has no training data".into());
         }
@@ -220,7 +255,13 @@ impl Client {
             true => compute.scaled(0.5),
             false => compute,
         };
-        let Some((compute, computing)) = self.takes(asked, cx.now()) else {
+        let taken = self.takes(asked, cx.now());
+        if let Some(spent) = &mut self.spent {
+            // In full, whatever becomes of it.
+            let computing = taken.map_or(asked, |(_, computing)| computing);
+            spent.work(me.device.power, computing);
+        }
+        let Some((compute, computing)) = taken else {
             return;
         };
         tracing::debug!(
@@ -353,6 +394,7 @@ impl Client {
                 received: busy.received,
             })),
         };
+        self.count(message.wire_bytes(), cx.now());
         match (&mut self.memory, &busy.fate) {
             (Some(memory), Some(fate)) => memory.send(fate, busy.server, message, self.number, cx),
             _ => cx.send(busy.server, message),
@@ -373,12 +415,13 @@ impl Client {
         }
         let stuck = |busy: &mut Busy| busy.job.is_none() && u64::from(busy.round) == token;
         if let Some(busy) = self.busy.take_if(stuck) {
-            let refusal = Refusal {
+            let refusal = Message::Refusal(Box::new(Refusal {
                 round: busy.round,
                 reason: "out of memory".into(),
                 received: busy.received,
-            };
-            cx.send(busy.server, Message::Refusal(Box::new(refusal)));
+            }));
+            self.count(refusal.wire_bytes(), cx.now());
+            cx.send(busy.server, refusal);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
+use super::budget::Budget;
 use super::compute::Compute;
 use super::hierarchy::{Hierarchy, Tier};
 use super::layers::Layers;
 use super::sizing::SizeRule;
+use super::traits::{Capacity, Correlation, Ranks, Tier, Whose};
 use super::waiting::Waiting;
 use crate::attack::Adversaries;
 use crate::availability::{Availability, Crowd, Holdings, Leaving, Presence};
@@ -12,7 +14,7 @@ use crate::defend::DefenceSpec;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
 use crate::model::{Initializer, Level, Model};
-use crate::quantity::{Distribution, Probability, Span, Speed};
+use crate::quantity::{Distribution, Probability, Span};
 use crate::select::SelectionSpec;
 use crate::sim::mix_words;
 use crate::sim::rng::{stream, Purpose};
@@ -42,6 +44,8 @@ pub struct Plan {
     pub holdout: Partition,
     /// The population, group after group.
     pub groups: Vec<Group>,
+    /// By group, where its clients stand by their number of samples; empty where that does not matter.
+    pub(crate) ranks: Vec<Ranks>,
     /// The server's speed and memory.
     pub server: VirtualDevice,
     /// Servers between it and the clients, from the top down.
@@ -84,6 +88,15 @@ pub struct Group {
     pub device: VirtualDevice,
     /// A client's speed in FLOP/s, drawn once a client.
     pub speed: Distribution,
+    /// One of these instead, drawn once a client, where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<Tier>,
+    /// How speed, rates and numbers of samples go together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
+    /// Measured speeds and rates, instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
     /// A client's participation ratio, drawn once a client.
     pub participation: Distribution,
     /// When its clients are there.
@@ -92,6 +105,9 @@ pub struct Group {
     /// What becomes of a client's work when it goes away.
     #[serde(skip_serializing_if = "Leaving::is_continue")]
     pub leaving: Leaving,
+    /// What each may spend.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// How they train.
     pub training: LocalTraining,
     /// What width of the model they train.
@@ -211,14 +227,25 @@ impl Plan {
 
     /// The index of a client's group; the last one's for a client that does not exist.
     pub fn group_of(&self, client: u32) -> usize {
+        self.place_of(client).0
+    }
+
+    /// The index of a client's group, and its number there.
+    fn place_of(&self, client: u32) -> (usize, u32) {
         let mut first = 0;
         for (index, group) in self.groups.iter().enumerate() {
-            first += group.count;
-            if client < first {
-                return index;
+            if client - first < group.count {
+                return (index, client - first);
             }
+            first += group.count;
         }
-        self.groups.len().saturating_sub(1)
+        (self.groups.len().saturating_sub(1), 0)
+    }
+
+    /// What a client may spend, if that is limited.
+    pub fn budget(&self, client: u32) -> Option<&Budget> {
+        let limited = self.groups.iter().any(|group| group.budget.is_some());
+        limited.then(|| self.groups[self.group_of(client)].budget.as_ref())?
     }
 
     /// The name of a client's group.
@@ -237,21 +264,21 @@ impl Plan {
 
     /// What is particular to a client.
     pub fn client(&self, client: u32) -> PlannedClient {
-        let index = self.group_of(client);
+        let (index, place) = self.place_of(client);
         let group = &self.groups[index];
-        let node = u64::from(client) + 1;
-        let draw = |distribution: &Distribution, which| {
-            distribution.sample(&mut stream(self.seed, node, Purpose::Population, which))
+        let whose = Whose {
+            seed: self.seed,
+            client,
+            place,
+            group,
+            ranks: &self.ranks[index],
         };
-        // A draw that is no speed (a normal's far tail, say) is the slowest there can be.
-        let speed = Speed::flops_per_second(draw(&group.speed, 0));
-        let ratio = draw(&group.participation, 1).clamp(0.0, 1.0);
+        let node = u64::from(client) + 1;
+        let mut rng = stream(self.seed, node, Purpose::Population, 1);
+        let ratio = group.participation.sample(&mut rng).clamp(0.0, 1.0);
         PlannedClient {
             group: index,
-            device: VirtualDevice {
-                speed: speed.unwrap_or(Speed::ONE),
-                ..group.device
-            },
+            device: whose.device(self.model.training_flops()),
             participation: Probability::new(ratio).unwrap_or(Probability::ZERO),
         }
     }

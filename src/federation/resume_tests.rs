@@ -272,6 +272,20 @@ fn who_is_there_goes_on_too() {
     }
 }
 
+#[test]
+fn what_clients_have_spent_goes_on_too() {
+    let energy = r#"population[1].budget=(energy: "60 J", per: "9 s")"#;
+    let data = r#"population[0].budget=(data: "14 kB")"#;
+    let crash = "faults: [(fault: Crash(keep_state: false), when: Rate(every: \"4 s\", lasts: \"500 ms\"))]";
+    for further in ["", crash] {
+        holds(
+            &changed("Scaffold()", further, &[energy, data]),
+            u64::MAX,
+            1,
+        );
+    }
+}
+
 /// Many are in flight whenever a step is made, and with luck something is in the buffer already.
 #[test]
 fn servers_that_ask_one_by_one_go_on_too() {

@@ -111,6 +111,7 @@ impl Latency {
                 let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
                 (at(last / 2) + at(last.div_ceil(2))) / 2.0
             }
+            mixture @ Distribution::Mixture(_) => mixture.at_normal(0.0),
         };
         Span::from_seconds(seconds).max(self.bound)
     }
@@ -129,6 +130,9 @@ fn parameter_problem(distribution: &Distribution) -> Option<String> {
             ("exponential", &[("min", *min), ("mean", *mean)])
         }
         Distribution::Quantiles(values) => return quantile_problem(values),
+        Distribution::Mixture(parts) => {
+            return parts.iter().find_map(|(_, part)| parameter_problem(part));
+        }
     };
     if let Some((which, found)) = numbers
         .iter()

@@ -56,14 +56,14 @@ impl LinkNetwork {
     /// # Errors
     /// A table without nodes; a centre that has no link.
     pub fn new(table: LinkTable, topology: Topology) -> Result<Self, NetError> {
-        let Some(nowhere) = table.groups().last().cloned() else {
+        let Some(nowhere) = table.last().cloned() else {
             return Err(NetError::Empty);
         };
         let lookahead = match topology {
-            Topology::Mesh => two_least(table.groups()),
+            Topology::Mesh => two_least(&table),
             Topology::Star { centre } if centre.0 < table.nodes() => {
                 let own = table.group(centre).unwrap_or(&nowhere);
-                own.model.latency.bound() + least_other(table.groups(), centre)
+                own.model.latency.bound() + least_other(&table, centre)
             }
             Topology::Layers(layers) => {
                 let least = |layer: &Range<u32>| least_within(table.groups(), layer);
@@ -307,11 +307,11 @@ impl Draws {
 }
 
 /// The sum of the two least latency bounds; a node alone counts twice.
-fn two_least(groups: &[Group]) -> Span {
+fn two_least(table: &LinkTable) -> Span {
     let mut bounds: Vec<Span> = Vec::new();
-    for group in groups {
-        let times = group.count.min(2) as usize;
-        bounds.extend(std::iter::repeat_n(group.model.latency.bound(), times));
+    for bound in table.bounds() {
+        let times = bound.count.min(2) as usize;
+        bounds.extend(std::iter::repeat_n(bound.latency, times));
     }
     bounds.sort_unstable();
     match bounds.as_slice() {
@@ -332,14 +332,12 @@ fn least_within(groups: &[Group], nodes: &Range<u32>) -> Span {
 }
 
 /// The least latency bound of the nodes that are not `centre`; zero if there are none.
-fn least_other(groups: &[Group], centre: NodeId) -> Span {
-    let others = groups.iter().filter(|group| {
-        let holds_centre =
-            (group.first..group.first.saturating_add(group.count)).contains(&centre.0);
-        group.count > u32::from(holds_centre)
-    });
+fn least_other(table: &LinkTable, centre: NodeId) -> Span {
+    let others = table
+        .bounds()
+        .filter(|bound| bound.count > u32::from(bound.holds(centre)));
     others
-        .map(|group| group.model.latency.bound())
+        .map(|bound| bound.latency)
         .min()
         .unwrap_or(Span::ZERO)
 }

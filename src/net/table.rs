@@ -3,6 +3,7 @@
 use super::link::LinkModel;
 use crate::quantity::{Bandwidth, Span};
 use crate::sim::NodeId;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why links do not make a network.
@@ -29,6 +30,18 @@ pub enum NetError {
         side: &'static str,
         /// How many rates there are.
         found: usize,
+    },
+    /// Nodes that are of a tier that is not there.
+    #[error("link of {}: a node is of tier {found}, and there are {tiers}, counted from 0", range(*.first, *.count))]
+    Tier {
+        /// The first node of the group.
+        first: u32,
+        /// How many nodes there are.
+        count: u32,
+        /// How many tiers there are.
+        tiers: usize,
+        /// The one that is not among them.
+        found: u8,
     },
     /// More nodes than can be numbered.
     #[error("{first} + {count} nodes have links; at most 4294967295 can")]
@@ -70,7 +83,20 @@ pub struct Rates {
     pub down: Vec<Bandwidth>,
 }
 
-/// Nodes in a row with the same link model.
+/// A rate a node; none where all have the model's.
+type OwnRates = Arc<[Bandwidth]>;
+
+/// A link that some nodes of a group have.
+#[derive(Debug, Clone)]
+pub struct LinkTier {
+    /// What they share.
+    pub model: LinkModel,
+    /// Whether each has its own rate up, and its own rate down: the group's [`Rates`]; otherwise the
+    /// model's.
+    pub own: [bool; 2],
+}
+
+/// Nodes in a row with the same link model, or with one of a few.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub model: LinkModel,
@@ -80,7 +106,35 @@ pub(super) struct Group {
     pub median: Span,
     pub first: u32,
     pub count: u32,
-    rates: Rates,
+    up: OwnRates,
+    down: OwnRates,
+    /// Where nodes have one of several links; what else is said here is then of none of them.
+    tiers: Option<Box<Tiers>>,
+}
+
+#[derive(Debug, Clone)]
+struct Tiers {
+    /// Each node's.
+    of: Vec<u8>,
+    /// By tier; each counts its own nodes, from the group's first on.
+    groups: Vec<Group>,
+}
+
+/// What the lookahead follows from: so many nodes have links of at least this latency.
+pub(super) struct Bound {
+    pub latency: Span,
+    pub count: u32,
+    first: u32,
+    /// They are not in a row.
+    scattered: bool,
+}
+
+impl Bound {
+    /// Whether this node is surely one of them.
+    pub fn holds(&self, node: NodeId) -> bool {
+        let row = self.first..self.first.saturating_add(self.count);
+        !self.scattered && row.contains(&node.0)
+    }
 }
 
 impl Group {
@@ -98,18 +152,39 @@ impl Group {
     }
 
     pub fn up(&self, node: NodeId) -> Option<Bandwidth> {
-        self.rate(&self.rates.up, node, self.model.up)
+        self.rate(&self.up, node, self.model.up)
     }
 
     pub fn down(&self, node: NodeId) -> Option<Bandwidth> {
-        self.rate(&self.rates.down, node, self.model.down)
+        self.rate(&self.down, node, self.model.down)
+    }
+
+    /// The group that a node of this one is of.
+    fn tier(&self, node: NodeId) -> &Self {
+        match &self.tiers {
+            None => self,
+            Some(tiers) => {
+                let place = node.0.wrapping_sub(self.first) as usize;
+                let tier = tiers.of.get(place).copied().unwrap_or_default();
+                tiers.groups.get(usize::from(tier)).unwrap_or(self)
+            }
+        }
+    }
+
+    fn bound(&self, scattered: bool) -> Bound {
+        Bound {
+            latency: self.model.latency.bound(),
+            count: self.count,
+            first: self.first,
+            scattered,
+        }
     }
 }
 
 /// The links of a population, group by group from node 0 on.
 ///
 /// A group takes the memory of one model however many nodes it has, plus 8 bytes a node and side
-/// where [`Rates`] are given. Finding a node's link takes the same time for any number of nodes; it
+/// where [`Rates`] are given, and a byte a node where it has tiers. Finding a node's link takes the same time for any number of nodes; it
 /// grows with the logarithm of the number of groups.
 #[derive(Debug, Clone, Default)]
 pub struct LinkTable {
@@ -142,11 +217,96 @@ impl LinkTable {
         model: LinkModel,
         rates: Rates,
     ) -> Result<(), NetError> {
+        let [up, down] = self.checked(count, std::slice::from_ref(&model), rates)?;
         let first = self.nodes();
-        let end = first
-            .checked_add(count)
-            .ok_or(NetError::TooMany { first, count })?;
-        let problems = model.problems();
+        self.add(Group {
+            fixed: model.latency.fixed(),
+            median: model.latency.median(),
+            model,
+            first,
+            count,
+            up,
+            down,
+            tiers: None,
+        });
+        Ok(())
+    }
+
+    /// Gives the next nodes one of these links each: `of` says which, a node a byte. `rates` are of
+    /// all of them; a tier that says so uses them.
+    ///
+    /// # Errors
+    /// As [`LinkTable::push_with`]; a tier that is not there.
+    pub fn push_tiers(
+        &mut self,
+        tiers: Vec<LinkTier>,
+        of: Vec<u8>,
+        rates: Rates,
+    ) -> Result<(), NetError> {
+        let first = self.nodes();
+        let count = u32::try_from(of.len()).map_err(|_| NetError::TooMany {
+            first,
+            count: u32::MAX,
+        })?;
+        let models: Vec<LinkModel> = tiers.iter().map(|tier| tier.model.clone()).collect();
+        let [up, down] = self.checked(count, &models, rates)?;
+        let mut counts = vec![0u32; tiers.len()];
+        for &tier in &of {
+            match counts.get_mut(usize::from(tier)) {
+                Some(count) => *count += 1,
+                None => {
+                    return Err(NetError::Tier {
+                        first,
+                        count,
+                        tiers: tiers.len(),
+                        found: tier,
+                    })
+                }
+            }
+        }
+        let side = |own: bool, rates: &OwnRates| match own {
+            true => Arc::clone(rates),
+            false => Arc::default(),
+        };
+        let groups: Vec<Group> = tiers
+            .into_iter()
+            .zip(counts)
+            .map(|(tier, count)| Group {
+                fixed: tier.model.latency.fixed(),
+                median: tier.model.latency.median(),
+                model: tier.model,
+                first,
+                count,
+                up: side(tier.own[0], &up),
+                down: side(tier.own[1], &down),
+                tiers: None,
+            })
+            .collect();
+        if let Some(any) = groups.first() {
+            self.add(Group {
+                count,
+                tiers: Some(Box::new(Tiers {
+                    of,
+                    groups: groups.clone(),
+                })),
+                ..any.clone()
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the next `count` nodes can have these links; their rates.
+    fn checked(
+        &self,
+        count: u32,
+        models: &[LinkModel],
+        rates: Rates,
+    ) -> Result<[OwnRates; 2], NetError> {
+        let first = self.nodes();
+        if first.checked_add(count).is_none() {
+            return Err(NetError::TooMany { first, count });
+        }
+        let problems: Vec<String> = models.iter().flat_map(LinkModel::problems).collect();
         if !problems.is_empty() {
             return Err(NetError::Link {
                 first,
@@ -164,18 +324,14 @@ impl LinkTable {
                 });
             }
         }
-        if count > 0 {
-            self.ends.push(end);
-            self.groups.push(Group {
-                fixed: model.latency.fixed(),
-                median: model.latency.median(),
-                model,
-                first,
-                count,
-                rates,
-            });
+        Ok([rates.up.into(), rates.down.into()])
+    }
+
+    fn add(&mut self, group: Group) {
+        if group.count > 0 {
+            self.ends.push(group.first + group.count);
+            self.groups.push(group);
         }
-        Ok(())
     }
 
     /// How many nodes have links.
@@ -183,14 +339,26 @@ impl LinkTable {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    pub(super) fn groups(&self) -> &[Group] {
-        &self.groups
+    /// What nodes beyond the table have; `None` only where there are none in it.
+    pub(super) fn last(&self) -> Option<&Group> {
+        let last = self.groups.last()?;
+        Some(last.tier(NodeId(last.first)))
+    }
+
+    /// The latencies of all nodes.
+    pub(super) fn bounds(&self) -> impl Iterator<Item = Bound> + '_ {
+        self.groups.iter().flat_map(|group| {
+            let tiers = group.tiers.iter().flat_map(|tiers| &tiers.groups);
+            let own = group.tiers.is_none().then(|| group.bound(false));
+            own.into_iter().chain(tiers.map(|tier| tier.bound(true)))
+        })
     }
 
     /// The group of a node; of a node beyond the table, the last one. None only if there is none.
     pub(super) fn group(&self, node: NodeId) -> Option<&Group> {
         let place = self.ends.partition_point(|end| *end <= node.0);
-        self.groups.get(place).or(self.groups.last())
+        let group = self.groups.get(place).or(self.groups.last())?;
+        Some(group.tier(node))
     }
 }
 
@@ -238,6 +406,54 @@ mod tests {
     }
 
     #[test]
+    fn nodes_of_a_group_may_have_one_of_several_links() {
+        let link = |mbit: f64, millis: f64| {
+            let mut link = LinkModel::new(
+                crate::net::Latency::new(Distribution::Constant(millis / 1e3), None).unwrap(),
+            );
+            link.up = Some(rate(mbit));
+            link
+        };
+        let tier = |mbit, millis, own| LinkTier {
+            model: link(mbit, millis),
+            own,
+        };
+        let tiers = vec![
+            tier(1.0, 50.0, [false; 2]),
+            tier(9.0, 5.0, [true, false]),
+            tier(5.0, 1.0, [false; 2]),
+        ];
+        let rates = Rates {
+            up: [10.0, 11.0, 12.0, 13.0].map(rate).to_vec(),
+            down: vec![],
+        };
+        let mut table = LinkTable::new();
+        table.push(1, link(100.0, 20.0)).unwrap();
+        table
+            .push_tiers(tiers.clone(), vec![1, 0, 0, 1], rates.clone())
+            .unwrap();
+        table.push(1, link(3.0, 7.0)).unwrap();
+        let up = |node| table.group(NodeId(node)).unwrap().up(NodeId(node));
+        let found: Vec<_> = (0..7).map(|node| up(node).unwrap().get() / 1e6).collect();
+        assert_eq!(found, [100.0, 10.0, 1.0, 1.0, 13.0, 3.0, 3.0]);
+        let bounds: Vec<(u64, u32)> = table
+            .bounds()
+            .map(|bound| (bound.latency.nanos() / 1_000_000, bound.count))
+            .collect();
+        // Nobody is of the third tier.
+        assert_eq!(bounds, [(20, 1), (50, 2), (5, 2), (1, 0), (7, 1)]);
+        assert_eq!(
+            table
+                .push_tiers(tiers.clone(), vec![0, 3], Rates::default())
+                .unwrap_err()
+                .to_string(),
+            "link of nodes 6 to 7: a node is of tier 3, and there are 3, counted from 0"
+        );
+        let error = table.push_tiers(tiers, vec![0, 1], rates).unwrap_err();
+        assert!(error.to_string().contains("4 up rates for 2 nodes"));
+    }
+
+    #[test]
     fn a_link_that_cannot_be_used_is_refused_with_all_its_problems() {
         let mut table = LinkTable::new();
         let mut link = LinkModel::ideal();
@@ -270,6 +486,6 @@ mod tests {
             None,
         );
         table.push(1, LinkModel::new(latency.unwrap())).unwrap();
-        assert_eq!(table.groups()[0].fixed, None);
+        assert_eq!(table.group(NodeId(0)).unwrap().fixed, None);
     }
 }

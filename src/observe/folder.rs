@@ -318,7 +318,7 @@ impl RunFolder {
 }
 
 /// A name that every file system takes and no shell trips over.
-fn file_stem(name: &str) -> String {
+pub(crate) fn file_stem(name: &str) -> String {
     let mut stem: String = name
         .chars()
         .take(LONGEST_STEM)

@@ -78,6 +78,9 @@ pub type Messages = BTreeMap<String, MessageCount>;
 /// Reports that were not used, by reason.
 pub type Rejections = BTreeMap<Rejection, u64>;
 
+/// Tasks that clients declined because a budget was spent, by what they said.
+pub type Declined = BTreeMap<String, u64>;
+
 /// The whole run in a few figures.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Totals {
@@ -221,6 +224,9 @@ pub struct RunRecord {
     /// Reports that were not used, by reason.
     #[serde(default)]
     pub rejections: Rejections,
+    /// Tasks declined for want of budget, by what was spent.
+    #[serde(default, skip_serializing_if = "Declined::is_empty")]
+    pub declined: Declined,
     /// How evenly clients were asked, where some may be away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participation: Option<Participation>,
@@ -276,6 +282,7 @@ mod tests {
             totals: None,
             messages: Messages::new(),
             rejections: Rejections::new(),
+            declined: Declined::from([("data plan spent".to_owned(), 3)]),
             participation: None,
             staleness: Staleness([(0, 3), (2, 1)].into()),
             files: Vec::new(),

@@ -7,7 +7,8 @@
 //! In the folder: `axis` scales and ticks, `plot` the frame and the marks of a picture, `theme` the
 //! colours, `html` the page's parts, `page` the whole, and one file for each family of pictures:
 //! `curves` over the rounds, `spread` of the clients, `stacks` of reports and bytes, `timeline` of one
-//! round, `latency` percentiles, `scaling` over the population.
+//! round, `latency` percentiles, `scaling` over the population,
+//! `swept` over a parameter.
 
 mod axis;
 mod curves;
@@ -18,10 +19,12 @@ mod plot;
 mod scaling;
 mod spread;
 mod stacks;
+mod swept;
 mod theme;
 mod timeline;
 
 pub use scaling::scaling;
+pub use swept::swept;
 
 use super::digest::Digest;
 use super::histograms::Histograms;

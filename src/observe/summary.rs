@@ -2,7 +2,7 @@
 
 use super::histograms::Histograms;
 use super::participation::Participation;
-use super::record::{Messages, Rejections, Status, Totals};
+use super::record::{Declined, Messages, Rejections, Status, Totals};
 use super::rows::CostRow;
 use super::staleness::Staleness;
 use super::text;
@@ -29,6 +29,8 @@ pub struct Summary<'a> {
     pub messages: &'a Messages,
     /// Reports that were not used.
     pub rejections: &'a Rejections,
+    /// Tasks declined for want of budget.
+    pub declined: &'a Declined,
     /// How evenly clients were asked, where some may be away.
     pub participation: Option<&'a Participation>,
     /// How old those were that were used.
@@ -117,6 +119,13 @@ impl fmt::Display for Summary<'_> {
                 .collect();
             // One below the other, under the first.
             line("rejected", words.join("\n                "))?;
+        }
+        if !self.declined.is_empty() {
+            let each = self.declined.iter();
+            let words: Vec<String> = each
+                .map(|(why, n)| format!("{} ({why})", text::grouped(*n)))
+                .collect();
+            line("declined", words.join("\n                "))?;
         }
         if let Some(who) = self.participation {
             let words = format!(
@@ -260,6 +269,7 @@ mod tests {
             histograms,
             messages,
             rejections: &Rejections::new(),
+            declined: &Declined::from([("data plan spent".to_owned(), 1_200)]),
             participation: Some(&Participation {
                 asked: 1_234,
                 never: 66,
@@ -315,6 +325,7 @@ mod tests {
             "  accuracy      87.50 % (best 90.00 % in round 1)\n",
             "  rounds        2 of 2 completed\n",
             "  reports       1,200 (600 clients/s)\n",
+            "  declined      1,200 (data plan spent)\n",
             "  staleness     mean 0.01, p50 0, p90 0, p99 0, max 4 server steps\n",
             "  virtual time  1 min 15 s\n",
             "  real time     2 s\n",

@@ -3,6 +3,7 @@
 //! The transcendental functions come from `libm`, not from the platform, so that a stream gives the
 //! same samples on every machine.
 
+use super::normal::normal_cdf;
 use rand::Rng;
 use serde::Serialize;
 
@@ -22,7 +23,12 @@ pub enum Distribution {
     /// Piecewise-linear inverse of an empirical distribution: values at equally spaced quantiles
     /// 0, 1/(n-1), ..., 1, in ascending order.
     Quantiles(Vec<f64>),
+    /// One of these, with these weights: above zero, one in all.
+    Mixture(Vec<(f64, Distribution)>),
 }
+
+/// Halvings after which no two doubles of the same size are apart.
+const HALVINGS: usize = 1_100;
 
 /// A value that may be fixed or drawn once per client.
 pub type Sampled = Distribution;
@@ -62,6 +68,86 @@ impl Distribution {
                 let above = (below + 1).min(last);
                 values[below] + (values[above] - values[below]) * (place - below as f64)
             }
+            Self::Mixture(parts) => {
+                let weights = parts.iter().map(|(weight, _)| *weight);
+                match parts.get(picked(weights, unit(rng))) {
+                    Some((_, part)) => part.sample(rng),
+                    None => 0.0,
+                }
+            }
+        }
+    }
+
+    /// The probability of a draw at `x` or below.
+    pub fn cdf(&self, x: f64) -> f64 {
+        let step = |at: f64| f64::from(u8::from(x >= at));
+        match self {
+            Self::Constant(value) => step(*value),
+            Self::Uniform { low, high } if low == high => step(*low),
+            Self::Uniform { low, high } => ((x - low) / (high - low)).clamp(0.0, 1.0),
+            Self::Normal { mean, std } if *std == 0.0 => step(*mean),
+            Self::Normal { mean, std } => normal_cdf((x - mean) / std),
+            Self::LogNormal { median, sigma } if *sigma == 0.0 => step(*median),
+            Self::LogNormal { .. } if x <= 0.0 => 0.0,
+            Self::LogNormal { median, sigma } => normal_cdf(libm::log(x / median) / sigma),
+            Self::Exponential { min, mean } if min == mean => step(*min),
+            Self::Exponential { min, mean } => -libm::expm1(-((x - min) / (mean - min)).max(0.0)),
+            Self::Quantiles(values) => {
+                let below = values.partition_point(|value| *value <= x);
+                let pieces = values.len().saturating_sub(1).max(1) as f64;
+                match (below.checked_sub(1).map(|at| values[at]), values.get(below)) {
+                    (None, _) => 0.0,
+                    (Some(_), None) => 1.0,
+                    (Some(low), Some(high)) => {
+                        ((below - 1) as f64 + (x - low) / (high - low)) / pieces
+                    }
+                }
+            }
+            Self::Mixture(parts) => parts
+                .iter()
+                .map(|(weight, part)| weight * part.cdf(x))
+                .sum(),
+        }
+    }
+
+    /// The quantile at Φ(z): a standard normal `z` becomes a draw of this law, and keeps its rank.
+    pub fn at_normal(&self, z: f64) -> f64 {
+        match self {
+            Self::Constant(value) => *value,
+            Self::Uniform { low, high } => low + (high - low) * normal_cdf(z),
+            Self::Normal { mean, std } => mean + std * z,
+            Self::LogNormal { median, sigma } => median * libm::exp(sigma * z),
+            // 1 - Φ(z) = Φ(-z), with all its digits.
+            Self::Exponential { min, mean } => min - (mean - min) * libm::log(normal_cdf(-z)),
+            Self::Quantiles(values) => {
+                let Some(last) = values.len().checked_sub(1) else {
+                    return 0.0;
+                };
+                let place = normal_cdf(z) * last as f64;
+                let below = (place as usize).min(last);
+                let above = (below + 1).min(last);
+                values[below] + (values[above] - values[below]) * (place - below as f64)
+            }
+            Self::Mixture(parts) => {
+                // Between the least and the greatest of its parts' own quantiles.
+                let each = parts.iter().map(|(_, part)| part.at_normal(z));
+                let (mut low, mut high) = each
+                    .fold((f64::INFINITY, f64::NEG_INFINITY), |ends, x| {
+                        (ends.0.min(x), ends.1.max(x))
+                    });
+                let p = normal_cdf(z);
+                for _ in 0..HALVINGS {
+                    let middle = low + (high - low) / 2.0;
+                    if middle <= low || middle >= high {
+                        break;
+                    }
+                    match self.cdf(middle) < p {
+                        true => low = middle,
+                        false => high = middle,
+                    }
+                }
+                high
+            }
         }
     }
 
@@ -96,18 +182,22 @@ impl Distribution {
             }
             Self::Quantiles(values) => {
                 let masses = values.windows(2).map(|w| (w[0] + w[1]) / 2.0);
-                let mut place = unit(rng) * masses.clone().sum::<f64>();
-                let mut piece = 0;
-                for (number, mass) in masses.enumerate() {
-                    piece = number;
-                    if place < mass {
-                        break;
-                    }
-                    place -= mass;
-                }
+                let place = unit(rng) * masses.clone().sum::<f64>();
+                let piece = picked(masses, place);
                 match values.get(piece..piece + 2) {
                     Some([low, high]) => biased_uniform(*low, *high, rng),
                     _ => values.first().copied().unwrap_or(0.0),
+                }
+            }
+            Self::Mixture(parts) => {
+                // Long parts are fallen into more often.
+                let masses = parts
+                    .iter()
+                    .map(|(weight, part)| weight * part.mean_length());
+                let total: f64 = masses.clone().sum();
+                match parts.get(picked(masses, unit(rng) * total)) {
+                    Some((_, part)) => part.sample_length_biased(rng),
+                    None => 0.0,
                 }
             }
         }
@@ -120,6 +210,12 @@ impl Distribution {
                 let z = mean / std;
                 let density = libm::exp(-z * z / 2.0) / libm::sqrt(2.0 * std::f64::consts::PI);
                 mean * libm::erfc(-z / std::f64::consts::SQRT_2) / 2.0 + std * density
+            }
+            Self::Mixture(parts) => {
+                let each = parts
+                    .iter()
+                    .map(|(weight, part)| weight * part.mean_length());
+                each.sum()
             }
             law => law.mean().max(0.0),
         }
@@ -136,6 +232,10 @@ impl Distribution {
             Self::LogNormal { .. } => 0.0,
             Self::Exponential { min, .. } => *min,
             Self::Quantiles(values) => values.first().copied().unwrap_or(0.0),
+            Self::Mixture(parts) => {
+                let each = parts.iter().map(|(_, part)| part.minimum());
+                each.fold(f64::INFINITY, f64::min)
+            }
         }
     }
 
@@ -148,6 +248,10 @@ impl Distribution {
             Self::LogNormal { median, sigma } if *sigma == 0.0 => *median,
             Self::Exponential { min, mean } if min == mean => *min,
             Self::Quantiles(values) => values.last().copied().unwrap_or(0.0),
+            Self::Mixture(parts) => {
+                let each = parts.iter().map(|(_, part)| part.maximum());
+                each.fold(f64::NEG_INFINITY, f64::max)
+            }
             _ => f64::INFINITY,
         }
     }
@@ -164,8 +268,25 @@ impl Distribution {
                 pieces / (values.len() - 1) as f64
             }
             Self::Quantiles(values) => values.first().copied().unwrap_or(0.0),
+            Self::Mixture(parts) => parts
+                .iter()
+                .map(|(weight, part)| weight * part.mean())
+                .sum(),
         }
     }
+}
+
+/// Which of consecutive masses `place` falls into; the last, where rounding puts it behind all.
+pub(crate) fn picked(masses: impl Iterator<Item = f64>, mut place: f64) -> usize {
+    let mut piece = 0;
+    for (number, mass) in masses.enumerate() {
+        piece = number;
+        if place < mass {
+            break;
+        }
+        place -= mass;
+    }
+    piece
 }
 
 #[cfg(test)]
@@ -211,6 +332,88 @@ mod tests {
         }
     }
 
+    fn mixture() -> Distribution {
+        Distribution::Mixture(vec![
+            (
+                0.5,
+                Distribution::LogNormal {
+                    median: 2.0,
+                    sigma: 0.4,
+                },
+            ),
+            (
+                0.3,
+                Distribution::Uniform {
+                    low: 1.0,
+                    high: 5.0,
+                },
+            ),
+            (0.2, Distribution::Constant(3.0)),
+        ])
+    }
+
+    #[test]
+    fn a_mixture_has_the_mean_and_the_shares_of_its_parts() {
+        let d = mixture();
+        let mean = 0.5 * 2.0 * libm::exp(0.08) + 0.3 * 3.0 + 0.2 * 3.0;
+        assert!((d.mean() - mean).abs() < 1e-12);
+        assert_eq!((d.minimum(), d.maximum()), (0.0, f64::INFINITY));
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+        let n = 200_000;
+        let draws: Vec<f64> = (0..n).map(|_| d.sample(&mut rng)).collect();
+        let found = draws.iter().sum::<f64>() / f64::from(n);
+        assert!((found - mean).abs() < 0.01, "{found} against {mean}");
+        let threes = draws.iter().filter(|x| **x == 3.0).count() as f64 / f64::from(n);
+        assert!((threes - 0.2).abs() < 0.005, "{threes}");
+    }
+
+    /// Kolmogorov-Smirnov: the share of draws below x against the law, and the quantile of a normal
+    /// against both.
+    #[test]
+    fn draws_the_law_and_its_quantiles_agree() {
+        let mut all = kinds();
+        all.push(mixture());
+        for d in all {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+            let n = 50_000;
+            let mut draws: Vec<f64> = (0..n).map(|_| d.sample(&mut rng)).collect();
+            draws.sort_by(f64::total_cmp);
+            let mut normals: Vec<f64> = (0..n)
+                .map(|_| d.at_normal(standard_normal(&mut rng)))
+                .collect();
+            normals.sort_by(f64::total_cmp);
+            for all in [&draws, &normals] {
+                for place in (0..n).step_by(97) {
+                    let x = all[place];
+                    let (below, upto) = (
+                        all.partition_point(|y| *y < x) as f64 / n as f64,
+                        all.partition_point(|y| *y <= x) as f64 / n as f64,
+                    );
+                    // The law of a constant jumps: at the value it is above all shares.
+                    let law = d.cdf(x);
+                    assert!(
+                        law > below - 0.01 && law < upto + 0.01,
+                        "{d:?} at {x}: {law} of {upto}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_quantile_rises_with_its_normal() {
+        let mut all = kinds();
+        all.push(mixture());
+        for d in all {
+            let mut last = f64::NEG_INFINITY;
+            for step in -60..=60 {
+                let x = d.at_normal(f64::from(step) / 10.0);
+                assert!(x >= last && x.is_finite(), "{d:?}: {x} after {last}");
+                last = x;
+            }
+        }
+    }
+
     #[test]
     fn no_sample_leaves_the_stated_bounds() {
         for d in kinds() {
@@ -226,6 +429,7 @@ mod tests {
     #[test]
     fn a_length_weighed_by_itself_has_the_mean_that_theory_says() {
         let mut all = kinds();
+        all.push(mixture());
         all.push(Distribution::Normal {
             mean: 0.5,
             std: 1.0,

@@ -15,6 +15,8 @@ pub enum Unit {
     Speed,
     /// Watts.
     Power,
+    /// Joules.
+    Energy,
 }
 
 /// Why a text is not a quantity of the wanted dimension.
@@ -53,6 +55,7 @@ impl Unit {
             Self::Bandwidth => "a bandwidth such as \"10 Mbit/s\"",
             Self::Speed => "a speed such as \"2.5 GFLOP/s\"",
             Self::Power => "a power such as \"4 W\"",
+            Self::Energy => "an energy such as \"500 J\"",
         }
     }
 
@@ -94,6 +97,13 @@ impl Unit {
                 ("PFLOP/s", 1e15),
             ],
             Self::Power => &[("mW", 1e-3), ("W", 1.0), ("kW", 1e3)],
+            Self::Energy => &[
+                ("J", 1.0),
+                ("kJ", 1e3),
+                ("MJ", 1e6),
+                ("Wh", 3.6e3),
+                ("kWh", 3.6e6),
+            ],
         }
     }
 }
@@ -130,6 +140,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("TFLOPS", "TFLOP/s"),
     ("watt", "W"),
     ("watts", "W"),
+    ("joule", "J"),
+    ("joules", "J"),
 ];
 
 /// The unit among `units` that `typed` most likely meant.

@@ -33,4 +33,5 @@ snapshot_enum!(Distribution {
     3 => LogNormal { median, sigma },
     4 => Exponential { min, mean },
     5 => Quantiles(values),
+    6 => Mixture(parts),
 });

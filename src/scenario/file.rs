@@ -13,6 +13,7 @@ mod hierarchy;
 mod links;
 mod preset_or;
 mod size;
+mod traits;
 mod waiting;
 mod who;
 
@@ -20,11 +21,12 @@ pub use adversary::{AdversaryFile, RoundsFile};
 pub use availability::{AvailabilityFile, LeavingFile};
 pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
 pub use faults::{CutFile, FaultFile, KindFile, WhenFile};
-pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
+pub use group::{BudgetFile, DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use hierarchy::TierFile;
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
+pub use traits::{CorrelationFile, TierFile, TraceFile};
 pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
 

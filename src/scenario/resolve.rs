@@ -16,6 +16,7 @@ mod model;
 mod population;
 mod schedule;
 mod sizes;
+mod traits;
 mod waiting;
 mod who;
 
@@ -91,6 +92,7 @@ pub(super) fn resolve(
         clients,
         per_client,
     );
+    r.samples_differ(&population, &partition);
     let model = r.model(typed.model, typed.init, typed.width.0, samples.as_ref());
     let sizes = r.sizes(&population, &typed.method, model.as_ref(), samples.as_ref());
     let server = Server {

@@ -13,6 +13,7 @@ mod resume;
 
 pub use assemble::assemble;
 pub use error::RunError;
+pub use lock::in_use;
 pub use resume::{resume, ResumeOptions};
 
 use super::Scenario;
@@ -23,7 +24,7 @@ use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
 use crate::observe::record::{
-    utc, Host, MessageCount, Messages, Rejections, RunRecord, Status, Totals,
+    utc, Declined, Host, MessageCount, Messages, Rejections, RunRecord, Status, Totals,
 };
 use crate::observe::report::Report;
 use crate::observe::rows::CostRow;
@@ -185,6 +186,7 @@ fn conduct(
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     record.messages = ending.as_ref().map(messages).unwrap_or_default();
     record.rejections = kept.rejections;
+    record.declined = kept.declined;
     let clients = scenario.clients();
     record.participation = kept.invitations.map(|all| all.participation(clients));
     record.staleness = kept.staleness;
@@ -224,6 +226,7 @@ fn conduct(
         histograms: &histograms,
         messages: &record.messages,
         rejections: &record.rejections,
+        declined: &record.declined,
         participation: record.participation.as_ref(),
         staleness: &record.staleness,
         costs: &kept.costs,
@@ -376,6 +379,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         totals: None,
         messages: Messages::new(),
         rejections: Rejections::new(),
+        declined: Declined::new(),
         participation: None,
         staleness: Staleness::default(),
         files: Vec::new(),

@@ -12,10 +12,10 @@ impl Scenario {
     /// Sentences about what is likely to surprise.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let links = self
-            .population
-            .iter()
-            .map(|m| (&*m.group.name, &m.link.model));
+        let links = self.population.iter().flat_map(|member| {
+            let links = member.links().iter();
+            links.map(|link| (&*member.group.name, &link.model))
+        });
         let links: Vec<_> = links
             .chain([("the server", &self.server.link.model)])
             .collect();
@@ -81,10 +81,17 @@ impl Scenario {
                 let group = &member.group;
                 let local = self.method.method().client().local(&group.training);
                 let need = Cost::training(&model, &local, per_client, 0).memory;
-                if !group.device.fits(need) {
+                let tiers = group.tiers.iter().map(|tier| &tier.device);
+                let own = group.tiers.is_empty().then_some(&group.device);
+                let small = own.into_iter().chain(tiers).find(|one| !one.fits(need));
+                if let Some(small) = small {
+                    let whose = match group.tiers.is_empty() {
+                        true => "the devices",
+                        false => "some devices",
+                    };
                     warnings.push(format!(
-                        "training needs about {need}, the devices of {} have {}: they will decline",
-                        group.name, group.device.memory
+                        "training needs about {need}, {whose} of {} have {}: they will decline",
+                        group.name, small.memory
                     ));
                 }
             }

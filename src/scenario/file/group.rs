@@ -1,9 +1,12 @@
 //! The population and the server, as typed.
 
-use super::{AvailabilityFile, LeavingFile, LinkFields, PresetOr, SizeFile};
+use super::{
+    AvailabilityFile, CorrelationFile, LeavingFile, LinkFields, PresetOr, SizeFile, TierFile,
+    TraceFile,
+};
 use crate::learn::{Optimizer, Precision, Schedule};
 use crate::scenario::text::fields::{
-    ComputeSpeed, Draw, Duration, OrDistribution, PositiveFraction, Size,
+    ComputeSpeed, Draw, Duration, Energy, OrDistribution, PositiveFraction, Size,
 };
 use serde::Deserialize;
 
@@ -22,6 +25,15 @@ pub struct GroupFile {
     /// Their link.
     #[serde(default = "broadband")]
     pub link: PresetOr<LinkFields>,
+    /// Devices, and links, of which each client has one.
+    #[serde(default)]
+    pub tiers: Vec<TierFile>,
+    /// How speed, rates and numbers of samples go together.
+    #[serde(default)]
+    pub correlation: Option<CorrelationFile>,
+    /// Speeds and rates as they were measured.
+    #[serde(default)]
+    pub trace: Option<TraceFile>,
     /// Their participation ratio: the probability that a client is there when a round begins.
     #[serde(default = "always")]
     pub participation: OrDistribution<PositiveFraction>,
@@ -31,6 +43,9 @@ pub struct GroupFile {
     /// What becomes of their work when they go away.
     #[serde(default)]
     pub leaving: LeavingFile,
+    /// What each may spend.
+    #[serde(default)]
+    pub budget: Option<BudgetFile>,
     /// What width of the model they train.
     #[serde(default)]
     pub size: SizeFile,
@@ -49,6 +64,18 @@ fn broadband() -> PresetOr<LinkFields> {
 
 fn always() -> OrDistribution<PositiveFraction> {
     OrDistribution::constant(PositiveFraction(crate::quantity::Probability::ONE))
+}
+
+/// What a client may spend.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename = "Budget", default)]
+pub struct BudgetFile {
+    /// On training.
+    pub energy: Option<Energy>,
+    /// On messages in either direction.
+    pub data: Option<Size>,
+    /// After so long it has all of it again; never when not given.
+    pub per: Option<Duration>,
 }
 
 /// A virtual device in figures.

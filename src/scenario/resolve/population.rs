@@ -1,8 +1,10 @@
 //! The population.
 
+use super::devices::Devices;
 use super::Resolver;
-use crate::federation::Group;
-use crate::scenario::file::{GroupFile, TrainingFile};
+use crate::federation::{Budget, Group};
+use crate::quantity::{Bytes, Distribution, Span};
+use crate::scenario::file::{BudgetFile, GroupFile, TrainingFile};
 use crate::scenario::Member;
 use std::collections::BTreeMap;
 
@@ -43,9 +45,26 @@ impl Resolver<'_> {
             }
             let devices = self.device(group.device, &format!("{path}.device"));
             let link = self.link(group.link, &format!("{path}.link"));
+            let (tiers, tier_links) = self.tiers(group.tiers, &path);
+            let link = tier_links.first().cloned().unwrap_or(link);
+            let correlation = group.correlation.map(|typed| {
+                let speeds = (&devices.speed, tiers.as_slice());
+                self.correlation(typed, speeds, (&link, &tier_links), &path)
+            });
+            let devices = match tiers.first() {
+                Some(first) => Devices {
+                    device: first.device,
+                    speed: Distribution::Mixture(
+                        tiers.iter().map(|tier| (tier.share, tier.speed.clone())).collect(),
+                    ),
+                },
+                None => devices,
+            };
+            let capacity = group.trace.and_then(|typed| self.capacity(typed, &path));
             let size = self.size(group.size, &format!("{path}.size"));
             let (availability, leaving) =
                 self.availability(group.availability, group.leaving, &path);
+            let budget = group.budget.map(|typed| self.budget(typed, &format!("{path}.budget")));
             let local = self.training(&group.training, Some(training), &format!("{path}.training"));
             Member {
                 group: Group {
@@ -53,15 +72,47 @@ impl Resolver<'_> {
                     count: group.count,
                     device: devices.device,
                     speed: devices.speed,
+                    tiers,
+                    correlation,
+                    capacity,
                     participation: group.participation.into_distribution(),
                     availability,
                     leaving,
+                    budget,
                     training: local,
                     size,
                 },
                 link,
+                tier_links,
             }
         });
         members.collect()
+    }
+
+    fn budget(&mut self, typed: BudgetFile, path: &str) -> Budget {
+        let BudgetFile { energy, data, per } = typed;
+        if energy.is_none() && data.is_none() {
+            self.complain(
+                path,
+                "expected an energy such as \"500 J\", data such as \"200 MB\", or both; found neither",
+            );
+        }
+        if data.is_some_and(|size| size.0 == Bytes(0)) {
+            self.complain(
+                &format!("{path}.data"),
+                "expected a size above 0 B: a client without data can take no part",
+            );
+        }
+        if per.is_some_and(|per| per.0 == Span::ZERO) {
+            self.complain(
+                &format!("{path}.per"),
+                "expected a duration above 0 s such as \"24 h\"",
+            );
+        }
+        Budget {
+            energy: energy.map(|energy| energy.0),
+            data: data.map(|size| size.0),
+            per: per.map(|per| per.0),
+        }
     }
 }

@@ -4,11 +4,11 @@ use super::RunError;
 use crate::attack::Adversaries;
 use crate::data::{load, Dataset, PublicSplit, Values};
 use crate::fault;
-use crate::federation::{Federation, Plan};
+use crate::federation::{Federation, Plan, Ranks, Whose};
 use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation, Precision};
-use crate::net::{LinkNetwork, LinkTable, Rates, Topology};
+use crate::net::{LinkNetwork, LinkTable, LinkTier, Rates, Topology};
 use crate::quantity::{Bandwidth, Distribution};
-use crate::scenario::{Link, Public, Scenario};
+use crate::scenario::{Member, Public, Scenario};
 use crate::sim::rng::{stream, Purpose};
 use std::sync::Arc;
 use tch::Device;
@@ -68,6 +68,19 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
     let triggered = adversaries.poison(&mut split.train, aimed_at, &partition, seed);
     let triggered = triggered.map(|data| on_device(data, device)).transpose()?;
     let test = split.test.into_evaluation();
+    let mut first = 0;
+    let ranks = groups.iter().map(|group| {
+        let clients = first..first + group.count;
+        first += group.count;
+        match group.correlation {
+            Some(correlation) if correlation.needs_samples() => {
+                Ranks::of(|client| partition.size(client as usize), clients, seed)
+            }
+            _ => Ranks::default(),
+        }
+    });
+    let ranks: Vec<Ranks> = ranks.collect();
+    let network = network(scenario, &ranks)?;
     let plan = Plan {
         seed,
         model,
@@ -79,6 +92,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         partition,
         holdout,
         groups,
+        ranks,
         server: scenario.server.device,
         hierarchy: scenario
             .hierarchy
@@ -98,7 +112,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
     };
-    Ok(Federation::new(plan, network(scenario)?)?.amid(faults))
+    Ok(Federation::new(plan, network)?.amid(faults))
 }
 
 /// Moves a data set to the host device; on the CPU nothing is copied.
@@ -124,31 +138,23 @@ fn on_device(data: Dataset, device: Device) -> Result<Arc<DeviceData>, LearnErro
 }
 
 /// The links: the server's, then each group's.
-fn network(scenario: &Scenario) -> Result<LinkNetwork, RunError> {
+fn network(scenario: &Scenario, ranks: &[Ranks]) -> Result<LinkNetwork, RunError> {
     let mut table = LinkTable::new();
-    let seed = scenario.seed;
-    let mut push = |first: u32, count: u32, link: &Link| {
-        let drawn = |distribution: &Option<Distribution>, which| {
-            let distribution = distribution.as_ref()?;
-            let nodes = first..first + count;
-            let rates = nodes.map(|node| {
-                let mut rng = stream(seed, u64::from(node), Purpose::Population, which);
-                let rate = Bandwidth::bits_per_second(distribution.sample(&mut rng));
-                // A draw that is no rate (a normal's far tail) is the slowest there can be.
-                rate.unwrap_or(Bandwidth::SLOWEST)
-            });
-            Some(rates.collect())
-        };
-        let rates = Rates {
-            up: drawn(&link.up, 2).unwrap_or_default(),
-            down: drawn(&link.down, 3).unwrap_or_default(),
-        };
-        table.push_with(count, link.model.clone(), rates)
+    // Rates of its own are drawn for the server's link as for a client's, and it has but one.
+    let server = &scenario.server.link;
+    let own = |law: &Option<Distribution>, which| {
+        let mut rng = stream(scenario.seed, 0, Purpose::Population, which);
+        let rate = law.as_ref().map(|law| rate(law.sample(&mut rng)));
+        rate.into_iter().collect()
     };
-    push(0, 1, &scenario.server.link)?;
-    let mut first = 1;
-    for member in &scenario.population {
-        push(first, member.group.count, &member.link)?;
+    let rates = Rates {
+        up: own(&server.up, 2),
+        down: own(&server.down, 3),
+    };
+    table.push_with(1, server.model.clone(), rates)?;
+    let mut first = 0;
+    for (member, ranks) in scenario.population.iter().zip(ranks) {
+        push(&mut table, member, (scenario.seed, first), ranks)?;
         first += member.group.count;
     }
     if scenario.hierarchy.is_empty() {
@@ -164,4 +170,68 @@ fn network(scenario: &Scenario) -> Result<LinkNetwork, RunError> {
     }
     layers.push(clients);
     Ok(LinkNetwork::new(table, Topology::Layers(layers))?)
+}
+
+/// A draw that is no rate (a normal's far tail) is the slowest there can be.
+fn rate(drawn: f64) -> Bandwidth {
+    Bandwidth::bits_per_second(drawn).unwrap_or(Bandwidth::SLOWEST)
+}
+
+/// The links of a group, whose first client has the number `first`.
+fn push(
+    table: &mut LinkTable,
+    member: &Member,
+    (seed, first): (u64, u32),
+    ranks: &Ranks,
+) -> Result<(), RunError> {
+    let group = &member.group;
+    let all = (0..group.count).map(|place| Whose {
+        seed,
+        client: first + place,
+        place,
+        group,
+        ranks,
+    });
+    if let Some(capacity) = &group.capacity {
+        let rates: Vec<Bandwidth> = all.map(|whose| capacity.rate(whose.place)).collect();
+        let rates = Rates {
+            up: rates.clone(),
+            down: rates,
+        };
+        return Ok(table.push_with(group.count, member.link.model.clone(), rates)?);
+    }
+    let links = member.links();
+    let of: Vec<u8> = match links.len() {
+        1 => Vec::new(),
+        // There are fewer tiers than a byte has values.
+        _ => all.clone().map(|whose| whose.tier() as u8).collect(),
+    };
+    let link_of = |place: u32| {
+        let tier = of.get(place as usize).copied().unwrap_or_default();
+        &links[usize::from(tier)]
+    };
+    let mut rates = Rates::default();
+    if links.iter().any(|link| link.up.is_some()) {
+        let drawn = all.clone().map(|whose| match &link_of(whose.place).up {
+            Some(law) => rate(whose.up(law)),
+            // Of a tier whose rate is the model's: nobody looks at it.
+            None => Bandwidth::SLOWEST,
+        });
+        rates.up = drawn.collect();
+    }
+    if links.iter().any(|link| link.down.is_some()) {
+        let drawn = all.map(|whose| match &link_of(whose.place).down {
+            Some(law) => rate(whose.down(law)),
+            None => Bandwidth::SLOWEST,
+        });
+        rates.down = drawn.collect();
+    }
+    if of.is_empty() {
+        return Ok(table.push_with(group.count, member.link.model.clone(), rates)?);
+    }
+    let tiers = links.iter().map(|link| LinkTier {
+        model: link.model.clone(),
+        own: [link.up.is_some(), link.down.is_some()],
+    });
+    Ok(table.push_tiers(tiers.collect(), of, rates)?)
 }

@@ -32,6 +32,11 @@ pub(super) fn hold(folder: &Path) -> Result<Lock, RunError> {
     Ok(Lock { _file: file })
 }
 
+/// Whether another process is at the run in this folder.
+pub fn in_use(folder: &Path) -> bool {
+    matches!(hold(folder), Err(RunError::NotResumable { .. }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,7 +49,9 @@ mod tests {
         let first = hold(folder.path()).unwrap();
         let error = hold(folder.path()).unwrap_err().to_string();
         assert!(error.contains("another process is running it"), "{error}");
+        assert!(in_use(folder.path()));
         drop(first);
+        assert!(!in_use(folder.path()));
         hold(folder.path()).unwrap();
     }
 }

@@ -2,13 +2,13 @@
 
 use super::checkpoint::Checkpoints;
 use super::{observe, RunError};
-use crate::federation::{Federation, Message, Record};
+use crate::federation::{Federation, Message, Record, DATA_SPENT, ENERGY_SPENT};
 use crate::model::Sizes;
 use crate::observe::folder::{remove, EventLine, Lengths, RunFolder};
 use crate::observe::histograms::Histograms;
 use crate::observe::participation::Invitations;
 use crate::observe::progress::Progress;
-use crate::observe::record::Rejections;
+use crate::observe::record::{Declined, Rejections};
 use crate::observe::rows::{ClientOutcome, CostRow, RoundRow};
 use crate::observe::staleness::Staleness;
 use crate::observe::ObserveError;
@@ -42,6 +42,8 @@ pub(super) struct Kept {
     pub costs: Vec<CostRow>,
     /// Reports that were not used.
     pub rejections: Rejections,
+    /// Tasks declined for want of budget.
+    pub declined: Declined,
     /// Who was asked, where some may be away.
     pub invitations: Option<Invitations>,
     /// How old those were that were used, where clients are asked one by one.
@@ -68,6 +70,7 @@ struct State {
     trace: Option<u64>,
     costs: Vec<CostRow>,
     rejections: Rejections,
+    declined: Declined,
     invitations: Option<BTreeMap<u32, u32>>,
     staleness: Staleness,
     histograms: Histograms,
@@ -81,6 +84,7 @@ snapshot_struct!(State {
     trace,
     costs,
     rejections,
+    declined,
     invitations,
     staleness,
     histograms,
@@ -121,6 +125,7 @@ impl RunRecorder {
             rounds: Vec::new(),
             costs: costs.filter(|cost| cost.clients > 0).collect(),
             rejections: Rejections::new(),
+            declined: Declined::new(),
             invitations: scenario.asks_unevenly().then(Invitations::default),
             staleness: Staleness::default(),
             last: VirtualTime::ZERO,
@@ -162,6 +167,7 @@ impl RunRecorder {
             rounds: folder.rounds()?,
             costs: state.costs,
             rejections: state.rejections,
+            declined: state.declined,
             invitations: state.invitations.map(Invitations),
             staleness: state.staleness,
             last: state.last,
@@ -249,6 +255,7 @@ impl RunRecorder {
             trace,
             costs: self.kept.costs.clone(),
             rejections: self.kept.rejections.clone(),
+            declined: self.kept.declined.clone(),
             invitations: self.kept.invitations.as_ref().map(|all| all.0.clone()),
             staleness: self.kept.staleness.clone(),
             histograms: self.kept.histograms.clone(),
@@ -351,6 +358,12 @@ impl Recorder<Federation> for RunRecorder {
                 if matches!(row.outcome, ClientOutcome::Reported | ClientOutcome::Late) {
                     self.kept.histograms.compute(at.time, row.compute);
                     self.kept.histograms.queue_wait(at.time, row.queue_wait);
+                }
+                if let ClientOutcome::Refused(why) = &row.outcome {
+                    // Other reasons have figures in them, one for each client.
+                    if [ENERGY_SPENT, DATA_SPENT].contains(&&**why) {
+                        *self.kept.declined.entry(why.to_string()).or_default() += 1;
+                    }
                 }
                 if self.clients {
                     self.folder.client(&row).map_err(boxed)?;

@@ -230,6 +230,13 @@ parameter! {
 }
 
 parameter! {
+    /// An energy above zero, to 1e15 J, in joules: `"500 J"`.
+    Energy(f64), Some(Unit::Energy), Unit::Energy.expected(),
+    Range { low: 0.0, above_low: true, high: 1e15, text: "(0 J, 1e15 J]" },
+    |base| Some(base), |joules| joules
+}
+
+parameter! {
     /// A ratio or probability in [0, 1].
     Fraction(Probability), None, "a number in [0, 1]",
     Range { low: 0.0, above_low: false, high: 1.0, text: "[0, 1]" },

@@ -12,7 +12,8 @@ use std::marker::PhantomData;
 /// `Uniform(low, high)`, `Normal(mean, std)`, `LogNormal(median, sigma)` with `sigma` of the
 /// underlying normal, a bare number; `Exponential(min, mean)` with `mean` that of the whole;
 /// `Quantiles([..])` with at least two values in ascending order, at equally spaced quantiles.
-/// All but `Quantiles` take their parameters by position or by name.
+/// `Mixture([(weight, ..), ..])` is one of several distributions or constants; weights are in
+/// proportion. All but the last two take their parameters by position or by name.
 ///
 /// Every parameter is within the range of `V` (spreads: finite and not negative), so that all draws
 /// of a bounded distribution are; draws of an unbounded one are for the user of the value to clamp.
@@ -91,6 +92,29 @@ impl Parameter for Sigma {
     }
 }
 
+/// What one part of a mixture weighs.
+#[derive(Clone, Copy)]
+struct Weight(f64);
+
+impl Parameter for Weight {
+    const UNIT: Option<Unit> = None;
+    const EXPECTED: &'static str = "a weight, a number above zero";
+    const ALLOWED: Range = Range {
+        above_low: true,
+        high: 1e12,
+        text: "(0, 1e12]",
+        ..SPREAD
+    };
+
+    fn from_base(base: f64) -> Option<Self> {
+        Self::ALLOWED.contains(base).then_some(Self(base))
+    }
+
+    fn to_base(self) -> f64 {
+        self.0
+    }
+}
+
 /// The distributions as they are written.
 #[derive(serde::Deserialize)]
 #[serde(bound = "V: Parameter")]
@@ -112,6 +136,7 @@ enum Shape<V> {
         mean: InRange<V>,
     },
     Quantiles(Vec<InRange<V>>),
+    Mixture(Vec<(InRange<Weight>, OrDistribution<V>)>),
 }
 
 impl<V: Parameter> Shape<V> {
@@ -157,6 +182,16 @@ impl<V: Parameter> Shape<V> {
                     )),
                     None => Ok(Distribution::Quantiles(values)),
                 }
+            }
+            Self::Mixture(parts) => {
+                if parts.is_empty() {
+                    return Err("expected at least one (weight, distribution), found none".into());
+                }
+                let total: f64 = parts.iter().map(|(weight, _)| weight.0).sum();
+                let parts = parts
+                    .into_iter()
+                    .map(|(weight, part)| (weight.0 / total, part.distribution));
+                Ok(Distribution::Mixture(parts.collect()))
             }
         }
     }

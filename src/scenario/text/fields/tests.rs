@@ -112,6 +112,19 @@ fn a_constant_or_any_distribution_reads_by_position_and_by_name() {
         latency("Quantiles([\"1 s\", \"1 s\", \"1 min\"])"),
         Ok(Distribution::Quantiles(vec![1.0, 1.0, 60.0]))
     );
+    assert_eq!(
+        latency("Mixture([(3, \"1 s\"), (1, Uniform(\"2 s\", \"4 s\"))])"),
+        Ok(Distribution::Mixture(vec![
+            (0.75, Distribution::Constant(1.0)),
+            (
+                0.25,
+                Distribution::Uniform {
+                    low: 2.0,
+                    high: 4.0
+                }
+            ),
+        ]))
+    );
 }
 
 #[test]
@@ -131,9 +144,12 @@ fn a_distribution_that_breaks_a_rule_is_refused() {
             "Quantiles([\"1 s\", \"3 s\", \"2 s\"])",
             "expected quantiles in ascending order, found number 3 below number 2",
         ),
+        ("Mixture([])", "expected at least one (weight, distribution), found none"),
+        ("Mixture([(0, \"1 s\")])", "0 is outside (0, 1e12]"),
+        ("Mixture([(1, \"-1 s\")])", "-1 s is outside [0 s, 1e10 s]"),
         (
             "Unifrom(\"1 s\", \"2 s\")",
-            "expected one of Uniform, Normal, LogNormal, Exponential, Quantiles, found Unifrom; did you mean Uniform?",
+            "expected one of Uniform, Normal, LogNormal, Exponential, Quantiles, Mixture, found Unifrom; did you mean Uniform?",
         ),
         (
             "[1, 2]",

@@ -1,0 +1,27 @@
+//! A sweep: one scenario with parameters varied, under several seeds, each combination a run of its own.
+//!
+//! A [`Plan`] lists the cells in a fixed order, each with its overrides, its seed and its folder; it is
+//! the same for every shard and every number of processes, so that a batch scheduler can spread it.
+//! A cell is run by `shoal run` in a process of its own ([`crate::scenario::run`]) and is the run that
+//! the same overrides give alone. What came of all of them is read from their folders, whoever ran them.
+//!
+//! - `vary`: what the command line says is varied
+//! - `cells`: the combinations, and the share of a shard
+//! - `plan`: the sweep as a file, and what is wrong with any of its cells
+//! - `state`: what a cell's folder holds
+//! - `outcome`: what came of a cell
+//! - `tables`: a row a cell, and figures over the seeds
+
+mod cells;
+mod outcome;
+mod plan;
+mod state;
+mod tables;
+mod vary;
+
+pub use cells::{cells, Cell, Shard, MOST_CELLS};
+pub use outcome::{Outcome, Standing};
+pub use plan::{Plan, SweepError, PLAN};
+pub use state::{state, State};
+pub use tables::{collect, spread, Collected, Spread, SUMMARY, TABLE};
+pub use vary::{parse_seeds, split_values, Varied};

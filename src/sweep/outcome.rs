@@ -1,0 +1,156 @@
+//! What came of a cell, read from its folder.
+
+use super::cells::Cell;
+use super::plan::Plan;
+use crate::observe::folder::{RECORD, ROUNDS};
+use crate::observe::record::{RunRecord, Status, Totals};
+use crate::observe::rows::RoundRow;
+use crate::observe::table::for_each_row;
+use crate::scenario::run::in_use;
+use std::path::Path;
+
+/// Bytes of a log's end that are looked at.
+const LOG_END: usize = 4_096;
+
+/// How far a cell is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not begun.
+    Absent,
+    /// A process is at it.
+    Running,
+    /// It came to its end.
+    Ok,
+    /// It was stopped.
+    Interrupted,
+    /// It failed, or its process was killed.
+    Failed,
+}
+
+impl Standing {
+    /// In a table.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Running => "running",
+            Self::Ok => "ok",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What came of a cell. Only of one that is [`Standing::Ok`] there are figures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// How far it is.
+    pub standing: Standing,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The run in a few figures.
+    pub totals: Option<Totals>,
+    /// Mean of the clients' own accuracies, when they were last measured.
+    pub client_mean: Option<f64>,
+    /// Virtual time in seconds at which the goal was reached, and the bytes sent until then.
+    pub goal: Option<(f64, u64)>,
+    /// The trace hash.
+    pub hash: Option<String>,
+}
+
+impl Outcome {
+    fn standing(standing: Standing, error: Option<String>) -> Self {
+        Self {
+            standing,
+            error,
+            totals: None,
+            client_mean: None,
+            goal: None,
+            hash: None,
+        }
+    }
+
+    /// Reads it. `goal` is an accuracy in [0, 1].
+    pub fn of(out: &Path, cell: &Cell, goal: Option<f64>) -> Self {
+        let folder = Plan::folder(out, cell);
+        if in_use(&folder) {
+            return Self::standing(Standing::Running, None);
+        }
+        let record = match RunRecord::read(&folder.join(RECORD)) {
+            Ok(record) => record,
+            Err(_) => {
+                let said = last_words(&Plan::log(out, cell));
+                return match said {
+                    None => Self::standing(Standing::Absent, None),
+                    said => Self::standing(Standing::Failed, said),
+                };
+            }
+        };
+        match record.status {
+            Status::Completed => {}
+            Status::Interrupted => return Self::standing(Standing::Interrupted, None),
+            Status::Failed => return Self::standing(Standing::Failed, record.error),
+            // Nobody is at it any more.
+            Status::Running => {
+                let said = last_words(&Plan::log(out, cell));
+                let said = said.unwrap_or_else(|| "its process was killed".into());
+                return Self::standing(Standing::Failed, Some(said));
+            }
+        }
+        let (mut client_mean, mut reached, mut bytes) = (None, None, 0u64);
+        let read = for_each_row(&folder.join(ROUNDS), |row: RoundRow| {
+            bytes = bytes.saturating_add(row.bytes_down.saturating_add(row.bytes_up));
+            client_mean = row.client_mean.or(client_mean);
+            let there = goal
+                .zip(row.accuracy)
+                .is_some_and(|(goal, now)| now >= goal);
+            if there && reached.is_none() {
+                reached = Some((row.ended.nanos() as f64 / 1e9, bytes));
+            }
+        });
+        if let Err(error) = read {
+            return Self::standing(Standing::Failed, Some(error.to_string()));
+        }
+        Self {
+            standing: Standing::Ok,
+            error: None,
+            totals: record.totals,
+            client_mean,
+            goal: reached,
+            hash: record.trace_hash,
+        }
+    }
+}
+
+/// The last line that a process wrote, if it wrote any.
+fn last_words(log: &Path) -> Option<String> {
+    let text = std::fs::read(log).ok()?;
+    let end = &text[text.len().saturating_sub(LOG_END)..];
+    let end = String::from_utf8_lossy(end);
+    // That it was asked to stop is not why it did not come to its end.
+    let tells = |line: &&str| !line.trim().is_empty() && !line.contains("Ctrl-C again");
+    let line = end.lines().rev().find(tells)?;
+    Some(line.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells::cells;
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_cell_without_a_record_has_failed_if_its_process_said_something() {
+        let out = tempfile::tempdir().unwrap();
+        let cell = &cells(&[], &[], Some(&[1])).unwrap()[0];
+        let of = || Outcome::of(out.path(), cell, None);
+        assert_eq!(of().standing, Standing::Absent);
+        fs::create_dir_all(Plan::folder(out.path(), cell)).unwrap();
+        let log = Plan::log(out.path(), cell);
+        fs::write(&log, "").unwrap();
+        assert_eq!(of().standing, Standing::Absent);
+        fs::write(&log, "warning: x\nerror: no such data\n\n").unwrap();
+        let outcome = of();
+        assert_eq!(outcome.standing, Standing::Failed);
+        assert_eq!(outcome.error.as_deref(), Some("error: no such data"));
+    }
+}

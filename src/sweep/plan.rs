@@ -1,0 +1,319 @@
+//! The sweep as a whole: made from the command line, checked, and written down.
+
+use super::cells::{cells, Cell};
+use super::vary::Varied;
+use crate::observe::folder::file_stem;
+use crate::scenario::Scenario;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The plan's file.
+pub const PLAN: &str = "sweep.json";
+/// The folder of the cells' folders.
+const CELLS: &str = "cells";
+/// Problems that are printed; the rest are counted.
+const MOST_PROBLEMS: usize = 50;
+
+/// Why a sweep cannot begin.
+#[derive(Debug, Error)]
+pub enum SweepError {
+    /// What is asked for is no sweep.
+    #[error("{0}")]
+    Asked(String),
+    /// Cells are wrong.
+    #[error("{0}")]
+    Cells(String),
+    /// The folder has another sweep.
+    #[error("{}: another sweep is in this folder ({what}); choose another with --out", folder.display())]
+    Another {
+        /// It.
+        folder: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// It.
+        path: PathBuf,
+        /// What is the matter.
+        problem: String,
+    },
+}
+
+/// A whole sweep: what `sweep.json` says. The same whatever shard wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of shoal.
+    pub version: String,
+    /// The scenario's name.
+    pub name: String,
+    /// The scenario's file, as it was given.
+    pub scenario_file: String,
+    /// Names the scenario's text, hexadecimal.
+    pub text: String,
+    /// What is varied.
+    pub varied: Vec<Varied>,
+    /// All cells.
+    pub cells: Vec<Cell>,
+}
+
+impl Plan {
+    /// The sweep of a scenario's `text`, with every cell checked. `file` is what the scenario is called
+    /// and where its paths start from; `fixed` is set in all cells.
+    ///
+    /// # Errors
+    /// All that is wrong with any cell, once each.
+    pub fn new(
+        (text, file): (&str, &Path),
+        fixed: &[String],
+        varied: Vec<Varied>,
+        seeds: Option<&[u64]>,
+    ) -> Result<Self, SweepError> {
+        let mut cells = cells(fixed, &varied, seeds).map_err(SweepError::Asked)?;
+        let mut problems = Problems::default();
+        let mut name = String::new();
+        for cell in &mut cells {
+            match Scenario::parse(text, file, &cell.overrides) {
+                Ok(scenario) => {
+                    // A name that is itself varied names nobody's sweep in particular.
+                    if name.is_empty() {
+                        name = scenario.name;
+                    }
+                    cell.seed = scenario.seed;
+                }
+                Err(found) => {
+                    for problem in &found {
+                        problems.note(format!("{problem:#}"), cell, &varied);
+                    }
+                }
+            }
+        }
+        if let Some(text) = problems.in_words(cells.len()) {
+            return Err(SweepError::Cells(text));
+        }
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            name,
+            scenario_file: file.display().to_string(),
+            text: format!("{:016x}", xxh3_64(text.as_bytes())),
+            varied,
+            cells,
+        })
+    }
+
+    /// Where it lies when nothing else is said; the same for all shards.
+    pub fn default_folder(&self) -> PathBuf {
+        Path::new("runs").join(format!("{}-sweep", file_stem(&self.name)))
+    }
+
+    /// Where a cell's run lies.
+    pub fn folder(out: &Path, cell: &Cell) -> PathBuf {
+        out.join(CELLS).join(&cell.folder)
+    }
+
+    /// What its process said, beside the run.
+    pub fn log(out: &Path, cell: &Cell) -> PathBuf {
+        out.join(CELLS).join(format!("{}.log", cell.folder))
+    }
+
+    /// Whether `out` is free for this sweep: empty, or this sweep's already.
+    ///
+    /// # Errors
+    /// When another is there, with what differs.
+    pub fn fits(&self, out: &Path) -> Result<(), SweepError> {
+        let path = out.join(PLAN);
+        let file = |problem: String| SweepError::File {
+            path: path.clone(),
+            problem,
+        };
+        let there = match fs::read(&path) {
+            Ok(there) => there,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(file(error.to_string())),
+        };
+        let there: Self = serde_json::from_slice(&there)
+            .map_err(|error| file(format!("{error}; expected the plan of a sweep")))?;
+        let differs = [
+            (
+                there.version != self.version,
+                format!("of shoal {}, this is {}", there.version, self.version),
+            ),
+            (there.text != self.text, "of another scenario".into()),
+            (there.varied != self.varied, "another --vary".into()),
+            (
+                there.cells.len() != self.cells.len()
+                    || there
+                        .cells
+                        .iter()
+                        .zip(&self.cells)
+                        .any(|(a, b)| a.seed != b.seed),
+                "other seeds".into(),
+            ),
+            (there.cells != self.cells, "another --set".into()),
+        ];
+        match differs.into_iter().find(|(differs, _)| *differs) {
+            Some((_, what)) => Err(SweepError::Another {
+                folder: out.into(),
+                what,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the folders and writes the plan; shards write the same, so that who is last matters not.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, out: &Path) -> Result<(), SweepError> {
+        let cells = out.join(CELLS);
+        fs::create_dir_all(&cells).map_err(|error| SweepError::File {
+            path: cells,
+            problem: format!("cannot make the folder: {error}"),
+        })?;
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| SweepError::File {
+            path: out.join(PLAN),
+            problem: error.to_string(),
+        })?;
+        text.push(b'\n');
+        replace(out, PLAN, &text)
+    }
+}
+
+/// Writes a file beside its final place and moves it there. Other shards may do the same at the same
+/// time: drafts have names of their own.
+pub(super) fn replace(out: &Path, name: &str, text: &[u8]) -> Result<(), SweepError> {
+    let path = out.join(name);
+    let draft = out.join(format!(".{name}.{}.new", std::process::id()));
+    let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
+    written.map_err(|error| SweepError::File {
+        path,
+        problem: format!("cannot write: {error}"),
+    })
+}
+
+/// What is wrong, once each, with the first cell that it is wrong in and how many more.
+#[derive(Default)]
+struct Problems {
+    found: Vec<(String, String, usize)>,
+    known: HashMap<String, usize>,
+}
+
+impl Problems {
+    fn note(&mut self, text: String, cell: &Cell, varied: &[Varied]) {
+        match self.known.get(&text).and_then(|&at| self.found.get_mut(at)) {
+            Some((.., cells)) => *cells += 1,
+            None => {
+                self.known.insert(text.clone(), self.found.len());
+                // Not `in_words`: the seed is not known of a cell that is wrong.
+                let pairs = varied.iter().zip(&cell.values);
+                let words = pairs.map(|(one, value)| format!("{}={value}", one.path));
+                let words = words.collect::<Vec<_>>().join(", ");
+                self.found.push((text, words, 1));
+            }
+        }
+    }
+
+    fn in_words(&self, total: usize) -> Option<String> {
+        if self.found.is_empty() {
+            return None;
+        }
+        let shown = self.found.iter().take(MOST_PROBLEMS);
+        let mut lines: Vec<String> = shown
+            .map(|(text, words, cells)| match (words.is_empty(), *cells) {
+                (_, cells) if cells == total => text.clone(),
+                (true, cells) => format!("in {cells} of {total} cells: {text}"),
+                (false, 1) => format!("with {words}: {text}"),
+                (false, cells) => format!("with {words}, {cells} cells: {text}"),
+            })
+            .collect();
+        match self.found.len().saturating_sub(MOST_PROBLEMS) {
+            0 => {}
+            more => lines.push(format!("and {more} more")),
+        }
+        Some(lines.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "(data: Digits, model: \"logistic\", population: [(count: 9)], schedule: (cohort: 3))";
+
+    fn plan(fixed: &[&str], varied: &[&str], seeds: &[u64]) -> Result<Plan, SweepError> {
+        let fixed: Vec<String> = fixed.iter().map(ToString::to_string).collect();
+        let varied = varied.iter().map(|text| text.parse().unwrap()).collect();
+        let seeds = (!seeds.is_empty()).then_some(seeds);
+        Plan::new((TEXT, Path::new("s.ron")), &fixed, varied, seeds)
+    }
+
+    #[test]
+    fn a_plan_knows_the_seed_that_every_cell_has() {
+        let given = plan(&[], &["schedule.cohort=2,4"], &[5, 6]).unwrap();
+        let seeds: Vec<u64> = given.cells.iter().map(|cell| cell.seed).collect();
+        assert_eq!(seeds, [5, 6, 5, 6]);
+        let of_file = plan(&["seed=77"], &["schedule.cohort=2,4"], &[]).unwrap();
+        assert!(of_file.cells.iter().all(|cell| cell.seed == 77));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_once_with_the_cells_it_is_wrong_in() {
+        let wrong = plan(
+            &["training.batch=-1"],
+            &["schedule.cohort=2,0", "schedule.rounds=1,none"],
+            &[1, 2, 3],
+        );
+        let said = wrong.unwrap_err().to_string();
+        assert_eq!(said.matches("training.batch").count(), 1, "{said}");
+        // Of twelve cells six have a cohort of none, and six no number of rounds.
+        assert!(
+            said.contains("with schedule.cohort=0, schedule.rounds=1, 6 cells: "),
+            "{said}"
+        );
+        assert!(
+            said.contains("with schedule.cohort=2, schedule.rounds=none, 6 cells: "),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 3, "{said}");
+    }
+
+    #[test]
+    fn a_folder_takes_one_sweep_and_says_what_differs_about_another() {
+        let out = tempfile::tempdir().unwrap();
+        let first = plan(&[], &["schedule.cohort=2,4"], &[1, 2]).unwrap();
+        first.fits(out.path()).unwrap();
+        first.write(out.path()).unwrap();
+        first.fits(out.path()).unwrap();
+        first.write(out.path()).unwrap();
+        for (other, what) in [
+            (
+                plan(&[], &["schedule.cohort=2,5"], &[1, 2]),
+                "another --vary",
+            ),
+            (plan(&[], &["schedule.cohort=2,4"], &[1, 3]), "other seeds"),
+            (
+                plan(&[], &["schedule.cohort=2,4"], &[1, 2, 3]),
+                "other seeds",
+            ),
+            (
+                plan(&["schedule.rounds=3"], &["schedule.cohort=2,4"], &[1, 2]),
+                "another --set",
+            ),
+        ] {
+            let error = other.unwrap().fits(out.path()).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        fs::write(out.path().join(PLAN), "{").unwrap();
+        let error = first.fits(out.path()).unwrap_err().to_string();
+        assert!(error.contains("expected the plan of a sweep"), "{error}");
+        let files: Vec<_> = fs::read_dir(out.path()).unwrap().collect();
+        assert_eq!(files.len(), 2, "{files:?}");
+    }
+}

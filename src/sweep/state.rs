@@ -1,0 +1,104 @@
+//! What a cell's folder holds, and so what is to be done for it.
+
+use super::cells::Cell;
+use crate::observe::folder::RECORD;
+use crate::observe::record::{RunRecord, Status};
+use crate::scenario::run::{in_use, SCENARIO};
+use std::fs;
+use std::path::Path;
+
+/// What a cell's folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing: it has not begun.
+    Absent,
+    /// Its run, come to its end.
+    Done,
+    /// Its run, which can be gone on with from a checkpoint.
+    Resumable,
+    /// What is left of a run that cannot be gone on with.
+    Remains,
+    /// A run that another process is at.
+    InUse,
+    /// The finished run of something else, which is nobody's to remove.
+    Foreign,
+}
+
+/// Looks into a cell's folder. `text` is the scenario's, `device` where it would go on.
+pub fn state(folder: &Path, text: &str, cell: &Cell, device: &str) -> State {
+    if fs::symlink_metadata(folder).is_err() {
+        return State::Absent;
+    }
+    if in_use(folder) {
+        return State::InUse;
+    }
+    let Ok(record) = RunRecord::read(&folder.join(RECORD)) else {
+        return State::Remains;
+    };
+    let same = record.version == env!("CARGO_PKG_VERSION")
+        && record.overrides == cell.overrides
+        && fs::read(folder.join(SCENARIO)).is_ok_and(|there| there == text.as_bytes());
+    match (record.status, same) {
+        (Status::Completed, true) => State::Done,
+        (Status::Completed, false) => State::Foreign,
+        // Only runs that make checkpoints have an identity.
+        (_, true) if record.identity.is_some() && record.device == device => State::Resumable,
+        _ => State::Remains,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells::cells;
+    use super::*;
+    use crate::quantity::Bytes;
+    use crate::scenario::run::{run, Options};
+    use crate::scenario::Scenario;
+    use std::sync::atomic::AtomicBool;
+
+    const TEXT: &str = "(data: Digits, model: \"logistic\", population: [(count: 4)],
+        schedule: (rounds: 2, cohort: 2), checkpoint: (every: 1))";
+
+    #[test]
+    fn a_folder_says_what_is_to_be_done() {
+        let cell = &cells(&[], &[], Some(&[5])).unwrap()[0];
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("cell");
+        let state = |text: &str, cell: &Cell| super::state(&folder, text, cell, "cpu");
+        assert_eq!(state(TEXT, cell), State::Absent);
+        fs::create_dir(&folder).unwrap();
+        assert_eq!(state(TEXT, cell), State::Remains);
+        let overrides = cell.overrides.clone();
+        let scenario = Scenario::parse(TEXT, Path::new("s.ron"), &overrides).unwrap();
+        let options = Options {
+            workers: 1,
+            device: Default::default(),
+            memory: None,
+            out: Some(folder.clone()),
+            file: "s.ron".into(),
+            text: TEXT.into(),
+            overrides,
+            kept_memory: Bytes(u64::MAX),
+            quiet: true,
+        };
+        run(&scenario, &options, &AtomicBool::new(false)).unwrap();
+        assert_eq!(state(TEXT, cell), State::Done);
+        assert_eq!(state(&format!("{TEXT} "), cell), State::Foreign);
+        let other = &cells(&[], &[], Some(&[6])).unwrap()[0];
+        assert_eq!(state(TEXT, other), State::Foreign);
+        // As if it had been killed.
+        let path = folder.join(RECORD);
+        let mut record = RunRecord::read(&path).unwrap();
+        record.status = Status::Running;
+        let write = |record: &RunRecord| {
+            fs::write(&path, serde_json::to_vec(record).unwrap()).unwrap();
+        };
+        write(&record);
+        assert_eq!(state(TEXT, cell), State::Resumable);
+        assert_eq!(super::state(&folder, TEXT, cell, "cuda:0"), State::Remains);
+        assert_eq!(state(TEXT, other), State::Remains);
+        record.identity = None;
+        write(&record);
+        assert_eq!(state(TEXT, cell), State::Remains);
+    }
+}
