@@ -58,7 +58,7 @@ pub use message::Message;
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
-pub use traits::{read_capacity, Capacity, CapacityRow, Correlation, Tier};
+pub use traits::{read_capacity, Capacity, CapacityRow, Correlation, DeviceTier};
 pub(crate) use traits::{Ranks, Whose};
 pub use waiting::{Rule, Staleness, Waiting};
 pub use world::{Bug, Federation};

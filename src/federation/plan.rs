@@ -5,7 +5,7 @@ use super::compute::Compute;
 use super::hierarchy::{Hierarchy, Tier};
 use super::layers::Layers;
 use super::sizing::SizeRule;
-use super::traits::{Capacity, Correlation, Ranks, Tier, Whose};
+use super::traits::{Capacity, Correlation, DeviceTier, Ranks, Whose};
 use super::waiting::Waiting;
 use crate::attack::Adversaries;
 use crate::availability::{Availability, Crowd, Holdings, Leaving, Presence};
@@ -90,7 +90,7 @@ pub struct Group {
     pub speed: Distribution,
     /// One of these instead, drawn once a client, where there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tiers: Vec<Tier>,
+    pub tiers: Vec<DeviceTier>,
     /// How speed, rates and numbers of samples go together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation: Option<Correlation>,

@@ -25,7 +25,7 @@ const TIER: u64 = 5;
 
 /// A device that some clients of a group have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Tier {
+pub struct DeviceTier {
     /// The share of the group's clients that have it, on average; one for all tiers together.
     pub share: f64,
     /// What it is like; its speed is the mean of `speed`.

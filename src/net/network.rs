@@ -30,7 +30,7 @@ pub enum Topology {
         /// The server.
         centre: NodeId,
     },
-    /// Nodes of one layer talk to those of the next and of the one before. As with a star, whatever else
+    /// Nodes of one layer, whole groups, talk to those of the next and of the one before. As with a star, whatever else
     /// is sent takes the lookahead at least.
     Layers(Vec<Range<u32>>),
 }
@@ -66,7 +66,7 @@ impl LinkNetwork {
                 own.model.latency.bound() + least_other(&table, centre)
             }
             Topology::Layers(layers) => {
-                let least = |layer: &Range<u32>| least_within(table.groups(), layer);
+                let least = |layer: &Range<u32>| least_within(&table, layer);
                 let pairs = layers.windows(2).map(|pair| match pair {
                     [upper, lower] => least(upper) + least(lower),
                     _ => Span::ZERO,
@@ -321,13 +321,10 @@ fn two_least(table: &LinkTable) -> Span {
     }
 }
 
-/// The least latency bound of some nodes; zero if there are none.
-fn least_within(groups: &[Group], nodes: &Range<u32>) -> Span {
-    let concerned = groups.iter().filter(|group| {
-        let end = group.first.saturating_add(group.count);
-        group.first < nodes.end && nodes.start < end
-    });
-    let bounds = concerned.map(|group| group.model.latency.bound());
+/// The least latency bound of nodes that are whole groups; zero if there are none.
+fn least_within(table: &LinkTable, nodes: &Range<u32>) -> Span {
+    let concerned = table.bounds().filter(|bound| bound.begins_in(nodes));
+    let bounds = concerned.map(|bound| bound.latency);
     bounds.min().unwrap_or(Span::ZERO)
 }
 

@@ -130,6 +130,11 @@ pub(super) struct Bound {
 }
 
 impl Bound {
+    /// Whether its group begins among these nodes, and has nodes at all.
+    pub fn begins_in(&self, nodes: &std::ops::Range<u32>) -> bool {
+        self.count > 0 && nodes.contains(&self.first)
+    }
+
     /// Whether this node is surely one of them.
     pub fn holds(&self, node: NodeId) -> bool {
         let row = self.first..self.first.saturating_add(self.count);

@@ -26,7 +26,7 @@ pub use hierarchy::TierFile;
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
-pub use traits::{CorrelationFile, TierFile, TraceFile};
+pub use traits::{CorrelationFile, DeviceTierFile, TraceFile};
 pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
 

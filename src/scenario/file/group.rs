@@ -1,7 +1,7 @@
 //! The population and the server, as typed.
 
 use super::{
-    AvailabilityFile, CorrelationFile, LeavingFile, LinkFields, PresetOr, SizeFile, TierFile,
+    AvailabilityFile, CorrelationFile, DeviceTierFile, LeavingFile, LinkFields, PresetOr, SizeFile,
     TraceFile,
 };
 use crate::learn::{Optimizer, Precision, Schedule};
@@ -27,7 +27,7 @@ pub struct GroupFile {
     pub link: PresetOr<LinkFields>,
     /// Devices, and links, of which each client has one.
     #[serde(default)]
-    pub tiers: Vec<TierFile>,
+    pub tiers: Vec<DeviceTierFile>,
     /// How speed, rates and numbers of samples go together.
     #[serde(default)]
     pub correlation: Option<CorrelationFile>,

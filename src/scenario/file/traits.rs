@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 /// A device, and perhaps a link, that a share of a group's clients have.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename = "Tier")]
-pub struct TierFile {
+#[serde(rename = "DeviceTier")]
+pub struct DeviceTierFile {
     /// Their share, on average.
     pub share: f64,
     /// Their device.

@@ -2,9 +2,9 @@
 
 use super::Resolver;
 use crate::data::Partitioner;
-use crate::federation::{read_capacity, Capacity, Correlation, Tier};
+use crate::federation::{read_capacity, Capacity, Correlation, DeviceTier};
 use crate::quantity::Distribution;
-use crate::scenario::file::{CorrelationFile, TierFile, TraceFile};
+use crate::scenario::file::{CorrelationFile, DeviceTierFile, TraceFile};
 use crate::scenario::{Link, Member, Partition};
 
 /// The most tiers of a group.
@@ -14,7 +14,11 @@ const ROUNDING: f64 = 1e-6;
 
 impl Resolver<'_> {
     /// The tiers of the group at `path`, and their links where they have any.
-    pub(super) fn tiers(&mut self, typed: Vec<TierFile>, path: &str) -> (Vec<Tier>, Vec<Link>) {
+    pub(super) fn tiers(
+        &mut self,
+        typed: Vec<DeviceTierFile>,
+        path: &str,
+    ) -> (Vec<DeviceTier>, Vec<Link>) {
         if typed.is_empty() {
             if self.document.has(&format!("{path}.tiers")) {
                 self.complain(
@@ -54,7 +58,7 @@ impl Resolver<'_> {
                 sound = false;
             }
             let devices = self.device(tier.device, &format!("{path}.device"));
-            tiers.push(Tier {
+            tiers.push(DeviceTier {
                 share: tier.share / total,
                 device: devices.device,
                 speed: devices.speed,
@@ -85,7 +89,7 @@ impl Resolver<'_> {
     pub(super) fn correlation(
         &mut self,
         typed: CorrelationFile,
-        (speed, tiers): (&Distribution, &[Tier]),
+        (speed, tiers): (&Distribution, &[DeviceTier]),
         (link, tier_links): (&Link, &[Link]),
         path: &str,
     ) -> Correlation {

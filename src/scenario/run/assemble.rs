@@ -8,8 +8,9 @@ use crate::federation::{Federation, Plan, Ranks, Whose};
 use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation, Precision};
 use crate::net::{LinkNetwork, LinkTable, LinkTier, Rates, Topology};
 use crate::quantity::{Bandwidth, Distribution};
-use crate::scenario::{Member, Public, Scenario};
+use crate::scenario::{Link, Member, Public, Scenario};
 use crate::sim::rng::{stream, Purpose};
+use std::ops::Range;
 use std::sync::Arc;
 use tch::Device;
 
@@ -141,17 +142,23 @@ fn on_device(data: Dataset, device: Device) -> Result<Arc<DeviceData>, LearnErro
 fn network(scenario: &Scenario, ranks: &[Ranks]) -> Result<LinkNetwork, RunError> {
     let mut table = LinkTable::new();
     // Rates of its own are drawn for the server's link as for a client's, and it has but one.
+    let own = |nodes: Range<u32>, law: &Option<Distribution>, which| {
+        let law = law.as_ref().into_iter();
+        let each = law.flat_map(|law| {
+            let rates = nodes.clone().map(|node| {
+                let mut rng = stream(scenario.seed, u64::from(node), Purpose::Population, which);
+                rate(law.sample(&mut rng))
+            });
+            rates.collect::<Vec<_>>()
+        });
+        each.collect()
+    };
+    let rates = |nodes: Range<u32>, link: &Link| Rates {
+        up: own(nodes.clone(), &link.up, 2),
+        down: own(nodes, &link.down, 3),
+    };
     let server = &scenario.server.link;
-    let own = |law: &Option<Distribution>, which| {
-        let mut rng = stream(scenario.seed, 0, Purpose::Population, which);
-        let rate = law.as_ref().map(|law| rate(law.sample(&mut rng)));
-        rate.into_iter().collect()
-    };
-    let rates = Rates {
-        up: own(&server.up, 2),
-        down: own(&server.down, 3),
-    };
-    table.push_with(1, server.model.clone(), rates)?;
+    table.push_with(1, server.model.clone(), rates(0..1, server))?;
     let mut first = 0;
     for (member, ranks) in scenario.population.iter().zip(ranks) {
         push(&mut table, member, (scenario.seed, first), ranks)?;
@@ -161,12 +168,15 @@ fn network(scenario: &Scenario, ranks: &[Ranks]) -> Result<LinkNetwork, RunError
         let centre = Federation::SERVER;
         return Ok(LinkNetwork::new(table, Topology::Star { centre })?);
     }
-    let clients = 1..first;
+    let mut node = first + 1;
+    let clients = 1..node;
     let mut layers = vec![0..1];
     for above in &scenario.hierarchy {
-        push(first, above.tier.count, &above.link)?;
-        layers.push(first..first + above.tier.count);
-        first += above.tier.count;
+        let nodes = node..node + above.tier.count;
+        let own = rates(nodes.clone(), &above.link);
+        table.push_with(above.tier.count, above.link.model.clone(), own)?;
+        node = nodes.end;
+        layers.push(nodes);
     }
     layers.push(clients);
     Ok(LinkNetwork::new(table, Topology::Layers(layers))?)
