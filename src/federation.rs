@@ -38,6 +38,7 @@ mod stand_ins;
 #[cfg(test)]
 mod testing;
 mod waiting;
+mod wire;
 mod world;
 
 pub use crate::who::{Members, Who};
@@ -50,4 +51,5 @@ pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
 pub use waiting::{Rule, Staleness, Waiting};
+pub use wire::{Held, Sent, Wire};
 pub use world::{Bug, Federation};

@@ -7,6 +7,8 @@ mod faults;
 mod federation;
 mod kernel;
 mod layers;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod parser;
 mod resume;
 mod scale;
