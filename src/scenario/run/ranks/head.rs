@@ -130,7 +130,7 @@ impl Head {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn begin(&self, setup: &Setup) -> Result<(), String> {
+    pub(in crate::scenario) fn begin(&self, setup: &Setup) -> Result<(), String> {
         self.ask(Ask::Tell(frame::of(frame::SETUP, setup)?));
         Ok(())
     }
@@ -139,7 +139,11 @@ impl Head {
     ///
     /// # Errors
     /// When one of them is not, in words; or when it is interrupted.
-    pub fn agree(&self, identity: u64, stop: &AtomicBool) -> Result<(), String> {
+    pub(in crate::scenario) fn agree(
+        &self,
+        identity: u64,
+        stop: &AtomicBool,
+    ) -> Result<(), String> {
         let cpu = Host::detect("").cpu;
         let mut wrong = Vec::new();
         for _ in &self.board.others {
@@ -184,7 +188,10 @@ impl Head {
     ///
     /// # Errors
     /// When memory ran out.
-    pub fn elsewhere(&self, federation: &Federation) -> io::Result<Elsewhere<Job, Output>> {
+    pub(in crate::scenario) fn elsewhere(
+        &self,
+        federation: &Federation,
+    ) -> io::Result<Elsewhere<Job, Output>> {
         let wire = federation.wire()?;
         let mut workers: Vec<Arc<dyn Away<Job, Output>>> = Vec::new();
         for (place, other) in self.board.others.iter().enumerate() {
@@ -205,12 +212,12 @@ impl Head {
     }
 
     /// The first rank that was lost, and how, in words.
-    pub fn lost(&self) -> Option<String> {
+    pub(in crate::scenario) fn lost(&self) -> Option<String> {
         self.board.lost()
     }
 
     /// All ranks, for the record of a run on which this one has `workers`.
-    pub fn record(&self, workers: usize) -> Vec<Rank> {
+    pub(in crate::scenario) fn record(&self, workers: usize) -> Vec<Rank> {
         let mut ranks = vec![Rank {
             rank: 0,
             host: Whereabouts::of_this_process().host,

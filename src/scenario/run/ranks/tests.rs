@@ -10,18 +10,24 @@ use std::time::Duration;
 
 const QUICK: Patience = Patience {
     beat: Duration::from_millis(20),
-    silence: Duration::from_millis(600),
+    silence: Duration::from_millis(800),
     look: Duration::from_millis(20),
 };
 
-/// Sub-models, states, stacks of two clients and several widths' evaluations.
+/// For tests in which nobody is to be lost, however busy the machine is.
+const PATIENT: Patience = Patience {
+    silence: Duration::from_secs(60),
+    ..QUICK
+};
+
+/// Sub-models, and evaluations of both widths.
 const SCENARIO: &str = "Scenario(
     seed: 4, data: Digits,
     partition: (by: Dirichlet(alpha: 1.0), min_per_client: 8, holdout: 0.2),
     model: [Flatten, Dense(12), Relu, Dense(10)],
     training: (epochs: 1, batch: 32, optimizer: Sgd(lr: 0.1)),
     population: [(count: 12, size: Drawn([1, 0.5]))],
-    method: HeteroFL(fine_tune: Some((epochs: 1))),
+    method: HeteroFL(),
     schedule: (rounds: 6, cohort: 6),
     evaluation: (per_client: true, by_size: true),
     checkpoint: (every: 2),
@@ -50,20 +56,20 @@ fn run_with(options: &Options) -> Result<Finished, RunError> {
 type Service = std::thread::JoinHandle<Result<(), String>>;
 
 /// Rank 0 of so many, the others' lives, and their links' mutes.
-fn meet(ranks: usize) -> (Arc<Head>, Vec<Service>, Vec<Arc<AtomicBool>>) {
+fn meet(ranks: usize, patience: Patience) -> (Arc<Head>, Vec<Service>, Vec<Arc<AtomicBool>>) {
     let mut links = threads(ranks).into_iter();
     let first = links.next().unwrap();
     let links: Vec<Threads> = links.collect();
     let mutes = links.iter().map(|link| Arc::clone(&link.mute)).collect();
     let serve = |link| {
-        std::thread::spawn(move || match enter(move || Ok(link), QUICK) {
+        std::thread::spawn(move || match enter(move || Ok(link), patience) {
             Ok(Joined::Member(served)) => served,
             Ok(_) => panic!("it is no member"),
             Err(reason) => Err(reason),
         })
     };
     let services = links.into_iter().map(serve).collect();
-    let Ok(Joined::Head(mut head)) = enter(move || Ok(first), QUICK) else {
+    let Ok(Joined::Head(mut head)) = enter(move || Ok(first), patience) else {
         panic!("it is not rank 0");
     };
     head.set_workers(Some(2));
@@ -76,7 +82,7 @@ fn a_run_is_the_same_on_any_number_of_ranks() {
     let at = |name: &str| folder.path().join(name);
     let alone = run_with(&options(SCENARIO, at("alone"), None)).unwrap();
     for ranks in [1, 3] {
-        let (head, services, _) = meet(ranks);
+        let (head, services, _) = meet(ranks, PATIENT);
         let out = at(&format!("ranks-{ranks}"));
         let many = run_with(&options(SCENARIO, out.clone(), Some(&head))).unwrap();
         head.end();
@@ -108,7 +114,7 @@ fn a_rank_that_falls_silent_ends_the_run_which_can_be_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let alone = run_with(&options(SCENARIO, at("alone"), None)).unwrap();
-    let (head, services, mutes) = meet(3);
+    let (head, services, mutes) = meet(3, QUICK);
     let out = at("lost");
     let silencer = std::thread::spawn({
         let checkpoint = out.join("checkpoints");
@@ -140,7 +146,7 @@ fn a_rank_that_falls_silent_ends_the_run_which_can_be_gone_on_with() {
 #[test]
 fn a_rank_that_cannot_do_its_part_says_why_and_no_folder_is_made() {
     let folder = tempfile::tempdir().unwrap();
-    let (head, services, _) = meet(2);
+    let (head, services, _) = meet(2, PATIENT);
     // What rank 0 runs is not what it tells.
     let mut wrong = options(SCENARIO, folder.path().join("run"), Some(&head));
     let scenario = Scenario::parse(SCENARIO, Path::new("s.ron"), &[]).unwrap();
