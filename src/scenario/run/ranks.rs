@@ -22,6 +22,7 @@ mod mpi;
 mod tests;
 
 pub use head::Head;
+pub use line::Patience;
 pub use link::Link;
 
 use super::{identity, Options, RunError};
@@ -32,7 +33,7 @@ use crate::scenario::Scenario;
 use crate::sim::mix_words;
 use crossbeam::channel::bounded;
 use frame::Setup;
-use line::{Line, Patience};
+use line::Line;
 use std::sync::atomic::AtomicBool;
 
 /// Variables by which launchers tell a process its rank. Without any of them it is alone; a process
@@ -66,8 +67,12 @@ pub fn join() -> Result<Joined, String> {
     Ok(Joined::Alone)
 }
 
-/// Does the part of this rank on a link, which `open` opens on the one thread that will use it.
-fn enter<L: Link>(
+/// Meets the others over a link, which `open` opens on the one thread that will use it; a rank other
+/// than 0 does its service in here.
+///
+/// # Errors
+/// When they cannot be met, in words.
+pub fn enter<L: Link>(
     open: impl FnOnce() -> Result<L, String> + Send + 'static,
     patience: Patience,
 ) -> Result<Joined, String> {
