@@ -2,6 +2,9 @@
 
 .PHONY: help setup build demo test bench lint clean
 
+# The feature mpi is checked and tested where an MPI library and libclang are; .ci/mpi.sh brings them.
+FEATURES = $(shell .ci/mpi.sh --there && echo --features mpi)
+
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -15,15 +18,15 @@ demo: build ## Set up, build, and run scenarios/quickstart.ron
 	target/release/shoal run scenarios/quickstart.ron
 
 test: setup ## Set up and run every test
-	cargo test
+	cargo test $(FEATURES)
 
 bench: setup ## Measure speed and memory, each against its floor (under ten minutes)
 	cargo bench
 
 lint: setup ## Formatting, clippy and documentation, warnings denied
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	cargo clippy --all-targets $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps $(FEATURES)
 
 clean: ## Remove what was built, and the runs
 	rm -rf target runs

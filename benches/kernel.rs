@@ -354,6 +354,7 @@ fn federation(clients: u32) -> u32 {
         overrides: Vec::new(),
         kept_memory: shoal::quantity::Bytes(u64::MAX),
         quiet: true,
+        ranks: None,
     };
     run(&scenario, &options, &AtomicBool::new(false)).expect("the bench runs");
     clients

@@ -100,6 +100,7 @@ fn engine(case: &Case, overrides: &[&str]) -> f64 {
         overrides,
         kept_memory: shoal::quantity::Bytes(u64::MAX),
         quiet: true,
+        ranks: None,
     };
     let finished = run(&scenario, &options, &AtomicBool::new(false)).expect("the bench runs");
     finished.totals.reports_per_second()

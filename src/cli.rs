@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use exit::Exit;
 use shoal::learn::{available_memory, HostDevice};
 use shoal::quantity::{parse_quantity, Bytes, Unit};
+use shoal::scenario::run::ranks::{self, Head, Joined};
 use shoal::scenario::Scenario;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -223,10 +224,58 @@ fn stop_flag() -> Arc<AtomicBool> {
     stop
 }
 
-/// Reads the arguments and runs the command.
+/// Other ranks, where there are some.
+type Ranks = Option<Arc<Head>>;
+
+/// Meets other ranks, if there are some; does the part of this one.
 pub fn main() -> ExitCode {
-    // The reader of a pipe may leave early (`shoal list | head`); that is no reason to panic.
-    let command = Cli::parse().command;
+    let head = match ranks::join() {
+        Ok(Joined::Alone) => None,
+        Ok(Joined::Head(head)) => Some(head),
+        // Rank 0 has said all that there is to say.
+        Ok(Joined::Member(served)) => ranks::leave(i32::from(served.is_err())),
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            return Exit::RunFailed.into();
+        }
+    };
+    match Cli::try_parse() {
+        Ok(cli) => {
+            let ranks = head.map(|mut head| {
+                head.set_workers(cli.command.workers());
+                Arc::new(head)
+            });
+            let exit = execute(cli.command, &ranks);
+            if let Some(head) = ranks {
+                head.end();
+            }
+            exit.into()
+        }
+        Err(error) => {
+            // The reader of a pipe may leave early; that is no reason to panic.
+            let _ = error.print();
+            if let Some(head) = head {
+                head.end();
+            }
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+impl Command {
+    /// How many workers each rank is to have, where that was said.
+    const fn workers(&self) -> Option<u16> {
+        match self {
+            Self::Run { host, .. } | Self::Resume { host, .. } | Self::Verify { host, .. } => {
+                host.workers
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Runs the command.
+fn execute(command: Command, ranks: &Ranks) -> Exit {
     // Swarms make things go wrong; each of them is no news.
     let level = if matches!(command, Command::Swarm(_)) {
         "error"
@@ -241,7 +290,7 @@ pub fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .init();
-    let exit = match command {
+    match command {
         Command::Check { scenario } => check::check(&scenario),
         Command::Run {
             scenario,
@@ -249,18 +298,17 @@ pub fn main() -> ExitCode {
             out,
             memory,
             quiet,
-        } => run::run(&scenario, &host, memory, out, quiet),
+        } => run::run(&scenario, &host, ranks, memory, out, quiet),
         Command::Resume {
             run_dir,
             host,
             quiet,
-        } => resume::resume(&run_dir, &host, quiet),
-        Command::Verify { run_dir, host } => verify::verify(&run_dir, &host),
+        } => resume::resume(&run_dir, &host, ranks, quiet),
+        Command::Verify { run_dir, host } => verify::verify(&run_dir, &host, ranks),
         Command::Swarm(args) => swarm::swarm_of(&args),
         Command::Scale(args) => scale::scale_of(&args),
         Command::Sweep(args) => sweep::sweep_of(&args),
         Command::Devices { workers: given } => devices::devices(workers(given)),
         Command::List { what } => list::list(what),
-    };
-    exit.into()
+    }
 }

@@ -45,6 +45,7 @@ mod stand_ins;
 mod testing;
 mod traits;
 mod waiting;
+mod wire;
 mod world;
 
 pub use crate::who::{Members, Who};
@@ -61,4 +62,5 @@ pub use sizing::{ratios, SizeRule, MOST_LEVELS};
 pub use traits::{read_capacity, Capacity, CapacityRow, Correlation, DeviceTier};
 pub(crate) use traits::{Ranks, Whose};
 pub use waiting::{Rule, Staleness, Waiting};
+pub use wire::{Held, Sent, Wire};
 pub use world::{Bug, Federation};

@@ -8,6 +8,8 @@ mod faults;
 mod federation;
 mod kernel;
 mod layers;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod parser;
 mod resume;
 mod scale;

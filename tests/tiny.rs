@@ -72,6 +72,7 @@ impl Ran {
             overrides: overrides.to_vec(),
             kept_memory: shoal::quantity::Bytes(kept),
             quiet: true,
+            ranks: None,
         };
         let result = run(&scenario, &options, &AtomicBool::new(false));
         Self { folder, result }

@@ -1,16 +1,17 @@
 //! `shoal resume`
 
 use super::exit::Exit;
-use super::{stop_flag, HostArgs};
+use super::{stop_flag, HostArgs, Ranks};
 use shoal::scenario::run::{resume as resume_run, ResumeOptions};
 use std::path::Path;
 
-pub fn resume(folder: &Path, host: &HostArgs, quiet: bool) -> Exit {
+pub fn resume(folder: &Path, host: &HostArgs, ranks: &Ranks, quiet: bool) -> Exit {
     let options = ResumeOptions {
         workers: host.workers(),
         device: host.device,
         kept_memory: host.kept_memory(),
         quiet,
+        ranks: ranks.clone(),
     };
     Exit::of_run(resume_run(folder, &options, &stop_flag()), quiet)
 }

@@ -1,7 +1,7 @@
 //! `shoal run`
 
 use super::exit::Exit;
-use super::{stop_flag, HostArgs, ScenarioArgs};
+use super::{stop_flag, HostArgs, Ranks, ScenarioArgs};
 use shoal::quantity::Bytes;
 use shoal::scenario::run::{run as run_scenario, Options};
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 pub fn run(
     args: &ScenarioArgs,
     host: &HostArgs,
+    ranks: &Ranks,
     memory: Option<Bytes>,
     out: Option<PathBuf>,
     quiet: bool,
@@ -27,6 +28,7 @@ pub fn run(
         overrides: args.all_overrides(),
         kept_memory: host.kept_memory(),
         quiet,
+        ranks: ranks.clone(),
     };
     Exit::of_run(run_scenario(&scenario, &options, &stop_flag()), quiet)
 }

@@ -9,6 +9,7 @@ use shoal::observe::report::scaling;
 use shoal::observe::table::Table;
 use shoal::quantity::{Bytes, Span};
 use shoal::scale::{measure, parse_populations, verdict, Measurement, Trial};
+use shoal::scenario::run::ranks::LAUNCHED;
 use shoal::scenario::Scenario;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -167,6 +168,10 @@ fn apart(args: &ScaleArgs, overrides: &[String], stop: &AtomicBool) -> Result<Me
     let program =
         std::env::current_exe().map_err(|error| failed("this program cannot be found", &error))?;
     let mut command = Command::new(program);
+    // It is no rank, whatever this process is.
+    LAUNCHED.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command
         .arg("scale")
         .arg(&args.scenario.file)

@@ -26,7 +26,19 @@ pub struct EvaluationJob {
     params: ParamSet,
     data: Arc<DeviceData>,
     samples: Samples,
+    place: Place,
 }
+
+/// Which piece of an evaluation it is; the same in every evaluation of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Of which width's; of an attack's success where there is none.
+    level: Option<usize>,
+    /// The central pieces of a width come before those of its clients.
+    piece: usize,
+}
+
+snapshot_struct!(Place { level, piece });
 
 /// The outcome of one piece: its sums, and which samples were classified correctly.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +55,16 @@ impl EvaluationJob {
     /// Memory that it needs, by estimate.
     pub fn memory(&self) -> Bytes {
         Cost::evaluation(&self.model, self.samples.len(), BATCH).memory
+    }
+
+    /// Which piece it is.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// What is measured.
+    pub const fn params(&self) -> &ParamSet {
+        &self.params
     }
 
     /// Runs it.
@@ -199,32 +221,46 @@ impl Evaluator {
     ) -> Result<Vec<EvaluationJob>, MethodError> {
         let mut jobs = Vec::new();
         for (number, level) in self.levels.iter().enumerate() {
-            let central = self.central_of(number).iter().map(|s| (&plan.test, s));
-            let held_out = level.held_out.iter().map(|s| (&plan.train, s));
-            let mut wanted = central.chain(held_out).peekable();
-            if wanted.peek().is_none() {
+            let wanted = self.central_of(number).len() + level.held_out.len();
+            if wanted == 0 {
                 continue;
             }
             let params = match number {
                 0 => global.clone(),
                 narrower => at_level(narrower)?,
             };
-            jobs.extend(wanted.map(|(data, samples)| EvaluationJob {
-                model: Arc::clone(&level.model),
-                params: params.clone(),
-                data: Arc::clone(data),
-                samples: samples.clone(),
+            jobs.extend((0..wanted).filter_map(|piece| {
+                let level = Some(number);
+                self.job(plan, Place { level, piece }, params.clone())
             }));
         }
-        if let (Some(data), Some(level)) = (&plan.triggered, self.levels.first()) {
-            jobs.extend(self.triggered.iter().map(|samples| EvaluationJob {
-                model: Arc::clone(&level.model),
-                params: global.clone(),
-                data: Arc::clone(data),
-                samples: samples.clone(),
-            }));
-        }
+        jobs.extend((0..self.triggered.len()).filter_map(|piece| {
+            let level = None;
+            self.job(plan, Place { level, piece }, global.clone())
+        }));
         Ok(jobs)
+    }
+
+    /// One piece; `None` where there is no such place.
+    pub fn job(&self, plan: &Plan, place: Place, params: ParamSet) -> Option<EvaluationJob> {
+        let level = self.levels.get(place.level.unwrap_or(0))?;
+        let (data, samples) = match place.level {
+            None => (plan.triggered.as_ref()?, self.triggered.get(place.piece)?),
+            Some(number) => {
+                let central = self.central_of(number);
+                match place.piece.checked_sub(central.len()) {
+                    None => (&plan.test, central.get(place.piece)?),
+                    Some(piece) => (&plan.train, level.held_out.get(piece)?),
+                }
+            }
+        };
+        Some(EvaluationJob {
+            model: Arc::clone(&level.model),
+            params,
+            data: Arc::clone(data),
+            samples: samples.clone(),
+            place,
+        })
     }
 
     /// Adds up the outcomes of all pieces, in their order.

@@ -209,6 +209,12 @@ impl Plan {
         mix_words(&words)
     }
 
+    /// 64 bits of the samples themselves, as far as they lie in host memory.
+    pub fn contents(&self) -> u64 {
+        let triggered = self.triggered.as_ref().map_or(0, |data| data.digest());
+        mix_words(&[self.train.digest(), self.test.digest(), triggered])
+    }
+
     /// Who is there when.
     pub fn presence(&self) -> Presence {
         let crowds = self.groups.iter().map(|group| Crowd {

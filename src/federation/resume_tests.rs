@@ -62,8 +62,20 @@ fn scenario(method: &str) -> Scenario {
     wearing(method, "")
 }
 
+/// The settings with which each method shows what it keeps.
+pub(super) fn settings(method: &str) -> &'static str {
+    // Those that prune are to prune, and what is learned on the public set is to be learned soon.
+    match method {
+        "LotteryFL" | "Hermes" => "acc_threshold: 0",
+        "FedConv" => "tune: 1, filter: 2, filter_later: 1, tune_clients: 1, aggregate: 2",
+        "FedMD" => "transfer_public_epochs: 1, transfer_private_epochs: 1",
+        "PublicOnly" => "epochs: 1",
+        _ => "",
+    }
+}
+
 /// The same with further fields.
-fn wearing(method: &str, further: &str) -> Scenario {
+pub(super) fn wearing(method: &str, further: &str) -> Scenario {
     changed(method, further, &[])
 }
 
@@ -167,14 +179,7 @@ fn holds(scenario: &Scenario, kept: u64, step: usize) -> Memory {
 #[test]
 fn every_method_goes_on_from_a_checkpoint_as_if_it_had_not_been_stopped() {
     for (name, _) in MethodSpec::ALL {
-        // Those that prune are to prune, and what is learned on the public set is to be learned soon.
-        let settings = match *name {
-            "LotteryFL" | "Hermes" => "acc_threshold: 0",
-            "FedConv" => "tune: 1, filter: 2, filter_later: 1, tune_clients: 1, aggregate: 2",
-            "FedMD" => "transfer_public_epochs: 1, transfer_private_epochs: 1",
-            "PublicOnly" => "epochs: 1",
-            _ => "",
-        };
+        let settings = settings(name);
         let step = if *name == "FedAvg" { 1 } else { 2 };
         let memory = holds(&scenario(&format!("{name}({settings})")), u64::MAX, step);
         if *name == "FedAvg" {

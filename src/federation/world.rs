@@ -372,6 +372,11 @@ impl Federation {
         node.0.checked_sub(1)
     }
 
+    /// What its nodes share, for whoever does their work elsewhere.
+    pub(super) fn share(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// What its nodes share.
     #[cfg(test)]
     pub(super) fn shared(&self) -> &Shared {

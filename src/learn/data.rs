@@ -4,6 +4,7 @@ use super::LearnError;
 use crate::model::wide;
 use crate::quantity::Bytes;
 use tch::{Device, Kind, Tensor};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Raw features of all samples, sample after sample, each in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -269,6 +270,24 @@ impl DeviceData {
             classes,
             device,
         })
+    }
+
+    /// 64 bits of labels and raw features; of labels alone where the features are on another device.
+    pub fn digest(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        self.labels
+            .iter()
+            .for_each(|l| hash.update(&l.to_le_bytes()));
+        match &self.store {
+            Store::U8(values) => hash.update(values),
+            Store::F32(values) => {
+                for value in values {
+                    hash.update(&value.to_bits().to_le_bytes());
+                }
+            }
+            Store::Away(_) => {}
+        }
+        hash.digest()
     }
 
     /// Number of samples.

@@ -1,6 +1,7 @@
 //! How a client trains: optimiser, learning-rate schedule, amount, batches, clipping.
 
 use super::Precision;
+use crate::snapshot::snapshot_enum;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -102,6 +103,11 @@ pub enum Amount {
     /// Batches; passes follow one another until there were enough.
     Steps(u32),
 }
+
+snapshot_enum!(Amount {
+    0 => Epochs(count),
+    1 => Steps(count),
+});
 
 /// A setting that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

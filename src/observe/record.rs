@@ -43,6 +43,26 @@ impl Status {
     }
 }
 
+/// One of several processes that ran jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rank {
+    /// Its number; 0 wrote the folder.
+    pub rank: u32,
+    /// The name of its host.
+    pub host: String,
+    /// Threads that ran jobs.
+    pub workers: u32,
+    /// Units of jobs that it did; told of ranks other than 0, as what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<u64>,
+    /// Bytes of jobs that it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_sent: Option<u64>,
+    /// Bytes of what came of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_received: Option<u64>,
+}
+
 /// What became of the messages of one kind. `sent` and `duplicated` are the sum of the four fates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageCount {
@@ -194,6 +214,9 @@ pub struct RunRecord {
     pub overrides: Vec<String>,
     /// Threads that ran jobs; no result depends on it.
     pub workers: u32,
+    /// The processes of which some ran jobs, where there were several; no result depends on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<Rank>,
     /// Host device that ran jobs (`cpu`, `cuda:0`).
     pub device: String,
     /// The limit on its memory that was set, in bytes.
@@ -270,6 +293,7 @@ mod tests {
             scenario: serde_json::Value::from("(name: \"quickstart\")"),
             overrides: vec!["schedule.rounds=3".to_owned()],
             workers: 2,
+            ranks: Vec::new(),
             device: "cpu".to_owned(),
             memory: None,
             compute: Some("sampled (0.05)".to_owned()),

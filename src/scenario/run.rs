@@ -8,6 +8,7 @@ mod assemble;
 mod checkpoint;
 mod error;
 mod lock;
+pub mod ranks;
 mod recorder;
 mod resume;
 
@@ -24,17 +25,18 @@ use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
 use crate::observe::record::{
-    utc, Declined, Host, MessageCount, Messages, Rejections, RunRecord, Status, Totals,
+    utc, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status, Totals,
 };
 use crate::observe::report::Report;
 use crate::observe::rows::CostRow;
 use crate::observe::staleness::Staleness;
 use crate::observe::summary::Summary;
 use crate::quantity::Bytes;
-use crate::sim::{mix_words, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
+use crate::sim::{mix_words, Elsewhere, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
 use crate::snapshot::Reader;
 use checkpoint::Checkpoints;
 use lock::Lock;
+use ranks::Head;
 use recorder::{Closed, RunRecorder};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,6 +71,8 @@ pub struct Options {
     pub kept_memory: Bytes,
     /// Whether to show progress and the closing table.
     pub quiet: bool,
+    /// Other ranks, whose device workers run jobs too.
+    pub ranks: Option<Arc<Head>>,
 }
 
 /// A run that came to an end.
@@ -96,7 +100,9 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Finished, RunError> {
     let limit = options.device.stack_limit(options.memory);
+    ranks::call(options)?;
     let federation = assemble(scenario, options.device)?.within(limit);
+    ranks::agree(scenario, options, federation.plan(), stop)?;
     let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
     write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
     let lock = lock::hold(folder.path())?;
@@ -105,7 +111,8 @@ pub fn run(
     }
     let mut record = new_record(scenario, options);
     let checkpoints = scenario.checkpoint.map(|checkpoint| {
-        let identity = identity(scenario, options, federation.plan());
+        let (device, memory) = (options.device, options.memory);
+        let identity = identity(scenario, device, memory, federation.plan());
         record.identity = Some(format!("{identity:016x}"));
         Checkpoints::new(folder.path(), checkpoint.keep, identity)
     });
@@ -152,11 +159,12 @@ fn conduct(
         path: recorder.folder().path().to_path_buf(),
         source,
     })?);
+    let hands = Hands::of(options);
     let simulated = simulate(
         federation,
         from,
         scenario.seed,
-        options.workers,
+        hands,
         DeviceMemory::new(options.memory, options.device.available()),
         &mut recorder,
         stop,
@@ -167,7 +175,13 @@ fn conduct(
         checkpoints,
         real,
     } = recorder.close();
+    record.ranks = hands.record();
+    let lost = hands.ranks.and_then(Head::lost);
+    let lost = lost.map(|what| RunError::lost(what, folder.path(), checkpoints.is_some()));
     let (ending, mut error) = match (simulated, kept.fatal) {
+        (Ok(summary), None) if summary.ending == Ending::Finished => (Some(summary), None),
+        // Whatever else went wrong, or stopped it, went wrong or stopped it for that.
+        (_, _) if lost.is_some() => (None, lost),
         (_, Some(reason)) => (None, Some(RunError::Fatal(reason))),
         (Ok(summary), None) => (Some(summary), None),
         (Err(error), None) => (None, Some(error)),
@@ -281,11 +295,42 @@ impl Ended<'_> {
     }
 }
 
+/// Who runs jobs: threads of this process, and the workers of other ranks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hands<'a> {
+    workers: usize,
+    ranks: Option<&'a Head>,
+}
+
+impl From<usize> for Hands<'_> {
+    fn from(workers: usize) -> Self {
+        Self {
+            workers,
+            ranks: None,
+        }
+    }
+}
+
+impl<'a> Hands<'a> {
+    pub(crate) fn of(options: &'a Options) -> Self {
+        Self {
+            workers: options.workers,
+            ranks: options.ranks.as_deref(),
+        }
+    }
+
+    /// The ranks, for the record; none where there is but one process.
+    fn record(self) -> Vec<Rank> {
+        let record = |head: &Head| head.record(self.workers);
+        self.ranks.map(record).unwrap_or_default()
+    }
+}
+
 /// Names what is run, for a checkpoint to be held against: scenario, data, and where it computes.
-fn identity(scenario: &Scenario, options: &Options, plan: &Plan) -> u64 {
+fn identity(scenario: &Scenario, device: HostDevice, memory: Option<Bytes>, plan: &Plan) -> u64 {
     // A scenario is numbers, text and lists; it always has a JSON form.
     let text = serde_json::to_vec(scenario).unwrap_or_default();
-    let place = format!("{} {:?}", options.device, options.memory);
+    let place = format!("{device} {memory:?}");
     mix_words(&[
         xxh3_64(&text),
         xxh3_64(place.as_bytes()),
@@ -294,23 +339,24 @@ fn identity(scenario: &Scenario, options: &Options, plan: &Plan) -> u64 {
 }
 
 /// Lets the kernel run a federation, or go on with one `from` a checkpoint.
-pub(crate) fn simulate(
+pub(crate) fn simulate<'a>(
     federation: Federation,
     from: Option<Reader>,
     seed: u64,
-    workers: usize,
+    hands: impl Into<Hands<'a>>,
     memory: DeviceMemory,
     recorder: &mut dyn Recorder<Federation>,
     stop: &AtomicBool,
 ) -> Result<crate::sim::Summary, RunError> {
     // Few nodes are done sooner on one shard than two shards are told.
     let nodes = federation.plan().population() as usize;
-    let shards = if nodes < 20_000 { 1 } else { workers };
+    let hands = hands.into();
+    let shards = if nodes < 20_000 { 1 } else { hands.workers };
     simulate_on(
         federation,
         from,
         seed,
-        (workers, shards),
+        (hands, shards),
         memory,
         recorder,
         stop,
@@ -318,27 +364,37 @@ pub(crate) fn simulate(
 }
 
 /// The same on so many workers and shards.
-pub(crate) fn simulate_on(
+pub(crate) fn simulate_on<'a>(
     federation: Federation,
     from: Option<Reader>,
     seed: u64,
-    (workers, shards): (usize, usize),
+    (hands, shards): (impl Into<Hands<'a>>, usize),
     memory: DeviceMemory,
     recorder: &mut dyn Recorder<Federation>,
     stop: &AtomicBool,
 ) -> Result<crate::sim::Summary, RunError> {
     let memory = Arc::new(memory);
     let worker = move || DeviceWorker::sharing(Arc::clone(&memory));
-    let pool = Workers::start(workers, worker).map_err(RunError::Threads)?;
+    let Hands { workers, ranks } = hands.into();
+    let elsewhere = match ranks {
+        Some(head) => head.elsewhere(&federation).map_err(RunError::Threads)?,
+        None => Elsewhere::nobody(),
+    };
+    let pool = Workers::start_with(workers, worker, elsewhere).map_err(RunError::Threads)?;
     let simulation = Simulation {
         world: Arc::new(federation),
         seed,
         shards,
     };
-    Ok(match from {
-        Some(from) => simulation.resume(from, &pool, recorder, stop)?,
-        None => simulation.run(&pool, recorder, stop)?,
-    })
+    let ended = match from {
+        Some(from) => simulation.resume(from, &pool, recorder, stop),
+        None => simulation.run(&pool, recorder, stop),
+    };
+    if ranks.is_some_and(|head| head.lost().is_some()) {
+        // Little time may be left, and nobody will use what still runs.
+        pool.desert();
+    }
+    Ok(ended?)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
@@ -367,6 +423,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         scenario: serde_json::to_value(scenario).unwrap_or_default(),
         overrides: options.overrides.clone(),
         workers: u32::try_from(options.workers).unwrap_or(u32::MAX),
+        ranks: Vec::new(),
         device: options.device.to_string(),
         memory: options.memory.map(|memory| memory.0),
         compute: scenario.compute.in_words(),

@@ -1,6 +1,7 @@
 //! Runs a run folder's scenario again and says whether it is the same run.
 
-use super::run::{assemble, simulate, RunError, SCENARIO};
+use super::run::ranks::{agree, call, Head};
+use super::run::{assemble, simulate, Hands, Options, RunError, SCENARIO};
 use super::trace::{TraceReader, TRACE};
 use super::Scenario;
 use crate::federation::{DeviceMemory, Federation, Message, Record};
@@ -12,8 +13,9 @@ use crate::quantity::Bytes;
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// What a comparison found.
@@ -173,7 +175,8 @@ impl Recorder<Federation> for Comparer<'_> {
     }
 }
 
-/// Runs the scenario of a run folder again on `workers` device workers and compares.
+/// Runs the scenario of a run folder again on `workers` device workers, and on those of other `ranks`,
+/// and compares.
 ///
 /// # Errors
 /// When the folder is not one of a run with a trace, or its scenario cannot be run any more.
@@ -182,6 +185,7 @@ pub fn verify(
     workers: usize,
     device: HostDevice,
     kept_memory: Bytes,
+    ranks: Option<&Arc<Head>>,
     stop: &AtomicBool,
 ) -> Result<Verdict, RunError> {
     let not_a_run = |problem: String| RunError::NotARun { problem };
@@ -196,7 +200,21 @@ pub fn verify(
     let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
     // Cut as the run cut: a limit on memory can show in the last bits.
     let memory = record.memory.map(Bytes);
+    let options = Options {
+        workers,
+        device,
+        memory,
+        out: None,
+        file: PathBuf::from(&record.scenario_file),
+        text,
+        overrides: record.overrides.clone(),
+        kept_memory,
+        quiet: true,
+        ranks: ranks.cloned(),
+    };
+    call(&options)?;
     let mut federation = assemble(&scenario, device)?.within(device.stack_limit(memory));
+    agree(&scenario, &options, federation.plan(), stop)?;
     match Spill::create(folder, kept_memory.0) {
         Ok(spill) => federation.spill_to(spill),
         // A run folder that cannot be written to can still be verified.
@@ -215,7 +233,7 @@ pub fn verify(
         federation,
         None,
         scenario.seed,
-        workers,
+        Hands::of(&options),
         memory,
         &mut comparer,
         stop,

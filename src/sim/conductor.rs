@@ -392,8 +392,7 @@ impl<W: World> State<'_, W> {
 
     /// Takes one finished unit from the workers; false if none came in time.
     fn collect(&mut self, patience: Duration) -> Result<bool, SimError> {
-        let refused = |e| SimError::Host(format!("cannot replace a lost device worker: {e}"));
-        let Some(outputs) = self.workers.finished(patience).map_err(refused)? else {
+        let Some(outputs) = self.workers.finished(patience).map_err(SimError::Host)? else {
             return Ok(false);
         };
         for (due, output) in outputs {

@@ -6,13 +6,17 @@
 //! No job is lost: one that panics is run once more on a fresh executor; when a unit of several
 //! panics its jobs are run apart; and when a worker's thread ends, whatever the reason, a fresh one
 //! takes its place and its unit.
+//!
+//! Workers can be elsewhere ([`Away`]): a thread here stands for each, hands it a unit and waits for
+//! what comes of it. One that is lost ends the run.
 
 use super::crash::guarded;
 use super::event::Key;
 use super::node::Outcome;
 use super::stack::Unit;
-use crossbeam::channel::{unbounded, Receiver, RecvTimeoutError, Sender};
+use crossbeam::channel::{select, unbounded, Receiver, RecvTimeoutError, Sender};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -34,6 +38,37 @@ impl<J, O, F: FnMut(&J) -> O> Executor<J, O> for F {
     }
 }
 
+/// A device worker that is not a thread of this process.
+pub trait Away<J, O>: Send + Sync {
+    /// Runs the jobs of a unit there; one output each, in order. A job that panics is its business,
+    /// as it is an executor's here.
+    ///
+    /// # Errors
+    /// When it is lost, in words.
+    fn run(&self, jobs: &[J]) -> Result<Vec<O>, String>;
+
+    /// Nobody waits for what it runs any more: [`Away::run`] is to come back soon, with an error.
+    fn give_up(&self);
+}
+
+/// Device workers that are elsewhere.
+pub struct Elsewhere<J, O> {
+    /// Each of them.
+    pub workers: Vec<Arc<dyn Away<J, O>>>,
+    /// Whether a job can go there.
+    pub travels: Box<dyn Fn(&J) -> bool + Send + Sync>,
+}
+
+impl<J, O> Elsewhere<J, O> {
+    /// None at all.
+    pub fn nobody() -> Self {
+        Self {
+            workers: Vec::new(),
+            travels: Box::new(|_| false),
+        }
+    }
+}
+
 /// After how many ended worker threads a job is given up.
 const PATIENCE: u32 = 2;
 
@@ -52,14 +87,39 @@ struct Post<J> {
     claim: Claim<J>,
 }
 
+/// One end of the two queues of units.
+struct Queues<E> {
+    /// What any worker may take.
+    common: E,
+    /// What only a worker of this process may.
+    home: E,
+}
+
+impl<J> Queues<Receiver<Unit<J>>> {
+    /// The next unit for a worker of this process; `None` when the run is over.
+    fn next(&self) -> Option<Unit<J>> {
+        // Others can do the rest meanwhile.
+        if let Ok(unit) = self.home.try_recv() {
+            return Some(unit);
+        }
+        select! {
+            recv(self.home) -> unit => unit.ok(),
+            recv(self.common) -> unit => unit.ok(),
+        }
+    }
+}
+
 /// The device workers of a run.
 pub struct Workers<J, O> {
     hire: Hire<J>,
     posts: Mutex<Vec<Post<J>>>,
-    units: Option<Sender<Unit<J>>>,
-    /// The workers' end of the queue, to empty it when the run ends early.
-    queued: Receiver<Unit<J>>,
-    outputs: Receiver<Outputs<O>>,
+    units: Option<Queues<Sender<Unit<J>>>>,
+    /// The workers' end of the queues, to empty them when the run ends early.
+    queued: Queues<Receiver<Unit<J>>>,
+    outputs: Receiver<Result<Outputs<O>, String>>,
+    elsewhere: Elsewhere<J, O>,
+    /// Nobody is to wait for what still runs.
+    deserted: AtomicBool,
 }
 
 impl<J: Send + 'static, O: Outcome> Workers<J, O> {
@@ -72,18 +132,45 @@ impl<J: Send + 'static, O: Outcome> Workers<J, O> {
         E: Executor<J, O>,
         F: Fn() -> E + Send + Sync + 'static,
     {
-        let (units, queued) = unbounded::<Unit<J>>();
+        Self::start_with(count, make, Elsewhere::nobody())
+    }
+
+    /// The same, and more of them `elsewhere`.
+    ///
+    /// # Errors
+    /// When the host refuses a thread.
+    pub fn start_with<E, F>(count: usize, make: F, elsewhere: Elsewhere<J, O>) -> io::Result<Self>
+    where
+        E: Executor<J, O>,
+        F: Fn() -> E + Send + Sync + 'static,
+    {
+        let ((common, others_queue), (home, own_queue)) = (unbounded(), unbounded());
+        let units = Queues { common, home };
+        let queued = Queues {
+            common: others_queue,
+            home: own_queue,
+        };
         let (outbox, outputs) = unbounded();
-        let make = Arc::new(make);
-        let inbox = queued.clone();
+        let (make, count) = (Arc::new(make), count.max(1));
+        let (common, home) = (queued.common.clone(), queued.home.clone());
+        let away = elsewhere.workers.clone();
         let hire: Hire<J> = Box::new(move |index, claim| {
-            let (inbox, outbox, make) = (inbox.clone(), outbox.clone(), Arc::clone(&make));
-            let body = move || serve(&inbox, &outbox, &claim, make.as_ref());
+            let (common, home) = (common.clone(), home.clone());
+            let outbox = outbox.clone();
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-            thread.spawn(body)
+            match index.checked_sub(count).and_then(|index| away.get(index)) {
+                None => {
+                    let (inbox, make) = (Queues { common, home }, Arc::clone(&make));
+                    thread.spawn(move || serve(&inbox, &outbox, &claim, make.as_ref()))
+                }
+                Some(away) => {
+                    let away = Arc::clone(away);
+                    thread.spawn(move || stand_for(away.as_ref(), &common, &outbox, &claim))
+                }
+            }
         });
         let mut posts = Vec::new();
-        for index in 0..count.max(1) {
+        for index in 0..count + elsewhere.workers.len() {
             posts.push(Post::fill(&hire, index)?);
         }
         Ok(Self {
@@ -92,27 +179,45 @@ impl<J: Send + 'static, O: Outcome> Workers<J, O> {
             units: Some(units),
             queued,
             outputs,
+            elsewhere,
+            deserted: AtomicBool::new(false),
         })
     }
 
     /// Queues a unit behind those already queued.
     pub(crate) fn submit(&self, unit: Unit<J>) {
-        if let Some(units) = &self.units {
-            // This struct holds a receiver: somebody always listens.
-            let _ = units.send(unit);
-        }
+        let Some(units) = &self.units else { return };
+        let alone = self.elsewhere.workers.is_empty();
+        let queue = match alone || unit.jobs.iter().all(&self.elsewhere.travels) {
+            true => &units.common,
+            false => &units.home,
+        };
+        // This struct holds a receiver: somebody always listens.
+        let _ = queue.send(unit);
     }
 
     /// The outputs of the next finished unit, whichever it is; `None` after `patience`.
     ///
     /// # Errors
-    /// When a worker's thread has ended and the host refuses another.
-    pub(crate) fn finished(&self, patience: Duration) -> io::Result<Option<Outputs<O>>> {
+    /// When a worker elsewhere is lost, or a worker's thread has ended and the host refuses another;
+    /// in words.
+    pub(crate) fn finished(&self, patience: Duration) -> Result<Option<Outputs<O>>, String> {
         match self.outputs.recv_timeout(patience) {
-            Ok(outputs) => Ok(Some(outputs)),
+            Ok(Ok(outputs)) => Ok(Some(outputs)),
+            Ok(Err(lost)) => {
+                self.desert();
+                Err(lost)
+            }
             // While outputs come nobody is missed.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.replace_lost(),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self
+                .replace_lost()
+                .map_err(|error| format!("cannot replace a lost device worker: {error}")),
         }
+    }
+
+    /// From now on nobody waits for what still runs: the process is about to end.
+    pub(crate) fn desert(&self) {
+        self.deserted.store(true, Ordering::Relaxed);
     }
 
     /// Puts a fresh worker in the place of each whose thread has ended, and what that was running
@@ -162,26 +267,51 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A worker's life.
 fn serve<J, O: Outcome, E: Executor<J, O>>(
-    inbox: &Receiver<Unit<J>>,
-    outbox: &Sender<Outputs<O>>,
+    inbox: &Queues<Receiver<Unit<J>>>,
+    outbox: &Sender<Result<Outputs<O>, String>>,
     claim: &Claim<J>,
     make: &impl Fn() -> E,
 ) {
     let mut executor = None;
-    for unit in inbox {
-        let mut claim = lock(claim);
-        let unit = claim.insert(unit);
-        let outputs = run_unit(&mut executor, make, &unit.jobs);
-        let outputs = unit.dues.iter().copied().zip(outputs).collect();
-        let gone = outbox.send(outputs).is_err();
-        // Answered: nobody is to run it again, even if it cannot be dropped in peace.
-        let done = claim.take();
-        drop(claim);
-        drop(done);
-        if gone {
+    while let Some(unit) = inbox.next() {
+        let run = |unit: &Unit<J>| Ok(run_unit(&mut executor, make, &unit.jobs));
+        if !answer(unit, outbox, claim, run) {
             return;
         }
     }
+}
+
+/// The life of a thread that stands for a worker elsewhere.
+fn stand_for<J, O>(
+    away: &dyn Away<J, O>,
+    inbox: &Receiver<Unit<J>>,
+    outbox: &Sender<Result<Outputs<O>, String>>,
+    claim: &Claim<J>,
+) {
+    for unit in inbox {
+        if !answer(unit, outbox, claim, |unit| away.run(&unit.jobs)) {
+            return;
+        }
+    }
+}
+
+/// Runs a unit, and says what came of it; whether anybody listens and there can be another.
+fn answer<J, O>(
+    unit: Unit<J>,
+    outbox: &Sender<Result<Outputs<O>, String>>,
+    claim: &Claim<J>,
+    run: impl FnOnce(&Unit<J>) -> Result<Vec<O>, String>,
+) -> bool {
+    let mut claim = lock(claim);
+    let unit = claim.insert(unit);
+    let outputs = run(unit).map(|outputs| unit.dues.iter().copied().zip(outputs).collect());
+    let lost = outputs.is_err();
+    let gone = outbox.send(outputs).is_err();
+    // Answered: nobody is to run it again, even if it cannot be dropped in peace.
+    let done = claim.take();
+    drop(claim);
+    drop(done);
+    !(lost || gone)
 }
 
 fn run_unit<J, O: Outcome, E: Executor<J, O>>(
@@ -235,10 +365,16 @@ fn run_twice<J, O: Outcome, E: Executor<J, O>>(
 impl<J, O> Drop for Workers<J, O> {
     fn drop(&mut self) {
         self.units = None;
-        // Queued jobs that nobody will take are not worth waiting for; running ones must be.
-        while self.queued.try_recv().is_ok() {}
+        // Queued jobs that nobody will take are not worth waiting for; running ones must be, here.
+        while self.queued.common.try_recv().is_ok() {}
+        while self.queued.home.try_recv().is_ok() {}
+        for away in &self.elsewhere.workers {
+            away.give_up();
+        }
         for post in lock(&self.posts).drain(..) {
-            let _ = post.thread.join();
+            if !self.deserted.load(Ordering::Relaxed) {
+                let _ = post.thread.join();
+            }
         }
     }
 }

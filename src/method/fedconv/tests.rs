@@ -509,6 +509,7 @@ fn the_labels_of_the_test_data_change_no_model() {
             kept_memory: crate::quantity::Bytes(u64::MAX),
             memory: None,
             quiet: true,
+            ranks: None,
         };
         let stop = std::sync::atomic::AtomicBool::new(false);
         let finished = crate::scenario::run::run(&scenario, &options, &stop).unwrap();

@@ -78,6 +78,17 @@ pub enum RunError {
         /// Why not.
         problem: String,
     },
+    /// Other ranks cannot take part.
+    #[error("{0}")]
+    Ranks(String),
+    /// Another rank was lost.
+    #[error("{what}; {advice}")]
+    RankLost {
+        /// Which, and how.
+        what: String,
+        /// What can be done now.
+        advice: String,
+    },
     /// A thread could not be started.
     #[error("cannot start the device workers: {0}")]
     Threads(io::Error),
@@ -89,6 +100,18 @@ impl RunError {
             path: path.to_path_buf(),
             problem: problem.to_string(),
         }
+    }
+
+    /// Another rank was lost in the midst of the run in `folder`.
+    pub(super) fn lost(what: String, folder: &Path, resumable: bool) -> Self {
+        let advice = match resumable {
+            true => format!(
+                "go on from the last checkpoint with: shoal resume {}",
+                folder.display()
+            ),
+            false => "the scenario has no checkpoint: (every: N) to go on from".to_string(),
+        };
+        Self::RankLost { what, advice }
     }
 
     /// Whether the input is at fault, rather than the run.

@@ -1,6 +1,7 @@
 //! Going on with a run that was stopped: killed, interrupted, or failed for want of something.
 
 use super::checkpoint::Checkpoints;
+use super::ranks::{self, Head};
 use super::recorder::RunRecorder;
 use super::{assemble, conduct, identity, Finished, Options, Run, RunError, SCENARIO};
 use crate::learn::HostDevice;
@@ -13,6 +14,7 @@ use crate::scenario::Scenario;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 /// How a run is gone on with; nothing here changes a result.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct ResumeOptions {
     pub kept_memory: Bytes,
     /// As in [`Options`].
     pub quiet: bool,
+    /// As in [`Options`].
+    pub ranks: Option<Arc<Head>>,
 }
 
 /// Goes on with the run in `folder` from its newest checkpoint that is whole, or from its start where
@@ -80,15 +84,18 @@ pub fn resume(
         overrides: record.overrides.clone(),
         kept_memory: options.kept_memory,
         quiet: options.quiet,
+        ranks: options.ranks.clone(),
     };
-    let limit = as_begun.device.stack_limit(as_begun.memory);
-    let federation = assemble(&scenario, as_begun.device)?.within(limit);
-    let identity = identity(&scenario, &as_begun, federation.plan());
+    let (device, memory) = (as_begun.device, as_begun.memory);
+    ranks::call(&as_begun)?;
+    let federation = assemble(&scenario, device)?.within(device.stack_limit(memory));
+    let identity = identity(&scenario, device, memory, federation.plan());
     if record.identity.as_deref() != Some(&format!("{identity:016x}")) {
         return Err(refuse(
             "its scenario or its data have been changed since it began; run it again".into(),
         ));
     }
+    ranks::agree(&scenario, &as_begun, federation.plan(), stop)?;
     let checkpoints = Checkpoints::new(folder, checkpoint.keep, identity);
     let mut from = checkpoints.newest()?;
     if let Some(from) = &mut from {
