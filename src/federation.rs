@@ -9,6 +9,9 @@
 //! A server that waits in another way ([`Waiting`]) asks clients one by one: whenever one is done
 //! another is asked, with the model of that moment, and a round is a step of the server's.
 //!
+//! A federation may have no server at all ([`Gossip`]): clients send their models to their neighbours on
+//! a graph, and node 0 observes.
+//!
 //! Evaluation is observation: it takes no virtual time and sends nothing.
 
 #[cfg(test)]
@@ -20,6 +23,7 @@ mod compute;
 mod crash_tests;
 mod crowd;
 mod evaluation;
+mod gossip;
 mod hostile;
 mod job;
 mod layers;
@@ -43,6 +47,7 @@ mod world;
 pub use crate::who::{Members, Who};
 pub use compute::Compute;
 pub use evaluation::Spread;
+pub use gossip::{Algorithm, Gossip};
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;
 pub use message::Message;

@@ -227,6 +227,16 @@ impl Evaluator {
         Ok(jobs)
     }
 
+    /// The evaluation of a client's own model on its held-out samples, in one piece.
+    pub fn own(&self, plan: &Plan, params: ParamSet, samples: Samples) -> EvaluationJob {
+        EvaluationJob {
+            model: Arc::clone(&plan.model),
+            params,
+            data: Arc::clone(&plan.train),
+            samples,
+        }
+    }
+
     /// Adds up the outcomes of all pieces, in their order.
     pub fn sum(&self, marks: &[Marks]) -> Scores {
         let mut rest = marks;

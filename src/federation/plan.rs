@@ -1,6 +1,7 @@
 //! What a federation is made of: everything resolved, nothing left to look up.
 
 use super::compute::Compute;
+use super::gossip::Gossip;
 use super::layers::Layers;
 use super::sizing::SizeRule;
 use super::waiting::Waiting;
@@ -59,6 +60,8 @@ pub struct Plan {
     pub layers: Layers,
     /// When rounds are held.
     pub schedule: Schedule,
+    /// How clients talk to each other, where there is no server.
+    pub gossip: Option<Gossip>,
     /// What is measured.
     pub evaluation: Evaluation,
     /// Which clients really train.
@@ -185,6 +188,11 @@ impl Plan {
             words.extend(partition.words());
         }
         mix_words(&words)
+    }
+
+    /// Whether models are measured after a round that runs its course.
+    pub fn is_measured_after(&self, round: u32) -> bool {
+        round.is_multiple_of(self.evaluation.every) || round >= self.schedule.rounds
     }
 
     /// Who is there when.

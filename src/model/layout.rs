@@ -99,7 +99,7 @@ impl Layout {
     }
 
     /// One tensor of so many values that stands for nothing.
-    pub(super) fn flat(values: usize) -> Self {
+    pub(crate) fn flat(values: usize) -> Self {
         let mut layout = Self::default();
         let role = Role {
             place: Place::Hidden,

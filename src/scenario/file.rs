@@ -12,6 +12,7 @@ mod group;
 mod links;
 mod preset_or;
 mod size;
+mod topology;
 mod waiting;
 mod who;
 
@@ -23,6 +24,7 @@ pub use group::{DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
+pub use topology::{GossipFile, GraphFile, TopologyFile};
 pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
 
@@ -93,6 +95,9 @@ pub struct ScenarioFile {
     /// How reports are added up in secret.
     #[serde(default)]
     pub secure_aggregation: Option<SecureAggregation>,
+    /// Who talks to whom; all with the server, when not given.
+    #[serde(default)]
+    pub topology: Option<TopologyFile>,
     /// When rounds are held.
     #[serde(default)]
     pub schedule: ScheduleFile,

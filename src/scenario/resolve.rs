@@ -15,6 +15,7 @@ mod model;
 mod population;
 mod schedule;
 mod sizes;
+mod topology;
 mod waiting;
 mod who;
 
@@ -26,6 +27,9 @@ use crate::federation::{Evaluation, Layers};
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
+
+/// In a larger population no graph is drawn to be looked at.
+const MOST_PEERS: u32 = 10_000_000;
 
 /// What all parts of the resolution share.
 struct Resolver<'a> {
@@ -123,7 +127,12 @@ pub(super) fn resolve(
             }
         }
     }
-    let schedule = r.schedule(typed.schedule, clients);
+    let mut schedule = r.schedule(typed.schedule, clients);
+    let topology = r.topology(
+        typed.topology,
+        &mut schedule,
+        u32::try_from(clients).unwrap_or(u32::MAX),
+    );
     r.selection(&typed.selection, &schedule);
     let faults = r.faults(typed.faults, &population);
     let scene = adversaries::Scene {
@@ -163,6 +172,21 @@ pub(super) fn resolve(
         selection: &typed.selection,
     };
     let compute = r.compute(typed.compute, &around);
+    r.without_server(
+        topology.as_ref(),
+        &topology::Peers {
+            population: &population,
+            method: &typed.method,
+            layers: &layers,
+            defence: defence.as_ref(),
+            adversaries: &adversaries,
+            faults: &faults,
+            selection: &typed.selection,
+            compute,
+            sound: clients <= MOST_PEERS,
+            seed: typed.seed,
+        },
+    );
     if matches!(partition.by, Partitioner::Shared { .. }) {
         r.spoils_shared(&faults);
     }
@@ -191,6 +215,7 @@ pub(super) fn resolve(
             defence,
             adversaries,
             layers,
+            topology,
             schedule,
             faults,
             evaluation: Evaluation {

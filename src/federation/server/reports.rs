@@ -1,6 +1,6 @@
 //! What comes back from clients: looked at, taken in, or counted as not used.
 
-use super::super::message::{Refusal, Report};
+use super::super::message::{unsound, Refusal, Report};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::round::Invited;
@@ -12,10 +12,6 @@ use crate::quantity::VirtualTime;
 use crate::select::Heard;
 use crate::sim::NodeId;
 use std::sync::Arc;
-
-/// Reports with a larger value are not used. The sum of all reports of any round, weighed by their
-/// samples, stays finite with it, and so does the square of a mean.
-const LARGEST: f64 = 1e15;
 
 impl Server {
     pub(super) fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
@@ -185,14 +181,7 @@ impl Server {
         {
             return Some(Rejection::TooStale);
         }
-        let largest = report.payload.largest();
-        if largest <= LARGEST {
-            return None;
-        }
-        Some(match largest.is_finite() {
-            true => Rejection::TooLarge,
-            false => Rejection::NotFinite,
-        })
+        unsound(&report.payload)
     }
 
     pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {

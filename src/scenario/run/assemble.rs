@@ -88,6 +88,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         triggered,
         layers: scenario.layers.clone(),
         schedule: scenario.schedule.clone(),
+        gossip: scenario.gossip().cloned(),
         evaluation: scenario.evaluation.clone(),
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
@@ -139,12 +140,23 @@ fn network(scenario: &Scenario) -> Result<LinkNetwork, RunError> {
         };
         table.push_with(count, link.model.clone(), rates)
     };
-    push(0, 1, &scenario.server.link)?;
+    // The observer of a federation without a server uses no link: one that has the least to say of
+    // how soon anybody can hear of anything.
+    let peers = scenario.gossip().is_some();
+    let members = scenario.population.iter().map(|member| &member.link);
+    let slowest = members.max_by_key(|link| link.model.latency.bound());
+    let of_server = slowest.filter(|_| peers).unwrap_or(&scenario.server.link);
+    push(0, 1, of_server)?;
     let mut first = 1;
     for member in &scenario.population {
         push(first, member.group.count, &member.link)?;
         first += member.group.count;
     }
-    let centre = Federation::SERVER;
-    Ok(LinkNetwork::new(table, Topology::Star { centre })?)
+    let topology = match peers {
+        true => Topology::Mesh,
+        false => Topology::Star {
+            centre: Federation::SERVER,
+        },
+    };
+    Ok(LinkNetwork::new(table, topology)?)
 }
