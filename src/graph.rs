@@ -112,14 +112,16 @@ impl GraphSpec {
     pub fn check(&self, nodes: u32) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         match self {
-            Self::Torus if torus(nodes).is_none() => problems.push((
-                "",
-                format!(
+            Self::Torus if torus(nodes).is_none() => {
+                problems.push((
+                    "",
+                    format!(
                     "{nodes} clients make no torus: expected a number that is the product of two \
                      numbers of 3 or more, such as {}",
-                    (nodes..).find(|n| torus(*n).is_some()).unwrap_or(9)
+                    (nodes..=u32::MAX).find(|n| torus(*n).is_some()).unwrap_or(9)
                 ),
-            )),
+                ))
+            }
             Self::RandomRegular { degree } => {
                 if *degree < 3 || *degree >= nodes {
                     problems.push((
@@ -155,7 +157,9 @@ impl GraphSpec {
             Self::Edges(edges) => {
                 if let Some(message) = wrong_edge(edges, nodes) {
                     problems.push(("", message));
-                } else if !Adjacency::of(nodes, edges.iter().copied()).is_connected() {
+                } else if (edges.len() as u64) + 1 < u64::from(nodes)
+                    || !Adjacency::of(nodes, edges.iter().copied()).is_connected()
+                {
                     problems.push((
                         "",
                         "the graph is not connected: what some clients learn would never reach the \

@@ -28,9 +28,6 @@ use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
 
-/// In a larger population no graph is drawn to be looked at.
-const MOST_PEERS: u32 = 10_000_000;
-
 /// What all parts of the resolution share.
 struct Resolver<'a> {
     document: &'a Document,
@@ -183,7 +180,6 @@ pub(super) fn resolve(
             faults: &faults,
             selection: &typed.selection,
             compute,
-            sound: clients <= MOST_PEERS,
             seed: typed.seed,
         },
     );

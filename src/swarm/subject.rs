@@ -33,7 +33,9 @@ pub enum SubjectError {
     #[error("the scenario has no schedule.deadline: a round whose reports are lost would never end; set one, such as --set 'schedule.deadline=\"5 s\"'")]
     NoDeadline,
     /// What a swarm watches is a server.
-    #[error("the scenario has no server, and a swarm looks for mistakes of one: take topology out")]
+    #[error(
+        "the scenario has no server, and a swarm looks for mistakes of one: take topology out"
+    )]
     NoServer,
     /// It does not come to its end without faults.
     #[error("without any fault the scenario does not hold: {0}")]

@@ -277,7 +277,7 @@ fn whole_runs_on_a_ring_follow_the_definitions_in_double_precision() {
             5,
             &format!("graph: Ring, algorithm: {algorithm}"),
             &format!("rounds: {rounds}"),
-            "method: FedSGD(), training: (optimizer: Sgd(lr: 0.5))",
+            "method: FedSgd(), training: (optimizer: Sgd(lr: 0.5))",
         );
         let problem = Problem::of(&ran.federation, 0.5);
         let mut x = vec![ran.initial(); n];
