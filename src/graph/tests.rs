@@ -253,11 +253,10 @@ fn second_eigenvalue(mut a: Vec<Vec<f64>>) -> f64 {
                     row[p] = c * x - s * y;
                     row[q] = s * x + c * y;
                 }
-                for k in 0..n {
-                    let (x, y) = (a[p][k], a[q][k]);
-                    a[p][k] = c * x - s * y;
-                    a[q][k] = s * x + c * y;
-                }
+                let (above, below) = (a[p].clone(), a[q].clone());
+                let both = || above.iter().zip(&below);
+                a[p] = both().map(|(x, y)| c * x - s * y).collect();
+                a[q] = both().map(|(x, y)| s * x + c * y).collect();
             }
         }
     }
