@@ -18,6 +18,7 @@ fn what_is_told_comes_after_the_lookahead_and_is_never_lost() {
             ..Mischief::default()
         };
         let world = Gossip {
+            nodes: 101,
             wire,
             ..Gossip::small(mischief)
         };
@@ -27,18 +28,21 @@ fn what_is_told_comes_after_the_lookahead_and_is_never_lost() {
     let (first, witness) = run(1, 1);
     let messages = witness.deliveries.iter().filter(|d| d.kind < 2);
     let messages: Vec<_> = messages.collect();
-    assert!(messages.len() > 60, "{}", messages.len());
+    assert!(messages.len() > 50, "{}", messages.len());
     for told in &messages {
         assert_eq!(told.target.0, 0);
         assert_eq!(told.key.time.since(told.sent), floor);
     }
     let who: BTreeSet<u32> = messages.iter().map(|told| told.key.source.0).collect();
-    assert!(who.len() > 8, "{who:?}");
+    assert!(who.len() > 40, "{who:?}");
     let total = first.accounting.total();
     assert!(first.accounting.unbalanced().is_empty());
-    // As many were sent as told; all of those were lost, none of these.
-    assert_eq!(total.sent, 2 * total.lost);
-    assert_eq!(total.delivered + total.in_flight, total.lost);
+    // Every event that was not undone was told of once, and sent a message, all of which were lost.
+    let events = witness.records.iter().filter(|(_, what)| what.2 == "event");
+    let others = events.clone().filter(|(_, what)| what.0 != 0).count() as u64;
+    assert_eq!(total.lost, events.count() as u64);
+    assert_eq!(total.sent, total.lost + others);
+    assert_eq!(total.delivered + total.in_flight, others);
     for (shards, workers) in [(2, 1), (3, 2), (5, 4)] {
         let (again, _) = run(shards, workers);
         assert_eq!(again.hash, first.hash, "{shards} shards");
