@@ -11,11 +11,15 @@ help: ## Say what can be made
 setup: ## Bring libtorch 2.11.0 into .libtorch (560 MB, once)
 	@.ci/libtorch.sh
 
+# With PROFILE=dev, build and demo take what the tests were built with.
+PROFILE = release
+DEV = $(filter dev,$(PROFILE))
+
 build: setup ## Build the release binary, target/release/shoal
-	cargo build --release
+	cargo build --profile $(PROFILE) $(if $(DEV),$(FEATURES))
 
 demo: build ## Set up, build, and run scenarios/quickstart.ron
-	target/release/shoal run scenarios/quickstart.ron
+	target/$(if $(DEV),debug,$(PROFILE))/shoal run scenarios/quickstart.ron
 
 test: setup ## Set up and run every test
 	cargo test $(FEATURES)

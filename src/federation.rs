@@ -9,6 +9,9 @@
 //! A server that waits in another way ([`Waiting`]) asks clients one by one: whenever one is done
 //! another is asked, with the model of that moment, and a round is a step of the server's.
 //!
+//! A federation may have no server at all ([`Gossip`]): clients send their models to their neighbours on
+//! a graph, and node 0 observes.
+//!
 //! Evaluation is observation: it takes no virtual time and sends nothing.
 
 #[cfg(test)]
@@ -23,6 +26,7 @@ mod crash_tests;
 mod crowd;
 mod edge;
 mod evaluation;
+mod gossip;
 mod hierarchy;
 #[cfg(test)]
 mod hierarchy_tests;
@@ -52,6 +56,7 @@ pub use crate::who::{Members, Who};
 pub use budget::{Budget, DATA_SPENT, ENERGY_SPENT};
 pub use compute::Compute;
 pub use evaluation::Spread;
+pub use gossip::{Algorithm, Gossip};
 pub use hierarchy::{Assign, Hierarchy, Tier};
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;

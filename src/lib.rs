@@ -27,6 +27,7 @@ pub mod data;
 pub mod defend;
 pub mod fault;
 pub mod federation;
+pub mod graph;
 pub mod learn;
 pub mod method;
 pub mod model;

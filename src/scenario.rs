@@ -23,7 +23,7 @@ use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
-use crate::federation::{Compute, Evaluation, Group, Layers, Schedule, Tier};
+use crate::federation::{Compute, Evaluation, Gossip, Group, Layers, Schedule, Tier};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
@@ -73,6 +73,9 @@ pub struct Scenario {
     pub adversaries: Vec<Adversary>,
     /// The layers that it wears.
     pub layers: Layers,
+    /// Who talks to whom; all with the server, where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
     /// When rounds are held.
     pub schedule: Schedule,
     /// What goes wrong.
@@ -91,6 +94,13 @@ pub struct Scenario {
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub base: PathBuf,
+}
+
+/// Who talks to whom.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Topology {
+    /// Clients with their neighbours on a graph, without a server.
+    Gossip(Gossip),
 }
 
 /// How samples are dealt to clients.
@@ -305,6 +315,14 @@ impl Scenario {
         levels.collect()
     }
 
+    /// The graph on which clients talk to each other, where there is no server.
+    pub fn gossip(&self) -> Option<&Gossip> {
+        match &self.topology {
+            Some(Topology::Gossip(gossip)) => Some(gossip),
+            None => None,
+        }
+    }
+
     /// Whether the new model is the mean of what clients trained, by their samples: a method that takes
     /// it, and no layer around it.
     pub fn takes_plain_means(&self) -> bool {
@@ -312,6 +330,7 @@ impl Scenario {
             && !self.method.method().needs_public()
             && self.schedule.waiting.is_none()
             && self.hierarchy.is_empty()
+            && self.topology.is_none()
             && self.layers == Layers::default()
             && self.defence.is_none()
             && self.adversaries.is_empty()

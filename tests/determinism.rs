@@ -196,3 +196,53 @@ fn workers_change_nothing_where_clients_are_asked_one_by_one() {
         }
     }
 }
+
+/// No server: a graph that is drawn anew in every round, links that lose models, clients that crash, a
+/// deadline, adversaries, an evaluation of each client.
+const GOSSIP: &str = "Scenario(
+    seed: 8,
+    data: Digits,
+    partition: (by: Dirichlet(alpha: 0.5), min_per_client: 8),
+    model: [Flatten, Dropout(rate: 0.2), Dense(16), Relu, Dense(10)],
+    training: (epochs: 1, batch: 16, optimizer: Sgd(lr: 0.1)),
+    population: [
+        (name: \"phones\", count: 8, device: (preset: \"phone-mid\", speed: LogNormal(\"15 GFLOP/s\", 0.5)),
+         link: (preset: \"4g\", loss: Independent(0.05), transport: Datagram)),
+        (name: \"laptops\", count: 8, device: \"laptop\", link: \"wifi\"),
+    ],
+    topology: Gossip(graph: RandomRegular(degree: 4), redraw_every: 1),
+    schedule: (rounds: 8, deadline: \"3 s\"),
+    adversaries: [(who: Count(2), attack: SignFlip())],
+    faults: [(fault: Crash(), who: Count(4), when: Rate(every: \"10 s\", lasts: \"2 s\"))],
+    evaluation: (every: 2, per_client: true),
+)";
+
+#[test]
+fn workers_change_nothing_where_there_is_no_server() {
+    let hash = |ran: &Ran| ran.result.as_ref().unwrap().hash.to_string();
+    let first = Ran::on(1, GOSSIP);
+    let rounds = first.rounds();
+    assert_eq!(rounds.len(), 8);
+    assert!(rounds.iter().map(|round| round.lost).sum::<u32>() > 0);
+    assert!(rounds.iter().map(|round| round.late).sum::<u32>() > 0);
+    for round in &rounds {
+        let due = round.round % 2 == 0;
+        assert_eq!(round.consensus_distance.is_some(), due, "{round:?}");
+        assert_eq!(round.accuracy.is_some() && round.client_mean.is_some(), due);
+    }
+    let messages = first.record().messages;
+    let kinds: Vec<&str> = messages.keys().map(String::as_str).collect();
+    assert_eq!(kinds, ["model", "notice"]);
+    assert!(messages["model"].lost > 0);
+    assert_eq!(messages["notice"].lost + messages["notice"].bytes, 0);
+    for workers in [2, 4] {
+        let again = Ran::on(workers, GOSSIP);
+        assert_eq!(hash(&first), hash(&again), "{workers} workers");
+        for file in ["rounds.csv", "clients.csv", "accuracy.csv", "trace.bin"] {
+            assert!(
+                first.bytes(file) == again.bytes(file),
+                "{file} on {workers} workers"
+            );
+        }
+    }
+}

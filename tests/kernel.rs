@@ -6,5 +6,6 @@ mod dormancy;
 mod gossip;
 mod interrupt;
 mod resume;
+mod tell;
 mod wedge;
 mod work_order;

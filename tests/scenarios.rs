@@ -111,7 +111,7 @@ fn every_scenario_that_comes_with_shoal_is_right() {
 #[test]
 fn every_scenario_of_faults_attacks_layers_and_population_runs() {
     let mut files = Vec::new();
-    for folder in ["faults", "attacks", "layers", "population"] {
+    for folder in ["faults", "attacks", "layers", "population", "topology"] {
         scenarios_below(&Path::new("scenarios").join(folder), &mut files);
     }
     files.sort();

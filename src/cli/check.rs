@@ -32,9 +32,15 @@ pub fn check(args: &ScenarioArgs) -> Exit {
         scenario.samples.classes
     );
     let clients = scenario.clients();
-    match &scenario.schedule.waiting {
-        Some(waiting) => println!("// {clients} clients, {waiting}"),
-        None => println!(
+    match (scenario.gossip(), &scenario.schedule.waiting) {
+        (Some(gossip), _) => {
+            println!("// {clients} clients without a server, {gossip}");
+            if let Some(line) = gossip.contraction_in_words(clients, scenario.seed) {
+                println!("// {line}");
+            }
+        }
+        (None, Some(waiting)) => println!("// {clients} clients, {waiting}"),
+        (None, None) => println!(
             "// {clients} clients, {} asked for a report each round",
             scenario.schedule.cohort.of(clients)
         ),

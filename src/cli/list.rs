@@ -7,6 +7,7 @@ use shoal::availability::Availability;
 use shoal::compress::Compression;
 use shoal::data::Source;
 use shoal::defend::DefenceSpec;
+use shoal::graph::GraphSpec;
 use shoal::learn::device_presets;
 use shoal::method::MethodSpec;
 use shoal::model::presets as models;
@@ -39,6 +40,8 @@ pub enum What {
     Devices,
     /// When clients are there
     Availability,
+    /// Graphs of federations without a server
+    Graphs,
 }
 
 pub fn list(what: Option<What>) -> Exit {
@@ -62,6 +65,7 @@ fn table(what: What) -> String {
         What::Defences => registered("defence", DefenceSpec::ALL),
         What::Attacks => registered("attack", AttackSpec::ALL),
         What::Availability => registered("availability", Availability::ALL),
+        What::Graphs => registered("graph", GraphSpec::ALL),
         What::Layers => {
             let kinds = [
                 ("compression", Compression::ALL),

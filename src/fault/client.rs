@@ -158,6 +158,15 @@ impl ClientFaults {
             .any(|(entry, _)| entry.periods(self.seed, node(client)).at(now).is_some())
     }
 
+    /// The first end after `now` of a time in which a client is down, if there is one.
+    pub fn next_rise(&self, client: u32, now: VirtualTime) -> Option<VirtualTime> {
+        let ends = self.crashes(client).filter_map(|(entry, _)| {
+            let periods = entry.periods(self.seed, node(client));
+            periods.at_or_after(now).map(|period| period.end)
+        });
+        ends.min().filter(|end| *end != VirtualTime::NEVER)
+    }
+
     /// Whether a client crashes in `(after, until]`.
     pub fn crashes_within(&self, client: u32, after: VirtualTime, until: VirtualTime) -> bool {
         self.crashes(client).any(|(entry, _)| {

@@ -4,25 +4,8 @@
 use super::message::Report;
 use super::outstanding::Asked;
 use super::world::Shared;
-use crate::method::Payload;
-use crate::observe::rows::{ClientOutcome, ClientRow, Rejection};
+use crate::observe::rows::{ClientOutcome, ClientRow};
 use crate::quantity::Span;
-
-/// Reports with a larger value are not used. The sum of all reports of any round, weighed by their
-/// samples, stays finite with it, and so does the square of a mean.
-const LARGEST: f64 = 1e15;
-
-/// Why a report is not even shown to the method.
-pub(super) fn unusable(payload: &Payload) -> Option<Rejection> {
-    let largest = payload.largest();
-    if largest <= LARGEST {
-        return None;
-    }
-    Some(match largest.is_finite() {
-        true => Rejection::TooLarge,
-        false => Rejection::NotFinite,
-    })
-}
 
 /// The line of a client that was asked, before it has answered.
 pub(super) fn row(shared: &Shared, client: u32, asked: Asked) -> ClientRow {

@@ -255,7 +255,7 @@ impl Client {
             true => compute.scaled(0.5),
             false => compute,
         };
-        let taken = self.takes(asked, cx.now());
+        let taken = takes(shared, self.number, asked, cx.now());
         if let Some(spent) = &mut self.spent {
             // In full, whatever becomes of it.
             let computing = taken.map_or(asked, |(_, computing)| computing);
@@ -296,22 +296,6 @@ impl Client {
             bytes_down,
             fate,
         });
-    }
-
-    /// How long work that takes `asked` by itself takes from now, and how much of that is not absence;
-    /// `None` if nobody will hear of it: it stands still for good, or its client goes away from it.
-    fn takes(&self, asked: Span, now: VirtualTime) -> Option<(Span, Span)> {
-        let (faults, presence) = (&self.shared.faults.clients, &self.shared.presence);
-        if self.memory.is_none() && !presence.matters() {
-            return Some((asked, asked));
-        }
-        let alone = faults.finish(self.number, now, asked);
-        let end = match presence.working_times(self.number) {
-            Some(open) => faults.finish_while(self.number, now, asked, open),
-            None => alone,
-        };
-        let lost = end == VirtualTime::NEVER || presence.abandons(self.number, now, end);
-        (!lost).then(|| (end.since(now), alone.since(now)))
     }
 
     /// Reports what came of the task, unless another has taken its place.
@@ -426,8 +410,29 @@ impl Client {
     }
 }
 
+/// How long work of a client that takes `asked` by itself takes from now, and how much of that is not
+/// absence; `None` if nobody will hear of it: it stands still for good, or its client goes away from it.
+pub(super) fn takes(
+    shared: &Shared,
+    client: u32,
+    asked: Span,
+    now: VirtualTime,
+) -> Option<(Span, Span)> {
+    let (faults, presence) = (&shared.faults.clients, &shared.presence);
+    if faults.is_empty() && !presence.matters() {
+        return Some((asked, asked));
+    }
+    let alone = faults.finish(client, now, asked);
+    let end = match presence.working_times(client) {
+        Some(open) => faults.finish_while(client, now, asked, open),
+        None => alone,
+    };
+    let lost = end == VirtualTime::NEVER || presence.abandons(client, now, end);
+    (!lost).then(|| (end.since(now), alone.since(now)))
+}
+
 /// Local training that stops after a share of its steps; one at least.
-fn part_of(local: &LocalTraining, samples: usize, share: f64) -> LocalTraining {
+pub(super) fn part_of(local: &LocalTraining, samples: usize, share: f64) -> LocalTraining {
     let steps = libm::ceil(local.steps(samples) as f64 * share).max(1.0);
     LocalTraining {
         amount: Amount::Steps(steps as u32),

@@ -145,6 +145,8 @@ impl Edge {
                 Message::Task(task) => self.begin(from, *task, cx),
                 Message::Report(report) => self.receive(from, *report, cx),
                 Message::Refusal(refusal) => self.refused(from, &refusal, cx),
+                // Of federations without a server.
+                Message::Model(_) | Message::Notice(_) => {}
             },
             Input::Timer(token) => self.timed(token, cx),
             // It submits no work and starts with its first task.

@@ -26,7 +26,8 @@ pub struct EvaluationJob {
     params: ParamSet,
     data: Arc<DeviceData>,
     samples: Samples,
-    place: Place,
+    /// None for a piece that is no other evaluation's.
+    place: Option<Place>,
 }
 
 /// Which piece of an evaluation it is; the same in every evaluation of a run.
@@ -58,7 +59,7 @@ impl EvaluationJob {
     }
 
     /// Which piece it is.
-    pub const fn place(&self) -> Place {
+    pub const fn place(&self) -> Option<Place> {
         self.place
     }
 
@@ -259,8 +260,19 @@ impl Evaluator {
             params,
             data: Arc::clone(data),
             samples: samples.clone(),
-            place,
+            place: Some(place),
         })
+    }
+
+    /// The evaluation of a client's own model on its held-out samples, in one piece.
+    pub fn own(&self, plan: &Plan, params: ParamSet, samples: Samples) -> EvaluationJob {
+        EvaluationJob {
+            model: Arc::clone(&plan.model),
+            params,
+            data: Arc::clone(&plan.train),
+            samples,
+            place: None,
+        }
     }
 
     /// Adds up the outcomes of all pieces, in their order.

@@ -1,10 +1,12 @@
 //! Real work, as device workers get it.
 
 use super::evaluation::{EvaluationJob, Marks};
+use super::gossip::{Consensus, ConsensusJob, MixJob};
 use crate::learn::{prepare_worker_thread, Admission, Scratch};
 use crate::method::{
     run_together, ClientHalf, ClientInput, ClientWork, MethodError, Payload, ServerJob,
 };
+use crate::model::ParamSet;
 use crate::quantity::Bytes;
 use crate::sim::{mix_words, Digest, Executor, Outcome};
 use crate::snapshot::snapshot_enum;
@@ -19,6 +21,10 @@ pub enum Job {
     Server(ServerJob),
     /// A piece of an evaluation.
     Evaluation(Box<EvaluationJob>),
+    /// A client's mixing, where there is no server.
+    Mix(Box<MixJob>),
+    /// The mean of all clients' models, where there is no server.
+    Consensus(Box<ConsensusJob>),
 }
 
 /// A client's round.
@@ -40,6 +46,10 @@ pub enum Output {
     Evaluation(Result<Marks, MethodError>),
     /// The worker panicked, twice.
     Failed(String),
+    /// Of a client's mixing.
+    Mix(Result<ParamSet, MethodError>),
+    /// Of the mean of all models.
+    Consensus(Result<Consensus, MethodError>),
 }
 
 snapshot_enum!(Output {
@@ -47,6 +57,8 @@ snapshot_enum!(Output {
     1 => Server(outcome),
     2 => Evaluation(outcome),
     3 => Failed(reason),
+    4 => Mix(outcome),
+    5 => Consensus(outcome),
 });
 
 impl Digest for Output {
@@ -58,9 +70,17 @@ impl Digest for Output {
             }
             Self::Server(Ok(payload)) => mix_words(&[2, payload.digest()]),
             Self::Evaluation(Ok(marks)) => mix_words(&[3, marks.digest()]),
-            Self::Client(Err(error)) | Self::Server(Err(error)) | Self::Evaluation(Err(error)) => {
-                mix_words(&[4, xxh3_64(error.to_string().as_bytes())])
-            }
+            Self::Mix(Ok(model)) => mix_words(&[6, model.digest().unwrap_or(0)]),
+            Self::Consensus(Ok(found)) => mix_words(&[
+                7,
+                found.mean.digest().unwrap_or(0),
+                found.distance.to_bits(),
+            ]),
+            Self::Client(Err(error))
+            | Self::Server(Err(error))
+            | Self::Evaluation(Err(error))
+            | Self::Mix(Err(error))
+            | Self::Consensus(Err(error)) => mix_words(&[4, xxh3_64(error.to_string().as_bytes())]),
             Self::Failed(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),
         }
     }
@@ -168,6 +188,9 @@ impl Executor<Job, Output> for DeviceWorker {
             Job::Evaluation(job) => {
                 Output::Evaluation(self.admitted(on_host(job.memory()), |_| job.run()))
             }
+            // In host memory, of which they take one model.
+            Job::Mix(job) => Output::Mix(job.run()),
+            Job::Consensus(job) => Output::Consensus(job.run()),
         };
         // Parameter sets remember their digest; found out here, it costs the shards nothing.
         output.digest();
@@ -177,7 +200,7 @@ impl Executor<Job, Output> for DeviceWorker {
     fn run_stack(&mut self, jobs: &[Job]) -> Vec<Output> {
         let clients = jobs.iter().map(|job| match job {
             Job::Client(job) => Some(job),
-            Job::Server(_) | Job::Evaluation(_) => None,
+            _ => None,
         });
         let Some(clients) = clients.collect::<Option<Vec<_>>>() else {
             return jobs.iter().map(|job| self.run(job)).collect();

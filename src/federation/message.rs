@@ -1,9 +1,11 @@
 //! What servers and clients say to each other.
 
+use super::gossip::Notice;
 use crate::fault::Corruption;
 use crate::learn::Cost;
 use crate::method::{Metrics, Payload};
 use crate::net::Wire;
+use crate::observe::rows::Rejection;
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::rng::Stream;
 use crate::sim::{self, mix_words, Digest};
@@ -23,6 +25,19 @@ pub enum Message {
     Report(Box<Report>),
     /// Client to server: not this time, and why.
     Refusal(Box<Refusal>),
+    /// Client to client, where there is no server: a model of its own.
+    Model(Box<PeerModel>),
+    /// Client to observer, past the network: what came of its round.
+    Notice(Box<Notice>),
+}
+
+/// A model that a client sends to a neighbour.
+#[derive(Debug, Clone)]
+pub struct PeerModel {
+    /// In which round.
+    pub round: u32,
+    /// The model.
+    pub payload: Payload,
 }
 
 /// An invitation to a round.
@@ -77,7 +92,14 @@ pub struct Telemetry {
     pub metrics: Metrics,
 }
 
-snapshot_enum!(Message { 0 => Task(task), 1 => Report(report), 2 => Refusal(refusal) });
+snapshot_enum!(Message {
+    0 => Task(task),
+    1 => Report(report),
+    2 => Refusal(refusal),
+    3 => Model(model),
+    4 => Notice(notice),
+});
+snapshot_struct!(PeerModel { round, payload });
 snapshot_struct!(Task { round, payload });
 snapshot_struct!(Report {
     round,
@@ -114,6 +136,36 @@ impl Report {
     }
 }
 
+impl PeerModel {
+    /// Its exact size on the wire.
+    pub fn wire_bytes(&self) -> Bytes {
+        Bytes(ENVELOPE + self.payload.wire_bytes().0)
+    }
+}
+
+/// Models and updates with a larger value are not used. The sum of all reports of any round, weighed
+/// by their samples, stays finite with it, and so does the square of a mean.
+const LARGEST: f64 = 1e15;
+
+/// Why the values of a payload are not even looked at further.
+pub(super) fn unsound(payload: &Payload) -> Option<Rejection> {
+    let largest = payload.largest();
+    if largest <= LARGEST {
+        return None;
+    }
+    Some(match largest.is_finite() {
+        true => Rejection::TooLarge,
+        false => Rejection::NotFinite,
+    })
+}
+
+impl Message {
+    /// Whether messages of a kind are sent in federations with a server, or in those without.
+    pub fn is_spoken(kind: &str, without_server: bool) -> bool {
+        matches!(kind, "model" | "notice") == without_server
+    }
+}
+
 impl Refusal {
     /// Its exact size on the wire.
     pub fn wire_bytes(&self) -> Bytes {
@@ -134,18 +186,22 @@ impl Digest for Message {
                 u64::from(refusal.round),
                 xxhash_rust::xxh3::xxh3_64(refusal.reason.as_bytes()),
             ]),
+            Self::Model(model) => mix_words(&[u64::from(model.round), model.payload.digest()]),
+            Self::Notice(notice) => notice.digest(),
         }
     }
 }
 
 impl sim::Message for Message {
-    const KINDS: &'static [&'static str] = &["task", "report", "refusal"];
+    const KINDS: &'static [&'static str] = &["task", "report", "refusal", "model", "notice"];
 
     fn kind(&self) -> u8 {
         match self {
             Self::Task(_) => 0,
             Self::Report(_) => 1,
             Self::Refusal(_) => 2,
+            Self::Model(_) => 3,
+            Self::Notice(_) => 4,
         }
     }
 
@@ -154,6 +210,9 @@ impl sim::Message for Message {
             Self::Task(task) => task.wire_bytes(),
             Self::Report(report) => report.wire_bytes(),
             Self::Refusal(refusal) => refusal.wire_bytes(),
+            Self::Model(model) => model.wire_bytes(),
+            // It is on no wire.
+            Self::Notice(_) => Bytes(0),
         }
     }
 }
@@ -164,6 +223,8 @@ impl Wire for Message {
             Self::Task(task) => task.round,
             Self::Report(report) => report.round,
             Self::Refusal(refusal) => refusal.round,
+            Self::Model(model) => model.round,
+            Self::Notice(notice) => notice.round,
         }
     }
 
@@ -181,7 +242,11 @@ impl Wire for Message {
                 report.payload = report.payload.corrupted(how, rng);
                 Self::Report(report)
             }
-            Self::Refusal(refusal) => Self::Refusal(refusal),
+            Self::Model(mut model) => {
+                model.payload = model.payload.corrupted(how, rng);
+                Self::Model(model)
+            }
+            other @ (Self::Refusal(_) | Self::Notice(_)) => other,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::compute::Compute;
+use super::gossip::Gossip;
 use super::hierarchy::{Hierarchy, Tier};
 use super::layers::Layers;
 use super::sizing::SizeRule;
@@ -69,6 +70,8 @@ pub struct Plan {
     pub layers: Layers,
     /// When rounds are held.
     pub schedule: Schedule,
+    /// How clients talk to each other, where there is no server.
+    pub gossip: Option<Gossip>,
     /// What is measured.
     pub evaluation: Evaluation,
     /// Which clients really train.
@@ -213,6 +216,11 @@ impl Plan {
     pub fn contents(&self) -> u64 {
         let triggered = self.triggered.as_ref().map_or(0, |data| data.digest());
         mix_words(&[self.train.digest(), self.test.digest(), triggered])
+    }
+
+    /// Whether models are measured after a round that runs its course.
+    pub fn is_measured_after(&self, round: u32) -> bool {
+        round.is_multiple_of(self.evaluation.every) || round >= self.schedule.rounds
     }
 
     /// Who is there when.

@@ -71,6 +71,7 @@ const LATER: &[&str] = &[
     "available",
     "staleness_mean",
     "staleness_max",
+    "consensus_distance",
 ];
 
 /// A round as its JSON, without the later columns that are empty.
@@ -102,7 +103,7 @@ mod tests {
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
         assert_eq!(
             new,
-            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null}"#
+            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null}"#
         );
         let old = format!("{old}}}");
         assert_eq!(

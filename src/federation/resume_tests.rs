@@ -389,6 +389,35 @@ fn servers_between_go_on_too() {
     }
 }
 
+/// Whenever books are closed models are under way, and wait for their round.
+#[test]
+fn federations_without_a_server_go_on_too() {
+    let all = "population[0].participation=1.0";
+    let crashes = "faults: [(fault: Crash(), when: Rate(every: \"8 s\", lasts: \"1 s\")),
+        (fault: Crash(keep_state: true), who: Count(2), when: Once(at: \"4 s\", lasts: \"2 s\")),
+        (fault: PartialWork(0.5), p: 0.5), (fault: Duplicate(after: \"1 s\"), p: 0.3)]";
+    for (topology, method, further) in [
+        ("graph: Ring", "FedAvg()", ""),
+        (
+            "graph: Torus, algorithm: AdaptThenCombine",
+            "FedProx()",
+            crashes,
+        ),
+        (
+            "graph: RandomRegular(degree: 4), redraw_every: 2, algorithm: CombineThenAdapt",
+            "FedAvg()",
+            "adversaries: [(who: Count(2), attack: SignFlip())]",
+        ),
+        ("graph: Exponential", "FedAvg()", "compute: Modelled"),
+    ] {
+        let further = format!("topology: Gossip({topology}), {further}");
+        let rounds = "rounds: 6, deadline: \"3 s\"";
+        let scenario = holding(rounds, method, &further, &[all]);
+        let memory = holds(&scenario, u64::MAX, 1);
+        assert!(memory.checkpoints.len() > 3, "{further}");
+    }
+}
+
 #[test]
 fn every_policy_of_selection_remembers_what_it_has_heard() {
     for (name, _) in SelectionSpec::ALL {

@@ -277,6 +277,7 @@ impl Round {
             available: self.available,
             staleness_mean: self.mean_staleness(),
             staleness_max: self.staleness().keys().last().copied(),
+            consensus_distance: None,
         }
     }
 }

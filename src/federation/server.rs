@@ -206,8 +206,8 @@ impl Server {
             Input::Message { from, message, .. } => match message {
                 Message::Report(report) => self.receive(from, *report, cx),
                 Message::Refusal(refusal) => self.refused(from, &refusal, cx),
-                // Nobody invites a server.
-                Message::Task(_) => {}
+                // Nobody invites a server, and where there is one models do not come without a task.
+                Message::Task(_) | Message::Model(_) | Message::Notice(_) => {}
             },
             Input::Timer(timer::STOP) => self.stop(cx),
             Input::Timer(timer::CRASH) => self.crash(cx),

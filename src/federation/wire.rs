@@ -162,8 +162,9 @@ impl Wire {
     pub fn travels(&self, job: &Job) -> bool {
         match job {
             Job::Client(job) => self.client_travels(job),
-            Job::Server(_) => false,
-            Job::Evaluation(_) => true,
+            Job::Evaluation(job) => job.place().is_some(),
+            // A method's work at the server; arithmetic on many models, which costs less than to send them.
+            Job::Server(_) | Job::Mix(_) | Job::Consensus(_) => false,
         }
     }
 
@@ -210,6 +211,7 @@ impl Wire {
     }
 
     fn form(&self, job: &Job, sent: &mut Sent, new: &mut Vec<(u64, ParamSet)>) -> io::Result<Form> {
+        let no_bytes = || io::Error::other("a job that has no bytes");
         match job {
             Job::Client(job) => {
                 let input = &job.input;
@@ -228,12 +230,10 @@ impl Wire {
                 })))
             }
             Job::Evaluation(job) => Ok(Form::Evaluation(EvaluationForm {
-                place: job.place(),
+                place: job.place().ok_or_else(no_bytes)?,
                 set: sent.name(job.params(), new)?,
             })),
-            Job::Server(_) => Err(io::Error::other(
-                "a method's work at the server has no bytes",
-            )),
+            Job::Server(_) | Job::Mix(_) | Job::Consensus(_) => Err(no_bytes()),
         }
     }
 

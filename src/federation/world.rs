@@ -5,6 +5,7 @@ use super::client::Client;
 use super::crowd::Gathering;
 use super::edge::Edge;
 use super::evaluation::Evaluator;
+use super::gossip::{Common, Observer, Peer};
 use super::hierarchy::{sorted, Assign, Below};
 use super::hostile;
 use super::job::{Job, Output};
@@ -56,6 +57,8 @@ pub struct Shared {
     pub(super) network: LinkNetwork,
     /// What checks sums of masked updates.
     witness: Arc<Witness>,
+    /// What clients without a server share.
+    pub(super) gossip: Option<Arc<Common>>,
     indices: Arc<[u32]>,
     held_out: Arc<[u32]>,
     /// What halves of servers between are built from, where there are any.
@@ -237,6 +240,8 @@ pub struct Federation {
 const SERVER: u8 = 0;
 const CLIENT: u8 = 1;
 const EDGE: u8 = 2;
+const OBSERVER: u8 = 3;
+const PEER: u8 = 4;
 
 impl Federation {
     /// Sets up the method of `plan` and prepares its evaluation.
@@ -262,7 +267,12 @@ impl Federation {
         let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
         let setup = setup(&plan, &sizes, public.as_ref(), &local, &indices)?;
         let half = server_half(&plan, &setup, &witness)?;
-        let evaluator = Evaluator::new(&plan, &sizes, half.personal());
+        let (clients, seed) = (plan.population(), plan.seed);
+        let gossip = plan.gossip.clone();
+        let gossip = gossip
+            .map(|gossip| Arc::new(Common::new(gossip, setup.initial.clone(), clients, seed)));
+        let personal = half.personal() || gossip.is_some();
+        let evaluator = Evaluator::new(&plan, &sizes, personal);
         let presence = Arc::new(plan.presence());
         let network = network.with_presence(&presence);
         let mut shared = Shared {
@@ -279,6 +289,7 @@ impl Federation {
             stand_ins: StandIns::default(),
             audit: None,
             witness,
+            gossip,
             indices,
             held_out: Arc::from(plan.holdout.indices()),
             edges: (!plan.hierarchy.is_empty()).then_some(setup),
@@ -402,6 +413,10 @@ pub enum Member {
     Client(Client),
     /// A server between.
     Edge(Box<Edge>),
+    /// Node 0, where there is no server.
+    Observer(Box<Observer>),
+    /// A client without a server.
+    Peer(Box<Peer>),
 }
 
 impl World for Federation {
@@ -419,7 +434,10 @@ impl World for Federation {
     }
 
     fn starters(&self) -> Vec<NodeId> {
-        vec![Self::SERVER]
+        match self.shared.gossip {
+            Some(_) => (0..self.population()).map(NodeId).collect(),
+            None => vec![Self::SERVER],
+        }
     }
 
     fn network(&self) -> &LinkNetwork {
@@ -428,6 +446,14 @@ impl World for Federation {
 
     fn wake(&self, id: NodeId, kept: Option<ClientState>) -> Member {
         let shared = Arc::clone(&self.shared);
+        if let Some(common) = &self.shared.gossip {
+            return match Self::client_of(id) {
+                Some(client) => {
+                    Member::Peer(Box::new(Peer::new(shared, Arc::clone(common), client)))
+                }
+                None => Member::Observer(Box::new(Observer::new(shared))),
+            };
+        }
         match Self::client_of(id) {
             Some(member) => match shared.plan.hierarchy().place(member) {
                 None => Member::Client(Client::new(shared, member, kept.unwrap_or_default())),
@@ -460,7 +486,20 @@ impl World for Federation {
 
     fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Member, Damaged> {
         let shared = Arc::clone(&self.shared);
-        match (Self::client_of(id), from.tag()?) {
+        let tag = from.tag()?;
+        if let Some(common) = &self.shared.gossip {
+            return match (Self::client_of(id), tag) {
+                (Some(client), PEER) => {
+                    let peer = Peer::restore(shared, Arc::clone(common), client, from)?;
+                    Ok(Member::Peer(Box::new(peer)))
+                }
+                (None, OBSERVER) => {
+                    Ok(Member::Observer(Box::new(Observer::restore(shared, from)?)))
+                }
+                (_, other) => Err(Damaged::new(format!("{other} is not what {id} is"))),
+            };
+        }
+        match (Self::client_of(id), tag) {
             (Some(client), CLIENT) => Ok(Member::Client(Client::restore(shared, client, from)?)),
             (Some(member), EDGE) => {
                 let place = shared.plan.hierarchy().place(member);
@@ -493,7 +532,7 @@ impl World for Federation {
                     ..stack
                 })
             }
-            Job::Server(_) | Job::Evaluation(_) => None,
+            _ => None,
         }
     }
 
@@ -512,12 +551,17 @@ impl Node<Federation> for Member {
             Self::Server(server) => server.on(input, cx),
             Self::Client(client) => client.on(input, cx),
             Self::Edge(edge) => edge.on(input, cx),
+            Self::Peer(peer) => peer.on(input, cx),
+            Self::Observer(observer) => observer.on(input, cx),
         }
     }
 
     fn rest(self) -> ClientState {
         match self {
-            Self::Server(_) | Self::Edge(_) => ClientState::default(),
+            // They never ask to rest.
+            Self::Server(_) | Self::Edge(_) | Self::Peer(_) | Self::Observer(_) => {
+                ClientState::default()
+            }
             Self::Client(client) => client.into_state(),
         }
     }
@@ -536,6 +580,14 @@ impl Node<Federation> for Member {
                 to.tag(EDGE);
                 edge.save(to);
             }
+            Self::Peer(peer) => {
+                to.tag(PEER);
+                peer.save(to);
+            }
+            Self::Observer(observer) => {
+                to.tag(OBSERVER);
+                observer.save(to);
+            }
         }
     }
 
@@ -544,6 +596,8 @@ impl Node<Federation> for Member {
             Self::Server(server) => server.waiting_for(),
             Self::Client(client) => client.waiting_for(),
             Self::Edge(edge) => edge.waiting_for(),
+            Self::Peer(peer) => peer.waiting_for(),
+            Self::Observer(observer) => observer.waiting_for(),
         }
     }
 }

@@ -100,6 +100,9 @@ pub struct RoundRow {
     /// The largest.
     #[serde(default)]
     pub staleness_max: Option<u32>,
+    /// Mean square distance of the clients' models from their mean, where there is no server.
+    #[serde(default)]
+    pub consensus_distance: Option<f64>,
 }
 
 impl RoundRow {
@@ -137,6 +140,7 @@ impl Row for RoundRow {
         "available",
         "staleness_mean",
         "staleness_max",
+        "consensus_distance",
     ];
 }
 

@@ -401,6 +401,7 @@ mod tests {
                 available: scores[7].map(|_| numbers[2]),
                 staleness_mean: finite(6),
                 staleness_max: scores[6].map(|_| numbers[2]),
+                consensus_distance: finite(5),
             }
         }
     }

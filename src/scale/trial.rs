@@ -108,6 +108,8 @@ impl Trial {
             (Some(count), _) | (None, Cohort::Count(count)) => Some(count),
             (None, Cohort::Ratio(_)) => None,
         };
+        // Where there is no server all are in every round.
+        let cohort = cohort.filter(|_| scenario.topology.is_none());
         if let Some(count) = cohort {
             all.push(format!("schedule.cohort={}", count.min(population)));
         }

@@ -13,6 +13,7 @@ mod hierarchy;
 mod links;
 mod preset_or;
 mod size;
+mod topology;
 mod traits;
 mod waiting;
 mod who;
@@ -26,6 +27,7 @@ pub use hierarchy::TierFile;
 pub use links::{LinkFields, LossFile, SharingFile, TransportFile};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
+pub use topology::{GossipFile, GraphFile, TopologyFile};
 pub use traits::{CorrelationFile, DeviceTierFile, TraceFile};
 pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
@@ -100,6 +102,9 @@ pub struct ScenarioFile {
     /// How reports are added up in secret.
     #[serde(default)]
     pub secure_aggregation: Option<SecureAggregation>,
+    /// Who talks to whom; all with the server, when not given.
+    #[serde(default)]
+    pub topology: Option<TopologyFile>,
     /// When rounds are held.
     #[serde(default)]
     pub schedule: ScheduleFile,

@@ -16,6 +16,7 @@ mod model;
 mod population;
 mod schedule;
 mod sizes;
+mod topology;
 mod traits;
 mod waiting;
 mod who;
@@ -128,7 +129,12 @@ pub(super) fn resolve(
         }
     }
     let servers = hierarchy.first().map(|above| above.tier.count);
-    let schedule = r.schedule(typed.schedule, clients, servers);
+    let mut schedule = r.schedule(typed.schedule, clients, servers);
+    let topology = r.topology(
+        typed.topology,
+        &mut schedule,
+        u32::try_from(clients).unwrap_or(u32::MAX),
+    );
     r.selection(&typed.selection, &schedule);
     let faults = r.faults(typed.faults, &population);
     let scene = adversaries::Scene {
@@ -178,6 +184,20 @@ pub(super) fn resolve(
         selection: &typed.selection,
     };
     let compute = r.compute(typed.compute, &around);
+    r.without_server(
+        topology.as_ref(),
+        &topology::Peers {
+            population: &population,
+            method: &typed.method,
+            layers: &layers,
+            defence: defence.as_ref(),
+            adversaries: &adversaries,
+            faults: &faults,
+            selection: &typed.selection,
+            compute,
+            seed: typed.seed,
+        },
+    );
     if matches!(partition.by, Partitioner::Shared { .. }) {
         r.spoils_shared(&faults);
     }
@@ -207,6 +227,7 @@ pub(super) fn resolve(
             defence,
             adversaries,
             layers,
+            topology,
             schedule,
             faults,
             evaluation: Evaluation {

@@ -18,7 +18,7 @@ pub use lock::in_use;
 pub use resume::{resume, ResumeOptions};
 
 use super::Scenario;
-use crate::federation::{DeviceMemory, DeviceWorker, Federation, Plan};
+use crate::federation::{DeviceMemory, DeviceWorker, Federation, Message, Plan};
 use crate::learn::HostDevice;
 use crate::model::Spill;
 use crate::observe::digest::Digest;
@@ -198,7 +198,9 @@ fn conduct(
     let totals = Totals::of(&kept.rounds, now, events, real);
     record.error = error.as_ref().map(ToString::to_string);
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
-    record.messages = ending.as_ref().map(messages).unwrap_or_default();
+    let peers = scenario.gossip().is_some();
+    let messages = ending.as_ref().map(|summary| messages(summary, peers));
+    record.messages = messages.unwrap_or_default();
     record.rejections = kept.rejections;
     record.declined = kept.declined;
     let clients = scenario.clients();
@@ -443,8 +445,9 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
     }
 }
 
-fn messages(summary: &crate::sim::Summary) -> Messages {
+fn messages(summary: &crate::sim::Summary, without_server: bool) -> Messages {
     let kinds = summary.accounting.kinds.iter();
+    let kinds = kinds.filter(|(kind, _)| Message::is_spoken(kind, without_server));
     kinds
         .map(|(kind, tally)| {
             let count = MessageCount {

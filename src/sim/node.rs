@@ -147,6 +147,7 @@ pub trait Node<W: World<Node = Self>>: Send {
 /// What a handler wants done once it has returned.
 pub(crate) enum Effect<W: World> {
     Send(NodeId, W::Message, u64),
+    Tell(NodeId, W::Message, u64),
     Timer(VirtualTime, u64, u64),
     Work(VirtualTime, W::Job, u64),
     Record(W::Record),
@@ -188,6 +189,14 @@ impl<W: World> Context<'_, W> {
     pub fn send(&mut self, to: NodeId, message: W::Message) {
         let sequence = self.next_sequence();
         self.effects.push(Effect::Send(to, message, sequence));
+    }
+
+    /// Tells another node something past the network, for observation: it comes after the network's
+    /// lookahead, takes no bytes of any link and meets no loss and no fault of one. It is accounted for
+    /// as any message.
+    pub fn tell(&mut self, to: NodeId, message: W::Message) {
+        let sequence = self.next_sequence();
+        self.effects.push(Effect::Tell(to, message, sequence));
     }
 
     /// Wakes this node after `after` with `token`. A timer is not cancelled: ignore its token.

@@ -51,6 +51,8 @@ pub enum Purpose {
     Compression = 17,
     /// Noise, masks and shares of privacy layers; counter = round.
     Privacy = 18,
+    /// Graphs of federations without a server; counter = which of them, and which try.
+    Graph = 19,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits with full avalanche.

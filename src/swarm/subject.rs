@@ -32,6 +32,11 @@ pub enum SubjectError {
     /// Without a deadline a lost report holds a round for ever.
     #[error("the scenario has no schedule.deadline: a round whose reports are lost would never end; set one, such as --set 'schedule.deadline=\"5 s\"'")]
     NoDeadline,
+    /// What a swarm watches is a server.
+    #[error(
+        "the scenario has no server, and a swarm looks for mistakes of one: take topology out"
+    )]
+    NoServer,
     /// It does not come to its end without faults.
     #[error("without any fault the scenario does not hold: {0}")]
     Unsound(Violation),
@@ -56,6 +61,9 @@ impl Subject {
         let scenario = subject.scenario(&[], None)?;
         if !scenario.faults.is_empty() {
             return Err(SubjectError::Faults);
+        }
+        if scenario.topology.is_some() {
+            return Err(SubjectError::NoServer);
         }
         if scenario.schedule.deadline.is_none() {
             return Err(SubjectError::NoDeadline);

@@ -71,6 +71,7 @@ mod tests {
         let overrides = cell.overrides.clone();
         let scenario = Scenario::parse(TEXT, Path::new("s.ron"), &overrides).unwrap();
         let options = Options {
+            ranks: None,
             workers: 1,
             device: Default::default(),
             memory: None,

@@ -125,6 +125,8 @@ pub struct Mischief {
     pub never_finishes: bool,
     /// Node 0 asks for a checkpoint at one of so many of its events; never for 0.
     pub checkpoints: u64,
+    /// Whether each event of another node is told to node 0, past the network.
+    pub tells: bool,
 }
 
 pub struct Gossip {
@@ -220,6 +222,9 @@ impl Node<Gossip> for Gossiper {
         cx.record(Memory(id, self.memory, "event"));
         let to = NodeId(below(&mut rng, u64::from(self.nodes)) as u32);
         cx.send(to, Rumour(rng.next_u64() >> 8));
+        if self.mischief.tells && id != 0 {
+            cx.tell(NodeId(0), Rumour(self.memory >> 8));
+        }
         if self.events == 3 && self.mischief.panics.is_some_and(|every| id % every == 1) {
             panic!("bad rumour");
         }

@@ -1,7 +1,7 @@
 //! What comes back from below: looked at, taken in, or counted as not used.
 
 use super::super::books;
-use super::super::message::{Refusal, Report};
+use super::super::message::{unsound, Refusal, Report};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::round::Invited;
@@ -115,7 +115,7 @@ impl Edge {
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
         let (samples, loss) = (report.samples, report.telemetry.metrics.loss);
         let real = !matches!(report.payload, Payload::Blank(_));
-        if let Some(reason) = books::unusable(&report.payload).filter(|_| real) {
+        if let Some(reason) = unsound(&report.payload).filter(|_| real) {
             self.round.answer(member, Invited::Refused);
             self.reject(member, report.round, reason, cx);
             return ClientOutcome::Rejected(reason.to_string().into());

@@ -1,7 +1,7 @@
 //! What comes back from clients: looked at, taken in, or counted as not used.
 
 use super::super::books;
-use super::super::message::{Refusal, Report};
+use super::super::message::{unsound, Refusal, Report};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::round::Invited;
@@ -177,7 +177,7 @@ impl Server {
         {
             return Some(Rejection::TooStale);
         }
-        books::unusable(&report.payload)
+        unsound(&report.payload)
     }
 
     pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {

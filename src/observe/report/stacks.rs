@@ -99,11 +99,20 @@ fn draw(
     }))
 }
 
+fn without_server(rounds: &[RoundRow]) -> bool {
+    rounds.iter().any(|row| row.consensus_distance.is_some())
+}
+
 /// What became of the clients that were asked.
 pub(super) fn reports(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
+    // Where there is no server it is models that are late, not clients.
+    let late: fn(&RoundRow) -> f64 = match without_server(rounds) {
+        true => |_| 0.0,
+        false => |row| row.late.into(),
+    };
     let layers: [Layer; 4] = [
         ("reported", theme::GREEN, |row| row.reported.into()),
-        ("late", theme::ORANGE, |row| row.late.into()),
+        ("late", theme::ORANGE, late),
         ("refused", theme::PURPLE, |row| row.refused.into()),
         ("lost", theme::RED, |row| row.lost.into()),
     ];
@@ -112,11 +121,15 @@ pub(super) fn reports(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveErro
     })
 }
 
-/// Bytes over the server's link.
+/// Bytes over the server's link; what clients got and sent, where there is no server.
 pub(super) fn bytes(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
+    let (down, up) = match without_server(rounds) {
+        true => ("got by clients", "sent by clients"),
+        false => ("server to clients", "clients to server"),
+    };
     let layers: [Layer; 2] = [
-        ("server to clients", theme::SKY, |row| row.bytes_down as f64),
-        ("clients to server", theme::BLUE, |row| row.bytes_up as f64),
+        (down, theme::SKY, |row| row.bytes_down as f64),
+        (up, theme::BLUE, |row| row.bytes_up as f64),
     ];
     draw("Traffic by round", rounds, &layers, |highest| {
         let (axis, unit) = Axis::bytes(highest * 1.04);

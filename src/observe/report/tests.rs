@@ -53,6 +53,7 @@ fn round(round: u32) -> RoundRow {
         available: None,
         staleness_mean: None,
         staleness_max: None,
+        consensus_distance: None,
     }
 }
 

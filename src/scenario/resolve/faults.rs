@@ -74,17 +74,16 @@ impl Resolver<'_> {
 
     fn kinds(&mut self, names: Vec<String>, path: &str) -> Vec<u8> {
         let mut kinds = Vec::new();
+        // Notices are on no link.
+        let on_links = |kind: &&str| *kind != "notice";
+        let known = Message::KINDS.iter().copied().filter(on_links);
         for (index, name) in names.iter().enumerate() {
-            match (0u8..).zip(Message::KINDS).find(|(_, kind)| *kind == name) {
-                Some((number, _)) => kinds.push(number),
+            let place = Message::KINDS.iter().position(|kind| kind == name);
+            match place.filter(|_| on_links(&name.as_str())) {
+                Some(place) => kinds.push(place as u8),
                 None => {
                     let path = format!("{path}.kinds[{index}]");
-                    self.unknown(
-                        &path,
-                        "a kind of message",
-                        name,
-                        Message::KINDS.iter().copied(),
-                    );
+                    self.unknown(&path, "a kind of message", name, known.clone());
                 }
             }
         }

@@ -109,6 +109,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         triggered,
         layers: scenario.layers.clone(),
         schedule: scenario.schedule.clone(),
+        gossip: scenario.gossip().cloned(),
         evaluation: scenario.evaluation.clone(),
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
@@ -157,12 +158,20 @@ fn network(scenario: &Scenario, ranks: &[Ranks]) -> Result<LinkNetwork, RunError
         up: own(nodes.clone(), &link.up, 2),
         down: own(nodes, &link.down, 3),
     };
-    let server = &scenario.server.link;
+    // The observer of a federation without a server uses no link: one that has the least to say of
+    // how soon anybody can hear of anything.
+    let peers = scenario.gossip().is_some();
+    let members = scenario.population.iter().flat_map(Member::links);
+    let slowest = members.max_by_key(|link| link.model.latency.bound());
+    let server = slowest.filter(|_| peers).unwrap_or(&scenario.server.link);
     table.push_with(1, server.model.clone(), rates(0..1, server))?;
     let mut first = 0;
     for (member, ranks) in scenario.population.iter().zip(ranks) {
         push(&mut table, member, (scenario.seed, first), ranks)?;
         first += member.group.count;
+    }
+    if peers {
+        return Ok(LinkNetwork::new(table, Topology::Mesh)?);
     }
     if scenario.hierarchy.is_empty() {
         let centre = Federation::SERVER;

@@ -63,12 +63,38 @@ impl<W: World> Shard<W> {
                     self.report.jobs.push(Submitted { due, job });
                 }
                 Effect::Record(record) => self.report.records.push((key, record)),
+                Effect::Tell(target, message, sequence) => {
+                    self.tell(node, key.time, (target, message, sequence));
+                }
             }
         }
         self.effects = effects;
         if sent {
             self.apply_net(index, node, key.time);
         }
+    }
+
+    /// Sends a message past the network.
+    #[cold]
+    fn tell(
+        &mut self,
+        node: NodeId,
+        now: VirtualTime,
+        (target, message, sequence): (NodeId, W::Message, u64),
+    ) {
+        if let Some(tally) = self.tallies.get_mut(usize::from(message.kind())) {
+            tally.sent += 1;
+            tally.bytes += message.wire_bytes().0;
+        }
+        let parcel = Parcel {
+            source: node,
+            target,
+            sequence,
+            sent: now,
+            message,
+        };
+        let at = now + self.world.network().lookahead();
+        self.forward(parcel, at, now, node, Body::Deliver);
     }
 
     /// Carries out what an interface wants done.

@@ -1,0 +1,93 @@
+//! A round of clients without a server, as the observer keeps it.
+
+use super::notice::Notice;
+use crate::model::ParamSet;
+use crate::observe::rows::{Outcome, RoundRow};
+use crate::quantity::VirtualTime;
+use crate::snapshot::snapshot_struct;
+use std::collections::BTreeMap;
+
+/// The books of one round. Clients are in different rounds at the same time: several are open.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    /// When the first client began it, and the last one was through with it.
+    times: Option<(VirtualTime, VirtualTime)>,
+    reported: u32,
+    refused: u32,
+    late: u32,
+    sent: u64,
+    received: u64,
+    loss_sum: f64,
+    loss_weight: f64,
+    /// The clients' models, where they are measured.
+    models: BTreeMap<u32, ParamSet>,
+}
+
+snapshot_struct!(Books {
+    times,
+    reported,
+    refused,
+    late,
+    sent,
+    received,
+    loss_sum,
+    loss_weight,
+    models,
+});
+
+impl Books {
+    /// Whether nobody is through with the round.
+    pub const fn is_empty(&self) -> bool {
+        self.times.is_none()
+    }
+
+    /// A client is through with it.
+    pub fn count(&mut self, client: u32, notice: &Notice) {
+        let (began, ended) = self.times.unwrap_or((notice.began, notice.ended));
+        self.times = Some((began.min(notice.began), ended.max(notice.ended)));
+        match notice.refused {
+            Some(_) => self.refused += 1,
+            None => self.reported += 1,
+        }
+        self.late += notice.late;
+        self.sent += notice.sent;
+        self.received += notice.received;
+        if let Some(loss) = notice.metrics.loss {
+            let weight = f64::from(notice.samples);
+            self.loss_sum += loss * weight;
+            self.loss_weight += weight;
+        }
+        if let Ok(model) = notice.model.as_model() {
+            self.models.insert(client, model.clone());
+        }
+    }
+
+    /// The models that came, by client; they are gone from here then.
+    pub fn take_models(&mut self) -> BTreeMap<u32, ParamSet> {
+        std::mem::take(&mut self.models)
+    }
+
+    /// The round's line in the table, without what is measured.
+    pub fn row(&self, round: u32, clients: u32, now: VirtualTime) -> RoundRow {
+        let (started, ended) = self.times.unwrap_or((now, now));
+        let heard = self.reported + self.refused;
+        RoundRow {
+            round,
+            started,
+            ended,
+            invited: clients,
+            reported: self.reported,
+            refused: self.refused,
+            lost: clients.saturating_sub(heard),
+            late: self.late,
+            bytes_up: self.sent,
+            bytes_down: self.received,
+            train_loss: (self.loss_weight > 0.0).then(|| self.loss_sum / self.loss_weight),
+            outcome: match heard {
+                0 => Outcome::Abandoned,
+                _ => Outcome::Completed,
+            },
+            ..RoundRow::default()
+        }
+    }
+}

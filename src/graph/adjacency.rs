@@ -1,0 +1,74 @@
+//! A graph as its lists of neighbours, one after the other.
+
+/// Undirected; the neighbours of each node in ascending order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Adjacency {
+    /// Where the neighbours of each node begin, and where the last one's end.
+    bounds: Vec<usize>,
+    neighbours: Vec<u32>,
+}
+
+impl Adjacency {
+    /// The graph of `nodes` nodes with these edges, each of which counts once.
+    pub fn of(nodes: u32, edges: impl Iterator<Item = (u32, u32)>) -> Self {
+        let mut lists = vec![Vec::new(); nodes as usize];
+        for (a, b) in edges {
+            for (from, to) in [(a, b), (b, a)] {
+                if let Some(list) = lists.get_mut(from as usize) {
+                    list.push(to);
+                }
+            }
+        }
+        Self::from_lists(lists)
+    }
+
+    /// The graph in which `lists` are the neighbours of each node.
+    pub fn from_lists(lists: Vec<Vec<u32>>) -> Self {
+        let mut graph = Self {
+            bounds: vec![0],
+            neighbours: Vec::new(),
+        };
+        for mut list in lists {
+            list.sort_unstable();
+            list.dedup();
+            graph.neighbours.extend(list);
+            graph.bounds.push(graph.neighbours.len());
+        }
+        graph
+    }
+
+    /// The neighbours of a node; none of one that is not there.
+    pub fn neighbours(&self, node: u32) -> &[u32] {
+        let node = node as usize;
+        let bounds = (self.bounds.get(node), self.bounds.get(node + 1));
+        match bounds {
+            (Some(&from), Some(&to)) => &self.neighbours[from..to],
+            _ => &[],
+        }
+    }
+
+    /// Entries of all lists: twice the edges.
+    pub fn entries(&self) -> u64 {
+        self.neighbours.len() as u64
+    }
+
+    /// Whether everybody can be reached from everybody.
+    pub fn is_connected(&self) -> bool {
+        let nodes = self.bounds.len() - 1;
+        if nodes == 0 {
+            return true;
+        }
+        let (mut seen, mut left, mut stack) = (vec![false; nodes], nodes - 1, vec![0u32]);
+        seen[0] = true;
+        while let Some(node) = stack.pop() {
+            for &next in self.neighbours(node) {
+                if let Some(seen) = seen.get_mut(next as usize).filter(|seen| !**seen) {
+                    *seen = true;
+                    left -= 1;
+                    stack.push(next);
+                }
+            }
+        }
+        left == 0
+    }
+}

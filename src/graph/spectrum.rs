@@ -1,0 +1,82 @@
+//! How fast mixing alone brings all models together: the second largest magnitude among the
+//! eigenvalues of W. One less that is the spectral gap.
+
+use super::{Graph, Shape, Weights};
+use crate::sim::rng::{stream, Purpose};
+use rand::Rng;
+use std::f64::consts::PI;
+
+/// Work that a look at a scenario may take: entries of W times steps.
+const MOST: u64 = 200_000_000;
+
+/// Steps of a power iteration; where they are too few the result is a little small.
+const STEPS: u64 = 500;
+
+impl Graph {
+    /// ρ = max(|λ₂|, |λ_n|) of W: the distance to the mean falls by this factor a round at least. In
+    /// closed form where there is one, otherwise by power iteration. `None` for graphs that change in
+    /// every round, and for those that are too large.
+    pub fn contraction(&self, weights: Weights) -> Option<f64> {
+        let n = self.nodes;
+        match &self.shape {
+            Shape::Complete => Some(0.0),
+            Shape::Exponential => None,
+            Shape::Ring if n < 3 => Some(0.0),
+            Shape::Ring => {
+                let each = (1..n).map(|k| (1.0 + 2.0 * wave(k, n)) / 3.0);
+                Some(each.fold(0.0, |most, value| f64::max(most, value.abs())))
+            }
+            Shape::Torus { columns } => {
+                // The least and the largest of each direction decide.
+                let ends = |n: u32| [wave(0, n), wave(1, n), wave(n / 2, n)];
+                let mut most = 0.0f64;
+                for (i, a) in ends(n / columns).into_iter().enumerate() {
+                    for (j, b) in ends(*columns).into_iter().enumerate() {
+                        if (i, j) != (0, 0) {
+                            most = most.max(((1.0 + 2.0 * a + 2.0 * b) / 5.0).abs());
+                        }
+                    }
+                }
+                Some(most)
+            }
+            Shape::Sparse(lists) => {
+                let entries = lists.entries() + u64::from(n);
+                (entries <= MOST / STEPS).then(|| self.by_power_iteration(weights))
+            }
+        }
+    }
+
+    fn by_power_iteration(&self, weights: Weights) -> f64 {
+        let rows: Vec<_> = (0..self.nodes)
+            .map(|node| self.links(node, 1, weights))
+            .collect();
+        let mut rng = stream(0, 0, Purpose::Graph, u64::MAX);
+        let mut x: Vec<f64> = rows
+            .iter()
+            .map(|_| (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64)
+            .collect();
+        let mut norm = 0.0;
+        for _ in 0..STEPS {
+            // The first eigenvector is that of all ones.
+            let mean = x.iter().sum::<f64>() / x.len() as f64;
+            x.iter_mut().for_each(|value| *value -= mean);
+            let length = x.iter().map(|value| value * value).sum::<f64>().sqrt();
+            if length == 0.0 {
+                return 0.0;
+            }
+            x.iter_mut().for_each(|value| *value /= length);
+            let next = rows.iter().zip(&x).map(|(row, own)| {
+                let others = row.sources.iter();
+                row.own * own + others.map(|(j, w)| w * x[*j as usize]).sum::<f64>()
+            });
+            x = next.collect();
+            norm = x.iter().map(|value| value * value).sum::<f64>().sqrt();
+        }
+        norm
+    }
+}
+
+/// cos(2πk/n)
+fn wave(k: u32, n: u32) -> f64 {
+    libm::cos(2.0 * PI * f64::from(k) / f64::from(n))
+}
