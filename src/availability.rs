@@ -120,6 +120,9 @@ pub enum Leaving {
     /// It stands still until the client is back: the report is late. One that is being sent gets
     /// through when the client is back.
     Pause,
+    /// It begins anew whenever the client is back, until it is done in one go; a report that is being
+    /// sent gets through when the client is back.
+    Restart,
     /// It is lost, with a report that is being sent; once the client is back it is free for a new
     /// task. What is sent to it while it is away is dropped.
     Abandon,

@@ -96,6 +96,17 @@ pub struct Heard {
     pub took: Span,
 }
 
+/// How good the model is on a client's held-out samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Whose samples.
+    pub client: u32,
+    /// Those classified right.
+    pub correct: u64,
+    /// All of them.
+    pub count: u64,
+}
+
 /// How clients are chosen, as a scenario says it.
 pub trait Selection: fmt::Debug + Send + Sync {
     /// A policy that has not chosen yet.
@@ -108,6 +119,11 @@ pub trait Selection: fmt::Debug + Send + Sync {
 
     /// Whether it goes by what clients have learned.
     fn needs_losses(&self) -> bool {
+        false
+    }
+
+    /// Whether it goes by how good the model is on clients' held-out samples.
+    fn needs_accuracies(&self) -> bool {
         false
     }
 
@@ -125,6 +141,11 @@ pub trait Policy: Send {
     /// A report came and was used.
     fn heard(&mut self, heard: &Heard) {
         let _ = heard;
+    }
+
+    /// The model was measured on clients' held-out samples.
+    fn measured(&mut self, clients: &[Measured]) {
+        let _ = clients;
     }
 
     /// Writes what later choices depend on.

@@ -3,7 +3,7 @@
 use super::rounds::{Holdings, Rates};
 use super::sessions::Sessions;
 use super::{Availability, Charging, Diurnal, Leaving, Session, Trace, Whose};
-use crate::quantity::VirtualTime;
+use crate::quantity::{Span, VirtualTime};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -229,11 +229,46 @@ impl Presence {
 
     /// When a client that stands still while it is away can go on: at once, if it is there.
     pub fn resumes(&self, client: u32, now: VirtualTime) -> VirtualTime {
-        let Some((timed, whose)) = self.timed(client, Leaving::Pause) else {
+        let held = self.timed(client, Leaving::Pause);
+        let Some((timed, whose)) = held.or_else(|| self.timed(client, Leaving::Restart)) else {
             return now;
         };
         let session = timed.at_or_after(whose, now);
         session.map_or(VirtualTime::NEVER, |session| session.start.max(now))
+    }
+
+    /// When work is done that begins anew whenever its client is back, and how long the client has been
+    /// at it in all; `None` where it does not begin anew, and [`VirtualTime::NEVER`] where it is never
+    /// done. `finish` says when work that begins at a moment is done if nothing interrupts it.
+    pub fn in_one_go(
+        &self,
+        client: u32,
+        now: VirtualTime,
+        finish: impl Fn(VirtualTime) -> VirtualTime,
+    ) -> Option<(VirtualTime, Span)> {
+        let (timed, whose) = self.timed(client, Leaving::Restart)?;
+        let (mut at, mut worked) = (now, Span::ZERO);
+        for _ in 0..MOST_PIECES {
+            let Some(session) = timed.at_or_after(whose, at) else {
+                break;
+            };
+            let start = session.start.max(at);
+            let end = finish(start);
+            // Two sessions may touch.
+            let mut until = session.end;
+            while end > until {
+                match timed.at_or_after(whose, until) {
+                    Some(next) if next.start <= until => until = next.end,
+                    _ => break,
+                }
+            }
+            if end <= until {
+                return Some((end, worked + end.since(start)));
+            }
+            worked = worked + until.since(start);
+            at = until;
+        }
+        Some((VirtualTime::NEVER, worked))
     }
 
     /// Whether the work of a client goes on at a moment, and until when that stays; `None` where it
@@ -262,7 +297,6 @@ mod tests {
     use crate::availability::TraceRow;
     use crate::data::{load, Partition, Partitioner, Source};
     use crate::fault::ClientFaults;
-    use crate::quantity::Span;
     use proptest::prelude::*;
     use std::path::Path;
     use std::sync::OnceLock;
@@ -367,5 +401,29 @@ mod tests {
             let lost = (start..start + work).any(|now| !there(now));
             prop_assert_eq!(some.abandons(1, at(start), at(start + work)), lost);
         }
+    }
+
+    /// Sessions of 10 in every 30, and of 12 and 3 that touch.
+    #[test]
+    fn work_that_begins_anew_is_done_in_the_first_session_that_is_long_enough() {
+        let rows: [&[(u64, u64)]; 2] = [&[(0, 10), (30, 50)], &[(0, 12), (12, 15)]];
+        let some = presence(&[(2, trace(&rows, 100), Leaving::Restart)]);
+        let go = |client, now, takes| {
+            some.in_one_go(client, at(now), |start| start + Span::from_nanos(takes))
+        };
+        let done = |end, worked| Some((at(end), Span::from_nanos(worked)));
+        assert_eq!(go(0, 2, 8), done(10, 8), "just in time");
+        // Eight are in vain; the second time it is done.
+        assert_eq!(go(0, 2, 9), done(39, 8 + 9));
+        // Away already, and the sessions of the next period.
+        assert_eq!(go(0, 60, 9), done(109, 9));
+        assert_eq!(go(0, 60, 15), done(145, 10 + 15));
+        assert_eq!(go(1, 3, 12), done(15, 12), "sessions that touch are one");
+        // No session is so long, and each is tried.
+        let (end, worked) = go(0, 0, 21).unwrap();
+        assert_eq!(end, VirtualTime::NEVER);
+        assert!(worked > Span::ZERO);
+        let others = presence(&[(1, trace(&rows[..1], 100), Leaving::Pause)]);
+        assert_eq!(others.in_one_go(0, at(0), |start| start), None);
     }
 }

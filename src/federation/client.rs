@@ -423,6 +423,10 @@ pub(super) fn takes(
         return Some((asked, asked));
     }
     let alone = faults.finish(client, now, asked);
+    let anew = presence.in_one_go(client, now, |start| faults.finish(client, start, asked));
+    if let Some((end, worked)) = anew {
+        return (end < VirtualTime::NEVER).then(|| (end.since(now), worked));
+    }
     let end = match presence.working_times(client) {
         Some(open) => faults.finish_while(client, now, asked, open),
         None => alone,

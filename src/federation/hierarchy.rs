@@ -134,7 +134,7 @@ pub struct Hierarchy<'a> {
     pub tiers: &'a [Tier],
     /// Clients.
     pub population: u32,
-    /// The clients as [`sorted`] has them, where the last tier wants them so.
+    /// The clients by speed, cut among the servers of the last tier, where that wants them so.
     pub by_speed: &'a [u32],
 }
 

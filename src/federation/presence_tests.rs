@@ -123,6 +123,17 @@ fn a_client_that_leaves_while_it_trains_goes_on_stands_still_or_gives_up_to_the_
     assert_eq!(pauses.row(1, 0).loss, plain.row(1, 0).loss);
     assert_eq!(pauses.available(), [Some(2), Some(2)]);
 
+    let anew = pair(&traced("Restart"), schedule, &gap);
+    let again = [
+        received,
+        back + compute,
+        back + compute + (reported - trained),
+    ];
+    assert_eq!(times(anew.row(1, 0)), again);
+    // Half of it was in vain.
+    let share = anew.row(1, 0).energy_j / plain.row(1, 0).energy_j;
+    assert!((share - 1.5).abs() < 1e-6, "{share}");
+
     let gives_up = pair(&traced("Abandon"), schedule, &gap);
     assert_eq!(gives_up.row(1, 0).outcome, ClientOutcome::Lost);
     let second = &gives_up.heard.rounds[1];

@@ -29,7 +29,7 @@ use crate::learn::Tally;
 use crate::method::{MethodError, Payload, Phase, ServerHalf};
 use crate::observe::rows::Outcome;
 use crate::quantity::{Span, VirtualTime};
-use crate::select::Policy;
+use crate::select::{Measured, Policy};
 use crate::sim::{Context, Input, JobId};
 use crash::Kept;
 use one_by_one::Flow;
@@ -457,6 +457,14 @@ impl Server {
                         self.record_accuracy(*client, *tally, cx);
                     }
                     self.record_sizes(&scores, cx);
+                    if !self.is_above_servers() {
+                        let measured = scores.clients.iter().map(|(client, tally)| Measured {
+                            client: *client,
+                            correct: tally.correct,
+                            count: tally.count,
+                        });
+                        self.policy.measured(&measured.collect::<Vec<_>>());
+                    }
                     let clients = scores.clients.iter().map(|(_, tally)| tally.accuracy());
                     self.conclude(scores.central(), scores.attack, clients.collect(), cx);
                 }

@@ -135,7 +135,8 @@ pub(super) fn resolve(
         &mut schedule,
         u32::try_from(clients).unwrap_or(u32::MAX),
     );
-    r.selection(&typed.selection, &schedule);
+    let around = (per_client, servers.is_some());
+    r.selection(&typed.selection, &schedule, around);
     let faults = r.faults(typed.faults, &population);
     let scene = adversaries::Scene {
         population: &population,
@@ -156,16 +157,9 @@ pub(super) fn resolve(
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
     r.layers(&layers, &typed.method, model.as_ref(), &schedule, clients);
     r.sums_only(&layers, defence.as_ref(), &adversaries);
-    r.one_by_one(
-        &schedule,
-        &typed.method,
-        &layers,
-        defence.as_ref(),
-        &adversaries,
-        (&population, &typed.selection),
-        !hierarchy.is_empty(),
-    );
     let around = hierarchy::Surroundings {
+        population: &population,
+        selection: &typed.selection,
         method: &typed.method,
         schedule: &schedule,
         layers: &layers,
@@ -173,6 +167,7 @@ pub(super) fn resolve(
         adversaries: &adversaries,
         faults: &faults,
     };
+    r.one_by_one(&around, !hierarchy.is_empty());
     r.between(&hierarchy, &around);
     let around = compute::Around {
         method: &typed.method,

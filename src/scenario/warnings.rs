@@ -55,7 +55,8 @@ impl Scenario {
         let leaver = self.population.iter().find(|member| {
             let group = &member.group;
             match (group.leaving, &group.availability) {
-                (Leaving::Abandon, _) => true,
+                // Work that is longer than any session is never done.
+                (Leaving::Abandon | Leaving::Restart, _) => true,
                 (Leaving::Pause, Availability::Trace(trace)) => !trace.repeats(),
                 _ => false,
             }

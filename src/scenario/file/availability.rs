@@ -104,6 +104,8 @@ pub enum LeavingFile {
     Continue,
     /// It stands still.
     Pause,
+    /// It begins anew.
+    Restart,
     /// It is lost.
     Abandon,
 }
@@ -113,6 +115,7 @@ impl From<LeavingFile> for Leaving {
         match typed {
             LeavingFile::Continue => Self::Continue,
             LeavingFile::Pause => Self::Pause,
+            LeavingFile::Restart => Self::Restart,
             LeavingFile::Abandon => Self::Abandon,
         }
     }

@@ -73,6 +73,10 @@ impl Resolver<'_> {
                 self.not_modelled(&format!("faults[{index}].fault"), fault.what.name(), why);
             }
         }
+        if around.selection.selection().needs_accuracies() {
+            let why = "it goes by accuracies of clients, and modelled learning has none";
+            self.not_modelled("selection", around.selection.name(), why);
+        }
         if around.selection.selection().needs_losses() {
             let why = "it goes by the losses of clients, and modelled ones have none";
             self.not_modelled("selection", around.selection.name(), why);

@@ -9,14 +9,17 @@ use crate::federation::{Assign, Layers, Schedule, Tier};
 use crate::method::{MethodSpec, ReportKind};
 use crate::quantity::Distribution;
 use crate::scenario::file::TierFile;
-use crate::scenario::Between;
+use crate::scenario::{Between, Member};
+use crate::select::SelectionSpec;
 use std::collections::BTreeMap;
 
 /// More rounds than any run holds; bounds the numbers of rounds of rounds.
 const MOST_ROUNDS: u64 = 1 << 31;
 
-/// What a hierarchy has to go with.
+/// What the way in which servers wait, and servers between, have to go with.
 pub(super) struct Surroundings<'a> {
+    pub population: &'a [Member],
+    pub selection: &'a SelectionSpec,
     pub method: &'a MethodSpec,
     pub schedule: &'a Schedule,
     pub layers: &'a Layers,

@@ -79,10 +79,30 @@ impl Resolver<'_> {
     }
 
     /// Complains of what is wrong with the policy of selection.
-    pub(super) fn selection(&mut self, spec: &SelectionSpec, schedule: &Schedule) {
+    pub(super) fn selection(
+        &mut self,
+        spec: &SelectionSpec,
+        schedule: &Schedule,
+        (per_client, servers): (bool, bool),
+    ) {
         let selection = spec.selection();
         for (field, message) in selection.check() {
             self.complain(&format!("selection.{field}"), message);
+        }
+        if selection.needs_accuracies() && servers {
+            let message = format!(
+                "{} goes by what is measured at the server at the top, and servers between choose here: \
+                 expected adaptive: false",
+                spec.name()
+            );
+            self.complain("selection", message);
+        } else if selection.needs_accuracies() && !per_client {
+            let message = format!(
+                "{} goes by the accuracies of clients: expected evaluation: (per_client: true), or \
+                 adaptive: false",
+                spec.name()
+            );
+            self.complain("selection", message);
         }
         if selection.needs_deadline() && schedule.deadline.is_none() && schedule.waiting.is_none() {
             let message = format!("{} needs a schedule.deadline to choose for", spec.name());

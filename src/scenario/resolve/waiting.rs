@@ -1,16 +1,13 @@
 //! How an asynchronous server waits, and what cannot go with it.
 
+use super::hierarchy::Surroundings;
 use super::Resolver;
-use crate::attack::Adversary;
 use crate::availability::Leaving;
-use crate::defend::DefenceSpec;
-use crate::federation::{Layers, Rule, Schedule, Staleness, Waiting};
+use crate::federation::{Rule, Staleness, Waiting};
 use crate::method::{MethodSpec, ReportKind};
 use crate::privacy::Privacy;
 use crate::scenario::file::WaitingFile;
 use crate::scenario::text::fields::Duration;
-use crate::scenario::Member;
-use crate::select::SelectionSpec;
 
 /// What the server's learning rate may be: single precision bears it.
 const RATES: (f64, f64) = (1e-6, 1e6);
@@ -165,16 +162,17 @@ impl Resolver<'_> {
     }
 
     /// Complains of what cannot be done where clients are asked one by one.
-    pub(super) fn one_by_one(
-        &mut self,
-        schedule: &Schedule,
-        method: &MethodSpec,
-        layers: &Layers,
-        defence: Option<&DefenceSpec>,
-        adversaries: &[Adversary],
-        (population, selection): (&[Member], &SelectionSpec),
-        servers_between: bool,
-    ) {
+    pub(super) fn one_by_one(&mut self, around: &Surroundings<'_>, servers_between: bool) {
+        let Surroundings {
+            population,
+            selection,
+            method,
+            schedule,
+            layers,
+            defence,
+            adversaries,
+            faults: _,
+        } = around;
         let Some(waiting) = &schedule.waiting else {
             return;
         };
@@ -193,10 +191,15 @@ impl Resolver<'_> {
             self.complain("selection", message);
         }
         for (index, member) in population.iter().enumerate() {
-            if member.group.leaving == Leaving::Abandon && waiting.timeout.is_none() {
+            let why = match member.group.leaving {
+                Leaving::Abandon => "a client that abandons its task never answers",
+                Leaving::Restart => "a task that is longer than any session is never done",
+                Leaving::Continue | Leaving::Pause => continue,
+            };
+            if waiting.timeout.is_none() {
                 let message = format!(
-                    "a client that abandons its task never answers, and {name} keeps its place for \
-                     ever: expected a schedule.waiting.timeout, or another leaving"
+                    "{why}, and {name} keeps its place for ever: expected a schedule.waiting.timeout, \
+                     or another leaving"
                 );
                 self.complain(&format!("population[{index}].leaving"), message);
             }

@@ -179,7 +179,7 @@ fn network(scenario: &Scenario, ranks: &[Ranks]) -> Result<LinkNetwork, RunError
     }
     let mut node = first + 1;
     let clients = 1..node;
-    let mut layers = vec![0..1];
+    let mut layers: Vec<Range<u32>> = std::iter::once(0..1).collect();
     for above in &scenario.hierarchy {
         let nodes = node..node + above.tier.count;
         let own = rates(nodes.clone(), &above.link);
