@@ -12,7 +12,12 @@ pub struct Bounds {
     pub rounds: u32,
     /// How many clients there are.
     pub clients: u32,
+    /// Whether the server may go down; it may not where there are servers between.
+    pub server_down: bool,
 }
+
+/// The last so many of [`KINDS`] are about a server that goes down.
+const OF_CRASHES: usize = 2;
 
 /// At most so many faults a plan.
 const MOST: u64 = 8;
@@ -139,7 +144,8 @@ pub fn plan(seed: u64, run: u32, bounds: &Bounds) -> (Vec<String>, u64) {
     let scenario = draw.below(1 << 32);
     // Each kind is in or out for the whole run.
     let share = draw.uniform(0.05, 0.8);
-    let kinds: Vec<Kind> = KINDS
+    let spared = if bounds.server_down { 0 } else { OF_CRASHES };
+    let kinds: Vec<Kind> = KINDS[..KINDS.len() - spared]
         .iter()
         .filter(|_| draw.uniform(0.0, 1.0) < share)
         .copied()
@@ -348,6 +354,7 @@ mod tests {
         horizon: 30.0,
         rounds: 5,
         clients: 40,
+        server_down: true,
     };
 
     #[test]
@@ -376,6 +383,17 @@ mod tests {
         }
         // `Corrupt` and `Crash` are there twice.
         assert_eq!(kinds.len(), KINDS.len() - 2, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_server_that_may_not_go_down_does_not() {
+        let bounds = Bounds {
+            server_down: false,
+            ..BOUNDS
+        };
+        let all: String = (0..600).flat_map(|run| plan(7, run, &bounds).0).collect();
+        assert!(!all.contains("ServerCrash") && !all.contains("TornCheckpoint"));
+        assert!(all.contains("ServerSlow") && all.contains("Loss"));
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl Subject {
             deadline: scenario.schedule.deadline.unwrap_or_default(),
             rounds: scenario.schedule.rounds,
             clients: scenario.clients(),
+            servers_between: !scenario.hierarchy.is_empty(),
         })
     }
 
@@ -140,6 +141,7 @@ impl Subject {
             horizon: reference.horizon().seconds(),
             rounds: reference.last_round_with_faults(),
             clients: reference.clients,
+            server_down: !reference.servers_between,
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Reference {
     pub rounds: u32,
     /// Its clients.
     pub clients: u32,
+    /// Whether there are servers between those and the server.
+    pub servers_between: bool,
 }
 
 /// What a run was like.

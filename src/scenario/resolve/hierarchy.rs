@@ -4,7 +4,7 @@ use super::population::MOST_CLIENTS;
 use super::Resolver;
 use crate::attack::Adversary;
 use crate::defend::DefenceSpec;
-use crate::fault::{Fault, What};
+use crate::fault::{Fault, ServerFault, What};
 use crate::federation::{Assign, Layers, Schedule, Tier};
 use crate::method::{MethodSpec, ReportKind};
 use crate::quantity::Distribution;
@@ -164,7 +164,10 @@ impl Resolver<'_> {
             }
         }
         for (index, fault) in around.faults.iter().enumerate() {
-            if matches!(fault.what, What::Server(_)) {
+            if matches!(
+                fault.what,
+                What::Server(ServerFault::Crash | ServerFault::Torn)
+            ) {
                 let message =
                     "the server cannot go down where there are servers between: drop this fault, or the \
                                hierarchy";
