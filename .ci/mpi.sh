@@ -29,5 +29,6 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "fetching Open MPI and libclang with apt (65 MB to fetch, 450 MB on the disk)"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq || true
-apt-get install -y -qq --no-install-recommends libopenmpi-dev openmpi-bin libclang-dev >/dev/null
+# Without a network this is to end soon.
+timeout 120 apt-get update -qq || true
+timeout 300 apt-get install -y -qq --no-install-recommends libopenmpi-dev openmpi-bin libclang-dev >/dev/null
