@@ -1,17 +1,13 @@
 //! Servers that ask clients one by one, in a federation that really learns.
 
-use super::testing::Heard;
-use super::DeviceWorker;
+use super::testing::{self, Heard};
 use crate::observe::rows::{ClientOutcome, ClientRow, Outcome, Rejection, RoundRow};
 use crate::quantity::{Span, VirtualTime};
-use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::rng::{below, stream, Purpose};
-use crate::sim::{Ending, SimError, Simulation, Summary, Workers};
+use crate::sim::{Ending, SimError, Summary};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::Arc;
 
 impl Heard {
     fn sum(&self, of: impl Fn(&RoundRow) -> u32) -> u32 {
@@ -55,15 +51,7 @@ fn try_run(population: &str, schedule: &str, further: &str) -> (Heard, Result<Su
     );
     let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
     let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
-    let federation = assemble(&scenario, Default::default()).unwrap();
-    let mut heard = Heard::default();
-    let pool = Workers::start(1, DeviceWorker::new).unwrap();
-    let simulation = Simulation {
-        world: Arc::new(federation),
-        seed: scenario.seed,
-        shards: 1,
-    };
-    let summary = simulation.run(&pool, &mut heard, &AtomicBool::new(false));
+    let (heard, summary) = testing::run(&scenario);
     (heard, summary)
 }
 

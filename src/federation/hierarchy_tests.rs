@@ -1,14 +1,10 @@
 //! Servers between, in a federation that really learns.
 
-use super::testing::Heard;
-use super::DeviceWorker;
+use super::testing::{self, Heard};
 use crate::observe::rows::{ClientOutcome, Outcome, RoundRow};
-use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
-use crate::sim::{Ending, Simulation, Summary, Workers};
+use crate::sim::{Ending, Summary};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::Arc;
 
 /// Twelve that are alike, on links that take no time and lose nothing.
 const ALIKE: &str = "(name: \"all\", count: 12, device: \"laptop\", link: \"ideal\")";
@@ -29,15 +25,7 @@ fn run_among(population: &str, schedule: &str, further: &str) -> (Heard, Summary
     );
     let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
     let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
-    let federation = assemble(&scenario, Default::default()).unwrap();
-    let mut heard = Heard::default();
-    let pool = Workers::start(1, DeviceWorker::new).unwrap();
-    let simulation = Simulation {
-        world: Arc::new(federation),
-        seed: scenario.seed,
-        shards: 1,
-    };
-    let summary = simulation.run(&pool, &mut heard, &AtomicBool::new(false));
+    let (heard, summary) = testing::run(&scenario);
     let summary = summary.unwrap_or_else(|error| panic!("{error}: {schedule} {further}"));
     assert_eq!(summary.ending, Ending::Finished, "{schedule} {further}");
     assert_eq!(heard.fatal, None);

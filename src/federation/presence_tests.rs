@@ -1,14 +1,10 @@
 //! Clients that are there or not, and what becomes of what they were doing.
 
-use super::testing::Heard;
-use super::DeviceWorker;
+use super::testing::{self, Heard};
 use crate::observe::rows::{ClientOutcome, ClientRow, Outcome};
 use crate::quantity::{Span, VirtualTime};
-use crate::scenario::run::assemble;
 use crate::scenario::Scenario;
-use crate::sim::{Ending, Simulation, Summary, Workers};
-use std::sync::atomic::AtomicBool;
-use std::sync::Arc;
+use crate::sim::{Ending, Summary};
 
 struct Run {
     heard: Heard,
@@ -56,17 +52,8 @@ fn run(groups: &str, schedule: &str, further: &str, trace: &[(u32, u64, u64)]) -
     );
     let scenario = Scenario::parse(&text, &folder.path().join("s.ron"), &[]);
     let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
-    let federation = assemble(&scenario, Default::default()).unwrap();
-    let mut heard = Heard::default();
-    let pool = Workers::start(1, DeviceWorker::new).unwrap();
-    let simulation = Simulation {
-        world: Arc::new(federation),
-        seed: scenario.seed,
-        shards: 1,
-    };
-    let summary = simulation
-        .run(&pool, &mut heard, &AtomicBool::new(false))
-        .unwrap();
+    let (heard, summary) = testing::run(&scenario);
+    let summary = summary.unwrap();
     assert_eq!(summary.ending, Ending::Finished, "{groups}");
     assert_eq!(heard.fatal, None, "{groups}");
     Run { heard, summary }

@@ -2,9 +2,10 @@
 
 use super::evaluation::Spread;
 use crate::learn::Tally;
-use crate::observe::rows::{Outcome, RoundRow};
+use crate::observe::rows::{Outcome, Rejection, RoundRow};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::snapshot::{snapshot_enum, snapshot_struct};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// What is known of an invited client.
@@ -187,6 +188,16 @@ impl Round {
     pub fn has_answered(&self, client: u32) -> bool {
         let answer = self.invited.get(&client);
         answer.is_some_and(|answer| *answer != Invited::Waiting)
+    }
+
+    /// Why a report to round `round` that nobody waits for is not used.
+    pub fn reason(&self, client: u32, round: u32) -> Rejection {
+        match round.cmp(&self.number) {
+            Ordering::Greater => Rejection::Future,
+            Ordering::Less => Rejection::Stale,
+            Ordering::Equal if self.has_answered(client) => Rejection::Again,
+            Ordering::Equal => Rejection::NotAsked,
+        }
     }
 
     pub fn count_loss(&mut self, loss: Option<f64>, samples: u32) {

@@ -1,9 +1,29 @@
 //! What tests of whole federations share.
 
-use super::{Federation, Record};
+use super::{DeviceWorker, Federation, Record};
 use crate::observe::rows::{ClientRow, RejectionRow, RoundRow, ServerRow};
-use crate::sim::{Delivery, Key, Observe, Recorder, RecorderError};
+use crate::scenario::run::assemble;
+use crate::scenario::Scenario;
+use crate::sim::{
+    Delivery, Key, Observe, Recorder, RecorderError, SimError, Simulation, Summary, Workers,
+};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+/// Runs a scenario on one worker and one shard.
+pub fn run(scenario: &Scenario) -> (Heard, Result<Summary, SimError>) {
+    let federation = assemble(scenario, Default::default()).unwrap();
+    let mut heard = Heard::default();
+    let pool = Workers::start(1, DeviceWorker::new).unwrap();
+    let simulation = Simulation {
+        world: Arc::new(federation),
+        seed: scenario.seed,
+        shards: 1,
+    };
+    let summary = simulation.run(&pool, &mut heard, &AtomicBool::new(false));
+    (heard, summary)
+}
 
 /// Keeps what is recorded.
 #[derive(Default)]

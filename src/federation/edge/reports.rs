@@ -76,15 +76,7 @@ impl Edge {
 
     /// A report that nobody waits for: it is counted, and not used.
     fn unasked(&mut self, member: u32, round: u32, cx: &mut Cx<'_>) {
-        let reason = if round > self.round.number {
-            Rejection::Future
-        } else if round < self.round.number {
-            Rejection::Stale
-        } else if self.round.has_answered(member) {
-            Rejection::Again
-        } else {
-            Rejection::NotAsked
-        };
+        let reason = self.round.reason(member, round);
         if reason == Rejection::Stale {
             self.round.late += 1;
             if !self.shared.faults.is_any() {

@@ -4,9 +4,11 @@
 //! a deadline they are closed twice the deadline after the first was through with it, too: whoever has
 //! not told by then is lost to the round. Rounds are closed in order.
 
+use super::super::books;
 use super::super::evaluation::{Marks, Spread};
 use super::super::job::{Job, Output};
 use super::super::message::Message;
+use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::world::{Federation, Shared};
 use super::books::Books;
@@ -241,28 +243,9 @@ impl Observer {
     }
 
     fn row(&self, client: u32, round: u32, began: VirtualTime) -> ClientRow {
-        let plan = &self.shared.plan;
         ClientRow {
-            round,
-            client,
-            group: Arc::clone(&plan.groups[plan.group_of(client)].name),
             outcome: ClientOutcome::Lost,
-            invited: began,
-            received: None,
-            trained: None,
-            reported: None,
-            compute: Span::ZERO,
-            queue_wait: Span::ZERO,
-            bytes_down: 0,
-            bytes_up: 0,
-            samples: 0,
-            steps: 0,
-            loss: None,
-            accuracy: None,
-            size: self.shared.sizes.of(client).ratio,
-            flops: 0,
-            memory_bytes: 0,
-            energy_j: 0.0,
+            ..books::row(&self.shared, client, Asked { round, at: began })
         }
     }
 

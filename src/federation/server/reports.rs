@@ -68,16 +68,9 @@ impl Server {
 
     /// A report that nobody waits for: it is counted, and not used.
     fn unasked(&mut self, client: u32, round: u32, cx: &mut Cx<'_>) {
-        let reason = if let Some(flow) = &self.flow {
-            flow.reason(client, round, self.round.number)
-        } else if round > self.round.number {
-            Rejection::Future
-        } else if round < self.round.number {
-            Rejection::Stale
-        } else if self.round.has_answered(client) {
-            Rejection::Again
-        } else {
-            Rejection::NotAsked
+        let reason = match &self.flow {
+            Some(flow) => flow.reason(client, round, self.round.number),
+            None => self.round.reason(client, round),
         };
         if reason == Rejection::Stale {
             self.round.late += 1;
