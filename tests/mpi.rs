@@ -1,6 +1,7 @@
 //! Runs whose device workers are on several ranks, as `mpirun` starts them: the same run as alone, and
 //! one that loses a rank can be gone on with.
 
+use super::resume::Done;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,12 +31,6 @@ const STACKED: &str = "Scenario(
 )";
 
 struct Desk(TempDir);
-
-struct Done {
-    status: Option<i32>,
-    out: String,
-    err: String,
-}
 
 impl Desk {
     fn with(scenario: &str) -> Self {
@@ -94,12 +89,7 @@ impl Desk {
 }
 
 fn wait(child: Child) -> Done {
-    let output = child.wait_with_output().unwrap();
-    Done {
-        status: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    child.wait_with_output().unwrap().into()
 }
 
 fn json(file: &Path) -> Value {

@@ -34,10 +34,10 @@ const SCENARIO: &str = "Scenario(
 struct Desk(TempDir);
 
 /// What a command did.
-struct Done {
-    status: Option<i32>,
-    out: String,
-    err: String,
+pub(super) struct Done {
+    pub status: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl From<Output> for Done {
