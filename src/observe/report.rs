@@ -63,10 +63,23 @@ pub struct Report<'a> {
     pub rejections: &'a Rejections,
     /// How old those were that were used, where the server holds no rounds.
     pub staleness: &'a Staleness,
+    /// Whom the rounds are held with.
+    pub party: Party,
     /// The rounds' deadline.
     pub deadline: Option<Span>,
     /// The scenario's text.
     pub scenario: &'a str,
+}
+
+/// Whom rounds are held with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// A server with clients.
+    Clients,
+    /// A server with servers that stand between it and the clients.
+    Servers,
+    /// Clients with each other.
+    Peers,
 }
 
 impl Report<'_> {

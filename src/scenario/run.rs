@@ -27,7 +27,7 @@ use crate::observe::histograms::Histograms;
 use crate::observe::record::{
     utc, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status, Totals,
 };
-use crate::observe::report::Report;
+use crate::observe::report::{Party, Report};
 use crate::observe::rows::CostRow;
 use crate::observe::staleness::Staleness;
 use crate::observe::summary::Summary;
@@ -482,9 +482,14 @@ fn report(
         command += &format!(" --set '{assignment}'");
     }
     let cohort = scenario.schedule.cohort.of(scenario.clients());
+    let between = scenario.hierarchy.iter().rev();
+    let between: String = between
+        .map(|above| format!(" below {} servers ({})", above.tier.count, above.tier.name))
+        .collect();
     let at_work = match &scenario.schedule.waiting {
-        Some(waiting) => waiting.to_string(),
-        None => format!("{cohort} a round"),
+        Some(waiting) if scenario.hierarchy.is_empty() => waiting.to_string(),
+        Some(waiting) => format!("{cohort} a round{between}, {waiting}"),
+        None => format!("{cohort} a round{between}"),
     };
     let mut facts = vec![
         ("method", scenario.method.name().to_string()),
@@ -522,6 +527,11 @@ fn report(
         messages: &record.messages,
         rejections: &record.rejections,
         staleness: &record.staleness,
+        party: match (scenario.gossip(), scenario.hierarchy.as_slice()) {
+            (Some(_), _) => Party::Peers,
+            (None, []) => Party::Clients,
+            (None, _) => Party::Servers,
+        },
         deadline: scenario.schedule.deadline,
         scenario: &options.text,
     };

@@ -1,7 +1,7 @@
 //! The page as a whole.
 
 use super::html::{escape, figure, table, tile};
-use super::{curves, latency, spread, stacks, theme, timeline, Figure, Report};
+use super::{curves, latency, spread, stacks, theme, timeline, Figure, Party, Report};
 use crate::observe::record::Status;
 use crate::observe::rows::Outcome;
 use crate::observe::{summary, text, ObserveError};
@@ -24,9 +24,13 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
         spread::bands(rounds)?,
         spread::clients(&digest.accuracy, &digest.groups)?,
         latency::percentiles(report.histograms)?,
-        stacks::reports(rounds)?,
-        stacks::bytes(rounds)?,
-        timeline::timeline(digest, report.deadline)?,
+        stacks::reports(rounds, report.party)?,
+        stacks::bytes(rounds, report.party)?,
+        match report.party {
+            // The clients' rounds are those of other servers.
+            Party::Servers => None,
+            Party::Clients | Party::Peers => timeline::timeline(digest, report.deadline)?,
+        },
     ]
     .into_iter()
     .flatten()

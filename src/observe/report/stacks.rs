@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::curves::round_axis;
 use super::plot::Frame;
 use super::theme::{self, Ink};
-use super::Figure;
+use super::{Figure, Party};
 use crate::observe::rows::RoundRow;
 use crate::observe::text;
 use crate::observe::ObserveError;
@@ -99,16 +99,16 @@ fn draw(
     }))
 }
 
-fn without_server(rounds: &[RoundRow]) -> bool {
-    rounds.iter().any(|row| row.consensus_distance.is_some())
-}
-
-/// What became of the clients that were asked.
-pub(super) fn reports(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
+/// What became of those that were asked.
+pub(super) fn reports(rounds: &[RoundRow], party: Party) -> Result<Option<Figure>, ObserveError> {
     // Where there is no server it is models that are late, not clients.
-    let late: fn(&RoundRow) -> f64 = match without_server(rounds) {
-        true => |_| 0.0,
-        false => |row| row.late.into(),
+    let late: fn(&RoundRow) -> f64 = match party {
+        Party::Peers => |_| 0.0,
+        Party::Clients | Party::Servers => |row| row.late.into(),
+    };
+    let unit = match party {
+        Party::Servers => "servers",
+        Party::Clients | Party::Peers => "clients",
     };
     let layers: [Layer; 4] = [
         ("reported", theme::GREEN, |row| row.reported.into()),
@@ -117,15 +117,16 @@ pub(super) fn reports(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveErro
         ("lost", theme::RED, |row| row.lost.into()),
     ];
     draw("Reports by round", rounds, &layers, |highest| {
-        (Axis::whole(0.0, highest * 1.04, 4), "clients".to_owned())
+        (Axis::whole(0.0, highest * 1.04, 4), unit.to_owned())
     })
 }
 
 /// Bytes over the server's link; what clients got and sent, where there is no server.
-pub(super) fn bytes(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
-    let (down, up) = match without_server(rounds) {
-        true => ("got by clients", "sent by clients"),
-        false => ("server to clients", "clients to server"),
+pub(super) fn bytes(rounds: &[RoundRow], party: Party) -> Result<Option<Figure>, ObserveError> {
+    let (down, up) = match party {
+        Party::Clients => ("server to clients", "clients to server"),
+        Party::Servers => ("to servers between", "from servers between"),
+        Party::Peers => ("got by clients", "sent by clients"),
     };
     let layers: [Layer; 2] = [
         (down, theme::SKY, |row| row.bytes_down as f64),

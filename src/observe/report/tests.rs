@@ -117,6 +117,10 @@ fn run(name: &'static str, group: &'static str, rounds: u32, clients: u32) -> Ru
 }
 
 fn page(run: &Run) -> String {
+    page_with(run, Party::Clients)
+}
+
+fn page_with(run: &Run, party: Party) -> String {
     let end = at(1_000);
     let totals = Totals::of(&run.digest.rounds, end, 1, Duration::from_secs(1));
     Report {
@@ -133,6 +137,7 @@ fn page(run: &Run) -> String {
         messages: &run.messages,
         rejections: &run.rejections,
         staleness: &run.staleness,
+        party,
         deadline: Some(Span::from_secs(70)),
         scenario: run.name,
     }
@@ -345,6 +350,21 @@ proptest! {
             row.compute = Span::from_nanos(times[3]);
         }
         elements(&page(&run));
+    }
+}
+
+#[test]
+fn pictures_say_whom_rounds_are_held_with() {
+    let run = run("fedavg", "phones", 3, 4);
+    for (party, says, timeline) in [
+        (Party::Clients, "clients to server", true),
+        (Party::Servers, "from servers between", false),
+        (Party::Peers, "sent by clients", true),
+    ] {
+        let html = page_with(&run, party);
+        assert!(html.contains(says), "{party:?}");
+        // Clients of other servers have rounds of their own with the same numbers.
+        assert_eq!(html.contains("A round as it went"), timeline, "{party:?}");
     }
 }
 
