@@ -17,6 +17,7 @@ use exit::Exit;
 use shoal::learn::{available_memory, HostDevice};
 use shoal::quantity::{parse_quantity, Bytes, Unit};
 use shoal::scenario::run::ranks::{self, Head, Joined};
+use shoal::scenario::text::{read_text, Diagnostics};
 use shoal::scenario::Scenario;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -144,6 +145,10 @@ struct ScenarioArgs {
     /// Change a value of the scenario; checked as the file is (repeat for more)
     #[arg(long = "set", value_name = "PATH=VALUE")]
     overrides: Vec<String>,
+    /// Where the text of FILE was kept when it was read: for processes that this program starts, since
+    /// a pipe cannot be read again and a file may have changed
+    #[arg(long, value_name = "KEPT", hide = true)]
+    text: Option<PathBuf>,
 }
 
 /// Where the work is done.
@@ -177,16 +182,15 @@ impl ScenarioArgs {
         self.overrides.iter().cloned().chain(seed).collect()
     }
 
-    /// The scenario and its text.
+    /// The scenario and its text, which is read once: what is kept is what was checked, and a pipe has
+    /// nothing for a second reading.
     fn open(&self) -> Result<(Scenario, String), Exit> {
-        let scenario = Scenario::open(&self.file, &self.all_overrides()).map_err(|problems| {
+        let told = |problems: Diagnostics| {
             eprintln!("{problems:#}");
             Exit::BadInput
-        })?;
-        let text = std::fs::read_to_string(&self.file).map_err(|error| {
-            eprintln!("{}: {error}", self.file.display());
-            Exit::BadInput
-        })?;
+        };
+        let text = read_text(self.text.as_ref().unwrap_or(&self.file)).map_err(told)?;
+        let scenario = Scenario::parse(&text, &self.file, &self.all_overrides()).map_err(told)?;
         Ok((scenario, text))
     }
 }

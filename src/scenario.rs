@@ -11,6 +11,7 @@
 //! - [`verify`]: a run folder becomes a run again, and the two are compared
 
 pub mod file;
+mod hints;
 mod resolve;
 pub mod run;
 mod sound;
@@ -272,17 +273,34 @@ impl Scenario {
                 diagnostics.extend(problems);
             }
         }
-        let (typed, mistakes) = document.read_mended::<file::ScenarioFile>();
-        let resolved = typed.map(|typed| resolve::resolve(&document, typed, path));
-        if let Some(Err(problems)) = &resolved {
-            let sound = sound::Sound::new(&document, &mistakes);
-            diagnostics.extend(problems.iter().filter(|p| sound.holds(&p.path)).cloned());
-        }
-        diagnostics.extend(mistakes);
+        document = document.with_hints(hints::hints);
+        let read = document.read_mended::<file::ScenarioFile>();
+        let resolved = read.value.map(|typed| {
+            let sound = sound::Sound::new(&document, &read.spoilt);
+            resolve::resolve(&document, sound, typed, path)
+        });
+        diagnostics.extend(read.mistakes);
         match resolved {
             Some(Ok(scenario)) => diagnostics.into_result(scenario),
-            _ => Err(diagnostics),
+            Some(Err(problems)) => {
+                diagnostics.extend(problems);
+                Err(diagnostics)
+            }
+            None => Err(diagnostics),
         }
+    }
+
+    /// Where relative paths of the scenario at `path` start: at its folder, and at the working directory
+    /// for one from a pipe, which is in no folder of the user's.
+    fn base_of(path: &Path) -> &Path {
+        match Self::is_from_pipe(path) {
+            true => Path::new(""),
+            false => path.parent().unwrap_or(Path::new("")),
+        }
+    }
+
+    fn is_from_pipe(path: &Path) -> bool {
+        path.starts_with("/dev") || path.starts_with("/proc")
     }
 
     /// The network, built.

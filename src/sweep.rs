@@ -21,7 +21,7 @@ mod vary;
 
 pub use cells::{cells, Cell, Shard, MOST_CELLS};
 pub use outcome::{Outcome, Standing};
-pub use plan::{Plan, SweepError, PLAN};
+pub use plan::{keep_text, Plan, SweepError, PLAN};
 pub use state::{state, State};
 pub use tables::{collect, spread, Collected, Spread, SUMMARY, TABLE};
 pub use vary::{parse_seeds, split_values, Varied};

@@ -359,3 +359,44 @@ fn help_teaches_the_exit_statuses() {
         assert!(done.out.contains(line), "no {line} in\n{}", done.out);
     }
 }
+
+#[test]
+fn a_scenario_from_a_pipe_is_kept_as_it_was_read_and_can_be_verified_and_resumed() {
+    let text = TINY.trim_end().strip_suffix(')').unwrap().trim_end();
+    let text = format!("{},\n checkpoint: (every: 1))", text.trim_end_matches(','));
+    let desk = Desk::with(&text);
+    let script = "cat tiny.ron | \"$SHOAL\" run /dev/stdin --out run --quiet";
+    let piped = |script: &str| -> Done {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).current_dir(desk.0.path());
+        command.env("SHOAL", env!("CARGO_BIN_EXE_shoal"));
+        command.output().unwrap().into()
+    };
+    let done = piped(script);
+    assert_eq!((done.status, done.err.as_str()), (0, ""));
+    let kept = fs::read_to_string(desk.path("run/scenario.ron")).unwrap();
+    assert_eq!(kept, text);
+    let verified = desk.shoal(&["verify", "run"]);
+    assert_eq!(verified.status, 0, "{}{}", verified.out, verified.err);
+    assert!(verified.out.contains("identical"), "{}", verified.out);
+    // The run from the file is the same run.
+    let done = desk.shoal(&["run", "tiny.ron", "--out", "file", "--quiet"]);
+    assert_eq!(done.status, 0, "{}", done.err);
+    let hash = |run: &str| json(&desk.path(run).join("run.json"))["trace_hash"].clone();
+    assert_eq!(hash("run"), hash("file"));
+    // Every other command reads it once, too.
+    let checked = piped("cat tiny.ron | \"$SHOAL\" check /dev/stdin");
+    assert_eq!(checked.status, 0, "{}", checked.err);
+    let swept = piped("cat tiny.ron | \"$SHOAL\" sweep /dev/stdin --seeds 1..2 --out sweep");
+    assert_eq!(swept.status, 0, "{}{}", swept.out, swept.err);
+    let scaled = piped(
+        "cat tiny.ron | \"$SHOAL\" scale /dev/stdin --population 10,20 --rounds 1 --out scale",
+    );
+    assert_eq!(scaled.status, 0, "{}{}", scaled.out, scaled.err);
+    for cell in fs::read_dir(desk.path("sweep/cells")).unwrap() {
+        let cell = cell.unwrap().path();
+        if cell.is_dir() {
+            assert_eq!(fs::read_to_string(cell.join("scenario.ron")).unwrap(), text);
+        }
+    }
+}

@@ -10,6 +10,7 @@ use shoal::observe::table::Table;
 use shoal::quantity::{Bytes, Span};
 use shoal::scale::{measure, parse_populations, verdict, Measurement, Trial};
 use shoal::scenario::run::ranks::LAUNCHED;
+use shoal::scenario::run::SCENARIO;
 use shoal::scenario::Scenario;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -77,8 +78,8 @@ pub fn scale_of(args: &ScaleArgs) -> Exit {
         return measured(args);
     }
     let populations = args.population.as_ref().map_or(&[][..], |all| &all.0);
-    let base = match args.scenario.open() {
-        Ok((scenario, _)) => scenario,
+    let (base, text) = match args.scenario.open() {
+        Ok(opened) => opened,
         Err(exit) => return exit,
     };
     let trial = Trial {
@@ -97,7 +98,7 @@ pub fn scale_of(args: &ScaleArgs) -> Exit {
                 return Exit::BadInput;
             }
         }
-        if let Err(problems) = Scenario::open(&args.scenario.file, &overrides) {
+        if let Err(problems) = Scenario::parse(&text, &args.scenario.file, &overrides) {
             eprintln!("for a population of {population}:\n{problems:#}");
             return Exit::BadInput;
         }
@@ -105,6 +106,11 @@ pub fn scale_of(args: &ScaleArgs) -> Exit {
     }
     if let Err(error) = std::fs::create_dir_all(&args.out) {
         eprintln!("{}: cannot make the folder: {error}", args.out.display());
+        return Exit::BadInput;
+    }
+    // Each population's process reads what was checked here.
+    if let Err(error) = std::fs::write(args.out.join(SCENARIO), &text) {
+        eprintln!("{}: {error}", args.out.join(SCENARIO).display());
         return Exit::BadInput;
     }
     let stop = stop_flag();
@@ -175,6 +181,8 @@ fn apart(args: &ScaleArgs, overrides: &[String], stop: &AtomicBool) -> Result<Me
     command
         .arg("scale")
         .arg(&args.scenario.file)
+        .arg("--text")
+        .arg(args.out.join(SCENARIO))
         .arg("--measure");
     for assignment in overrides {
         command.arg("--set").arg(assignment);

@@ -4,6 +4,7 @@ use super::exit::Exit;
 use super::{stop_flag, workers, ScenarioArgs};
 use clap::{Args, ValueEnum};
 use shoal::federation::Bug;
+use shoal::scenario::text::read_text;
 use shoal::swarm::{of_run, shrink, swarm, Failure, Reference, Settings, Subject, Tally};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -60,10 +61,10 @@ pub fn swarm_of(args: &SwarmArgs) -> Exit {
     let file = &args.scenario.file;
     let seed = args.scenario.seed.unwrap_or(1);
     let bug = args.plant.map(Bug::from);
-    let text = match std::fs::read_to_string(file) {
+    let text = match read_text(file) {
         Ok(text) => text,
-        Err(error) => {
-            eprintln!("{}: cannot read the file: {error}", file.display());
+        Err(problems) => {
+            eprintln!("{problems:#}");
             return Exit::BadInput;
         }
     };

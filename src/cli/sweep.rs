@@ -10,9 +10,11 @@ use clap::Args;
 use shoal::learn::available_memory;
 use shoal::observe::report::swept;
 use shoal::quantity::{Bytes, Span};
+use shoal::scenario::run::SCENARIO;
+use shoal::scenario::text::read_text;
 use shoal::sweep::{
-    collect, parse_seeds, state, Cell, Collected, Outcome, Plan, Shard, Standing, State, Varied,
-    MOST_CELLS, SUMMARY, TABLE,
+    collect, keep_text, parse_seeds, state, Cell, Collected, Outcome, Plan, Shard, Standing, State,
+    Varied, MOST_CELLS, SUMMARY, TABLE,
 };
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -77,10 +79,10 @@ fn accuracy(text: &str) -> Result<f64, String> {
 
 pub fn sweep_of(args: &SweepArgs) -> Exit {
     let file = &args.scenario.file;
-    let text = match std::fs::read_to_string(file) {
+    let text = match read_text(file) {
         Ok(text) => text,
-        Err(error) => {
-            eprintln!("{}: cannot read the file: {error}", file.display());
+        Err(problems) => {
+            eprintln!("{problems:#}");
             return Exit::BadInput;
         }
     };
@@ -124,7 +126,8 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
         );
         return Exit::BadInput;
     }
-    if let Err(error) = plan.write(&out) {
+    let kept = || plan.write(&out).and_then(|()| keep_text(&out, &text));
+    if let Err(error) = kept() {
         eprintln!("error: {error}");
         return Exit::BadInput;
     }
@@ -150,7 +153,7 @@ fn run(plan: &Plan, out: &Path, args: &SweepArgs, mine: &[(&Cell, State)]) -> Ex
         name: cell.in_words(&plan.varied),
         folder: Plan::folder(out, cell),
         log: Plan::log(out, cell),
-        anew: run_arguments(args, &host, cell, &Plan::folder(out, cell)),
+        anew: run_arguments(args, &host, cell, out),
         go_on: (*state == State::Resumable).then(|| {
             let mut words = vec![
                 "resume".into(),
@@ -220,13 +223,15 @@ fn host_arguments(args: &SweepArgs, jobs: usize, workers: usize) -> Vec<OsString
     words
 }
 
-fn run_arguments(args: &SweepArgs, host: &[OsString], cell: &Cell, folder: &Path) -> Vec<OsString> {
+fn run_arguments(args: &SweepArgs, host: &[OsString], cell: &Cell, out: &Path) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec![
         "run".into(),
         args.scenario.file.clone().into(),
         "--quiet".into(),
         "--out".into(),
-        folder.into(),
+        Plan::folder(out, cell).into(),
+        "--text".into(),
+        out.join(SCENARIO).into(),
     ];
     for assignment in &cell.overrides {
         words.extend(["--set".into(), assignment.into()]);

@@ -306,7 +306,7 @@ impl Client {
         let outcome = match output {
             Output::Client(outcome) => outcome.map_err(|error: MethodError| error.to_string()),
             Output::Failed(reason) => Err(reason),
-            other => Err(format!("a device worker returned {other:?}")),
+            _ => Err(super::job::UNASKED.into()),
         };
         self.answer(busy, outcome, cx);
     }

@@ -35,6 +35,10 @@ pub struct ClientJob {
     pub input: ClientInput,
 }
 
+/// Why a job failed whose output is of another kind than was asked for.
+pub(super) const UNASKED: &str =
+    "a device worker answered with something that it was not asked for";
+
 /// What comes of a [`Job`].
 #[derive(Debug)]
 pub enum Output {

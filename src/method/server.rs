@@ -44,6 +44,17 @@ pub enum Phase {
     Finish,
 }
 
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setup => f.write_str("before the first round"),
+            Self::BeforeRound(round) => write!(f, "before round {round}"),
+            Self::AfterRound(round) => write!(f, "after round {round}"),
+            Self::Finish => f.write_str("after the last round"),
+        }
+    }
+}
+
 snapshot_enum!(Phase {
     0 => Setup,
     1 => BeforeRound(round),

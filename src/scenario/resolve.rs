@@ -22,25 +22,55 @@ mod waiting;
 mod who;
 
 use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
+use super::sound::{Reads, Sound};
 use super::text::{Diagnostics, Document};
-use super::{Checkpoint, EventFilter, Record, Scenario, Server};
+use super::{Checkpoint, EventFilter, Member, Record, Scenario, Server};
 use crate::data::Partitioner;
 use crate::federation::{Evaluation, Layers};
+use crate::learn::LocalTraining;
+use crate::method::MethodSpec;
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
+
+/// How many clients there are.
+const CLIENTS: &str = "population[].count";
+/// What the samples and the model's shapes follow from.
+const SHAPES: [&str; 3] = ["data", "model", "width"];
 
 /// What all parts of the resolution share.
 struct Resolver<'a> {
     document: &'a Document,
     problems: Diagnostics,
     base: PathBuf,
+    sound: Sound<'a>,
+    /// What the rules that are followed now look at, beside the value that each complains about.
+    reads: Reads,
 }
 
 impl Resolver<'_> {
-    /// Notes a mistake at a field.
+    /// Notes a mistake at a field, if all that it rests on was read well.
     fn complain(&mut self, path: &str, message: impl Into<String>) {
-        self.problems.push(self.document.error(path, message));
+        if self.sound.complaint(path, &self.reads) {
+            self.problems.push(self.document.error(path, message));
+        }
+    }
+
+    /// Follows `rules` that look at the values at `parts`, beside the value that each complains about:
+    /// what they complain of is told only where those are sound. `[]` in a path is every element,
+    /// `?` at its end says that only the kind of the value matters, if there is one, not its parts, and
+    /// `.*` that its fields matter as they were typed.
+    /// Rules that are followed outside any such call may look at everything.
+    fn reading<T>(&mut self, parts: &[&str], rules: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.reads, Reads::parts(parts));
+        let result = rules(self);
+        self.reads = outer;
+        result
+    }
+
+    /// As [`Resolver::complain`], for a rule that looks at the values at `parts` too.
+    fn complain_reading(&mut self, parts: &[&str], path: &str, message: impl Into<String>) {
+        self.reading(parts, |r| r.complain(path, message));
     }
 
     /// Notes a name that nothing has.
@@ -67,77 +97,73 @@ impl Resolver<'_> {
 /// Resolves a scenario.
 pub(super) fn resolve(
     document: &Document,
+    sound: Sound<'_>,
     typed: ScenarioFile,
     path: &Path,
 ) -> Result<Scenario, Diagnostics> {
     let mut r = Resolver {
         document,
         problems: Diagnostics::default(),
-        base: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+        base: Scenario::base_of(path).to_path_buf(),
+        sound,
+        reads: Reads::Anything,
     };
-    let name = r.name(typed.name, path);
+    // Each rule says what it looks at beside the value that it complains about: here, or where it does.
+    let name = r.reading(&[], |r| r.name(typed.name, path));
     let source = data::source(typed.data);
-    let samples = r.samples(&source, typed.seed);
-    let local = r.training(&typed.training, None, "training");
-    let population = r.population(typed.population, &typed.training);
+    let samples = r.reading(&[], |r| r.samples(&source, typed.seed));
+    let local = r.reading(&[], |r| r.training(&typed.training, None, "training"));
+    let population = r.reading(&[], |r| r.population(typed.population, &typed.training));
     let clients = population
         .iter()
         .map(|member| u64::from(member.group.count))
         .sum();
     let per_client = typed.evaluation.per_client;
-    let public = r.public(typed.public, typed.method.method());
-    let partition = r.partition(
-        typed.partition,
-        samples.as_ref(),
-        public,
-        clients,
-        per_client,
-    );
-    r.samples_differ(&population, &partition);
-    let model = r.model(typed.model, typed.init, typed.width.0, samples.as_ref());
-    let sizes = r.sizes(&population, &typed.method, model.as_ref(), samples.as_ref());
-    let server = Server {
+    let public = r.reading(&[], |r| r.public(typed.public, typed.method.method()));
+    let partition = r.reading(&[], |r| {
+        r.partition(
+            typed.partition,
+            samples.as_ref(),
+            public,
+            clients,
+            per_client,
+        )
+    });
+    r.reading(&["partition.by?"], |r| {
+        r.samples_differ(&population, &partition);
+    });
+    let model = r.reading(&["data", "width"], |r| {
+        r.model(typed.model, typed.init, typed.width.0, samples.as_ref())
+    });
+    let sizes = r.reading(&["data", "model", "width", "method"], |r| {
+        r.sizes(&population, &typed.method, model.as_ref(), samples.as_ref())
+    });
+    let server = r.reading(&[], |r| Server {
         device: r.device(typed.server.device, "server.device").device,
         link: r.link(typed.server.link, "server.link"),
         checkpoint_every: typed.server.checkpoint_every.max(1),
-    };
-    let hierarchy = r.hierarchy(typed.hierarchy, clients);
+    });
+    let hierarchy = r.reading(&[], |r| r.hierarchy(typed.hierarchy, clients));
     if typed.server.checkpoint_every == 0 {
-        r.complain(
+        r.complain_reading(
+            &[],
             "server.checkpoint_every",
             "expected a number of rounds of 1 or more, found 0",
         );
     }
-    for (field, message) in typed.method.method().check(&local) {
-        let path = if field.is_empty() {
-            "method".to_string()
-        } else {
-            format!("method.{field}")
-        };
-        r.complain(&path, message);
-    }
-    for (index, member) in population.iter().enumerate() {
-        // What the first check has said of the scenario's training need not be said again.
-        let training = &member.group.training;
-        if *training != local {
-            for (_, message) in typed.method.method().check(training) {
-                r.complain(
-                    &format!("population[{index}].training"),
-                    format!("{}: {message}", typed.method.name()),
-                );
-            }
-        }
-    }
+    r.method(&typed.method, &local, &population);
     let servers = hierarchy.first().map(|above| above.tier.count);
-    let mut schedule = r.schedule(typed.schedule, clients, servers);
-    let topology = r.topology(
-        typed.topology,
-        &mut schedule,
-        u32::try_from(clients).unwrap_or(u32::MAX),
-    );
+    let mut schedule = r.reading(&[], |r| r.schedule(typed.schedule, clients, servers));
+    let topology = r.reading(&["topology?"], |r| {
+        r.topology(
+            typed.topology,
+            &mut schedule,
+            u32::try_from(clients).unwrap_or(u32::MAX),
+        )
+    });
     let around = (per_client, servers.is_some());
-    r.selection(&typed.selection, &schedule, around);
-    let faults = r.faults(typed.faults, &population);
+    r.reading(&[], |r| r.selection(&typed.selection, &schedule, around));
+    let faults = r.reading(&[], |r| r.faults(typed.faults, &population));
     let scene = adversaries::Scene {
         population: &population,
         samples: samples.as_ref(),
@@ -147,16 +173,22 @@ pub(super) fn resolve(
         public: public.is_some(),
         seed: typed.seed,
     };
-    let defence = r.defence(typed.defence, &scene);
-    let adversaries = r.adversaries(typed.adversaries, defence.as_ref(), &scene);
+    let defence = r.reading(&[], |r| r.defence(typed.defence, &scene));
+    let adversaries = r.reading(&[], |r| {
+        r.adversaries(typed.adversaries, defence.as_ref(), &scene)
+    });
     let layers = Layers {
         compression: typed.compression,
         privacy: typed.privacy,
         secure_aggregation: typed.secure_aggregation,
     };
     let clients = u32::try_from(clients).unwrap_or(u32::MAX);
-    r.layers(&layers, &typed.method, model.as_ref(), &schedule, clients);
-    r.sums_only(&layers, defence.as_ref(), &adversaries);
+    r.reading(&[], |r| {
+        r.layers(&layers, &typed.method, model.as_ref(), &schedule, clients);
+    });
+    r.reading(&["privacy?", "secure_aggregation?"], |r| {
+        r.sums_only(&layers, defence.as_ref(), &adversaries);
+    });
     let around = hierarchy::Surroundings {
         population: &population,
         selection: &typed.selection,
@@ -167,8 +199,10 @@ pub(super) fn resolve(
         adversaries: &adversaries,
         faults: &faults,
     };
-    r.one_by_one(&around, !hierarchy.is_empty());
-    r.between(&hierarchy, &around);
+    r.reading(&["schedule.waiting?", "hierarchy?"], |r| {
+        r.one_by_one(&around, !hierarchy.is_empty());
+    });
+    r.reading(&["hierarchy?"], |r| r.between(&hierarchy, &around));
     let around = compute::Around {
         method: &typed.method,
         layers: &layers,
@@ -178,32 +212,35 @@ pub(super) fn resolve(
         schedule: &schedule,
         selection: &typed.selection,
     };
-    let compute = r.compute(typed.compute, &around);
-    r.without_server(
-        topology.as_ref(),
-        &topology::Peers {
-            population: &population,
-            method: &typed.method,
-            layers: &layers,
-            defence: defence.as_ref(),
-            adversaries: &adversaries,
-            faults: &faults,
-            selection: &typed.selection,
-            compute,
-            seed: typed.seed,
-        },
-    );
+    let compute = r.reading(&["compute?"], |r| r.compute(typed.compute, &around));
+    let peers = topology::Peers {
+        population: &population,
+        method: &typed.method,
+        layers: &layers,
+        defence: defence.as_ref(),
+        adversaries: &adversaries,
+        faults: &faults,
+        selection: &typed.selection,
+        compute,
+        seed: typed.seed,
+    };
+    r.reading(&["topology?"], |r| {
+        r.without_server(topology.as_ref(), &peers);
+    });
     if matches!(partition.by, Partitioner::Shared { .. }) {
-        r.spoils_shared(&faults);
+        r.reading(&["partition.by?"], |r| r.spoils_shared(&faults));
     }
     if typed.evaluation.every == 0 {
-        r.complain(
+        r.complain_reading(
+            &[],
             "evaluation.every",
             "expected a number of rounds of 1 or more, found 0",
         );
     }
-    let record = r.record(typed.record);
-    let checkpoint = typed.checkpoint.map(|typed| r.checkpoint(&typed));
+    let record = r.reading(&[], |r| r.record(typed.record));
+    let checkpoint = typed
+        .checkpoint
+        .map(|typed| r.reading(&[], |r| r.checkpoint(&typed)));
     match (samples, model) {
         (Some(samples), Some(model)) if r.problems.is_empty() => Ok(Scenario {
             name,
@@ -244,8 +281,10 @@ pub(super) fn resolve(
 impl Resolver<'_> {
     fn name(&mut self, typed: Option<String>, path: &Path) -> String {
         let name = typed.unwrap_or_else(|| {
-            let stem = path
-                .file_stem()
+            // The number of a pipe is no name.
+            let file = Some(path).filter(|path| !Scenario::is_from_pipe(path));
+            let stem = file
+                .and_then(Path::file_stem)
                 .map(|stem| stem.to_string_lossy().into_owned());
             stem.unwrap_or_else(|| "scenario".into())
         });
@@ -253,6 +292,35 @@ impl Resolver<'_> {
             self.complain("name", "expected 1 to 100 printable characters");
         }
         name
+    }
+
+    /// What the method says of its fields and of the training of each group.
+    fn method(&mut self, method: &MethodSpec, local: &LocalTraining, population: &[Member]) {
+        let check = |training: &LocalTraining| method.method().check(training);
+        // What it says of any training is about its own fields only.
+        let own = check(&LocalTraining::sgd(0.1));
+        let said = check(local);
+        for problem in &said {
+            let (field, message) = problem;
+            let path = match *field {
+                "" => "method".to_string(),
+                field => format!("method.{field}"),
+            };
+            let reads: &[&str] = match own.contains(problem) {
+                true => &["method.*"],
+                false => &["method.*", "training"],
+            };
+            self.complain_reading(reads, &path, message);
+        }
+        for (index, member) in population.iter().enumerate() {
+            // What was said of the scenario's training, or of any, need not be said again.
+            let problems = check(&member.group.training);
+            for problem in problems.iter().filter(|p| !said.contains(p)) {
+                let message = format!("{}: {}", method.name(), problem.1);
+                let path = format!("population[{index}].training");
+                self.complain_reading(&["training", "method"], &path, message);
+            }
+        }
     }
 
     fn record(&mut self, typed: RecordFile) -> Record {

@@ -1,121 +1,74 @@
 //! Which complaints about a scenario that was mended while it was read are worth telling.
 //!
 //! A mended scenario holds defaults and placeholders where something was wrong. What is wrong with
-//! those, or with anything that was worked out from them, is no mistake of the user's.
+//! those, or with anything that was worked out from them, is no mistake of the user's. So every rule
+//! says which parts of the file it looks at, beside the value that it complains about, and what it
+//! says is told only where all of them were read well and no rule before has complained of them. A
+//! rule that says nothing of what it looks at may look at everything.
 
-use super::text::{Diagnostics, Document};
+use super::text::{concerns, Document, Spoilt};
 
-/// The parts of a scenario.
-const PARTS: &[&str] = &[
-    "name",
-    "seed",
-    "data",
-    "partition",
-    "model",
-    "init",
-    "width",
-    "public",
-    "training",
-    "population",
-    "server",
-    "method",
-    "defence",
-    "adversaries",
-    "compression",
-    "privacy",
-    "secure_aggregation",
-    "schedule",
-    "evaluation",
-    "record",
-];
+/// What a rule looks at, beside the value that it complains about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// It did not say: it may be anything.
+    Anything,
+    /// The values at these paths; `[]` in a path is every element of a list. `?` at its end says that
+    /// only the kind of the value matters, if there is one, and not its parts; `.*` says that its fields
+    /// matter as they were typed, whatever rules say of them.
+    Parts(Vec<String>),
+}
 
-/// The parts that the check of the value at `path` looks at as a whole, beside the value itself.
-fn looks_at(path: &str) -> &'static [&'static str] {
-    match part_of(path) {
-        "data" => &["data"],
-        "partition" => &["partition", "data", "population", "evaluation", "public"],
-        "model" => &["model", "data"],
-        "width" => &["model", "data"],
-        "method" => &["method", "training"],
-        "public" | "compression" => &["method"],
-        "defence" => &[
-            "method",
-            "schedule",
-            "population",
-            "public",
-            "model",
-            "data",
-        ],
-        "adversaries" => &["method", "population", "data", "defence"],
-        "privacy" => &["method", "model", "schedule", "population"],
-        "secure_aggregation" => &["method", "compression", "privacy", "schedule", "population"],
-        "population" if path.contains("].size") => &["method", "model", "width", "data"],
-        "population" if path.contains("].training") => &["training", "method"],
-        "population" if !path.contains('[') => &["partition", "data"],
-        "schedule" if path != "schedule.rounds" => &["population"],
-        _ => &[],
+impl Reads {
+    /// The values at `parts`.
+    pub(super) fn parts(parts: &[&str]) -> Self {
+        Self::Parts(parts.iter().map(|part| part.to_string()).collect())
     }
 }
 
-/// The parts of a document that were read as they are written.
-pub(super) struct Sound {
-    mistakes: Vec<String>,
-    /// Parts that are not in the document, any of which a misspelt one may have meant.
-    absent: Vec<&'static str>,
+/// The parts of a document that can be believed.
+pub(super) struct Sound<'a> {
+    document: &'a Document,
+    /// What was not read as it was written.
+    spoilt: &'a [Spoilt],
+    /// What rules have complained of: something else may have taken its place.
+    told: Vec<String>,
 }
 
-impl Sound {
-    /// What is sound in `document` beside `mistakes`.
-    pub(super) fn new(document: &Document, mistakes: &Diagnostics) -> Self {
-        let mistakes: Vec<String> = mistakes.iter().map(|m| m.path.clone()).collect();
-        let misspelt = mistakes.iter().any(|path| !PARTS.contains(&part_of(path)));
-        let absent = PARTS.iter().copied();
+impl<'a> Sound<'a> {
+    /// What is sound in `document` beside what is `spoilt`.
+    pub(super) fn new(document: &'a Document, spoilt: &'a [Spoilt]) -> Self {
         Self {
-            absent: absent
-                .filter(|part| misspelt && !document.has(part))
-                .collect(),
-            mistakes,
+            document,
+            spoilt,
+            told: Vec::new(),
         }
     }
 
-    /// Whether a complaint about the value at `path` rests on sound values only.
-    pub(super) fn holds(&self, path: &str) -> bool {
-        let part = part_of(path);
-        let looks_at = looks_at(path);
-        // Whether clients can leave at all depends on when they are there.
-        let whole = path.strip_suffix(".leaving").unwrap_or(path);
-        let spoils = |mistake: &String| {
-            let spoilt = part_of(mistake);
-            // A mistake without a place could be anywhere.
-            mistake.is_empty()
-                || looks_at.contains(&spoilt)
-                || is_within(path, mistake)
-                || is_within(mistake, whole)
-                // Taken out of its list, it has moved the elements after it.
-                || list_of(mistake).is_some_and(|list| is_within(path, list))
-        };
-        let meant = |absent: &&str| *absent == part || looks_at.contains(absent);
-        !self.mistakes.iter().any(spoils) && !self.absent.iter().any(meant)
+    /// Notes that a rule complains of the value at `path`, for which it looked at `reads` too;
+    /// whether all of it is sound, so that the complaint is worth telling.
+    pub(super) fn complaint(&mut self, path: &str, reads: &Reads) -> bool {
+        let read_well = |path: &str| !self.spoilt.iter().any(|s| s.touches(path, self.document));
+        // What kind of value was typed is no less known because a rule does not like it.
+        let as_typed = |path: &str| path.ends_with('?') || path.ends_with(".*");
+        let right = |path: &str| as_typed(path) || !self.told.iter().any(|t| concerns(t, path));
+        let sound = read_well(path)
+            && match reads {
+                Reads::Anything => self.spoilt.is_empty(),
+                Reads::Parts(parts) => parts.iter().all(|part| read_well(part) && right(part)),
+            };
+        self.told.push(path.to_string());
+        sound
+    }
+
+    /// How many complaints there were, told or not.
+    pub(super) fn complaints(&self) -> usize {
+        self.told.len()
     }
 }
 
-/// The first name of a path.
-fn part_of(path: &str) -> &str {
-    path.split(['.', '[']).next().unwrap_or_default()
-}
-
-/// The list that a path names an element of.
-fn list_of(path: &str) -> Option<&str> {
-    let (list, _) = path.strip_suffix(']')?.rsplit_once('[')?;
-    Some(list)
-}
-
-/// Whether `inner` is at `outer` or in it.
-fn is_within(inner: &str, outer: &str) -> bool {
-    inner
-        .strip_prefix(outer)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-}
+#[cfg(test)]
+mod planted;
 
 #[cfg(test)]
 mod tests {
@@ -171,5 +124,56 @@ mod tests {
         let moved = "data: Digits, model: \"mlp\", population: \
                      [5, (count: 20, link: \"5gg\")]";
         assert_eq!(said(moved), ["population[0]"]);
+    }
+
+    #[test]
+    fn a_bad_trace_file_says_nothing_of_how_clients_leave() {
+        let parts = "data: Digits, model: \"mlp\", population: [(count: 20, leaving: Pause, \
+                     availability: Trace(file: \"no such file.csv\"))]";
+        assert_eq!(said(parts), ["population[0].availability.file"]);
+    }
+
+    #[test]
+    fn training_without_an_epoch_is_told_once_however_many_groups_there_are() {
+        let parts = "data: Digits, model: \"mlp\", training: (epochs: 0), \
+                     population: [(count: 20), (count: 10, training: (batch: 4))]";
+        assert_eq!(said(parts), ["training.epochs"]);
+        let own = "data: Digits, model: \"mlp\", population: [(count: 20, training: (steps: 0))]";
+        assert_eq!(said(own), ["population[0].training.steps"]);
+    }
+
+    #[test]
+    fn a_count_that_is_no_number_of_clients_says_nothing_of_the_servers_between() {
+        let parts = "data: Digits, model: \"mlp\", hierarchy: [(count: 5)], \
+                     population: [(count: -20)], schedule: (cohort: 10)";
+        assert_eq!(said(parts), ["population[0].count"]);
+    }
+
+    #[test]
+    fn a_field_of_the_method_out_of_range_is_told_once() {
+        let parts = "data: Digits, model: \"mlp\", method: FedProx(mu: -1), \
+                     population: [(count: 20, training: (epochs: 2))]";
+        assert_eq!(said(parts), ["method.mu"]);
+    }
+
+    #[test]
+    fn a_slip_in_the_syntax_hides_no_mistake_elsewhere() {
+        let parts = "data: Digits, model: \"mlp\", population: [(count: 3x)], \
+                     evaluation: (every: 0), schedule: (rounds: 0)";
+        assert_eq!(said(parts), ["", "evaluation.every", "schedule.rounds"]);
+    }
+
+    #[test]
+    fn a_missing_part_hides_no_mistake_elsewhere() {
+        let parts = "model: \"mlp\", population: [(device: \"fone\")], \
+                     evaluation: (every: 0), schedule: (rounds: 0, cohort: 50)";
+        let expected = [
+            "",
+            "population[0]",
+            "population[0].device",
+            "evaluation.every",
+            "schedule.rounds",
+        ];
+        assert_eq!(said(parts), expected);
     }
 }

@@ -10,19 +10,27 @@
 //! deserializer over the tree and `hole` its stand-in for a value already reported; `fault` says
 //! what went wrong in the reader's words and `repair` drives the rereading; `path` finds and sets
 //! values by paths such as `population[0].count`; [`Diagnostics`] are what the user sees; [`fields`]
-//! holds field types for durations, sizes, rates, fractions and distributions.
+//! holds field types for durations, sizes, rates, fractions and distributions; [`names_of`] says which
+//! names a type can have.
 //!
 //! Types to be read this way derive `Deserialize` as usual. Unknown fields are always errors, with
 //! or without `deny_unknown_fields`. `Option` fields take a bare value as well as `Some(value)`; a
 //! struct variant takes its values by name or by position; a newtype variant over a struct takes
 //! that struct's fields directly, and none at all when they all have defaults (`FedAvg`).
-//! `flatten` and `untagged` buffer values and lose their places: avoid them.
+//! `flatten` and `untagged` buffer values and lose their places, and serde's `MapAccessDeserializer`
+//! loses the names of the fields: avoid them ([`read_fields`] is there instead). Whatever a type passes
+//! over nevertheless is refused, so that nothing in a file is ignored.
 
 mod diagnostic;
 mod fault;
 pub mod fields;
+mod hint;
 mod hole;
+mod known;
+mod mended;
 mod path;
+#[cfg(test)]
+mod places;
 mod print;
 #[cfg(test)]
 mod properties;
@@ -32,6 +40,12 @@ mod syntax;
 mod tree;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, Place};
+pub use hint::{Hints, Misread, Misreading};
+pub use known::{names_of, read_fields};
+pub(in crate::scenario) use mended::concerns;
+pub use mended::{Mended, Spoilt};
+#[cfg(test)]
+pub(in crate::scenario) use places::{places, Place as TextPlace, What};
 pub use tree::Span;
 
 use serde::de::DeserializeOwned;
@@ -50,6 +64,8 @@ pub struct Document {
     root: Node,
     /// Slips in the syntax that did not stop the reading; their values are marked as removed.
     slips: Vec<Diagnostic>,
+    /// What is said of mistakes beside what the types expect.
+    hints: Hints,
 }
 
 impl Document {
@@ -58,26 +74,7 @@ impl Document {
     /// # Errors
     /// When it cannot be read, is not UTF-8, is over 4 MiB, or as [`Document::parse`].
     pub fn open(path: &Path) -> Result<Self, Diagnostics> {
-        let refuse =
-            |message: String| Diagnostics::from(Diagnostic::about_file(path.into(), message));
-        let mut bytes = Vec::new();
-        // A device or a pipe may never end: one byte over the limit is enough to know.
-        std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
-            .map_err(|error| refuse(format!("cannot read the file: {error}")))?;
-        if bytes.len() > MAX_BYTES {
-            return Err(refuse(too_long()));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
-            let line = before.matches('\n').count() + 1;
-            let byte = error.as_bytes().get(at).copied().unwrap_or_default();
-            refuse(format!(
-                "expected UTF-8 text, found the byte 0x{byte:02x} in line {line}; save the file as UTF-8"
-            ))
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&read_text(path)?, path)
     }
 
     /// Reads `source`; `name` is what its diagnostics call it.
@@ -104,6 +101,7 @@ impl Document {
                 sources: vec![file],
                 root,
                 slips,
+                hints: hint::none,
             }),
             Err(stop) => {
                 let mut all: Diagnostics = slips.into_iter().collect();
@@ -113,27 +111,39 @@ impl Document {
         }
     }
 
+    /// This document, of whose mistakes `hints` can say more than the types that it is read as.
+    pub fn with_hints(mut self, hints: Hints) -> Self {
+        self.hints = hints;
+        self
+    }
+
     /// Reads the document as a `T`.
     ///
     /// # Errors
     /// Every mistake found, each once, in the order of the file and then of the overrides.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Diagnostics> {
-        match self.read_mended() {
-            (Some(value), mistakes) => mistakes.into_result(value),
-            (None, mistakes) => Err(mistakes),
+        let read = self.read_mended();
+        match read.value {
+            Some(value) => read.mistakes.into_result(value),
+            None => Err(read.mistakes),
         }
     }
 
     /// Reads the document as a `T`, as it would be with every mistake taken out: a default or a
     /// placeholder stands where something was wrong. Further checks on such a value can find more
     /// mistakes, and must not be believed about what was mended.
-    pub fn read_mended<T: DeserializeOwned>(&self) -> (Option<T>, Diagnostics) {
+    pub fn read_mended<T: DeserializeOwned>(&self) -> Mended<T> {
         if self.slips.is_empty() {
             if let Ok(value) = T::deserialize(reader::Reader::new(&self.root)) {
-                return (Some(value), Diagnostics::default());
+                return Mended {
+                    value: Some(value),
+                    mistakes: Diagnostics::default(),
+                    spoilt: Vec::new(),
+                };
             }
         }
-        repair::Repair::new(&self.sources, self.root.clone(), self.slips.clone()).read()
+        let (root, slips) = (self.root.clone(), self.slips.clone());
+        repair::Repair::new(&self.sources, root, slips, self.hints).read()
     }
 
     /// Applies one override, `path=value`. The value is RON; a bare word or an unquoted quantity
@@ -173,6 +183,31 @@ impl Document {
         let span = self.span_of(path);
         diagnose(&self.sources, span, path.to_string(), message.into())
     }
+}
+
+/// The text of the file at `path`, which is read once: a pipe has nothing for a second reading.
+///
+/// # Errors
+/// When it cannot be read, is not UTF-8, or is over 4 MiB.
+pub fn read_text(path: &Path) -> Result<String, Diagnostics> {
+    let refuse = |message: String| Diagnostics::from(Diagnostic::about_file(path.into(), message));
+    let mut bytes = Vec::new();
+    // A device or a pipe may never end: one byte over the limit is enough to know.
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| refuse(format!("cannot read the file: {error}")))?;
+    if bytes.len() > MAX_BYTES {
+        return Err(refuse(too_long()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
+        let line = before.matches('\n').count() + 1;
+        let byte = error.as_bytes().get(at).copied().unwrap_or_default();
+        refuse(format!(
+            "expected UTF-8 text, found the byte 0x{byte:02x} in line {line}; save the file as UTF-8"
+        ))
+    })
 }
 
 fn too_long() -> String {

@@ -3,6 +3,7 @@
 use super::cells::{cells, Cell};
 use super::vary::Varied;
 use crate::observe::folder::file_stem;
+use crate::scenario::run::SCENARIO;
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -183,6 +184,15 @@ impl Plan {
         text.push(b'\n');
         replace(out, PLAN, &text)
     }
+}
+
+/// Keeps the scenario's `text` in the sweep's folder: the cells run what was checked, whatever becomes of
+/// its file meanwhile.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep_text(out: &Path, text: &str) -> Result<(), SweepError> {
+    replace(out, SCENARIO, text.as_bytes())
 }
 
 /// Writes a file beside its final place and moves it there. Other shards may do the same at the same

@@ -6,7 +6,7 @@
 
 use super::super::books;
 use super::super::evaluation::{Marks, Spread};
-use super::super::job::{Job, Output};
+use super::super::job::{Job, Output, UNASKED};
 use super::super::message::Message;
 use super::super::outstanding::Asked;
 use super::super::record::Record;
@@ -430,7 +430,7 @@ impl Observer {
                 self.fail(error.to_string(), cx);
             }
             (_, Output::Failed(reason)) => self.fail(reason, cx),
-            (_, other) => self.fail(format!("a device worker returned {other:?}"), cx),
+            (_, _) => self.fail(UNASKED.into(), cx),
         }
     }
 }

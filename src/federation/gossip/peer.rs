@@ -5,7 +5,7 @@
 //! client that has fallen behind goes on with the latest round that it has heard of.
 
 use super::super::client::{part_of, takes};
-use super::super::job::{ClientJob, Job, Output};
+use super::super::job::{ClientJob, Job, Output, UNASKED};
 use super::super::message::{unsound, Message, PeerModel};
 use super::super::record::Record;
 use super::super::world::{Federation, Shared};
@@ -632,7 +632,7 @@ impl Peer {
                     Output::Client(Ok(work)) => return self.learned(work, cx),
                     Output::Client(Err(error)) => error.to_string(),
                     Output::Failed(reason) => reason,
-                    other => format!("a device worker returned {other:?}"),
+                    _ => UNASKED.into(),
                 };
                 self.untrained(start, format!("training failed: {reason}"), cx)
             }
@@ -640,7 +640,7 @@ impl Peer {
                 Output::Mix(Ok(model)) => self.combined(Payload::Model(model), cx),
                 Output::Mix(Err(error)) => Err(error.to_string()),
                 Output::Failed(reason) => Err(reason),
-                other => Err(format!("a device worker returned {other:?}")),
+                _ => Err(UNASKED.into()),
             },
             _ => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! Data and its partition, as typed.
 
-use crate::scenario::text::fields::{Fraction, PositiveFraction};
+use crate::scenario::text::fields::Fraction;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -269,7 +269,7 @@ pub struct PartitionFile {
     /// No client gets fewer.
     pub min_per_client: usize,
     /// Share of each client's samples that it keeps for its own evaluation.
-    pub holdout: Option<PositiveFraction>,
+    pub holdout: Option<Fraction>,
 }
 
 impl Default for PartitionFile {

@@ -1,5 +1,6 @@
 //! A preset by name, or fields of one's own.
 
+use crate::scenario::text::read_fields;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;
@@ -40,7 +41,7 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for PresetOr<T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(de::value::MapAccessDeserializer::new(fields)).map(PresetOr::Fields)
+                read_fields(fields).map(PresetOr::Fields)
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {

@@ -1,6 +1,6 @@
 //! Adversaries and the defence against them.
 
-use super::Resolver;
+use super::{Resolver, CLIENTS, SHAPES};
 use crate::attack::{Adversaries, Adversary, Attack, Knowledge, Rounds};
 use crate::data::Shape;
 use crate::defend::{DefenceSpec, Shape as Takes, MOST_KEPT};
@@ -49,7 +49,7 @@ impl Resolver<'_> {
         let spec = typed?;
         let (name, defence) = (spec.name(), spec.defence());
         for (field, message) in defence.check() {
-            self.complain(&format!("defence.{field}"), message);
+            self.complain_reading(&["defence.*"], &format!("defence.{field}"), message);
         }
         if !scene.method.method().reports().is_whole() {
             let message = format!(
@@ -57,7 +57,7 @@ impl Resolver<'_> {
                  else: expected a method that averages models, such as FedAvg",
                 scene.method.name()
             );
-            self.complain("defence", message);
+            self.complain_reading(&["method?"], "defence", message);
             return Some(spec);
         }
         let (cohort, least) = (scene.cohort(), defence.least());
@@ -67,14 +67,14 @@ impl Resolver<'_> {
             let message = format!(
                 "{name} needs a cohort of at least {least} ({because}), and schedule.cohort is {cohort}"
             );
-            self.complain("defence", message);
+            self.complain_reading(&["schedule", CLIENTS], "defence", message);
         }
         if defence.needs_public() && !scene.public {
             let message = format!(
                 "{name} compares with an update on a public set: expected public: (share: 0.05), \
                  found none"
             );
-            self.complain("defence", message);
+            self.complain_reading(&["public?"], "defence", message);
         }
         if let Some(model) = scene.model {
             let vectors = match (defence.shape(), defence.keeps_clients()) {
@@ -90,7 +90,9 @@ impl Resolver<'_> {
                     Bytes(kept),
                     Bytes(MOST_KEPT)
                 );
-                self.complain("defence", message);
+                let [data, model, width] = SHAPES;
+                let reads = [data, model, width, "schedule", CLIENTS];
+                self.complain_reading(&reads, "defence", message);
             }
         }
         Some(spec)
@@ -103,7 +105,7 @@ impl Resolver<'_> {
         defence: Option<&DefenceSpec>,
         scene: &Scene<'_>,
     ) -> Vec<Adversary> {
-        let before = self.problems.len();
+        let before = self.sound.complaints();
         let each = typed.into_iter().enumerate().map(|(index, entry)| {
             let path = format!("adversaries[{index}]");
             let who = self.who(entry.who, scene.population, &format!("{path}.who"));
@@ -122,7 +124,7 @@ impl Resolver<'_> {
         });
         let all: Vec<Adversary> = each.collect();
         // Who is wrong cannot be drawn.
-        let sound = self.problems.len() == before && scene.clients() <= MOST_DRAWN;
+        let sound = self.sound.complaints() == before && scene.clients() <= MOST_DRAWN;
         if sound && !all.is_empty() {
             let groups = scene.population.iter().map(|member| member.group.clone());
             let groups: Vec<_> = groups.collect();
@@ -132,7 +134,9 @@ impl Resolver<'_> {
                     "client {client} is an adversary of adversaries[{earlier}] too: expected \
                      entries without a common client"
                 );
-                self.complain(&format!("adversaries[{later}].who"), message);
+                let path = format!("adversaries[{later}].who");
+                let reads = [CLIENTS, "population[].name", "adversaries[].who"];
+                self.complain_reading(&reads, &path, message);
             }
         }
         all
@@ -149,17 +153,18 @@ impl Resolver<'_> {
     ) {
         let at = format!("{path}.attack");
         for (field, message) in attack.check() {
-            self.complain(&format!("{at}.{field}"), message);
+            self.complain_reading(&[&format!("{at}.*")], &format!("{at}.{field}"), message);
         }
         if let (Some(poison), Some(samples)) = (attack.poison(), scene.samples) {
             for (field, message) in poison.fits(samples) {
-                self.complain(&format!("{at}.{field}"), message);
+                let reads = ["data", &format!("{at}.*")];
+                self.complain_reading(&reads, &format!("{at}.{field}"), message);
             }
         }
         let (method, reports) = (scene.method.name(), scene.method.method().reports());
         if reports == ReportKind::Nothing {
             let message = format!("{method} asks no client: there is nobody who could attack");
-            return self.complain(&at, message);
+            return self.complain_reading(&["method?"], &at, message);
         }
         if attack.forge().is_some_and(|forge| forge.scores()) {
             if reports != ReportKind::Scores {
@@ -167,19 +172,19 @@ impl Resolver<'_> {
                     "{name} changes class scores, and the clients of {method} report something \
                      else: expected FedMD"
                 );
-                self.complain(&at, message);
+                self.complain_reading(&["method?"], &at, message);
             }
         } else if (attack.forge().is_some() || attack.craft().is_some()) && !reports.is_whole() {
             let message = format!(
                 "{name} changes models or updates, and the clients of {method} report something \
                  else: expected a method that averages models, such as FedAvg"
             );
-            self.complain(&at, message);
+            self.complain_reading(&["method?"], &at, message);
         }
         let knowledge = attack.craft().map(|craft| craft.knowledge());
         if knowledge == Some(Knowledge::Defence) && defence.is_none() {
             let message = "there is no defence to know: expected Own or Cohort, found Defence";
-            self.complain(&format!("{at}.knowledge"), message);
+            self.complain_reading(&["defence?"], &format!("{at}.knowledge"), message);
         }
     }
 

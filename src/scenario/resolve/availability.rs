@@ -28,7 +28,9 @@ impl Resolver<'_> {
                 "clients that are there for whole rounds never leave in the middle of one: \
                            expected Continue, or an availability that goes by the clock such as \
                            Markov(on: \"10 min\", off: \"1 h\")";
-            self.complain(&format!("{path}.leaving"), message);
+            // Whether clients can leave at all depends on when they are there.
+            let when = format!("{path}.availability");
+            self.complain_reading(&[&when], &format!("{path}.leaving"), message);
         }
         (availability, leaving)
     }

@@ -32,7 +32,9 @@ impl Resolver<'_> {
             return compute;
         }
         if let Err(why) = around.method.method().modelled() {
-            self.not_modelled("compute", around.method.name(), why);
+            self.reading(&["method"], |r| {
+                r.not_modelled("compute", around.method.name(), why);
+            });
         }
         let layers = around.layers;
         let privacy = layers.privacy.as_ref().map(|layer| layer.name());

@@ -1,7 +1,7 @@
 //! Data and its partition.
 
 use super::population::MOST_CLIENTS;
-use super::Resolver;
+use super::{Resolver, CLIENTS};
 use crate::data::{
     describe, Arrays, CifarLabels, Element, EmnistSplit, Partitioner, SampleCounts, Shape, Shaping,
     Source, Test,
@@ -207,7 +207,8 @@ impl Resolver<'_> {
             if let Partitioner::Shared { per_client, .. } = by {
                 let least = typed.min_per_client;
                 if per_client > 0 && !(least..=private).contains(&per_client) {
-                    self.complain(
+                    self.complain_reading(
+                        &["data", "public", "partition.min_per_client"],
                         "partition.by.per_client",
                         format!(
                             "expected a number from {least} (partition.min_per_client) to {private} (the \
@@ -223,7 +224,8 @@ impl Resolver<'_> {
                 } else {
                     "population"
                 };
-                self.complain(
+                self.complain_reading(
+                    &["data", "public", "partition.by", path, CLIENTS],
                     place,
                     format!(
                         "{clients} clients with at least {} each need {needed} samples, the data has {private}: \
@@ -238,7 +240,7 @@ impl Resolver<'_> {
             Some(share) if share.0.get() >= 1.0 => {
                 self.complain(
                     "partition.holdout",
-                    "1 is outside (0, 1): nothing would be left to train on",
+                    "1 is outside [0, 1): nothing would be left to train on",
                 );
                 Probability::ZERO
             }
@@ -304,13 +306,14 @@ impl Resolver<'_> {
                         "{per_client} classes each, the data has {}",
                         samples.classes
                     );
-                    self.complain("partition.by.per_client", message);
+                    self.complain_reading(&["data"], "partition.by.per_client", message);
                 }
                 Partitioner::Labels { per_client }
             }
             RuleFile::Natural => {
                 if samples.is_some_and(|samples| samples.users.is_none()) {
-                    self.complain(
+                    self.complain_reading(
+                        &["data"],
                         "partition.by",
                         "this data has no natural users: choose another rule",
                     );

@@ -91,7 +91,9 @@ impl Resolver<'_> {
             (None, Some(steps), ..) | (None, None, None, Some(steps)) => Amount::Steps(steps),
             (None, None, None, None) => Amount::default(),
         };
-        if let Amount::Epochs(0) | Amount::Steps(0) = amount {
+        // What is taken over from the scenario's training is reported there.
+        let typed_here = typed.epochs.or(typed.steps).is_some();
+        if let (true, Amount::Epochs(0) | Amount::Steps(0)) = (typed_here, amount) {
             let field = if typed.steps.is_some() {
                 "steps"
             } else {

@@ -30,8 +30,11 @@ impl Resolver<'_> {
                 | KindFile::TornCheckpoint
         );
         let partition = matches!(typed.fault, KindFile::Partition { .. });
-        let what = self.what(typed.fault, &format!("{path}.fault"));
-        let when = self.when(typed.when, &what, &format!("{path}.when"));
+        let at = format!("{path}.fault");
+        let what = self.what(typed.fault, &at);
+        let when = self.reading(&[&at], |r| {
+            r.when(typed.when, &what, &format!("{path}.when"))
+        });
         let is_link = matches!(what, What::Link(_));
         let filters = [
             ("direction", typed.direction.is_some()),
@@ -42,14 +45,14 @@ impl Resolver<'_> {
         for (field, given) in filters {
             if given && !is_link {
                 let message = "only a fault of a link tells messages apart: expected none here";
-                self.complain(&format!("{path}.{field}"), message);
+                self.complain_reading(&[&at], &format!("{path}.{field}"), message);
             }
         }
         if let Some(p) = typed.p {
             if !takes_probability(&what) && p.0 < Probability::ONE {
                 let message = "this fault is there or not: expected none here, but a share of the \
                                clients in who, or times in when";
-                self.complain(&format!("{path}.p"), message);
+                self.complain_reading(&[&at], &format!("{path}.p"), message);
             }
         }
         let filter = Filter {
@@ -60,7 +63,8 @@ impl Resolver<'_> {
         };
         if filter.at_most.is_some_and(|most| most < filter.at_least) {
             let message = "no message is smaller than at_most and larger than at_least";
-            self.complain(&format!("{path}.at_most"), message);
+            let least = format!("{path}.at_least");
+            self.complain_reading(&[&least], &format!("{path}.at_most"), message);
         }
         Fault {
             who: self.who(typed.who, population, &format!("{path}.who")),

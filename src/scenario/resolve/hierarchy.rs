@@ -1,7 +1,7 @@
 //! Servers between the clients and the server, and what cannot go with them.
 
 use super::population::MOST_CLIENTS;
-use super::Resolver;
+use super::{Resolver, CLIENTS};
 use crate::attack::Adversary;
 use crate::defend::DefenceSpec;
 use crate::fault::{Fault, ServerFault, What};
@@ -45,7 +45,7 @@ impl Resolver<'_> {
                 let message = format!(
                     "the name {name:?} is taken by hierarchy[{first}]: give each tier its own"
                 );
-                self.complain(&format!("{path}.name"), message);
+                self.complain_reading(&["hierarchy[].name"], &format!("{path}.name"), message);
             }
             total += u64::from(tier.count);
             let count = u64::from(tier.count);
@@ -56,12 +56,12 @@ impl Resolver<'_> {
                 let message = format!(
                     "{count} servers cannot be below {above}: each has at least one below it"
                 );
-                self.complain(&format!("{path}.count"), message);
+                self.complain_reading(&["hierarchy[].count"], &format!("{path}.count"), message);
             } else if index == last && count > clients && clients > 0 {
                 let message = format!(
                     "{count} servers for {clients} clients: each needs at least one client"
                 );
-                self.complain(&format!("{path}.count"), message);
+                self.complain_reading(&[CLIENTS], &format!("{path}.count"), message);
             }
             above = count.max(1);
             if tier.rounds == 0 {
@@ -93,7 +93,7 @@ impl Resolver<'_> {
         let tiers: Vec<Between> = tiers.collect();
         if total > MOST_CLIENTS && !tiers.is_empty() {
             let message = format!("{total} nodes are more than the {MOST_CLIENTS} there can be");
-            self.complain("hierarchy", message);
+            self.complain_reading(&[CLIENTS], "hierarchy", message);
         }
         tiers
     }
@@ -107,7 +107,23 @@ impl Resolver<'_> {
         let rounds = rounds.fold(u64::from(around.schedule.rounds), u64::saturating_mul);
         if rounds > MOST_ROUNDS {
             let message = format!("{rounds} rounds with clients are more than {MOST_ROUNDS}");
-            self.complain("hierarchy", message);
+            self.complain_reading(
+                &["schedule.rounds", "hierarchy[].rounds"],
+                "hierarchy",
+                message,
+            );
+        }
+        let clients = around.population.iter().map(|member| member.group.count);
+        let clients = clients.fold(0, u32::saturating_add);
+        let edges = tiers.last().map_or(0, |above| above.tier.count);
+        let cohort = around.schedule.cohort.of(clients);
+        // What nobody typed is as many as need be.
+        if self.document.has("schedule.cohort") && cohort < edges && edges <= clients {
+            let message = format!(
+                "a cohort of {cohort} for {edges} servers that clients report to: each of them asks one \
+                 client or more, so expected at least {edges}, or fewer servers"
+            );
+            self.complain_reading(&[CLIENTS, "hierarchy"], "schedule.cohort", message);
         }
         let name = around.method.name();
         if around.method.method().reports() != ReportKind::Model {
@@ -115,7 +131,7 @@ impl Resolver<'_> {
                 "servers between take means of models of the whole network, and clients of {name} \
                  report something else: expected a method such as FedAvg, FedProx or FedAdam"
             );
-            self.complain("hierarchy", message);
+            self.complain_reading(&["method?"], "hierarchy", message);
         }
         if around.schedule.waiting.is_some() {
             for field in ["deadline", "least_reports"] {
@@ -124,14 +140,14 @@ impl Resolver<'_> {
                     let message =
                         "the server at the top holds no rounds: deadlines of servers between \
                                    are in hierarchy";
-                    self.complain(&path, message);
+                    self.complain_reading(&["schedule.waiting?", "hierarchy?"], &path, message);
                 }
             }
         }
         for (index, above) in tiers.iter().enumerate() {
             if above.tier.assign == Assign::BySpeed && index + 1 < tiers.len() {
                 let message = "only clients are sorted by speed: expected Blocks or Interleaved";
-                self.complain(&format!("hierarchy[{index}].assign"), message);
+                self.complain_reading(&[], &format!("hierarchy[{index}].assign"), message);
             }
         }
         if around.layers.privacy.is_some() {

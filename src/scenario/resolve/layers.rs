@@ -1,6 +1,6 @@
 //! The layers around the method.
 
-use super::Resolver;
+use super::{Resolver, CLIENTS, SHAPES};
 use crate::attack::Adversary;
 use crate::compress::Compression;
 use crate::defend::DefenceSpec;
@@ -25,20 +25,24 @@ impl Resolver<'_> {
             self.compression(compression, method);
         }
         if let Some(privacy) = &layers.privacy {
-            self.complain_of("privacy", privacy.check(cohort));
+            self.reading(&["schedule", CLIENTS, "privacy.*"], |r| {
+                r.complain_of("privacy", privacy.check(cohort));
+            });
             self.whole("privacy", privacy.name(), method);
             let measured = |layer: &LayerSpec| matches!(layer, LayerSpec::BatchNorm);
             if model.is_some_and(|model| any(&model.layers, &measured)) {
                 let message = "means and variances that BatchNorm measures cannot be clipped and \
                                noised with the weights: expected GroupNorm";
-                self.complain("privacy", message);
+                self.complain_reading(&SHAPES, "privacy", message);
             }
         }
         if let Some(secure) = &layers.secure_aggregation {
             let part = "secure_aggregation";
             let asked = libm::ceil(f64::from(cohort) * schedule.over_selection) as u32;
             let problems = secure.settings().check(asked.min(clients), cohort);
-            self.complain_of(part, problems);
+            self.reading(&["schedule", CLIENTS, "secure_aggregation.*"], |r| {
+                r.complain_of(part, problems);
+            });
             self.whole(part, secure.name(), method);
             if let Some(compression) = &layers.compression {
                 let message = format!(
@@ -47,7 +51,7 @@ impl Resolver<'_> {
                     compression.name(),
                     secure.name()
                 );
-                self.complain(part, message);
+                self.complain_reading(&["compression?"], part, message);
             }
             if let Some(Privacy::CentralDp(CentralDp {
                 adaptive: Some(_), ..
@@ -55,7 +59,7 @@ impl Resolver<'_> {
             {
                 let message = "a server that sees only sums cannot let the bound follow single \
                                updates: expected CentralDp without adaptive";
-                self.complain(part, message);
+                self.complain_reading(&["privacy"], part, message);
             }
         }
     }
@@ -102,7 +106,8 @@ impl Resolver<'_> {
     fn whole(&mut self, part: &str, layer: &str, method: &MethodSpec) {
         if !method.method().reports().is_whole() {
             let name = method.name();
-            self.complain(
+            self.complain_reading(
+                &["method?"],
                 part,
                 format!(
                     "{layer} needs reports that are one model or update of the whole network, \
@@ -113,17 +118,21 @@ impl Resolver<'_> {
     }
 
     fn compression(&mut self, compression: &Compression, method: &MethodSpec) {
-        self.complain_of("compression", compression.scheme().check());
+        self.reading(&["compression.*"], |r| {
+            r.complain_of("compression", compression.scheme().check());
+        });
         let (name, method) = (method.name(), method.method());
         if !method.reports().is_parameters() {
-            self.complain(
+            self.complain_reading(
+                &["method?"],
                 "compression",
                 format!(
                     "{name}'s clients report no models or updates: there is nothing to compress"
                 ),
             );
         } else if compression.scheme().feedback() && method.sizes() {
-            self.complain(
+            self.complain_reading(
+                &["method?"],
                 "compression",
                 format!(
                     "error feedback keeps what was not sent for the same values next time, and \

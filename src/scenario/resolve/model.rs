@@ -25,7 +25,9 @@ impl Resolver<'_> {
                     (Some(name), layers)
                 }
                 Err(_) => {
-                    self.unknown("model", "a model", &name, presets().iter().map(|p| p.name));
+                    self.reading(&[], |r| {
+                        r.unknown("model", "a model", &name, presets().iter().map(|p| p.name));
+                    });
                     return None;
                 }
             },

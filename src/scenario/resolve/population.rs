@@ -35,7 +35,8 @@ impl Resolver<'_> {
             let path = format!("population[{index}]");
             let name = group.name.unwrap_or_else(|| format!("group {}", index + 1));
             if let Some(first) = names.insert(name.clone(), index) {
-                self.complain(
+                self.complain_reading(
+                    &["population[].name"],
                     &format!("{path}.name"),
                     format!("the name {name:?} is taken by population[{first}]: give each group its own"),
                 );
@@ -49,7 +50,9 @@ impl Resolver<'_> {
             let link = tier_links.first().cloned().unwrap_or(link);
             let correlation = group.correlation.map(|typed| {
                 let speeds = (&devices.speed, tiers.as_slice());
-                self.correlation(typed, speeds, (&link, &tier_links), &path)
+                let has = ["device", "link", "tiers"].map(|field| format!("{path}.{field}"));
+                let has = has.each_ref().map(String::as_str);
+                self.reading(&has, |r| r.correlation(typed, speeds, (&link, &tier_links), &path))
             });
             let devices = match tiers.first() {
                 Some(first) => Devices {

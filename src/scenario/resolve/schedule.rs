@@ -1,6 +1,6 @@
 //! The schedule.
 
-use super::Resolver;
+use super::{Resolver, CLIENTS};
 use crate::federation::{Cohort, Schedule};
 use crate::quantity::Probability;
 use crate::scenario::file::{CohortFile, ScheduleFile};
@@ -50,7 +50,8 @@ impl Resolver<'_> {
             None => (size, format!("a cohort of {size}")),
         };
         if least > most && clients > 0 && waiting.is_none() {
-            self.complain(
+            self.complain_reading(
+                &[CLIENTS, "hierarchy", "schedule.cohort", "schedule.waiting?"],
                 "schedule.least_reports",
                 format!("{least} reports can never come from {of}"),
             );
@@ -87,7 +88,7 @@ impl Resolver<'_> {
     ) {
         let selection = spec.selection();
         for (field, message) in selection.check() {
-            self.complain(&format!("selection.{field}"), message);
+            self.complain_reading(&["selection.*"], &format!("selection.{field}"), message);
         }
         if selection.needs_accuracies() && servers {
             let message = format!(
@@ -95,18 +96,23 @@ impl Resolver<'_> {
                  expected adaptive: false",
                 spec.name()
             );
-            self.complain("selection", message);
+            self.complain_reading(&["hierarchy?"], "selection", message);
         } else if selection.needs_accuracies() && !per_client {
             let message = format!(
                 "{} goes by the accuracies of clients: expected evaluation: (per_client: true), or \
                  adaptive: false",
                 spec.name()
             );
-            self.complain("selection", message);
+            self.complain_reading(
+                &["evaluation.per_client", "hierarchy?"],
+                "selection",
+                message,
+            );
         }
         if selection.needs_deadline() && schedule.deadline.is_none() && schedule.waiting.is_none() {
             let message = format!("{} needs a schedule.deadline to choose for", spec.name());
-            self.complain("selection", message);
+            let reads = ["schedule.deadline", "schedule.waiting?"];
+            self.complain_reading(&reads, "selection", message);
         }
     }
 
@@ -119,7 +125,8 @@ impl Resolver<'_> {
                 Cohort::Count(1)
             }
             Some(CohortFile::Count(count)) if count > clients && clients > 0 => {
-                self.complain(
+                self.complain_reading(
+                    &[CLIENTS],
                     path,
                     format!(
                         "a cohort of {count} is larger than the population of {clients}; ask at most {clients}, or add clients"

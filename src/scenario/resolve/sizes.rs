@@ -47,7 +47,8 @@ impl Resolver<'_> {
         for (index, member) in population.iter().enumerate() {
             let narrow = member.group.size.ratios().iter().any(|&ratio| ratio < 1.0);
             if narrow && !method.sizes() {
-                self.complain(
+                self.complain_reading(
+                    &["method"],
                     &format!("population[{index}].size"),
                     format!(
                         "{name} trains one size of model: expected a method with sub-models such as \
@@ -60,7 +61,7 @@ impl Resolver<'_> {
         let all = ratios(population.iter().map(|member| &member.group.size));
         if all.len() > MOST_LEVELS {
             let message = format!("{} sizes of model, at most {MOST_LEVELS} can be", all.len());
-            self.complain("population", message);
+            self.complain_reading(&["population[].size"], "population", message);
             return Vec::new();
         }
         let (Some(model), Some(samples)) = (model, samples) else {
@@ -103,7 +104,8 @@ impl Resolver<'_> {
         method: &dyn Method,
     ) -> Option<Public> {
         if typed.is_none() && method.needs_public() {
-            self.complain(
+            self.complain_reading(
+                &["method"],
                 "public",
                 "the method learns from a public set: expected public: (share: 0.05), found none",
             );

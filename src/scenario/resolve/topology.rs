@@ -1,6 +1,6 @@
 //! Federations without a server, and what cannot go with them.
 
-use super::Resolver;
+use super::{Resolver, CLIENTS};
 use crate::attack::Adversary;
 use crate::availability::Leaving;
 use crate::defend::DefenceSpec;
@@ -73,7 +73,7 @@ impl Resolver<'_> {
             GraphFile::SmallWorld { degree, rewire } => {
                 let share = Probability::new(rewire).unwrap_or_else(|_| {
                     let message = format!("{rewire} is outside [0, 1]: a share of the edges");
-                    self.complain(&format!("{GRAPH}.rewire"), message);
+                    self.complain_reading(&[], &format!("{GRAPH}.rewire"), message);
                     Probability::ZERO
                 });
                 GraphSpec::SmallWorld {
@@ -88,13 +88,13 @@ impl Resolver<'_> {
             let path = format!("{PATH}.redraw_every");
             if every == 0 {
                 let message = "expected a number of rounds of 1 or more, found 0";
-                self.complain(&path, message);
+                self.complain_reading(&[], &path, message);
             } else if !graph.is_drawn() {
                 let message = format!(
                     "nothing of {} is drawn: expected none here, or RandomRegular or SmallWorld",
                     graph.name()
                 );
-                self.complain(&path, message);
+                self.complain_reading(&[GRAPH], &path, message);
             }
         }
         Gossip {
@@ -112,14 +112,14 @@ impl Resolver<'_> {
         };
         let counts = peers.population.iter().map(|member| member.group.count);
         let clients = counts.fold(0, u32::saturating_add);
-        self.graph(gossip, clients, peers);
+        self.reading(&[CLIENTS], |r| r.graph(gossip, clients, peers));
         self.no_server(peers);
         self.no_asking(peers.population);
         self.no_reports(peers);
         if let Compute::Sampled(_) = peers.compute {
             let message = "a client that does not really train would send its neighbours a model \
                            that nobody made: expected Real or Modelled";
-            self.complain("compute", message);
+            self.complain_reading(&["topology?"], "compute", message);
         }
     }
 
@@ -130,7 +130,7 @@ impl Resolver<'_> {
         }
         if clients == 1 {
             let message = "one client has nobody to talk to: expected 2 or more";
-            return self.complain("population", message);
+            return self.complain_reading(&["topology?"], "population", message);
         }
         let problems = gossip.graph.check(clients);
         let any = !problems.is_empty();
@@ -161,7 +161,7 @@ impl Resolver<'_> {
             let message =
                 "Uniform weights add up only where all have the same number of neighbours: \
                            expected Metropolis";
-            self.complain(&format!("{PATH}.weights"), message);
+            self.complain_reading(&[GRAPH, CLIENTS], &format!("{PATH}.weights"), message);
         }
     }
 
@@ -182,7 +182,7 @@ impl Resolver<'_> {
                  the server: expected FedAvg, FedProx or FedSgd",
                 method.name()
             );
-            self.complain("method", message);
+            self.complain_reading(&["topology?"], "method", message);
         } else if method.method().needs_public() {
             let message = "a model is tuned on the public set by the server, and Gossip has none: \
                            expected no fine_tune";
@@ -235,11 +235,13 @@ impl Resolver<'_> {
             if group.leaving != Leaving::Pause {
                 let message = "Gossip asks nobody, so that a client that is away can only stand \
                                still: expected leaving: Pause and an availability by the clock";
-                let path = match self.document.has(&format!("{path}.leaving")) {
-                    true => format!("{path}.leaving"),
-                    false => format!("{path}.availability"),
+                let both = ["leaving", "availability"].map(|field| format!("{path}.{field}"));
+                let [leaving, availability] = both.each_ref().map(String::as_str);
+                let path = match self.document.has(leaving) {
+                    true => leaving,
+                    false => availability,
                 };
-                self.complain(&path, message);
+                self.complain_reading(&["topology?", leaving, availability], path, message);
             }
         }
     }

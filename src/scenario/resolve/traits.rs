@@ -180,7 +180,6 @@ impl Resolver<'_> {
                 &format!("{at}.factor"),
                 format!("{} is outside (0, 1e6]", typed.factor),
             );
-            return None;
         }
         match read_capacity(&self.base.join(&typed.capacity)) {
             Ok((rows, content)) => Some(Capacity {

@@ -1,7 +1,7 @@
 //! How an asynchronous server waits, and what cannot go with it.
 
 use super::hierarchy::Surroundings;
-use super::Resolver;
+use super::{Resolver, CLIENTS};
 use crate::availability::Leaving;
 use crate::federation::{Rule, Staleness, Waiting};
 use crate::method::{MethodSpec, ReportKind};
@@ -80,7 +80,7 @@ impl Resolver<'_> {
             let message =
                 "FedAT keeps the latest model of each of a few servers between: expected a \
                            hierarchy such as [(count: 5, assign: BySpeed)]";
-            self.complain(PATH, message);
+            self.complain_reading(&["hierarchy?"], PATH, message);
         }
         self.some("concurrency", concurrency, "clients at work");
         if let Some(servers) = servers.filter(|servers| concurrency > *servers) {
@@ -88,13 +88,17 @@ impl Resolver<'_> {
                 "{concurrency} of {servers} servers cannot be at work; ask at most {servers}, or add \
                  servers to the first tier"
             );
-            self.complain(&format!("{PATH}.concurrency"), message);
+            self.complain_reading(&["hierarchy"], &format!("{PATH}.concurrency"), message);
         } else if u64::from(concurrency) > clients && clients > 0 {
             let message = format!(
                 "{concurrency} clients cannot be at work in a population of {clients}; ask at most \
                  {clients}, or add clients"
             );
-            self.complain(&format!("{PATH}.concurrency"), message);
+            self.complain_reading(
+                &["hierarchy", CLIENTS],
+                &format!("{PATH}.concurrency"),
+                message,
+            );
         }
         self.staleness(staleness);
         if timeout.is_some_and(|span: Duration| span.0.nanos() == 0) {
@@ -144,7 +148,8 @@ impl Resolver<'_> {
         for (field, why) in fields {
             let path = format!("schedule.{field}");
             if self.document.has(&path) {
-                self.complain(&path, format!("{name} holds no rounds: {why}"));
+                let message = format!("{name} holds no rounds: {why}");
+                self.complain_reading(&["schedule.waiting?", "hierarchy?"], &path, message);
             }
         }
     }
@@ -157,7 +162,7 @@ impl Resolver<'_> {
                  report something else: expected a method such as FedAvg, FedProx or FedAdam",
                 method.name()
             );
-            self.complain(PATH, message);
+            self.complain_reading(&["method?", "hierarchy?"], PATH, message);
         }
     }
 
@@ -201,7 +206,11 @@ impl Resolver<'_> {
                     "{why}, and {name} keeps its place for ever: expected a schedule.waiting.timeout, \
                      or another leaving"
                 );
-                self.complain(&format!("population[{index}].leaving"), message);
+                self.complain_reading(
+                    &[PATH, "hierarchy?"],
+                    &format!("population[{index}].leaving"),
+                    message,
+                );
             }
         }
         if let Some(Privacy::CentralDp(_)) = &layers.privacy {

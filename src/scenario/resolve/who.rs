@@ -1,6 +1,6 @@
 //! Which clients something concerns.
 
-use super::Resolver;
+use super::{Resolver, CLIENTS};
 use crate::federation::Who;
 use crate::scenario::file::WhoFile;
 use crate::scenario::Member;
@@ -22,7 +22,7 @@ impl Resolver<'_> {
                 for (index, number) in numbers.iter().enumerate() {
                     if *number >= clients {
                         let message = format!("expected a client from 0 to {last}, found {number}");
-                        self.complain(&format!("{path}[{index}]"), message);
+                        self.complain_reading(&[CLIENTS], &format!("{path}[{index}]"), message);
                     }
                 }
                 Who::Clients(numbers)
@@ -30,7 +30,9 @@ impl Resolver<'_> {
             WhoFile::Group(name) => {
                 let known = population.iter().map(|member| member.group.name.as_ref());
                 if !known.clone().any(|group| group == name) {
-                    self.unknown(path, "a group of the population", &name, known);
+                    self.reading(&["population[].name"], |r| {
+                        r.unknown(path, "a group of the population", &name, known);
+                    });
                 }
                 Who::Group(Arc::from(name))
             }
@@ -40,14 +42,14 @@ impl Resolver<'_> {
                         "a share of {} of {clients} clients is nobody",
                         share.0.get()
                     );
-                    self.complain(path, message);
+                    self.complain_reading(&[CLIENTS], path, message);
                 }
                 Who::Share(share.0)
             }
             WhoFile::Count(count) => {
                 if count == 0 || count > clients {
                     let message = format!("expected a number from 1 to {clients}, found {count}");
-                    self.complain(path, message);
+                    self.complain_reading(&[CLIENTS], path, message);
                 }
                 Who::Count(count)
             }

@@ -67,7 +67,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A type that wraps the error of a part in its own words sees this text.
-        f.write_str(&self.kind.message(None))
+        f.write_str(&self.kind.message(None, None))
     }
 }
 
@@ -112,16 +112,24 @@ impl Error for Fault {
 impl Kind {
     /// What to tell the user about `node`, which stands in `source`; without one, of what was
     /// expected only.
-    pub(super) fn message(&self, at: Option<(&Node, Option<&Source>)>) -> String {
+    /// `hint` says what would be right; without one that is the nearest name, where there is one.
+    pub(super) fn message(
+        &self,
+        at: Option<(&Node, Option<&Source>)>,
+        hint: Option<&str>,
+    ) -> String {
+        let given = hint.map(|hint| format!("; {hint}"));
         let found = at.map_or(String::new(), |(node, source)| {
             format!(", found {}", node.describe(source))
         });
         match self {
             Self::Custom(message) => message.clone(),
-            Self::Expected(expected) => format!("expected {expected}{found}"),
+            Self::Expected(expected) => {
+                format!("expected {expected}{found}{}", given.unwrap_or_default())
+            }
             Self::Length { found, expected } => format!("expected {expected}, found {found}"),
             Self::UnknownField(field, known) => {
-                let hint = did_you_mean(near(field, known));
+                let hint = given.unwrap_or_else(|| did_you_mean(near(field, known)));
                 let field = shortened(field, 40);
                 match known {
                     [] => format!("expected no fields, found {field}"),
@@ -134,12 +142,13 @@ impl Kind {
             }
             Self::UnknownVariant(known) => {
                 let typed = at.and_then(|(node, _)| typed_name(node));
-                let hint = typed.map_or(String::new(), |(name, quoted)| match near(name, known) {
+                let nearest = typed.map(|(name, quoted)| match near(name, known) {
                     Some(meant) if quoted => {
                         format!("; did you mean {meant}, without quotes?")
                     }
                     meant => did_you_mean(meant),
                 });
+                let hint = given.or(nearest).unwrap_or_default();
                 // A name with its values is best recognised by the name.
                 let found = match typed {
                     Some((name, false)) => format!(", found {}", shortened(name, 40)),
@@ -153,11 +162,10 @@ impl Kind {
             Self::Missing(field) => format!("the required field {field} is missing"),
             Self::Duplicate(field) => format!("the field {field} is given twice; keep one"),
             Self::StructName(name) => {
-                let hint = at
+                let nearest = at
                     .and_then(|(node, _)| typed_name(node))
-                    .map_or(String::new(), |(typed, _)| {
-                        did_you_mean(near(typed, &[*name]))
-                    });
+                    .map(|(typed, _)| did_you_mean(near(typed, &[*name])));
+                let hint = given.or(nearest).unwrap_or_default();
                 format!("expected {name}(..) or (..){found}{hint}")
             }
             Self::Hole => "a part of this is wrong".into(),
@@ -166,7 +174,7 @@ impl Kind {
 }
 
 /// The name that a value was given, and whether it was in quotes.
-fn typed_name(node: &Node) -> Option<(&str, bool)> {
+pub(super) fn typed_name(node: &Node) -> Option<(&str, bool)> {
     match &node.value {
         Value::Named(Some(name), _) => Some((&name.text, false)),
         Value::Text(text) => Some((text, true)),

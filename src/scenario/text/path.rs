@@ -218,8 +218,12 @@ fn new_field(name: &str, value: Node) -> Field {
             span: value.span,
         },
         value,
+        lifted: false,
     }
 }
+
+/// What a text alone is the value of, where fields can stand too: `"4g"` is `(preset: "4g")`.
+const OF_TEXT: &str = "preset";
 
 /// What messages call the value at `path`.
 fn called(path: &str) -> &str {
@@ -266,6 +270,18 @@ fn add(node: &mut Node, segment: &Segment, value: Node, place: &str) -> Result<(
                 *word = None;
             }
             *body = Body::Fields(vec![new_field(name, value)]);
+        }
+        // A name that stands for a preset's fields, if the type has such: the reading will tell.
+        Value::Text(_) if name == OF_TEXT => {
+            node.value = Value::Named(None, Body::Fields(vec![new_field(name, value)]));
+        }
+        Value::Text(text) => {
+            let text = Node::new(node.span, Value::Text(std::mem::take(text)));
+            let preset = Field {
+                lifted: true,
+                ..new_field(OF_TEXT, text)
+            };
+            node.value = Value::Named(None, Body::Fields(vec![preset, new_field(name, value)]));
         }
         _ => {
             let found = node.describe(None);

@@ -9,7 +9,9 @@
 //! wrong struct name or reads an override as text, and none of these can happen twice.
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::fault::{Fault, Kind};
+use super::fault::{typed_name, Fault, Kind};
+use super::hint::{Hints, Misread, Misreading};
+use super::mended::{Mended, Spoilt};
 use super::reader::Reader;
 use super::syntax::near;
 use super::tree::{Body, Name, Node, Source, Span, Step, Value};
@@ -26,14 +28,27 @@ pub(super) struct Repair<'a> {
     sources: &'a [Source],
     root: Node,
     found: Diagnostics,
+    hints: Hints,
+    /// What is not as it was written, by now.
+    spoilt: Vec<Spoilt>,
     /// Overrides being tried as text, with what was wrong with them as they stand.
     tried: BTreeMap<u32, Diagnostic>,
 }
 
 impl<'a> Repair<'a> {
-    pub(super) fn new(sources: &'a [Source], root: Node, slips: Vec<Diagnostic>) -> Self {
+    pub(super) fn new(
+        sources: &'a [Source],
+        root: Node,
+        slips: Vec<Diagnostic>,
+        hints: Hints,
+    ) -> Self {
+        // The values in which the syntax was wrong.
+        let removed = root.removed();
+        let spoilt = removed.iter().map(|route| Spoilt::Value(root.spell(route)));
         Self {
             sources,
+            spoilt: spoilt.collect(),
+            hints,
             root,
             found: slips.into_iter().collect(),
             tried: BTreeMap::new(),
@@ -41,24 +56,33 @@ impl<'a> Repair<'a> {
     }
 
     /// The value of the mended tree, where there is one, and all mistakes.
-    pub(super) fn read<T: DeserializeOwned>(mut self) -> (Option<T>, Diagnostics) {
+    pub(super) fn read<T: DeserializeOwned>(mut self) -> Mended<T> {
+        let value = self.value();
+        Mended {
+            value,
+            mistakes: self.found,
+            spoilt: self.spoilt,
+        }
+    }
+
+    fn value<T: DeserializeOwned>(&mut self) -> Option<T> {
         if self.root.removed {
-            return (None, self.found);
+            return None;
         }
         for _ in 0..MAX_ROUNDS {
             let fault = match T::deserialize(Reader::new(&self.root)) {
-                Ok(value) => return (Some(value), self.found),
+                Ok(value) => return Some(value),
                 Err(fault) => fault,
             };
             if self.found.len() >= MAX_FOUND {
                 break;
             }
             if !self.mend(fault) {
-                return (None, self.found);
+                return None;
             }
         }
         self.found.stop_early();
-        (None, self.found)
+        None
     }
 
     /// Notes the mistake, if it is one, and mends the tree; whether another reading can find more.
@@ -79,10 +103,15 @@ impl<'a> Repair<'a> {
                 self.note(&route, self.field_name_span(&route), &fault.kind);
                 let meant = near(typed, known).map(String::from);
                 let parent = route.split_last().map_or(&[][..], |(_, parent)| parent);
+                let bracket = self.root.spell(parent);
+                self.spoilt.push(match &meant {
+                    Some(meant) => Spoilt::Value(member(&bracket, meant)),
+                    None => Spoilt::Absent(bracket),
+                });
                 if let Some(parent) = self.root.at_mut(parent) {
                     parent.repairs.get_or_insert_default().meant.extend(meant);
                 }
-                self.take_out(&route)
+                self.remove(&route)
             }
             Kind::StructName(_) => {
                 self.note(&route, name_span(node), &fault.kind);
@@ -112,6 +141,7 @@ impl<'a> Repair<'a> {
                 match self.tried.remove(&source) {
                     Some(first) => self.found.push(first),
                     None if echo => {}
+                    None if self.was_text(&route) => {}
                     None => self.note(&route, span, &fault.kind),
                 }
                 self.take_out(&route)
@@ -122,8 +152,19 @@ impl<'a> Repair<'a> {
     fn diagnostic(&self, route: &[Step], span: Span, kind: &Kind) -> Option<Diagnostic> {
         let node = self.root.at(route)?;
         let source = self.sources.get(node.span.source as usize);
-        let message = kind.message(Some((node, source)));
         let path = self.root.spell(route);
+        let path_and = |found| Misread { path: &path, found };
+        let hint = match kind {
+            Kind::UnknownField(name, known) => {
+                let near = near(name, known);
+                (self.hints)(&path_and(Misreading::Field { name, near }))
+            }
+            Kind::Expected(_) | Kind::UnknownVariant(_) | Kind::StructName(_) => {
+                (self.hints)(&path_and(misreading(node)))
+            }
+            _ => None,
+        };
+        let message = kind.message(Some((node, source)), hint.as_deref());
         Some(super::diagnose(self.sources, span, path, message))
     }
 
@@ -145,8 +186,14 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// Marks the value at `route` as removed; whether there is anything left to read.
+    /// Marks the value at `route` as removed, so that something else stands there; whether there is
+    /// anything left to read.
     fn take_out(&mut self, route: &[Step]) -> bool {
+        self.spoilt.push(Spoilt::Value(self.root.spell(route)));
+        self.remove(route)
+    }
+
+    fn remove(&mut self, route: &[Step]) -> bool {
         if route.is_empty() {
             return false;
         }
@@ -181,10 +228,35 @@ impl<'a> Repair<'a> {
         if !excused && !repairs.is_some_and(|r| r.meant.iter().any(|name| name == field)) {
             self.note(route, node.span, kind);
         }
+        let path = member(&self.root.spell(route), field);
+        self.spoilt.push(Spoilt::Value(path));
         if let Some(node) = self.root.at_mut(route) {
             let repairs = node.repairs.get_or_insert_default();
             repairs.holes.push(field.to_string());
         }
+        true
+    }
+
+    /// Whether an override has put a field into the text at `route`, which cannot be read so: then says
+    /// that the text has no such field.
+    fn was_text(&mut self, route: &[Step]) -> bool {
+        let Some(Value::Named(None, Body::Fields(fields))) =
+            self.root.at(route).map(|node| &node.value)
+        else {
+            return false;
+        };
+        let (Some(text), Some(first)) = (
+            fields.iter().find(|field| field.lifted),
+            fields.iter().find(|field| !field.lifted),
+        ) else {
+            return false;
+        };
+        let found = text.value.describe(None);
+        let name = super::tree::shortened(&first.name.text, 40);
+        let path = self.root.spell(route);
+        let message = format!("{path} is {found}, which has no field {name}");
+        let told = super::diagnose(self.sources, first.name.span, String::new(), message);
+        self.found.push(told);
         true
     }
 
@@ -217,6 +289,26 @@ impl<'a> Repair<'a> {
             node.value = Value::Text(text);
         }
         true
+    }
+}
+
+/// What kind of value `node` is.
+fn misreading(node: &Node) -> Misreading<'_> {
+    match (&node.value, typed_name(node)) {
+        (Value::Text(text), _) => Misreading::Text(text),
+        (Value::Named(_, Body::Bare), Some((word, _))) => Misreading::Word(word),
+        (Value::Named(..), Some((name, _))) => Misreading::Named(name),
+        (Value::Named(None, Body::Fields(_)), _) => Misreading::Fields,
+        (Value::Int(_) | Value::Float(_), _) => Misreading::Number,
+        _ => Misreading::Other,
+    }
+}
+
+/// The path of the field `name` of the bracket at `path`.
+fn member(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_string(),
+        path => format!("{path}.{name}"),
     }
 }
 

@@ -176,6 +176,10 @@ impl<'a> Parser<'a> {
                 self.take(|c| c != '\n');
             } else if self.rest().starts_with("/*") {
                 self.block_comment()?;
+            } else if self.peek() == Some('#') && !self.rest().starts_with("#!") {
+                let here = self.span_here();
+                self.take(|c| c != '\n');
+                self.slip(here, "a comment begins with `//` here, found `#`".into())?;
             } else {
                 return Ok(());
             }
@@ -350,12 +354,19 @@ impl<'a> Parser<'a> {
             items.push(self.value()?);
             self.skip_blank()?;
             if !self.eat(",") && self.peek() != Some(close) {
-                let named = close == ')' && matches!(self.peek(), Some(':' | '='));
-                return Err(if named {
-                    self.stop("expected values with names throughout or without throughout; a name is a bare word")
-                } else {
-                    self.unclosed()
-                });
+                let named = matches!(self.peek(), Some(':' | '='));
+                let message = match items.last().map(|item: &Node| item.describe(None)) {
+                    Some(name) if named && close == ')' => format!(
+                        "expected values with names throughout or without throughout, found the name \
+                         {name} after values without; a name is a bare word"
+                    ),
+                    Some(name) if named => format!(
+                        "the values of a list have no names, found the name {name}: names and their \
+                         values stand in round brackets"
+                    ),
+                    _ => return Err(self.unclosed()),
+                };
+                return Err(self.stop(message));
             }
         }
     }
@@ -383,7 +394,16 @@ impl<'a> Parser<'a> {
             }
             self.expect_inside()?;
             if !self.peek().is_some_and(starts_name) {
-                return Err(self.expected("a field name"));
+                let after = fields
+                    .last()
+                    .map(|field: &Field| shortened(&field.name.text, 40));
+                return Err(match after {
+                    Some(name) if self.peek().is_some() => self.expected(format_args!(
+                        "a field name, as there is one before ({name}): values have names throughout or \
+                         not at all"
+                    )),
+                    _ => self.expected("a field name"),
+                });
             }
             let start = self.at;
             let name = self.name();
@@ -407,10 +427,19 @@ impl<'a> Parser<'a> {
                         self.place(*earlier)
                     );
                     self.slip(name.span, message)?;
+                    // Which of the two is meant nobody knows: neither is read.
+                    let same = |field: &&mut Field| field.name.text == name.text;
+                    if let Some(field) = fields.iter_mut().find(same) {
+                        field.value.removed = true;
+                    }
                 }
                 None => {
                     first.insert(name.text.clone(), start);
-                    fields.push(Field { name, value });
+                    fields.push(Field {
+                        name,
+                        value,
+                        lifted: false,
+                    });
                 }
             }
             let end = self.at;

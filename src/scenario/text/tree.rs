@@ -76,6 +76,8 @@ impl Body {
 pub(super) struct Field {
     pub name: Name,
     pub value: Node,
+    /// Whether an override made a field of what was a text alone.
+    pub lifted: bool,
 }
 
 /// One step from a value to a part of it.
@@ -209,6 +211,44 @@ impl Node {
             }
         }
         path
+    }
+
+    /// The ways to all values that are marked as removed, outermost only.
+    pub(super) fn removed(&self) -> Vec<Vec<Step>> {
+        let mut found = Vec::new();
+        self.look_for_removed(&mut Vec::new(), &mut found);
+        found
+    }
+
+    fn look_for_removed(&self, route: &mut Vec<Step>, found: &mut Vec<Vec<Step>>) {
+        if self.removed {
+            found.push(route.clone());
+            return;
+        }
+        let mut visit = |step: Step, part: &Node| {
+            route.push(step);
+            part.look_for_removed(route, found);
+            route.pop();
+        };
+        match &self.value {
+            Value::List(items) | Value::Named(_, Body::Tuple(items)) => {
+                for (i, item) in items.iter().enumerate() {
+                    visit(Step::Item(i), item);
+                }
+            }
+            Value::Map(entries) => {
+                for (i, (key, value)) in entries.iter().enumerate() {
+                    visit(Step::Key(i), key);
+                    visit(Step::Entry(i), value);
+                }
+            }
+            Value::Named(_, Body::Fields(fields)) => {
+                for (i, field) in fields.iter().enumerate() {
+                    visit(Step::Field(i), &field.value);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// What this value is, in a word or two, for "found ...".

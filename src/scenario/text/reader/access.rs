@@ -234,13 +234,20 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
     type Error = Fault;
 
     fn unit_variant(self) -> Result<(), Fault> {
-        if self.body.is_empty() {
-            Ok(())
-        } else {
-            let name = &self.name.text;
-            Err(Fault::new(Kind::Expected(format!(
-                "{name} with nothing behind it"
-            ))))
+        let unwanted = match self.body {
+            Body::Fields(fields) => fields.iter().enumerate(),
+            Body::Tuple(items) if !items.is_empty() => {
+                let message = format!("{} with nothing behind it", self.name.text);
+                return Err(Fault::new(Kind::Expected(message)));
+            }
+            Body::Tuple(_) | Body::Bare => [].iter().enumerate(),
+        };
+        match unwanted.into_iter().find(|(_, field)| !field.value.removed) {
+            Some((index, field)) => {
+                let fault = Fault::new(Kind::UnknownField(field.name.text.clone(), &[]));
+                Err(fault.below(Step::FieldName(index)))
+            }
+            None => Ok(()),
         }
     }
 

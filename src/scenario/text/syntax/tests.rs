@@ -104,9 +104,19 @@ fn brackets_must_match() {
     assert_eq!(stop("[1 2]").0, 3);
     assert_eq!(
         stop("(1, b: 2)").1,
-        "expected values with names throughout or without throughout; a name is a bare word"
+        "expected values with names throughout or without throughout, found the name b after \
+         values without; a name is a bare word"
     );
-    assert_eq!(stop("(a: 1, 2)").1, "expected a field name, found `2`");
+    assert_eq!(
+        stop("(a: 1, 2)").1,
+        "expected a field name, as there is one before (a): values have names throughout or not at \
+         all, found `2`"
+    );
+    assert_eq!(
+        stop("[a: 1]").1,
+        "the values of a list have no names, found the name a: names and their values stand in round \
+         brackets"
+    );
     assert_eq!(stop("(,)").1, "expected a value, found `,`");
 }
 
