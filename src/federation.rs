@@ -56,7 +56,7 @@ pub use crate::who::{Members, Who};
 pub use budget::{Budget, DATA_SPENT, ENERGY_SPENT};
 pub use compute::Compute;
 pub use evaluation::Spread;
-pub use gossip::{Algorithm, Gossip};
+pub use gossip::{Algorithm, Gossip, Mixing, Overhear};
 pub use hierarchy::{Assign, Hierarchy, Tier};
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;

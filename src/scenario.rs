@@ -326,9 +326,14 @@ impl Scenario {
     /// Whether the new model is the mean of what clients trained, by their samples: a method that takes
     /// it, and no layer around it.
     pub fn takes_plain_means(&self) -> bool {
+        self.schedule.waiting.is_none() && self.takes_what_it_is_given()
+    }
+
+    /// Whether the new model is what the server makes of the clients' models and nothing else: a mean
+    /// or, where it does not wait for rounds, a step of [`crate::federation::Rule`].
+    pub(crate) fn takes_what_it_is_given(&self) -> bool {
         matches!(self.method.name(), "FedAvg" | "FedProx")
             && !self.method.method().needs_public()
-            && self.schedule.waiting.is_none()
             && self.hierarchy.is_empty()
             && self.topology.is_none()
             && self.layers == Layers::default()
