@@ -29,6 +29,7 @@ use crate::federation::{Evaluation, Layers};
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What all parts of the resolution share.
 struct Resolver<'a> {
@@ -235,6 +236,7 @@ pub(super) fn resolve(
             record,
             checkpoint,
             base: r.base,
+            places: super::Places(Arc::new(document.clone())),
         }),
         // Whatever is missing has been complained about.
         _ => Err(r.problems),
