@@ -44,6 +44,7 @@ pub use registry::AttackSpec;
 pub use rounds::Rounds;
 
 use crate::data::{Dataset, Shape};
+use crate::quantity::bounds;
 use crate::sim::rng::Stream;
 use std::fmt::Debug;
 
@@ -121,10 +122,10 @@ pub trait Craft {
     fn line(&self, known: &Known<'_>) -> Line;
 }
 
-/// A problem with a field unless the number is finite and above 0.
+/// A problem with a field unless the number is above 0, and not so large that single precision has
+/// no room for what it makes of an update.
 fn positive(field: &'static str, value: f64) -> Option<(&'static str, String)> {
-    let wrong = !(value.is_finite() && value > 0.0);
-    wrong.then(|| (field, format!("expected a number above 0, found {value}")))
+    bounds::above_zero(field, value, bounds::MOST)
 }
 
 /// A problem with a field unless the share is in (0, 1].

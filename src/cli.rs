@@ -45,9 +45,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Check a scenario and print what it means, or all that is wrong with it
+    #[command(
+        after_help = "All that `shoal run` would refuse before its first round is refused here: data are read and dealt,\n\
+                      links drawn, the method set up, as for a run. What is printed after the scenario is what to expect\n\
+                      of it: a round's time by group, and about what the run takes of this machine."
+    )]
     Check {
         #[command(flatten)]
         scenario: ScenarioArgs,
+        /// Leave out what needs the data read and dealt, and what is worked out from that
+        #[arg(long)]
+        quick: bool,
     },
     /// Run a scenario and leave its results in a folder
     #[command(after_help = "Examples:\n  shoal run scenarios/quickstart.ron\n  \
@@ -295,7 +303,7 @@ fn execute(command: Command, ranks: &Ranks) -> Exit {
         .without_time()
         .init();
     match command {
-        Command::Check { scenario } => check::check(&scenario),
+        Command::Check { scenario, quick } => check::check(&scenario, quick),
         Command::Run {
             scenario,
             host,

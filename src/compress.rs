@@ -25,6 +25,7 @@ mod tests;
 mod top_k;
 
 pub use client::Compressor;
+pub(crate) use codec::Codec;
 pub use registry::Compression;
 pub use server::Decompressor;
 

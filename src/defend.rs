@@ -33,6 +33,7 @@ pub use cohort::{Cohort, Memory, Report, Sum};
 pub use registry::DefenceSpec;
 pub use server::Defended;
 
+use crate::quantity::bounds;
 use crate::sim::rng::Stream;
 use std::fmt::Debug;
 
@@ -55,6 +56,13 @@ pub trait Defence: Debug + Send + Sync {
     /// Where [`Self::least`] comes from, in the symbols of the source, such as `n ≥ 2f + 3`.
     fn least_because(&self) -> &'static str {
         "n ≥ 1"
+    }
+
+    /// How many of `n` reports may be adversaries' for the promise of its source to hold; `None` where
+    /// the source gives no number.
+    fn bears(&self, n: u32) -> Option<u32> {
+        let _ = n;
+        None
     }
 
     /// Whether it compares reports with an update that the server trains on the public set.
@@ -125,13 +133,17 @@ pub fn settle(defence: &dyn Defence, cohort: &Cohort<'_>, aggregate: &[f32], mem
     }
 }
 
-/// A problem with a field unless the number is finite and above 0.
+/// A problem with a field unless the number is above 0 and one that single precision can work with.
 fn positive(field: &'static str, value: f64) -> Option<(&'static str, String)> {
-    let wrong = !(value.is_finite() && value > 0.0);
-    wrong.then(|| (field, format!("expected a number above 0, found {value}")))
+    bounds::above_zero(field, value, bounds::MOST)
 }
 
 /// A problem with a field unless it is 1 or more.
 fn at_least_1(field: &'static str, value: u32) -> Option<(&'static str, String)> {
-    (value == 0).then(|| (field, "expected a number of 1 or more, found 0".to_string()))
+    bounds::at_least_1(field, value, u32::MAX)
+}
+
+/// A problem with a field unless it is a number of iterations that a round can wait for.
+fn iterations(field: &'static str, value: u32) -> Option<(&'static str, String)> {
+    bounds::at_least_1(field, value, bounds::MOST_PASSES)
 }

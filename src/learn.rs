@@ -48,7 +48,7 @@ pub use distill::{class_scores, distill, ScoreLoss};
 pub use error::LearnError;
 pub use evaluate::{evaluate, Tally};
 pub use exits::train_exits;
-pub use host::{available_memory, prepare_worker_thread, HostDevice, HostError};
+pub use host::{available_memory, prepare_worker_thread, total_memory, HostDevice, HostError};
 pub use importance::importance;
 pub use local::{Amount, LocalTraining, Optimizer, Schedule, SettingProblem};
 pub use loss::{cross_entropy, masked_cross_entropy};

@@ -17,7 +17,7 @@
 //!   `depth`: shallower networks; `level`: who has which size
 //! - `params`, `buffer`, `elementwise`: frozen and mutable parameter vectors and their arithmetic
 //! - `digest`, `wide`: their hash, and loops in wide registers
-//! - `spill`: frozen vectors that wait on disk
+//! - `views`: the memory of tensors as slices; `spill`: frozen vectors that wait on disk
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights;
 //!   `statistics`: what batch normalisations are given
 
@@ -40,6 +40,7 @@ mod spill;
 mod statistics;
 mod sub_model;
 mod units;
+mod views;
 mod wide;
 
 pub use buffer::Buffer;
@@ -58,9 +59,12 @@ pub use spill::Spill;
 pub use statistics::Statistics;
 pub use sub_model::{PartialSum, Selection};
 pub use units::{Columns, EntryUnits, UnitSet, Units};
+pub use views::ViewError;
 
+pub(crate) use buffer::{Viewed, Views};
 pub(crate) use error::first_line;
 pub(crate) use forward::{by_batch, mean, parameter};
 pub(crate) use params::largest;
 pub(crate) use plan::{Op, NORM_EPS};
+pub(crate) use views::{read, write_apart, Fresh};
 pub(crate) use wide::wide;

@@ -25,6 +25,7 @@ pub use clip::Clipper;
 pub use local::{LocalDp, Participations};
 pub use rdp::Accountant;
 
+use crate::quantity::bounds;
 use serde::{Deserialize, Serialize};
 
 /// What errors call these layers.
@@ -69,12 +70,9 @@ impl Privacy {
 /// Complaints about what all forms have.
 fn check(clip: f64, noise: f64, delta: f64) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
-    for (field, value) in [("clip", clip), ("noise", noise)] {
-        if !(value.is_finite() && value > 0.0) {
-            let message = format!("expected a number above 0, found {value}");
-            problems.push((field, message));
-        }
-    }
+    problems.extend(bounds::above_zero("clip", clip, bounds::MOST));
+    // Without noise updates are clipped and nothing is promised: the ablation of clipping alone.
+    problems.extend(bounds::zero_or_more("noise", noise, bounds::MOST));
     if !(delta > 0.0 && delta < 1.0) {
         let message = format!("expected a probability in (0, 1) such as 1e-5, found {delta}");
         problems.push(("delta", message));

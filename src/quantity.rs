@@ -3,6 +3,7 @@
 //! A constructor either returns a value that obeys the rule of its type or an [`OutOfRange`] that
 //! says which rule was broken. Nothing here knows of the simulation; everything may use it.
 
+pub(crate) mod bounds;
 mod distribution;
 mod exact;
 mod normal;

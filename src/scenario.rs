@@ -7,11 +7,15 @@
 //! - [`text`]: RON with places, overrides, diagnostics
 //! - [`mod@file`]: the fields a scenario may have
 //! - `resolve`: from the one to the other
+//! - [`plausible`]: what to expect of a round before it is run
+//! - [`estimate`]: about what a run takes of this machine
 //! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
 //! - [`verify`]: a run folder becomes a run again, and the two are compared
 
+pub mod estimate;
 pub mod file;
 mod hints;
+pub mod plausible;
 mod resolve;
 pub mod run;
 mod sound;
@@ -95,6 +99,25 @@ pub struct Scenario {
     /// The folder that relative paths start from.
     #[serde(skip)]
     pub base: PathBuf,
+    /// Where its fields stand, for what is found wrong when the run is set up.
+    #[serde(skip)]
+    places: Places,
+}
+
+/// Where the fields of a scenario stand. It is no part of what the scenario means.
+#[derive(Clone)]
+struct Places(Arc<Document>);
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Places")
+    }
 }
 
 /// Who talks to whom.
@@ -303,6 +326,17 @@ impl Scenario {
         path.starts_with("/dev") || path.starts_with("/proc")
     }
 
+    /// What is wrong with the field at `path`, or with its nearest ancestor that the file has, in
+    /// `problem`'s words.
+    pub(crate) fn blame(&self, path: &str, problem: impl std::fmt::Display) -> Diagnostics {
+        self.places.0.error(path, problem.to_string()).into()
+    }
+
+    /// Whether the file says anything at `path`.
+    pub(crate) fn says(&self, path: &str) -> bool {
+        self.places.0.has(path)
+    }
+
     /// The network, built.
     ///
     /// # Errors
@@ -344,9 +378,14 @@ impl Scenario {
     /// Whether the new model is the mean of what clients trained, by their samples: a method that takes
     /// it, and no layer around it.
     pub fn takes_plain_means(&self) -> bool {
+        self.schedule.waiting.is_none() && self.takes_what_it_is_given()
+    }
+
+    /// Whether the new model is what the server makes of the clients' models and nothing else: a mean
+    /// or, where it does not wait for rounds, a step of [`crate::federation::Rule`].
+    pub(crate) fn takes_what_it_is_given(&self) -> bool {
         matches!(self.method.name(), "FedAvg" | "FedProx")
             && !self.method.method().needs_public()
-            && self.schedule.waiting.is_none()
             && self.hierarchy.is_empty()
             && self.topology.is_none()
             && self.layers == Layers::default()

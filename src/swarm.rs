@@ -4,22 +4,28 @@
 //! Each run first leaves some kinds of fault out altogether (Groce et al., "Swarm Testing", ISSTA
 //! 2012), then draws a plan from the others. Until a time that the plan knows everything may go
 //! wrong (safety); from then on nothing does, but for a minority of clients that is gone for good,
-//! and the federation must finish its rounds (liveness). `trial` has the invariants.
+//! and the federation must finish its rounds (liveness). `trial` has the invariants; what watches a
+//! server that holds rounds is `audit`, one that asks clients one by one `steps`, clients without a
+//! server `peers`.
 //!
 //! A run is named by the swarm's seed and its number. One that breaks an invariant is shrunk to a
 //! smallest set of faults that still does, and printed as a scenario.
 
 mod audit;
 mod draw;
+mod peers;
 mod shrink;
+mod steps;
 mod subject;
 mod trial;
 
 pub use audit::Audit;
-pub use draw::{plan, Bounds};
+pub use draw::{plan, Bounds, Kinds};
+pub use peers::PeerAudit;
 pub use shrink::shrink;
+pub use steps::StepAudit;
 pub use subject::{Subject, SubjectError};
-pub use trial::{Reference, Violation};
+pub use trial::{run, Outcome, Reference, Violation};
 
 use crate::federation::Bug;
 use crossbeam::channel::bounded;
@@ -65,7 +71,7 @@ pub struct Settings {
     pub jobs: usize,
     /// No run begins after this.
     pub until: Option<Instant>,
-    /// A defect put into the server on purpose.
+    /// A defect put in on purpose.
     pub bug: Option<Bug>,
 }
 

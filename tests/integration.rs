@@ -2,6 +2,7 @@
 
 mod attacks;
 mod budgets;
+mod check;
 mod cli;
 mod determinism;
 mod faults;

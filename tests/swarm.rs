@@ -2,7 +2,7 @@
 
 use shoal::federation::Bug;
 use shoal::scenario::Scenario;
-use shoal::swarm::{shrink, swarm, Reference, Settings, Subject, SubjectError, Tally};
+use shoal::swarm::{of_run, shrink, swarm, Reference, Settings, Subject, SubjectError, Tally};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -59,29 +59,185 @@ fn sums_of_masked_updates_are_those_of_the_plain_ones_in_every_run() {
     assert!(subject.trial(&[stale], 1, Some(&reference), None).is_ok());
 }
 
+/// A scenario of a file with changes, ready to be tried.
+fn file(path: &str, changes: &[&str]) -> (Subject, Reference) {
+    let path = Path::new(path);
+    let text = std::fs::read_to_string(path).unwrap();
+    let changes = changes.iter().map(ToString::to_string).collect();
+    let subject = Subject::new(text, path, changes, false).unwrap();
+    let reference = subject.reference().unwrap();
+    (subject, reference)
+}
+
+/// Clients without a server, each with two neighbours.
+fn ring() -> (Subject, Reference) {
+    file(
+        "scenarios/topology/ring.ron",
+        &["schedule.deadline=\"5 s\""],
+    )
+}
+
+/// A server that makes a step of every five updates, and uses none that is very old.
+fn fedbuff() -> (Subject, Reference) {
+    let changes = ["faults=[]", "schedule.waiting.max_staleness=6"];
+    file("scenarios/population/async_fedbuff.ron", &changes)
+}
+
+/// No invariant is broken in so many runs of ten rounds each.
+fn holds((subject, reference): &(Subject, Reference), seed: u64, runs: u32) -> Tally {
+    let tally = of(subject, reference, seed, runs, None);
+    assert_eq!(
+        tally.failure.as_ref().map(|failure| &failure.violation),
+        None
+    );
+    assert_eq!(tally.runs, runs);
+    assert!(tally.faults > u64::from(runs), "something did go wrong");
+    tally
+}
+
+#[test]
+fn servers_that_do_not_wait_hold_amid_random_faults() {
+    let tally = holds(&fedbuff(), 21, 12);
+    assert_eq!(tally.rounds, 120);
+    assert!(tally.rejected > 0);
+    holds(&file("scenarios/population/async_fedasync.ron", &[]), 22, 8);
+}
+
+/// The servers between hold rounds, the one at the top does not wait for them.
+#[test]
+fn tiers_below_a_server_that_does_not_wait_hold_amid_random_faults() {
+    let changes = [
+        "schedule.waiting.timeout=\"40 s\"",
+        "hierarchy[0].deadline=\"15 s\"",
+    ];
+    holds(&file("scenarios/population/fedat.ron", &changes), 23, 6);
+}
+
+#[test]
+fn clients_without_a_server_hold_amid_random_faults() {
+    let tally = holds(&ring(), 24, 8);
+    assert_eq!(tally.rounds, 80);
+    let changes = ["faults=[]"];
+    let drawn = file("scenarios/topology/random_regular.ron", &changes);
+    assert!(drawn.1.peers && drawn.1.kinds.count().0 > 10);
+    holds(&drawn, 25, 3);
+}
+
+#[test]
+fn a_method_that_trains_parts_of_the_depth_is_tried_with_a_small_model_that_has_exits() {
+    let changes = ["schedule.deadline=\"10 s\""];
+    let tried = file("scenarios/methods/depthfl.ron", &changes);
+    let scenario = tried.0.scenario(&[], None).unwrap();
+    assert!(scenario.to_ron().contains("Exit"));
+    holds(&tried, 26, 4);
+}
+
+/// Faults whose effect hangs on values that nobody computes are not drawn: those would be refused.
+#[test]
+fn modelled_learning_meets_no_fault_that_cannot_be_modelled() {
+    let changes = [
+        "compute=Modelled",
+        "evaluation=(every: 1000, central: false)",
+    ];
+    let (subject, reference) = file("scenarios/quickstart.ron", &changes);
+    let (some, all) = reference.kinds.count();
+    assert!((some as usize) < all, "{some} of {all}");
+    for run in 0..200 {
+        let (plan, seed) = of_run(&subject, &reference, 1, run);
+        let scenario = subject.scenario(&plan, Some(seed));
+        assert!(scenario.is_ok(), "run {run}: {}", scenario.unwrap_err());
+    }
+    holds(&(subject, reference), 1, 10);
+}
+
+#[test]
+fn a_run_that_ends_by_the_clock_before_its_last_round_misses_none() {
+    let until = |seconds: u32| {
+        let end = format!("schedule.stop_at_time=\"{seconds} s\"");
+        file("scenarios/quickstart.ron", &[&end])
+    };
+    let (subject, reference) = until(5);
+    assert!(reference.rounds < 10 && reference.rounds > 1);
+    holds(&(subject, reference), 1, 10);
+    // Without faults all rounds are held by then, amid them often not.
+    let (subject, reference) = until(7);
+    assert_eq!(reference.rounds, 10);
+    let tally = holds(&(subject, reference), 1, 10);
+    assert!(tally.rounds < 100);
+}
+
+/// In this run faults move the last rounds into a night: the server waits for phones that are not
+/// plugged in, and those that it finds go before they are done.
+#[test]
+fn a_round_without_clients_who_are_there_is_no_missing_liveness() {
+    let changes = ["schedule.least_reports=10"];
+    let (subject, reference) = file("scenarios/population/night.ron", &changes);
+    let (plan, seed) = of_run(&subject, &reference, 1, 3);
+    let scenario = subject.scenario(&plan, Some(seed)).unwrap();
+    let outcome = shoal::swarm::run(&scenario, 1, None).unwrap();
+    assert!(outcome.abandoned > 0, "nothing to excuse");
+    assert_eq!(outcome.not_completed, []);
+    let tried = subject.trial(&plan, seed, Some(&reference), None);
+    assert!(tried.is_ok(), "{tried:?}");
+    // But where they are there all the time, a round that is abandoned is told as ever.
+    let stays = [
+        "schedule.least_reports=10",
+        "population[0].availability=Always",
+    ];
+    let (subject, reference) = file("scenarios/population/night.ron", &stays);
+    let silent = "(fault: Disconnect, who: Group(\"phones\"), when: Once(at: \"0 s\"))".to_string();
+    let told = subject.trial(&[silent], seed, Some(&reference), None);
+    assert_eq!(told.unwrap_err().invariant, "liveness");
+}
+
+/// Finds a defect with a seed, and shrinks it to a few faults that are to blame.
+fn found_and_shrunk(tried: &(Subject, Reference), seed: u64, bug: Bug) -> Vec<String> {
+    let (subject, reference) = tried;
+    let failure = of(subject, reference, seed, 100, Some(bug)).failure;
+    let failure = failure.unwrap_or_else(|| panic!("{bug:?} is not found"));
+    let invariant = failure.violation.invariant;
+    let fails = |rest: &[String]| {
+        let trial = subject.trial(rest, failure.seed, Some(reference), Some(bug));
+        trial.is_err_and(|violation| violation.invariant == invariant)
+    };
+    let plan = shrink(&failure.plan, fails);
+    assert!(plan.len() <= 2, "{bug:?}: {plan:#?}");
+    assert!(fails(&plan));
+    // What is kept is a scenario, and the same one.
+    let kept = subject.to_ron(&plan, failure.seed).unwrap();
+    let read = Scenario::parse(&kept, Path::new("scenarios/population/kept.ron"), &[]).unwrap();
+    assert_eq!(read, subject.scenario(&plan, Some(failure.seed)).unwrap());
+    // It is the defect that fails, not the plan.
+    let sound = subject.trial(&failure.plan, failure.seed, Some(reference), None);
+    assert!(sound.is_ok(), "{sound:?}");
+    plan
+}
+
 #[test]
 fn planted_defects_are_found_and_shrunk_to_two_faults_or_fewer() {
-    let (subject, reference) = quickstart();
+    let tried = quickstart();
     for bug in [Bug::DoubleCount, Bug::IgnoreRound, Bug::NeverTimeOut] {
-        let tally = of(&subject, &reference, 3, 100, Some(bug));
-        let failure = tally
-            .failure
-            .unwrap_or_else(|| panic!("{bug:?} is not found"));
-        let invariant = failure.violation.invariant;
-        let fails = |rest: &[String]| {
-            let trial = subject.trial(rest, failure.seed, Some(&reference), Some(bug));
-            trial.is_err_and(|violation| violation.invariant == invariant)
-        };
-        let plan = shrink(&failure.plan, fails);
-        assert!(plan.len() <= 2, "{bug:?}: {plan:#?}");
-        assert!(fails(&plan));
-        // What is kept is a scenario, and the same one.
-        let kept = subject.to_ron(&plan, failure.seed).unwrap();
-        let read = Scenario::parse(&kept, Path::new("scenarios/kept.ron"), &[]).unwrap();
-        assert_eq!(read, subject.scenario(&plan, Some(failure.seed)).unwrap());
-        // It is the defect that fails, not the plan.
-        let sound = subject.trial(&failure.plan, failure.seed, Some(&reference), None);
-        assert!(sound.is_ok(), "{sound:?}");
+        found_and_shrunk(&tried, 3, bug);
+    }
+}
+
+#[test]
+fn defects_of_a_server_that_does_not_wait_are_found_and_shrunk() {
+    let tried = fedbuff();
+    for bug in [Bug::DoubleCount, Bug::IgnoreRound, Bug::NeverTimeOut] {
+        let plan = found_and_shrunk(&tried, 3, bug);
+        assert!(!plan.is_empty(), "{bug:?} needs something to go wrong");
+    }
+    // Reports grow old without any fault.
+    assert_eq!(found_and_shrunk(&tried, 3, Bug::AlwaysFresh), [""; 0]);
+}
+
+#[test]
+fn defects_of_clients_without_a_server_are_found_and_shrunk() {
+    let tried = ring();
+    for bug in [Bug::LoseWeight, Bug::IgnoreRound, Bug::NeverTimeOut] {
+        let plan = found_and_shrunk(&tried, 3, bug);
+        assert!(!plan.is_empty(), "{bug:?} needs something to go wrong");
     }
 }
 
@@ -102,4 +258,12 @@ fn a_scenario_that_cannot_be_tried_is_told_why() {
     ));
     let hopeless = ", schedule: (rounds: 2, deadline: \"1 ms\")";
     assert!(matches!(refused(hopeless), SubjectError::Unsound(_)));
+    let for_ever = ", schedule: (waiting: FedBuff(concurrency: 4))";
+    let error = refused(for_ever);
+    assert!(matches!(error, SubjectError::NoTimeout));
+    assert!(error
+        .to_string()
+        .contains("--set 'schedule.waiting.timeout="));
+    let alone = ", topology: Gossip(graph: Ring)";
+    assert!(matches!(refused(alone), SubjectError::NoDeadline));
 }

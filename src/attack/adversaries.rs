@@ -88,6 +88,12 @@ impl Adversaries {
         self.parties.is_empty()
     }
 
+    /// How many clients are in some entry.
+    pub fn count(&self) -> u32 {
+        let each = self.parties.iter().map(|party| party.members.len());
+        u32::try_from(each.sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
     /// The entries, in the scenario's order.
     pub fn parties(&self) -> &[Party] {
         &self.parties

@@ -45,8 +45,9 @@ fn quantile(p: f64) -> f64 {
 
 impl Attack for Alie {
     fn check(&self) -> Vec<(&'static str, String)> {
-        let wrong = self.z.filter(|z| !z.is_finite());
-        let message = wrong.map(|z| ("z", format!("expected a number, found {z}")));
+        let most = crate::quantity::bounds::MOST;
+        let wrong = self.z.filter(|z| !(-most..=most).contains(z));
+        let message = wrong.map(|z| ("z", format!("{z:e} is outside [-{most:e}, {most:e}]")));
         message.into_iter().collect()
     }
 

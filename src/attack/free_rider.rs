@@ -3,6 +3,7 @@
 
 use super::noise::normal;
 use super::{positive, Attack, Forge, Forging};
+use crate::quantity::bounds::zero_or_more;
 use serde::{Deserialize, Serialize};
 
 /// Reports the model as it was received (section 3.1, plain free-riding). Costs its device nothing.
@@ -49,10 +50,7 @@ impl Forge for FreeRider {
 impl Attack for DisguisedFreeRider {
     fn check(&self) -> Vec<(&'static str, String)> {
         let mut problems: Vec<_> = positive("sigma", self.sigma).into_iter().collect();
-        if !(self.gamma.is_finite() && self.gamma >= 0.0) {
-            let message = format!("expected a number of 0 or more, found {}", self.gamma);
-            problems.push(("gamma", message));
-        }
+        problems.extend(zero_or_more("gamma", self.gamma, 1e3));
         problems
     }
 

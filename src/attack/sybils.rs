@@ -5,6 +5,7 @@ use super::label_flip::pair;
 use super::noise::normal;
 use super::{Attack, Forge, Forging, Poison, Sample};
 use crate::data::{Dataset, Shape};
+use crate::quantity::bounds::{zero_or_more, MOST};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +35,7 @@ impl Default for Sybils {
 impl Attack for Sybils {
     fn check(&self) -> Vec<(&'static str, String)> {
         let mut problems = pair(self.source, self.target).check();
-        if !(self.noise.is_finite() && self.noise >= 0.0) {
-            let message = format!("expected a number of 0 or more, found {}", self.noise);
-            problems.push(("noise", message));
-        }
+        problems.extend(zero_or_more("noise", self.noise, MOST));
         problems
     }
 

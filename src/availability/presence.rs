@@ -155,6 +155,21 @@ impl Presence {
         group.is_none_or(|group| self.has(group, client, round, now))
     }
 
+    /// Whether a client that is asked in a round at `from` is there all the time to `until`.
+    pub fn stays(&self, client: u32, round: u32, from: VirtualTime, until: VirtualTime) -> bool {
+        let Some(group) = self.group(client) else {
+            return true;
+        };
+        match &group.rule {
+            Rule::Always => true,
+            Rule::Rounds(rates) => rates.is_there(self.whose(group, client), round),
+            Rule::Timed(timed) => {
+                let session = timed.at_or_after(self.whose(group, client), from);
+                session.is_some_and(|session| session.start <= from && session.end > until)
+            }
+        }
+    }
+
     /// How many are there.
     pub fn count(&self, round: u32, now: VirtualTime) -> u32 {
         let each = self.groups.iter().map(|group| match group.rule {

@@ -3,11 +3,24 @@
 use super::exit::Exit;
 use super::ScenarioArgs;
 use ron::ser::PrettyConfig;
+use shoal::learn::HostDevice;
+use shoal::scenario::estimate::Machine;
+use shoal::scenario::plausible::Outlooks;
+use shoal::scenario::run::assemble;
+use std::path::Path;
 
-pub fn check(args: &ScenarioArgs) -> Exit {
+pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
     let scenario = match args.open() {
         Ok((scenario, _)) => scenario,
         Err(exit) => return exit,
+    };
+    // As a run begins, and for the same reasons refused.
+    let federation = match quick {
+        true => None,
+        false => match assemble(&scenario, HostDevice::Cpu) {
+            Ok(federation) => Some(federation),
+            Err(error) => return Exit::of_error(&error),
+        },
     };
     let pretty = PrettyConfig::new().struct_names(true).depth_limit(6);
     match ron::ser::to_string_pretty(&scenario, pretty) {
@@ -60,7 +73,21 @@ pub fn check(args: &ScenarioArgs) -> Exit {
     if let Some(compute) = scenario.compute.in_words() {
         println!("// compute: {compute}");
     }
-    for warning in scenario.warnings() {
+    let mut warnings = scenario.warnings();
+    if let Some(federation) = federation {
+        let machine = Machine::this(Path::new("."));
+        let outlooks = Outlooks::of(&scenario, &federation);
+        let estimate = scenario.estimate(&federation, &outlooks);
+        for line in scenario.expectations(&federation, &outlooks) {
+            println!("// {line}");
+        }
+        for line in estimate.lines(&machine) {
+            println!("// {line}");
+        }
+        warnings.extend(scenario.surprises(&federation, &outlooks));
+        warnings.extend(estimate.warnings(&machine));
+    }
+    for warning in warnings {
         println!("// warning: {warning}");
     }
     Exit::Done

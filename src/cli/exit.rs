@@ -43,7 +43,11 @@ impl Exit {
 
     /// Says what went wrong, and whose fault it is.
     pub fn of_error(error: &RunError) -> Self {
-        eprintln!("error: {error}");
+        match error {
+            // With the line that is meant, as everywhere else.
+            RunError::Scenario(problems) => eprintln!("{problems:#}"),
+            other => eprintln!("error: {other}"),
+        }
         if error.is_bad_input() {
             Self::BadInput
         } else {

@@ -18,7 +18,7 @@ pub struct SwarmArgs {
     #[arg(long, default_value_t = 200)]
     runs: u32,
     /// Begin no run after so many minutes
-    #[arg(long)]
+    #[arg(long, value_parser = minutes)]
     minutes: Option<f64>,
     /// Only this run of the swarm
     #[arg(long, value_name = "N")]
@@ -32,7 +32,7 @@ pub struct SwarmArgs {
     /// Where the scenario of a failure goes
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
-    /// Put a defect into the server, to see it found
+    /// Put a defect into the federation, to see it found
     #[arg(long, hide = true)]
     plant: Option<Plant>,
 }
@@ -45,7 +45,23 @@ enum Plant {
     IgnoreRound,
     /// Deadlines do not come
     NeverTimeOut,
+    /// An old report counts as much as a fresh one, where clients are asked one by one
+    AlwaysFresh,
+    /// The weight of a model that did not come goes to nobody, where there is no server
+    LoseWeight,
 }
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(minutes) if minutes > 0.0 && minutes <= MOST_MINUTES => Ok(minutes),
+        _ => Err(format!(
+            "expected a number of minutes above 0 and up to {MOST_MINUTES}"
+        )),
+    }
+}
+
+/// Two years.
+const MOST_MINUTES: f64 = 1e6;
 
 impl From<Plant> for Bug {
     fn from(plant: Plant) -> Self {
@@ -53,6 +69,8 @@ impl From<Plant> for Bug {
             Plant::DoubleCount => Self::DoubleCount,
             Plant::IgnoreRound => Self::IgnoreRound,
             Plant::NeverTimeOut => Self::NeverTimeOut,
+            Plant::AlwaysFresh => Self::AlwaysFresh,
+            Plant::LoseWeight => Self::LoseWeight,
         }
     }
 }
@@ -87,7 +105,7 @@ pub fn swarm_of(args: &SwarmArgs) -> Exit {
         jobs: workers(args.jobs),
         until: args
             .minutes
-            .map(|minutes| began + Duration::from_secs_f64(60.0 * minutes.clamp(0.0, 1e6))),
+            .map(|minutes| began + Duration::from_secs_f64(60.0 * minutes)),
         bug,
     };
     let stop = stop_flag();

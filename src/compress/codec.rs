@@ -13,7 +13,7 @@ const NAME: &str = "compression";
 
 /// Both directions of a scheme.
 #[derive(Debug, Clone)]
-pub(super) struct Codec(Arc<Compression>);
+pub(crate) struct Codec(Arc<Compression>);
 
 /// The places of a network's parameters: learned tensors, and measured ones behind them.
 struct Places {

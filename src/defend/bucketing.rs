@@ -95,6 +95,11 @@ impl Defence for Bucketing {
         full.saturating_mul(self.size).saturating_add(1)
     }
 
+    /// An adversary spoils the bucket that it falls into.
+    fn bears(&self, n: u32) -> Option<u32> {
+        self.inner.defence().bears(n.div_ceil(self.size.max(1)))
+    }
+
     fn least_because(&self) -> &'static str {
         "what is inside needs so many buckets"
     }

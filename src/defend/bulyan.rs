@@ -45,6 +45,10 @@ impl Bulyan {
 }
 
 impl Defence for Bulyan {
+    fn bears(&self, _: u32) -> Option<u32> {
+        Some(self.byzantine)
+    }
+
     fn least(&self) -> u32 {
         self.byzantine.saturating_mul(4).saturating_add(3)
     }

@@ -3,7 +3,7 @@
 
 use super::cohort::narrow;
 use super::geometric_median::distance;
-use super::{at_least_1, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
 use serde::{Deserialize, Serialize};
 
 /// From the last round's aggregate (0 at first), so many times
@@ -35,7 +35,7 @@ impl Defence for CentredClipping {
     fn check(&self) -> Vec<(&'static str, String)> {
         let problems = [
             positive("radius", self.radius),
-            at_least_1("iterations", self.iterations),
+            iterations("iterations", self.iterations),
         ];
         problems.into_iter().flatten().collect()
     }

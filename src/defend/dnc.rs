@@ -2,7 +2,7 @@
 //! Poisoning Attacks and Defenses for Federated Learning", NDSS 2021, algorithm 2).
 
 use super::distances::{products, Pairs};
-use super::{at_least_1, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{at_least_1, iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
 use crate::sim::rng::{below, Stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -99,9 +99,13 @@ fn first_eigenvector(pairs: &Pairs) -> Vec<f64> {
 }
 
 impl Defence for Dnc {
+    fn bears(&self, _: u32) -> Option<u32> {
+        Some(self.byzantine)
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         let problems = [
-            at_least_1("iterations", self.iterations),
+            iterations("iterations", self.iterations),
             at_least_1("dimensions", self.dimensions),
             positive("filter", self.filter),
         ];

@@ -2,7 +2,7 @@
 //! Aggregation for Federated Learning", IEEE Transactions on Signal Processing 2022, algorithm 2: RFA).
 
 use super::cohort::{add, narrow};
-use super::{at_least_1, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
 use serde::{Deserialize, Serialize};
 
 /// The point with the least weighted sum of distances to the updates, nearly: from their mean, so many
@@ -34,9 +34,14 @@ pub(super) fn distance(v: &[f64], x: &[f32]) -> f64 {
 }
 
 impl Defence for GeometricMedian {
+    /// Less than half of them.
+    fn bears(&self, n: u32) -> Option<u32> {
+        Some(n.saturating_sub(1) / 2)
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         let problems = [
-            at_least_1("iterations", self.iterations),
+            iterations("iterations", self.iterations),
             positive("smoothing", self.smoothing),
         ];
         problems.into_iter().flatten().collect()

@@ -71,6 +71,10 @@ const fn least(byzantine: u32) -> u32 {
 }
 
 impl Defence for Krum {
+    fn bears(&self, _: u32) -> Option<u32> {
+        Some(self.byzantine)
+    }
+
     fn least(&self) -> u32 {
         least(self.byzantine)
     }
@@ -97,6 +101,10 @@ impl Keeping for Krum {
 }
 
 impl Defence for MultiKrum {
+    fn bears(&self, _: u32) -> Option<u32> {
+        Some(self.byzantine)
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         at_least_1("keep", self.keep).into_iter().collect()
     }

@@ -63,6 +63,11 @@ pub(super) fn median(values: &mut [f32]) -> f32 {
 }
 
 impl Defence for Median {
+    /// Less than half of them.
+    fn bears(&self, n: u32) -> Option<u32> {
+        Some(n.saturating_sub(1) / 2)
+    }
+
     fn shape(&self) -> Shape<'_> {
         Shape::Keeping(self)
     }
@@ -82,6 +87,11 @@ impl Keeping for Median {
 }
 
 impl Defence for TrimmedMean {
+    /// As many as are left out at each end.
+    fn bears(&self, n: u32) -> Option<u32> {
+        Some(libm::floor(self.trim * f64::from(n) + 1e-9) as u32)
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         match (0.0..0.5).contains(&self.trim) {
             true => Vec::new(),

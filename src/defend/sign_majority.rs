@@ -21,6 +21,11 @@ impl Default for SignMajority {
 }
 
 impl Defence for SignMajority {
+    /// Less than half of them.
+    fn bears(&self, n: u32) -> Option<u32> {
+        Some(n.saturating_sub(1) / 2)
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         positive("rate", self.rate).into_iter().collect()
     }

@@ -5,6 +5,7 @@
 //! from there. With FedAvg inside, the model that is handed in is the next one, bit for bit.
 
 use super::waiting::{Rule, Waiting};
+use super::world::Bug;
 use crate::method::{
     difference, forward_to_inner, MethodError, Payload, Phase, Received, ServerHalf, ServerJob,
     WeightedSum,
@@ -32,6 +33,8 @@ pub(super) struct Buffered {
     first: Option<u32>,
     /// What each that has reported said last, where that is kept.
     latest: BTreeMap<u32, Latest>,
+    /// A defect put in on purpose.
+    bug: Option<Bug>,
 }
 
 struct Latest {
@@ -67,7 +70,13 @@ impl Buffered {
             newest: None,
             first: None,
             latest: BTreeMap::new(),
+            bug: None,
         }
+    }
+
+    /// The same, with a defect.
+    pub fn planted(self, bug: Option<Bug>) -> Self {
+        Self { bug, ..self }
     }
 
     /// Σ (T_{M+1−m} / T) x_m over those that have reported: the models from the first to the last, each
@@ -177,7 +186,10 @@ impl ServerHalf for Buffered {
             });
         }
         let staleness = self.version.saturating_sub(sent.version);
-        let weight = self.waiting.staleness.weight(staleness);
+        let weight = match self.bug {
+            Some(Bug::AlwaysFresh) => 1.0,
+            _ => self.waiting.staleness.weight(staleness),
+        };
         match self.waiting.rule {
             Rule::FedBuff { weighting, .. } => {
                 let n = weighting.of(report.samples);

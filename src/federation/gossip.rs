@@ -10,7 +10,7 @@
 //! - `inbox`: models that wait for their round
 //! - `notice`: what the observer is told
 //! - `observer`: node 0; `books`: a round as it keeps it
-//! - `mix`: the arithmetic, as jobs
+//! - `mix`: the arithmetic, as jobs; `watch`: what an audit sees
 
 mod books;
 mod inbox;
@@ -20,6 +20,9 @@ mod observer;
 mod peer;
 #[cfg(test)]
 mod tests;
+mod watch;
+
+pub use watch::{Mixing, Overhear};
 
 pub(super) use mix::{Consensus, ConsensusJob, MixJob};
 pub(super) use notice::Notice;

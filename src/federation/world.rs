@@ -5,7 +5,7 @@ use super::client::Client;
 use super::crowd::Gathering;
 use super::edge::Edge;
 use super::evaluation::Evaluator;
-use super::gossip::{Common, Observer, Peer};
+use super::gossip::{Common, Observer, Overhear, Peer};
 use super::hierarchy::{sorted, Assign, Below};
 use super::hostile;
 use super::job::{Job, Output};
@@ -53,6 +53,8 @@ pub struct Shared {
     pub(super) stand_ins: StandIns,
     /// What watches server halves.
     audit: Option<Arc<Auditing>>,
+    /// What watches clients without a server.
+    pub(super) overhears: Option<Arc<dyn Overhear>>,
     /// The links of all nodes.
     pub(super) network: LinkNetwork,
     /// What checks sums of masked updates.
@@ -115,7 +117,7 @@ impl Shared {
     pub(super) fn fresh_half(&self) -> Result<Box<dyn ServerHalf>, MethodError> {
         let public = self.public.as_ref();
         let setup = setup(&self.plan, &self.sizes, public, &self.local, &self.indices)?;
-        let half = server_half(&self.plan, &setup, &self.witness)?;
+        let half = server_half(&self.plan, &setup, &self.witness, self.bug)?;
         Ok(match &self.audit {
             Some(audit) => audit(half),
             None => half,
@@ -180,18 +182,22 @@ fn server_half(
     plan: &Plan,
     setup: &Setup,
     witness: &Arc<Witness>,
+    bug: Option<Bug>,
 ) -> Result<Box<dyn ServerHalf>, MethodError> {
+    let buffered = |half: Box<dyn ServerHalf>, waiting| -> Box<dyn ServerHalf> {
+        Box::new(Buffered::new(half, waiting, &setup.initial).planted(bug))
+    };
     let half = plan.method.method().server(setup.clone())?;
     if !plan.hierarchy.is_empty() {
         // Layers are between clients and those they answer to.
         return Ok(match plan.schedule.waiting {
-            Some(waiting) => Box::new(Buffered::new(half, waiting, &setup.initial)),
+            Some(waiting) => buffered(half, waiting),
             None => half,
         });
     }
     let mut half = hostile::server(plan, half, setup)?;
     if let Some(waiting) = plan.schedule.waiting {
-        half = Box::new(Buffered::new(half, waiting, &setup.initial));
+        half = buffered(half, waiting);
     }
     Ok(plan.layers.around_server(half, setup, plan, witness))
 }
@@ -216,7 +222,7 @@ fn part(indices: &Arc<[u32]>, partition: &Partition, client: u32) -> Samples {
     Samples::part(Arc::clone(indices), range).unwrap_or_else(|| Vec::new().into())
 }
 
-/// A defect that a server can be given.
+/// A defect that a server can be given, or clients without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
     /// A second report of a client is counted again.
@@ -225,6 +231,10 @@ pub enum Bug {
     IgnoreRound,
     /// Deadlines do not come.
     NeverTimeOut,
+    /// Where clients are asked one by one: an old report counts as much as a fresh one.
+    AlwaysFresh,
+    /// Without a server: the weight of a model that did not come goes to nobody.
+    LoseWeight,
 }
 
 /// A federation: one server, and the clients of a [`Plan`].
@@ -266,7 +276,7 @@ impl Federation {
         });
         let indices: Arc<[u32]> = Arc::from(plan.partition.indices());
         let setup = setup(&plan, &sizes, public.as_ref(), &local, &indices)?;
-        let half = server_half(&plan, &setup, &witness)?;
+        let half = server_half(&plan, &setup, &witness, None)?;
         let (clients, seed) = (plan.population(), plan.seed);
         let gossip = plan.gossip.clone();
         let gossip = gossip
@@ -288,6 +298,7 @@ impl Federation {
             bug: None,
             stand_ins: StandIns::default(),
             audit: None,
+            overhears: None,
             witness,
             gossip,
             indices,
@@ -346,12 +357,28 @@ impl Federation {
         self
     }
 
+    /// The same, with its clients watched, where they have no server.
+    pub fn overheard(mut self, audit: Arc<dyn Overhear>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.overhears = Some(audit);
+        }
+        self
+    }
+
     /// The same, with a defect in its server: what finds defects is tried with it.
-    pub fn planted(mut self, bug: Option<Bug>) -> Self {
+    ///
+    /// # Errors
+    /// When the method's state cannot be made anew.
+    pub fn planted(mut self, bug: Option<Bug>) -> Result<Self, MethodError> {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.bug = bug;
         }
-        self
+        if bug.is_some() {
+            // The server's half is made with its defect.
+            let half = self.shared.fresh_half()?;
+            self.half = Mutex::new(Some(half));
+        }
+        Ok(self)
     }
 
     /// The same, with stacks of jobs that by estimate fit into `memory`.

@@ -1,7 +1,7 @@
 //! Samples where training reads them: raw as they came, normalised batch by batch.
 
 use super::LearnError;
-use crate::model::wide;
+use crate::model::{wide, Fresh, ParamError};
 use crate::quantity::Bytes;
 use tch::{Device, Kind, Tensor};
 use xxhash_rust::xxh3::Xxh3;
@@ -350,13 +350,10 @@ impl DeviceData {
         if channels_last {
             dims = vec![dims[0], dims[2], dims[3], dims[1]];
         }
-        let batch = Tensor::f_empty(dims.as_slice(), (Kind::Float, Device::Cpu))?;
-        // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
-        // known to anyone else.
-        let out = unsafe {
-            std::slice::from_raw_parts_mut(batch.data_ptr().cast::<f32>(), batch.numel())
-        };
+        let mut batch = Fresh::unwritten(&dims)?;
+        let out = batch.values().map_err(ParamError::from)?;
         self.write(samples, out, channels_last);
+        let batch = batch.into_tensor();
         if channels_last {
             return Ok(batch.f_permute([0, 3, 1, 2])?);
         }

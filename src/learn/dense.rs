@@ -51,23 +51,31 @@ impl Kernel {
         self.batch * self.outputs
     }
 
+    /// Values of a batch of inputs, of the weights, and of a batch of outputs; nothing where they are
+    /// more than can be counted.
+    const fn sizes(self) -> Option<[usize; 3]> {
+        let (batch, inputs, outputs) = (self.batch, self.inputs, self.outputs);
+        match (
+            batch.checked_mul(inputs),
+            inputs.checked_mul(outputs),
+            batch.checked_mul(outputs),
+        ) {
+            (Some(x), Some(w), Some(y)) => Some([x, w, y]),
+            _ => None,
+        }
+    }
+
     /// `y = x · wᵀ + bias`.
     pub(super) fn forward(self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        assert_eq!(
-            (x.len(), w.len(), y.len()),
-            (
-                self.batch * self.inputs,
-                self.inputs * self.outputs,
-                self.batch * self.outputs
-            )
-        );
+        assert_eq!(Some([x.len(), w.len(), y.len()]), self.sizes());
         for row in y.chunks_exact_mut(self.outputs.max(1)) {
             match bias {
                 Some(bias) => row.copy_from_slice(bias),
                 None => row.fill(0.0),
             }
         }
-        // SAFETY: a kernel exists only where the processor has what it needs; sizes were checked.
+        // SAFETY: a kernel exists only where the processor has AVX2 and FMA (`for_batch` asks); the
+        // sizes of all slices were just checked, and y is borrowed to write, so nothing else lies in it.
         #[cfg(target_arch = "x86_64")]
         unsafe {
             x86::forward(self, x, w, y);
@@ -76,14 +84,7 @@ impl Kernel {
 
     /// `dx = g · w`, for `g` of shape `[batch, outputs]`.
     pub(super) fn input_gradient(self, g: &[f32], w: &[f32], dx: &mut [f32]) {
-        assert_eq!(
-            (g.len(), w.len(), dx.len()),
-            (
-                self.batch * self.outputs,
-                self.inputs * self.outputs,
-                self.batch * self.inputs
-            )
-        );
+        assert_eq!(Some([dx.len(), w.len(), g.len()]), self.sizes());
         // SAFETY: as for `forward`.
         #[cfg(target_arch = "x86_64")]
         unsafe {
@@ -94,14 +95,7 @@ impl Kernel {
     /// `dw = gᵀ · x`, for `g` of shape `[batch, outputs]`.
     pub(super) fn weight_gradient(self, g: &[f32], x: &[f32], dw: &mut [f32]) {
         assert!(self.batch <= MAX_BATCH);
-        assert_eq!(
-            (g.len(), x.len(), dw.len()),
-            (
-                self.batch * self.outputs,
-                self.batch * self.inputs,
-                self.inputs * self.outputs
-            )
-        );
+        assert_eq!(Some([x.len(), dw.len(), g.len()]), self.sizes());
         // SAFETY: as for `forward`.
         #[cfg(target_arch = "x86_64")]
         unsafe {
@@ -119,17 +113,9 @@ impl Kernel {
         from: Option<&[f32]>,
         w: &mut [f32],
     ) {
-        let weights = self.inputs * self.outputs;
         assert!(self.batch <= MAX_BATCH);
-        assert_eq!(
-            (
-                g.len(),
-                x.len(),
-                from.map_or(weights, <[f32]>::len),
-                w.len()
-            ),
-            (self.outputs(), self.inputs(), weights, weights)
-        );
+        assert_eq!(Some([x.len(), w.len(), g.len()]), self.sizes());
+        assert_eq!(from.map_or(w.len(), <[f32]>::len), w.len());
         // SAFETY: as for `forward`.
         #[cfg(target_arch = "x86_64")]
         unsafe {

@@ -149,10 +149,23 @@ fn load_cuda() -> Result<(), String> {
 
 /// Host memory that programs can still be given, as Linux estimates it; `None` elsewhere.
 pub fn available_memory() -> Option<Bytes> {
+    meminfo("MemAvailable:")
+}
+
+/// All the memory that programs of this process's control group can ever be given: what the host has,
+/// swap included, or less where that is limited. `None` where the system does not say.
+pub fn total_memory() -> Option<Bytes> {
+    let swap = meminfo("SwapTotal:").unwrap_or(Bytes(0));
+    let host = Bytes(meminfo("MemTotal:")?.0.saturating_add(swap.0));
+    // "max" where there is no limit.
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let limit = limit.and_then(|text| text.trim().parse().ok());
+    Some(limit.map_or(host, |limit: u64| Bytes(limit.min(host.0))))
+}
+
+fn meminfo(field: &str) -> Option<Bytes> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("MemAvailable:"))?;
+    let line = text.lines().find(|line| line.starts_with(field))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(Bytes(kibibytes.checked_mul(1024)?))
 }
@@ -221,6 +234,8 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!((1 << 20..1 << 50).contains(&left), "{left}");
         }
+        let all = total_memory().map_or(u64::MAX, |all| all.0);
+        assert!(all >= left || all < 1 << 40, "{all} in all, {left} left");
         let given = Some(Bytes(5));
         assert_eq!(HostDevice::Cpu.stack_limit(given), given);
         assert_eq!(HostDevice::Cpu.stack_limit(None), None);

@@ -5,7 +5,7 @@ use super::course::{Course, Progress};
 use super::train::{check, measure, read};
 use super::update::{self, Moments, Terms};
 use super::{cross_entropy, Gradients, LearnError, TrainJob, Trained};
-use crate::model::{Buffer, MaskSource};
+use crate::model::{Buffer, MaskSource, Viewed};
 use std::sync::Arc;
 use tch::Tensor;
 
@@ -34,11 +34,10 @@ pub(super) fn train_on(
     let device = job.data.device();
     let local = &job.local;
     let lr = local.rate(job.round);
-    let mut weights = Buffer::copy_of(&job.start.to_device(device)?)?;
+    let mut weights = Viewed::new(Buffer::copy_of(&job.start.to_device(device)?)?)?;
     let mut gradients = Gradients::new(Arc::clone(job.model.layout()), device)?;
     let mut moments = Moments::new(&local.optimizer, gradients.flat())?;
     let mut masks = MaskSource::new(job.seed, job.client, job.round);
-    let params = weights.views()?;
     let mut labels = Vec::new();
     let mut course = Course::of(job);
     let mut progress = Progress::default();
@@ -46,7 +45,7 @@ pub(super) fn train_on(
         let x = job.data.batch(samples, job.model.starts_with_images())?;
         job.data.labels_of(samples, &mut labels)?;
         let batch = Batch {
-            params: &params,
+            params: weights.views(),
             samples,
             x: &x,
             labels: &labels,
@@ -55,13 +54,13 @@ pub(super) fn train_on(
         progress.count(objective(batch, &mut gradients)?, samples.len())?;
         let flat = gradients.flat_mut();
         let (terms, step) = (Terms::default(), progress.steps);
-        update::step(&mut weights, flat, &mut moments, terms, local, lr, step)?;
+        let weights = weights.flat_mut();
+        update::step(weights, flat, &mut moments, terms, local, lr, step)?;
     }
     if job.model.has_statistics() {
-        measure(job, &weights)?;
+        measure(job, &mut weights)?;
     }
-    drop(params);
-    Trained::of(weights.freeze(), progress)
+    Trained::of(weights.into_flat().freeze(), progress)
 }
 
 /// Class scores on the host, where losses are computed: they are few.

@@ -34,7 +34,6 @@ pub fn train_ordered(
     let narrow = widths.iter().map(|model| {
         let gradients = Gradients::new(Arc::clone(model.layout()), device)?;
         Ok(Narrow {
-            views: gradients.flat().views()?,
             model: Arc::clone(model),
             precision,
             gradients,
@@ -69,8 +68,6 @@ struct Narrow {
     model: Arc<Model>,
     precision: Precision,
     gradients: Gradients,
-    /// Of the gradients.
-    views: Vec<Tensor>,
 }
 
 impl Narrow {
@@ -103,10 +100,9 @@ impl Narrow {
     }
 
     /// Adds its gradients to those of the network it is a part of.
-    fn add_to(&self, gradients: &Gradients) -> Result<(), LearnError> {
-        let whole = gradients.flat().views()?;
-        let parts = first_units(&whole, self.model.layout())?;
-        for (mut part, own) in parts.into_iter().zip(&self.views) {
+    fn add_to(&self, gradients: &mut Gradients) -> Result<(), LearnError> {
+        let parts = first_units(gradients.views_mut(), self.model.layout())?;
+        for (mut part, own) in parts.into_iter().zip(self.gradients.views()) {
             let _ = part.f_add_(own)?;
         }
         Ok(())

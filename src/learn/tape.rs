@@ -9,17 +9,15 @@
 use super::dense::Kernel;
 use super::{LearnError, Precision};
 use crate::model::{
-    by_batch, mean, parameter, Buffer, Layout, MaskSource, Model, Op, ParamError, NORM_EPS,
+    by_batch, mean, parameter, read, write_apart, Buffer, Fresh, Layout, MaskSource, Model, Op,
+    ParamError, Viewed, NORM_EPS,
 };
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Gradients of all parameters, in one flat buffer.
 #[derive(Debug)]
-pub struct Gradients {
-    flat: Buffer,
-    views: Vec<Tensor>,
-}
+pub struct Gradients(Viewed);
 
 impl Gradients {
     /// All zeros.
@@ -27,18 +25,26 @@ impl Gradients {
     /// # Errors
     /// When the memory cannot be had.
     pub fn new(layout: Arc<Layout>, device: Device) -> Result<Self, ParamError> {
-        let flat = Buffer::zeros(layout, device)?;
-        let views = flat.views()?;
-        Ok(Self { flat, views })
+        Ok(Self(Viewed::new(Buffer::zeros(layout, device)?)?))
     }
 
     /// The flat buffer.
     pub const fn flat(&self) -> &Buffer {
-        &self.flat
+        self.0.flat()
     }
 
     pub(crate) fn flat_mut(&mut self) -> &mut Buffer {
-        &mut self.flat
+        self.0.flat_mut()
+    }
+
+    /// One tensor per entry of the layout, to read.
+    pub(super) fn views(&self) -> &[Tensor] {
+        self.0.views()
+    }
+
+    /// One tensor per entry of the layout, to write.
+    pub(super) fn views_mut(&mut self) -> &mut [Tensor] {
+        self.0.views_mut()
     }
 }
 
@@ -160,7 +166,7 @@ impl<'a> Tape<'a> {
         let mut walk = Reverse {
             params: self.params,
             precision: self.precision,
-            gradients: &mut gradients.views,
+            gradients: gradients.views_mut(),
             of_exits: of_each,
         };
         walk.list(self.model.ops(), self.saved, last)?;
@@ -304,27 +310,39 @@ impl Forward<'_> {
 
 /// `x · weightᵀ + bias`.
 fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
-    let fits = |b: &Tensor| plain(b) && b.size() == weight.size()[..1];
-    let Some(kernel) = kernel(x, weight).filter(|_| bias.is_none_or(fits)) else {
+    let Some((kernel, [batch, outputs])) = kernel(x, weight) else {
         return x.f_linear(weight, bias);
     };
-    let y = Tensor::f_empty([x.size()[0], weight.size()[0]], (KIND, Device::Cpu))?;
-    kernel.forward(read(x), read(weight), bias.map(read), write(&y));
-    Ok(y)
+    let fits = |b: &Tensor| b.size() == [outputs];
+    if !bias.is_none_or(fits) {
+        return x.f_linear(weight, bias);
+    }
+    // SAFETY: inputs and parameters of a pass are this thread's to use until it is over, parameters
+    // perhaps beside others who read them; what is written below is a tensor of its own.
+    let lent = unsafe { (read(x), read(weight), bias.map(|bias| read(bias))) };
+    let (Ok(values), Ok(weights), Ok(biases)) = (lent.0, lent.1, lent.2.transpose()) else {
+        return x.f_linear(weight, bias);
+    };
+    let mut y = Fresh::unwritten(&[batch, outputs])?;
+    kernel.forward(values, weights, biases, y.values()?);
+    Ok(y.into_tensor())
 }
 
 /// Writes `gᵀ · x` to `target`.
-fn weight_gradient(g: &Tensor, x: &Tensor, target: &Tensor) -> Result<(), TchError> {
-    let fits = plain(g) && g.size() == [x.size()[0], target.size()[0]];
-    match kernel(x, target).filter(|_| fits) {
-        Some(kernel) => kernel.weight_gradient(read(g), read(x), write(target)),
-        None if x.f_kind()? == KIND => {
-            let _ = g.f_tr()?.f_mm_out(target, x)?;
+fn weight_gradient(g: &Tensor, x: &Tensor, target: &mut Tensor) -> Result<(), TchError> {
+    let fits = |(_, [batch, outputs]): &(Kernel, [i64; 2])| g.size() == [*batch, *outputs];
+    if let Some((kernel, _)) = kernel(x, target).filter(fits) {
+        // SAFETY: all three are this pass's own: the target is its part of the gradients, which are
+        // borrowed to write, and the others are values that it keeps until it is over.
+        if let Ok((out, [g, x])) = unsafe { write_apart(target, [g, x]) } {
+            kernel.weight_gradient(g, x, out);
+            return Ok(());
         }
-        None => {
-            let mut target = target.shallow_clone();
-            target.f_copy_(&g.f_tr()?.f_mm(x)?)?;
-        }
+    }
+    if x.f_kind()? == KIND {
+        let _ = g.f_tr()?.f_mm_out(target, x)?;
+    } else {
+        target.f_copy_(&g.f_tr()?.f_mm(x)?)?;
     }
     Ok(())
 }
@@ -335,41 +353,25 @@ fn input_gradient(g: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
         return g.f_mm(weight);
     };
     let kernel = Kernel::for_batch(batch as usize, inputs as usize, outputs as usize);
-    let Some(kernel) = kernel.filter(|_| rows == outputs && plain(g) && plain(weight)) else {
+    let Some(kernel) = kernel.filter(|_| rows == outputs) else {
         return g.f_mm(weight);
     };
-    let dx = Tensor::f_empty([batch, inputs], (KIND, Device::Cpu))?;
-    kernel.input_gradient(read(g), read(weight), write(&dx));
-    Ok(dx)
+    // SAFETY: as in `linear`.
+    let (Ok(factors), Ok(weights)) = (unsafe { (read(g), read(weight)) }) else {
+        return g.f_mm(weight);
+    };
+    let mut dx = Fresh::unwritten(&[batch, inputs])?;
+    kernel.input_gradient(factors, weights, dx.values()?);
+    Ok(dx.into_tensor())
 }
 
-/// The kernel for a batch `x` and weights, where both are what kernels read.
-fn kernel(x: &Tensor, weight: &Tensor) -> Option<Kernel> {
+/// The kernel for a batch `x` and weights of fitting shapes, with the shape of what comes out.
+fn kernel(x: &Tensor, weight: &Tensor) -> Option<(Kernel, [i64; 2])> {
     let (&[batch, inputs], &[outputs, columns]) = (&*x.size(), &*weight.size()) else {
         return None;
     };
-    let kernel = Kernel::for_batch(batch as usize, inputs as usize, outputs as usize);
-    kernel.filter(|_| inputs == columns && plain(x) && plain(weight))
-}
-
-fn plain(tensor: &Tensor) -> bool {
-    tensor.device() == Device::Cpu
-        && tensor.is_contiguous()
-        && tensor.f_kind().is_ok_and(|kind| kind == KIND)
-}
-
-/// The values of a tensor that is [`plain`].
-fn read(tensor: &Tensor) -> &[f32] {
-    // SAFETY: contiguous floats on the CPU; nobody writes to them while a pass runs, except through
-    // `write`, whose targets are the pass's own and distinct from everything it reads.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
-}
-
-/// The values of a tensor that is [`plain`], to write.
-#[allow(clippy::mut_from_ref)]
-fn write(tensor: &Tensor) -> &mut [f32] {
-    // SAFETY: as for `read`; a result that was just made, or this pass's part of the gradients.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+    let kernel = Kernel::for_batch(batch as usize, inputs as usize, outputs as usize)?;
+    (inputs == columns).then_some((kernel, [batch, outputs]))
 }
 
 fn kept_output(y: Tensor) -> (Saved, Tensor) {
@@ -382,6 +384,12 @@ struct Reverse<'a> {
     gradients: &'a mut [Tensor],
     /// With respect to the scores of the exits that are still to come, the deepest last.
     of_exits: Vec<Tensor>,
+}
+
+/// Where the gradient of a parameter goes.
+fn target(gradients: &mut [Tensor], index: usize) -> Result<&mut Tensor, TchError> {
+    let none = || TchError::Shape(format!("no gradient for parameter {index}"));
+    gradients.get_mut(index).ok_or_else(none)
 }
 
 /// The gradient with respect to the deepest classifier that is left.
@@ -413,7 +421,7 @@ impl Reverse<'_> {
             (_, Saved::Nothing) => return Ok(None),
             (Op::Dense { weight, bias }, Saved::Input(x, wanted)) => {
                 let factor = self.precision.factor(&g)?;
-                weight_gradient(&factor, &x, parameter(self.gradients, *weight)?)?;
+                weight_gradient(&factor, &x, target(self.gradients, *weight)?)?;
                 if let Some(bias) = bias {
                     let target = parameter(self.gradients, *bias)?;
                     let _ = g.f_sum_intlist_out(target, [0i64].as_slice(), false, None)?;

@@ -4,12 +4,13 @@ mod pieces;
 
 use super::course::{Course, Progress};
 use super::perceptron::{Perceptron, Room};
-use super::tape::KIND;
 use super::update::{self, Moments, Terms};
 use super::{
     masked_cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer, Precision,
 };
-use crate::model::{Buffer, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics};
+use crate::model::{
+    Buffer, Fresh, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics, Viewed,
+};
 use crate::quantity::Bytes;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use pieces::{gradients_of, Pieces};
@@ -293,12 +294,12 @@ fn steps(
             network.train(job, terms, (room, gradients.flat_mut(), moments))
         }
         None => {
-            let mut weights = Buffer::copy_of(start)?;
+            let mut weights = Viewed::new(Buffer::copy_of(start)?)?;
             let progress = descend(job, &mut weights, gradients, moments, scratch, terms)?;
             if job.model.has_statistics() {
-                measure(job, &weights)?;
+                measure(job, &mut weights)?;
             }
-            Ok((weights.freeze(), progress))
+            Ok((weights.into_flat().freeze(), progress))
         }
     }
 }
@@ -306,7 +307,7 @@ fn steps(
 /// The steps of a job on tapes.
 fn descend(
     job: &TrainJob,
-    weights: &mut Buffer,
+    weights: &mut Viewed,
     gradients: &mut Gradients,
     moments: &mut Moments,
     scratch: &mut Scratch,
@@ -317,17 +318,17 @@ fn descend(
     let mut masks = MaskSource::new(job.seed, job.client, job.round);
     let mut course = Course::of(job);
     let mut progress = Progress::default();
-    let views = weights.views()?;
     let mut pieces = Pieces::within(scratch.limit, job);
     while let Some(samples) = course.next() {
         let loss = pieces.attempt(samples.len(), |pieces| {
             let memory = (&mut scratch.labels, &mut scratch.host);
-            gradients_of(job, &views, samples, &mut masks, gradients, pieces, memory)
+            let views = weights.views();
+            gradients_of(job, views, samples, &mut masks, gradients, pieces, memory)
         })?;
         progress.count(loss, samples.len())?;
         let gradients = gradients.flat_mut();
         update::step(
-            weights,
+            weights.flat_mut(),
             gradients,
             moments,
             terms,
@@ -341,16 +342,17 @@ fn descend(
 
 /// Static batch normalisation: measures, with the trained weights, what every batch normalisation
 /// gets of the client's samples, in their order and in batches of training's size.
-pub(super) fn measure(job: &TrainJob, weights: &Buffer) -> Result<(), LearnError> {
-    let mut views = weights.views()?;
+pub(super) fn measure(job: &TrainJob, weights: &mut Viewed) -> Result<(), LearnError> {
     let mut statistics = Statistics::new();
     let samples = job.samples.as_slice();
     for part in samples.chunks(job.local.batch_of(samples.len())) {
         let x = job.data.batch(part, job.model.starts_with_images())?;
         let sums = &mut statistics;
-        let _scores = job.model.forward(&views, &x, Mode::Statistics { sums })?;
+        let _scores = job
+            .model
+            .forward(weights.views(), &x, Mode::Statistics { sums })?;
     }
-    Ok(statistics.write(&mut views)?)
+    Ok(statistics.write(weights.views_mut())?)
 }
 
 /// Sum of the batch's losses, and the gradient of their mean with respect to the scores. The scores
@@ -363,13 +365,10 @@ fn loss(
 ) -> Result<(f64, Tensor), LearnError> {
     let classes = scores.size().last().map_or(0, |&n| n as usize);
     read(scores, host)?;
-    let gradient = Tensor::f_empty(scores.size(), (KIND, Device::Cpu))?;
-    // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet known
-    // to anyone else.
-    let out = unsafe {
-        std::slice::from_raw_parts_mut(gradient.data_ptr().cast::<f32>(), gradient.numel())
-    };
+    let mut gradient = Fresh::unwritten(&scores.size())?;
+    let out = gradient.values().map_err(ParamError::from)?;
     let loss = masked_cross_entropy(host, classes, labels, counted, out);
+    let gradient = gradient.into_tensor();
     Ok((loss, gradient.f_to_device(scores.device())?))
 }
 
@@ -378,6 +377,9 @@ pub(super) fn read(tensor: &Tensor, host: &mut Vec<f32>) -> Result<(), LearnErro
     let here = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
     let n = here.numel();
     host.resize(n, 0.0);
+    if n == 0 {
+        return Ok(());
+    }
     here.f_copy_data(host.as_mut_slice(), n)?;
     Ok(())
 }

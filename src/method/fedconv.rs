@@ -29,6 +29,7 @@ use super::fedavg::Trainer;
 use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use crate::learn::LocalTraining;
 use crate::model::{LayerProblem, Model, ModelError};
+use crate::quantity::bounds::{above_zero, at_most, MOST_PASSES};
 use serde::{Deserialize, Serialize};
 use server::Server;
 use std::sync::Arc;
@@ -125,9 +126,16 @@ impl Method for FedConv {
     fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         for (field, rate) in [("tune_lr", self.tune_lr), ("filter_lr", self.filter_lr)] {
-            if !(rate.is_finite() && rate > 0.0) {
-                problems.push((field, format!("expected a number above 0, found {rate}")));
-            }
+            problems.extend(above_zero(field, rate, 1e6));
+        }
+        for (field, passes) in [
+            ("tune", self.tune),
+            ("filter", self.filter),
+            ("filter_later", self.filter_later),
+            ("tune_clients", self.tune_clients),
+            ("aggregate", self.aggregate),
+        ] {
+            problems.extend(at_most(field, passes, MOST_PASSES));
         }
         if self.batch == 0 {
             problems.push((
@@ -136,11 +144,9 @@ impl Method for FedConv {
             ));
         }
         if let Activation::Mlr { negative, positive } = self.activation {
-            if !(negative.is_finite() && positive.is_finite()) {
-                problems.push((
-                    "activation",
-                    "expected slopes that are finite numbers".into(),
-                ));
+            let fine = |slope: f64| (-1e6..=1e6).contains(&slope);
+            if !(fine(negative) && fine(positive)) {
+                problems.push(("activation", "expected slopes in [-1e6, 1e6]".into()));
             }
         }
         problems

@@ -20,6 +20,7 @@ use crate::learn::{
     Scratch, TrainJob, Trained,
 };
 use crate::model::ParamSet;
+use crate::quantity::bounds::{at_most, MOST_PASSES};
 use crate::quantity::Flops;
 use crate::sim::mix_words;
 use crate::sim::rng::{shuffle, stream, Purpose};
@@ -79,13 +80,20 @@ impl Default for FedMd {
 
 impl Method for FedMd {
     fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
-        match self.loss {
-            ScoreLoss::Divergence { temperature } if !(temperature > 0.0 && temperature <= 1e6) => {
+        let passes = [
+            ("digest_epochs", self.digest_epochs),
+            ("transfer_public_epochs", self.transfer_public_epochs),
+            ("transfer_private_epochs", self.transfer_private_epochs),
+        ];
+        let wrong = passes.map(|(field, passes)| at_most(field, passes, MOST_PASSES));
+        let mut problems: Vec<_> = wrong.into_iter().flatten().collect();
+        if let ScoreLoss::Divergence { temperature } = self.loss {
+            if !(temperature > 0.0 && temperature <= 1e6) {
                 let message = format!("expected a temperature in (0, 1e6], got {temperature}");
-                vec![("loss", message)]
+                problems.push(("loss", message));
             }
-            _ => Vec::new(),
         }
+        problems
     }
 
     fn sizes(&self) -> bool {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
+use crate::quantity::bounds::{zero_or_more, MOST};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
@@ -27,13 +28,7 @@ pub struct FedNova {
 impl Method for FedNova {
     fn check(&self, local: &LocalTraining) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        if !(self.mu.is_finite() && self.mu >= 0.0) {
-            let found = self.mu;
-            problems.push((
-                "mu",
-                format!("expected a number of 0 or more, found {found}"),
-            ));
-        }
+        problems.extend(zero_or_more("mu", self.mu, MOST));
         if local.optimizer.lr() * self.mu >= 1.0 {
             let step = local.optimizer.lr() * self.mu;
             problems.push((

@@ -5,6 +5,7 @@ use super::average::Weighting;
 use super::fedavg::{Averager, Trainer};
 use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use crate::learn::LocalTraining;
+use crate::quantity::bounds::{zero_or_more, MOST};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -29,14 +30,8 @@ impl Default for FedProx {
 
 impl Method for FedProx {
     fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
-        if self.mu.is_finite() && self.mu >= 0.0 {
-            Vec::new()
-        } else {
-            vec![(
-                "mu",
-                format!("expected a number of 0 or more, found {}", self.mu),
-            )]
-        }
+        let problem = zero_or_more("mu", self.mu, MOST);
+        problem.into_iter().collect()
     }
 
     fn weighting(&self) -> Weighting {

@@ -20,6 +20,7 @@ use crate::learn::{
     train_ordered, Cost, LocalTraining, Optimizer, Scratch, SelfDistillation, Trained,
 };
 use crate::model::Level;
+use crate::quantity::bounds::above_zero;
 use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -56,10 +57,7 @@ impl Method for Fjord {
             let message = format!("expected a weight from 0 to 1, found {}", self.alpha);
             problems.push(("alpha", message));
         }
-        if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            let message = format!("expected a number above 0, found {}", self.temperature);
-            problems.push(("temperature", message));
-        }
+        problems.extend(above_zero("temperature", self.temperature, 1e6));
         let plain = matches!(
             local.optimizer,
             Optimizer::Sgd { momentum, weight_decay, .. } if momentum == 0.0 && weight_decay == 0.0

@@ -5,6 +5,7 @@
 use super::server_training::{OwnTraining, SetGlobal, TrainedAfter};
 use super::{MethodError, ServerHalf, Setup};
 use crate::learn::{Amount, LocalTraining};
+use crate::quantity::bounds::MOST_PASSES;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -40,9 +41,15 @@ impl PublicTuning {
                 "expected epochs and batch of 1 or more, found 0".to_string(),
             ));
         }
-        if !(self.lr.is_finite() && self.lr > 0.0) {
+        if self.epochs > MOST_PASSES {
+            let found = self.epochs;
+            let message = format!("epochs {found} is outside [1, {MOST_PASSES}]");
+            problems.push(("fine_tune", message));
+        }
+        if !(self.lr > 0.0 && self.lr <= 1e6) {
             let lr = self.lr;
-            problems.push(("fine_tune", format!("expected a rate above 0, found {lr}")));
+            let message = format!("expected a rate above 0 (and at most 1e6), found {lr}");
+            problems.push(("fine_tune", message));
         }
         problems
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
+use crate::quantity::bounds::{above_zero, MOST};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
@@ -38,13 +39,7 @@ impl Method for Scaffold {
                         expected an lr above 0 for the clients";
             problems.push(("", rule.to_string()));
         }
-        if !(self.server_lr.is_finite() && self.server_lr > 0.0) {
-            let found = self.server_lr;
-            problems.push((
-                "server_lr",
-                format!("expected a number above 0, found {found}"),
-            ));
-        }
+        problems.extend(above_zero("server_lr", self.server_lr, MOST));
         let plain = matches!(
             local.optimizer,
             Optimizer::Sgd { momentum, weight_decay, .. } if momentum == 0.0 && weight_decay == 0.0

@@ -1,10 +1,13 @@
 //! Mutable parameters: unique while they are written, frozen without a copy when they are done.
 
 use super::layout::Layouts;
-use super::params::check;
+use super::params::{check, of_length};
+use super::views::{read, write_apart};
 use super::wide::wide;
-use super::{Layout, ParamError, ParamSet};
+use super::{Layout, ParamError, ParamSet, ViewError};
 use crate::snapshot::{load_floats, Damaged, Reader, Snapshot, Writer};
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -25,14 +28,86 @@ fn add<const N: usize>(sum: &mut [f32], terms: [(f32, &[f32]); N]) {
 }
 
 /// A flat parameter vector under construction. It cannot be cloned: whoever holds it may write.
+///
+/// That holds for its memory, too: `flat` is the only handle to it that outlives a borrow of the
+/// buffer. Those that torch's operations make on the way (`flat_mut`, the views of a [`Viewed`]) are
+/// dropped by the function that made them.
 #[derive(Debug)]
 pub struct Buffer {
     layout: Arc<Layout>,
     flat: Tensor,
 }
 
+/// One view per entry of a layout into a vector that is borrowed for as long.
+#[derive(Debug)]
+pub(crate) struct Views<'a> {
+    tensors: Vec<Tensor>,
+    of: PhantomData<&'a Tensor>,
+}
+
+impl<'a> Views<'a> {
+    pub(super) fn of(layout: &Layout, flat: &'a Tensor) -> Result<Self, ParamError> {
+        Ok(Self {
+            tensors: views(layout, flat)?,
+            of: PhantomData,
+        })
+    }
+}
+
+impl Deref for Views<'_> {
+    type Target = [Tensor];
+
+    fn deref(&self) -> &[Tensor] {
+        &self.tensors
+    }
+}
+
+/// A buffer with one view per entry of its layout, made once for many steps: it lends either the
+/// vector or the views, never both to be written.
+#[derive(Debug)]
+pub(crate) struct Viewed {
+    views: Vec<Tensor>,
+    flat: Buffer,
+}
+
+impl Viewed {
+    /// # Errors
+    /// What torch says.
+    pub fn new(flat: Buffer) -> Result<Self, ParamError> {
+        Ok(Self {
+            views: views(&flat.layout, &flat.flat)?,
+            flat,
+        })
+    }
+
+    /// The vector.
+    pub const fn flat(&self) -> &Buffer {
+        &self.flat
+    }
+
+    /// The vector, to write.
+    pub fn flat_mut(&mut self) -> &mut Buffer {
+        &mut self.flat
+    }
+
+    /// One tensor per entry, to read.
+    pub fn views(&self) -> &[Tensor] {
+        &self.views
+    }
+
+    /// One tensor per entry, to write.
+    pub fn views_mut(&mut self) -> &mut [Tensor] {
+        &mut self.views
+    }
+
+    /// The vector alone: its views are gone.
+    pub fn into_flat(self) -> Buffer {
+        self.flat
+    }
+}
+
 /// One view per entry of `layout` into `flat`.
-pub(super) fn views(layout: &Layout, flat: &Tensor) -> Result<Vec<Tensor>, ParamError> {
+fn views(layout: &Layout, flat: &Tensor) -> Result<Vec<Tensor>, ParamError> {
     layout
         .entries()
         .iter()
@@ -122,12 +197,7 @@ impl Buffer {
         self.flat.device()
     }
 
-    /// Views that read and write these values; they must be gone before [`Self::freeze`].
-    pub(crate) fn views(&self) -> Result<Vec<Tensor>, ParamError> {
-        views(&self.layout, &self.flat)
-    }
-
-    /// The flat vector itself.
+    /// The flat vector itself, for torch's operations; no handle to it may be kept.
     pub(crate) fn flat_mut(&mut self) -> &mut Tensor {
         &mut self.flat
     }
@@ -138,13 +208,8 @@ impl Buffer {
     /// When they are not on the CPU.
     pub fn as_slice(&self) -> Result<&[f32], ParamError> {
         self.on_cpu()?;
-        if self.layout.total() == 0 {
-            return Ok(&[]);
-        }
-        // SAFETY: as for `as_mut_slice`, shared.
-        Ok(unsafe {
-            std::slice::from_raw_parts(self.flat.data_ptr().cast::<f32>(), self.layout.total())
-        })
+        // SAFETY: the buffer is borrowed, and whoever writes to its memory borrows it to write.
+        of_length(unsafe { read(&self.flat) }?, self.layout.total())
     }
 
     /// The values to write, in the order of the layout.
@@ -153,14 +218,14 @@ impl Buffer {
     /// When they are not on the CPU.
     pub fn as_mut_slice(&mut self) -> Result<&mut [f32], ParamError> {
         self.on_cpu()?;
-        if self.layout.total() == 0 {
-            return Ok(&mut []);
+        let expected = self.layout.total();
+        // SAFETY: the buffer is borrowed to write, and nobody reaches its memory without borrowing
+        // it: its handle is the only one (see `Buffer`), which no `ParamSet` shares.
+        let (values, []) = unsafe { write_apart(&mut self.flat, []) }?;
+        match values.len() {
+            found if found == expected => Ok(values),
+            found => Err(ViewError::Length { expected, found }.into()),
         }
-        // SAFETY: a contiguous float tensor on the CPU of exactly `total` elements, kept alive by
-        // `self`, whose storage no `ParamSet` shares.
-        Ok(unsafe {
-            std::slice::from_raw_parts_mut(self.flat.data_ptr().cast::<f32>(), self.layout.total())
-        })
     }
 
     fn on_cpu(&self) -> Result<(), ParamError> {

@@ -1,5 +1,6 @@
 //! What can be wrong with a layer list, or with an operation on parameters.
 
+use super::ViewError;
 use std::fmt;
 use tch::TchError;
 use thiserror::Error;
@@ -71,6 +72,9 @@ pub enum ParamError {
         /// Where they are.
         device: tch::Device,
     },
+    /// The values cannot be read or written in place.
+    #[error("the parameters: {0}")]
+    View(#[from] ViewError),
     /// Torch refused.
     #[error("torch: {}", first_line(.0))]
     Torch(#[from] TchError),

@@ -1,9 +1,10 @@
 //! Dropout masks from the engine's own streams.
 
+use super::Fresh;
 use crate::sim::rng::{stream, Purpose, Stream};
 use rand::Rng;
 use std::ops::Range;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 /// Where dropout gets its masks: one stream, read in the order of the layers.
 ///
@@ -53,12 +54,9 @@ impl MaskSource {
         if let (Some((batch, _)), Some(rows)) = (&self.part, whole.first_mut()) {
             *rows = *batch as i64;
         }
-        let mask = Tensor::f_empty(whole.as_slice(), (Kind::Float, Device::Cpu))?;
-        // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
-        // known to anyone else.
-        let values =
-            unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<f32>(), mask.numel()) };
-        self.fill(values, threshold);
+        let mut mask = Fresh::unwritten(&whole)?;
+        self.fill(mask.values()?, threshold);
+        let mask = mask.into_tensor();
         let mask = match &self.part {
             Some((_, rows)) => mask.f_narrow(0, rows.start as i64, rows.len() as i64)?,
             None => mask,
@@ -91,6 +89,18 @@ mod tests {
         // Four standard deviations of a binomial(40000, 1/4) are 346.
         assert!((9_654..=10_346).contains(&dropped), "{dropped}");
         assert!(values.iter().all(|&v| v == 0.0 || v == 4.0 / 3.0));
+    }
+
+    #[test]
+    fn a_mask_without_values_is_empty_and_takes_nothing_from_the_stream() {
+        let mut source = MaskSource::new(1, 2, 3);
+        for shape in [&[0i64, 7][..], &[3, 0], &[0]] {
+            let mask = source.mask(shape, 16384, Device::Cpu).unwrap();
+            assert_eq!((mask.size().as_slice(), mask.numel()), (shape, 0));
+        }
+        let mut untouched = MaskSource::new(1, 2, 3);
+        let next = |source: &mut MaskSource| source.mask(&[9], 16384, Device::Cpu).unwrap();
+        assert_eq!(next(&mut source), next(&mut untouched));
     }
 
     #[test]

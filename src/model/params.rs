@@ -3,8 +3,9 @@
 use super::digest::xxh3;
 use super::layout::Layouts;
 use super::spill::Region;
+use super::views::read;
 use super::wide::wide;
-use super::{Buffer, Layout, ParamError};
+use super::{Buffer, Layout, ParamError, ViewError, Views};
 use crate::quantity::Bytes;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, OnceLock};
@@ -57,11 +58,14 @@ impl ParamSet {
 
     /// These values where `region` has a copy of them.
     pub(super) fn mapped_at(&self, region: Region) -> Result<Self, ParamError> {
-        let n = self.len() as i64;
-        // SAFETY: the region holds `n` floats, begins at a page and lives as long as the tensor,
+        let (expected, found) = (self.len(), region.bytes().len() / size_of::<f32>());
+        if expected != found {
+            return Err(ViewError::Length { expected, found }.into());
+        }
+        let (first, shape) = (region.bytes().as_ptr(), [expected as i64]);
+        // SAFETY: the region holds as many floats, begins at a page and is dropped after the tensor,
         // which nothing writes to: a frozen set never is, and `into_buffer` copies a mapped one.
-        let flat =
-            unsafe { Tensor::f_from_blob(region.as_ptr(), &[n], &[1], Kind::Float, Device::Cpu) }?;
+        let flat = unsafe { Tensor::f_from_blob(first, &shape, &[1], Kind::Float, Device::Cpu) }?;
         Ok(Self(Arc::new(Inner {
             layout: Arc::clone(&self.0.layout),
             flat,
@@ -157,21 +161,17 @@ impl ParamSet {
         if device != Device::Cpu {
             return Err(ParamError::Device { device });
         }
-        if self.is_empty() {
-            return Ok(&[]);
-        }
-        // SAFETY: a contiguous float tensor on the CPU of exactly `len` elements, kept alive by
-        // `self` and never written after it was frozen.
-        Ok(unsafe { std::slice::from_raw_parts(self.0.flat.data_ptr().cast::<f32>(), self.len()) })
+        // SAFETY: nobody writes to a set once it is frozen (see `Sync` above), and a region that the
+        // values lie in is held by `self`.
+        of_length(unsafe { read(&self.0.flat) }?, self.len())
     }
 
-    /// One view per layout entry, sharing the values; for reading only, and no longer than the set
-    /// itself is held.
+    /// One view per layout entry, sharing the values; for reading only.
     ///
     /// # Errors
     /// What torch says.
-    pub(crate) fn views(&self) -> Result<Vec<Tensor>, ParamError> {
-        super::buffer::views(&self.0.layout, &self.0.flat)
+    pub(crate) fn views(&self) -> Result<Views<'_>, ParamError> {
+        Views::of(&self.0.layout, &self.0.flat)
     }
 
     /// The flat vector itself; for reading only.
@@ -342,13 +342,24 @@ pub(crate) fn largest(values: &[f32]) -> f32 {
     f32::from_bits(lanes.into_iter().fold(tail, u32::max))
 }
 
+/// A slice of as many values as there must be.
+pub(super) fn of_length(values: &[f32], expected: usize) -> Result<&[f32], ParamError> {
+    match values.len() {
+        found if found == expected => Ok(values),
+        found => Err(ViewError::Length { expected, found }.into()),
+    }
+}
+
+/// Floats as the bytes that they are in memory.
+pub(super) fn bytes(values: &[f32]) -> &[u8] {
+    // SAFETY: any float is four readable bytes, u8 needs no alignment, and the values are borrowed for
+    // as long; a slice without values has an address, too.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), std::mem::size_of_val(values)) }
+}
+
 #[cfg(target_endian = "little")]
 fn digest(values: &[f32]) -> u64 {
-    // SAFETY: any float is four readable bytes, and u8 needs no alignment.
-    let bytes = unsafe {
-        std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), std::mem::size_of_val(values))
-    };
-    xxh3(bytes)
+    xxh3(bytes(values))
 }
 
 #[cfg(target_endian = "big")]

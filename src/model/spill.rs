@@ -4,6 +4,7 @@
 //! they are read and takes them back when memory is short. Nothing else about it differs, so where
 //! a set lies can be seen in no result.
 
+use super::params::bytes;
 use super::{ParamError, ParamSet};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -42,20 +43,24 @@ struct Books {
 /// A mapped part of the file, given back when dropped.
 #[derive(Debug)]
 pub(super) struct Region {
-    map: memmap2::Mmap,
+    /// Nothing only once it is being dropped.
+    map: Option<memmap2::Mmap>,
     offset: u64,
     size: u64,
     home: Arc<Spill>,
 }
 
 impl Region {
-    pub(super) fn as_ptr(&self) -> *const u8 {
-        self.map.as_ptr()
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.map.as_deref().unwrap_or_default()
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
+        // First the mapping, then the place: whoever takes the place writes to the file at once.
+        self.map = None;
         let mut books = self.home.books();
         books.spilled -= self.size;
         books.free.entry(self.size).or_default().push(self.offset);
@@ -131,9 +136,7 @@ impl Spill {
 
     fn write(self: &Arc<Self>, set: &ParamSet) -> Result<ParamSet, SpillError> {
         let values = set.as_slice()?;
-        // SAFETY: any bytes may be read as bytes, and a slice of floats has four times as many.
-        let bytes =
-            unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), values.len() * 4) };
+        let bytes = bytes(values);
         let size = (bytes.len() as u64).next_multiple_of(PAGE);
         let offset = {
             let mut books = self.books();
@@ -152,8 +155,9 @@ impl Spill {
             books.free.entry(size).or_default().push(offset);
         };
         let map = self.file.write_all_at(bytes, offset).and_then(|()| {
-            // SAFETY: the file has no name, so no other process writes to it; this one writes to a
-            // region only while no mapping of it exists.
+            // SAFETY: the file has no name, so no other process writes to it or cuts it; this one
+            // writes to a region only while no mapping of it exists: a region is free again after it
+            // was unmapped.
             unsafe {
                 memmap2::MmapOptions::new()
                     .offset(offset)
@@ -163,7 +167,7 @@ impl Spill {
         });
         let map = map.inspect_err(|_| give_back())?;
         let region = Region {
-            map,
+            map: Some(map),
             offset,
             size,
             home: Arc::clone(self),
@@ -227,6 +231,36 @@ mod tests {
             buffer.as_slice().unwrap()[5],
             2.0 * set.as_slice().unwrap()[5]
         );
+        assert_eq!(spill.spilled(), 0);
+    }
+
+    /// How many parts of the spill files of this process are mapped.
+    #[cfg(target_os = "linux")]
+    fn mapped() -> usize {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let own = format!("{STEM}{}{ENDING}", std::process::id());
+        maps.lines().filter(|line| line.contains(&own)).count()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_region_is_unmapped_before_its_place_is_free_for_others_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::create(folder.path(), 0).unwrap();
+        let before = mapped();
+        let kept = spill.keep(sets(1).remove(0));
+        assert!(kept.is_mapped() && mapped() > before);
+        std::thread::scope(|scope| {
+            // While the books are held no place can be given back: whoever drops the set waits here.
+            let books = spill.books();
+            scope.spawn(move || drop(kept));
+            let began = std::time::Instant::now();
+            while mapped() > before && began.elapsed().as_secs() < 20 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            assert_eq!(mapped(), before, "it is mapped while it waits to be free");
+            assert!(books.free.is_empty() && books.spilled > 0);
+        });
         assert_eq!(spill.spilled(), 0);
     }
 

@@ -7,7 +7,7 @@
 pub(crate) fn wide<T>(body: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor was just asked.
+        // SAFETY: the processor was just asked for what it is compiled for.
         return unsafe { with_avx2(body) };
     }
     body()
@@ -15,6 +15,6 @@ pub(crate) fn wide<T>(body: impl FnOnce() -> T) -> T {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn with_avx2<T>(body: impl FnOnce() -> T) -> T {
+fn with_avx2<T>(body: impl FnOnce() -> T) -> T {
     body()
 }

@@ -150,7 +150,11 @@ impl fmt::Display for Summary<'_> {
             ),
         )?;
         if let Some(epsilon) = totals.epsilon {
-            line("privacy", format!("ε = {}", text::significant(epsilon)))?;
+            let words = match epsilon.is_infinite() {
+                true => "ε is infinite: nothing is promised".to_string(),
+                false => format!("ε = {}", text::significant(epsilon)),
+            };
+            line("privacy", words)?;
         }
         line("events", text::grouped(totals.events))?;
         if let Some(hash) = self.hash {

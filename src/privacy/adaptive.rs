@@ -1,6 +1,7 @@
 //! A clipping bound that follows a quantile of the updates' norms (Andrew, Thakkar, McMahan and
 //! Ramaswamy, "Differentially Private Learning with Adaptive Clipping", NeurIPS 2021).
 
+use crate::quantity::bounds::{above_zero, MOST};
 use serde::{Deserialize, Serialize};
 
 /// How the bound follows: C ← C·exp(−rate·(b̃ − quantile)), b̃ the noisy share of updates that were
@@ -57,15 +58,10 @@ impl Adaptive {
             let message = format!("expected a share in [0, 1], found {found}");
             problems.push(("adaptive.quantile", message));
         }
-        if !(self.rate.is_finite() && self.rate > 0.0) {
-            let found = self.rate;
-            let message = format!("expected a number above 0, found {found}");
-            problems.push(("adaptive.rate", message));
-        }
+        problems.extend(above_zero("adaptive.rate", self.rate, 1e3));
         let count_noise = self.count_noise(cohort);
-        if !(count_noise.is_finite() && count_noise > 0.0) {
-            let message = format!("expected a number above 0, found {count_noise}");
-            problems.push(("adaptive.count_noise", message));
+        if let Some(problem) = above_zero("adaptive.count_noise", count_noise, MOST) {
+            problems.push(problem);
         } else if z > 0.0 && self.noise(z, cohort).is_none() {
             let message = format!(
                 "noise of {count_noise} on the count reveals more than noise: {z} is to allow: \

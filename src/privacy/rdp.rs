@@ -89,11 +89,23 @@ fn log_moment(q: f64, z: f64, order: f64) -> f64 {
     libm::log1p(excess.sum())
 }
 
+/// With less noise than this an order that is not whole is not integrated: that takes as many points as
+/// the noise is small. It gets the divergence of the next whole order, which is no smaller (divergences
+/// rise with their order), so that ε is never told too small; it is in the thousands anyway.
+const LEAST_INTEGRATED: f64 = 0.01;
+
 /// The Rényi divergence of one round at `order`: with sampling rate `q` in [0, 1] and noise
-/// multiplier `z` above 0.
+/// multiplier `z` of 0 or more; infinite without noise.
 fn divergence(q: f64, z: f64, order: f64) -> f64 {
     if q <= 0.0 {
         return 0.0;
+    }
+    // Below, what is divided by has no square in double precision.
+    if z < 1e-150 {
+        return f64::INFINITY;
+    }
+    if z < LEAST_INTEGRATED && order.fract() != 0.0 {
+        return divergence(q, z, libm::ceil(order));
     }
     if q >= 1.0 {
         return order / (2.0 * z * z);
@@ -116,7 +128,8 @@ pub struct Accountant {
 
 impl Accountant {
     /// For rounds in which a client takes part with probability `q`, under noise of `z` times the
-    /// most that one client can change, and a failure probability of `delta` in (0, 1).
+    /// most that one client can change, and a failure probability of `delta` in (0, 1). Without noise
+    /// (`z` of 0) nothing is promised: ε is infinite from the first round on.
     pub fn new(q: f64, z: f64, delta: f64) -> Self {
         let rounds = orders().map(|order| (order, divergence(q, z, order)));
         Self {
@@ -169,6 +182,37 @@ mod tests {
                 (found - published).abs() < 0.005,
                 "{found} against {published}"
             );
+        }
+    }
+
+    #[test]
+    fn without_noise_nothing_is_promised_and_little_noise_takes_no_more_memory_than_much() {
+        let clip_only = Accountant::new(0.1, 0.0, 1e-5);
+        assert_eq!(
+            (clip_only.epsilon(0), clip_only.epsilon(1)),
+            (0.0, f64::INFINITY)
+        );
+        assert_eq!(Accountant::new(1.0, 0.0, 1e-5).epsilon(3), f64::INFINITY);
+        // What once asked for terabytes.
+        let mut last = 0.0;
+        for z in [1e-2, 1e-3, 1e-10, 1e-149, 1e-300] {
+            let epsilon = Accountant::new(0.1, z, 1e-5).epsilon(1);
+            assert!(epsilon > last || epsilon == f64::INFINITY, "{z}: {epsilon}");
+            last = epsilon;
+        }
+    }
+
+    #[test]
+    fn the_order_above_stands_in_for_one_that_is_not_integrated_and_is_no_smaller() {
+        for (q, z) in [(0.01, 0.02), (0.3, 0.02), (0.9, 0.05)] {
+            for order in [1.1, 2.5, 9.9] {
+                let exact = divergence(q, z, order);
+                let above = divergence(q, z, libm::ceil(order));
+                assert!(
+                    above >= exact * (1.0 - 1e-12),
+                    "{q} {z} {order}: {above} < {exact}"
+                );
+            }
         }
     }
 

@@ -32,6 +32,7 @@ pub use client::Masker;
 pub use server::Unmasker;
 pub use witness::Witness;
 
+use crate::quantity::bounds::{above_zero, MOST};
 use serde::{Deserialize, Serialize};
 
 /// What errors call this layer.
@@ -109,10 +110,7 @@ impl SecAgg {
             );
             problems.push(("threshold", message));
         }
-        if !(self.range.is_finite() && self.range > 0.0) {
-            let found = self.range;
-            problems.push(("range", format!("expected a number above 0, found {found}")));
-        }
+        problems.extend(above_zero("range", self.range, MOST));
         let most = 32u32.saturating_sub(quantise::headroom(asked as usize));
         if !(2..=most.min(24)).contains(&self.bits) {
             let found = self.bits;

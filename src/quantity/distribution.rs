@@ -3,7 +3,7 @@
 //! The transcendental functions come from `libm`, not from the platform, so that a stream gives the
 //! same samples on every machine.
 
-use super::normal::normal_cdf;
+use super::normal::{normal_cdf, normal_quantile};
 use rand::Rng;
 use serde::Serialize;
 
@@ -221,6 +221,21 @@ impl Distribution {
         }
     }
 
+    /// What a length usually is, in seconds: the mean over the middle of the law, from its 1st to its
+    /// 99th percentile, with draws below zero counted as zero and those above an hour as an hour. Rare
+    /// long draws, which can make a mean of anything, do not count.
+    pub fn usual_length(&self) -> f64 {
+        if let Self::Constant(value) = self {
+            return value.max(0.0);
+        }
+        let steps = 99;
+        let quantiles = (0..steps).map(|step| {
+            let share = (f64::from(step) + 1.0) / f64::from(steps + 1);
+            self.at_normal(normal_quantile(share)).clamp(0.0, 3_600.0)
+        });
+        quantiles.sum::<f64>() / f64::from(steps)
+    }
+
     /// The least value a draw can take; minus infinity for a normal.
     pub fn minimum(&self) -> f64 {
         match self {
@@ -316,6 +331,54 @@ mod tests {
             },
             Distribution::Quantiles(vec![1.0, 2.0, 6.0]),
         ]
+    }
+
+    #[test]
+    fn what_a_length_usually_is_is_not_made_of_rare_draws() {
+        let near = |found: f64, expected: f64| {
+            assert!(
+                (found - expected).abs() < 0.05 * expected,
+                "{found} for {expected}"
+            );
+        };
+        near(Distribution::Constant(5e-9).usual_length(), 5e-9);
+        near(
+            Distribution::Uniform {
+                low: 0.0,
+                high: 8.0,
+            }
+            .usual_length(),
+            4.0,
+        );
+        near(
+            Distribution::Normal {
+                mean: 2.0,
+                std: 0.1,
+            }
+            .usual_length(),
+            2.0,
+        );
+        let exponential = Distribution::Exponential {
+            min: 0.0,
+            mean: 10.0,
+        };
+        assert!((8.5..10.0).contains(&exponential.usual_length()));
+        // A year once in a million draws: 31 s on average, and nothing as a rule.
+        let rare = Distribution::Mixture(vec![
+            (1.0 - 1e-6, Distribution::Constant(0.0)),
+            (1e-6, Distribution::Constant(3.15e7)),
+        ]);
+        assert!(rare.mean() > 30.0);
+        assert_eq!(rare.usual_length(), 0.0);
+        let wide = Distribution::LogNormal {
+            median: 1e-9,
+            sigma: 8.0,
+        };
+        assert!(
+            wide.mean() > 1e4 && wide.usual_length() < 0.1,
+            "{}",
+            wide.usual_length()
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::method::MethodSpec;
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How many clients there are.
 const CLIENTS: &str = "population[].count";
@@ -272,6 +273,7 @@ pub(super) fn resolve(
             record,
             checkpoint,
             base: r.base,
+            places: super::Places(Arc::new(document.clone())),
         }),
         // Whatever is missing has been complained about.
         _ => Err(r.problems),

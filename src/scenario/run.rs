@@ -11,6 +11,7 @@ mod lock;
 pub mod ranks;
 mod recorder;
 mod resume;
+mod room;
 
 pub use assemble::assemble;
 pub use error::RunError;

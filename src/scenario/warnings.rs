@@ -24,6 +24,11 @@ impl Scenario {
             .iter()
             .find(|(_, link)| matches!(link.transport, Transport::Datagram));
         let waiting = self.schedule.waiting.as_ref();
+        // A server between without a deadline waits as well, whatever the one at the top does.
+        let patient_between = self
+            .hierarchy
+            .iter()
+            .find(|above| above.tier.deadline.is_none());
         let patient = match waiting {
             Some(waiting) => waiting.timeout.is_none(),
             None => self.schedule.deadline.is_none(),
@@ -43,6 +48,16 @@ impl Scenario {
             warnings.push(format!(
                 "{who} sends datagrams, links lose packets and schedule.deadline is not set: \
                  a round that loses a message waits for ever"
+            ));
+        }
+        if let (Some(above), true) = (
+            patient_between,
+            self.may_be_silent() || lossy && datagram.is_some(),
+        ) {
+            warnings.push(format!(
+                "messages may be lost or never sent and {} has no deadline: a round of such a server that \
+                 waits for one waits for ever",
+                above.tier.name
             ));
         }
         if patient && self.may_be_silent() {
@@ -107,6 +122,17 @@ impl Scenario {
                  everybody took part in every round",
                 member.group.name
             ));
+        }
+        let noise = match &self.layers.privacy {
+            Some(Privacy::CentralDp(central)) => Some(central.noise),
+            Some(Privacy::LocalDp(local)) => Some(local.noise),
+            None => None,
+        };
+        if noise == Some(0.0) {
+            warnings.push(
+                "privacy.noise is 0: updates are clipped and nothing more, and epsilon is infinite"
+                    .into(),
+            );
         }
         if self.evaluation.per_client && self.partition.holdout.get() == 0.0 {
             warnings.push("evaluation.per_client has no held-out samples to evaluate on".into());

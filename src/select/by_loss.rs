@@ -51,9 +51,10 @@ impl Selection for ByLoss {
                 problems.push((field, format!("{found} is outside [0, 1]")));
             }
         }
-        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+        if !(self.temperature >= 0.0 && self.temperature <= 1e6) {
             let found = self.temperature;
-            problems.push(("temperature", format!("expected 0 or more, found {found}")));
+            let message = format!("expected 0 or more (and at most 1e6), found {found}");
+            problems.push(("temperature", message));
         }
         problems
     }

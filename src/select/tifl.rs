@@ -6,6 +6,9 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// What is kept of each is as much as of a client.
+const MOST_TIERS: u32 = 10_000;
+
 /// TiFL (Chai et al., HPDC 2020) with static probabilities: clients are sorted by what a round is
 /// expected to take them and cut into tiers of equal size, the fastest first. Each round one tier is
 /// drawn, and clients uniformly within it, so that nobody waits for a much slower one. A tier may be
@@ -59,6 +62,9 @@ impl Selection for TiFL {
         let mut problems = Vec::new();
         if self.tiers == 0 {
             problems.push(("tiers", "expected 1 or more, found 0".to_string()));
+        } else if self.tiers > MOST_TIERS {
+            let message = format!("{} is outside [1, {MOST_TIERS}]", self.tiers);
+            problems.push(("tiers", message));
         }
         let all = self.weights.len();
         if all > 0 && all != self.tiers as usize {

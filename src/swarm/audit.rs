@@ -1,7 +1,7 @@
 //! A server half that watches another: what reaches the model, and what becomes of it.
 
 use crate::method::forward_to_inner;
-use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob};
+use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Weighting};
 use crate::model::ParamSet;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeSet;
@@ -14,8 +14,8 @@ pub type Findings = Arc<Mutex<Vec<String>>>;
 pub struct Audit {
     inner: Box<dyn ServerHalf>,
     findings: Findings,
-    /// Whether the new model is the mean of the reports by their samples.
-    averages: bool,
+    /// How much a report counts, where the new model is the mean of the reports.
+    averages: Option<Weighting>,
     round: u32,
     asked: BTreeSet<u32>,
     taken: BTreeSet<u32>,
@@ -36,7 +36,11 @@ pub(super) fn note(findings: &Findings, what: String) {
 
 impl Audit {
     /// Watches `inner`.
-    pub fn new(inner: Box<dyn ServerHalf>, findings: Findings, averages: bool) -> Self {
+    pub fn new(
+        inner: Box<dyn ServerHalf>,
+        findings: Findings,
+        averages: Option<Weighting>,
+    ) -> Self {
         Self {
             inner,
             findings,
@@ -53,14 +57,14 @@ impl Audit {
     }
 
     /// Adds a report to the reference mean.
-    fn add(&mut self, report: &Received) {
+    fn add(&mut self, report: &Received, weighting: Weighting) {
         let Payload::Model(set) = &report.payload else {
             return;
         };
         let Ok(values) = set.as_slice() else {
             return;
         };
-        let weight = f64::from(report.samples);
+        let weight = weighting.of(report.samples);
         let (sum, total) = self
             .sum
             .get_or_insert_with(|| (vec![0.0; values.len()], 0.0));
@@ -139,8 +143,8 @@ impl ServerHalf for Audit {
         if !self.taken.insert(client) {
             self.find(format!("an update of client {client} is counted twice"));
         }
-        if self.averages {
-            self.add(report);
+        if let Some(weighting) = self.averages {
+            self.add(report, weighting);
         }
         Ok(())
     }

@@ -12,17 +12,57 @@ pub struct Bounds {
     pub rounds: u32,
     /// How many clients there are.
     pub clients: u32,
-    /// Whether the server may go down; it may not where there are servers between.
-    pub server_down: bool,
+    /// Which kinds of fault the scenario may have.
+    pub kinds: Kinds,
+    /// Whether clients talk to each other, without a server.
+    pub peers: bool,
 }
 
-/// The last so many of [`KINDS`] are about a server that goes down.
-const OF_CRASHES: usize = 2;
+/// Some of the kinds of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u64);
+
+impl Kinds {
+    /// All of them.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// Those of which `accepts` takes every one of a few faults drawn within `bounds`.
+    pub fn accepted(bounds: &Bounds, mut accepts: impl FnMut(&str) -> bool) -> Self {
+        let mut found = 0;
+        for (at, kind) in KINDS.iter().enumerate() {
+            let mut draws = (0..PROBES).map(|probe| {
+                let mut draw = Draw {
+                    rng: stream(probe, at as u64, Purpose::Fault, 1 << 60),
+                    bounds: *bounds,
+                    gone: false,
+                };
+                kind(&mut draw)
+            });
+            if draws.all(|fault| accepts(&fault)) {
+                found |= 1 << at;
+            }
+        }
+        Self(found)
+    }
+
+    const fn has(self, at: usize) -> bool {
+        self.0 >> at & 1 == 1
+    }
+
+    /// How many of all.
+    pub fn count(self) -> (u32, usize) {
+        let all = (1u64 << KINDS.len()) - 1;
+        ((self.0 & all).count_ones(), KINDS.len())
+    }
+}
+
+/// So many faults of a kind are tried on a scenario.
+const PROBES: u64 = 4;
 
 /// At most so many faults a plan.
 const MOST: u64 = 8;
 /// This share of the clients may be gone for good.
-const GONE: f64 = 0.1;
+pub(super) const GONE: f64 = 0.1;
 
 /// Draws for one plan.
 struct Draw {
@@ -144,11 +184,13 @@ pub fn plan(seed: u64, run: u32, bounds: &Bounds) -> (Vec<String>, u64) {
     let scenario = draw.below(1 << 32);
     // Each kind is in or out for the whole run.
     let share = draw.uniform(0.05, 0.8);
-    let spared = if bounds.server_down { 0 } else { OF_CRASHES };
-    let kinds: Vec<Kind> = KINDS[..KINDS.len() - spared]
+    let known = KINDS
         .iter()
+        .enumerate()
+        .filter(|(at, _)| bounds.kinds.has(*at));
+    let kinds: Vec<Kind> = known
         .filter(|_| draw.uniform(0.0, 1.0) < share)
-        .copied()
+        .map(|(_, kind)| *kind)
         .collect();
     if kinds.is_empty() {
         return (Vec::new(), scenario);
@@ -254,12 +296,15 @@ impl Draw {
     /// One of the three directions, some kinds of message.
     fn filter(&mut self) -> String {
         let direction = ["", ", direction: Up", ", direction: Down"][self.below(3) as usize];
-        let kinds = [
-            "",
-            "",
-            ", kinds: [\"task\"]",
-            ", kinds: [\"report\", \"refusal\"]",
-        ];
+        let kinds = match self.bounds.peers {
+            true => ["", "", ", kinds: [\"model\"]", ""],
+            false => [
+                "",
+                "",
+                ", kinds: [\"task\"]",
+                ", kinds: [\"report\", \"refusal\"]",
+            ],
+        };
         format!("{direction}{}", kinds[self.below(4) as usize])
     }
 
@@ -354,7 +399,8 @@ mod tests {
         horizon: 30.0,
         rounds: 5,
         clients: 40,
-        server_down: true,
+        kinds: Kinds::ALL,
+        peers: false,
     };
 
     #[test]
@@ -383,17 +429,33 @@ mod tests {
         }
         // `Corrupt` and `Crash` are there twice.
         assert_eq!(kinds.len(), KINDS.len() - 2, "{kinds:?}");
+        assert!(KINDS.len() < 64, "they are bits of a word");
     }
 
     #[test]
-    fn a_server_that_may_not_go_down_does_not() {
-        let bounds = Bounds {
-            server_down: false,
-            ..BOUNDS
-        };
+    fn what_a_scenario_refuses_is_in_no_plan() {
+        // As where there are servers between.
+        let refuses = |fault: &str| fault.contains("ServerCrash") || fault.contains("Torn");
+        let kinds = Kinds::accepted(&BOUNDS, |fault| !refuses(fault));
+        assert_eq!(kinds.count(), (KINDS.len() as u32 - 2, KINDS.len()));
+        let bounds = Bounds { kinds, ..BOUNDS };
         let all: String = (0..600).flat_map(|run| plan(7, run, &bounds).0).collect();
         assert!(!all.contains("ServerCrash") && !all.contains("TornCheckpoint"));
         assert!(all.contains("ServerSlow") && all.contains("Loss"));
+        // A kind of which some are refused is left out as a whole.
+        let some = Kinds::accepted(&BOUNDS, |fault| !fault.contains("direction: Up"));
+        assert!(some.count().0 < KINDS.len() as u32);
+    }
+
+    #[test]
+    fn clients_without_a_server_meet_faults_of_models_alone() {
+        let bounds = Bounds {
+            peers: true,
+            ..BOUNDS
+        };
+        let all: String = (0..600).flat_map(|run| plan(7, run, &bounds).0).collect();
+        assert!(all.contains("kinds: [\"model\"]"));
+        assert!(!all.contains("\"task\"") && !all.contains("\"report\""));
     }
 
     #[test]

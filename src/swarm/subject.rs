@@ -1,6 +1,6 @@
 //! The scenario that a swarm tries.
 
-use super::draw::Bounds;
+use super::draw::{Bounds, Kinds};
 use super::trial::{self, Outcome, Reference, Violation};
 use crate::federation::Bug;
 use crate::scenario::text::{Diagnostics, Document};
@@ -27,16 +27,14 @@ pub enum SubjectError {
     #[error("{0:#}")]
     Wrong(#[from] Diagnostics),
     /// It says itself what goes wrong.
-    #[error("the scenario has faults of its own, and a swarm draws them: take them out, or try `shoal run`")]
+    #[error("the scenario has faults of its own, and a swarm draws them: take them out with --set 'faults=[]', or try `shoal run`")]
     Faults,
     /// Without a deadline a lost report holds a round for ever.
-    #[error("the scenario has no schedule.deadline: a round whose reports are lost would never end; set one, such as --set 'schedule.deadline=\"5 s\"'")]
+    #[error("the scenario has no schedule.deadline: a round whose messages are lost would never end; set one, such as --set 'schedule.deadline=\"5 s\"'")]
     NoDeadline,
-    /// What a swarm watches is a server.
-    #[error(
-        "the scenario has no server, and a swarm looks for mistakes of one: take topology out"
-    )]
-    NoServer,
+    /// Without a timeout a client whose report is lost keeps its place for ever.
+    #[error("the scenario has no schedule.waiting.timeout: the server would wait for ever for a client whose report is lost; set one, such as --set 'schedule.waiting.timeout=\"10 s\"'")]
+    NoTimeout,
     /// It does not come to its end without faults.
     #[error("without any fault the scenario does not hold: {0}")]
     Unsound(Violation),
@@ -62,27 +60,48 @@ impl Subject {
         if !scenario.faults.is_empty() {
             return Err(SubjectError::Faults);
         }
-        if scenario.topology.is_some() {
-            return Err(SubjectError::NoServer);
-        }
-        if scenario.schedule.deadline.is_none() {
-            return Err(SubjectError::NoDeadline);
+        match &scenario.schedule.waiting {
+            Some(waiting) if waiting.timeout.is_none() => return Err(SubjectError::NoTimeout),
+            None if scenario.schedule.deadline.is_none() => return Err(SubjectError::NoDeadline),
+            _ => {}
         }
         if !full {
             let rounds = scenario.schedule.rounds.min(ROUNDS);
-            let classes = scenario.samples.classes;
-            subject.overrides.extend([
-                format!("model=[Flatten, Dense({classes})]"),
-                "training=(steps: 1, batch: 8, optimizer: Sgd(lr: 0.05))".into(),
-                format!("schedule.rounds={rounds}"),
-                "evaluation=(every: 1000, central: false)".into(),
-            ]);
+            subject.overrides.push(format!("schedule.rounds={rounds}"));
+            subject.make_small(scenario.samples.classes);
         }
         subject
             .overrides
             .push("record=(clients: false, histograms: false, trace: false, report: false)".into());
         subject.scenario(&[], None)?;
         Ok(subject)
+    }
+
+    /// Makes training a step of a small model, and measures nothing, as far as the scenario allows.
+    fn make_small(&mut self, classes: usize) {
+        let end = format!("Dense({classes})");
+        let models = [
+            format!("model=[Flatten, {end}]"),
+            // For those who have a part of its depth.
+            format!(
+                "model=[Flatten, Dense(8), Relu, Exit(head: [{end}]), Dense(8), Relu, \
+                 Exit(head: [{end}]), Dense(8), Relu, {end}]"
+            ),
+        ];
+        let training = "training=(steps: 1, batch: 8, optimizer: Sgd(lr: 0.05))".to_string();
+        let evaluation = [
+            "evaluation=(every: 1000, central: false)".to_string(),
+            "evaluation=(every: 1000)".to_string(),
+        ];
+        for alternatives in [&[training][..], &models, &evaluation] {
+            for one in alternatives {
+                self.overrides.push(one.clone());
+                if self.scenario(&[], None).is_ok() {
+                    break;
+                }
+                self.overrides.pop();
+            }
+        }
     }
 
     fn all_overrides(&self, plan: &[String], seed: Option<u64>) -> Vec<String> {
@@ -126,13 +145,25 @@ impl Subject {
             let what = format!("round {} is abandoned", round.0);
             return Err(SubjectError::Unsound(Violation::new("liveness", what)));
         }
-        Ok(Reference {
+        let schedule = &scenario.schedule;
+        let waits = schedule.waiting.as_ref().map(|waiting| waiting.timeout);
+        let deadline = waits.unwrap_or(schedule.deadline).unwrap_or_default();
+        let between = scenario
+            .hierarchy
+            .iter()
+            .filter_map(|between| between.tier.deadline);
+        let mut reference = Reference {
             end: outcome.end,
-            deadline: scenario.schedule.deadline.unwrap_or_default(),
-            rounds: scenario.schedule.rounds,
+            deadline: between.fold(deadline, |sum, span| sum + span),
+            rounds: outcome.rounds,
             clients: scenario.clients(),
-            servers_between: !scenario.hierarchy.is_empty(),
-        })
+            lost: outcome.lost.iter().map(|round| round.2).max().unwrap_or(0),
+            peers: scenario.gossip().is_some(),
+            kinds: Kinds::ALL,
+        };
+        let accepts = |fault: &str| self.scenario(&[fault.to_string()], None).is_ok();
+        reference.kinds = Kinds::accepted(&self.bounds(&reference), accepts);
+        Ok(reference)
     }
 
     /// What plans may reach: the first half of a run without faults.
@@ -141,7 +172,8 @@ impl Subject {
             horizon: reference.horizon().seconds(),
             rounds: reference.last_round_with_faults(),
             clients: reference.clients,
-            server_down: !reference.servers_between,
+            kinds: reference.kinds,
+            peers: reference.peers,
         }
     }
 

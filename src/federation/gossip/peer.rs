@@ -8,10 +8,11 @@ use super::super::client::{part_of, takes};
 use super::super::job::{ClientJob, Job, Output, UNASKED};
 use super::super::message::{unsound, Message, PeerModel};
 use super::super::record::Record;
-use super::super::world::{Federation, Shared};
+use super::super::world::{Bug, Federation, Shared};
 use super::inbox::Inbox;
 use super::mix::MixJob;
 use super::notice::Notice;
+use super::watch::Mixing;
 use super::{Algorithm, Common};
 use crate::learn::Cost;
 use crate::method::{ClientState, ClientWork, MethodError, Metrics, Payload};
@@ -294,7 +295,8 @@ impl Peer {
         self.mixed = false;
         self.overdue = false;
         self.inbox.turn(round);
-        if let Some(span) = self.shared.plan.schedule.deadline {
+        let deadline = self.shared.plan.schedule.deadline;
+        if let Some(span) = deadline.filter(|_| self.shared.bug != Some(Bug::NeverTimeOut)) {
             self.deadline = self.token();
             cx.timer(span, self.deadline);
         }
@@ -316,6 +318,9 @@ impl Peer {
     /// Sends a model to all neighbours of the round.
     fn share(&mut self, model: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
         let round = self.round;
+        if let Some(audit) = &self.shared.overhears {
+            audit.sends(self.number, round, &model);
+        }
         let graph = self.common.graph(round)?;
         graph.each_target(self.number, round, |client| {
             let message = PeerModel {
@@ -464,6 +469,7 @@ impl Peer {
         self.notice.waited = self.notice.waited + waited;
         self.mixed = true;
         let links = self.common.links(self.number, self.round)?;
+        let expected = self.shared.overhears.is_some().then(|| links.clone());
         let mut came = self.inbox.open(self.round);
         let own = match self.common.gossip.algorithm {
             Algorithm::AdaptThenCombine => self.trained.take(),
@@ -474,12 +480,22 @@ impl Peer {
         for (client, share) in links.sources {
             match came.remove(&client) {
                 Some(model) => terms.push((client, share, model)),
+                None if self.shared.bug == Some(Bug::LoseWeight) => {}
                 // Who is missing counts for nothing.
                 None => weight += share,
             }
         }
         let place = terms.partition_point(|(client, ..)| *client < self.number);
         terms.insert(place, (self.number, weight, own));
+        if let (Some(audit), Some(links)) = (&self.shared.overhears, &expected) {
+            audit.mixes(&Mixing {
+                client: self.number,
+                round: self.round,
+                links,
+                terms: &terms,
+                step: self.trained.as_ref().map(|trained| (&self.model, trained)),
+            });
+        }
         let values = self.shared.plan.model.layout().total() as u64;
         let flops = Flops(2 * terms.len() as u64 * values);
         let speed = self.shared.plan.client(self.number).device.speed;
@@ -518,6 +534,9 @@ impl Peer {
 
     /// Mixing is over, with this model.
     fn combined(&mut self, model: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
+        if let Some(audit) = &self.shared.overhears {
+            audit.mixed(self.number, self.round, &model);
+        }
         match self.common.gossip.algorithm {
             Algorithm::CombineThenAdapt => self.train(model, cx),
             Algorithm::DPsgd | Algorithm::AdaptThenCombine => self.end(model, cx),
@@ -529,6 +548,9 @@ impl Peer {
         #[cfg(test)]
         self.common
             .watch(super::tests::What::End, self.round, self.number, &model);
+        if let Some(audit) = &self.shared.overhears {
+            audit.ends(self.number, self.round, &model);
+        }
         let plan = &self.shared.plan;
         self.model = model;
         let measured = plan.compute.is_real() && plan.is_measured_after(self.round);
@@ -560,7 +582,10 @@ impl Peer {
         if matches!(self.step, Step::Finished) {
             return Ok(());
         }
-        let (round, bytes) = (model.round, model.wire_bytes());
+        let (mut round, bytes) = (model.round, model.wire_bytes());
+        if self.shared.bug == Some(Bug::IgnoreRound) {
+            round = round.max(self.round);
+        }
         self.notice.received += bytes.0;
         self.heard = self.heard.max(round);
         let over = round < self.round || round == self.round && self.mixed;

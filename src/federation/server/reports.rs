@@ -99,12 +99,20 @@ impl Server {
     /// Whether a planted defect lets in a report that nobody waits for.
     fn is_let_in(&self, client: u32, round: u32) -> bool {
         let collecting = matches!(self.stage, Stage::Collecting);
+        let reason = || match &self.flow {
+            Some(flow) => flow.reason(client, round, self.round.number),
+            None => self.round.reason(client, round),
+        };
         match self.shared.bug {
+            Some(Bug::DoubleCount) if self.flow.is_some() => reason() == Rejection::Again,
             Some(Bug::DoubleCount) => {
                 collecting && round == self.round.number && self.round.has_answered(client)
             }
+            Some(Bug::IgnoreRound) if self.flow.is_some() => {
+                matches!(reason(), Rejection::Stale | Rejection::Future)
+            }
             Some(Bug::IgnoreRound) => collecting && round != self.round.number,
-            Some(Bug::NeverTimeOut) | None => false,
+            Some(Bug::NeverTimeOut | Bug::AlwaysFresh | Bug::LoseWeight) | None => false,
         }
     }
 

@@ -167,3 +167,33 @@ fn a_sample_that_does_not_exist_is_an_error() {
     );
     assert!(data.labels_of(&[9], &mut Vec::new()).is_err());
 }
+
+#[test]
+fn a_batch_of_no_samples_is_an_empty_tensor_of_their_shape() {
+    let none = Normalisation {
+        scale: 1.0,
+        mean: vec![0.0],
+        std: vec![1.0],
+    };
+    for features in [Features::U8(vec![7; 24]), Features::F32(vec![0.5; 24])] {
+        let data = DeviceData::new(
+            &[2, 2, 3],
+            features,
+            none.clone(),
+            vec![0, 1],
+            2,
+            Device::Cpu,
+        );
+        let data = data.unwrap();
+        for channels_last in [false, true] {
+            let batch = data.batch(&[], channels_last).unwrap();
+            assert_eq!((batch.size(), batch.numel()), (vec![0, 2, 2, 3], 0));
+        }
+    }
+    // And a data set that has none at all.
+    let empty = Features::U8(Vec::new());
+    let data = DeviceData::new(&[2, 2, 3], empty, none, Vec::new(), 2, Device::Cpu).unwrap();
+    assert!(data.is_empty());
+    assert_eq!(data.batch(&[], true).unwrap().size(), [0, 2, 2, 3]);
+    assert!(data.batch(&[0], true).is_err());
+}

@@ -1,5 +1,7 @@
-//! The kernels for AVX2 and FMA. Every function is unsafe to call without those two, and expects
-//! slices of the sizes its caller has checked.
+//! The kernels for AVX2 and FMA.
+//!
+//! All of them walk over pointers, since a check a row would cost as much as the row. What each takes
+//! for granted is under its `# Safety`; `super` checks the sizes of all slices once a call.
 
 use super::Kernel;
 use std::arch::x86_64::{
@@ -26,30 +28,42 @@ macro_rules! up_to_five {
     };
 }
 
+/// Adds `x · wᵀ` to y.
+///
+/// # Safety
+/// The processor has AVX2 and FMA; x, w and y have batch × inputs, outputs × inputs and batch × outputs values.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn forward(k: Kernel, x: &[f32], w: &[f32], y: &mut [f32]) {
-    let mut from = 0;
-    while from < k.inputs {
-        let to = k.inputs.min(from + BLOCK);
-        let mut o = 0;
-        while o < k.outputs {
-            let mut b = 0;
-            if o + 1 < k.outputs {
-                while b < k.batch {
-                    b += up_to_five!(k.batch - b, dots_of_two(k, x, w, y, b, o, from, to));
+    // SAFETY: the slices are of the kernel's sizes, and what is taken of them (samples from `b`, outputs
+    // from `o`, inputs from `from` to `to`) never goes beyond those; the features are the caller's.
+    unsafe {
+        let mut from = 0;
+        while from < k.inputs {
+            let to = k.inputs.min(from + BLOCK);
+            let mut o = 0;
+            while o < k.outputs {
+                let mut b = 0;
+                if o + 1 < k.outputs {
+                    while b < k.batch {
+                        b += up_to_five!(k.batch - b, dots_of_two(k, x, w, y, b, o, from, to));
+                    }
+                    o += 2;
+                } else {
+                    while b < k.batch {
+                        b += up_to_five!(k.batch - b, dots_of_one(k, x, w, y, b, o, from, to));
+                    }
+                    o += 1;
                 }
-                o += 2;
-            } else {
-                while b < k.batch {
-                    b += up_to_five!(k.batch - b, dots_of_one(k, x, w, y, b, o, from, to));
-                }
-                o += 1;
             }
+            from = to;
         }
-        from = to;
     }
 }
 
+/// [`dots`] of two outputs, compiled once.
+///
+/// # Safety
+/// As for [`dots`].
 #[target_feature(enable = "avx2,fma")]
 #[allow(clippy::too_many_arguments)]
 unsafe fn dots_of_two<const B: usize>(
@@ -62,9 +76,16 @@ unsafe fn dots_of_two<const B: usize>(
     from: usize,
     to: usize,
 ) {
-    dots::<B, 2>(k, x, w, y, b, o, from, to);
+    // SAFETY: as the caller promises for this function.
+    unsafe {
+        dots::<B, 2>(k, x, w, y, b, o, from, to);
+    }
 }
 
+/// [`dots`] of one output, compiled once.
+///
+/// # Safety
+/// As for [`dots`].
 #[target_feature(enable = "avx2,fma")]
 #[allow(clippy::too_many_arguments)]
 unsafe fn dots_of_one<const B: usize>(
@@ -77,10 +98,16 @@ unsafe fn dots_of_one<const B: usize>(
     from: usize,
     to: usize,
 ) {
-    dots::<B, 1>(k, x, w, y, b, o, from, to);
+    // SAFETY: as the caller promises for this function.
+    unsafe {
+        dots::<B, 1>(k, x, w, y, b, o, from, to);
+    }
 }
 
 /// Adds to B × O outputs their products over the inputs `from..to`.
+///
+/// # Safety
+/// As for [`forward`]; `b + B`, `o + O` and `to` are at most batch, outputs and inputs.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 #[allow(clippy::too_many_arguments)]
@@ -94,30 +121,34 @@ unsafe fn dots<const B: usize, const O: usize>(
     from: usize,
     to: usize,
 ) {
-    let rows: [*const f32; B] = std::array::from_fn(|r| x.as_ptr().add((b + r) * k.inputs));
-    let weights: [*const f32; O] = std::array::from_fn(|c| w.as_ptr().add((o + c) * k.inputs));
-    let mut sums = [[_mm256_setzero_ps(); B]; O];
-    let mut i = from;
-    while i + LANES <= to {
-        let weights: [__m256; O] = std::array::from_fn(|c| _mm256_loadu_ps(weights[c].add(i)));
-        for r in 0..B {
-            let row = _mm256_loadu_ps(rows[r].add(i));
-            for c in 0..O {
-                sums[c][r] = _mm256_fmadd_ps(row, weights[c], sums[c][r]);
-            }
-        }
-        i += LANES;
-    }
-    for c in 0..O {
-        for first in (0..B).step_by(4) {
-            let four = std::array::from_fn(|r| sums[c][(first + r).min(B - 1)]);
-            let totals = totals(four);
-            for r in first..B.min(first + 4) {
-                let mut sum = totals[r - first];
-                for i in i..to {
-                    sum += *rows[r].add(i) * *weights[c].add(i);
+    // SAFETY: rows `b..b + B` of x, `o..o + O` of w and their crossings in y exist, and in each row
+    // the inputs below `to`; loads and stores need no alignment.
+    unsafe {
+        let rows: [*const f32; B] = std::array::from_fn(|r| x.as_ptr().add((b + r) * k.inputs));
+        let weights: [*const f32; O] = std::array::from_fn(|c| w.as_ptr().add((o + c) * k.inputs));
+        let mut sums = [[_mm256_setzero_ps(); B]; O];
+        let mut i = from;
+        while i + LANES <= to {
+            let weights: [__m256; O] = std::array::from_fn(|c| _mm256_loadu_ps(weights[c].add(i)));
+            for r in 0..B {
+                let row = _mm256_loadu_ps(rows[r].add(i));
+                for c in 0..O {
+                    sums[c][r] = _mm256_fmadd_ps(row, weights[c], sums[c][r]);
                 }
-                *y.get_unchecked_mut((b + r) * k.outputs + o + c) += sum;
+            }
+            i += LANES;
+        }
+        for c in 0..O {
+            for first in (0..B).step_by(4) {
+                let four = std::array::from_fn(|r| sums[c][(first + r).min(B - 1)]);
+                let totals = totals(four);
+                for r in first..B.min(first + 4) {
+                    let mut sum = totals[r - first];
+                    for i in i..to {
+                        sum += *rows[r].add(i) * *weights[c].add(i);
+                    }
+                    *y.get_unchecked_mut((b + r) * k.outputs + o + c) += sum;
+                }
             }
         }
     }
@@ -127,35 +158,49 @@ unsafe fn dots<const B: usize, const O: usize>(
 /// ((0 + 4) + (1 + 5)) + ((2 + 6) + (3 + 7)).
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-unsafe fn totals(v: [__m256; 4]) -> [f32; 4] {
+fn totals(v: [__m256; 4]) -> [f32; 4] {
     let half = |v: __m256| _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
     let low = _mm_hadd_ps(half(v[0]), half(v[1]));
     let high = _mm_hadd_ps(half(v[2]), half(v[3]));
     let mut totals = [0.0; 4];
-    _mm_storeu_ps(totals.as_mut_ptr(), _mm_hadd_ps(low, high));
+    // SAFETY: there is room for four values, and the store needs no alignment.
+    unsafe { _mm_storeu_ps(totals.as_mut_ptr(), _mm_hadd_ps(low, high)) };
     totals
 }
 
+/// # Safety
+/// The processor has AVX2 and FMA; g, w and dx have batch × outputs, outputs × inputs and batch × inputs values.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn input_gradient(k: Kernel, g: &[f32], w: &[f32], dx: &mut [f32]) {
-    // Rows of the result are sums of rows of the weights, with factors from a row of g.
-    let sum = Sum {
-        factors: g.as_ptr(),
-        factor_row: k.outputs,
-        factor_step: 1,
-        terms: w.as_ptr(),
-        count: k.outputs,
-        width: k.inputs,
-        out: dx.as_mut_ptr(),
-    };
-    sum.run(k.batch, 0, k.inputs, Plain);
+    // SAFETY: g has a factor for each sample and output, w a row for each output, dx one for each
+    // sample, as wide as there are inputs; dx is borrowed to write, so nothing else lies in it.
+    unsafe {
+        // Rows of the result are sums of rows of the weights, with factors from a row of g.
+        let sum = Sum {
+            factors: g.as_ptr(),
+            factor_row: k.outputs,
+            factor_step: 1,
+            terms: w.as_ptr(),
+            count: k.outputs,
+            width: k.inputs,
+            out: dx.as_mut_ptr(),
+        };
+        sum.run(k.batch, 0, k.inputs, Plain);
+    }
 }
 
+/// # Safety
+/// The processor has AVX2 and FMA; g, x and dw have batch × outputs, batch × inputs and outputs × inputs values.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn weight_gradient(k: Kernel, g: &[f32], x: &[f32], dw: &mut [f32]) {
-    over_batch(k, g, x, dw.as_mut_ptr(), Plain);
+    // SAFETY: as the caller promises, and dw has a row for each output, as wide as there are inputs.
+    unsafe {
+        over_batch(k, g, x, dw.as_mut_ptr(), Plain);
+    }
 }
 
+/// # Safety
+/// As for [`weight_gradient`], and `from` has as many values as w.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn descend(
     k: Kernel,
@@ -165,28 +210,39 @@ pub(super) unsafe fn descend(
     from: Option<&[f32]>,
     w: &mut [f32],
 ) {
-    let out = w.as_mut_ptr();
-    let from = from.map_or(out.cast_const(), <[f32]>::as_ptr);
-    over_batch(k, g, x, out, Step { from, lr });
+    // SAFETY: as for `weight_gradient`; what steps start from is as long as w, or w itself, of which each
+    // place is read before it is written.
+    unsafe {
+        let out = w.as_mut_ptr();
+        let from = from.map_or(out.cast_const(), <[f32]>::as_ptr);
+        over_batch(k, g, x, out, Step { from, lr });
+    }
 }
 
 /// Sums over the batch, one row of the result an output.
+///
+/// # Safety
+/// As for [`weight_gradient`] with `out` for dw; what `ending` reads at a place of the result is there.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn over_batch<E: Ending>(k: Kernel, g: &[f32], x: &[f32], out: *mut f32, ending: E) {
-    let sum = Sum {
-        factors: g.as_ptr(),
-        factor_row: 1,
-        factor_step: k.outputs,
-        terms: x.as_ptr(),
-        count: k.batch,
-        width: k.inputs,
-        out,
-    };
-    // A block of all samples stays in the first-level cache while every output goes over it.
-    let blocks = (4 * k.batch * k.inputs).div_ceil(L1).max(1);
-    let block = k.inputs.div_ceil(blocks).next_multiple_of(2 * LANES);
-    for from in (0..k.inputs).step_by(block) {
-        sum.run(k.outputs, from, k.inputs.min(from + block), ending);
+    // SAFETY: g has a factor for each sample and output, x a row for each sample and `out` one for each
+    // output, as wide as there are inputs; columns end at the width.
+    unsafe {
+        let sum = Sum {
+            factors: g.as_ptr(),
+            factor_row: 1,
+            factor_step: k.outputs,
+            terms: x.as_ptr(),
+            count: k.batch,
+            width: k.inputs,
+            out,
+        };
+        // A block of all samples stays in the first-level cache while every output goes over it.
+        let blocks = (4 * k.batch * k.inputs).div_ceil(L1).max(1);
+        let block = k.inputs.div_ceil(blocks).next_multiple_of(2 * LANES);
+        for from in (0..k.inputs).step_by(block) {
+            sum.run(k.outputs, from, k.inputs.min(from + block), ending);
+        }
     }
 }
 
@@ -195,7 +251,11 @@ const L1: usize = 32_000;
 
 /// What is stored of a sum at one place of the result.
 trait Ending: Copy {
+    /// # Safety
+    /// The processor has AVX2; `at` and the seven places behind it are of the result.
     unsafe fn eight(self, at: usize, sum: __m256) -> __m256;
+    /// # Safety
+    /// `at` is a place of the result.
     unsafe fn one(self, at: usize, sum: f32) -> f32;
 }
 
@@ -226,13 +286,17 @@ struct Step {
 impl Ending for Step {
     #[inline(always)]
     unsafe fn eight(self, at: usize, sum: __m256) -> __m256 {
-        let change = _mm256_mul_ps(_mm256_set1_ps(self.lr), sum);
-        _mm256_sub_ps(_mm256_loadu_ps(self.from.add(at)), change)
+        // SAFETY: the caller promises the feature, and that eight values begin at `at`.
+        unsafe {
+            let change = _mm256_mul_ps(_mm256_set1_ps(self.lr), sum);
+            _mm256_sub_ps(_mm256_loadu_ps(self.from.add(at)), change)
+        }
     }
 
     #[inline(always)]
     unsafe fn one(self, at: usize, sum: f32) -> f32 {
-        *self.from.add(at) - self.lr * sum
+        // SAFETY: the caller promises that there is a value at `at`.
+        unsafe { *self.from.add(at) - self.lr * sum }
     }
 }
 
@@ -250,21 +314,32 @@ struct Sum {
 
 impl Sum {
     /// The columns `from..to` of all rows.
+    ///
+    /// # Safety
+    /// The processor has AVX2 and FMA; the pointers are to `rows` rows of the result, `count` rows of
+    /// terms and a factor for each of both, rows `width` long, and `to` is at most that; nothing but
+    /// `ending` reads what is written.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn run<E: Ending>(self, rows: usize, from: usize, to: usize, ending: E) {
-        let mut r = 0;
-        while r < rows {
-            r += match rows - r {
-                1 => panel::<1, E>(self, r, from, to, ending),
-                2 => panel::<2, E>(self, r, from, to, ending),
-                3 => panel::<3, E>(self, r, from, to, ending),
-                _ => panel::<4, E>(self, r, from, to, ending),
-            };
+        // SAFETY: rows `r..r + R` exist, and the rest is what the caller promises.
+        unsafe {
+            let mut r = 0;
+            while r < rows {
+                r += match rows - r {
+                    1 => panel::<1, E>(self, r, from, to, ending),
+                    2 => panel::<2, E>(self, r, from, to, ending),
+                    3 => panel::<3, E>(self, r, from, to, ending),
+                    _ => panel::<4, E>(self, r, from, to, ending),
+                };
+            }
         }
     }
 }
 
 /// R rows of the result; gives R. (Four rows: eight sums, two terms and a factor in registers.)
+///
+/// # Safety
+/// As for [`Sum::run`], with at least `r + R` rows.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn panel<const R: usize, E: Ending>(
     s: Sum,
@@ -273,36 +348,42 @@ unsafe fn panel<const R: usize, E: Ending>(
     to: usize,
     ending: E,
 ) -> usize {
-    let factors: [*const f32; R] = std::array::from_fn(|k| s.factors.add((r + k) * s.factor_row));
-    let mut i = from;
-    while i + 2 * LANES <= to {
-        let mut sums = [[_mm256_setzero_ps(); 2]; R];
-        for t in 0..s.count {
-            let term = s.terms.add(t * s.width + i);
-            let (low, high) = (_mm256_loadu_ps(term), _mm256_loadu_ps(term.add(LANES)));
-            for k in 0..R {
-                let factor = _mm256_set1_ps(*factors[k].add(t * s.factor_step));
-                sums[k][0] = _mm256_fmadd_ps(factor, low, sums[k][0]);
-                sums[k][1] = _mm256_fmadd_ps(factor, high, sums[k][1]);
-            }
-        }
-        for (k, sums) in sums.into_iter().enumerate() {
-            for (half, sum) in sums.into_iter().enumerate() {
-                let at = (r + k) * s.width + i + half * LANES;
-                _mm256_storeu_ps(s.out.add(at), ending.eight(at, sum));
-            }
-        }
-        i += 2 * LANES;
-    }
-    for i in i..to {
-        for (k, factors) in factors.into_iter().enumerate() {
-            let mut sum = 0.0f32;
+    // SAFETY: rows `r..r + R` of the result exist, as long as the width; `to` is not beyond that; factors
+    // and terms are as many as the caller promises; loads and stores need no alignment.
+    unsafe {
+        let factors: [*const f32; R] =
+            std::array::from_fn(|k| s.factors.add((r + k) * s.factor_row));
+        let mut i = from;
+        while i + 2 * LANES <= to {
+            let mut sums = [[_mm256_setzero_ps(); 2]; R];
             for t in 0..s.count {
-                sum = (*factors.add(t * s.factor_step)).mul_add(*s.terms.add(t * s.width + i), sum);
+                let term = s.terms.add(t * s.width + i);
+                let (low, high) = (_mm256_loadu_ps(term), _mm256_loadu_ps(term.add(LANES)));
+                for k in 0..R {
+                    let factor = _mm256_set1_ps(*factors[k].add(t * s.factor_step));
+                    sums[k][0] = _mm256_fmadd_ps(factor, low, sums[k][0]);
+                    sums[k][1] = _mm256_fmadd_ps(factor, high, sums[k][1]);
+                }
             }
-            let at = (r + k) * s.width + i;
-            *s.out.add(at) = ending.one(at, sum);
+            for (k, sums) in sums.into_iter().enumerate() {
+                for (half, sum) in sums.into_iter().enumerate() {
+                    let at = (r + k) * s.width + i + half * LANES;
+                    _mm256_storeu_ps(s.out.add(at), ending.eight(at, sum));
+                }
+            }
+            i += 2 * LANES;
         }
+        for i in i..to {
+            for (k, factors) in factors.into_iter().enumerate() {
+                let mut sum = 0.0f32;
+                for t in 0..s.count {
+                    sum = (*factors.add(t * s.factor_step))
+                        .mul_add(*s.terms.add(t * s.width + i), sum);
+                }
+                let at = (r + k) * s.width + i;
+                *s.out.add(at) = ending.one(at, sum);
+            }
+        }
+        R
     }
-    R
 }

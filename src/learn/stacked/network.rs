@@ -5,8 +5,8 @@
 //! is a batched matrix product. Nothing of one network reaches another.
 
 use crate::learn::Precision;
-use crate::model::{parameter, MaskSource, Op, NORM_EPS};
-use tch::{Device, Kind, TchError, Tensor};
+use crate::model::{parameter, Fresh, MaskSource, Op, NORM_EPS};
+use tch::{Device, TchError, Tensor};
 
 /// Several networks at once.
 pub(super) struct Networks<'a> {
@@ -195,18 +195,14 @@ impl Networks<'_> {
     fn mask(&mut self, shape: &[i64], threshold: u16, device: Device) -> Result<Tensor, TchError> {
         let mut dims = vec![self.count(), self.batch()];
         dims.extend(shape);
-        let mask = Tensor::f_ones(dims.as_slice(), (Kind::Float, Device::Cpu))?;
+        let mut mask = Fresh::ones(&dims)?;
         let sample: i64 = shape.iter().product();
         let row = self.batch * sample as usize;
-        // SAFETY: a fresh contiguous float tensor on the CPU of exactly `numel` elements, not yet
-        // known to anyone else.
-        let values =
-            unsafe { std::slice::from_raw_parts_mut(mask.data_ptr().cast::<f32>(), mask.numel()) };
-        let rows = values.chunks_exact_mut(row.max(1));
+        let rows = mask.values()?.chunks_exact_mut(row.max(1));
         for ((row, source), own) in rows.zip(self.masks.iter_mut()).zip(self.batches) {
             source.fill(&mut row[..own * sample as usize], threshold);
         }
-        mask.f_to_device(device)
+        mask.into_tensor().f_to_device(device)
     }
 }
 
@@ -223,5 +219,40 @@ impl Value {
             Self::Images(x) => Self::Images(x.shallow_clone()),
             Self::Rows(x) => Self::Rows(x.shallow_clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masks(batches: &[usize], batch: usize, shape: &[i64]) -> Tensor {
+        let mut sources: Vec<MaskSource> =
+            (0..2).map(|client| MaskSource::new(1, client, 3)).collect();
+        let mut networks = Networks {
+            params: &[],
+            precision: Precision::Single,
+            masks: &mut sources,
+            batches,
+            batch,
+        };
+        networks.mask(shape, 32768, Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_stacked_mask_without_values_is_empty() {
+        assert_eq!(masks(&[0, 0], 0, &[5]).size(), [2, 0, 5]);
+        assert_eq!(masks(&[3, 2], 3, &[0, 4]).size(), [2, 3, 0, 4]);
+        assert_eq!(masks(&[], 3, &[5]).size(), [0, 3, 5]);
+    }
+
+    #[test]
+    fn what_only_fills_the_stack_is_masked_by_ones() {
+        let mask = masks(&[3, 2], 3, &[50]);
+        let filling = mask.get(1).get(2);
+        assert_eq!(filling, Fresh::ones(&[50]).unwrap().into_tensor());
+        let own = mask.get(1).narrow(0, 0, 2);
+        let mut alone = MaskSource::new(1, 1, 3);
+        assert_eq!(own, alone.mask(&[2, 50], 32768, Device::Cpu).unwrap());
     }
 }

@@ -391,3 +391,45 @@ fn rounded_products_are_off_by_what_their_format_rounds_and_no_more() {
         }
     }
 }
+
+#[test]
+fn a_tape_of_an_empty_batch_has_no_scores_and_gradients_of_zero() {
+    for (name, layers, input) in networks() {
+        let (model, params, x) = setting(&layers, &input, 3);
+        let empty = x.narrow(0, 0, 0);
+        let views = params.views().unwrap();
+        let mut masks = MaskSource::new(1, 2, 3);
+        // Torch itself refuses some operations on nothing.
+        let tape = Tape::forward(&model, &views, &empty, &mut masks, Precision::Single);
+        let Ok(tape) = tape else { continue };
+        assert_eq!(tape.scores().size(), [0, 4], "{name}");
+    }
+    let (model, params, x) = setting(&[LayerSpec::dense(6), LayerSpec::dense(4)], &[5], 3);
+    let views = params.views().unwrap();
+    let (mut masks, layout) = (MaskSource::new(1, 2, 3), model.layout().clone());
+    let mut gradients = Gradients::new(layout, Device::Cpu).unwrap();
+    let empty = x.narrow(0, 0, 0);
+    let tape = Tape::forward(&model, &views, &empty, &mut masks, Precision::Single).unwrap();
+    tape.backward(of_scores(0), &mut gradients).unwrap();
+    assert!(gradients
+        .flat()
+        .as_slice()
+        .unwrap()
+        .iter()
+        .all(|&g| g == 0.0));
+}
+
+#[test]
+fn kernels_give_the_same_for_a_tensor_and_for_a_second_handle_to_its_memory() {
+    // One tensor as both factors: what is read twice is written by nobody.
+    let x = Tensor::from_slice2(&[[1.0f32, 2.0], [3.0, 4.0]]);
+    let y = linear(&x, &x.shallow_clone(), None).unwrap();
+    assert_eq!(y, Tensor::from_slice2(&[[5.0f32, 11.0], [11.0, 25.0]]));
+    // A result that would lie in its factors is left to torch, which looks after itself or refuses.
+    let mut target = x.shallow_clone();
+    let before = x.copy();
+    match weight_gradient(&x, &x, &mut target) {
+        Ok(()) => assert_eq!(x, before.tr().mm(&before)),
+        Err(_) => assert_eq!(x, before),
+    }
+}

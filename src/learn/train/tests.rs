@@ -653,3 +653,11 @@ fn an_allocation_that_fails_cuts_the_batch_until_it_succeeds_or_cannot_be_cut() 
     let other = Pieces::within(None, &job).attempt(10, |_| Err::<(), _>(LearnError::NoSamples));
     assert!(matches!(other, Err(LearnError::NoSamples)));
 }
+
+#[test]
+fn the_loss_of_no_samples_is_nothing_and_so_is_its_gradient() {
+    let scores = Tensor::zeros([0, 3], (tch::Kind::Float, Device::Cpu));
+    let mut host = vec![1.0];
+    let (sum, gradient) = loss(&scores, &[], None, &mut host).unwrap();
+    assert_eq!((sum, gradient.size(), host.len()), (0.0, vec![0, 3], 0));
+}

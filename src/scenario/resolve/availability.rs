@@ -125,9 +125,11 @@ impl Resolver<'_> {
 
     fn lasting(&mut self, law: &Distribution, path: &str) {
         let mean = law.mean_length();
-        // An infinite mean is a stretch that may never end.
-        if mean.is_nan() || mean < SHORTEST {
-            let found = Span::from_seconds(mean);
+        // An infinite mean is a stretch that may never end; one that a draw in a million makes is no
+        // mean of what there usually is.
+        let usual = mean.min(law.usual_length());
+        if mean.is_nan() || usual < SHORTEST {
+            let found = Span::from_seconds(usual);
             let message = format!("expected 1 ms or more on average, found {found}");
             self.complain(path, message);
         }

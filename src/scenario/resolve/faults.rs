@@ -2,14 +2,24 @@
 
 use super::Resolver;
 use crate::fault::{
-    ClientFault, Cut, DataFault, Direction, Fault, Filter, LinkFault, Outage, ReportFault,
-    ServerFault, What, When,
+    ClientFault, Corruption, Cut, DataFault, Direction, Fault, Filter, LinkFault, Outage,
+    ReportFault, ServerFault, What, When,
 };
 use crate::federation::Message;
 use crate::quantity::{Bytes, Distribution, Probability, Span};
 use crate::scenario::file::{CutFile, FaultFile, KindFile, WhenFile};
 use crate::scenario::Member;
 use crate::sim::Message as _;
+
+/// Bits flipped in one message: each takes a draw.
+const MOST_FLIPS: u32 = 1_000_000;
+
+/// What begins and ends more often than a thousand times a second, in seconds, is no fault of anything:
+/// it would have to be followed through all of virtual time.
+const SHORTEST: f64 = 1e-3;
+
+/// A link that heals late is looked for in all periods from which it might still be out.
+const MOST_OVERLAPPING: f64 = 1e4;
 
 /// Work that takes longer than this many times as long never ends in a run.
 const SLOWEST: f64 = 1e6;
@@ -116,6 +126,7 @@ impl Resolver<'_> {
                 for (field, law) in [("between", &when.0), ("lasts", &when.1)] {
                     self.positive(law, &format!("{path}.{field}"));
                 }
+                self.not_too_often(&when.0, &when.1, what, path);
                 When::Repeated {
                     between: when.0,
                     lasts: when.1,
@@ -131,8 +142,10 @@ impl Resolver<'_> {
                 let lasts = lasts.into_distribution();
                 self.positive(&Distribution::Constant(mean), &format!("{path}.every"));
                 self.positive(&lasts, &format!("{path}.lasts"));
+                let between = Distribution::Exponential { min: 0.0, mean };
+                self.not_too_often(&between, &lasts, what, path);
                 When::Repeated {
-                    between: Distribution::Exponential { min: 0.0, mean },
+                    between,
                     lasts,
                     until: until.map(|until| until.0),
                 }
@@ -200,6 +213,42 @@ impl Resolver<'_> {
         when
     }
 
+    /// Complains of a fault that comes and goes more often than can be followed. A law counts by what
+    /// it usually gives: one that is almost always none and once in a million draws a year comes and
+    /// goes as often as one that is always none.
+    fn not_too_often(
+        &mut self,
+        between: &Distribution,
+        lasts: &Distribution,
+        what: &What,
+        path: &str,
+    ) {
+        let (between, lasts) = (between.usual_length(), lasts.usual_length());
+        if between <= 0.0 || lasts <= 0.0 {
+            // Said where it stands.
+            return;
+        }
+        let cycle = between + lasts;
+        if cycle < SHORTEST {
+            let found = Span::from_seconds(cycle);
+            let message = format!(
+                "expected 1 ms or more from one beginning to the next, as a rule, found {found}"
+            );
+            return self.complain(path, message);
+        }
+        if let What::Link(LinkFault::Outage(Outage { heal, .. })) = what {
+            if heal.seconds() > cycle * MOST_OVERLAPPING {
+                let message = format!(
+                    "a link that takes up to {heal} to come back is cut off again after {}, over and over: \
+                     expected a heal of at most {}",
+                    Span::from_seconds(cycle),
+                    Span::from_seconds(cycle * MOST_OVERLAPPING)
+                );
+                self.complain(path, message);
+            }
+        }
+    }
+
     /// A span that time would never get past is a mistake.
     fn positive(&mut self, law: &Distribution, path: &str) {
         if law.mean() <= 0.0 {
@@ -241,10 +290,16 @@ impl Resolver<'_> {
             KindFile::Reorder { hold } => link(LinkFault::Reorder {
                 hold: hold.into_distribution(),
             }),
-            KindFile::Corrupt { how, checksum } => link(LinkFault::Corrupt {
-                how: how.into(),
-                checksum,
-            }),
+            KindFile::Corrupt { how, checksum } => {
+                let how = how.into();
+                if let Corruption::Flip(bits) = how {
+                    if !(1..=MOST_FLIPS).contains(&bits) {
+                        let message = format!("expected 1 to {MOST_FLIPS} bits, found {bits}");
+                        self.complain(&format!("{path}.how"), message);
+                    }
+                }
+                link(LinkFault::Corrupt { how, checksum })
+            }
             KindFile::Bandwidth(share) => link(LinkFault::Bandwidth(share.0)),
             KindFile::Mtu(mtu) => {
                 if mtu.0 == Bytes(0) {

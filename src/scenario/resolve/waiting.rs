@@ -12,6 +12,9 @@ use crate::scenario::text::fields::Duration;
 /// What the server's learning rate may be: single precision bears it.
 const RATES: (f64, f64) = (1e-6, 1e6);
 
+/// A server step of more updates than this is one that no run gets to.
+const MOST_UPDATES: u32 = 1_000_000;
+
 /// The most that a parameter of a staleness weight may be.
 const MOST: f64 = 1_000.0;
 
@@ -29,6 +32,12 @@ impl Resolver<'_> {
         let (rule, concurrency, staleness, max_staleness, timeout) = match typed {
             WaitingFile::FedBuff(typed) => {
                 self.some("buffer", typed.buffer, "updates a server step");
+                if typed.buffer > MOST_UPDATES {
+                    let found = typed.buffer;
+                    let message =
+                        format!("{found} is outside [1, {MOST_UPDATES}]: updates a server step");
+                    self.complain(&format!("{PATH}.buffer"), message);
+                }
                 let lr = typed.server_lr;
                 if !(RATES.0..=RATES.1).contains(&lr) {
                     let message = format!("{lr} is outside [{}, {}]", RATES.0, RATES.1);

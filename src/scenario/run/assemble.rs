@@ -1,11 +1,17 @@
 //! From a scenario to a federation: data loaded and dealt, links drawn, the method set up.
+//!
+//! Whatever can be refused before the first round is refused here. `shoal check` goes through it as a
+//! run does and drops what comes of it, so that the two cannot say different things.
 
-use super::RunError;
+use super::{room, RunError};
 use crate::attack::Adversaries;
-use crate::data::{load, Dataset, PublicSplit, Values};
+use crate::data::{load, Dataset, PartitionError, Partitioner, PublicSplit, Values};
 use crate::fault;
 use crate::federation::{Federation, Plan, Ranks, Whose};
-use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation, Precision};
+use crate::learn::{
+    total_memory, DeviceData, Features, HostDevice, LearnError, Normalisation, Precision,
+};
+use crate::method::MethodError;
 use crate::net::{LinkNetwork, LinkTable, LinkTier, Rates, Topology};
 use crate::quantity::{Bandwidth, Distribution};
 use crate::scenario::{Link, Member, Public, Scenario};
@@ -17,20 +23,26 @@ use tch::Device;
 /// Builds the federation of a scenario on a host device.
 ///
 /// # Errors
-/// When data cannot be had or dealt, links make no network, or the device has no room.
+/// When data cannot be had or dealt, links make no network, or the device has no room. What a field of
+/// the scenario is to blame for is a [`RunError::Scenario`] with its place.
 pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, RunError> {
     let mut precisions = scenario
         .population
         .iter()
         .map(|member| member.group.training.precision);
     let tf32 = precisions.any(|precision| precision == Precision::Tf32);
+    let model = scenario.build_model()?;
+    if let (HostDevice::Cpu, Some(limit)) = (device, total_memory()) {
+        room::fits(scenario, &model, limit)?;
+    }
     let device = device.open_for(if tf32 {
         Precision::Tf32
     } else {
         Precision::Single
     })?;
     let seed = scenario.seed;
-    let mut split = load(&scenario.data, seed, &scenario.base)?;
+    let mut split = load(&scenario.data, seed, &scenario.base)
+        .map_err(|problem| scenario.blame("data", problem))?;
     let groups = scenario
         .population
         .iter()
@@ -49,7 +61,9 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         clients as usize,
         scenario.partition.min_per_client,
         seed,
-    )?;
+    );
+    let partition = partition
+        .map_err(|problem| scenario.blame(blamed_for_dealing(scenario, &problem), problem))?;
     let (partition, holdout) = partition.holdout(scenario.partition.holdout, seed);
     for (entry, fault, members) in &faults.data {
         let samples = members
@@ -57,7 +71,6 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
             .flat_map(|client| partition.client(client as usize).iter().copied());
         split.train.spoil(*fault, samples, *entry, seed);
     }
-    let model = scenario.build_model()?;
     let levels = scenario.build_levels(&model)?;
     let groups: Vec<_> = scenario
         .population
@@ -67,7 +80,8 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
     let mut adversaries = Adversaries::draw(&scenario.adversaries, &groups, seed);
     let aimed_at = split.test.as_evaluation();
     let triggered = adversaries.poison(&mut split.train, aimed_at, &partition, seed);
-    let triggered = triggered.map(|data| on_device(data, device)).transpose()?;
+    let on_device = |data| on_device(data, device).map_err(|error| refused(scenario, error));
+    let triggered = triggered.map(on_device).transpose()?;
     let test = split.test.into_evaluation();
     let mut first = 0;
     let ranks = groups.iter().map(|group| {
@@ -88,8 +102,8 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         init: scenario.model.init,
         levels,
         public,
-        train: on_device(split.train, device)?,
-        test: on_device(test, device)?,
+        train: on_device(split.train)?,
+        test: on_device(test)?,
         partition,
         holdout,
         groups,
@@ -114,7 +128,55 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
     };
-    Ok(Federation::new(plan, network)?.amid(faults))
+    let federation = Federation::new(plan, network);
+    Ok(federation
+        .map_err(|error| unfit(scenario, error))?
+        .amid(faults))
+}
+
+/// The field that is to blame where samples cannot be dealt.
+fn blamed_for_dealing(scenario: &Scenario, problem: &PartitionError) -> &'static str {
+    let least = "partition.min_per_client";
+    match problem {
+        PartitionError::TooFewSamples { .. } => match scenario.partition.by {
+            Partitioner::Iid {
+                samples_per_client: Some(_),
+            } => "partition.by.samples_per_client",
+            // The default is in no line of the file; the population is.
+            _ if scenario.says(least) => least,
+            _ => "population",
+        },
+        PartitionError::TooManyParts { .. } | PartitionError::Classes { .. } => {
+            "partition.by.per_client"
+        }
+        PartitionError::TooFewUsers { .. } => "population",
+        PartitionError::SmallUser { .. } if scenario.says(least) => least,
+        PartitionError::SmallUser { .. }
+        | PartitionError::NoUsers(_)
+        | PartitionError::OutOfRange(_) => "partition.by",
+        PartitionError::Data(_) => "data",
+    }
+}
+
+/// The error of data that are not what they say, at their field; one of the host is not the scenario's.
+fn refused(scenario: &Scenario, error: LearnError) -> RunError {
+    match error {
+        LearnError::Data { .. } | LearnError::NoSamples | LearnError::Shape { .. } => {
+            scenario.blame("data", error).into()
+        }
+        other => other.into(),
+    }
+}
+
+/// The error of a method that cannot be had on this network or without a public set, likewise.
+fn unfit(scenario: &Scenario, error: MethodError) -> RunError {
+    match error {
+        MethodError::NoPublicData => scenario.blame("public", error).into(),
+        MethodError::Network(_) | MethodError::Number { .. } => {
+            scenario.blame("method", error).into()
+        }
+        other => other.into(),
+    }
 }
 
 /// Moves a data set to the host device; on the CPU nothing is copied.

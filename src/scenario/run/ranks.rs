@@ -6,13 +6,16 @@
 //! ([`crate::sim::Away`]): it hands over a unit of jobs and waits for what comes of it. What runs
 //! together was chosen before, in virtual time, so who does it cannot be seen in a result.
 //!
-//! - `link`: what carries frames between ranks; `mpi`: that over MPI, with the feature `mpi`
+//! - `link`: what carries frames between ranks; `mpi`: that over MPI, with the feature `mpi`; `lent`:
+//!   memory that MPI still uses
 //! - `line`: who is there, and who is lost
 //! - `frame`: what ranks say to each other
 //! - `head`: rank 0's side; `member`: that of all others
 
 mod frame;
 mod head;
+#[cfg(any(test, feature = "mpi"))]
+mod lent;
 mod line;
 mod link;
 mod member;

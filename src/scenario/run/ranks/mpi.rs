@@ -5,6 +5,7 @@
 //! with every call. An error is returned, not the end of the process, so that rank 0 can say what
 //! happened.
 
+use super::lent::Lent;
 use super::link::Link;
 use mpi::environment::Universe;
 use mpi::ffi;
@@ -26,21 +27,22 @@ const PIECE: usize = 64 << 20;
 const PARTING: Duration = Duration::from_secs(5);
 
 pub struct Mpi {
-    universe: Universe,
-    comm: ffi::MPI_Comm,
-    rank: usize,
-    ranks: usize,
     /// What has not yet left.
     leaving: VecDeque<Leaving>,
     /// What is arriving, and what has arrived of a frame that goes on, by rank.
     arriving: Vec<Arriving>,
+    comm: ffi::MPI_Comm,
+    rank: usize,
+    ranks: usize,
+    /// Nothing only once it is being dropped. Dropping it waits for all other ranks, so that is done
+    /// in [`Link::close`] alone.
+    universe: Option<Universe>,
 }
 
-/// A frame on its way, with the requests for its pieces.
+/// A frame on its way, with the requests for its pieces. MPI reads from it until all are done.
 struct Leaving {
     requests: Vec<ffi::MPI_Request>,
-    /// MPI reads from it until all requests are done.
-    _frame: Vec<u8>,
+    frame: Lent<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -49,9 +51,10 @@ struct Arriving {
     frame: Vec<u8>,
 }
 
+/// A message that comes in. MPI writes to its bytes until the request is done.
 struct Piece {
     request: ffi::MPI_Request,
-    bytes: Vec<u8>,
+    bytes: Lent<Vec<u8>>,
     last: bool,
 }
 
@@ -81,12 +84,12 @@ pub fn open() -> Result<Mpi, String> {
     }
     let ranks = usize::try_from(ranks).unwrap_or(1);
     Ok(Mpi {
-        universe,
+        leaving: VecDeque::new(),
+        arriving: (0..ranks).map(|_| Arriving::default()).collect(),
         comm,
         rank: usize::try_from(rank).unwrap_or(0),
         ranks,
-        leaving: VecDeque::new(),
-        arriving: (0..ranks).map(|_| Arriving::default()).collect(),
+        universe: Some(universe),
     })
 }
 
@@ -101,16 +104,19 @@ impl Link for Mpi {
 
     fn send(&mut self, to: usize, frame: Vec<u8>) -> Result<(), String> {
         let target = c_int::try_from(to).map_err(|_| format!("there is no rank {to}"))?;
-        let pieces = frame.chunks(PIECE);
-        let count = pieces.len();
-        let mut requests = Vec::with_capacity(count);
-        for (number, piece) in pieces.enumerate() {
+        let count = frame.len().div_ceil(PIECE);
+        let mut leaving = Leaving {
+            requests: Vec::with_capacity(count),
+            frame: Lent::new(frame),
+        };
+        let mut begun = Ok(());
+        for (number, piece) in leaving.frame.chunks(PIECE).enumerate() {
             let tag = if number + 1 == count { LAST } else { MORE };
-            // SAFETY: a null handle is a request that is nothing yet; `piece` lies in a vector that is
-            // kept, unmoved and unwritten, until the request is done.
-            unsafe {
-                let mut request = ffi::RSMPI_REQUEST_NULL;
-                check(ffi::MPI_Isend(
+            let mut request = null_request();
+            // SAFETY: `piece` lies in a vector that is kept, unmoved and unwritten, until the request
+            // is done: it is lent, and lives on if it were dropped before.
+            begun = check(unsafe {
+                ffi::MPI_Isend(
                     piece.as_ptr().cast(),
                     piece.len() as c_int,
                     ffi::RSMPI_UINT8_T,
@@ -118,14 +124,16 @@ impl Link for Mpi {
                     tag,
                     self.comm,
                     &mut request,
-                ))?;
-                requests.push(request);
+                )
+            });
+            if begun.is_err() {
+                break;
             }
+            leaving.requests.push(request);
         }
-        self.leaving.push_back(Leaving {
-            requests,
-            _frame: frame,
-        });
+        // Of a frame that cannot go as a whole, MPI reads what it has taken of it.
+        self.leaving.push_back(leaving);
+        begun?;
         self.push_on()
     }
 
@@ -155,20 +163,24 @@ impl Link for Mpi {
         }
         if self.leaving.is_empty() {
             // Everybody meets here.
-            drop(self.universe);
+            drop(self.universe.take());
         } else {
             self.abort();
         }
     }
 
     fn abort(self) {
-        // Parting in peace would wait for somebody who will not come, and MPI may still read frames.
-        std::mem::forget(self.leaving);
-        std::mem::forget(self.arriving);
-        std::mem::forget(self.universe);
         // SAFETY: MPI has been started, and the communicator is the world's.
         unsafe { ffi::MPI_Abort(self.comm, 1) };
         super::leave(1);
+    }
+}
+
+/// A link that is not closed, after an error or a panic, parts from nobody: that would wait for ranks
+/// that may not come.
+impl Drop for Mpi {
+    fn drop(&mut self) {
+        std::mem::forget(self.universe.take());
     }
 }
 
@@ -183,50 +195,65 @@ impl Mpi {
                 leaving.requests.pop();
             }
         }
-        self.leaving.retain(|leaving| !leaving.requests.is_empty());
+        let mut at = 0;
+        while let Some(leaving) = self.leaving.get(at) {
+            if !leaving.requests.is_empty() {
+                at += 1;
+            } else if let Some(gone) = self.leaving.swap_remove_back(at) {
+                drop(gone.frame.back());
+            }
+        }
         Ok(())
     }
 
     /// Begins to receive the next message that somebody sends; whether there was one.
     fn match_next(&mut self) -> Result<bool, String> {
         let mut found = 0;
-        // SAFETY: every pointer is to a value that lives until the call is over, and a status is plain
-        // numbers; the bytes that MPI writes to are kept, unmoved, until the request is done.
-        unsafe {
-            let mut message = ffi::RSMPI_MESSAGE_NULL;
-            let mut status: ffi::MPI_Status = std::mem::zeroed();
-            check(ffi::MPI_Improbe(
+        // SAFETY: both are handles of MPI's for nothing, and a status is plain numbers.
+        let (mut message, mut status): (_, ffi::MPI_Status) =
+            unsafe { (ffi::RSMPI_MESSAGE_NULL, std::mem::zeroed()) };
+        // SAFETY: every pointer is to a value that lives until the call is over.
+        check(unsafe {
+            ffi::MPI_Improbe(
                 ffi::RSMPI_ANY_SOURCE,
                 ffi::RSMPI_ANY_TAG,
                 self.comm,
                 &mut found,
                 &mut message,
                 &mut status,
-            ))?;
-            if found == 0 {
-                return Ok(false);
-            }
-            let mut count = 0;
-            check(ffi::MPI_Get_count(&status, ffi::RSMPI_UINT8_T, &mut count))?;
-            let mut bytes = vec![0u8; usize::try_from(count).unwrap_or(0)];
-            let mut request = ffi::RSMPI_REQUEST_NULL;
-            check(ffi::MPI_Imrecv(
+            )
+        })?;
+        if found == 0 {
+            return Ok(false);
+        }
+        let source = usize::try_from(status.MPI_SOURCE).ok();
+        let Some(arriving) = source.and_then(|source| self.arriving.get_mut(source)) else {
+            return Err(format!(
+                "a message of rank {}, which is none",
+                status.MPI_SOURCE
+            ));
+        };
+        let mut count = 0;
+        // SAFETY: the status is that of the message just found.
+        check(unsafe { ffi::MPI_Get_count(&status, ffi::RSMPI_UINT8_T, &mut count) })?;
+        let mut bytes = Lent::new(vec![0u8; usize::try_from(count).unwrap_or(0)]);
+        let mut request = null_request();
+        // SAFETY: the bytes that MPI writes to are as many as it says, and are kept, unmoved and
+        // unread, until the request is done: they are lent, and live on if they were dropped before.
+        check(unsafe {
+            ffi::MPI_Imrecv(
                 bytes.as_mut_ptr().cast(),
                 count,
                 ffi::RSMPI_UINT8_T,
                 &mut message,
                 &mut request,
-            ))?;
-            let source = usize::try_from(status.MPI_SOURCE).unwrap_or(usize::MAX);
-            match self.arriving.get_mut(source) {
-                Some(arriving) => arriving.pieces.push_back(Piece {
-                    request,
-                    bytes,
-                    last: status.MPI_TAG == LAST,
-                }),
-                None => return Err(format!("a message of rank {source}, which is none")),
-            }
-        }
+            )
+        })?;
+        arriving.pieces.push_back(Piece {
+            request,
+            bytes,
+            last: status.MPI_TAG == LAST,
+        });
         Ok(true)
     }
 }
@@ -241,6 +268,7 @@ impl Arriving {
             let Some(Piece { bytes, last, .. }) = self.pieces.pop_front() else {
                 break;
             };
+            let bytes = bytes.back();
             match self.frame.is_empty() {
                 true => self.frame = bytes,
                 false => self.frame.extend_from_slice(&bytes),
@@ -253,9 +281,16 @@ impl Arriving {
     }
 }
 
+/// A request that is nothing yet.
+fn null_request() -> ffi::MPI_Request {
+    // SAFETY: a handle that MPI's library has for this, and never changes.
+    unsafe { ffi::RSMPI_REQUEST_NULL }
+}
+
 fn is_done(request: &mut ffi::MPI_Request) -> Result<bool, String> {
     let mut done = 0;
-    // SAFETY: the request is one of MPI's, or the null handle that it becomes once it is done.
+    // SAFETY: the request is one that MPI gave and that was not found done before, whose memory is
+    // lent for as long; it becomes the null handle once it is done. Statuses may be ignored.
     check(unsafe { ffi::MPI_Test(request, &mut done, ffi::RSMPI_STATUS_IGNORE) })?;
     Ok(done != 0)
 }
@@ -267,7 +302,7 @@ fn check(code: c_int) -> Result<(), String> {
     }
     let mut text = [0u8; ffi::MPI_MAX_ERROR_STRING as usize + 1];
     let mut length = 0;
-    // SAFETY: there is room for the longest text that MPI has.
+    // SAFETY: there is room for the longest text that MPI has, and a zero behind it.
     unsafe { ffi::MPI_Error_string(code, text.as_mut_ptr().cast(), &mut length) };
     let text = text
         .get(..usize::try_from(length).unwrap_or(0))

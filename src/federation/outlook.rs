@@ -1,0 +1,217 @@
+//! What is to be expected of a federation before it runs: of single clients, and of all that a round
+//! costs this machine.
+
+use super::sizing::cost_of;
+use super::world::{Federation, Shared};
+use crate::compress::Codec;
+use crate::learn::Cost;
+use crate::method::Phase;
+use crate::net::Passage;
+use crate::quantity::{Bytes, Flops, Span};
+use crate::sim::rng::{stream, Purpose};
+use crate::sim::NodeId;
+
+/// What a round is expected to take a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outlook {
+    /// Samples that it trains on.
+    pub samples: usize,
+    /// Until the model has come, on idle links without losses.
+    pub download: Span,
+    /// Until its device computes.
+    pub startup: Span,
+    /// Its computing.
+    pub compute: Span,
+    /// Until its report has gone, on idle links without losses.
+    pub upload: Span,
+    /// Steps of training.
+    pub steps: u64,
+    /// What its work costs.
+    pub cost: Cost,
+    /// Whether its device has the memory.
+    pub fits: bool,
+    /// How the model gets through, and how the report does.
+    pub passages: [Passage; 2],
+}
+
+/// What the server of a federation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServerLoad {
+    /// Once, before the first round.
+    pub setup: Flops,
+    /// In each round.
+    pub round: Flops,
+    /// Whether rounds ask clients.
+    pub asks: bool,
+    /// Whether clients keep models of their own between rounds.
+    pub personal: bool,
+}
+
+impl Outlook {
+    /// All of it.
+    pub fn total(&self) -> Span {
+        self.download + self.startup + self.compute + self.upload
+    }
+
+    /// The probability that its report is there `within` so long of being asked: that no more is lost, and
+    /// sent again, than leaves time for it.
+    pub fn chance_within(&self, within: Span) -> f64 {
+        let Some(left) = within.nanos().checked_sub(self.total().nanos()) else {
+            return 0.0;
+        };
+        let [down, up] = self.passages.each_ref().map(Passage::delays);
+        let pairs = down.iter().flat_map(|a| up.iter().map(move |b| (a, b)));
+        let in_time = pairs.filter(|((first, _), (second, _))| {
+            first.nanos().saturating_add(second.nanos()) <= left
+        });
+        let chances = in_time.map(|((_, p), (_, q))| p * q);
+        chances.sum::<f64>().clamp(0.0, 1.0)
+    }
+}
+
+impl Federation {
+    /// What a round is expected to take a client. Tasks and reports are taken for one set of parameters
+    /// of the client's network, reports compressed where they are.
+    pub fn outlook(&self, client: u32) -> Outlook {
+        let shared = self.share();
+        let plan = &shared.plan;
+        let me = plan.client(client);
+        let (own, narrower) = (shared.sizes.of(client), shared.sizes.narrower(client));
+        let local = &shared.local[me.group];
+        let cost = cost_of(
+            plan,
+            shared.client_half.as_ref(),
+            local,
+            own,
+            narrower,
+            client,
+        );
+        let model = Bytes(4 * own.model.parameters() as u64);
+        let report = shared.report_bytes(client, model);
+        let (node, other) = (Self::node_of(client), shared.counterpart(client));
+        let samples = plan.partition.size(client as usize);
+        Outlook {
+            samples,
+            download: shared.network.expected(other, node, model),
+            startup: me.device.startup,
+            compute: me.device.speed.time_for(cost.flops),
+            upload: shared.network.expected(node, other, report),
+            steps: local.steps(samples),
+            cost,
+            fits: me.device.fits(cost.memory),
+            passages: [
+                shared.network.passage(other, node, model),
+                shared.network.passage(node, other, report),
+            ],
+        }
+    }
+
+    /// What one evaluation of all that is measured costs: operations, and the samples that go through a
+    /// network.
+    pub fn evaluation_cost(&self) -> (Flops, u64) {
+        let shared = self.share();
+        let plan = &shared.plan;
+        let (mut flops, mut samples) = (0u64, 0u64);
+        let mut add = |each: Flops, count: usize| {
+            flops = flops.saturating_add(each.0.saturating_mul(count as u64));
+            samples = samples.saturating_add(count as u64);
+        };
+        if plan.evaluation.central {
+            let levels = shared.sizes.levels().iter();
+            let measured = if plan.evaluation.by_size {
+                usize::MAX
+            } else {
+                1
+            };
+            for level in levels.take(measured) {
+                add(level.model.forward_flops(), plan.test.len());
+            }
+        }
+        if let Some(triggered) = &plan.triggered {
+            add(plan.model.forward_flops(), triggered.len());
+        }
+        if plan.evaluation.per_client {
+            add(plan.model.forward_flops(), plan.holdout.len());
+        }
+        (Flops(flops), samples)
+    }
+
+    /// How many messages a round without a server has, where there is none.
+    pub fn peer_messages(&self) -> Option<u64> {
+        let shared = self.share();
+        let graph = shared.gossip.as_ref()?.graph(1).ok()?;
+        Some(graph.messages())
+    }
+
+    /// What the server does in a round beside asking `reports` clients, and what clients keep.
+    ///
+    /// Of work that the server does in several steps, each from the outcome of the one before, only the
+    /// first is known.
+    pub fn server_load(&self, reports: u32) -> ServerLoad {
+        let shared = self.share();
+        let gossip = shared.gossip.is_some();
+        let Ok(mut half) = shared.fresh_half() else {
+            return ServerLoad::default();
+        };
+        if gossip {
+            return ServerLoad {
+                personal: true,
+                ..ServerLoad::default()
+            };
+        }
+        let taking = half.receive_flops().0.saturating_mul(u64::from(reports));
+        let taking = taking.saturating_add(half.round_flops().0);
+        let mut work = |phase| {
+            let jobs = half.step(phase, Vec::new()).unwrap_or_default();
+            let flops = jobs.iter().map(|job| job.cost.flops.0);
+            flops.fold(0u64, u64::saturating_add)
+        };
+        let setup = work(Phase::Setup);
+        let round = work(Phase::BeforeRound(1)).saturating_add(work(Phase::AfterRound(1)));
+        ServerLoad {
+            setup: Flops(setup),
+            round: Flops(round.saturating_add(taking)),
+            asks: half.needs_clients(),
+            personal: half.personal(),
+        }
+    }
+
+    /// How many clients are adversaries at some time.
+    pub fn adversaries(&self) -> u32 {
+        self.share().plan.adversaries.count()
+    }
+}
+
+impl Shared {
+    /// Whom a client's messages go to and come from: the server, a server between of those it may be
+    /// below (they are alike), or a neighbour.
+    fn counterpart(&self, client: u32) -> NodeId {
+        if let Some(common) = &self.gossip {
+            let mut neighbour = None;
+            if let Ok(graph) = common.graph(1) {
+                graph.each_source(client, 1, |other| {
+                    neighbour.get_or_insert(other);
+                });
+            }
+            return neighbour.map_or(Federation::SERVER, Federation::node_of);
+        }
+        let all = self.plan.hierarchy();
+        match all.tiers.len().checked_sub(1) {
+            Some(last) => Federation::node_of(all.members_of(last).start),
+            None => Federation::SERVER,
+        }
+    }
+
+    /// What a report weighs that carries as much as a model of `plain` bytes.
+    fn report_bytes(&self, client: u32, plain: Bytes) -> Bytes {
+        let Some(compression) = &self.plan.layers.compression else {
+            return plain;
+        };
+        let model = &self.sizes.of(client).model;
+        // What a scheme makes of values weighs the same whatever they are, or nearly.
+        let values = vec![1e-3f32; model.parameters()];
+        let mut rng = stream(0, 0, Purpose::Compression, 0);
+        let coded = Codec::new(compression.clone()).encode(model.layout(), &values, &mut rng);
+        coded.map_or(plain, |coded| Bytes(coded.len() as u64))
+    }
+}

@@ -1,0 +1,143 @@
+use super::*;
+use crate::learn::HostDevice;
+use crate::scenario::run::assemble;
+use std::path::Path;
+
+const MACHINE: Machine = Machine {
+    cores: 2,
+    memory: Some(Bytes(1 << 30)),
+    disk: Some(Bytes(1 << 30)),
+};
+
+fn estimated(rest: &str) -> Estimate {
+    let text = format!("(data: Digits, model: [Flatten, Dense(10)], {rest})");
+    let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
+    let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
+    let federation = assemble(&scenario, HostDevice::Cpu).unwrap();
+    let outlooks = Outlooks::of(&scenario, &federation);
+    scenario.estimate(&federation, &outlooks)
+}
+
+fn warned(rest: &str) -> String {
+    estimated(rest).warnings(&MACHINE).join("\n")
+}
+
+/// 1,437 digits among 8 clients of whom 4 are asked in each of 30 rounds: 179.6 samples a task, of 3,870
+/// operations each, in 18 batches of ten.
+#[test]
+fn work_is_that_of_all_tasks() {
+    let plain =
+        "population: [(count: 8)], training: (epochs: 2), schedule: (rounds: 30, cohort: 4)";
+    let found = estimated(plain);
+    assert_eq!(
+        (found.rounds, found.tasks, found.evaluations),
+        (30.0, 120.0, 30.0)
+    );
+    let flops = 1437.0 / 8.0 * 2.0 * 3_870.0;
+    assert!((found.flops / flops - 1.0).abs() < 1e-3, "{found:?}");
+    assert!((found.steps - 36.0).abs() < 0.5, "{found:?}");
+    // Evaluation of 360 test samples, and a tenth of a millisecond a step.
+    let least = 120.0 * flops / RATE + 30.0 * 360.0 * 1_290.0 / RATE + 120.0 * 36.0 * STEP;
+    assert!(
+        found.seconds > least && found.seconds < 1.5 * least + 0.1,
+        "{found:?}"
+    );
+    // `clients.csv` and `trace.bin` grow with the tasks.
+    let twice = estimated(&plain.replace("rounds: 30", "rounds: 60"));
+    let lines = 120.0 * (CLIENT_LINE + EVENTS_A_TASK * TRACE);
+    let grown = twice.disk - found.disk;
+    assert!(grown > lines && grown < 1.2 * lines, "{grown} for {lines}");
+}
+
+#[test]
+fn what_is_modelled_costs_events_and_no_arithmetic() {
+    let plain =
+        "population: [(count: 8)], training: (steps: 1000000), schedule: (rounds: 30, cohort: 4)";
+    let (real, modelled) = (
+        estimated(plain),
+        estimated(&format!("{plain}, compute: Modelled")),
+    );
+    assert!(
+        real.seconds > 1e3 && modelled.seconds < 0.1,
+        "{} {}",
+        real.seconds,
+        modelled.seconds
+    );
+    assert_eq!(real.tasks, modelled.tasks);
+    let sampled = estimated(&format!("{plain}, compute: Sampled(0.1)"));
+    assert!((sampled.seconds / real.seconds - 0.1).abs() < 0.02);
+}
+
+#[test]
+fn rounds_of_rounds_and_steps_of_a_buffer_and_peers_are_counted() {
+    let tiers = "population: [(count: 40)], hierarchy: [(count: 4, rounds: 3)], \
+                 schedule: (rounds: 5, cohort: 20)";
+    assert_eq!(estimated(tiers).tasks, 300.0);
+    let buffered = "population: [(count: 40)], schedule: (rounds: 5, \
+                    waiting: FedBuff(concurrency: 10, buffer: 7))";
+    assert_eq!(estimated(buffered).tasks, 45.0);
+    let peers = "population: [(count: 40)], topology: Gossip(graph: Ring), schedule: (rounds: 5)";
+    let peers = estimated(peers);
+    assert_eq!(peers.tasks, 200.0);
+    assert!(peers.events > 600.0 && peers.events < 1_500.0, "{peers:?}");
+}
+
+#[test]
+fn a_run_of_months_is_warned_of() {
+    let said = warned("population: [(count: 8)], training: (steps: 4000000000)");
+    assert!(said.contains("years of this machine"), "{said}");
+    let buffered = "population: [(count: 40)], schedule: (rounds: 1000000, \
+                    waiting: FedBuff(concurrency: 10, buffer: 1000000))";
+    assert!(warned(buffered).contains("of this machine"));
+    assert_eq!(warned("population: [(count: 8)]"), "");
+}
+
+#[test]
+fn faults_that_come_and_go_a_thousand_times_a_second_for_years_are_warned_of() {
+    let said = warned(
+        "population: [(count: 100, device: (speed: \"1 kFLOP/s\"))],
+         faults: [(fault: Slow(2), when: Rate(every: \"2 ms\", lasts: \"1 ms\"))]",
+    );
+    assert!(said.contains("to follow faults"), "{said}");
+}
+
+#[test]
+fn what_does_not_fit_is_warned_of() {
+    let small = Machine {
+        memory: Some(Bytes(100_000_000)),
+        disk: Some(Bytes(100_000)),
+        ..MACHINE
+    };
+    let said = estimated("population: [(count: 8)]").warnings(&small);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].contains("of memory, and 100 MB are free"),
+        "{said:?}"
+    );
+    assert!(said[1].contains("of room on disk"), "{said:?}");
+    // A model of its own for each of a hundred thousand clients.
+    let personal = estimated(
+        "population: [(count: 1000)], partition: (by: Shared(per_client: 10)), method: LocalOnly",
+    );
+    assert!(personal.memory > PROCESS + 1000.0 * 2_600.0, "{personal:?}");
+}
+
+#[test]
+fn figures_are_told_as_people_say_them() {
+    let said: Vec<String> = [0.5, 61.0, 7_000.0, 20_000.0, 1e6, 1e10, 1e20]
+        .map(span)
+        .into();
+    assert_eq!(
+        said,
+        [
+            "500 ms",
+            "61.0 s",
+            "7000 s",
+            "5.6 h",
+            "12 days",
+            "317 years",
+            "more than a million years"
+        ]
+    );
+    assert_eq!([bytes(1_200.0), bytes(5e13)], ["1.20 kB", "50.0 TB"]);
+}
