@@ -69,6 +69,20 @@ fn what_is_said_of_each_wrong_scenario_is_pinned() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+#[test]
+fn no_message_shows_how_a_program_writes_its_values() {
+    for name in stems("tests/wrong", "txt") {
+        let said = fs::read_to_string(format!("tests/wrong/{name}.txt")).unwrap();
+        // The lines of the file itself are the user's own words.
+        let ours = said.lines().filter(|line| !line.starts_with(' '));
+        for line in ours {
+            for rust in ["Some(", "None)", "Ok(", "Err(", " { ", "File {", "Spec", "::"] {
+                assert!(!line.contains(rust), "{name}: {line}");
+            }
+        }
+    }
+}
+
 /// Every scenario below `folder`.
 fn scenarios_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

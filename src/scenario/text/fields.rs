@@ -70,7 +70,7 @@ impl Written<'_> {
         }
         let found = self
             .text
-            .map_or_else(|| self.base.to_string(), |text| text.trim().to_string());
+            .map_or_else(|| in_figures(self.base), |text| text.trim().to_string());
         let guess = match self.base {
             x if range.high > 1.0 || x <= 1.0 => None,
             x if x <= 10.0 => Some(x / 10.0),
@@ -86,6 +86,16 @@ impl Written<'_> {
             )
         });
         Err(format!("{found} is outside {}{hint}", range.text))
+    }
+}
+
+/// A number as a person would write it: without hundreds of zeros before or behind it.
+fn in_figures(number: f64) -> String {
+    match number.abs() {
+        size if size == 0.0 || !size.is_finite() || (1e-6..1e15).contains(&size) => {
+            number.to_string()
+        }
+        _ => format!("{number:e}"),
     }
 }
 

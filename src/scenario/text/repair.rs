@@ -114,7 +114,12 @@ impl<'a> Repair<'a> {
                 self.remove(&route)
             }
             Kind::StructName(_) => {
+                // The name of something else that belongs in the bracket: so do its fields.
+                let another = self.hint(node, &self.root.spell(&route), &fault.kind);
                 self.note(&route, name_span(node), &fault.kind);
+                if another.is_some() {
+                    return self.take_out(&route);
+                }
                 if let Some(Value::Named(name, _)) = self.root.at_mut(&route).map(|n| &mut n.value)
                 {
                     *name = None;
@@ -153,19 +158,22 @@ impl<'a> Repair<'a> {
         let node = self.root.at(route)?;
         let source = self.sources.get(node.span.source as usize);
         let path = self.root.spell(route);
-        let path_and = |found| Misread { path: &path, found };
-        let hint = match kind {
-            Kind::UnknownField(name, known) => {
-                let near = near(name, known);
-                (self.hints)(&path_and(Misreading::Field { name, near }))
-            }
-            Kind::Expected(_) | Kind::UnknownVariant(_) | Kind::StructName(_) => {
-                (self.hints)(&path_and(misreading(node)))
-            }
-            _ => None,
-        };
+        let hint = self.hint(node, &path, kind);
         let message = kind.message(Some((node, source)), hint.as_deref());
         Some(super::diagnose(self.sources, span, path, message))
+    }
+
+    /// What those who know the document say of the mistake.
+    fn hint(&self, node: &Node, path: &str, kind: &Kind) -> Option<String> {
+        let found = match kind {
+            Kind::UnknownField(name, known) => Misreading::Field {
+                name,
+                near: near(name, known),
+            },
+            Kind::Expected(_) | Kind::UnknownVariant(_) | Kind::StructName(_) => misreading(node),
+            _ => return None,
+        };
+        (self.hints)(&Misread { path, found })
     }
 
     fn note(&mut self, route: &[Step], span: Span, kind: &Kind) {
