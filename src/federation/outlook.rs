@@ -118,7 +118,11 @@ impl Federation {
         };
         if plan.evaluation.central {
             let levels = shared.sizes.levels().iter();
-            let measured = if plan.evaluation.by_size { usize::MAX } else { 1 };
+            let measured = if plan.evaluation.by_size {
+                usize::MAX
+            } else {
+                1
+            };
             for level in levels.take(measured) {
                 add(level.model.forward_flops(), plan.test.len());
             }

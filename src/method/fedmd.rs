@@ -20,8 +20,8 @@ use crate::learn::{
     Scratch, TrainJob, Trained,
 };
 use crate::model::ParamSet;
-use crate::quantity::Flops;
 use crate::quantity::bounds::{at_most, MOST_PASSES};
+use crate::quantity::Flops;
 use crate::sim::mix_words;
 use crate::sim::rng::{shuffle, stream, Purpose};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};

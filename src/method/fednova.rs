@@ -9,8 +9,8 @@ use super::{
 };
 use crate::learn::{Correction, LocalTraining, Optimizer, Trained};
 use crate::model::{Buffer, ParamSet};
-use crate::quantity::Flops;
 use crate::quantity::bounds::{zero_or_more, MOST};
+use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -20,8 +20,8 @@ use crate::learn::{
     train_ordered, Cost, LocalTraining, Optimizer, Scratch, SelfDistillation, Trained,
 };
 use crate::model::Level;
-use crate::quantity::Flops;
 use crate::quantity::bounds::above_zero;
+use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -26,8 +26,8 @@ use crate::learn::{
     importance, Amount, Correction, Cost, LocalTraining, Scratch, TrainJob, Trained,
 };
 use crate::model::{Level, Model, ParamError, ParamSet, PartialSum, Selection, Sizes};
-use crate::quantity::Flops;
 use crate::quantity::bounds::{at_most, MOST_PASSES};
+use crate::quantity::Flops;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -109,7 +109,11 @@ impl Method for TailorFl {
         check("sparsity", self.sparsity, 1e6, "[0, 1e6]");
         check("personal_layers", self.personal_layers, 1.0, "[0, 1]");
         check("tuning", self.tuning, 1.0, "[0, 1]");
-        found.extend(at_most("importance_steps", self.importance_steps, MOST_PASSES));
+        found.extend(at_most(
+            "importance_steps",
+            self.importance_steps,
+            MOST_PASSES,
+        ));
         found
     }
 

@@ -188,7 +188,10 @@ mod tests {
     #[test]
     fn without_noise_nothing_is_promised_and_little_noise_takes_no_more_memory_than_much() {
         let clip_only = Accountant::new(0.1, 0.0, 1e-5);
-        assert_eq!((clip_only.epsilon(0), clip_only.epsilon(1)), (0.0, f64::INFINITY));
+        assert_eq!(
+            (clip_only.epsilon(0), clip_only.epsilon(1)),
+            (0.0, f64::INFINITY)
+        );
         assert_eq!(Accountant::new(1.0, 0.0, 1e-5).epsilon(3), f64::INFINITY);
         // What once asked for terabytes.
         let mut last = 0.0;
@@ -205,7 +208,10 @@ mod tests {
             for order in [1.1, 2.5, 9.9] {
                 let exact = divergence(q, z, order);
                 let above = divergence(q, z, libm::ceil(order));
-                assert!(above >= exact * (1.0 - 1e-12), "{q} {z} {order}: {above} < {exact}");
+                assert!(
+                    above >= exact * (1.0 - 1e-12),
+                    "{q} {z} {order}: {above} < {exact}"
+                );
             }
         }
     }

@@ -24,7 +24,10 @@ pub fn above_zero(field: &'static str, value: f64, most: f64) -> Option<Problem>
 /// A problem with a field unless its number lies in [0, `most`].
 pub fn zero_or_more(field: &'static str, value: f64, most: f64) -> Option<Problem> {
     if !(value.is_finite() && value >= 0.0) {
-        return Some((field, format!("expected a number of 0 or more, found {value}")));
+        return Some((
+            field,
+            format!("expected a number of 0 or more, found {value}"),
+        ));
     }
     (value > most).then(|| (field, format!("{value:e} is outside [0, {most:e}]")))
 }

@@ -336,12 +336,32 @@ mod tests {
     #[test]
     fn what_a_length_usually_is_is_not_made_of_rare_draws() {
         let near = |found: f64, expected: f64| {
-            assert!((found - expected).abs() < 0.05 * expected, "{found} for {expected}");
+            assert!(
+                (found - expected).abs() < 0.05 * expected,
+                "{found} for {expected}"
+            );
         };
         near(Distribution::Constant(5e-9).usual_length(), 5e-9);
-        near(Distribution::Uniform { low: 0.0, high: 8.0 }.usual_length(), 4.0);
-        near(Distribution::Normal { mean: 2.0, std: 0.1 }.usual_length(), 2.0);
-        let exponential = Distribution::Exponential { min: 0.0, mean: 10.0 };
+        near(
+            Distribution::Uniform {
+                low: 0.0,
+                high: 8.0,
+            }
+            .usual_length(),
+            4.0,
+        );
+        near(
+            Distribution::Normal {
+                mean: 2.0,
+                std: 0.1,
+            }
+            .usual_length(),
+            2.0,
+        );
+        let exponential = Distribution::Exponential {
+            min: 0.0,
+            mean: 10.0,
+        };
         assert!((8.5..10.0).contains(&exponential.usual_length()));
         // A year once in a million draws: 31 s on average, and nothing as a rule.
         let rare = Distribution::Mixture(vec![
@@ -350,8 +370,15 @@ mod tests {
         ]);
         assert!(rare.mean() > 30.0);
         assert_eq!(rare.usual_length(), 0.0);
-        let wide = Distribution::LogNormal { median: 1e-9, sigma: 8.0 };
-        assert!(wide.mean() > 1e4 && wide.usual_length() < 0.1, "{}", wide.usual_length());
+        let wide = Distribution::LogNormal {
+            median: 1e-9,
+            sigma: 8.0,
+        };
+        assert!(
+            wide.mean() > 1e4 && wide.usual_length() < 0.1,
+            "{}",
+            wide.usual_length()
+        );
     }
 
     #[test]

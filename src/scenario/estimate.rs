@@ -91,8 +91,10 @@ pub struct Estimate {
     pub evaluations: f64,
     /// Events.
     pub events: f64,
-    /// Seconds of one core.
-    pub seconds: f64,
+    /// Seconds of one core for what device workers do, which any number of cores share.
+    pub work: f64,
+    /// Seconds for events and faults, one after the other.
+    pub serial: f64,
     /// Most bytes of memory.
     pub memory: f64,
     /// Bytes on disk.
@@ -110,24 +112,36 @@ impl Estimate {
         let schedule = &scenario.schedule;
         let clients = f64::from(scenario.clients());
         let steps = f64::from(schedule.rounds);
-        let between: f64 = scenario.hierarchy.iter().map(|above| f64::from(above.tier.rounds)).product();
+        let between: f64 = scenario
+            .hierarchy
+            .iter()
+            .map(|above| f64::from(above.tier.rounds))
+            .product();
         let rounds = steps * between;
-        let asked = (f64::from(schedule.cohort.of(scenario.clients())) * schedule.over_selection).ceil();
+        let asked =
+            (f64::from(schedule.cohort.of(scenario.clients())) * schedule.over_selection).ceil();
         let asked = asked.min(clients);
         let gossip = scenario.gossip().is_some();
         let tasks = match (&schedule.waiting, scenario.hierarchy.is_empty()) {
             _ if gossip => clients * steps,
             _ if !outlooks.server.asks => 0.0,
-            (Some(waiting), true) => steps * f64::from(waiting.buffer()) + f64::from(waiting.concurrency),
+            (Some(waiting), true) => {
+                steps * f64::from(waiting.buffer()) + f64::from(waiting.concurrency)
+            }
             _ => rounds * asked,
         };
         let mean = |of: &dyn Fn(&crate::federation::Outlook) -> f64| {
             let (sum, weight) = outlooks
                 .each()
-                .fold((0.0, 0.0), |(sum, all), (one, weight)| (sum + weight * of(one), all + weight));
+                .fold((0.0, 0.0), |(sum, all), (one, weight)| {
+                    (sum + weight * of(one), all + weight)
+                });
             sum / f64::max(weight, 1.0)
         };
-        let (flops, each) = (mean(&|one| one.cost.flops.0 as f64), mean(&|one| one.steps as f64));
+        let (flops, each) = (
+            mean(&|one| one.cost.flops.0 as f64),
+            mean(&|one| one.steps as f64),
+        );
         let trained = match scenario.compute {
             Compute::Real => 1.0,
             Compute::Modelled => 0.0,
@@ -139,10 +153,13 @@ impl Estimate {
         };
         let (Flops(measuring), measured) = federation.evaluation_cost();
         let values = plan.model.parameters() as f64;
-        let messages = federation.peer_messages().map_or(0.0, |messages| messages as f64);
+        let messages = federation
+            .peer_messages()
+            .map_or(0.0, |messages| messages as f64);
         // A model that comes is looked through, and added to the mean in double precision.
         let mixing = messages * steps * values * 4.0 * trained.ceil();
-        let serving = outlooks.server.setup.0 as f64 + outlooks.server.round.0 as f64 * steps * trained.ceil();
+        let serving = outlooks.server.setup.0 as f64
+            + outlooks.server.round.0 as f64 * steps * trained.ceil();
         let events = tasks * EVENTS_A_TASK + messages * steps + rounds;
         let length = round_length(scenario, outlooks, asked);
         let virtual_seconds = steps * between * length;
@@ -151,24 +168,29 @@ impl Estimate {
             None => virtual_seconds,
         };
         let periods = periods(scenario, virtual_seconds);
-        let arithmetic = tasks * trained * flops + evaluations * measuring as f64 + serving + mixing;
-        let seconds = arithmetic / RATE
+        let arithmetic =
+            tasks * trained * flops + evaluations * measuring as f64 + serving + mixing;
+        let work = arithmetic / RATE
             + tasks * trained * each * STEP
-            + evaluations * measured as f64 * MEASURED
-            + events * EVENT
-            + periods * PERIOD;
+            + evaluations * measured as f64 * MEASURED;
+        let serial = events * EVENT + periods * PERIOD;
         let model = 4.0 * values;
         let personal = match outlooks.server.personal && trained > 0.0 {
             true => model * clients.min(if gossip { clients } else { tasks }),
             false => 0.0,
         };
-        let training = outlooks.each().map(|(one, _)| one.cost.memory.0).max().unwrap_or(0) as f64;
-        let data = (plan.train.wire_bytes(plan.train.len()).0 + plan.test.wire_bytes(plan.test.len()).0) as f64;
+        let training = outlooks
+            .each()
+            .map(|(one, _)| one.cost.memory.0)
+            .max()
+            .unwrap_or(0) as f64;
+        let data = (plan.train.wire_bytes(plan.train.len()).0
+            + plan.test.wire_bytes(plan.test.len()).0) as f64;
         let reports = match trained > 0.0 {
             true => model * if gossip { clients } else { asked },
             false => 0.0,
         };
-        let work = if trained > 0.0 { training } else { 0.0 };
+        let training = if trained > 0.0 { training } else { 0.0 };
         let memory = PROCESS
             + clients * CLIENT
             + (messages + asked) * MESSAGE
@@ -177,19 +199,23 @@ impl Estimate {
             + model * COPIES
             + personal
             + reports
-            + work;
+            + training;
         let record = &scenario.record;
         let on = |kept: bool, bytes: f64| if kept { bytes } else { 0.0 };
         let per_client = scenario.evaluation.per_client || outlooks.server.personal;
         let checkpoints = scenario.checkpoint.map_or(0.0, |checkpoint| {
             let made = (steps / f64::from(checkpoint.every.max(1))).floor();
-            made.min(f64::from(checkpoint.keep) + 1.0) * (model * COPIES + personal + clients * CLIENT)
+            made.min(f64::from(checkpoint.keep) + 1.0)
+                * (model * COPIES + personal + clients * CLIENT)
         });
         let disk = REST
             + rounds * ROUND_LINE
             + on(record.trace, events * TRACE)
             + on(record.clients, tasks * CLIENT_LINE)
-            + on(record.clients && per_client, evaluations * clients * ACCURACY_LINE)
+            + on(
+                record.clients && per_client,
+                evaluations * clients * ACCURACY_LINE,
+            )
             + on(record.events.is_some(), events * EVENT_LINE)
             + checkpoints;
         Self {
@@ -199,7 +225,8 @@ impl Estimate {
             steps: each,
             evaluations,
             events,
-            seconds,
+            work,
+            serial,
             memory,
             disk,
             virtual_seconds,
@@ -207,9 +234,15 @@ impl Estimate {
         }
     }
 
+    /// Seconds that it takes on a machine.
+    pub fn seconds(&self, machine: &Machine) -> f64 {
+        self.work / machine.cores.max(1) as f64 + self.serial
+    }
+
     /// What it says, line by line.
     pub fn lines(&self, machine: &Machine) -> Vec<String> {
-        let beside = |free: Option<Bytes>| free.map_or(String::new(), |free| format!(" of {free} free"));
+        let beside =
+            |free: Option<Bytes>| free.map_or(String::new(), |free| format!(" of {free} free"));
         let cores = match machine.cores {
             1 => "a core".to_string(),
             cores => format!("{cores} cores"),
@@ -234,7 +267,7 @@ impl Estimate {
             format!(
                 "it takes about {} on {cores} (at {:.0} GFLOP/s a core and {:.1} ms a step, assumed), {} of \
                  memory{}, {} on disk{}",
-                span(self.seconds / machine.cores as f64),
+                span(self.seconds(machine)),
                 RATE / 1e9,
                 STEP * 1e3,
                 bytes(self.memory),
@@ -248,9 +281,9 @@ impl Estimate {
     /// Sentences about what it takes too much of.
     pub fn warnings(&self, machine: &Machine) -> Vec<String> {
         let mut warnings = Vec::new();
-        let seconds = self.seconds / machine.cores as f64;
+        let seconds = self.seconds(machine);
         if seconds.is_nan() || seconds > LONG {
-            let faults = match self.periods * PERIOD > self.seconds / 2.0 {
+            let faults = match self.periods * PERIOD > seconds / 2.0 {
                 true => format!(
                     ", most of it to follow faults through {} of their periods",
                     count(self.periods)
@@ -304,7 +337,11 @@ fn round_length(scenario: &Scenario, outlooks: &Outlooks, asked: f64) -> f64 {
     match (&scenario.schedule.waiting, scenario.hierarchy.is_empty()) {
         // So many at once, and a step of every few.
         (Some(waiting), true) => {
-            let mean = all.iter().map(|(seconds, weight)| seconds * weight).sum::<f64>() / f64::max(total, 1.0);
+            let mean = all
+                .iter()
+                .map(|(seconds, weight)| seconds * weight)
+                .sum::<f64>()
+                / f64::max(total, 1.0);
             let wanted = match waiting.rule {
                 Rule::FedBuff { buffer, .. } => f64::from(buffer),
                 Rule::FedAsync { .. } | Rule::FedAT => 1.0,
@@ -323,7 +360,12 @@ fn periods(scenario: &Scenario, seconds: f64) -> f64 {
     use crate::fault::When;
     let clients = f64::from(scenario.clients());
     let of_faults = scenario.faults.iter().map(|fault| {
-        let When::Repeated { between, lasts, until } = &fault.when else {
+        let When::Repeated {
+            between,
+            lasts,
+            until,
+        } = &fault.when
+        else {
             return 0.0;
         };
         // Of constant spans none has to be walked through to find a later one.

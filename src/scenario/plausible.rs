@@ -52,7 +52,8 @@ impl Outlooks {
         let groups = scenario.population.iter().map(|member| {
             let count = member.group.count;
             let some = count.min(SAMPLED);
-            let places = (0..some).map(|i| (u64::from(i) * u64::from(count) / u64::from(some)) as u32);
+            let places =
+                (0..some).map(|i| (u64::from(i) * u64::from(count) / u64::from(some)) as u32);
             let all = places.map(|place| federation.outlook(first + place));
             let clients = all.filter(|outlook| outlook.samples > 0).collect();
             first += count;
@@ -157,7 +158,9 @@ impl Scenario {
                 None => "links are taken as idle and without losses".to_string(),
             },
         ];
-        let mut heads = vec!["group", "clients", "samples", "down", "start-up", "compute", "up", "in all"];
+        let mut heads = vec![
+            "group", "clients", "samples", "down", "start-up", "compute", "up", "in all",
+        ];
         let within = deadline.map(|span| format!("within {}", about(span)));
         heads.extend(within.as_deref());
         let mut table = Table::new(&heads);
@@ -218,7 +221,10 @@ impl Scenario {
             }
             (None, _) => {
                 let chance = chance_of_more_than(0, hostile, clients, cohort);
-                format!("{who}; with chance {} at least one, and no defence", percent(chance))
+                format!(
+                    "{who}; with chance {} at least one, and no defence",
+                    percent(chance)
+                )
             }
         })
     }
@@ -233,7 +239,10 @@ impl Scenario {
         self.few_samples(federation, &mut warnings);
         let clients = self.clients();
         let cohort = self.schedule.cohort.of(clients);
-        let bears = self.defence.as_ref().map(|spec| (spec.name(), spec.defence().bears(cohort)));
+        let bears = self
+            .defence
+            .as_ref()
+            .map(|spec| (spec.name(), spec.defence().bears(cohort)));
         if let Some((name, Some(bears))) = bears {
             let chance = chance_of_more_than(bears, federation.adversaries(), clients, cohort);
             if chance > FEW {
@@ -278,7 +287,8 @@ impl Scenario {
         let asked = (cohort * schedule.over_selection).min(f64::from(clients));
         let expected = asked * in_time / f64::max(all, 1.0);
         let least = f64::from(schedule.least_reports);
-        let rounds = self.hierarchy.is_empty() && schedule.waiting.is_none() && self.gossip().is_none();
+        let rounds =
+            self.hierarchy.is_empty() && schedule.waiting.is_none() && self.gossip().is_none();
         if rounds && expected < least {
             warnings.push(format!(
                 "about {expected:.1} reports of {asked:.0} clients asked are expected in time, and a round \

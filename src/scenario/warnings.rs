@@ -25,7 +25,10 @@ impl Scenario {
             .find(|(_, link)| matches!(link.transport, Transport::Datagram));
         let waiting = self.schedule.waiting.as_ref();
         // A server between without a deadline waits as well, whatever the one at the top does.
-        let patient_between = self.hierarchy.iter().find(|above| above.tier.deadline.is_none());
+        let patient_between = self
+            .hierarchy
+            .iter()
+            .find(|above| above.tier.deadline.is_none());
         let patient = match waiting {
             Some(waiting) => waiting.timeout.is_none(),
             None => self.schedule.deadline.is_none(),
@@ -127,7 +130,8 @@ impl Scenario {
         };
         if noise == Some(0.0) {
             warnings.push(
-                "privacy.noise is 0: updates are clipped and nothing more, and epsilon is infinite".into(),
+                "privacy.noise is 0: updates are clipped and nothing more, and epsilon is infinite"
+                    .into(),
             );
         }
         if self.evaluation.per_client && self.partition.holdout.get() == 0.0 {

@@ -22,7 +22,9 @@ fn words(error: &RunError) -> String {
 fn checked(file: &Path, overrides: &[String]) -> Option<String> {
     match Scenario::open(file, overrides) {
         Err(problems) => Some(format!("{problems:#}")),
-        Ok(scenario) => assemble(&scenario, HostDevice::Cpu).err().map(|error| words(&error)),
+        Ok(scenario) => assemble(&scenario, HostDevice::Cpu)
+            .err()
+            .map(|error| words(&error)),
     }
 }
 
@@ -102,7 +104,13 @@ const DIGITS: &str = "model: [Flatten, Dense(10)],";
 
 /// What only those find out who read the data, deal them and set up the method: what is wrong, the field
 /// that is to blame and words of what is said.
-fn cases() -> Vec<(&'static str, TempDir, String, &'static str, &'static [&'static str])> {
+fn cases() -> Vec<(
+    &'static str,
+    TempDir,
+    String,
+    &'static str,
+    &'static [&'static str],
+)> {
     let nothing = || ("note.txt", Vec::new());
     let arrays = |population: &str| scenario(ARRAYS, &format!("{LOGISTIC}\n    {population},"));
     let eight = arrays("population: [(count: 8)]");
@@ -219,12 +227,23 @@ fn what_only_a_run_would_find_out_check_finds_out_too_in_the_same_words_and_with
         assert!(check.starts_with(&place), "{name}: no place in\n{check}");
         let rest = &check[place.len()..];
         let place = rest.split(' ').next().unwrap();
-        assert_eq!(place.matches(':').count(), 2, "{name}: line:column: in\n{check}");
-        assert!(rest.contains(&format!(": {field}: ")), "{name}: no {field} in\n{check}");
+        assert_eq!(
+            place.matches(':').count(),
+            2,
+            "{name}: line:column: in\n{check}"
+        );
+        assert!(
+            rest.contains(&format!(": {field}: ")),
+            "{name}: no {field} in\n{check}"
+        );
         for words in said {
             assert!(check.contains(words), "{name}: no {words:?} in\n{check}");
         }
-        assert_eq!(refused(&file, &[]), Some(check), "{name}: run says something else");
+        assert_eq!(
+            refused(&file, &[]),
+            Some(check),
+            "{name}: run says something else"
+        );
     }
 }
 
@@ -237,7 +256,9 @@ fn every_wrong_scenario_is_refused_by_run_in_the_words_of_check() {
             continue;
         }
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
-        let marked = text.lines().filter_map(|line| line.strip_prefix("// --set "));
+        let marked = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("// --set "));
         let overrides: Vec<String> = marked.map(String::from).collect();
         let check = checked(&file, &overrides);
         assert!(check.is_some(), "{}: check takes it", file.display());
@@ -250,13 +271,24 @@ fn every_wrong_scenario_is_refused_by_run_in_the_words_of_check() {
 #[test]
 fn both_commands_say_it_alike_and_a_quick_check_does_not_read_the_data() {
     let folder = desk(("x.npy", floats(80, 4, |values| values[17] = f32::NAN)));
-    let text = scenario(ARRAYS, &format!("{LOGISTIC}\n    population: [(count: 8)],"));
+    let text = scenario(
+        ARRAYS,
+        &format!("{LOGISTIC}\n    population: [(count: 8)],"),
+    );
     fs::write(folder.path().join("s.ron"), text).unwrap();
     let shoal = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-        let done = command.args(arguments).current_dir(folder.path()).output().unwrap();
+        let done = command
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         let out = String::from_utf8(done.stdout).unwrap();
-        (done.status.code(), out, String::from_utf8(done.stderr).unwrap())
+        (
+            done.status.code(),
+            out,
+            String::from_utf8(done.stderr).unwrap(),
+        )
     };
     let check = shoal(&["check", "s.ron"]);
     assert_eq!((check.0, check.1.as_str()), (Some(2), ""));

@@ -26,15 +26,22 @@ fn warned(rest: &str) -> String {
 /// operations each, in 18 batches of ten.
 #[test]
 fn work_is_that_of_all_tasks() {
-    let plain = "population: [(count: 8)], training: (epochs: 2), schedule: (rounds: 30, cohort: 4)";
+    let plain =
+        "population: [(count: 8)], training: (epochs: 2), schedule: (rounds: 30, cohort: 4)";
     let found = estimated(plain);
-    assert_eq!((found.rounds, found.tasks, found.evaluations), (30.0, 120.0, 30.0));
+    assert_eq!(
+        (found.rounds, found.tasks, found.evaluations),
+        (30.0, 120.0, 30.0)
+    );
     let flops = 1437.0 / 8.0 * 2.0 * 3_870.0;
     assert!((found.flops / flops - 1.0).abs() < 1e-3, "{found:?}");
     assert!((found.steps - 36.0).abs() < 0.5, "{found:?}");
     // Evaluation of 360 test samples, and a tenth of a millisecond a step.
     let least = 120.0 * flops / RATE + 30.0 * 360.0 * 1_290.0 / RATE + 120.0 * 36.0 * STEP;
-    assert!(found.seconds > least && found.seconds < 1.5 * least + 0.1, "{found:?}");
+    assert!(
+        found.work > least && found.work < 1.5 * least + 0.1,
+        "{found:?}"
+    );
     // `clients.csv` and `trace.bin` grow with the tasks.
     let twice = estimated(&plain.replace("rounds: 30", "rounds: 60"));
     let lines = 120.0 * (CLIENT_LINE + EVENTS_A_TASK * TRACE);
@@ -44,12 +51,21 @@ fn work_is_that_of_all_tasks() {
 
 #[test]
 fn what_is_modelled_costs_events_and_no_arithmetic() {
-    let plain = "population: [(count: 8)], training: (steps: 1000000), schedule: (rounds: 30, cohort: 4)";
-    let (real, modelled) = (estimated(plain), estimated(&format!("{plain}, compute: Modelled")));
-    assert!(real.seconds > 1e3 && modelled.seconds < 0.1, "{} {}", real.seconds, modelled.seconds);
-    assert_eq!(real.tasks, modelled.tasks);
+    let plain =
+        "population: [(count: 8)], training: (steps: 1000000), schedule: (rounds: 30, cohort: 4)";
+    let (real, modelled) = (
+        estimated(plain),
+        estimated(&format!("{plain}, compute: Modelled")),
+    );
+    assert!(
+        real.work > 1e3 && modelled.work == 0.0,
+        "{real:?} {modelled:?}"
+    );
+    assert_eq!((real.tasks, real.serial), (modelled.tasks, modelled.serial));
+    let on = |cores| real.seconds(&Machine { cores, ..MACHINE }) - real.serial;
+    assert!((on(1) / on(4) - 4.0).abs() < 1e-9);
     let sampled = estimated(&format!("{plain}, compute: Sampled(0.1)"));
-    assert!((sampled.seconds / real.seconds - 0.1).abs() < 0.02);
+    assert!((sampled.work / real.work - 0.1).abs() < 0.02);
 }
 
 #[test]
@@ -64,6 +80,20 @@ fn rounds_of_rounds_and_steps_of_a_buffer_and_peers_are_counted() {
     let peers = estimated(peers);
     assert_eq!(peers.tasks, 200.0);
     assert!(peers.events > 600.0 && peers.events < 1_500.0, "{peers:?}");
+}
+
+/// Two million models a round, each of which is an event and is mixed.
+#[test]
+fn everybody_talking_to_everybody_is_told_with_its_cost() {
+    let peers = "partition: (by: Shared(per_client: 20)), population: [(count: 1437)], \
+                 topology: Gossip(graph: Complete), schedule: (rounds: 1000)";
+    let found = estimated(peers);
+    let models = 1437.0 * 1436.0;
+    assert!(
+        found.serial > 1_000.0 * models * EVENT && found.memory > models * MESSAGE,
+        "{found:?}"
+    );
+    assert!(found.warnings(&MACHINE)[0].contains("of this machine"));
 }
 
 #[test]
@@ -94,7 +124,10 @@ fn what_does_not_fit_is_warned_of() {
     };
     let said = estimated("population: [(count: 8)]").warnings(&small);
     assert_eq!(said.len(), 2, "{said:?}");
-    assert!(said[0].contains("of memory, and 100 MB are free"), "{said:?}");
+    assert!(
+        said[0].contains("of memory, and 100 MB are free"),
+        "{said:?}"
+    );
     assert!(said[1].contains("of room on disk"), "{said:?}");
     // A model of its own for each of a hundred thousand clients.
     let personal = estimated(
@@ -105,10 +138,20 @@ fn what_does_not_fit_is_warned_of() {
 
 #[test]
 fn figures_are_told_as_people_say_them() {
-    let said: Vec<String> = [0.5, 61.0, 7_000.0, 20_000.0, 1e6, 1e10, 1e20].map(span).into();
+    let said: Vec<String> = [0.5, 61.0, 7_000.0, 20_000.0, 1e6, 1e10, 1e20]
+        .map(span)
+        .into();
     assert_eq!(
         said,
-        ["500 ms", "61.0 s", "7000 s", "5.6 h", "12 days", "317 years", "more than a million years"]
+        [
+            "500 ms",
+            "61.0 s",
+            "7000 s",
+            "5.6 h",
+            "12 days",
+            "317 years",
+            "more than a million years"
+        ]
     );
     assert_eq!([bytes(1_200.0), bytes(5e13)], ["1.20 kB", "50.0 TB"]);
 }

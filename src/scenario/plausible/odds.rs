@@ -22,9 +22,8 @@ pub fn chance_of_more_than(bears: u32, hostile: u32, clients: u32, cohort: u32) 
         return 1.0;
     }
     let whole = log_choose(clients, cohort);
-    let chance = |k: u32| {
-        libm::exp(log_choose(hostile, k) + log_choose(friendly, cohort - k) - whole)
-    };
+    let chance =
+        |k: u32| libm::exp(log_choose(hostile, k) + log_choose(friendly, cohort - k) - whole);
     // Terms fall from the mean on, both ways: whichever tail begins beyond it is soon summed up.
     let mean = f64::from(cohort) * f64::from(hostile) / f64::from(clients);
     let sum = |each: &mut dyn Iterator<Item = u32>| {
@@ -83,7 +82,10 @@ mod tests {
             let bears = (mean + z * deviation).floor();
             let found = chance_of_more_than(bears as u32, hostile, clients, cohort);
             let normal = crate::quantity::normal_cdf(-(bears + 0.5 - mean) / deviation);
-            assert!((found - normal).abs() < 1e-3, "{z}: {found} against {normal}");
+            assert!(
+                (found - normal).abs() < 1e-3,
+                "{z}: {found} against {normal}"
+            );
         }
     }
 
@@ -106,7 +108,10 @@ mod tests {
                     for bears in 0..cohort {
                         let tail: f64 = all[bears as usize + 1..].iter().sum();
                         let found = chance_of_more_than(bears, hostile, clients, cohort);
-                        assert!((found - tail / whole).abs() < 1e-10, "{clients} {hostile} {cohort} {bears}");
+                        assert!(
+                            (found - tail / whole).abs() < 1e-10,
+                            "{clients} {hostile} {cohort} {bears}"
+                        );
                     }
                 }
             }

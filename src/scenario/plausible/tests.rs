@@ -10,7 +10,9 @@ struct Said {
 }
 
 fn said(rest: &str) -> Said {
-    said_of(&format!("data: Digits, model: [Flatten, Dense(10)], {rest}"))
+    said_of(&format!(
+        "data: Digits, model: [Flatten, Dense(10)], {rest}"
+    ))
 }
 
 fn said_of(parts: &str) -> Said {
@@ -33,13 +35,22 @@ const REST: &str = "training: (steps: 1, batch: 10), server: (link: \"ideal\")";
 
 #[test]
 fn a_round_is_split_into_what_it_is_spent_on() {
-    let said = said(&format!("population: [(name: \"slow\", count: 8, {CLIENT})], {REST}"));
+    let said = said(&format!(
+        "population: [(name: \"slow\", count: 8, {CLIENT})], {REST}"
+    ));
     let one = &said.outlooks.groups[0].clients[0];
     let near = |span: Span, seconds: f64| (span.seconds() - seconds).abs() < 1e-6;
-    assert!(near(one.download, 0.55) && near(one.upload, 1.05), "{one:?}");
+    assert!(
+        near(one.download, 0.55) && near(one.upload, 1.05),
+        "{one:?}"
+    );
     assert!(near(one.startup, 3.0) && near(one.compute, 1.0), "{one:?}");
     assert!(near(one.total(), 5.6), "{one:?}");
-    let row = said.lines.iter().find(|line| line.starts_with("slow")).unwrap();
+    let row = said
+        .lines
+        .iter()
+        .find(|line| line.starts_with("slow"))
+        .unwrap();
     for part in ["8", "550 ms", "3.00 s", "1.00 s", "1.05 s", "5.60 s"] {
         assert!(row.contains(part), "no {part} in {row}");
     }
@@ -55,12 +66,27 @@ fn a_deadline_that_cannot_be_met_is_warned_of_and_one_that_can_is_not() {
         ))
     };
     let late = with("5 s");
-    assert!(late.warnings.contains("no client of slow is expected to be done within the 5.00 s"));
-    assert!(late.warnings.contains("about 0.0 reports of 4 clients asked"), "{}", late.warnings);
-    assert!(late.lines.iter().any(|line| line.ends_with("0 %")), "{:?}", late.lines);
+    assert!(late
+        .warnings
+        .contains("no client of slow is expected to be done within the 5.00 s"));
+    assert!(
+        late.warnings
+            .contains("about 0.0 reports of 4 clients asked"),
+        "{}",
+        late.warnings
+    );
+    assert!(
+        late.lines.iter().any(|line| line.ends_with("0 %")),
+        "{:?}",
+        late.lines
+    );
     let fine = with("6 s");
     assert_eq!(fine.warnings, "");
-    assert!(fine.lines.iter().any(|line| line.ends_with("100 %")), "{:?}", fine.lines);
+    assert!(
+        fine.lines.iter().any(|line| line.ends_with("100 %")),
+        "{:?}",
+        fine.lines
+    );
 }
 
 /// Two packets each way, each lost with 0.1: a message comes at once with 0.81, a second later with
@@ -87,7 +113,9 @@ fn start_up_that_hides_every_difference_of_speed_is_warned_of() {
              (count: 4, device: (speed: \"10 GFLOP/s\", startup: \"{startup}\"))]"
         )
     };
-    assert!(said(&devices("2 s")).warnings.contains("start-up hides how fast they are"));
+    assert!(said(&devices("2 s"))
+        .warnings
+        .contains("start-up hides how fast they are"));
     assert_eq!(said(&devices("0 s")).warnings, "");
     // Where all are alike there is nothing to hide.
     let alike = "population: [(count: 8, device: (speed: \"1 GFLOP/s\", startup: \"2 s\"))], \
@@ -97,10 +125,22 @@ fn start_up_that_hides_every_difference_of_speed_is_warned_of() {
 
 #[test]
 fn clients_of_one_sample_meet_batch_normalisation() {
-    let parts = "data: Digits, partition: (by: Shared(per_client: 1)), population: [(count: 5)], model:";
-    let measured = said_of(&format!("{parts} [Conv(out: 2, kernel: 3), BatchNorm, Flatten, Dense(10)]"));
-    assert!(measured.warnings.contains("5 of 5 clients train on a single sample"), "{}", measured.warnings);
-    assert_eq!(said_of(&format!("{parts} [Flatten, Dense(10)]")).warnings, "");
+    let parts =
+        "data: Digits, partition: (by: Shared(per_client: 1)), population: [(count: 5)], model:";
+    let measured = said_of(&format!(
+        "{parts} [Conv(out: 2, kernel: 3), BatchNorm, Flatten, Dense(10)]"
+    ));
+    assert!(
+        measured
+            .warnings
+            .contains("5 of 5 clients train on a single sample"),
+        "{}",
+        measured.warnings
+    );
+    assert_eq!(
+        said_of(&format!("{parts} [Flatten, Dense(10)]")).warnings,
+        ""
+    );
 }
 
 #[test]
@@ -114,14 +154,32 @@ fn more_adversaries_than_a_defence_bears_are_told_with_their_chance() {
     // C(10, 5) = 252 cohorts; with k of four: 6, 60, 120, 60, 6.
     let krum = with("Krum(byzantine: 1)");
     let line = krum.lines.last().unwrap();
-    assert!(line.contains("4 of 10 clients, 2.0 in a cohort of 5"), "{line}");
-    assert!(line.contains("with chance 74 % there are more than the 1 that Krum bears"), "{line}");
-    assert!(krum.warnings.contains("most rounds have more (74 %)"), "{}", krum.warnings);
+    assert!(
+        line.contains("4 of 10 clients, 2.0 in a cohort of 5"),
+        "{line}"
+    );
+    assert!(
+        line.contains("with chance 74 % there are more than the 1 that Krum bears"),
+        "{line}"
+    );
+    assert!(
+        krum.warnings.contains("most rounds have more (74 %)"),
+        "{}",
+        krum.warnings
+    );
     let median = with("Median");
-    assert!(median.lines.last().unwrap().contains("with chance 26 %"), "{:?}", median.lines);
+    assert!(
+        median.lines.last().unwrap().contains("with chance 26 %"),
+        "{:?}",
+        median.lines
+    );
     assert_eq!(median.warnings, "");
     let unknown = with("NormClipping(bound: 1)");
-    assert!(unknown.lines.last().unwrap().contains("it is not known how many it bears"));
+    assert!(unknown
+        .lines
+        .last()
+        .unwrap()
+        .contains("it is not known how many it bears"));
 }
 
 #[test]
@@ -138,8 +196,13 @@ fn large_groups_are_judged_by_two_hundred_clients_spread_over_them() {
 
 #[test]
 fn chances_and_spans_are_told_to_a_few_digits() {
-    let chances: Vec<String> = [0.0, 1e-9, 0.0123, 0.5, 0.995, 1.0 - 1e-9, 1.0].map(percent).into();
-    assert_eq!(chances, ["0 %", "< 0.1 %", "1.2 %", "50 %", "99.5 %", "> 99.9 %", "100 %"]);
+    let chances: Vec<String> = [0.0, 1e-9, 0.0123, 0.5, 0.995, 1.0 - 1e-9, 1.0]
+        .map(percent)
+        .into();
+    assert_eq!(
+        chances,
+        ["0 %", "< 0.1 %", "1.2 %", "50 %", "99.5 %", "> 99.9 %", "100 %"]
+    );
     let spans: Vec<String> = [0.0, 1.234e-4, 0.0567, 12.34, 90_000.0]
         .map(|seconds| about(Span::from_seconds(seconds)))
         .into();

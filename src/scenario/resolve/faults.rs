@@ -2,8 +2,8 @@
 
 use super::Resolver;
 use crate::fault::{
-    ClientFault, Corruption, Cut, DataFault, Direction, Fault, Filter, LinkFault, Outage, ReportFault,
-    ServerFault, What, When,
+    ClientFault, Corruption, Cut, DataFault, Direction, Fault, Filter, LinkFault, Outage,
+    ReportFault, ServerFault, What, When,
 };
 use crate::federation::Message;
 use crate::quantity::{Bytes, Distribution, Probability, Span};

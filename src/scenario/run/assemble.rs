@@ -129,7 +129,9 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
     };
     let federation = Federation::new(plan, network);
-    Ok(federation.map_err(|error| unfit(scenario, error))?.amid(faults))
+    Ok(federation
+        .map_err(|error| unfit(scenario, error))?
+        .amid(faults))
 }
 
 /// The field that is to blame where samples cannot be dealt.

@@ -41,7 +41,10 @@ pub(super) fn fits(scenario: &Scenario, model: &Model, limit: Bytes) -> Result<(
         let training = Cost::training(model, &local, samples, 0).memory;
         let tiers = group.tiers.iter().map(|tier| &tier.device);
         let own = group.tiers.is_empty().then_some(&group.device);
-        let trained = own.into_iter().chain(tiers).any(|device| device.fits(training));
+        let trained = own
+            .into_iter()
+            .chain(tiers)
+            .any(|device| device.fits(training));
         let all = training.0.saturating_add(parameters / COPIES);
         if trained && all > limit.0 {
             let own = format!("population[{index}].training");
@@ -83,7 +86,10 @@ mod tests {
         let plain = "population: [(count: 100)]";
         assert_eq!(judged(plain, 1_000_000), Ok(()));
         let said = judged(plain, 800_000).unwrap_err();
-        assert!(said.starts_with("s.ron:1:23: model: 75010 parameters take 900.12 kB"), "{said}");
+        assert!(
+            said.starts_with("s.ron:1:23: model: 75010 parameters take 900.12 kB"),
+            "{said}"
+        );
         // A batch of all 1,437 samples of one client.
         let whole = "population: [(count: 1)], training: (batch: 0)";
         let said = judged(whole, 5_000_000).unwrap_err();
