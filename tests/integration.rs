@@ -2,6 +2,7 @@
 
 mod attacks;
 mod budgets;
+mod books;
 mod cli;
 mod determinism;
 mod faults;
@@ -10,6 +11,7 @@ mod kernel;
 mod layers;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod outputs;
 mod parser;
 mod resume;
 mod scale;
