@@ -398,6 +398,11 @@ impl Scenario {
         !matches!(self.selection, SelectionSpec::Uniform(_)) || self.someone_may_be_away()
     }
 
+    /// Whether one server holds rounds with all clients: a report is used if its round is completed.
+    pub fn holds_rounds_with_clients(&self) -> bool {
+        self.gossip().is_none() && self.hierarchy.is_empty() && self.schedule.waiting.is_none()
+    }
+
     /// Whether some group has an availability.
     pub fn someone_may_be_away(&self) -> bool {
         let mut groups = self.population.iter().map(|member| &member.group);
