@@ -10,6 +10,7 @@
 //! - [`folder`]: the run folder, its place and its files;
 //! - [`record`]: `run.json`, which says what ran, where, and what came of it;
 //! - [`histograms`]: HdrHistograms of latency, rounds, compute and queueing, as standard log files;
+//! - [`ledger`]: what became of every invitation, and what it cost;
 //! - [`participation`]: how evenly clients were asked;
 //! - [`staleness`]: how old reports were that came to no round;
 //! - [`digest`]: a finished run's rows, boiled down to what a report draws;
@@ -39,6 +40,7 @@ pub mod digest;
 mod error;
 pub mod folder;
 pub mod histograms;
+pub mod ledger;
 pub mod participation;
 pub mod progress;
 pub mod record;

@@ -101,12 +101,12 @@ pub struct Scenario {
     pub base: PathBuf,
     /// Where its fields stand, for what is found wrong when the run is set up.
     #[serde(skip)]
-    places: Places,
+    pub(crate) places: Places,
 }
 
 /// Where the fields of a scenario stand. It is no part of what the scenario means.
 #[derive(Clone)]
-struct Places(Arc<Document>);
+pub(crate) struct Places(Arc<Document>);
 
 impl PartialEq for Places {
     fn eq(&self, _: &Self) -> bool {
@@ -396,6 +396,11 @@ impl Scenario {
     /// Whether there is more to who is asked than equal chances: then it is told how evenly they were.
     pub fn asks_unevenly(&self) -> bool {
         !matches!(self.selection, SelectionSpec::Uniform(_)) || self.someone_may_be_away()
+    }
+
+    /// Whether one server holds rounds with all clients: a report is used if its round is completed.
+    pub fn holds_rounds_with_clients(&self) -> bool {
+        self.gossip().is_none() && self.hierarchy.is_empty() && self.schedule.waiting.is_none()
     }
 
     /// Whether some group has an availability.

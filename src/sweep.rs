@@ -23,5 +23,6 @@ pub use cells::{cells, Cell, Shard, MOST_CELLS};
 pub use outcome::{Outcome, Standing};
 pub use plan::{keep_text, Plan, SweepError, PLAN};
 pub use state::{state, State};
-pub use tables::{collect, spread, Collected, Spread, SUMMARY, TABLE};
+pub use tables::{collect, spread, Collected, Spread};
+pub use tables::{SUMMARY, SUMMARY_COLUMNS, TABLE, TABLE_COLUMNS};
 pub use vary::{parse_seeds, split_values, Varied};

@@ -26,7 +26,7 @@ const MIXED: &str = "Scenario(
 fn workers_change_nothing_and_the_seed_everything() {
     let hash = |ran: &Ran| ran.result.as_ref().unwrap().hash.to_string();
     let first = Ran::on(1, MIXED);
-    let lost: u32 = first.rounds().iter().map(|round| round.lost).sum();
+    let lost: u32 = first.rounds().iter().map(|round| round.unanswered).sum();
     assert!(lost > 0, "a run in which nothing is lost shows little");
     for workers in [1, 2, 4, 2, 4] {
         let again = Ran::on(workers, MIXED);
@@ -176,7 +176,7 @@ fn workers_change_nothing_where_clients_are_asked_one_by_one() {
     let first = Ran::on(1, ASYNC);
     let rounds = first.rounds();
     assert!(
-        rounds.iter().any(|round| round.lost > 0),
+        rounds.iter().any(|round| round.unanswered > 0),
         "nobody is given up"
     );
     assert!(rounds.iter().any(|round| round.staleness_max > Some(1)));
@@ -223,8 +223,8 @@ fn workers_change_nothing_where_there_is_no_server() {
     let first = Ran::on(1, GOSSIP);
     let rounds = first.rounds();
     assert_eq!(rounds.len(), 8);
-    assert!(rounds.iter().map(|round| round.lost).sum::<u32>() > 0);
-    assert!(rounds.iter().map(|round| round.late).sum::<u32>() > 0);
+    assert!(rounds.iter().map(|round| round.unanswered).sum::<u32>() > 0);
+    assert!(rounds.iter().map(|round| round.late_arrivals).sum::<u32>() > 0);
     for round in &rounds {
         let due = round.round % 2 == 0;
         assert_eq!(round.consensus_distance.is_some(), due, "{round:?}");

@@ -28,10 +28,10 @@ fn under(schedule: &str, faults: &str) -> String {
     )
 }
 
-/// `(reported, refused, late, lost)` of each round.
+/// `(reported, refused or not used, late, unanswered)` of each round.
 fn books(rounds: &[RoundRow]) -> Vec<(u32, u32, u32, u32)> {
     let each = rounds.iter();
-    each.map(|r| (r.reported, r.refused, r.late, r.lost))
+    each.map(|r| (r.reported, r.refused + r.rejected, r.late_arrivals, r.unanswered))
         .collect()
 }
 
@@ -307,7 +307,7 @@ fn a_late_report_is_late_and_a_deadline_holds() {
         "(fault: LateReport(\"90 s\"), who: Group(\"other\"), when: Rounds(from: 1, until: 1))",
     ));
     let rounds = ran.rounds();
-    assert_eq!((rounds[0].reported, rounds[0].lost), (3, 3));
+    assert_eq!((rounds[0].reported, rounds[0].unanswered), (3, 3));
     let outcomes: Vec<ClientOutcome> = ran
         .clients()
         .into_iter()

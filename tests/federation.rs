@@ -31,7 +31,7 @@ fn a_client_whose_model_does_not_fit_declines_and_the_round_goes_on() {
     let small = "device: (preset: \"laptop\", memory: \"1 kB\"), link: \"lan\"";
     let ran = Ran::of(&mixed(small, "rounds: 2, cohort: 6"));
     for round in ran.rounds() {
-        assert_eq!((round.reported, round.refused, round.lost), (3, 3, 0));
+        assert_eq!((round.reported, round.refused, round.unanswered), (3, 3, 0));
         assert_eq!(round.outcome, Outcome::Completed);
     }
     for row in ran.clients() {
@@ -49,7 +49,7 @@ fn a_client_whose_model_does_not_fit_declines_and_the_round_goes_on() {
 fn a_deadline_closes_a_round_with_the_reports_it_has() {
     let ran = Ran::of(&mixed(SLOW, "rounds: 2, cohort: 6, deadline: \"5 s\""));
     for round in ran.rounds() {
-        assert_eq!((round.invited, round.reported, round.lost), (6, 3, 3));
+        assert_eq!((round.invited, round.reported, round.unanswered), (6, 3, 3));
         assert_eq!(round.outcome, Outcome::Completed);
         // The server's arithmetic for 650 parameters takes less than a microsecond.
         let over = round.duration() - Span::from_secs(5);
@@ -84,8 +84,8 @@ fn over_selection_takes_the_first_reports_and_ignores_the_late() {
     let late = Ran::of(&mixed(&other("21 kbit/s"), schedule));
     let never = Ran::of(&mixed(&other("10 bit/s"), schedule));
     let (with, without) = (late.rounds(), never.rounds());
-    assert!(with.iter().map(|round| round.late).sum::<u32>() > 0);
-    assert_eq!(without.iter().map(|round| round.late).sum::<u32>(), 0);
+    assert!(with.iter().map(|round| round.late_arrivals).sum::<u32>() > 0);
+    assert_eq!(without.iter().map(|round| round.late_arrivals).sum::<u32>(), 0);
     for (with, without) in with.iter().zip(&without) {
         assert_eq!((with.invited, with.reported), (6, 3));
         assert_eq!(with.loss, without.loss, "a late report moved the model");

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod budgets;
+mod books;
 mod check;
 mod cli;
 mod determinism;
@@ -11,6 +12,7 @@ mod kernel;
 mod layers;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod outputs;
 mod parser;
 mod resume;
 mod scale;

@@ -107,7 +107,7 @@ fn the_masks_of_clients_that_never_report_come_out_of_the_sum() {
     let (plain, secure) = (wearing("", "cohort: 10"), wearing(secure, "cohort: 10"));
     let (plain, secure) = (Ran::of(&plain), Ran::of(&secure));
     for (plain, secure) in plain.rounds().iter().zip(secure.rounds()) {
-        assert_eq!((secure.reported, secure.lost), (8, 2));
+        assert_eq!((secure.reported, secure.unanswered), (8, 2));
         let off = plain.loss.unwrap() - secure.loss.unwrap();
         assert!(off.abs() < 1e-4, "{off}");
     }

@@ -3,6 +3,7 @@
 //! `tests/wrong` holds a scenario for each kind of mistake and beside it what is said of it. A line
 //! `// --set path=value` in a scenario is an override that it is read with.
 
+use super::books::add_up;
 use super::tiny::Ran;
 use shoal::scenario::text::Diagnostic;
 use shoal::scenario::Scenario;
@@ -123,24 +124,38 @@ fn every_scenario_that_comes_with_shoal_is_right() {
 
 /// Two rounds of each: the whole of it is for people.
 #[test]
-fn every_scenario_of_faults_attacks_layers_and_population_runs() {
+fn every_scenario_that_has_its_data_runs_and_its_books_add_up() {
     let mut files = Vec::new();
-    for folder in ["faults", "attacks", "layers", "population", "topology"] {
-        scenarios_below(&Path::new("scenarios").join(folder), &mut files);
-    }
+    scenarios_below(Path::new("scenarios"), &mut files);
     files.sort();
-    assert!(files.len() > 30, "{}", files.len());
+    let mut ran_through = 0;
     for file in &files {
         let name = file.display();
         let text = fs::read_to_string(file).unwrap();
-        let ran = Ran::changed(&text, file, &["schedule.rounds=2"]);
+        let mut overrides = vec!["schedule.rounds=2", "record.clients=true"];
+        let alone = ["methods", "selection", "baselines"];
+        if alone.iter().any(|folder| file.parent().is_some_and(|p| p.ends_with(folder))) {
+            // They are run whole elsewhere.
+            overrides.push("evaluation.every=2");
+        }
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let Ok(scenario) = Scenario::parse(&text, file, &overrides) else {
+            // Its data has to be fetched, as the test above has seen.
+            continue;
+        };
+        let changes: Vec<&str> = overrides.iter().map(String::as_str).collect();
+        let ran = Ran::changed(&text, file, &changes);
         let finished = ran
             .result
             .as_ref()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(finished.totals.rounds, 2, "{name}");
-        assert!(finished.totals.reports > 0, "{name}");
+        let with_clients = !["centralised", "public_only"].contains(&&*scenario.name);
+        assert!(!with_clients || finished.totals.reports > 0, "{name}");
+        add_up(&ran, &scenario, &name.to_string());
+        ran_through += 1;
     }
+    assert!(ran_through > 75, "{ran_through}");
 }
 
 #[test]

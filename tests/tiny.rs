@@ -1,7 +1,7 @@
 //! Runs of scenarios small enough for a test, and what they leave behind.
 
 use shoal::observe::record::RunRecord;
-use shoal::observe::rows::{ClientRow, RoundRow};
+use shoal::observe::rows::{ClientRow, CostRow, InvitationRow, RoundRow, ServerRow};
 use shoal::observe::table::read_rows;
 use shoal::quantity::Bytes;
 use shoal::scenario::run::{run, Finished, Options, RunError};
@@ -101,6 +101,22 @@ impl Ran {
 
     pub fn clients(&self) -> Vec<ClientRow> {
         read_rows(&self.folder.path().join("clients.csv")).unwrap()
+    }
+
+    pub fn invitations(&self) -> Vec<InvitationRow> {
+        read_rows(&self.folder.path().join("invitations.csv")).unwrap()
+    }
+
+    pub fn costs(&self) -> Vec<CostRow> {
+        read_rows(&self.folder.path().join("costs.csv")).unwrap()
+    }
+
+    /// None where there are no servers between.
+    pub fn servers(&self) -> Vec<ServerRow> {
+        match self.exists("servers.csv") {
+            true => read_rows(&self.folder.path().join("servers.csv")).unwrap(),
+            false => Vec::new(),
+        }
     }
 
     pub fn record(&self) -> RunRecord {

@@ -226,20 +226,28 @@ impl Presence {
 
     /// Whether work in `[from, until)` is lost: a client that abandons it is away some time of it.
     pub fn abandons(&self, client: u32, from: VirtualTime, until: VirtualTime) -> bool {
-        let Some((timed, whose)) = self.timed(client, Leaving::Abandon) else {
-            return false;
-        };
+        self.leaves_within(client, from, until).is_some()
+    }
+
+    /// When a client that abandons its work is first away in `[from, until)`, if it is.
+    pub fn leaves_within(
+        &self,
+        client: u32,
+        from: VirtualTime,
+        until: VirtualTime,
+    ) -> Option<VirtualTime> {
+        let (timed, whose) = self.timed(client, Leaving::Abandon)?;
         let mut at = from;
         for _ in 0..MOST_PIECES {
             if at >= until {
-                return false;
+                return None;
             }
             match timed.at_or_after(whose, at) {
                 Some(session) if session.start <= at => at = session.end,
-                _ => return true,
+                _ => return Some(at),
             }
         }
-        true
+        Some(at)
     }
 
     /// When a client that stands still while it is away can go on: at once, if it is there.

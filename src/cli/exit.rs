@@ -11,6 +11,8 @@ pub enum Exit {
     RunFailed,
     BadInput,
     Interrupted,
+    /// The run came to its end, and no round was completed.
+    NoRoundCompleted,
 }
 
 impl From<Exit> for ExitCode {
@@ -20,6 +22,7 @@ impl From<Exit> for ExitCode {
             Exit::RunFailed => 1,
             Exit::BadInput => 2,
             Exit::Interrupted => 130,
+            Exit::NoRoundCompleted => 3,
         })
     }
 }
@@ -34,6 +37,10 @@ impl Exit {
                 }
                 match finished.status {
                     Status::Interrupted => Self::Interrupted,
+                    Status::NoRoundCompleted => {
+                        eprintln!("error: {}", finished.reason.unwrap_or_default());
+                        Self::NoRoundCompleted
+                    }
                     _ => Self::Done,
                 }
             }

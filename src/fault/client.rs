@@ -176,6 +176,20 @@ impl ClientFaults {
         })
     }
 
+    /// When a client first crashes in `(after, until]`, if it does.
+    pub fn first_crash(
+        &self,
+        client: u32,
+        after: VirtualTime,
+        until: VirtualTime,
+    ) -> Option<VirtualTime> {
+        let firsts = self.crashes(client).filter_map(|(entry, _)| {
+            let periods = entry.periods(self.seed, node(client));
+            periods.first_within(after, until)
+        });
+        firsts.min()
+    }
+
     /// Whether a crash in `(after, until]` took what a client kept.
     pub fn forgets_within(&self, client: u32, after: VirtualTime, until: VirtualTime) -> bool {
         self.crashes(client).any(|(entry, keeps)| {

@@ -223,18 +223,23 @@ impl Periods<'_> {
 
     /// Whether one begins in `(after, until]`.
     pub fn begins_within(&self, after: VirtualTime, until: VirtualTime) -> bool {
+        self.first_within(after, until).is_some()
+    }
+
+    /// When the first begins in `(after, until]`, if one does.
+    pub fn first_within(&self, after: VirtualTime, until: VirtualTime) -> Option<VirtualTime> {
         let (mut number, mut end) = self.from(after);
         while let Some(period) = self.after(end, number) {
             if period.start > until {
-                return false;
+                return None;
             }
             if period.start > after {
-                return true;
+                return Some(period.start);
             }
             number += 1;
             end = period.end;
         }
-        false
+        None
     }
 
     /// Whether the fault holds at `moment`.

@@ -87,7 +87,7 @@ fn as_many_clients_are_at_work_as_are_to_be_and_a_round_is_a_server_step() {
     );
     assert_eq!(heard.rounds.len(), 12);
     for round in &heard.rounds {
-        assert_eq!((round.reported, round.refused, round.lost), (3, 0, 0));
+        assert_eq!((round.reported, round.refused, round.unanswered), (3, 0, 0));
         assert_eq!(round.outcome, Outcome::Completed);
         assert!(round.accuracy.is_some() && round.ended >= round.started);
     }
@@ -302,7 +302,7 @@ fn a_server_that_was_down_asks_anew_and_uses_nothing_of_before() {
         .position(|row| row.outcome == Outcome::Crashed);
     let down = down.unwrap();
     let lost = &heard.rounds[down];
-    assert_eq!(lost.lost, 6, "all that were at work");
+    assert_eq!(lost.unanswered, 6, "all that were at work");
     let next = &heard.rounds[down + 1];
     assert_eq!(next.restored, Some(lost.round - 1));
     assert_eq!(next.started, lost.ended + Span::from_millis(20));

@@ -3,9 +3,36 @@
 
 use super::message::Report;
 use super::outstanding::Asked;
-use super::world::Shared;
+use super::record::Record;
+use super::world::{Federation, Shared};
+use crate::observe::ledger::{Fact, What};
 use crate::observe::rows::{ClientOutcome, ClientRow};
-use crate::quantity::Span;
+use crate::quantity::{Bytes, Span};
+use crate::sim::Context;
+
+/// Tells something of the invitation of a client that messages name by `task`.
+pub(super) fn tell(client: u32, task: u32, what: What, cx: &mut Context<'_, Federation>) {
+    let at = cx.now();
+    cx.record(Record::Fact(Box::new(Fact {
+        client,
+        task,
+        at,
+        what,
+    })));
+}
+
+/// Tells that a client is asked, or sets itself a task where nobody asks it.
+pub(super) fn tell_asked(
+    shared: &Shared,
+    (client, task): (u32, u32),
+    asked: Asked,
+    bytes: Option<Bytes>,
+    cx: &mut Context<'_, Federation>,
+) {
+    let row = Box::new(row(shared, client, asked));
+    let bytes = bytes.map(|bytes| bytes.0);
+    tell(client, task, What::Asked { row, bytes }, cx);
+}
 
 /// The line of a client that was asked, before it has answered.
 pub(super) fn row(shared: &Shared, client: u32, asked: Asked) -> ClientRow {

@@ -2,12 +2,14 @@
 
 mod fate;
 
+use super::books;
 use super::budget::Spent;
 use super::job::{ClientJob, Job, Output};
 use super::message::{Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, Cost, LocalTraining};
 use crate::method::{ClientState, ClientWork, MethodError, Metrics};
+use crate::observe::ledger::{What, Work};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, Message as _, NodeId};
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
@@ -173,6 +175,7 @@ impl Client {
 
     /// Starts on a task; one from a later round takes the place of what is under way.
     fn begin(&mut self, server: NodeId, mut task: Task, cx: &mut Cx<'_>) {
+        books::tell(self.number, task.round, What::Received, cx);
         let used_up = self.used_up(cx.now());
         self.count(task.wire_bytes(), cx.now());
         if self
@@ -211,7 +214,7 @@ impl Client {
             if let Some(spent) = spent {
                 spent.message(refusal.wire_bytes());
             }
-            cx.send(server, refusal);
+            answer((self.number, round), server, refusal, cx);
         };
         if let Some(reason) = used_up {
             return refuse(reason.into());
@@ -261,6 +264,17 @@ impl Client {
             let computing = taken.map_or(asked, |(_, computing)| computing);
             spent.work(me.device.power, computing);
         }
+        let work = work_of(shared, self.number, (asked, taken), cost, cx.now());
+        let work = match out_of_memory {
+            // It gets half-way.
+            true => Work {
+                flops: cost.flops.0 / 2,
+                trains: false,
+                ..work
+            },
+            false => work,
+        };
+        books::tell(self.number, round, What::Works(Box::new(work)), cx);
         let Some((compute, computing)) = taken else {
             return;
         };
@@ -380,8 +394,11 @@ impl Client {
         };
         self.count(message.wire_bytes(), cx.now());
         match (&mut self.memory, &busy.fate) {
-            (Some(memory), Some(fate)) => memory.send(fate, busy.server, message, self.number, cx),
-            _ => cx.send(busy.server, message),
+            (Some(memory), Some(fate)) => {
+                let faults = &self.shared.faults.clients;
+                memory.send(fate, busy.server, message, (self.number, faults), cx);
+            }
+            _ => answer((self.number, busy.round), busy.server, message, cx),
         }
     }
 
@@ -394,7 +411,7 @@ impl Client {
         let Some(memory) = &mut self.memory else {
             return;
         };
-        if memory.release(token, cx) {
+        if memory.release(token, self.number, cx) {
             return;
         }
         let stuck = |busy: &mut Busy| busy.job.is_none() && u64::from(busy.round) == token;
@@ -405,8 +422,87 @@ impl Client {
                 received: busy.received,
             }));
             self.count(refusal.wire_bytes(), cx.now());
-            cx.send(busy.server, refusal);
+            answer((self.number, busy.round), busy.server, refusal, cx);
         }
+    }
+}
+
+/// Sends an answer to a task, and tells of it.
+fn answer((client, task): (u32, u32), server: NodeId, message: Message, cx: &mut Cx<'_>) {
+    let bytes = message.wire_bytes().0;
+    books::tell(client, task, What::Sent { bytes, answers: 1 }, cx);
+    cx.send(server, message);
+}
+
+/// Steps in the search for the moment at which a device stands still for good.
+const STEPS: u32 = 20;
+
+/// What a client's device spends on work that takes `asked` by itself and was `taken` on
+/// ([`takes`]) at `now`; also where nobody will hear of it.
+pub(super) fn work_of(
+    shared: &Shared,
+    client: u32,
+    (asked, taken): (Span, Option<(Span, Span)>),
+    cost: Cost,
+    now: VirtualTime,
+) -> Work {
+    let (faults, presence) = (&shared.faults.clients, &shared.presence);
+    let device = shared.plan.client(client).device;
+    let work = |until: VirtualTime, breaks: VirtualTime, computing: Span| Work {
+        until,
+        breaks,
+        compute: until.since(now),
+        flops: cost.flops.0,
+        memory: cost.memory.0,
+        energy: device.power.energy(computing),
+        trains: true,
+    };
+    if let Some((span, computing)) = taken {
+        let until = now + span;
+        let crash = match faults.is_empty() {
+            true => None,
+            false => faults.first_crash(client, now, until),
+        };
+        return work(until, crash.unwrap_or(VirtualTime::NEVER), computing);
+    }
+    let end_of = |asked: Span| match presence.working_times(client) {
+        Some(open) => faults.finish_while(client, now, asked, open),
+        None => faults.finish(client, now, asked),
+    };
+    let restarts = presence.in_one_go(client, now, |start| faults.finish(client, start, asked));
+    if let Some((_, worked)) = restarts {
+        // Begun again and again, and never done.
+        let until = now + worked;
+        return Work {
+            trains: false,
+            ..work(until, until, worked)
+        };
+    }
+    let end = end_of(asked);
+    if end < VirtualTime::NEVER {
+        // It goes away from work that would be done then.
+        let leaves = presence.leaves_within(client, now, end);
+        let crash = faults.first_crash(client, now, end);
+        let breaks = leaves.into_iter().chain(crash).min();
+        let alone = faults.finish(client, now, asked).since(now);
+        return work(end, breaks.unwrap_or(end), alone);
+    }
+    // It stands still for good after a part of it.
+    let (mut share, mut step, mut until) = (0.0, 0.5, now);
+    for _ in 0..STEPS {
+        let end = end_of(asked.scaled(share + step));
+        if end < VirtualTime::NEVER {
+            share += step;
+            until = end;
+        }
+        step /= 2.0;
+    }
+    let leaves = presence.leaves_within(client, now, until);
+    let whole = work(until, leaves.unwrap_or(until), asked.scaled(share));
+    Work {
+        flops: (cost.flops.0 as f64 * share) as u64,
+        trains: false,
+        ..whole
     }
 }
 

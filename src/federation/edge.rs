@@ -12,6 +12,7 @@
 mod reports;
 mod state;
 
+use super::books;
 use super::crowd::Gathering;
 use super::hierarchy::{Below, Place, Tier};
 use super::message::{Message, Refusal, Report, Task, Telemetry};
@@ -301,6 +302,10 @@ impl Edge {
             if let Some(lost) = self.outstanding.ask(member, asked) {
                 self.record_lost(member, lost, cx);
             }
+            if self.has_clients() {
+                let bytes = Some(task.wire_bytes());
+                books::tell_asked(&shared, (member, number), asked, bytes, cx);
+            }
             cx.send(Federation::node_of(member), Message::Task(Box::new(task)));
         }
         self.stage = Stage::Collecting;
@@ -431,9 +436,9 @@ impl Edge {
             ended: row.ended,
             invited: row.invited,
             reported: row.reported,
-            late: row.late,
+            late_arrivals: row.late_arrivals,
             refused: row.refused,
-            lost: row.lost,
+            unanswered: row.unanswered,
             available: row.available,
             train_loss: row.train_loss,
             samples: errand.gain.as_ref().map_or(0, |gain| gain.samples),
@@ -441,6 +446,7 @@ impl Edge {
             bytes_up: row.bytes_up,
             server_compute: row.server_compute,
             outcome,
+            rejected: row.rejected,
         };
         cx.record(Record::Server(Box::new(row)));
         self.round.written();

@@ -350,15 +350,24 @@ pub struct Spread {
     pub p95: f64,
     /// Mean of the worst tenth, at least one client.
     pub worst10: f64,
+    /// How many clients those are.
+    pub worst10_clients: u32,
+    /// How many samples of theirs it stands on.
+    pub worst10_samples: u64,
 }
 
 impl Spread {
-    /// The spread of a set of accuracies; `None` of an empty one.
-    pub fn of(mut accuracies: Vec<f64>) -> Option<Self> {
-        if accuracies.is_empty() {
+    /// The spread of the accuracies of clients, each counting the same; `None` without any.
+    pub fn of(mut clients: Vec<Tally>) -> Option<Self> {
+        if clients.is_empty() {
             return None;
         }
-        accuracies.sort_by(f64::total_cmp);
+        let place = |tally: &Tally| (tally.accuracy(), tally.count);
+        clients.sort_by(|a, b| {
+            let (a, b) = (place(a), place(b));
+            a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+        });
+        let accuracies: Vec<f64> = clients.iter().map(Tally::accuracy).collect();
         let n = accuracies.len();
         let mean = accuracies.iter().sum::<f64>() / n as f64;
         let variance = accuracies
@@ -372,13 +381,16 @@ impl Spread {
             let above = accuracies[(place as usize + 1).min(n - 1)];
             below + (above - below) * (place - libm::floor(place))
         };
-        let worst = &accuracies[..n.div_ceil(10)];
+        let tenth = n.div_ceil(10);
+        let worst = &accuracies[..tenth];
         Some(Self {
             mean,
             std: variance.sqrt(),
             p5: percentile(0.05),
             p95: percentile(0.95),
             worst10: worst.iter().sum::<f64>() / worst.len() as f64,
+            worst10_clients: u32::try_from(tenth).unwrap_or(u32::MAX),
+            worst10_samples: clients[..tenth].iter().map(|tally| tally.count).sum(),
         })
     }
 }
@@ -393,8 +405,12 @@ mod tests {
     #[test]
     fn the_spread_of_known_accuracies() {
         // 0.00, 0.05, ..., 0.95 shuffled: numpy.percentile gives 0.0475 and 0.9025.
-        let values: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 20) * 0.05).collect();
-        let spread = Spread::of(values).unwrap();
+        let values = (0..20).map(|i| Tally {
+            correct: i * 7 % 20,
+            count: 20,
+            ..Tally::default()
+        });
+        let spread = Spread::of(values.collect()).unwrap();
         assert!((spread.mean - 0.475).abs() < 1e-12);
         assert!(
             (spread.std - 0.288_314_064_867_1).abs() < 1e-9,
@@ -404,6 +420,7 @@ mod tests {
         assert!((spread.p5 - 0.0475).abs() < 1e-12);
         assert!((spread.p95 - 0.9025).abs() < 1e-12);
         assert!((spread.worst10 - 0.025).abs() < 1e-12);
+        assert_eq!((spread.worst10_clients, spread.worst10_samples), (2, 40));
         assert_eq!(Spread::of(Vec::new()), None);
     }
 

@@ -169,7 +169,7 @@ fn a_server_whose_clients_are_slow_is_gone_on_without() {
     assert!(heard
         .rounds
         .iter()
-        .all(|row| (row.reported, row.lost) == (1, 1)));
+        .all(|row| (row.reported, row.unanswered) == (1, 1)));
     let outcomes = |server| {
         let rows = heard.servers.iter().filter(|row| row.server == server);
         rows.map(|row| row.outcome).collect::<Vec<_>>()
@@ -185,7 +185,7 @@ fn a_server_between_with_a_deadline_reports_what_it_has() {
     let (heard, _) = run_among(TWO_SPEEDS, "rounds: 5, cohort: 12", between);
     assert!(heard.rounds.iter().all(|row| row.reported == 2));
     for row in &heard.servers {
-        assert_eq!((row.invited, row.reported, row.lost), (6, 3, 3), "{row:?}");
+        assert_eq!((row.invited, row.reported, row.unanswered), (6, 3, 3), "{row:?}");
     }
     // Who was asked again before it had answered gave the older task up.
     let lost = heard

@@ -1,5 +1,6 @@
 //! What the federation tells the recorder.
 
+use crate::observe::ledger::Fact;
 use crate::observe::rows::{
     ClientAccuracyRow, ClientRow, RejectionRow, RoundRow, ServerRow, SizeRow,
 };
@@ -38,13 +39,15 @@ pub enum Record {
     },
     /// The method cannot go on; the run ends.
     Fatal(String),
+    /// Something happened to an invitation. It follows from events that are in the hash.
+    Fact(Box<Fact>),
 }
 
 impl Digest for Record {
     fn digest(&self) -> u64 {
         match self {
             Self::Round(row) => round(row),
-            Self::Server(row) => content(9, row),
+            Self::Server(row) => server(row),
             Self::Client(row) => content(2, row),
             Self::Accuracy(row) => content(3, row),
             Self::Size(row) => content(6, row),
@@ -58,7 +61,12 @@ impl Digest for Record {
             // Where in the source a panic happened is not part of what happened.
             Self::Crash { node, at, .. } => mix_words(&[4, u64::from(node.0), at.nanos()]),
             Self::Fatal(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),
+            Self::Fact(_) => 0,
         }
+    }
+
+    fn counts(&self) -> bool {
+        !matches!(self, Self::Fact(_))
     }
 }
 
@@ -74,13 +82,50 @@ const LATER: &[&str] = &[
     "consensus_distance",
 ];
 
-/// A round as its JSON, without the later columns that are empty.
+/// Columns that follow from others, or from events, and came later still: they never count.
+const DERIVED: &[&str] = &[
+    "rejected",
+    "client_worst10_clients",
+    "client_worst10_samples",
+];
+
+/// A round as its JSON, as it was before columns were added and named anew: without the later ones that
+/// are empty, and with reports that are not used among the refusals.
 fn round(row: &RoundRow) -> u64 {
-    let mut text = serde_json::to_string(row).unwrap_or_default();
+    let row = RoundRow {
+        refused: row.refused.saturating_add(row.rejected),
+        ..row.clone()
+    };
+    let mut text = serde_json::to_string(&row).unwrap_or_default();
     for column in LATER {
         text = text.replace(&format!(",\"{column}\":null"), "");
     }
+    let text = as_before(text);
     mix_words(&[1, xxh3_64(text.as_bytes())])
+}
+
+/// A round of a server between, likewise.
+fn server(row: &ServerRow) -> u64 {
+    let row = ServerRow {
+        refused: row.refused.saturating_add(row.rejected),
+        ..row.clone()
+    };
+    let text = as_before(serde_json::to_string(&row).unwrap_or_default());
+    mix_words(&[9, xxh3_64(text.as_bytes())])
+}
+
+/// The names that columns had, and none of the derived ones.
+fn as_before(mut text: String) -> String {
+    for column in DERIVED {
+        let name = format!(",\"{column}\":");
+        // A number or nothing: it ends where the next column or the row does.
+        if let Some((before, rest)) = text.split_once(&name) {
+            let end = rest.find([',', '}']).unwrap_or(rest.len());
+            text = format!("{before}{}", &rest[end..]);
+        }
+    }
+    let text = text.replacen(",\"late_arrivals\":", ",\"late\":", 1);
+    text.replacen(",\"unanswered\":", ",\"lost\":", 1)
 }
 
 /// A row as its JSON: shortest round-trip decimals, the same on every machine.
@@ -100,10 +145,11 @@ mod tests {
         let digest = |row: RoundRow| Record::Round(Box::new(row)).digest();
         // The row as it was written before there was any such column.
         let text = serde_json::to_string(&row).unwrap();
+        let text = text.replace("late_arrivals", "late").replace("unanswered", "lost");
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
         assert_eq!(
             new,
-            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null}"#
+            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null,"rejected":0,"client_worst10_clients":null,"client_worst10_samples":null}"#
         );
         let old = format!("{old}}}");
         assert_eq!(
@@ -114,6 +160,16 @@ mod tests {
             epsilon: Some(0.5),
             ..row.clone()
         };
-        assert_ne!(digest(spent), digest(row));
+        assert_ne!(digest(spent), digest(row.clone()));
+        // Reports that are not used have always been among the refusals, and the rest is derived.
+        let apart = RoundRow {
+            refused: 2,
+            rejected: 3,
+            client_worst10_clients: Some(4),
+            client_worst10_samples: Some(40),
+            ..row.clone()
+        };
+        let together = RoundRow { refused: 5, ..row };
+        assert_eq!(digest(apart), digest(together));
     }
 }

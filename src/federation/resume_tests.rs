@@ -38,7 +38,7 @@ impl Recorder<Federation> for Memory {
     fn record(&mut self, at: Key, record: Record) -> Result<(), RecorderError> {
         self.records.push((at, record.digest()));
         match record {
-            Record::Round(row) => self.late += row.late,
+            Record::Round(row) => self.late += row.late_arrivals,
             Record::Fatal(reason) => self.fatal = Some(reason),
             _ => {}
         }

@@ -17,6 +17,8 @@ pub enum Invited {
     Reported,
     /// It declined.
     Refused,
+    /// Its report is not used.
+    Rejected,
 }
 
 /// What is counted of a round in which clients are asked one by one: many answer in another than
@@ -41,8 +43,9 @@ pub struct Round {
     invited: BTreeMap<u32, Invited>,
     pub reported: u32,
     refused: u32,
+    rejected: u32,
     /// Reports of earlier rounds that came in this one.
-    pub late: u32,
+    pub late_arrivals: u32,
     bytes_down: u64,
     bytes_up: u64,
     loss_sum: f64,
@@ -59,7 +62,7 @@ pub struct Round {
     one_by_one: Option<OneByOne>,
 }
 
-snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused });
+snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused, 3 => Rejected });
 
 snapshot_struct!(Round {
     number,
@@ -68,7 +71,8 @@ snapshot_struct!(Round {
     invited,
     reported,
     refused,
-    late,
+    rejected,
+    late_arrivals,
     bytes_down,
     bytes_up,
     loss_sum,
@@ -96,7 +100,8 @@ impl Round {
             invited: BTreeMap::new(),
             reported: 0,
             refused: 0,
-            late: 0,
+            rejected: 0,
+            late_arrivals: 0,
             bytes_down: 0,
             bytes_up: 0,
             loss_sum: 0.0,
@@ -160,22 +165,18 @@ impl Round {
 
     /// A client that was waited for answers; anything else changes nothing.
     pub fn answer(&mut self, client: u32, answer: Invited) {
-        if self.one_by_one.is_some() {
-            // Who is waited for is known where clients are asked.
-            match answer {
-                Invited::Reported => self.reported += 1,
-                Invited::Refused => self.refused += 1,
-                Invited::Waiting => {}
-            }
-            return;
-        }
-        if let Some(state @ Invited::Waiting) = self.invited.get_mut(&client) {
+        if self.one_by_one.is_none() {
+            let Some(state @ Invited::Waiting) = self.invited.get_mut(&client) else {
+                return;
+            };
             *state = answer;
-            match answer {
-                Invited::Reported => self.reported += 1,
-                Invited::Refused => self.refused += 1,
-                Invited::Waiting => {}
-            }
+        }
+        // Where they are asked one by one it is known elsewhere who is waited for.
+        match answer {
+            Invited::Reported => self.reported += 1,
+            Invited::Refused => self.refused += 1,
+            Invited::Rejected => self.rejected += 1,
+            Invited::Waiting => {}
         }
     }
 
@@ -212,16 +213,17 @@ impl Round {
         (self.loss_weight > 0.0).then(|| self.loss_sum / self.loss_weight)
     }
 
-    /// Its line has been written: what is counted from now on belongs to the next.
-    pub fn written(&mut self) {
-        self.late = 0;
-        self.bytes_up = 0;
+    /// Its line has been written: what is counted from now on belongs to the next. The bytes that had
+    /// come are returned.
+    pub fn written(&mut self) -> u64 {
+        self.late_arrivals = 0;
+        std::mem::take(&mut self.bytes_up)
     }
 
     /// Takes over what came between the end of `before` and the begin of this one.
     pub fn after(self, before: &Self) -> Self {
         Self {
-            late: before.late,
+            late_arrivals: before.late_arrivals,
             bytes_up: before.bytes_up,
             ..self
         }
@@ -229,7 +231,8 @@ impl Round {
 
     /// Whether there are enough reports, or nobody is left to wait for.
     pub fn is_complete(&self) -> bool {
-        self.reported >= self.target || self.reported + self.refused == self.invited.len() as u32
+        let answered = self.reported + self.refused + self.rejected;
+        self.reported >= self.target || answered == self.invited.len() as u32
     }
 
     /// Who was asked and never heard of.
@@ -264,9 +267,10 @@ impl Round {
             ended,
             invited: self.asked(),
             reported: self.reported,
-            late: self.late,
+            late_arrivals: self.late_arrivals,
             refused: self.refused,
-            lost: match &self.one_by_one {
+            rejected: self.rejected,
+            unanswered: match &self.one_by_one {
                 Some(counts) => counts.given_up,
                 None => self.unheard().count() as u32,
             },
@@ -289,6 +293,8 @@ impl Round {
             staleness_mean: self.mean_staleness(),
             staleness_max: self.staleness().keys().last().copied(),
             consensus_distance: None,
+            client_worst10_clients: spread.map(|s| s.worst10_clients),
+            client_worst10_samples: spread.map(|s| s.worst10_samples),
         }
     }
 }
@@ -316,7 +322,7 @@ mod tests {
         assert!(round.is_complete());
         let row = round.row(VirtualTime::from_nanos(7), None, None);
         assert_eq!(
-            (row.invited, row.reported, row.refused, row.lost),
+            (row.invited, row.reported, row.refused, row.unanswered),
             (3, 1, 2, 0)
         );
         assert_eq!(row.bytes_down, 300);

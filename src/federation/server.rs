@@ -18,6 +18,7 @@ mod one_by_one;
 mod reports;
 mod state;
 
+use super::books;
 use super::evaluation::Marks;
 use super::job::{Job, Output, UNASKED};
 use super::message::Message;
@@ -27,10 +28,11 @@ use super::round::Round;
 use super::world::{Federation, Shared};
 use crate::learn::Tally;
 use crate::method::{MethodError, Payload, Phase, ServerHalf};
+use crate::observe::ledger::What;
 use crate::observe::rows::Outcome;
 use crate::quantity::{Span, VirtualTime};
 use crate::select::{Measured, Policy};
-use crate::sim::{Context, Input, JobId};
+use crate::sim::{Context, Input, JobId, NodeId};
 use crash::Kept;
 use one_by_one::Flow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -199,10 +201,13 @@ impl Server {
                 self.await_crash(cx);
                 self.begin(Phase::Setup, cx);
             }
-            // Who is down hears nothing; what comes as it rises was sent to who it was before.
-            Input::Message { .. } if matches!(self.stage, Stage::Down) => {}
-            // All that was unanswered when it finished is in the books as lost.
-            Input::Message { .. } if matches!(self.stage, Stage::Finished) => {}
+            // Who is down hears nothing; what comes as it rises was sent to who it was before. All that
+            // was unanswered when it finished is in the books.
+            Input::Message { from, message, .. }
+                if matches!(self.stage, Stage::Down | Stage::Finished) =>
+            {
+                self.overhear(from, &message, cx);
+            }
             Input::Message { from, message, .. } => match message {
                 Message::Report(report) => self.receive(from, *report, cx),
                 Message::Refusal(refusal) => self.refused(from, &refusal, cx),
@@ -465,7 +470,7 @@ impl Server {
                         });
                         self.policy.measured(&measured.collect::<Vec<_>>());
                     }
-                    let clients = scores.clients.iter().map(|(_, tally)| tally.accuracy());
+                    let clients = scores.clients.iter().map(|(_, tally)| *tally);
                     self.conclude(scores.central(), scores.attack, clients.collect(), cx);
                 }
             }
@@ -477,16 +482,38 @@ impl Server {
         }
     }
 
+    /// A message that nobody is there to hear.
+    fn overhear(&self, from: NodeId, message: &Message, cx: &mut Cx<'_>) {
+        let bytes = crate::sim::Message::wire_bytes(message).0;
+        let client = Federation::client_of(from).unwrap_or_default();
+        let task = crate::net::Wire::round(message);
+        books::tell(client, task, What::Unheard { bytes }, cx);
+        if matches!(self.stage, Stage::Down) && !self.is_above_servers() {
+            books::tell(client, task, What::Gone { task: false }, cx);
+        }
+    }
+
     /// Nothing that still comes is heard.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         self.stage = Stage::Finished;
         self.too_late(cx);
         self.lose_all(cx);
+        // What came after the last round was told of.
+        let bytes = self.round.written();
+        books::tell(0, 0, What::Unheard { bytes }, cx);
         cx.finish();
     }
 
     /// Nobody is waited for any more; how many clients that were.
     fn lose_all(&mut self, cx: &mut Cx<'_>) -> u32 {
+        let held = self.flow.as_mut().map(|flow| flow.take_held());
+        for (client, task, bytes) in held.into_iter().flatten() {
+            // What came during a step goes with the server's memory.
+            books::tell(client, task, What::Unheard { bytes }, cx);
+            if !self.is_above_servers() {
+                books::tell(client, task, What::Gone { task: false }, cx);
+            }
+        }
         let flow = self.flow.as_mut().map(|flow| flow.clear());
         let all: Vec<(u32, Asked)> = self
             .outstanding

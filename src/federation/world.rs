@@ -24,11 +24,12 @@ use crate::method::{
     ServerHalf, Setup,
 };
 use crate::model::{Layouts, Sizes, Spill};
-use crate::net::LinkNetwork;
+use crate::net::{LinkNetwork, Wire as _};
+use crate::observe::ledger::{Fact, What};
 use crate::privacy::secagg::Witness;
 use crate::quantity::{Bytes, VirtualTime};
 use crate::select::Crowd;
-use crate::sim::{Context, Input, Node, NodeId, Stack, World};
+use crate::sim::{Context, Fate, Input, Node, NodeId, Stack, World};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -511,6 +512,30 @@ impl World for Federation {
         }
     }
 
+    fn fate(
+        &self,
+        fate: Fate,
+        (from, to): (NodeId, NodeId),
+        message: &Message,
+    ) -> Option<Record> {
+        let (node, task) = match message {
+            Message::Task(_) => (to, true),
+            Message::Report(_) | Message::Refusal(_) => (from, false),
+            // They answer nobody's invitation.
+            Message::Model(_) | Message::Notice(_) => return None,
+        };
+        let what = match fate {
+            Fate::Copied => What::Copied { task },
+            Fate::Gone => What::Gone { task },
+        };
+        Some(Record::Fact(Box::new(Fact {
+            client: Self::client_of(node)?,
+            task: message.round(),
+            at: VirtualTime::ZERO,
+            what,
+        })))
+    }
+
     fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Member, Damaged> {
         let shared = Arc::clone(&self.shared);
         let tag = from.tag()?;
@@ -692,7 +717,7 @@ mod tests {
         assert_eq!(summary.ending, Ending::Finished);
         heard.crashed.sort_unstable();
         assert_eq!(heard.crashed, [3, 4], "each crashes once");
-        let books: Vec<_> = heard.rounds.iter().map(|r| (r.reported, r.lost)).collect();
+        let books: Vec<_> = heard.rounds.iter().map(|r| (r.reported, r.unanswered)).collect();
         assert_eq!(books, [(3, 2); 3]);
     }
 }

@@ -4,9 +4,9 @@
 //! Rounds are kept all; of the clients' rows only those of one round, chosen for the timeline; of the
 //! evaluations only the last. Everything else becomes one line a group.
 
-use super::folder::{ACCURACY, CLIENTS, COSTS, ROUNDS, SIZES};
+use super::folder::{ACCURACY, CLIENTS, COSTS, INVITATIONS, ROUNDS, SIZES};
 use super::rows::{
-    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, RoundRow, SizeRow,
+    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, InvitationRow, Outcome, RoundRow, SizeRow,
 };
 use super::table::{for_each_row, read_rows};
 use super::ObserveError;
@@ -51,6 +51,8 @@ pub struct Digest {
     pub groups: Vec<GroupSummary>,
     /// What clients of each width cost, widest first.
     pub costs: Vec<CostRow>,
+    /// The invitations of each round by what became of them; none of a run that was killed.
+    pub invitations: Vec<InvitationRow>,
     /// Every evaluation by width; none where there is one width.
     pub sizes: Vec<SizeRow>,
 }
@@ -80,6 +82,9 @@ impl Digest {
         // A run that was killed has no costs yet; one of a single width has no evaluations by width.
         if folder.join(COSTS).exists() {
             digest.costs = read_rows(&folder.join(COSTS))?;
+        }
+        if folder.join(INVITATIONS).exists() {
+            digest.invitations = read_rows(&folder.join(INVITATIONS))?;
         }
         if folder.join(SIZES).exists() {
             digest.sizes = read_rows(&folder.join(SIZES))?;
@@ -187,6 +192,7 @@ impl Making {
             accuracy: scores,
             groups,
             costs: Vec::new(),
+            invitations: Vec::new(),
             sizes: Vec::new(),
         }
     }

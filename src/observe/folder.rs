@@ -8,7 +8,7 @@ pub use resume::Lengths;
 use super::histograms::Histograms;
 use super::record::{FileEntry, RunRecord};
 use super::rows::{
-    ClientAccuracyRow, ClientRow, CostRow, RejectionRow, RoundRow, ServerRow, SizeRow,
+    ClientAccuracyRow, ClientRow, CostRow, InvitationRow, RejectionRow, RoundRow, ServerRow, SizeRow,
 };
 use super::table::Table;
 use super::ObserveError;
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// The rounds' table.
 pub const ROUNDS: &str = "rounds.csv";
-/// The clients' table: one row a client and round.
+/// The clients' table: one row an invitation.
 pub const CLIENTS: &str = "clients.csv";
 /// The per-client evaluations' table.
 pub const ACCURACY: &str = "accuracy.csv";
@@ -32,6 +32,8 @@ pub const SERVERS: &str = "servers.csv";
 pub const REJECTIONS: &str = "rejections.csv";
 /// What clients of each width cost.
 pub const COSTS: &str = "costs.csv";
+/// The invitations of each round, by what became of them.
+pub const INVITATIONS: &str = "invitations.csv";
 /// The events, one JSON object a line.
 pub const EVENTS: &str = "events.jsonl";
 /// The run's record.
@@ -205,6 +207,18 @@ impl RunFolder {
     /// Writes the costs of all widths.
     pub fn write_costs(&self, rows: &[CostRow]) -> Result<(), ObserveError> {
         let mut table = Table::create(&self.path.join(COSTS))?;
+        for row in rows {
+            table.write(row)?;
+        }
+        table.flush()
+    }
+
+    /// Writes what became of the invitations of all rounds.
+    pub fn write_invitations<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a InvitationRow>,
+    ) -> Result<(), ObserveError> {
+        let mut table = Table::create(&self.path.join(INVITATIONS))?;
         for row in rows {
             table.write(row)?;
         }

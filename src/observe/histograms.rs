@@ -3,7 +3,8 @@
 //! Every shard keeps its own and they are merged at the end. All histograms span the same fixed
 //! range, so that merging adds counters one to one: the figures and the files are the same, byte for
 //! byte, however many shards kept them. (A histogram that grows on demand would, when merged into a
-//! smaller one, lose the exact maximum.) A value above the range counts as the range's end.
+//! smaller one, lose the exact maximum.) A value above the range counts as the range's end; how many
+//! did is counted, and said wherever the figures are.
 //!
 //! The files are HdrHistogram interval logs with one interval, the whole run; timestamps are virtual
 //! seconds. The untagged line is the total; the message latencies add one line a kind, tagged with
@@ -12,6 +13,7 @@
 
 mod log;
 
+use super::text;
 use super::ObserveError;
 use crate::quantity::{Span, VirtualTime};
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
@@ -35,8 +37,10 @@ pub struct Percentiles {
     pub p90: Span,
     /// 99 % of the values are at most this.
     pub p99: Span,
-    /// The largest value.
+    /// The largest value; the end of the range, if some were beyond it.
     pub max: Span,
+    /// Values beyond the range, which count as its end.
+    pub clipped: u64,
 }
 
 /// A histogram of spans of virtual time.
@@ -45,6 +49,8 @@ pub struct Spans {
     histogram: Histogram<u64>,
     /// The histogram knows its largest value to three digits only.
     longest: Span,
+    /// Values beyond the range.
+    clipped: u64,
 }
 
 impl Default for Spans {
@@ -62,6 +68,7 @@ impl Snapshot for Spans {
         }
         bytes.save(to);
         self.longest.save(to);
+        self.clipped.save(to);
     }
 
     fn load(from: &mut Reader) -> Result<Self, Damaged> {
@@ -78,6 +85,7 @@ impl Snapshot for Spans {
         Ok(Self {
             histogram,
             longest: Snapshot::load(from)?,
+            clipped: Snapshot::load(from)?,
         })
     }
 }
@@ -97,6 +105,7 @@ impl Spans {
             Ok(histogram) => Self {
                 histogram,
                 longest: Span::ZERO,
+                clipped: 0,
             },
             // The bounds are constants, in order and within what the format allows.
             Err(e) => unreachable!("constant histogram bounds: {e}"),
@@ -105,7 +114,9 @@ impl Spans {
 
     /// Adds a value.
     pub fn record(&mut self, span: Span) {
-        let span = span.min(Span::from_nanos(LONGEST_NANOS));
+        let end = Span::from_nanos(LONGEST_NANOS);
+        self.clipped += u64::from(span > end);
+        let span = span.min(end);
         self.histogram.saturating_record(span.nanos());
         self.longest = self.longest.max(span);
     }
@@ -113,6 +124,7 @@ impl Spans {
     /// Adds every value of another.
     pub fn merge(&mut self, other: &Self) {
         self.longest = self.longest.max(other.longest);
+        self.clipped += other.clipped;
         // Ranges are equal, so this cannot be refused.
         if self.histogram.add(&other.histogram).is_err() {
             unreachable!("histograms of one range");
@@ -139,6 +151,7 @@ impl Spans {
             p90: self.at(0.9),
             p99: self.at(0.99),
             max: self.longest,
+            clipped: self.clipped,
         }
     }
 }
@@ -238,6 +251,25 @@ impl Histograms {
             .collect()
     }
 
+    /// Subjects with values beyond the range, and how many those are.
+    pub fn clipped(&self) -> BTreeMap<String, u64> {
+        let all = self.table().into_iter();
+        let beyond = all.filter(|(_, percentiles)| percentiles.clipped > 0);
+        beyond.map(|(title, p)| (title, p.clipped)).collect()
+    }
+
+    /// What is said below a table of these figures, if some values were beyond the range.
+    pub fn note(&self) -> Option<String> {
+        let clipped: u64 = self.clipped().values().sum();
+        let end = text::span(Span::from_nanos(LONGEST_NANOS));
+        (clipped > 0).then(|| {
+            format!(
+                "{} values were longer than the histograms reach and count as {end}",
+                text::grouped(clipped)
+            )
+        })
+    }
+
     /// The log files, name and content.
     pub(super) fn logs(&self) -> Result<Vec<(&'static str, Vec<u8>)>, ObserveError> {
         let mut all = Spans::new();
@@ -314,6 +346,35 @@ mod tests {
         spans.record(Span::from_nanos(u64::MAX));
         assert_eq!(spans.count(), 2);
         assert_eq!(spans.percentiles().max, Span::from_nanos(LONGEST_NANOS));
+    }
+
+    #[test]
+    fn values_beyond_the_range_are_counted_and_said_everywhere() {
+        let mut histograms = Histograms::new();
+        let end = Span::from_nanos(LONGEST_NANOS);
+        histograms.round(AT, end);
+        assert_eq!((histograms.clipped(), histograms.note()), (BTreeMap::new(), None));
+        let log = |histograms: &Histograms| {
+            let (_, log) = histograms.logs().unwrap().swap_remove(1);
+            String::from_utf8(log).unwrap()
+        };
+        assert!(!log(&histograms).contains("beyond"));
+        for beyond in [LONGEST_NANOS + 1, u64::MAX] {
+            histograms.round(AT, Span::from_nanos(beyond));
+        }
+        let expected = BTreeMap::from([("round duration".to_owned(), 2)]);
+        let mut merged = Histograms::new();
+        merged.merge(&histograms);
+        for histograms in [crate::snapshot::testing::again(&histograms).unwrap(), merged] {
+            assert_eq!(histograms.clipped(), expected);
+            let note = histograms.note().unwrap();
+            assert!(note.starts_with("2 values were longer"), "{note}");
+            let log = log(&histograms);
+            assert!(
+                log.contains("#[2 values beyond 36028797.018963967 s count as that]\n"),
+                "{log}"
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod host;
 pub use host::{utc, Host};
 
 use super::participation::Participation;
-use super::rows::{Outcome, Rejection, RoundRow};
+use super::rows::{InvitationRow, Outcome, Rejection, RoundRow};
 use super::staleness::Staleness;
 use super::ObserveError;
 use crate::quantity::{Span, VirtualTime};
@@ -29,16 +29,25 @@ pub enum Status {
     Interrupted,
     /// It failed; the record says with what.
     Failed,
+    /// It came to the end of its schedule, and no round was completed: the model is what it was at the
+    /// start. The record says why.
+    NoRoundCompleted,
 }
 
 impl Status {
-    /// The status in lower case, as in the file.
+    /// Whether the run came to its end, so that there is nothing to go on with.
+    pub const fn is_at_end(self) -> bool {
+        matches!(self, Self::Completed | Self::NoRoundCompleted)
+    }
+
+    /// The status in words.
     pub fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Completed => "completed",
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
+            Self::NoRoundCompleted => "no round completed",
         }
     }
 }
@@ -79,8 +88,12 @@ pub struct MessageCount {
     pub dropped: u64,
     /// On their way when the run ended.
     pub in_flight: u64,
-    /// Bytes handed to links.
+    /// Bytes handed to links, each message once: what a transport sends again, what copies take, and
+    /// headers of packets are not in it.
     pub bytes: u64,
+    /// Bytes of those that arrived, copies included.
+    #[serde(default)]
+    pub bytes_delivered: u64,
 }
 
 impl MessageCount {
@@ -98,22 +111,32 @@ pub type Messages = BTreeMap<String, MessageCount>;
 /// Reports that were not used, by reason.
 pub type Rejections = BTreeMap<Rejection, u64>;
 
+/// Values beyond the range of the histograms, by what was measured.
+pub type Clipped = BTreeMap<String, u64>;
+
 /// Tasks that clients declined because a budget was spent, by what they said.
 pub type Declined = BTreeMap<String, u64>;
 
 /// The whole run in a few figures.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Totals {
-    /// Rounds that were closed, whatever their outcome.
+    /// Rounds that were held, whatever their outcome.
     pub rounds: u32,
-    /// Rounds in which enough clients reported.
+    /// Rounds in which enough clients reported, so that the model moved on.
     pub completed: u32,
-    /// Reports used, over all rounds.
+    /// Rounds that the schedule asks for.
+    #[serde(default)]
+    pub scheduled: u32,
+    /// Reports that came in time and were taken in, over all rounds.
     pub reports: u64,
-    /// Bytes sent by servers, over all rounds.
+    /// Bytes sent by the server at the top, over all rounds.
     pub bytes_down: u64,
-    /// Bytes sent to servers, over all rounds.
+    /// Bytes that came to the server at the top, over all rounds.
     pub bytes_up: u64,
+    /// Bytes that came when no round was open to count them: after the last one, or as the server came
+    /// up from a crash.
+    #[serde(default)]
+    pub bytes_unheard: u64,
     /// Virtual time of the end of the run, in nanoseconds.
     pub virtual_ns: u64,
     /// Host time of the whole run, in seconds.
@@ -168,6 +191,30 @@ impl Totals {
             }
         }
         totals
+    }
+
+    /// Why none of the rounds was completed.
+    pub fn why_none_completed(&self, rounds: &[RoundRow]) -> String {
+        if rounds.is_empty() {
+            return "no round was held: the run was over before the first could be".into();
+        }
+        let of = |outcome| rounds.iter().filter(|row| row.outcome == outcome).count();
+        let kinds = [
+            (Outcome::Abandoned, "abandoned for want of reports"),
+            (Outcome::Crashed, "lost to a crash of the server"),
+            (Outcome::Stopped, "open when the time was over"),
+        ];
+        let kinds = kinds.into_iter().map(|(outcome, words)| (of(outcome), words));
+        let kinds: Vec<String> = kinds
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, words)| format!("{count} {words}"))
+            .collect();
+        let most = rounds.iter().map(|row| row.reported).max().unwrap_or(0);
+        format!(
+            "no round of {} was completed ({}); the most reports that one had are {most}",
+            rounds.len(),
+            kinds.join(", ")
+        )
     }
 
     /// Virtual time of the end of the run.
@@ -256,6 +303,12 @@ pub struct RunRecord {
     /// Reports that were used, by their staleness in server steps, where the server holds no rounds.
     #[serde(default, skip_serializing_if = "Staleness::is_empty")]
     pub staleness: Staleness,
+    /// All invitations by what became of them, and what they cost: the sums over `invitations.csv`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitations: Option<InvitationRow>,
+    /// Values that were longer than the histograms reach, and count there as their end.
+    #[serde(default, skip_serializing_if = "Clipped::is_empty")]
+    pub clipped: Clipped,
     /// The folder's files.
     pub files: Vec<FileEntry>,
 }
@@ -309,6 +362,8 @@ mod tests {
             declined: Declined::from([("data plan spent".to_owned(), 3)]),
             participation: None,
             staleness: Staleness([(0, 3), (2, 1)].into()),
+            invitations: Some(InvitationRow::of(0)),
+            clipped: Clipped::from([("round duration".to_owned(), 2)]),
             files: Vec::new(),
         }
     }
@@ -408,6 +463,7 @@ mod tests {
             dropped: 1,
             in_flight: 1,
             bytes: 0,
+            bytes_delivered: 0,
         };
         assert!(count.balances());
         count.lost = 1;

@@ -3,7 +3,10 @@
 //! Times and spans are written as seconds with nine decimals, straight from the integer nanoseconds,
 //! so that reading a file back gives the same row bit for bit. Units are in the column names.
 
+mod invitations;
 mod seconds;
+
+pub use invitations::{InvitationRow, Spending};
 
 use crate::quantity::{Span, VirtualTime};
 use crate::snapshot::{snapshot_enum, snapshot_struct};
@@ -47,14 +50,17 @@ pub struct RoundRow {
     pub ended: VirtualTime,
     /// Clients asked, over-selection included.
     pub invited: u32,
-    /// Clients whose report was used.
+    /// Clients whose report came in time and was taken in.
     pub reported: u32,
-    /// Reports to earlier rounds that came in this one.
-    pub late: u32,
-    /// Clients that declined, or whose answer was not used.
+    /// Reports that came in this round to earlier ones, which were over; where there is no server,
+    /// models that came when their receiver had mixed.
+    pub late_arrivals: u32,
+    /// Clients that declined.
     pub refused: u32,
-    /// Clients asked and not heard of when the round closed; those that answer later are `late` then.
-    pub lost: u32,
+    /// Clients that had not answered when the server stopped waiting for them: at the end of the round
+    /// or, where they are asked one by one, when their time ran out. What became of them is in
+    /// `invitations.csv`.
+    pub unanswered: u32,
     /// Accuracy on the central test set after the round, in [0, 1].
     pub accuracy: Option<f64>,
     /// Mean loss on the central test set after the round.
@@ -103,6 +109,15 @@ pub struct RoundRow {
     /// Mean square distance of the clients' models from their mean, where there is no server.
     #[serde(default)]
     pub consensus_distance: Option<f64>,
+    /// Clients whose report came in time and was not used; `rejections.csv` says why.
+    #[serde(default)]
+    pub rejected: u32,
+    /// Clients behind the mean of the worst tenth.
+    #[serde(default)]
+    pub client_worst10_clients: Option<u32>,
+    /// Held-out samples of those clients.
+    #[serde(default)]
+    pub client_worst10_samples: Option<u64>,
 }
 
 impl RoundRow {
@@ -119,9 +134,9 @@ impl Row for RoundRow {
         "ended_s",
         "invited",
         "reported",
-        "late",
+        "late_arrivals",
         "refused",
-        "lost",
+        "unanswered",
         "accuracy",
         "loss",
         "train_loss",
@@ -141,6 +156,9 @@ impl Row for RoundRow {
         "staleness_mean",
         "staleness_max",
         "consensus_distance",
+        "rejected",
+        "client_worst10_clients",
+        "client_worst10_samples",
     ];
 }
 
@@ -163,14 +181,14 @@ pub struct ServerRow {
     pub ended: VirtualTime,
     /// Clients, or servers below it, that it asked.
     pub invited: u32,
-    /// Those whose report was used.
+    /// Those whose report came in time and was taken in.
     pub reported: u32,
-    /// Reports to earlier rounds that came in this one.
-    pub late: u32,
-    /// Those that declined, or whose answer was not used.
+    /// Reports that came in this round to earlier ones, which were over.
+    pub late_arrivals: u32,
+    /// Those that declined.
     pub refused: u32,
-    /// Those asked and not heard of when the round was over.
-    pub lost: u32,
+    /// Those that had not answered when the round was over.
+    pub unanswered: u32,
     /// Its clients that were there when it asked, where some may be away.
     pub available: Option<u32>,
     /// Mean training loss of those that reported.
@@ -186,6 +204,9 @@ pub struct ServerRow {
     pub server_compute: Span,
     /// How it ended; `stopped` where the server above went on without it.
     pub outcome: Outcome,
+    /// Those whose report came in time and was not used.
+    #[serde(default)]
+    pub rejected: u32,
 }
 
 impl Row for ServerRow {
@@ -198,9 +219,9 @@ impl Row for ServerRow {
         "ended_s",
         "invited",
         "reported",
-        "late",
+        "late_arrivals",
         "refused",
-        "lost",
+        "unanswered",
         "available",
         "train_loss",
         "samples",
@@ -208,26 +229,49 @@ impl Row for ServerRow {
         "bytes_up",
         "server_compute_s",
         "outcome",
+        "rejected",
     ];
 }
 
-/// What became of a client in a round. In a file: the variant in lower case, a refusal with its
-/// reason after a colon.
+/// What became of an invitation: exactly one of these. In a file: the variant in lower case, a refusal
+/// with its reason after a colon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ClientOutcome {
-    /// It reported in time.
+    /// Its report came in time and was taken in.
     #[default]
     Reported,
-    /// It reported after the round had closed.
+    /// Its report came when the server waited for it no longer, and was not used.
     Late,
-    /// It declined, and why ("needs 1.2 GB, has 512 MB").
+    /// The client declined, and why ("needs 1.2 GB, has 512 MB").
     Refused(Arc<str>),
-    /// Its report was not used, and why.
+    /// Its report came in time and was not used, and why.
     Rejected(Arc<str>),
-    /// It was asked and never heard of.
+    /// The client gave it up for a newer one, and no report came.
+    Superseded,
+    /// No answer came, and none can: a message was lost or dropped, or the client left its work.
     Lost,
-    /// Its handler failed.
+    /// The client's handler panicked over it.
     Crashed,
+    /// The run ended while it was on its way, at work, or on its way back.
+    Unfinished,
+}
+
+snapshot_enum!(ClientOutcome {
+    0 => Reported,
+    1 => Late,
+    2 => Refused(why),
+    3 => Rejected(why),
+    4 => Superseded,
+    5 => Lost,
+    6 => Crashed,
+    7 => Unfinished,
+});
+
+impl ClientOutcome {
+    /// Whether the work of it was taken in.
+    pub const fn is_used(&self) -> bool {
+        matches!(self, Self::Reported)
+    }
 }
 
 const REFUSED: &str = "refused: ";
@@ -240,8 +284,10 @@ impl fmt::Display for ClientOutcome {
             Self::Late => f.write_str("late"),
             Self::Refused(reason) => write!(f, "{REFUSED}{reason}"),
             Self::Rejected(reason) => write!(f, "{REJECTED}{reason}"),
+            Self::Superseded => f.write_str("superseded"),
             Self::Lost => f.write_str("lost"),
             Self::Crashed => f.write_str("crashed"),
+            Self::Unfinished => f.write_str("unfinished"),
         }
     }
 }
@@ -258,8 +304,10 @@ impl<'de> Deserialize<'de> for ClientOutcome {
         match text.as_str() {
             "reported" => Ok(Self::Reported),
             "late" => Ok(Self::Late),
+            "superseded" => Ok(Self::Superseded),
             "lost" => Ok(Self::Lost),
             "crashed" => Ok(Self::Crashed),
+            "unfinished" => Ok(Self::Unfinished),
             other => {
                 let refused = other.strip_prefix(REFUSED).map(|r| Self::Refused(r.into()));
                 let rejected = || {
@@ -270,7 +318,7 @@ impl<'de> Deserialize<'de> for ClientOutcome {
                 refused.or_else(rejected).ok_or_else(|| {
                     serde::de::Error::custom(format!(
                         "client outcome {other:?} is none of reported, late, refused: REASON, \
-                         rejected: REASON, lost, crashed"
+                         rejected: REASON, superseded, lost, crashed, unfinished"
                     ))
                 })
             }
@@ -361,42 +409,67 @@ pub struct ClientRow {
     /// When the server asked it.
     #[serde(rename = "invited_s", with = "seconds")]
     pub invited: VirtualTime,
-    /// When the request had arrived in full.
+    /// When the task had arrived in full.
     #[serde(rename = "received_s", with = "seconds::optional")]
     pub received: Option<VirtualTime>,
     /// When local training was done.
     #[serde(rename = "trained_s", with = "seconds::optional")]
     pub trained: Option<VirtualTime>,
-    /// When its report had arrived in full at the server.
+    /// When its answer had arrived in full at the server.
     #[serde(rename = "reported_s", with = "seconds::optional")]
     pub reported: Option<VirtualTime>,
-    /// Virtual time spent computing on its device.
+    /// Virtual time from the beginning of its work to the end of it, whether that was done by then or
+    /// given up.
     #[serde(rename = "compute_s", with = "seconds")]
     pub compute: Span,
     /// Virtual time its report waited at the server for earlier reports to be taken in.
     #[serde(rename = "queue_wait_s", with = "seconds")]
     pub queue_wait: Span,
-    /// Bytes it was sent.
+    /// Bytes of the task, whether it arrived or not.
     pub bytes_down: u64,
-    /// Bytes it sent.
+    /// Bytes of all answers that it sent, whether they arrived or not.
     pub bytes_up: u64,
-    /// Samples it trained on, each counted once.
+    /// Samples it trained on, each counted once, as its report says.
     pub samples: u32,
-    /// Optimiser steps it took.
+    /// Optimiser steps it took, as its report says.
     pub steps: u32,
-    /// Mean training loss over its steps.
+    /// Mean training loss over its steps, as its report says.
     pub loss: Option<f64>,
     /// Accuracy on its own held-out samples, in [0, 1].
     pub accuracy: Option<f64>,
     /// Share of the model's width that it trains.
     pub size: f64,
-    /// Operations of its training, counted from its model.
+    /// Operations of its training, counted from its model; of training that was given up, the share of
+    /// the time that it had gone on.
     pub flops: u64,
     /// Most memory that its training needs.
     pub memory_bytes: u64,
-    /// What its device drew while it computed, in joules.
+    /// What its device drew while it computed, in joules; likewise.
     pub energy_j: f64,
 }
+
+snapshot_struct!(ClientRow {
+    round,
+    client,
+    group,
+    outcome,
+    invited,
+    received,
+    trained,
+    reported,
+    compute,
+    queue_wait,
+    bytes_down,
+    bytes_up,
+    samples,
+    steps,
+    loss,
+    accuracy,
+    size,
+    flops,
+    memory_bytes,
+    energy_j,
+});
 
 impl Row for ClientRow {
     const COLUMNS: &'static [&'static str] = &[
@@ -495,9 +568,9 @@ pub struct CostRow {
     pub memory_bytes: u64,
     /// Times they were asked.
     pub invited: u64,
-    /// Times they trained and reported, in time or late.
+    /// Times they trained to the end, whatever became of the report.
     pub trained: u64,
-    /// Operations of all their training.
+    /// Operations of all their training, wasted ones included; as what follows.
     pub flops: u64,
     /// Bytes they were sent.
     pub bytes_down: u64,
@@ -508,6 +581,25 @@ pub struct CostRow {
     pub compute: Span,
     /// What their devices drew while they computed, in joules.
     pub energy_j: f64,
+    /// Times a report of theirs came in time and was taken in.
+    #[serde(default)]
+    pub reported: u64,
+    /// Operations, of `flops`, that moved no model: of invitations that were not `reported`, and of
+    /// those that were, in rounds that were not completed.
+    #[serde(default)]
+    pub wasted_flops: u64,
+    /// Bytes, of `bytes_down`, likewise.
+    #[serde(default)]
+    pub wasted_bytes_down: u64,
+    /// Bytes, of `bytes_up`, likewise.
+    #[serde(default)]
+    pub wasted_bytes_up: u64,
+    /// Virtual time, of `compute_s`, likewise.
+    #[serde(rename = "wasted_compute_s", default, with = "seconds")]
+    pub wasted_compute: Span,
+    /// Joules, of `energy_j`, likewise.
+    #[serde(default)]
+    pub wasted_energy_j: f64,
 }
 
 snapshot_struct!(CostRow {
@@ -524,19 +616,38 @@ snapshot_struct!(CostRow {
     bytes_up,
     compute,
     energy_j,
+    reported,
+    wasted_flops,
+    wasted_bytes_down,
+    wasted_bytes_up,
+    wasted_compute,
+    wasted_energy_j,
 });
 
 impl CostRow {
-    /// Counts a client's round.
+    /// Counts an invitation.
     pub fn count(&mut self, row: &ClientRow) {
         self.invited += 1;
-        self.trained += u64::from(row.flops > 0);
+        self.reported += u64::from(row.outcome.is_used());
+        self.trained += u64::from(row.trained.is_some());
         self.memory_bytes = self.memory_bytes.max(row.memory_bytes);
         self.flops = self.flops.saturating_add(row.flops);
         self.bytes_down = self.bytes_down.saturating_add(row.bytes_down);
         self.bytes_up = self.bytes_up.saturating_add(row.bytes_up);
         self.compute = self.compute + row.compute;
         self.energy_j += row.energy_j;
+        if !row.outcome.is_used() {
+            self.waste(&Spending::of(row));
+        }
+    }
+
+    /// What was spent and counted has moved no model.
+    pub fn waste(&mut self, spent: &Spending) {
+        self.wasted_flops = self.wasted_flops.saturating_add(spent.flops);
+        self.wasted_bytes_down = self.wasted_bytes_down.saturating_add(spent.bytes_down);
+        self.wasted_bytes_up = self.wasted_bytes_up.saturating_add(spent.bytes_up);
+        self.wasted_compute = self.wasted_compute + spent.compute;
+        self.wasted_energy_j += spent.energy_j;
     }
 }
 
@@ -555,6 +666,12 @@ impl Row for CostRow {
         "bytes_up",
         "compute_s",
         "energy_j",
+        "reported",
+        "wasted_flops",
+        "wasted_bytes_down",
+        "wasted_bytes_up",
+        "wasted_compute_s",
+        "wasted_energy_j",
     ];
 }
 
@@ -568,10 +685,13 @@ mod tests {
             round: 1,
             client: 0,
             group: "a".into(),
-            outcome: ClientOutcome::Reported,
+            outcome: match flops {
+                0 => ClientOutcome::Lost,
+                _ => ClientOutcome::Reported,
+            },
             invited: VirtualTime::ZERO,
             received: None,
-            trained: None,
+            trained: (flops > 0).then_some(VirtualTime::ZERO),
             reported: None,
             compute: Span::from_secs(2),
             queue_wait: Span::ZERO,
@@ -592,8 +712,12 @@ mod tests {
         }
         let expected = CostRow {
             invited: 3,
-            // The second declined or was lost: it computed nothing.
+            // The second is lost with what it had spent.
+            reported: 2,
             trained: 2,
+            wasted_bytes_down: 5,
+            wasted_bytes_up: 7,
+            wasted_compute: Span::from_secs(2),
             flops: 14,
             memory_bytes: 300,
             bytes_down: 15,

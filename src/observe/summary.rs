@@ -3,7 +3,7 @@
 use super::histograms::Histograms;
 use super::participation::Participation;
 use super::record::{Declined, Messages, Rejections, Status, Totals};
-use super::rows::CostRow;
+use super::rows::{CostRow, InvitationRow};
 use super::staleness::Staleness;
 use super::text;
 use crate::quantity::Flops;
@@ -35,6 +35,8 @@ pub struct Summary<'a> {
     pub participation: Option<&'a Participation>,
     /// How old those were that were used.
     pub staleness: &'a Staleness,
+    /// What became of all invitations.
+    pub invitations: Option<&'a InvitationRow>,
     /// What clients cost, by width.
     pub costs: &'a [CostRow],
     /// The trace hash.
@@ -100,10 +102,7 @@ impl fmt::Display for Summary<'_> {
             let success = text::percent(totals.attack_success);
             line("attack", format!("{success} success"))?;
         }
-        line(
-            "rounds",
-            format!("{} of {} completed", totals.completed, totals.rounds),
-        )?;
+        line("rounds", rounds_in_words(totals))?;
         line(
             "reports",
             format!(
@@ -112,13 +111,17 @@ impl fmt::Display for Summary<'_> {
                 text::significant(totals.reports_per_second())
             ),
         )?;
+        if let Some(all) = self.invitations.filter(|all| all.invited > 0) {
+            line("invitations", invitations_in_words(all))?;
+            line("wasted", waste_in_words(all))?;
+        }
         if !self.rejections.is_empty() {
             let each = self.rejections.iter();
             let words: Vec<String> = each
                 .map(|(why, n)| format!("{} ({why})", text::grouped(*n)))
                 .collect();
             // One below the other, under the first.
-            line("rejected", words.join("\n                "))?;
+            line("not used", words.join("\n                "))?;
         }
         if !self.declined.is_empty() {
             let each = self.declined.iter();
@@ -175,6 +178,9 @@ impl fmt::Display for Summary<'_> {
                 ]);
             }
             write!(f, "\n{grid}")?;
+            if let Some(note) = self.histograms.note() {
+                writeln!(f, "  {note}")?;
+            }
         }
 
         if !self.costs.is_empty() {
@@ -219,8 +225,52 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// How many rounds were asked for, held and completed.
+pub(super) fn rounds_in_words(totals: &Totals) -> String {
+    let wanted = match totals.scheduled {
+        0 => totals.rounds,
+        scheduled => scheduled,
+    };
+    let completed = format!(
+        "{} of {} completed",
+        text::grouped(totals.completed.into()),
+        text::grouped(wanted.into())
+    );
+    match totals.rounds == totals.completed {
+        true => completed,
+        false => format!("{completed}, {} held", text::grouped(totals.rounds.into())),
+    }
+}
+
+/// How many invitations there were, and what became of them.
+pub(super) fn invitations_in_words(all: &InvitationRow) -> String {
+    let outcomes = all.outcomes().into_iter().filter(|(_, count)| *count > 0);
+    let words = outcomes.map(|(word, count)| format!("{} {word}", text::grouped(count.into())));
+    let words: Vec<String> = words.collect();
+    format!("{}: {}", text::grouped(all.invited.into()), words.join(", "))
+}
+
+/// What was spent for nothing, of what was spent.
+pub(super) fn waste_in_words(all: &InvitationRow) -> String {
+    let share = |part: f64, whole: f64| match whole > 0.0 {
+        true => text::percent(Some(part / whole)),
+        false => text::percent(Some(0.0)),
+    };
+    let traffic = |down: u64, up: u64| down.saturating_add(up) as f64;
+    format!(
+        "{} of the computing, {} of the energy ({}), {} of the traffic",
+        share(all.wasted_flops as f64, all.flops as f64),
+        share(all.wasted_energy_j, all.energy_j),
+        text::joules(all.wasted_energy_j),
+        share(
+            traffic(all.wasted_bytes_down, all.wasted_bytes_up),
+            traffic(all.bytes_down, all.bytes_up)
+        )
+    )
+}
+
 /// Above [`cost_cells`].
-pub(super) const COST_HEADINGS: [&str; 10] = [
+pub(super) const COST_HEADINGS: [&str; 11] = [
     "clients of width",
     "clients",
     "parameters",
@@ -231,6 +281,7 @@ pub(super) const COST_HEADINGS: [&str; 10] = [
     "up",
     "compute",
     "energy",
+    "wasted",
 ];
 
 /// What clients of one width cost, a cell a figure.
@@ -246,6 +297,7 @@ pub(super) fn cost_cells(cost: &CostRow) -> Vec<String> {
         text::bytes(cost.bytes_up),
         text::span(cost.compute),
         text::joules(cost.energy_j),
+        text::joules(cost.wasted_energy_j),
     ]
 }
 
@@ -294,8 +346,27 @@ mod tests {
                 bytes_up: 58_000_000,
                 compute: Span::from_secs(90),
                 energy_j: 4_500.0,
+                wasted_energy_j: 300.0,
                 ..CostRow::default()
             }],
+            invitations: Some(&InvitationRow {
+                invited: match totals.reports {
+                    0 => 0,
+                    _ => 1_310,
+                },
+                reported: 1_200,
+                late: 100,
+                lost: 10,
+                bytes_down: 600,
+                bytes_up: 400,
+                flops: 50,
+                energy_j: 4_000.0,
+                wasted_bytes_down: 100,
+                wasted_bytes_up: 50,
+                wasted_flops: 5,
+                wasted_energy_j: 500.0,
+                ..InvitationRow::default()
+            }),
             hash: Some("9f2c"),
             folder: Path::new("runs/quickstart-1-1"),
         }
@@ -313,7 +384,10 @@ mod tests {
             ..RoundRow::default()
         });
         let end = VirtualTime::from_nanos(75_000_000_000);
-        let totals = Totals::of(&rounds, end, 12_345, Duration::from_secs(2));
+        let totals = Totals {
+            scheduled: 400,
+            ..Totals::of(&rounds, end, 12_345, Duration::from_secs(2))
+        };
         let mut histograms = Histograms::new();
         histograms.message("update", end, Span::from_millis(20));
         let count = MessageCount {
@@ -327,7 +401,9 @@ mod tests {
             "quickstart\u{fffd}[31m · seed 1 · completed\n",
             "  compute       sampled (0.05)\n",
             "  accuracy      87.50 % (best 90.00 % in round 1)\n",
-            "  rounds        2 of 2 completed\n",
+            "  rounds        2 of 400 completed\n",
+            "  invitations   1,310: 1,200 reported, 100 late, 10 lost\n",
+            "  wasted        10.00 % of the computing, 12.50 % of the energy (500 J), 15.00 % of the traffic\n",
             "  reports       1,200 (600 clients/s)\n",
             "  declined      1,200 (data plan spent)\n",
             "  staleness     mean 0.01, p50 0, p90 0, p99 0, max 4 server steps\n",
@@ -340,11 +416,25 @@ mod tests {
             "  virtual time of      p50    p90    p99    max  count\n",
             "  latency of update  20 ms  20 ms  20 ms  20 ms      1\n",
             "  update    1,200       0      1,199     0        0          0    0 B  do not add up\n",
-            "  0.5                    40      14,506  2.5 MB    1,000  3 GFLOP  58 MB  58 MB  1 min 30 s  4.5 kJ\n",
+            "  0.5                    40      14,506  2.5 MB    1,000  3 GFLOP  58 MB  58 MB  1 min 30 s  4.5 kJ   300 J\n",
             "  output in runs/quickstart-1-1\n",
         ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn an_interrupted_run_says_what_was_asked_for_and_what_was_held() {
+        let totals = |scheduled, rounds, completed| Totals {
+            scheduled,
+            rounds,
+            completed,
+            ..Totals::default()
+        };
+        assert_eq!(rounds_in_words(&totals(400, 23, 23)), "23 of 400 completed");
+        let held = rounds_in_words(&totals(400, 25, 23));
+        assert_eq!(held, "23 of 400 completed, 25 held");
+        assert_eq!(rounds_in_words(&totals(2, 2, 2)), "2 of 2 completed");
     }
 
     #[test]

@@ -380,9 +380,9 @@ mod tests {
                 ended: VirtualTime::from_nanos(times[1]),
                 invited: numbers[1],
                 reported: numbers[2],
-                late: numbers[3],
+                late_arrivals: numbers[3],
                 refused: numbers[4],
-                lost: numbers[5],
+                unanswered: numbers[5],
                 accuracy: finite(0),
                 loss: finite(1),
                 train_loss: finite(2),
@@ -402,6 +402,9 @@ mod tests {
                 staleness_mean: finite(6),
                 staleness_max: scores[6].map(|_| numbers[2]),
                 consensus_distance: finite(5),
+                rejected: numbers[5],
+                client_worst10_clients: scores[6].map(|_| numbers[1]),
+                client_worst10_samples: scores[6].map(|_| times[1]),
             }
         }
     }

@@ -113,6 +113,7 @@ impl Recorder<Federation> for Ears {
             | Record::Server(_)
             | Record::Rejection(_)
             | Record::Staleness(_)
+            | Record::Fact(_)
             | Record::Crash { .. } => {}
         }
         Ok(())

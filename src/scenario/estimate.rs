@@ -91,8 +91,10 @@ pub struct Estimate {
     pub evaluations: f64,
     /// Events.
     pub events: f64,
-    /// Seconds of one core.
-    pub seconds: f64,
+    /// Seconds of one core for what device workers do, which any number of cores share.
+    pub work: f64,
+    /// Seconds for events and faults, one after the other.
+    pub serial: f64,
     /// Most bytes of memory.
     pub memory: f64,
     /// Bytes on disk.
@@ -168,11 +170,10 @@ impl Estimate {
         let periods = periods(scenario, virtual_seconds);
         let arithmetic =
             tasks * trained * flops + evaluations * measuring as f64 + serving + mixing;
-        let seconds = arithmetic / RATE
+        let work = arithmetic / RATE
             + tasks * trained * each * STEP
-            + evaluations * measured as f64 * MEASURED
-            + events * EVENT
-            + periods * PERIOD;
+            + evaluations * measured as f64 * MEASURED;
+        let serial = events * EVENT + periods * PERIOD;
         let model = 4.0 * values;
         let personal = match outlooks.server.personal && trained > 0.0 {
             true => model * clients.min(if gossip { clients } else { tasks }),
@@ -189,7 +190,7 @@ impl Estimate {
             true => model * if gossip { clients } else { asked },
             false => 0.0,
         };
-        let work = if trained > 0.0 { training } else { 0.0 };
+        let training = if trained > 0.0 { training } else { 0.0 };
         let memory = PROCESS
             + clients * CLIENT
             + (messages + asked) * MESSAGE
@@ -198,7 +199,7 @@ impl Estimate {
             + model * COPIES
             + personal
             + reports
-            + work;
+            + training;
         let record = &scenario.record;
         let on = |kept: bool, bytes: f64| if kept { bytes } else { 0.0 };
         let per_client = scenario.evaluation.per_client || outlooks.server.personal;
@@ -224,12 +225,18 @@ impl Estimate {
             steps: each,
             evaluations,
             events,
-            seconds,
+            work,
+            serial,
             memory,
             disk,
             virtual_seconds,
             periods,
         }
+    }
+
+    /// Seconds that it takes on a machine.
+    pub fn seconds(&self, machine: &Machine) -> f64 {
+        self.work / machine.cores.max(1) as f64 + self.serial
     }
 
     /// What it says, line by line.
@@ -260,7 +267,7 @@ impl Estimate {
             format!(
                 "it takes about {} on {cores} (at {:.0} GFLOP/s a core and {:.1} ms a step, assumed), {} of \
                  memory{}, {} on disk{}",
-                span(self.seconds / machine.cores as f64),
+                span(self.seconds(machine)),
                 RATE / 1e9,
                 STEP * 1e3,
                 bytes(self.memory),
@@ -274,9 +281,9 @@ impl Estimate {
     /// Sentences about what it takes too much of.
     pub fn warnings(&self, machine: &Machine) -> Vec<String> {
         let mut warnings = Vec::new();
-        let seconds = self.seconds / machine.cores as f64;
+        let seconds = self.seconds(machine);
         if seconds.is_nan() || seconds > LONG {
-            let faults = match self.periods * PERIOD > self.seconds / 2.0 {
+            let faults = match self.periods * PERIOD > seconds / 2.0 {
                 true => format!(
                     ", most of it to follow faults through {} of their periods",
                     count(self.periods)

@@ -25,11 +25,11 @@ use crate::model::Spill;
 use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
+use crate::observe::ledger::Sums;
 use crate::observe::record::{
-    utc, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status, Totals,
+    utc, Clipped, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status, Totals,
 };
 use crate::observe::report::{Party, Report};
-use crate::observe::rows::CostRow;
 use crate::observe::staleness::Staleness;
 use crate::observe::summary::Summary;
 use crate::quantity::Bytes;
@@ -89,6 +89,8 @@ pub struct Finished {
     pub totals: Totals,
     /// The closing table.
     pub table: String,
+    /// Why no round was completed, where none was.
+    pub reason: Option<String>,
 }
 
 /// Runs a scenario; `stop` ends it at the next window.
@@ -170,12 +172,15 @@ fn conduct(
         &mut recorder,
         stop,
     );
+    let end = simulated.as_ref().map(|summary| summary.now);
+    let end = end.unwrap_or_default().max(recorder.last());
     let Closed {
         mut folder,
         kept,
         checkpoints,
         real,
-    } = recorder.close();
+        unwritten,
+    } = recorder.close(end);
     record.ranks = hands.record();
     let lost = hands.ranks.and_then(Head::lost);
     let lost = lost.map(|what| RunError::lost(what, folder.path(), checkpoints.is_some()));
@@ -187,17 +192,26 @@ fn conduct(
         (Ok(summary), None) => (Some(summary), None),
         (Err(error), None) => (None, Some(error)),
     };
-    record.status = match &ending {
-        Some(summary) if summary.ending == Ending::Finished => Status::Completed,
-        Some(_) => Status::Interrupted,
-        None => Status::Failed,
-    };
     let now = ending
         .as_ref()
         .map_or(kept.last, |summary| summary.now.max(kept.last));
     let events = ending.as_ref().map_or(0, |summary| summary.delivered);
-    let totals = Totals::of(&kept.rounds, now, events, real);
+    let totals = Totals {
+        scheduled: scenario.schedule.rounds,
+        bytes_unheard: kept.ledger.unheard(),
+        ..Totals::of(&kept.rounds, now, events, real)
+    };
+    record.status = match &ending {
+        Some(summary) if summary.ending != Ending::Finished => Status::Interrupted,
+        Some(_) if totals.completed == 0 => Status::NoRoundCompleted,
+        Some(_) => Status::Completed,
+        None => Status::Failed,
+    };
     record.error = error.as_ref().map(ToString::to_string);
+    if record.status == Status::NoRoundCompleted {
+        record.error = Some(totals.why_none_completed(&kept.rounds));
+    }
+    record.invitations = Some(kept.sums.total());
     record.trace_hash = ending.as_ref().map(|summary| summary.hash.to_string());
     let peers = scenario.gossip().is_some();
     let messages = ending.as_ref().map(|summary| messages(summary, peers));
@@ -213,14 +227,19 @@ fn conduct(
         true => kept.histograms,
         false => Histograms::new(),
     };
+    record.clipped = histograms.clipped();
     let ended = Ended {
         record: &record,
         totals: &totals,
         histograms: &histograms,
-        costs: &kept.costs,
+        sums: &kept.sums,
     };
     // What cannot be written at the end fails the run, and yet the record says so.
-    if let Err(failed) = ended.write(&mut folder, scenario, options) {
+    let written = match unwritten {
+        Some(error) => Err(RunError::from(error)),
+        None => ended.write(&mut folder, scenario, options),
+    };
+    if let Err(failed) = written {
         record.status = Status::Failed;
         let first = error.get_or_insert(failed);
         record.error = Some(first.to_string());
@@ -231,7 +250,7 @@ fn conduct(
         return Err(error);
     }
     written?;
-    if let Some(checkpoints) = checkpoints.filter(|_| record.status == Status::Completed) {
+    if let Some(checkpoints) = checkpoints.filter(|_| record.status.is_at_end()) {
         checkpoints.clear()?;
     }
     let table = Summary {
@@ -246,7 +265,8 @@ fn conduct(
         declined: &record.declined,
         participation: record.participation.as_ref(),
         staleness: &record.staleness,
-        costs: &kept.costs,
+        invitations: record.invitations.as_ref(),
+        costs: kept.sums.costs(),
         hash: record.trace_hash.as_deref(),
         folder: folder.path(),
     }
@@ -258,6 +278,7 @@ fn conduct(
             hash: summary.hash,
             totals,
             table,
+            reason: record.error,
         }),
         None => Err(RunError::Fatal("the run ended in no way at all".into())),
     }
@@ -268,7 +289,7 @@ struct Ended<'a> {
     record: &'a RunRecord,
     totals: &'a Totals,
     histograms: &'a Histograms,
-    costs: &'a [CostRow],
+    sums: &'a Sums,
 }
 
 impl Ended<'_> {
@@ -280,7 +301,8 @@ impl Ended<'_> {
         options: &Options,
     ) -> Result<(), RunError> {
         folder.flush()?;
-        folder.write_costs(self.costs)?;
+        folder.write_costs(self.sums.costs())?;
+        folder.write_invitations(self.sums.rounds())?;
         if scenario.record.histograms {
             folder.write_histograms(self.histograms)?;
         }
@@ -442,6 +464,8 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         declined: Declined::new(),
         participation: None,
         staleness: Staleness::default(),
+        invitations: None,
+        clipped: Clipped::new(),
         files: Vec::new(),
     }
 }
@@ -459,6 +483,7 @@ fn messages(summary: &crate::sim::Summary, without_server: bool) -> Messages {
                 dropped: tally.dropped,
                 in_flight: tally.in_flight,
                 bytes: tally.bytes,
+                bytes_delivered: tally.bytes_delivered,
             };
             ((*kind).to_string(), count)
         })

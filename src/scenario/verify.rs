@@ -8,7 +8,7 @@ use crate::federation::{DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
 use crate::model::Spill;
 use crate::observe::folder::RECORD;
-use crate::observe::record::{RunRecord, Status};
+use crate::observe::record::RunRecord;
 use crate::quantity::Bytes;
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;
@@ -224,7 +224,7 @@ pub fn verify(
     let mut comparer = Comparer {
         reference,
         compared: 0,
-        open_ended: record.status != Status::Completed,
+        open_ended: !record.status.is_at_end(),
         ended: false,
         stop,
         fatal: None,
@@ -250,7 +250,7 @@ pub fn verify(
         Err(error) => return Err(error),
     };
     if let Some(reason) = comparer.fatal {
-        if record.status == Status::Completed {
+        if record.status.is_at_end() {
             return Err(RunError::Fatal(reason));
         }
     }

@@ -21,6 +21,8 @@ pub struct Tally {
     pub in_flight: u64,
     /// Bytes sent, each message once.
     pub bytes: u64,
+    /// Bytes handed to handlers.
+    pub bytes_delivered: u64,
 }
 
 snapshot_struct!(Tally {
@@ -30,7 +32,8 @@ snapshot_struct!(Tally {
     lost,
     dropped,
     in_flight,
-    bytes
+    bytes,
+    bytes_delivered
 });
 
 impl Tally {
@@ -47,6 +50,7 @@ impl Tally {
         self.dropped += other.dropped;
         self.in_flight += other.in_flight;
         self.bytes += other.bytes;
+        self.bytes_delivered += other.bytes_delivered;
     }
 }
 

@@ -468,7 +468,9 @@ impl<W: World> State<'_, W> {
             while let Some((window, digest)) = digests.next_if(|(window, _)| *window <= own) {
                 self.hash.chain(mix_words(&[window, digest]));
             }
-            self.hash.chain(record.digest());
+            if record.counts() {
+                self.hash.chain(record.digest());
+            }
             recorder.record(key, record)?;
         }
         for (window, digest) in digests {

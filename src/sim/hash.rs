@@ -12,6 +12,11 @@ use std::fmt;
 pub trait Digest {
     /// 64 bits that differ when the content does; equal on every machine for equal content.
     fn digest(&self) -> u64;
+
+    /// Whether it enters the hash. What follows from what does, and only tells more of it, need not.
+    fn counts(&self) -> bool {
+        true
+    }
 }
 
 impl Digest for () {

@@ -76,6 +76,17 @@ pub trait World: Sized + Send + Sync + 'static {
     /// Called in place of a crashed node's handler: a record of the crash for the recorder.
     fn crashed(&self, id: NodeId, at: VirtualTime, reason: &str) -> Option<Self::Record>;
 
+    /// Called when a message is copied on its way, or will not arrive: a record for the recorder, which
+    /// must be one that does not enter the trace hash ([`Digest::counts`]).
+    fn fate(
+        &self,
+        _: Fate,
+        (_from, _to): (NodeId, NodeId),
+        _: &Self::Message,
+    ) -> Option<Self::Record> {
+        None
+    }
+
     /// Whether a node is down: what reaches it then is dropped. It must follow from the node and the
     /// moment alone.
     fn is_down(&self, _: NodeId, _: VirtualTime) -> bool {
@@ -87,6 +98,15 @@ pub trait World: Sized + Send + Sync + 'static {
     fn stack(&self, _: &Self::Job) -> Option<Stack> {
         None
     }
+}
+
+/// What becomes of a message on its way, other than that it arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// There is one more of it.
+    Copied,
+    /// It was lost or dropped.
+    Gone,
 }
 
 /// What happens to a node.

@@ -324,13 +324,12 @@ impl<W: World> Shard<W> {
         let (input, kind, content) = match event.body {
             Body::Deliver(message) => {
                 let kind = message.kind();
+                bytes = message.wire_bytes();
                 if let Some(tally) = self.tallies.get_mut(usize::from(kind)) {
                     tally.delivered += 1;
+                    tally.bytes_delivered += bytes.0;
                 }
                 let content = message.digest();
-                if self.observe.deliveries {
-                    bytes = message.wire_bytes();
-                }
                 let input = Input::Message {
                     from: key.source,
                     sent: event.sent,

@@ -88,7 +88,9 @@ impl Outcome {
         match record.status {
             Status::Completed => {}
             Status::Interrupted => return Self::standing(Standing::Interrupted, None),
-            Status::Failed => return Self::standing(Standing::Failed, record.error),
+            Status::Failed | Status::NoRoundCompleted => {
+                return Self::standing(Standing::Failed, record.error)
+            }
             // Nobody is at it any more.
             Status::Running => {
                 let said = last_words(&Plan::log(out, cell));

@@ -2,7 +2,7 @@
 
 use super::cells::Cell;
 use crate::observe::folder::RECORD;
-use crate::observe::record::{RunRecord, Status};
+use crate::observe::record::RunRecord;
 use crate::scenario::run::{in_use, SCENARIO};
 use std::fs;
 use std::path::Path;
@@ -39,8 +39,8 @@ pub fn state(folder: &Path, text: &str, cell: &Cell, device: &str) -> State {
         && record.overrides == cell.overrides
         && fs::read(folder.join(SCENARIO)).is_ok_and(|there| there == text.as_bytes());
     match (record.status, same) {
-        (Status::Completed, true) => State::Done,
-        (Status::Completed, false) => State::Foreign,
+        (status, true) if status.is_at_end() => State::Done,
+        (status, false) if status.is_at_end() => State::Foreign,
         // Only runs that make checkpoints have an identity.
         (_, true) if record.identity.is_some() && record.device == device => State::Resumable,
         _ => State::Remains,
@@ -51,6 +51,7 @@ pub fn state(folder: &Path, text: &str, cell: &Cell, device: &str) -> State {
 mod tests {
     use super::super::cells::cells;
     use super::*;
+    use crate::observe::record::Status;
     use crate::quantity::Bytes;
     use crate::scenario::run::{run, Options};
     use crate::scenario::Scenario;

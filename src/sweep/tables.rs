@@ -10,6 +10,30 @@ pub const TABLE: &str = "sweep.csv";
 /// A row a setting and figure.
 pub const SUMMARY: &str = "summary.csv";
 
+/// The columns of a cell's row, behind its number and the parameters that are varied.
+pub const TABLE_COLUMNS: [&str; 17] = [
+    "seed",
+    "status",
+    "final_accuracy",
+    "best_accuracy",
+    "best_round",
+    "client_mean",
+    "final_loss",
+    "rounds",
+    "virtual_s",
+    "goal_s",
+    "goal_bytes",
+    "bytes_down",
+    "bytes_up",
+    "real_s",
+    "trace_hash",
+    "folder",
+    "error",
+];
+
+/// The columns of a figure's row, behind the parameters that are varied.
+pub const SUMMARY_COLUMNS: [&str; 6] = ["figure", "runs", "mean", "sd", "min", "max"];
+
 /// Mean and spread of a figure over the runs that have it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
@@ -92,10 +116,7 @@ pub fn collect(plan: &Plan, out: &Path, goal: Option<f64>) -> Result<Collected, 
     replace(out, TABLE, &written(rows(plan, &outcomes), out, TABLE)?)?;
     let settings = settings(plan);
     let over = |of: &[usize], pick: Pick| spread(of.iter().filter_map(|&at| pick(&outcomes[at])));
-    let mut lines = vec![heading(
-        plan,
-        &["figure", "runs", "mean", "sd", "min", "max"],
-    )];
+    let mut lines = vec![heading(plan, &SUMMARY_COLUMNS)];
     for of in &settings {
         for (name, pick) in FIGURES {
             let Some(spread) = over(of, pick) else {
@@ -141,28 +162,7 @@ fn heading(plan: &Plan, columns: &[&str]) -> Vec<String> {
 
 fn rows(plan: &Plan, outcomes: &[Outcome]) -> Vec<Vec<String>> {
     let mut head = vec!["cell".to_string()];
-    head.extend(heading(
-        plan,
-        &[
-            "seed",
-            "status",
-            "final_accuracy",
-            "best_accuracy",
-            "best_round",
-            "client_mean",
-            "final_loss",
-            "rounds",
-            "virtual_s",
-            "goal_s",
-            "goal_bytes",
-            "bytes_down",
-            "bytes_up",
-            "real_s",
-            "trace_hash",
-            "folder",
-            "error",
-        ],
-    ));
+    head.extend(heading(plan, &TABLE_COLUMNS));
     let rows = plan
         .cells
         .iter()

@@ -244,7 +244,7 @@ fn ends(case: &Case, scenario: &Scenario, most: Duration) {
         }
     });
     let ended = run(scenario, &options, &stop);
-    drop(done.send(()));
+    let _ = done.send(());
     watchdog.join().unwrap();
     let interrupted = matches!(&ended, Ok(finished) if finished.status == Status::Interrupted);
     assert!(!interrupted, "{}: not done in {most:?}", case.what);
@@ -269,16 +269,17 @@ fn try_all(one_of: u64, set_up_one_of: usize, run_one_of: usize, seconds: f64) -
         };
         taken += 1;
         let warned = !estimate.warnings(&MACHINE).is_empty();
+        let seconds_taken = estimate.seconds(&MACHINE);
         assert!(
-            estimate.seconds.is_finite() || warned,
+            seconds_taken.is_finite() || warned,
             "{}: {estimate:?}",
             case.what
         );
-        if estimate.seconds > seconds || warned || taken % run_one_of != 0 {
+        if seconds_taken > seconds || warned || taken % run_one_of != 0 {
             continue;
         }
         // What is estimated for a release build on an idle machine is not what a test runs on.
-        let most = Duration::from_secs_f64(30.0 + 60.0 * estimate.seconds);
+        let most = Duration::from_secs_f64(30.0 + 60.0 * seconds_taken);
         ends(&case, &scenario, most);
         ran += 1;
     }
@@ -294,6 +295,95 @@ fn numbers_are_found_where_they_stand_and_nowhere_else() {
         .map(|range| &text[range])
         .collect();
     assert_eq!(found, ["12", "-0.5", "1e-3", "20", "1_000"]);
+}
+
+/// What is said of a small scenario with this part, if it is refused.
+fn said(part: &str) -> Option<String> {
+    let text = format!(
+        "(data: Digits, model: [Flatten, Dense(10)], population: [(count: 20, link: \"lan\")], {part})"
+    );
+    let refused = Scenario::parse(&text, Path::new("s.ron"), &[]).err()?;
+    Some(refused.to_string())
+}
+
+#[test]
+fn numbers_that_once_made_a_run_hang_are_refused_with_their_range() {
+    let often = |between: &str, lasts: &str| {
+        format!("faults: [(fault: Slow(2), when: Repeated(between: {between}, lasts: {lasts}))]")
+    };
+    let waiting = "schedule: (waiting: FedBuff(concurrency: 4, buffer: 4294967295))";
+    let cases = [
+        (
+            waiting.to_string(),
+            "schedule.waiting.buffer: 4294967295 is outside [1, 1000000]",
+        ),
+        (
+            "defence: GeometricMedian(iterations: 1000000000)".to_string(),
+            "defence.iterations: 1000000000 is outside [1, 10000]",
+        ),
+        (
+            "faults: [(fault: Corrupt(how: Flip(4294967295), checksum: false))]".to_string(),
+            "faults[0].fault.how: expected 1 to 1000000 bits, found 4294967295",
+        ),
+        (
+            often("\"1 ns\"", "\"1 ns\""),
+            "faults[0].when: expected 1 ms or more",
+        ),
+        (
+            often("\"1 us\"", "\"5 us\""),
+            "faults[0].when: expected 1 ms or more",
+        ),
+        // Forty seconds on average, and nothing but once in a hundred thousand times.
+        (
+            often(
+                "Mixture([(0.99999, \"0 s\"), (0.00001, \"1000 h\")])",
+                "\"1 us\"",
+            ),
+            "faults[0].when: expected 1 ms or more",
+        ),
+        (
+            "faults: [(fault: Partition(cut: Half, heal: \"3000 h\"), \
+             when: Repeated(between: \"2 ms\", lasts: \"2 ms\"))]"
+                .to_string(),
+            "faults[0].when: a link that takes up to",
+        ),
+        (
+            "selection: TiFL(tiers: 4294967295)".to_string(),
+            "selection.tiers: 4294967295 is outside [1, 10000]",
+        ),
+        (
+            "method: FedProx(mu: 1e300)".to_string(),
+            "method.mu: 1e300 is outside [0, 1e12]",
+        ),
+    ];
+    for (part, expected) in cases {
+        let said = said(&part).unwrap_or_else(|| panic!("{part} is taken"));
+        assert!(said.contains(expected), "{part}:\n{said}");
+    }
+}
+
+/// Once an accountant of terabytes, and refused: now an epsilon of any size, and of none.
+#[test]
+fn central_privacy_with_next_to_no_noise_and_with_none_runs() {
+    for noise in ["1e-10", "0"] {
+        let part = format!(
+            "(data: Digits, model: [Flatten, Dense(10)], population: [(count: 20, link: \"lan\")], \
+              schedule: (rounds: 1, cohort: 4), privacy: CentralDp(clip: 0.5, noise: {noise}))"
+        );
+        let case = Case {
+            file: "s.ron".into(),
+            text: part,
+            what: format!("noise: {noise}"),
+        };
+        let scenario = read(&case).unwrap();
+        let warned = scenario.warnings().join("\n");
+        assert_eq!(
+            warned.contains("epsilon is infinite"),
+            noise == "0",
+            "{warned}"
+        );
+        ends(&case, &scenario, Duration::from_secs(60));
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! What faults make of a client's task and report.
 
+use super::super::books;
 use super::super::message::{Message, Report, Task};
 use super::super::world::Federation;
+use super::answer;
 use crate::fault::{ClientFaults, JobFaults, ReportFault};
 use crate::method::{ClientState, Payload};
-use crate::quantity::VirtualTime;
+use crate::observe::ledger::{What, Work};
+use crate::quantity::{Span, VirtualTime};
 use crate::sim::rng::{stream, Purpose, Stream};
 use crate::sim::{Context, NodeId};
 use crate::snapshot::snapshot_struct;
@@ -30,8 +33,8 @@ pub(super) struct Memory {
     task: Option<Payload>,
     /// What it reported last, if it may send that again.
     report: Option<(u32, u32, Payload)>,
-    /// Reports held back, by timer.
-    held: BTreeMap<u64, (NodeId, Message)>,
+    /// Reports held back, by timer, with the round they are for.
+    held: BTreeMap<u64, (NodeId, u32, Message)>,
     timers: u64,
 }
 
@@ -159,12 +162,15 @@ impl Memory {
         fate: &Fate,
         server: NodeId,
         message: Message,
-        client: u32,
+        (client, faults): (u32, &ClientFaults),
         cx: &mut Context<'_, Federation>,
     ) {
         let Message::Report(mut report) = message else {
-            return cx.send(server, message);
+            let task = crate::net::Wire::round(&message);
+            return answer((client, task), server, message, cx);
         };
+        // What it really answers, whatever it will say.
+        let task = report.round;
         let node = u64::from(client) + 1;
         let mut rng = stream(
             fate.seed,
@@ -195,20 +201,39 @@ impl Memory {
         out.push(Message::Report(report));
         for message in out {
             if fate.job.late.nanos() == 0 {
-                cx.send(server, message);
+                answer((client, task), server, message, cx);
             } else {
                 let token = HELD | self.timers;
                 self.timers += 1;
-                self.held.insert(token, (server, message));
+                self.held.insert(token, (server, task, message));
                 cx.timer(fate.job.late, token);
             }
+        }
+        if fate.job.late.nanos() > 0 {
+            let until = cx.now() + fate.job.late;
+            let crash = faults.first_crash(client, cx.now(), until);
+            let held_back = Work {
+                until,
+                breaks: crash.unwrap_or(VirtualTime::NEVER),
+                compute: Span::ZERO,
+                flops: 0,
+                memory: 0,
+                energy: 0.0,
+                trains: false,
+            };
+            books::tell(client, task, What::Works(Box::new(held_back)), cx);
         }
     }
 
     /// Sends the report that waited for this timer; whether the timer was for one.
-    pub fn release(&mut self, token: u64, cx: &mut Context<'_, Federation>) -> bool {
-        if let Some((server, message)) = self.held.remove(&token) {
-            cx.send(server, message);
+    pub fn release(
+        &mut self,
+        token: u64,
+        client: u32,
+        cx: &mut Context<'_, Federation>,
+    ) -> bool {
+        if let Some((server, task, message)) = self.held.remove(&token) {
+            answer((client, task), server, message, cx);
         }
         token & HELD != 0
     }

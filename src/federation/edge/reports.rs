@@ -8,6 +8,7 @@ use super::super::round::Invited;
 use super::super::world::Federation;
 use super::{Cx, Edge, Gain, Stage};
 use crate::method::{Payload, Received};
+use crate::observe::ledger::What;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
 use crate::select::Heard;
 use crate::sim::NodeId;
@@ -30,7 +31,7 @@ impl Edge {
             row.queue_wait = self.busy_until.max(cx.now()).since(cx.now());
             self.take_in(member, report, cx)
         } else {
-            self.round.late += 1;
+            self.round.late_arrivals += 1;
             ClientOutcome::Late
         };
         let place = self.below().place(member);
@@ -62,6 +63,12 @@ impl Edge {
                 ..books::row(&self.shared, member, asked)
             };
             self.tell(row, cx);
+        } else if self.has_clients() {
+            let refusal_of = Some(Arc::clone(&refusal.reason));
+            let arrived = What::Arrived {
+                refusal: refusal_of,
+            };
+            books::tell(member, refusal.round, arrived, cx);
         }
         if waited_for {
             self.round.answer(member, Invited::Refused);
@@ -78,7 +85,10 @@ impl Edge {
     fn unasked(&mut self, member: u32, round: u32, cx: &mut Cx<'_>) {
         let reason = self.round.reason(member, round);
         if reason == Rejection::Stale {
-            self.round.late += 1;
+            self.round.late_arrivals += 1;
+            if self.has_clients() {
+                books::tell(member, round, What::Arrived { refusal: None }, cx);
+            }
             if !self.shared.faults.is_any() {
                 // A straggler that was asked again: its old task is in the books as lost.
                 return;
@@ -88,7 +98,7 @@ impl Edge {
         if reason == Rejection::Future && self.round.is_waiting_for(member) {
             // No copy of an older report: it is this member's answer, and nobody need wait for another.
             let number = self.round.number;
-            self.round.answer(member, Invited::Refused);
+            self.round.answer(member, Invited::Rejected);
             if let Some(asked) = self.outstanding.answer(member, number) {
                 let row = ClientRow {
                     reported: Some(cx.now()),
@@ -108,7 +118,7 @@ impl Edge {
         let (samples, loss) = (report.samples, report.telemetry.metrics.loss);
         let real = !matches!(report.payload, Payload::Blank(_));
         if let Some(reason) = unsound(&report.payload).filter(|_| real) {
-            self.round.answer(member, Invited::Refused);
+            self.round.answer(member, Invited::Rejected);
             self.reject(member, report.round, reason, cx);
             return ClientOutcome::Rejected(reason.to_string().into());
         }
@@ -120,7 +130,7 @@ impl Edge {
                 payload: report.payload,
             };
             if let Err(error) = self.half.receive(&received) {
-                self.round.answer(member, Invited::Refused);
+                self.round.answer(member, Invited::Rejected);
                 self.reject(member, received.round, Rejection::Misfit, cx);
                 return ClientOutcome::Rejected(error.to_string().into());
             }

@@ -332,7 +332,7 @@ impl Observer {
             };
             cx.record(Record::Accuracy(Box::new(row)));
         }
-        let spread = Spread::of(own.iter().map(|(_, tally)| tally.accuracy()).collect());
+        let spread = Spread::of(own.iter().map(|(_, tally)| *tally).collect());
         let central = scores.central();
         let row = RoundRow {
             accuracy: central.map(|tally| tally.accuracy()),
@@ -344,6 +344,8 @@ impl Observer {
             client_p5: spread.map(|s| s.p5),
             client_p95: spread.map(|s| s.p95),
             client_worst10: spread.map(|s| s.worst10),
+            client_worst10_clients: spread.map(|s| s.worst10_clients),
+            client_worst10_samples: spread.map(|s| s.worst10_samples),
             ..measuring.books.row(self.round, self.clients(), cx.now())
         };
         self.stage = Stage::Gathering;

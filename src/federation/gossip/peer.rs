@@ -4,9 +4,11 @@
 //! by then counts for nothing, and the weight goes to its own model. Where there is a deadline a
 //! client that has fallen behind goes on with the latest round that it has heard of.
 
-use super::super::client::{part_of, takes};
+use super::super::books;
+use super::super::client::{part_of, takes, work_of};
 use super::super::job::{ClientJob, Job, Output, UNASKED};
 use super::super::message::{unsound, Message, PeerModel};
+use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::world::{Bug, Federation, Shared};
 use super::inbox::Inbox;
@@ -17,6 +19,7 @@ use super::{Algorithm, Common};
 use crate::learn::Cost;
 use crate::method::{ClientState, ClientWork, MethodError, Metrics, Payload};
 use crate::model::ParamSet;
+use crate::observe::ledger::{self, What};
 use crate::observe::rows::{Rejection, RejectionRow};
 use crate::quantity::{Flops, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, NodeId};
@@ -295,6 +298,11 @@ impl Peer {
         self.mixed = false;
         self.overdue = false;
         self.inbox.turn(round);
+        let asked = Asked {
+            round,
+            at: cx.now(),
+        };
+        books::tell_asked(&self.shared, (self.number, round), asked, None, cx);
         let deadline = self.shared.plan.schedule.deadline;
         if let Some(span) = deadline.filter(|_| self.shared.bug != Some(Bug::NeverTimeOut)) {
             self.deadline = self.token();
@@ -322,18 +330,26 @@ impl Peer {
             audit.sends(self.number, round, &model);
         }
         let graph = self.common.graph(round)?;
+        let mut bytes = 0;
         graph.each_target(self.number, round, |client| {
             let message = PeerModel {
                 round,
                 payload: model.clone(),
             };
-            self.notice.sent += message.wire_bytes().0;
+            bytes += message.wire_bytes().0;
             cx.send(
                 Federation::node_of(client),
                 Message::Model(Box::new(message)),
             );
         });
+        self.notice.sent += bytes;
+        self.tell(What::Sent { bytes, answers: 0 }, cx);
         Ok(())
+    }
+
+    /// Tells something of its round.
+    fn tell(&self, what: What, cx: &mut Cx<'_>) {
+        books::tell(self.number, self.round, what, cx);
     }
 
     fn train(&mut self, start: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
@@ -387,7 +403,14 @@ impl Peer {
         let fails = fate.is_some_and(|fate| fate.out_of_memory);
         let compute = me.device.duration(cost.flops);
         let compute = if fails { compute.scaled(0.5) } else { compute };
-        let Some(span) = self.occupy(compute, cx) else {
+        let spent = match fails {
+            true => Cost {
+                flops: Flops(cost.flops.0 / 2),
+                ..cost
+            },
+            false => cost,
+        };
+        let Some(span) = self.occupy(compute, spent, !fails, cx) else {
             self.step = Step::Training(Work::default());
             return Ok(());
         };
@@ -413,8 +436,19 @@ impl Peer {
     }
 
     /// Keeps the device busy; how long that takes from now, if it ever ends.
-    fn occupy(&mut self, compute: Span, cx: &Cx<'_>) -> Option<Span> {
-        let (span, computing) = takes(&self.shared, self.number, compute, cx.now())?;
+    fn occupy(
+        &mut self,
+        compute: Span,
+        cost: Cost,
+        trains: bool,
+        cx: &mut Cx<'_>,
+    ) -> Option<Span> {
+        let taken = takes(&self.shared, self.number, compute, cx.now());
+        let work = work_of(&self.shared, self.number, (compute, taken), cost, cx.now());
+        let trains = trains && work.trains;
+        let work = ledger::Work { trains, ..work };
+        self.tell(What::Works(Box::new(work)), cx);
+        let (span, computing) = taken?;
         self.notice.compute = self.notice.compute + span;
         let power = self.shared.plan.client(self.number).device.power;
         self.notice.energy += power.energy(computing);
@@ -499,7 +533,11 @@ impl Peer {
         let values = self.shared.plan.model.layout().total() as u64;
         let flops = Flops(2 * terms.len() as u64 * values);
         let speed = self.shared.plan.client(self.number).device.speed;
-        let Some(span) = self.occupy(speed.time_for(flops), cx) else {
+        let mixing = Cost {
+            flops,
+            ..Cost::default()
+        };
+        let Some(span) = self.occupy(speed.time_for(flops), mixing, false, cx) else {
             self.step = Step::Mixing(Work::default());
             return Ok(());
         };
@@ -563,6 +601,15 @@ impl Peer {
             Some(_) => self.heard.min(rounds).max(self.round + 1),
             None => self.round + 1,
         };
+        // The round that it set itself is done with, and told of.
+        self.tell(What::Received, cx);
+        self.tell(
+            What::Sent {
+                bytes: 0,
+                answers: 1,
+            },
+            cx,
+        );
         let notice = std::mem::take(&mut self.notice);
         cx.tell(Federation::SERVER, Message::Notice(Box::new(notice)));
         if next > rounds {
@@ -579,14 +626,16 @@ impl Peer {
         let Some(client) = Federation::client_of(from) else {
             return Ok(());
         };
+        let (mut round, bytes) = (model.round, model.wire_bytes().0);
         if matches!(self.step, Step::Finished) {
+            self.tell(What::Unheard { bytes }, cx);
             return Ok(());
         }
-        let (mut round, bytes) = (model.round, model.wire_bytes());
         if self.shared.bug == Some(Bug::IgnoreRound) {
             round = round.max(self.round);
         }
-        self.notice.received += bytes.0;
+        self.notice.received += bytes;
+        self.tell(What::Got { bytes }, cx);
         self.heard = self.heard.max(round);
         let over = round < self.round || round == self.round && self.mixed;
         let deadline = self.shared.plan.schedule.deadline.is_some();

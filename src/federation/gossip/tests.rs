@@ -173,8 +173,8 @@ fn gossip_on_a_complete_graph_with_equal_weights_is_averaging() {
         }
         let row = &ran.heard.rounds[round as usize - 1];
         assert!(row.consensus_distance.unwrap() < 1e-12, "{row:?}");
-        assert_eq!((row.invited, row.reported, row.lost), (n, n, 0));
-        assert_eq!((row.refused, row.late), (0, 0));
+        assert_eq!((row.invited, row.reported, row.unanswered), (n, n, 0));
+        assert_eq!((row.refused, row.late_arrivals), (0, 0));
     }
     // Each sent 650 values to five others, with 8 and 16 bytes before them.
     let sent = u64::from(n * (n - 1)) * (4 * 650 + 24);
@@ -375,7 +375,7 @@ fn a_client_that_cannot_train_passes_models_on() {
     );
     for round in 1..=3 {
         let row = &ran.heard.rounds[round - 1];
-        assert_eq!((row.reported, row.refused, row.lost), (4, 1, 0));
+        assert_eq!((row.reported, row.refused, row.unanswered), (4, 1, 0));
     }
     let starts: Vec<_> = [0, 3, 4].map(|i| ran.model(What::Start, 3, i)).to_vec();
     let expected = combine(&[1.0 / 3.0; 3], &starts);
@@ -416,12 +416,12 @@ fn a_model_that_misses_the_deadline_gives_its_weight_to_ones_own() {
         }
         let rounds = &ran.heard.rounds;
         assert!(
-            rounds.iter().all(|row| row.lost == 0),
+            rounds.iter().all(|row| row.unanswered == 0),
             "it is heard of all the same"
         );
         // Two models of 21 kbit at 8 kbit/s: five seconds and more, when its neighbours are further.
         assert!(
-            rounds.iter().map(|row| row.late).sum::<u32>() > 0,
+            rounds.iter().map(|row| row.late_arrivals).sum::<u32>() > 0,
             "{rounds:?}"
         );
     }
@@ -434,7 +434,7 @@ fn without_a_deadline_everybody_waits_for_the_slowest() {
         .heard
         .rounds
         .iter()
-        .all(|row| row.late == 0 && row.lost == 0));
+        .all(|row| row.late_arrivals == 0 && row.unanswered == 0));
     let last = ran
         .heard
         .rounds
@@ -635,7 +635,7 @@ fn a_client_that_is_gone_for_good_does_not_stop_the_others() {
         assert_eq!(ran.heard.rounds.len(), 6);
         for row in &ran.heard.rounds[2..] {
             assert_eq!(
-                (row.reported, row.lost, row.outcome),
+                (row.reported, row.unanswered, row.outcome),
                 (4, 1, Outcome::Completed)
             );
             assert!(row.accuracy.is_some());

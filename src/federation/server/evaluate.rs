@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// The clients' own models, as they last measured them.
-    fn personal_accuracies(&self, cx: &mut Cx<'_>) -> Vec<f64> {
+    fn personal_accuracies(&self, cx: &mut Cx<'_>) -> Vec<Tally> {
         for (client, tally) in &self.personal {
             self.record_accuracy(*client, *tally, cx);
         }
@@ -62,7 +62,7 @@ impl Server {
         if !scores.clients.is_empty() {
             self.record_sizes(&scores, cx);
         }
-        self.personal.values().map(Tally::accuracy).collect()
+        self.personal.values().copied().collect()
     }
 
     /// How good each client's own model was when the client last measured it.
@@ -112,7 +112,7 @@ impl Server {
         &mut self,
         central: Option<Tally>,
         attack: Option<Tally>,
-        clients: Vec<f64>,
+        clients: Vec<Tally>,
         cx: &mut Cx<'_>,
     ) {
         let spread = Spread::of(clients);
@@ -135,12 +135,13 @@ impl Server {
     }
 
     /// Tells of a round that is over.
-    pub(super) fn tell(&self, row: RoundRow, cx: &mut Cx<'_>) {
+    pub(super) fn tell(&mut self, row: RoundRow, cx: &mut Cx<'_>) {
         cx.record(Record::Round(Box::new(row)));
         let staleness = self.round.staleness();
         if !staleness.is_empty() {
             cx.record(Record::Staleness(staleness));
         }
+        self.round.written();
     }
 
     pub(super) fn round_row(

@@ -5,6 +5,7 @@
 //! there or not for whole rounds is not waited for. A round that has looked often enough, or that
 //! nobody will come for, opens with who is there.
 
+use super::super::books;
 use super::super::crowd::Gathering;
 use super::super::message::{Message, Task};
 use super::super::outstanding::Asked;
@@ -83,6 +84,10 @@ impl Server {
             };
             if let Some(lost) = self.outstanding.ask(client, asked) {
                 self.record_lost(client, lost, cx);
+            }
+            if !self.is_above_servers() {
+                let bytes = Some(task.wire_bytes());
+                books::tell_asked(&shared, (client, number), asked, bytes, cx);
             }
             cx.send(Federation::node_of(client), Message::Task(Box::new(task)));
         }

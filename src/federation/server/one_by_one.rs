@@ -10,6 +10,7 @@
 //! than those before, as in a federation that holds rounds; clients need not know that it does not,
 //! and two tasks of a client share no random stream.
 
+use super::super::books;
 use super::super::crowd::Gathering;
 use super::super::hierarchy::Below;
 use super::super::message::{Message, Report, Task};
@@ -199,6 +200,13 @@ impl Flow {
         self.back.take_if(|back| *back <= now).is_some()
     }
 
+    /// What is held and will not be heard: clients, tasks and bytes.
+    pub fn take_held(&mut self) -> Vec<(u32, u32, u64)> {
+        let held = std::mem::take(&mut self.held).into_iter();
+        held.map(|held| (held.client, held.report.round, held.report.wire_bytes().0))
+            .collect()
+    }
+
     /// Nobody is waited for any more.
     pub fn clear(&mut self) -> Vec<(u32, Asked)> {
         self.held.clear();
@@ -313,6 +321,12 @@ impl Server {
                 round: self.round.number,
                 at: cx.now(),
             };
+            if self.shared.plan.hierarchy.is_empty() {
+                let (round, at) = (flight.round, flight.at);
+                let bytes = Some(task.wire_bytes());
+                let asked = Asked { round, at };
+                books::tell_asked(&self.shared, (client, number), asked, bytes, cx);
+            }
             flow.ask(client, flight);
             let timeout = waiting.timeout;
             if let Some(timeout) = timeout.filter(|_| self.shared.bug != Some(Bug::NeverTimeOut)) {

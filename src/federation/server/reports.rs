@@ -8,6 +8,7 @@ use super::super::round::Invited;
 use super::super::world::{Bug, Federation};
 use super::{Cx, Server, Stage};
 use crate::method::{Payload, Received};
+use crate::observe::ledger::What;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
 use crate::quantity::VirtualTime;
 use crate::select::Heard;
@@ -42,7 +43,7 @@ impl Server {
             row.queue_wait = self.busy_until.max(cx.now()).since(at);
             self.take_in(client, report, cx)
         } else {
-            self.round.late += 1;
+            self.round.late_arrivals += 1;
             ClientOutcome::Late
         };
         if row.outcome == ClientOutcome::Reported && !self.is_above_servers() {
@@ -73,7 +74,10 @@ impl Server {
             None => self.round.reason(client, round),
         };
         if reason == Rejection::Stale {
-            self.round.late += 1;
+            self.round.late_arrivals += 1;
+            if !self.is_above_servers() {
+                books::tell(client, round, What::Arrived { refusal: None }, cx);
+            }
             if !self.shared.faults.is_any() {
                 // A straggler that was asked again: its old task is in the books as lost.
                 return;
@@ -87,7 +91,7 @@ impl Server {
             // No copy of an older report: it is this client's answer, and nobody need wait for another.
             let answered = self.answered(client, task, cx.now());
             self.settled(client);
-            self.round.answer(client, Invited::Refused);
+            self.round.answer(client, Invited::Rejected);
             if let Some(row) = answered {
                 let outcome = ClientOutcome::Rejected(reason.to_string().into());
                 self.tell_client(ClientRow { outcome, ..row }, cx);
@@ -135,7 +139,7 @@ impl Server {
         let metrics = report.telemetry.metrics;
         let staleness = self.half.staleness(client);
         if let Some(reason) = self.unusable(&report, staleness) {
-            self.round.answer(client, Invited::Refused);
+            self.round.answer(client, Invited::Rejected);
             self.reject(client, report.round, reason, cx);
             return ClientOutcome::Rejected(reason.to_string().into());
         }
@@ -154,7 +158,7 @@ impl Server {
             payload: report.payload,
         };
         if let Err(error) = self.half.receive(&received) {
-            self.round.answer(client, Invited::Refused);
+            self.round.answer(client, Invited::Rejected);
             self.reject(client, received.round, Rejection::Misfit, cx);
             return ClientOutcome::Rejected(error.to_string().into());
         }
@@ -196,6 +200,12 @@ impl Server {
                 ..row
             };
             self.tell_client(row, cx);
+        } else if !self.is_above_servers() {
+            let refusal_of = Some(Arc::clone(&refusal.reason));
+            let arrived = What::Arrived {
+                refusal: refusal_of,
+            };
+            books::tell(client, refusal.round, arrived, cx);
         }
         if waited_for {
             self.round.answer(client, Invited::Refused);

@@ -4,7 +4,8 @@ use super::super::rows::Row;
 use super::super::table::{cut, length_on_disk, read_rows, Table};
 use super::super::ObserveError;
 use super::{
-    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, REJECTIONS, ROUNDS, SERVERS, SIZES,
+    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, INVITATIONS, REJECTIONS, ROUNDS, SERVERS,
+    SIZES,
 };
 use crate::snapshot::{file::sync_folder, snapshot_struct};
 use serde::Serialize;
@@ -63,6 +64,7 @@ impl RunFolder {
     /// that it can be written again.
     pub fn reopen(path: &Path, lengths: &Lengths) -> Result<Self, ObserveError> {
         remove(&path.join(COSTS))?;
+        remove(&path.join(INVITATIONS))?;
         let events = path.join(EVENTS);
         Ok(Self {
             rounds: Table::reopen(&path.join(ROUNDS), lengths.rounds)?,
@@ -85,7 +87,7 @@ impl RunFolder {
     /// Empties the tables of a run that begins again, in the same folder.
     pub fn restart(path: &Path) -> Result<Self, ObserveError> {
         for file in [
-            ROUNDS, CLIENTS, ACCURACY, SIZES, REJECTIONS, SERVERS, COSTS, EVENTS,
+            ROUNDS, CLIENTS, ACCURACY, SIZES, REJECTIONS, SERVERS, COSTS, INVITATIONS, EVENTS,
         ] {
             remove(&path.join(file))?;
         }

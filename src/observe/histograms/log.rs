@@ -1,6 +1,6 @@
 //! The HdrHistogram interval log format, version 1.3, as its own tools write it.
 
-use super::{ObserveError, Spans};
+use super::{ObserveError, Spans, LONGEST_NANOS};
 use crate::quantity::VirtualTime;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -25,9 +25,19 @@ pub(super) fn encode(
     };
     let mut text = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
-    IntervalLogWriterBuilder::new()
+    let mut builder = IntervalLogWriterBuilder::new();
+    builder
         .add_comment("[Logged by shoal: nanoseconds of virtual time]")
-        .add_comment("[Histogram log format version 1.3]")
+        .add_comment("[Histogram log format version 1.3]");
+    // The first line is all of them.
+    let clipped = lines.first().map_or(0, |(_, spans)| spans.clipped);
+    if clipped > 0 {
+        let (whole, rest) = (LONGEST_NANOS / 1_000_000_000, LONGEST_NANOS % 1_000_000_000);
+        builder.add_comment(&format!(
+            "[{clipped} values beyond {whole}.{rest:09} s count as that]"
+        ));
+    }
+    builder
         // Time zero is the start of the run: a log says nothing of the host's clock.
         .with_start_time(UNIX_EPOCH)
         .with_base_time(UNIX_EPOCH)

@@ -56,8 +56,13 @@ fn bounds(curves: &[Curve]) -> (f64, f64) {
 
 /// The rounds as a scale.
 pub(super) fn round_axis(rounds: &[RoundRow], margin: f64) -> Axis {
-    let first = rounds.first().map_or(1.0, |row| f64::from(row.round));
-    let last = rounds.last().map_or(1.0, |row| f64::from(row.round));
+    let round = |row: &RoundRow| row.round;
+    axis_of(rounds.first().map(round), rounds.last().map(round), margin)
+}
+
+/// From the first round to the last.
+pub(super) fn axis_of(first: Option<u32>, last: Option<u32>, margin: f64) -> Axis {
+    let (first, last) = (first.map_or(1.0, f64::from), last.map_or(1.0, f64::from));
     // A single round stands in the middle, with room on both sides.
     let margin = if last > first { margin } else { 0.9 };
     Axis::whole(first - margin, last + margin, 8)

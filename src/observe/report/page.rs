@@ -3,7 +3,7 @@
 use super::html::{escape, figure, table, tile};
 use super::{curves, latency, spread, stacks, theme, timeline, Figure, Party, Report};
 use crate::observe::record::Status;
-use crate::observe::rows::Outcome;
+use crate::observe::rows::{InvitationRow, Outcome};
 use crate::observe::{summary, text, ObserveError};
 use crate::quantity::Span;
 
@@ -24,7 +24,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
         spread::bands(rounds)?,
         spread::clients(&digest.accuracy, &digest.groups)?,
         latency::percentiles(report.histograms)?,
-        stacks::reports(rounds, report.party)?,
+        stacks::invitations(digest, report.party)?,
         stacks::bytes(rounds, report.party)?,
         match report.party {
             // The clients' rounds are those of other servers.
@@ -46,6 +46,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
     }
     body += "<div class=\"figures\">\n";
     body.extend(figures.iter().map(figure));
+    body += &invitations(report);
     body += &groups(report);
     body += &costs(report);
     body += &times(report);
@@ -85,9 +86,10 @@ fn header(report: &Report<'_>) -> String {
         })
         .collect();
     format!(
-        "<header><p class=\"status {status}\">{status}</p><h1>{name}</h1><dl class=\"facts\">{facts}\
+        "<header><p class=\"status {class}\">{status}</p><h1>{name}</h1><dl class=\"facts\">{facts}\
          <div><dt>seed</dt><dd>{seed}</dd></div></dl></header>\n",
         status = report.status.word(),
+        class = report.status.word().replace(' ', "-"),
         name = escape(&text::shown(report.name, 120)),
         seed = report.seed,
     )
@@ -117,7 +119,11 @@ fn tiles(report: &Report<'_>) -> String {
         (_, 0) => "all completed".to_owned(),
         (_, n) => format!("{} of them not completed", text::grouped(n.into())),
     };
-    out += &tile("Rounds", &text::grouped(totals.rounds.into()), &closed);
+    let closed = match totals.scheduled > totals.rounds {
+        true => format!("of {} scheduled, {closed}", text::grouped(totals.scheduled.into())),
+        false => closed,
+    };
+    out += &tile("Rounds held", &text::grouped(totals.rounds.into()), &closed);
     out += &tile(
         "Virtual time",
         &text::span(totals.virtual_time()),
@@ -160,6 +166,41 @@ fn capped<T>(all: &[T], row: impl Fn(&T) -> Vec<String>) -> (Vec<Vec<String>>, V
     )
 }
 
+/// What became of all invitations, and what each outcome means.
+fn invitations(report: &Report<'_>) -> String {
+    let mut all = InvitationRow::default();
+    for row in &report.digest.invitations {
+        all.add(row);
+    }
+    if all.invited == 0 {
+        return String::new();
+    }
+    let outcomes = all.outcomes().into_iter().filter(|(_, count)| *count > 0);
+    let rows: Vec<Vec<String>> = outcomes
+        .map(|(word, count)| {
+            vec![
+                word.to_owned(),
+                text::grouped(count.into()),
+                text::percent(Some(f64::from(count) / f64::from(all.invited))),
+                stacks::meaning(word).to_owned(),
+            ]
+        })
+        .collect();
+    let notes = [
+        format!(
+            "{} invitations, each with exactly one outcome.",
+            text::grouped(all.invited.into())
+        ),
+        format!("Wasted: {}.", summary::waste_in_words(&all)),
+    ];
+    table(
+        "What became of the invitations",
+        &["outcome", "invitations", "share", "meaning"],
+        &rows,
+        &notes,
+    )
+}
+
 fn groups(report: &Report<'_>) -> String {
     let groups = &report.digest.groups;
     if groups.is_empty() {
@@ -198,13 +239,18 @@ fn costs(report: &Report<'_>) -> String {
     if costs.is_empty() {
         return String::new();
     }
-    let (rows, notes) = capped(costs, |cost| {
+    let (rows, mut notes) = capped(costs, |cost| {
         let mut row = summary::cost_cells(cost);
         let last = report.digest.last_of(cost.size);
         row.push(text::percent(last.and_then(|last| last.accuracy)));
         row.push(text::percent(last.and_then(|last| last.client_mean)));
         row
     });
+    notes.push(
+        "Wasted is the energy of work that moved no model: of invitations that were not reported, and \
+         of reports to rounds that were not completed."
+            .to_owned(),
+    );
     let mut headings = summary::COST_HEADINGS.to_vec();
     headings.extend(["accuracy", "on own samples"]);
     // One width has its accuracy in the tiles.
@@ -227,12 +273,13 @@ fn times(report: &Report<'_>) -> String {
     if figures.is_empty() {
         return String::new();
     }
-    let (rows, notes) = capped(&figures, |(title, p)| {
+    let (rows, mut notes) = capped(&figures, |(title, p)| {
         let mut row = vec![text::shown(title, 60)];
         row.extend([p.p50, p.p90, p.p99, p.max].map(|span: Span| text::span(span)));
         row.push(text::grouped(p.count));
         row
     });
+    notes.extend(report.histograms.note().map(|note| note + "."));
     let headings = ["virtual time of", "p50", "p90", "p99", "max", "count"];
     table("Where time goes", &headings, &rows, &notes)
 }

@@ -1,18 +1,36 @@
 //! Stacked bars over the rounds: what became of the invitations, and bytes.
 
 use super::axis::Axis;
-use super::curves::round_axis;
+use super::curves::axis_of;
 use super::plot::Frame;
 use super::theme::{self, Ink};
 use super::{Figure, Party};
-use crate::observe::rows::RoundRow;
+use crate::observe::digest::Digest;
+use crate::observe::rows::{InvitationRow, RoundRow};
 use crate::observe::text;
 use crate::observe::ObserveError;
 
 /// Bars of a picture; with more rounds, neighbours share one.
 const MOST_BARS: usize = 140;
 
-type Layer = (&'static str, Ink, fn(&RoundRow) -> f64);
+type Layer<R> = (&'static str, Ink, fn(&R) -> f64);
+
+/// A row of a round.
+trait OfRound {
+    fn round(&self) -> u32;
+}
+
+impl OfRound for RoundRow {
+    fn round(&self) -> u32 {
+        self.round
+    }
+}
+
+impl OfRound for InvitationRow {
+    fn round(&self) -> u32 {
+        self.round
+    }
+}
 
 struct Bar {
     from: f64,
@@ -21,13 +39,13 @@ struct Bar {
     layers: Vec<f64>,
 }
 
-fn bars(rounds: &[RoundRow], layers: &[Layer]) -> (Vec<Bar>, usize) {
+fn bars<R: OfRound>(rounds: &[R], layers: &[Layer<R>]) -> (Vec<Bar>, usize) {
     let size = rounds.len().div_ceil(MOST_BARS).max(1);
     let bars = rounds.chunks(size).map(|chunk| {
-        let first = chunk.first().map_or(0.0, |row| f64::from(row.round));
-        let last = chunk.last().map_or(0.0, |row| f64::from(row.round));
+        let first = chunk.first().map_or(0.0, |row| f64::from(row.round()));
+        let last = chunk.last().map_or(0.0, |row| f64::from(row.round()));
         let mean =
-            |value: fn(&RoundRow) -> f64| chunk.iter().map(value).sum::<f64>() / chunk.len() as f64;
+            |value: fn(&R) -> f64| chunk.iter().map(value).sum::<f64>() / chunk.len() as f64;
         Bar {
             from: first - 0.5,
             to: last + 0.5,
@@ -37,10 +55,10 @@ fn bars(rounds: &[RoundRow], layers: &[Layer]) -> (Vec<Bar>, usize) {
     (bars.collect(), size)
 }
 
-fn draw(
+fn draw<R: OfRound>(
     title: &'static str,
-    rounds: &[RoundRow],
-    layers: &[Layer],
+    rounds: &[R],
+    layers: &[Layer<R>],
     y: impl FnOnce(f64) -> (Axis, String),
 ) -> Result<Option<Figure>, ObserveError> {
     let (bars, size) = bars(rounds, layers);
@@ -54,7 +72,7 @@ fn draw(
         what: title,
         width: 560,
         height: 260,
-        x: round_axis(rounds, 0.5),
+        x: axis_of(rounds.first().map(R::round), rounds.last().map(R::round), 0.5),
         y,
         x_title: "round".to_owned(),
         y_title,
@@ -99,26 +117,57 @@ fn draw(
     }))
 }
 
-/// What became of those that were asked.
-pub(super) fn reports(rounds: &[RoundRow], party: Party) -> Result<Option<Figure>, ObserveError> {
-    // Where there is no server it is models that are late, not clients.
-    let late: fn(&RoundRow) -> f64 = match party {
-        Party::Peers => |_| 0.0,
-        Party::Clients | Party::Servers => |row| row.late.into(),
+/// What became of those that were asked: every invitation once.
+pub(super) fn invitations(digest: &Digest, party: Party) -> Result<Option<Figure>, ObserveError> {
+    let whole = |highest: f64, unit: &str| {
+        let axis = Axis::whole(0.0, highest * 1.04, 4);
+        (axis, unit.to_owned())
     };
-    let unit = match party {
-        Party::Servers => "servers",
-        Party::Clients | Party::Peers => "clients",
-    };
-    let layers: [Layer; 4] = [
+    if party == Party::Servers || digest.invitations.is_empty() {
+        // Those of the server at the top; or of a run that was killed, as far as they were known when
+        // its rounds closed.
+        let layers: [Layer<RoundRow>; 4] = [
+            ("reported", theme::GREEN, |row| row.reported.into()),
+            ("refused", theme::PURPLE, |row| row.refused.into()),
+            ("rejected", theme::BLUE, |row| row.rejected.into()),
+            ("unanswered", theme::RED, |row| row.unanswered.into()),
+        ];
+        let unit = match party {
+            Party::Servers => "servers",
+            Party::Clients | Party::Peers => "clients",
+        };
+        return draw("Answers by round", &digest.rounds, &layers, |highest| {
+            whole(highest, unit)
+        });
+    }
+    let layers: [Layer<InvitationRow>; 8] = [
         ("reported", theme::GREEN, |row| row.reported.into()),
-        ("late", theme::ORANGE, late),
+        ("late", theme::ORANGE, |row| row.late.into()),
         ("refused", theme::PURPLE, |row| row.refused.into()),
+        ("rejected", theme::BLUE, |row| row.rejected.into()),
+        ("superseded", theme::OLIVE, |row| row.superseded.into()),
         ("lost", theme::RED, |row| row.lost.into()),
+        ("crashed", theme::TEXT, |row| row.crashed.into()),
+        ("unfinished", theme::IDLE, |row| row.unfinished.into()),
     ];
-    draw("Reports by round", rounds, &layers, |highest| {
-        (Axis::whole(0.0, highest * 1.04, 4), unit.to_owned())
+    draw("Invitations by round", &digest.invitations, &layers, |highest| {
+        whole(highest, "invitations")
     })
+}
+
+/// What the name of an outcome means.
+pub(super) fn meaning(outcome: &str) -> &'static str {
+    match outcome {
+        "reported" => "the report came in time and was taken in",
+        "late" => "the report came when nobody waited for it any more",
+        "refused" => "the client declined",
+        "rejected" => "the report came in time and was not used",
+        "superseded" => "the client was asked again while it was at it",
+        "lost" => "a message was lost, or the client left its work",
+        "crashed" => "the client's handler panicked",
+        "unfinished" => "the run ended first",
+        _ => "",
+    }
 }
 
 /// Bytes over the server's link; what clients got and sent, where there is no server.
@@ -128,7 +177,7 @@ pub(super) fn bytes(rounds: &[RoundRow], party: Party) -> Result<Option<Figure>,
         Party::Servers => ("to servers between", "from servers between"),
         Party::Peers => ("got by clients", "sent by clients"),
     };
-    let layers: [Layer; 2] = [
+    let layers: [Layer<RoundRow>; 2] = [
         (down, theme::SKY, |row| row.bytes_down as f64),
         (up, theme::BLUE, |row| row.bytes_up as f64),
     ];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::observe::record::MessageCount;
 use crate::observe::rows::{
-    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, Outcome, Rejection, RoundRow, SizeRow,
+    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, InvitationRow, Outcome, Rejection, RoundRow, SizeRow,
 };
 use crate::observe::staleness::Staleness;
 use crate::quantity::VirtualTime;
@@ -32,9 +32,9 @@ fn round(round: u32) -> RoundRow {
         ended: at(start + 60),
         invited: 12,
         reported: 9,
-        late: 1,
+        late_arrivals: 1,
         refused: 1,
-        lost: 1,
+        unanswered: 1,
         accuracy: Some(0.5),
         loss: Some(1.0),
         train_loss: Some(0.9),
@@ -54,6 +54,21 @@ fn round(round: u32) -> RoundRow {
         staleness_mean: None,
         staleness_max: None,
         consensus_distance: None,
+        rejected: 1,
+        client_worst10_clients: Some(2),
+        client_worst10_samples: Some(80),
+    }
+}
+
+/// The same twelve, when it is known what became of the one that had not answered.
+fn invitations(round: u32) -> InvitationRow {
+    InvitationRow {
+        invited: 12,
+        reported: 9,
+        refused: 1,
+        rejected: 1,
+        late: 1,
+        ..InvitationRow::of(round)
     }
 }
 
@@ -108,7 +123,10 @@ fn run(name: &'static str, group: &'static str, rounds: u32, clients: u32) -> Ru
     };
     Run {
         name,
-        digest: Digest::of((1..=rounds).map(round).collect(), rows, scores, &[]),
+        digest: Digest {
+            invitations: (1..=rounds).map(invitations).collect(),
+            ..Digest::of((1..=rounds).map(round).collect(), rows, scores, &[])
+        },
         histograms,
         messages: Messages::from([(name.to_owned(), count)]),
         rejections: Rejections::new(),
@@ -145,6 +163,23 @@ fn page_with(run: &Run, party: Party) -> String {
     .unwrap()
 }
 
+#[test]
+fn the_picture_of_outcomes_adds_up_to_the_invitations() {
+    let mut run = run("quickstart", "phones", 2, 12);
+    let html = page(&run);
+    assert!(html.contains("24 invitations, each with exactly one outcome."), "{html}");
+    for (word, share) in [("reported", "75.00"), ("late", "8.33"), ("refused", "8.33")] {
+        let row = html.split(&format!("<td>{word}</td>")).nth(1).unwrap();
+        let row = row.split("</tr>").next().unwrap();
+        assert!(row.contains(share), "{word}: {row}");
+    }
+    // Of a run that was killed it is not known what became of all.
+    run.digest.invitations.clear();
+    assert!(page(&run).contains("<h2>Answers by round</h2>"));
+    run.digest.invitations = vec![invitations(1)];
+    assert!(page_with(&run, Party::Servers).contains("<h2>Answers by round</h2>"));
+}
+
 /// The names of all elements, if every one that is opened is closed in its turn.
 fn elements(html: &str) -> Vec<&str> {
     let void = ["meta", "!doctype"];
@@ -176,7 +211,8 @@ fn a_full_run_has_every_picture_and_table() {
         "Spread over the clients",
         "Client by client",
         "Message latency",
-        "Reports by round",
+        "Invitations by round",
+        "What became of the invitations",
         "Traffic by round",
         "A round as it went",
         "Groups",
@@ -332,7 +368,7 @@ proptest! {
             bytes_down: n[2],
             bytes_up: n[3],
             reported: c[1],
-            lost: c[2],
+            unanswered: c[2],
             accuracy: f[0],
             loss: f[1],
             train_loss: f[2],

@@ -69,6 +69,8 @@ fn remark(row: &ClientRow) -> Option<(String, Ink)> {
         ClientOutcome::Late => Some(("late".to_owned(), theme::MUTED)),
         ClientOutcome::Lost => Some(("lost".to_owned(), theme::RED)),
         ClientOutcome::Crashed => Some(("crashed".to_owned(), theme::RED)),
+        ClientOutcome::Superseded => Some(("superseded".to_owned(), theme::MUTED)),
+        ClientOutcome::Unfinished => Some(("unfinished".to_owned(), theme::MUTED)),
         ClientOutcome::Refused(why) => {
             Some((format!("refused: {}", text::shown(why, 40)), theme::PURPLE))
         }

@@ -6,16 +6,17 @@ use crate::federation::{Federation, Message, Record, DATA_SPENT, ENERGY_SPENT};
 use crate::model::Sizes;
 use crate::observe::folder::{remove, EventLine, Lengths, RunFolder};
 use crate::observe::histograms::Histograms;
+use crate::observe::ledger::{Ledger, Sums};
 use crate::observe::participation::Invitations;
 use crate::observe::progress::Progress;
 use crate::observe::record::{Declined, Rejections};
-use crate::observe::rows::{ClientOutcome, CostRow, RoundRow};
+use crate::observe::rows::{ClientOutcome, ClientRow, CostRow, RoundRow};
 use crate::observe::staleness::Staleness;
 use crate::observe::ObserveError;
 use crate::quantity::VirtualTime;
 use crate::scenario::trace::{TraceWriter, TRACE};
 use crate::scenario::{EventFilter, Scenario};
-use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError};
+use crate::sim::{Delivery, Digest as _, Key, Message as _, Observe, Recorder, RecorderError};
 use crate::snapshot::{snapshot_struct, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,8 +39,10 @@ pub(super) struct RunRecorder {
 
 /// What a recorder keeps in memory.
 pub(super) struct Kept {
-    /// What clients cost, by width.
-    pub costs: Vec<CostRow>,
+    /// Invitations of which not all is known.
+    pub ledger: Ledger,
+    /// What became of the others, and what clients cost.
+    pub sums: Sums,
     /// Reports that were not used.
     pub rejections: Rejections,
     /// Tasks declined for want of budget.
@@ -62,13 +65,16 @@ pub(super) struct Closed {
     pub checkpoints: Option<Checkpoints>,
     /// Host time of the whole run.
     pub real: Duration,
+    /// What could not be written at the end.
+    pub unwritten: Option<ObserveError>,
 }
 
 /// What a checkpoint has of a recorder; the rounds are in their table.
 struct State {
     lengths: Lengths,
     trace: Option<u64>,
-    costs: Vec<CostRow>,
+    ledger: Ledger,
+    sums: Sums,
     rejections: Rejections,
     declined: Declined,
     invitations: Option<BTreeMap<u32, u32>>,
@@ -82,7 +88,8 @@ struct State {
 snapshot_struct!(State {
     lengths,
     trace,
-    costs,
+    ledger,
+    sums,
     rejections,
     declined,
     invitations,
@@ -123,7 +130,11 @@ impl RunRecorder {
         let kept = Kept {
             histograms: Histograms::new(),
             rounds: Vec::new(),
-            costs: costs.filter(|cost| cost.clients > 0).collect(),
+            ledger: Ledger::default(),
+            sums: Sums::new(
+                costs.filter(|cost| cost.clients > 0).collect(),
+                scenario.holds_rounds_with_clients(),
+            ),
             rejections: Rejections::new(),
             declined: Declined::new(),
             invitations: scenario.asks_unevenly().then(Invitations::default),
@@ -165,7 +176,8 @@ impl RunRecorder {
         let kept = Kept {
             histograms: state.histograms,
             rounds: folder.rounds()?,
-            costs: state.costs,
+            ledger: state.ledger,
+            sums: state.sums,
             rejections: state.rejections,
             declined: state.declined,
             invitations: state.invitations.map(Invitations),
@@ -215,14 +227,22 @@ impl RunRecorder {
         &self.folder
     }
 
+    /// When the last thing recorded happened.
+    pub const fn last(&self) -> VirtualTime {
+        self.kept.last
+    }
+
     /// Host time of the whole run until now.
     fn real(&self) -> Duration {
         self.before + self.began.elapsed()
     }
 
-    /// Ends the recording.
-    pub fn close(self) -> Closed {
+    /// Writes down what became of the invitations that are undecided, and ends the recording at `end`.
+    pub fn close(mut self, end: VirtualTime) -> Closed {
         let real = self.real();
+        let left = self.kept.ledger.close(end);
+        let unwritten = self.settled(end, left).err();
+        self.kept.sums.close();
         if let Some(progress) = self.progress {
             progress.finish();
         }
@@ -237,7 +257,32 @@ impl RunRecorder {
             kept: self.kept,
             checkpoints: self.checkpoints,
             real,
+            unwritten,
         }
+    }
+
+    /// Writes down invitations of which all is known at `now`.
+    fn settled(&mut self, now: VirtualTime, rows: Vec<ClientRow>) -> Result<(), ObserveError> {
+        for row in rows {
+            if let Some(invitations) = &mut self.kept.invitations {
+                invitations.count(row.client);
+            }
+            self.kept.sums.count(&row);
+            if matches!(row.outcome, ClientOutcome::Reported | ClientOutcome::Late) {
+                self.kept.histograms.compute(now, row.compute);
+                self.kept.histograms.queue_wait(now, row.queue_wait);
+            }
+            if let ClientOutcome::Refused(why) = &row.outcome {
+                // Other reasons have figures in them, one for each client.
+                if [ENERGY_SPENT, DATA_SPENT].contains(&&**why) {
+                    *self.kept.declined.entry(why.to_string()).or_default() += 1;
+                }
+            }
+            if self.clients {
+                self.folder.client(&row)?;
+            }
+        }
+        Ok(())
     }
 
     /// Brings everything to the disk, and makes a checkpoint of it and of what `save` writes.
@@ -250,10 +295,11 @@ impl RunRecorder {
         let trace = self.trace.as_mut().map(TraceWriter::sync).transpose();
         let trace = trace.map_err(io)?;
         let real = self.real();
-        let state = State {
+        let mut state = State {
             lengths: self.folder.sync()?,
             trace,
-            costs: self.kept.costs.clone(),
+            ledger: std::mem::take(&mut self.kept.ledger),
+            sums: std::mem::take(&mut self.kept.sums),
             rejections: self.kept.rejections.clone(),
             declined: self.kept.declined.clone(),
             invitations: self.kept.invitations.as_ref().map(|all| all.0.clone()),
@@ -263,10 +309,13 @@ impl RunRecorder {
             real: u64::try_from(real.as_nanos()).unwrap_or(u64::MAX),
         };
         let round = self.kept.rounds.last().map_or(0, |row| row.round);
-        checkpoints.write(round, |mut to| {
+        let written = checkpoints.write(round, |mut to| {
             state.save(&mut to);
             save(to)
-        })
+        });
+        self.kept.ledger = std::mem::take(&mut state.ledger);
+        self.kept.sums = std::mem::take(&mut state.sums);
+        written
     }
 
     fn event(&mut self, delivery: &Delivery) -> Result<(), RecorderError> {
@@ -330,7 +379,9 @@ impl Recorder<Federation> for RunRecorder {
     }
 
     fn record(&mut self, at: Key, record: Record) -> Result<(), RecorderError> {
-        self.kept.last = at.time;
+        if record.counts() {
+            self.kept.last = at.time;
+        }
         match record {
             Record::Round(row) => {
                 self.kept.histograms.round(at.time, row.duration());
@@ -341,33 +392,16 @@ impl Recorder<Federation> for RunRecorder {
                 if let Some(progress) = &mut self.progress {
                     progress.round(&row);
                 }
+                self.kept.sums.closed(&row);
                 self.kept.rounds.push(*row);
             }
             Record::Client(row) => {
-                if let Some(invitations) = &mut self.kept.invitations {
-                    invitations.count(row.client);
-                }
-                let cost = self
-                    .kept
-                    .costs
-                    .iter_mut()
-                    .find(|cost| cost.size == row.size);
-                if let Some(cost) = cost {
-                    cost.count(&row);
-                }
-                if matches!(row.outcome, ClientOutcome::Reported | ClientOutcome::Late) {
-                    self.kept.histograms.compute(at.time, row.compute);
-                    self.kept.histograms.queue_wait(at.time, row.queue_wait);
-                }
-                if let ClientOutcome::Refused(why) = &row.outcome {
-                    // Other reasons have figures in them, one for each client.
-                    if [ENERGY_SPENT, DATA_SPENT].contains(&&**why) {
-                        *self.kept.declined.entry(why.to_string()).or_default() += 1;
-                    }
-                }
-                if self.clients {
-                    self.folder.client(&row).map_err(boxed)?;
-                }
+                let done = self.kept.ledger.told(*row);
+                self.settled(at.time, done).map_err(boxed)?;
+            }
+            Record::Fact(fact) => {
+                let done = self.kept.ledger.fact(*fact);
+                self.settled(at.time, done).map_err(boxed)?;
             }
             Record::Accuracy(row) if self.clients => {
                 self.folder.client_accuracy(&row).map_err(boxed)?
@@ -381,6 +415,10 @@ impl Recorder<Federation> for RunRecorder {
             }
             Record::Staleness(counts) => self.kept.staleness.count(&counts),
             Record::Crash { node, at, reason } => {
+                if let Some(client) = Federation::client_of(node) {
+                    let done = self.kept.ledger.crashed(client, at);
+                    self.settled(at, done).map_err(boxed)?;
+                }
                 let line = format!("{node} crashed at {at}: {reason}");
                 match &self.progress {
                     Some(progress) => progress.note(&line),

@@ -48,7 +48,7 @@ pub fn resume(
     };
     let mut record = RunRecord::read(&folder.join(RECORD))
         .map_err(|error| refuse(format!("{error}; expected the folder of a run")))?;
-    if record.status == Status::Completed {
+    if record.status.is_at_end() {
         return Err(refuse("the run has come to its end".into()));
     }
     if record.version != env!("CARGO_PKG_VERSION") {

@@ -2,7 +2,7 @@
 
 use super::super::event::{Body, Event, Key, NodeId, Parcel};
 use super::super::network::{NetContext, NetEffect, Network};
-use super::super::node::{Effect, Message, Node, World};
+use super::super::node::{Effect, Fate, Message, Node, World};
 use super::{Asleep, BodyOf, EventOf, Local, Shard, Slot, Submitted};
 use crate::quantity::VirtualTime;
 
@@ -110,11 +110,13 @@ impl<W: World> Shard<W> {
                     if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
                         tally.lost += 1;
                     }
+                    self.tell_fate(Fate::Gone, &parcel);
                 }
                 NetEffect::Drop(parcel) => {
                     if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
                         tally.dropped += 1;
                     }
+                    self.tell_fate(Fate::Gone, &parcel);
                 }
                 NetEffect::Copy(parcel, at) => self.forward_copy(index, parcel, at, now),
                 NetEffect::Alarm(at, token) => {
@@ -140,6 +142,16 @@ impl<W: World> Shard<W> {
         self.net_effects = effects;
     }
 
+    /// Tells of a message what the event being handled makes of it.
+    #[cold]
+    fn tell_fate(&mut self, fate: Fate, parcel: &Parcel<W::Message>) {
+        let ends = (parcel.source, parcel.target);
+        let record = self.world.fate(fate, ends, &parcel.message);
+        if let (Some(record), Some((_, key))) = (record, self.handling) {
+            self.report.records.push((key, record));
+        }
+    }
+
     #[cold]
     fn forward_copy(
         &mut self,
@@ -157,6 +169,7 @@ impl<W: World> Shard<W> {
             tally.duplicated += 1;
         }
         let node = parcel.source;
+        self.tell_fate(Fate::Copied, &parcel);
         let copy = Parcel { sequence, ..parcel };
         self.forward(copy, at, now, node, Body::Deliver);
     }
@@ -254,11 +267,14 @@ impl<W: World> Shard<W> {
         );
         if let Some(slot) = self.slots.get_mut(index) {
             if let Slot::Live(live) = std::mem::replace(slot, Slot::Crashed) {
-                let tallies = &mut self.tallies;
-                self.world.network().held(&live.nic, &mut |message| {
+                let (tallies, world) = (&mut self.tallies, &self.world);
+                let records = &mut self.report.records;
+                world.network().held(&live.nic, &mut |message| {
                     if let Some(tally) = tallies.get_mut(usize::from(message.kind())) {
                         tally.dropped += 1;
                     }
+                    let record = world.fate(Fate::Gone, (id, id), message);
+                    records.extend(record.map(|record| (key, record)));
                 });
             }
         }
@@ -268,10 +284,14 @@ impl<W: World> Shard<W> {
     }
 
     pub(super) fn drop_undeliverable(&mut self, event: EventOf<W>) {
+        let key = event.key;
         if let Some(parcel) = event.into_parcel() {
             if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
                 tally.dropped += 1;
             }
+            let ends = (parcel.source, parcel.target);
+            let record = self.world.fate(Fate::Gone, ends, &parcel.message);
+            self.report.records.extend(record.map(|record| (key, record)));
         }
     }
 }
