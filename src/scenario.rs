@@ -10,6 +10,7 @@
 //! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
 //! - [`verify`]: a run folder becomes a run again, and the two are compared
 
+mod classes;
 pub mod file;
 mod resolve;
 pub mod run;

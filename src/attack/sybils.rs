@@ -41,6 +41,10 @@ impl Attack for Sybils {
         problems
     }
 
+    fn classes(&self) -> Vec<(&'static str, u32)> {
+        vec![("source", self.source), ("target", self.target)]
+    }
+
     fn poison(&self) -> Option<&dyn Poison> {
         Some(self)
     }

@@ -31,6 +31,9 @@ pub fn check(args: &ScenarioArgs) -> Exit {
         scenario.samples.shape,
         scenario.samples.classes
     );
+    for line in scenario.classes_in_words() {
+        println!("// {line}");
+    }
     let clients = scenario.clients();
     match (scenario.gossip(), &scenario.schedule.waiting) {
         (Some(gossip), _) => {

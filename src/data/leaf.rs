@@ -4,10 +4,13 @@
 use super::assemble::Names;
 use super::dataset::MAX_CLASSES;
 use super::error::{DataError, Place};
+use super::labels::REGRESSION;
+use super::magic;
+use crate::quantity::shown;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::BufRead;
 use std::path::Path;
 
 /// Samples of the files read so far.
@@ -23,10 +26,12 @@ pub(super) struct Samples {
 /// Appends the samples of one file, in its own order; users are numbered in `names`.
 pub(super) fn read(
     file: &Path,
-    reader: impl Read,
+    mut reader: impl BufRead,
     names: &mut Names<String>,
     into: &mut Samples,
 ) -> Result<(), DataError> {
+    let start = reader.fill_buf();
+    let started = magic::kind(start.map_err(|error| DataError::unreadable(file, error))?);
     let mut json = serde_json::Deserializer::from_reader(reader);
     let document = Document { into, names };
     document
@@ -46,7 +51,13 @@ pub(super) fn read(
                 .rsplit_once(" at line ")
                 .map_or(text.as_str(), |(what, _)| what);
             let expected = "LEAF JSON with users, num_samples and user_data of numbers";
-            DataError::malformed(file, place, expected, found)
+            match started {
+                Some(kind) if e.line() <= 1 => {
+                    DataError::malformed(file, Place::Whole, expected, kind.what)
+                        .advise(kind.remedy)
+                }
+                _ => DataError::malformed(file, place, expected, found),
+            }
         })
 }
 
@@ -111,6 +122,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         }
         for (i, user) in users.iter().enumerate() {
             let Some(held) = data.get(user) else {
+                let user = shown(user, 40);
                 return Err(A::Error::custom(format!("no data of user {user:?}")));
             };
             let said = counts
@@ -118,6 +130,7 @@ impl<'de> Visitor<'de> for Document<'_> {
                 .and_then(|counts| counts.get(i))
                 .unwrap_or(held);
             if said != held {
+                let user = shown(user, 40);
                 let text = format!("{held} samples of user {user:?} and {said} in num_samples");
                 return Err(A::Error::custom(text));
             }
@@ -276,10 +289,13 @@ impl<'de> Visitor<'de> for Labels<'_> {
         // Generators write labels as floats too ("3.0").
         while let Some(value) = seq.next_element::<f64>()? {
             if !(libm::trunc(value) == value && (0.0..MAX_CLASSES as f64).contains(&value)) {
-                let text = format!(
-                    "label {value}, which is no whole number from 0 to {}",
-                    MAX_CLASSES - 1
-                );
+                let text = match libm::trunc(value) == value {
+                    true => format!(
+                        "label {value}, which is no number from 0 to {}",
+                        MAX_CLASSES - 1
+                    ),
+                    false => format!("label {value}, which is no whole number; {REGRESSION}"),
+                };
                 return Err(A::Error::custom(text));
             }
             self.0.push(value as u32);

@@ -7,6 +7,7 @@ use crate::fault;
 use crate::federation::{Federation, Plan, Ranks, Whose};
 use crate::learn::{DeviceData, Features, HostDevice, LearnError, Normalisation, Precision};
 use crate::net::{LinkNetwork, LinkTable, LinkTier, Rates, Topology};
+use crate::observe::record::ClassEntry;
 use crate::quantity::{Bandwidth, Distribution};
 use crate::scenario::{Link, Member, Public, Scenario};
 use crate::sim::rng::{stream, Purpose};
@@ -19,6 +20,14 @@ use tch::Device;
 /// # Errors
 /// When data cannot be had or dealt, links make no network, or the device has no room.
 pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, RunError> {
+    Ok(assemble_counted(scenario, device)?.0)
+}
+
+/// The same, with the classes of its data as they were before faults and attacks changed any.
+pub(super) fn assemble_counted(
+    scenario: &Scenario,
+    device: HostDevice,
+) -> Result<(Federation, Vec<ClassEntry>), RunError> {
     let mut precisions = scenario
         .population
         .iter()
@@ -31,6 +40,13 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
     })?;
     let seed = scenario.seed;
     let mut split = load(&scenario.data, seed, &scenario.base)?;
+    let classes = split.classes().into_iter().map(|class| ClassEntry {
+        index: class.index,
+        name: class.name,
+        train: class.train,
+        test: class.test,
+    });
+    let classes = classes.collect();
     let groups = scenario
         .population
         .iter()
@@ -114,7 +130,7 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
     };
-    Ok(Federation::new(plan, network)?.amid(faults))
+    Ok((Federation::new(plan, network)?.amid(faults), classes))
 }
 
 /// Moves a data set to the host device; on the CPU nothing is copied.
