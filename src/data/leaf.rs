@@ -88,12 +88,12 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut users: Option<Vec<String>> = None;
+        let mut users: Option<BTreeMap<String, usize>> = None;
         let mut counts: Option<Vec<u64>> = None;
         let mut data: Option<BTreeMap<String, u64>> = None;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "users" => users = Some(map.next_value()?),
+                "users" => users = Some(map.next_value_seed(Users)?),
                 "num_samples" => counts = Some(map.next_value()?),
                 "user_data" if data.is_none() => {
                     data = Some(map.next_value_seed(UserData {
@@ -120,14 +120,14 @@ impl<'de> Visitor<'de> for Document<'_> {
         {
             return Err(A::Error::custom("num_samples of another length than users"));
         }
-        for (i, user) in users.iter().enumerate() {
+        for (user, i) in &users {
             let Some(held) = data.get(user) else {
                 let user = shown(user, 40);
                 return Err(A::Error::custom(format!("no data of user {user:?}")));
             };
             let said = counts
                 .as_ref()
-                .and_then(|counts| counts.get(i))
+                .and_then(|counts| counts.get(*i))
                 .unwrap_or(held);
             if said != held {
                 let user = shown(user, 40);
@@ -136,6 +136,36 @@ impl<'de> Visitor<'de> for Document<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// `users`: returns the place of each. One that is there twice is refused at once, so that a list holds
+/// no more than its names.
+struct Users;
+
+impl<'de> DeserializeSeed<'de> for Users {
+    type Value = BTreeMap<String, usize>;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        d.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Users {
+    type Value = BTreeMap<String, usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of users")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut users = BTreeMap::new();
+        while let Some(user) = seq.next_element::<String>()? {
+            let place = users.len();
+            if let Some(_first) = users.insert(user, place) {
+                return Err(A::Error::custom("a user twice in users"));
+            }
+        }
+        Ok(users)
     }
 }
 
@@ -353,6 +383,7 @@ pub(super) mod tests {
         assert!(error("2.5", "\"word\"").contains("text must be turned into numbers"));
         assert!(error("}}}", "}} }{").contains("l.json:3:"));
         assert!(error("\"a\": {", "\"b\": {").contains("a user twice"));
+        assert!(error("\"b\", \"a\"", "\"b\", \"b\"").contains("a user twice in users"));
     }
 
     #[test]
