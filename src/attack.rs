@@ -44,7 +44,7 @@ pub use registry::AttackSpec;
 pub use rounds::Rounds;
 
 use crate::data::{Dataset, Shape};
-use crate::quantity::bounds;
+use crate::quantity::{bounds, listed};
 use crate::sim::rng::Stream;
 use std::fmt::Debug;
 
@@ -52,6 +52,11 @@ use std::fmt::Debug;
 pub trait Attack: Debug + Send + Sync {
     /// What is wrong with the parameters: each with the name of the field at fault.
     fn check(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The fields that name a class, and the class each names.
+    fn classes(&self) -> Vec<(&'static str, u32)> {
         Vec::new()
     }
 
@@ -141,7 +146,17 @@ fn class(field: &'static str, value: u32, samples: &Shape) -> Option<(&'static s
     wrong.then(|| {
         (
             field,
-            format!("expected a class from 0 to {last}, found {value}"),
+            match samples.names.are_given() {
+                false => format!("expected a class from 0 to {last}, found {value}"),
+                true => {
+                    let few: Vec<String> = (0u32..)
+                        .take(samples.classes.min(20))
+                        .map(|index| format!("{index} {}", samples.names.of(index)))
+                        .collect();
+                    let all = listed(few.iter().map(String::as_str), samples.classes);
+                    format!("expected a class from 0 to {last} ({all}), found {value}")
+                }
+            },
         )
     })
 }

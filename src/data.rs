@@ -26,13 +26,16 @@
 
 mod assemble;
 mod cifar;
+mod classes;
 mod dataset;
 mod digits;
 mod error;
 mod idx;
 mod input;
+mod labels;
 mod leaf;
 mod load;
+mod magic;
 mod noise;
 mod npy;
 mod npz;
@@ -46,9 +49,11 @@ mod table;
 #[cfg(test)]
 mod fuzz;
 
+pub use classes::{ClassCount, ClassNames};
 pub use dataset::{Dataset, Scaling, Shape, Split, TestSet, Values, MAX_BYTES, MAX_CLASSES};
 pub use error::{DataError, Place};
-pub use load::{describe, load};
+pub(crate) use input::{lines_of, read_whole};
+pub use load::{describe, inspect, load, Inspection};
 pub use partition::{Partition, PartitionError, Partitioner};
 pub use public::PublicSplit;
 pub use source::{

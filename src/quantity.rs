@@ -11,6 +11,7 @@ mod parse;
 mod power;
 mod probability;
 mod rate;
+mod shown;
 mod snapshots;
 mod time;
 
@@ -21,6 +22,8 @@ pub use parse::{nearest, parse_quantity, Unit, UnitError};
 pub use power::Power;
 pub use probability::Probability;
 pub use rate::{Bandwidth, Bytes, Flops, Speed};
+pub use shown::shown;
+pub(crate) use shown::{is_harmless, listed};
 pub use time::{Span, VirtualTime};
 
 /// A value outside what its type allows.

@@ -12,6 +12,7 @@
 //! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
 //! - [`verify`]: a run folder becomes a run again, and the two are compared
 
+mod classes;
 pub mod estimate;
 pub mod file;
 mod hints;

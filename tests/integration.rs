@@ -8,6 +8,7 @@ mod cli;
 mod determinism;
 mod faults;
 mod federation;
+mod hostile_files;
 mod kernel;
 mod layers;
 #[cfg(feature = "mpi")]

@@ -44,6 +44,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// What `of` gives, and the most bytes that this thread held meanwhile beside what it had.
+pub fn most_held<T>(of: impl FnOnce() -> T) -> (T, u64) {
+    let before = HELD.get().0;
+    HELD.set((before, before));
+    let given = of();
+    (given, (HELD.get().1 - before).max(0) as u64)
+}
+
 /// Longer than any reading takes on a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 /// More than any reading of a small file needs.

@@ -61,6 +61,10 @@ impl Attack for Backdoor {
         problems.into_iter().flatten().collect()
     }
 
+    fn classes(&self) -> Vec<(&'static str, u32)> {
+        vec![("target", self.target)]
+    }
+
     fn poison(&self) -> Option<&dyn Poison> {
         Some(self)
     }

@@ -120,6 +120,10 @@ impl Attack for EdgeCase {
         problems
     }
 
+    fn classes(&self) -> Vec<(&'static str, u32)> {
+        vec![("source", self.source), ("target", self.target)]
+    }
+
     fn poison(&self) -> Option<&dyn Poison> {
         Some(self)
     }

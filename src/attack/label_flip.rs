@@ -46,6 +46,14 @@ impl Attack for LabelFlip {
         }
     }
 
+    fn classes(&self) -> Vec<(&'static str, u32)> {
+        let fields = [("source", self.source), ("target", self.target)];
+        let given = fields.into_iter();
+        given
+            .filter_map(|(field, class)| Some((field, class?)))
+            .collect()
+    }
+
     fn poison(&self) -> Option<&dyn Poison> {
         Some(self)
     }

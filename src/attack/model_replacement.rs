@@ -56,6 +56,10 @@ impl Attack for ModelReplacement {
         problems
     }
 
+    fn classes(&self) -> Vec<(&'static str, u32)> {
+        vec![("target", self.target)]
+    }
+
     fn poison(&self) -> Option<&dyn Poison> {
         Some(self)
     }

@@ -39,6 +39,10 @@ impl Attack for Sybils {
         problems
     }
 
+    fn classes(&self) -> Vec<(&'static str, u32)> {
+        vec![("source", self.source), ("target", self.target)]
+    }
+
     fn poison(&self) -> Option<&dyn Poison> {
         Some(self)
     }

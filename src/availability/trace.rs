@@ -10,10 +10,9 @@ mod csv;
 mod json;
 
 use super::{Session, Whose};
-use crate::data::{DataError, Place};
-use crate::quantity::{Span, VirtualTime};
+use crate::data::{read_whole, DataError, Place};
+use crate::quantity::{shown, Span, VirtualTime};
 use serde::Serialize;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -55,9 +54,12 @@ impl Row {
     /// Sorted intervals as a row: those that touch become one, empty ones go. `Err` with the number of
     /// the first that is out of order or overlaps the one before.
     pub(super) fn of(intervals: impl IntoIterator<Item = (u64, u64)>) -> Result<Self, usize> {
+        let intervals = intervals.into_iter();
         let mut row = Self::default();
+        // A trace may have millions of rows of one interval each, or one of millions.
+        row.intervals.reserve_exact(intervals.size_hint().0);
         let mut last = 0;
-        for (number, (start, end)) in intervals.into_iter().enumerate() {
+        for (number, (start, end)) in intervals.enumerate() {
             if end < start || start < last {
                 return Err(number);
             }
@@ -101,6 +103,14 @@ impl Trace {
         self.rows.get(place)?.at_or_after(now.nanos(), period)
     }
 
+    /// When the first interval begins that looks like Unix time: a run begins at 0, and so nobody is
+    /// there for decades. `None` for a trace that begins as a run does.
+    pub fn unix_start(&self) -> Option<Span> {
+        let starts = self.rows.iter().filter_map(|row| row.intervals.first());
+        let first = starts.map(|interval| interval.0).min()?;
+        (first >= UNIX * 1_000_000_000).then(|| Span::from_nanos(first))
+    }
+
     /// Whether rows begin again.
     pub fn repeats(&self) -> bool {
         self.period.is_some() || self.rows.iter().all(|row| row.period.is_some())
@@ -112,11 +122,6 @@ impl Trace {
 /// # Errors
 /// [`DataError`], with the line where the file is wrong.
 pub fn read(path: &Path) -> Result<(Vec<Row>, u64), DataError> {
-    let unreadable = |problem: String, remedy: &str| DataError::Unreadable {
-        file: path.to_path_buf(),
-        problem,
-        remedy: remedy.into(),
-    };
     let ending = path.extension().unwrap_or_default().to_string_lossy();
     let parse = match ending.to_ascii_lowercase().as_str() {
         "csv" => csv::parse,
@@ -126,24 +131,12 @@ pub fn read(path: &Path) -> Result<(Vec<Row>, u64), DataError> {
                 file: path.to_path_buf(),
                 place: Place::Whole,
                 expected: "a trace whose name ends in .csv or .json".into(),
-                found: format!("{ending:?}"),
+                found: format!("{:?}", shown(&ending, 40)),
                 remedy: String::new(),
             })
         }
     };
-    let relative = "a relative path starts at the scenario's folder";
-    let meta = fs::metadata(path).map_err(|error| unreadable(error.to_string(), relative))?;
-    if !meta.is_file() {
-        return Err(unreadable("not a regular file".into(), ""));
-    }
-    if meta.len() > MOST_BYTES {
-        let problem = format!(
-            "{} bytes, more than the {MOST_BYTES} it may have",
-            meta.len()
-        );
-        return Err(unreadable(problem, ""));
-    }
-    let bytes = fs::read(path).map_err(|error| unreadable(error.to_string(), ""))?;
+    let bytes = read_whole(path, MOST_BYTES)?;
     let rows = parse(path, &bytes)?;
     if rows.iter().all(|row| row.intervals.is_empty()) {
         return Err(wrong(
@@ -162,13 +155,20 @@ fn wrong(
     expected: impl Into<String>,
     found: impl Into<String>,
 ) -> DataError {
-    DataError::Malformed {
-        file: file.to_path_buf(),
-        place,
-        expected: expected.into(),
-        found: found.into(),
-        remedy: String::new(),
-    }
+    DataError::malformed(file, place, expected, found)
+}
+
+/// Above this a time is more likely seconds since 1970 than since a run began: 32 years.
+const UNIX: u64 = 1_000_000_000;
+
+/// What to do with a trace in milliseconds since 1970.
+const FROM_MILLISECONDS: &str =
+    "this looks like Unix time in milliseconds: divide by 1000, and subtract the \
+                                 first time, as a run begins at 0";
+
+/// Whether a number too large for seconds looks like milliseconds since 1970.
+fn is_unix_milliseconds(seconds: f64) -> bool {
+    (1e12..1e13).contains(&seconds)
 }
 
 /// Seconds as nanoseconds; `None` for what is no time of a run.
@@ -242,6 +242,18 @@ mod tests {
         assert!(again.repeats());
         let next = again.at_or_after(whose(0), VirtualTime::from_nanos(10 * S));
         assert_eq!(next.map(|s| s.start.nanos()), Some(12 * S));
+    }
+
+    #[test]
+    fn a_trace_in_unix_time_is_recognised() {
+        let start = 1_577_836_800;
+        let unix = trace(vec![row(&[(start, start + 60)], None)], None);
+        assert_eq!(unix.unix_start(), Some(Span::from_secs(start)));
+        let mixed = trace(
+            vec![row(&[(start, start + 60)], None), row(&[(3, 4)], None)],
+            None,
+        );
+        assert_eq!(mixed.unix_start(), None);
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
         scenario.samples.shape,
         scenario.samples.classes
     );
+    for line in scenario.classes_in_words() {
+        println!("// {line}");
+    }
     let clients = scenario.clients();
     match (scenario.gossip(), &scenario.schedule.waiting) {
         (Some(gossip), _) => {

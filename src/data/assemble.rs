@@ -1,11 +1,13 @@
 //! From raw samples to a checked [`Split`]: what the readers of user files have in common.
 
+use super::classes::{gap_note, unseen_note, ClassNames, Counts};
 use super::dataset::{Dataset, Scaling, Split, Values, MAX_CLASSES};
-use super::error::DataError;
+use super::error::{DataError, Place};
 use super::source::Shaping;
 use crate::quantity::Probability;
-use crate::sim::rng::{below, stream, Purpose};
+use crate::sim::rng::{below, stream, Purpose, Stream};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The stream that draws test samples; no natural user has this number.
 const SPLIT_NODE: u64 = u64::MAX;
@@ -28,10 +30,21 @@ pub(super) enum RawTest {
 }
 
 /// Numbers for whatever a file calls its users or labels, in order of first appearance.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Names<K: Ord>(BTreeMap<K, u32>);
 
+impl<K: Ord> Default for Names<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
 impl<K: Ord> Names<K> {
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The number of `name`, which may be new. Only 2^32 samples are allowed, so there is one.
     pub fn number(&mut self, name: K) -> u32 {
         let next = self.0.len() as u32;
@@ -44,32 +57,46 @@ impl<K: Ord> Names<K> {
     }
 }
 
-/// Labels from whole numbers.
-pub(super) fn labels(name: &str, values: &[i64]) -> Result<Vec<u32>, DataError> {
-    let label = |(at, value): (usize, &i64)| match u32::try_from(*value) {
-        Ok(label) if (label as usize) < MAX_CLASSES => Ok(label),
-        _ => Err(DataError::invalid(
-            name,
-            format!("labels from 0 to {}", MAX_CLASSES - 1),
-            format!("{value} at sample {at}"),
-        )),
-    };
-    values.iter().enumerate().map(label).collect()
+/// A label that is the index of its class, if the number can be one.
+pub(super) fn index(number: i64) -> Option<u32> {
+    let label = u32::try_from(number).ok();
+    label.filter(|label| (*label as usize) < MAX_CLASSES)
 }
 
-/// Number of classes: as given, or one above the highest label.
-pub(super) fn classes<'a>(
-    name: &str,
-    shaping: &Shaping,
-    labels: impl IntoIterator<Item = &'a u32>,
-) -> Result<usize, DataError> {
-    let needed = labels.into_iter().max().map_or(0, |top| *top as usize + 1);
+/// What [`index`] takes, in words.
+pub(super) fn indices_in_words() -> String {
+    format!("labels from 0 to {}", MAX_CLASSES - 1)
+}
+
+/// Number of classes: as given, or one above the highest label of `labels`, a file.
+pub(super) fn classes(labels: &Path, shaping: &Shaping, needed: usize) -> Result<usize, DataError> {
     let classes = shaping.classes.unwrap_or(needed);
     if classes < needed.max(1) || classes > MAX_CLASSES {
-        let expected = format!("{} to {MAX_CLASSES} classes", needed.max(1));
-        return Err(DataError::invalid(name, expected, classes.to_string()));
+        let least = needed.max(1);
+        let expected = format!(
+            "{least} to {MAX_CLASSES} classes, as the highest label is {}",
+            least - 1
+        );
+        let error = DataError::malformed(labels, Place::Whole, expected, classes.to_string());
+        return Err(error.at("classes"));
     }
     Ok(classes)
+}
+
+/// What is to be said of labels that are indices: gaps, unless the number of classes is given, and
+/// classes that only test samples `given` apart have.
+pub(super) fn index_notes(
+    shaping: &Shaping,
+    given: bool,
+    train: &Counts,
+    test: &Counts,
+) -> Vec<String> {
+    let gap = match shaping.classes {
+        Some(_) => None,
+        None => gap_note(train, test),
+    };
+    let unseen = given.then(|| unseen_note(&ClassNames::default(), train, test));
+    gap.into_iter().chain(unseen.flatten()).collect()
 }
 
 /// Shape of one sample: as given, if it has as many values as the file's.
@@ -85,11 +112,29 @@ pub(super) fn shape(
             name,
             format!("a shape with as many values as a sample has (shape {read:?})"),
             format!("{wanted:?}"),
-        )),
+        )
+        .at("shape")),
         // A single number a sample is a row of one feature.
         None if read.is_empty() => Ok(vec![1]),
         None => Ok(read.to_vec()),
     }
+}
+
+/// That samples of this shape look like images with their channels last.
+pub(super) fn layout_note(shape: &[usize]) -> Option<String> {
+    let [height, width, channels @ 1..=4] = *shape else {
+        return None;
+    };
+    let remedy = match channels {
+        1 => format!("say shape: [1, {height}, {width}]"),
+        _ => "write them as numpy.transpose(x, (0, 3, 1, 2)) does".into(),
+    };
+    (height > 4 && width > 4).then(|| {
+        format!(
+            "samples of shape {shape:?} look like images with their channels last, and the first number \
+             is taken for the channels: {remedy}"
+        )
+    })
 }
 
 /// How many of `n` samples are for testing: the nearest whole number, which must leave some for each.
@@ -97,28 +142,25 @@ pub(super) fn test_count(name: &str, n: usize, fraction: Probability) -> Result<
     let count = libm::round(fraction.get() * n as f64) as usize;
     if count == 0 || count >= n {
         let expected = "a test fraction that leaves samples for training and for testing";
-        return Err(DataError::invalid(
-            name,
-            expected,
-            format!("{count} of {n} for testing"),
-        ));
+        return Err(
+            DataError::invalid(name, expected, format!("{count} of {n} for testing"))
+                .at("test_fraction"),
+        );
     }
     Ok(count)
 }
 
-/// Builds and checks the split. Without a `scaling`, bytes go to [0, 1] and other numbers stay.
+/// Builds and checks the split of samples of so many classes. Without a `scaling`, bytes go to [0, 1]
+/// and other numbers stay.
 pub(super) fn split(
     name: &str,
     train: Raw,
     test: RawTest,
+    classes: usize,
     shaping: &Shaping,
     scaling: Option<&Scaling>,
     seed: u64,
 ) -> Result<Split, DataError> {
-    let classes = match &test {
-        RawTest::Given(test) => classes(name, shaping, train.labels.iter().chain(&test.labels))?,
-        RawTest::Fraction(_) => classes(name, shaping, &train.labels)?,
-    };
     let finish = |raw: Raw| {
         let scaling = match (scaling, &raw.values) {
             (Some(scaling), _) => scaling.clone(),
@@ -149,20 +191,48 @@ pub(super) fn split(
     Split::new(train, test)
 }
 
+/// Which samples of a file are for testing, one after another.
+pub(super) struct TestDraw {
+    rng: Stream,
+    /// Samples not yet asked about, and how many of those are for testing.
+    rest: u64,
+    left: u64,
+}
+
+impl TestDraw {
+    /// `count` of `n` samples.
+    pub fn new(n: usize, count: usize, seed: u64) -> Self {
+        Self {
+            rng: stream(seed, SPLIT_NODE, Purpose::Data, 0),
+            rest: n as u64,
+            left: count as u64,
+        }
+    }
+
+    /// Whether the next sample is for testing. Selection sampling (Knuth, TAOCP 3.4.2, algorithm S):
+    /// each subset is equally likely.
+    pub fn takes_next(&mut self) -> bool {
+        if self.rest == 0 {
+            return false;
+        }
+        let taken = below(&mut self.rng, self.rest) < self.left;
+        self.rest -= 1;
+        self.left -= u64::from(taken);
+        taken
+    }
+}
+
 /// Draws the test samples; both parts keep the order of the file.
 fn draw(data: Dataset, fraction: Probability, seed: u64) -> Result<(Dataset, Dataset), DataError> {
     data.check_lengths()?;
     let n = data.len();
-    let mut left = test_count(&data.name, n, fraction)?;
-    let mut rng = stream(seed, SPLIT_NODE, Purpose::Data, 0);
-    let (mut train, mut test) = (Vec::with_capacity(n - left), Vec::with_capacity(left));
-    // Selection sampling (Knuth, TAOCP 3.4.2, algorithm S): each subset is equally likely.
+    let count = test_count(&data.name, n, fraction)?;
+    let mut taken = TestDraw::new(n, count, seed);
+    let (mut train, mut test) = (Vec::with_capacity(n - count), Vec::with_capacity(count));
     for i in 0..n as u32 {
-        if below(&mut rng, n as u64 - u64::from(i)) < left as u64 {
-            test.push(i);
-            left -= 1;
-        } else {
-            train.push(i);
+        match taken.takes_next() {
+            true => test.push(i),
+            false => train.push(i),
         }
     }
     Ok((data.select(&train), data.select(&test)))
@@ -241,7 +311,16 @@ mod tests {
 
     #[test]
     fn a_fraction_takes_its_share_and_every_sample_lands_in_one_part() {
-        let split = split("t", raw(40), fraction(0.25), &Shaping::default(), None, 1).unwrap();
+        let split = split(
+            "t",
+            raw(40),
+            fraction(0.25),
+            3,
+            &Shaping::default(),
+            None,
+            1,
+        )
+        .unwrap();
         let test = split.test.as_evaluation();
         assert_eq!((split.train.len(), test.len()), (30, 10));
         let firsts = |d: &Dataset| match &d.values {
@@ -266,6 +345,7 @@ mod tests {
                 "t",
                 raw(40),
                 fraction(0.25),
+                3,
                 &Shaping::default(),
                 None,
                 seed,
@@ -280,7 +360,7 @@ mod tests {
     fn a_fraction_that_leaves_a_part_empty_is_an_error() {
         for f in [0.0, 0.1, 0.9, 1.0] {
             assert!(
-                split("t", raw(4), fraction(f), &Shaping::default(), None, 1).is_err(),
+                split("t", raw(4), fraction(f), 3, &Shaping::default(), None, 1).is_err(),
                 "{f}"
             );
         }
@@ -288,7 +368,16 @@ mod tests {
 
     #[test]
     fn users_are_renumbered_without_gaps() {
-        let split = split("t", raw(40), fraction(0.25), &Shaping::default(), None, 1).unwrap();
+        let split = split(
+            "t",
+            raw(40),
+            fraction(0.25),
+            3,
+            &Shaping::default(),
+            None,
+            1,
+        )
+        .unwrap();
         assert_eq!(split.train.user_count(), Some(4));
     }
 
@@ -304,7 +393,16 @@ mod tests {
             standardise: true,
             ..Shaping::default()
         };
-        let split = split("t", train.clone(), RawTest::Given(train), &shaping, None, 1).unwrap();
+        let split = split(
+            "t",
+            train.clone(),
+            RawTest::Given(train),
+            2,
+            &shaping,
+            None,
+            1,
+        )
+        .unwrap();
         let Scaling { mean, std, .. } = &split.train.scaling;
         assert_eq!(mean, &[2.0, 0.1, 7.5]);
         assert_eq!(std, &[1.0, 1.0, 0.5]);
@@ -318,7 +416,7 @@ mod tests {
                 shape: Some(shape),
                 ..Shaping::default()
             };
-            split("t", raw(8), fraction(0.25), &shaping, None, 1).map(|s| s.train.shape)
+            split("t", raw(8), fraction(0.25), 3, &shaping, None, 1).map(|s| s.train.shape)
         };
         assert_eq!(shaped(vec![1, 1, 2]), Ok(vec![1, 1, 2]));
         let error = shaped(vec![3]).unwrap_err().to_string();
@@ -326,10 +424,21 @@ mod tests {
     }
 
     #[test]
-    fn labels_out_of_range_are_errors() {
-        assert_eq!(labels("t", &[0, 3]), Ok(vec![0, 3]));
+    fn images_with_channels_last_are_recognised() {
+        let note = layout_note(&[28, 28, 3]).unwrap();
+        assert!(note.contains("numpy.transpose(x, (0, 3, 1, 2))"), "{note}");
+        let note = layout_note(&[28, 28, 1]).unwrap();
+        assert!(note.contains("say shape: [1, 28, 28]"), "{note}");
+        for fine in [&[3, 28, 28][..], &[1, 8, 8], &[28, 28], &[3, 4, 3], &[7]] {
+            assert_eq!(layout_note(fine), None);
+        }
+    }
+
+    #[test]
+    fn labels_out_of_range_are_no_indices() {
+        assert_eq!(index(3), Some(3));
         for bad in [-1, MAX_CLASSES as i64, i64::MAX] {
-            assert!(labels("t", &[0, bad]).is_err());
+            assert_eq!(index(bad), None);
         }
     }
 }

@@ -4,10 +4,11 @@
 //! of a 32×32 image, channel by channel.
 
 use super::error::{DataError, Place};
+use super::idx::looked_in;
 use super::input::Input;
 use std::path::{Path, PathBuf};
 
-const PIXELS: usize = 3 * 32 * 32;
+pub(super) const PIXELS: usize = 3 * 32 * 32;
 
 /// What the labels of a record are.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +19,6 @@ pub(super) struct Format {
     pub wanted: usize,
     /// Number of classes of that label.
     pub classes: usize,
-}
-
-/// Images and labels read so far.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Records {
-    pub pixels: Vec<u8>,
-    pub labels: Vec<u32>,
 }
 
 /// How many records a file of `size` bytes holds.
@@ -43,17 +37,15 @@ pub(super) fn count(file: &Path, size: u64, format: Format) -> Result<usize, Dat
     Ok((size / record) as usize)
 }
 
-/// Appends the records of one file of `size` bytes.
+/// Hands the label and the pixels of each record of one file of `size` bytes to `each`.
 pub(super) fn read(
     mut input: Input<'_>,
     size: u64,
     format: Format,
-    into: &mut Records,
+    mut each: impl FnMut(u32, &[u8]),
 ) -> Result<(), DataError> {
     let records = count(input.file(), size, format)?;
     input.expect_rest(size, "records")?;
-    into.labels.reserve_exact(records);
-    into.pixels.reserve_exact(records * PIXELS);
     let mut record = vec![0; format.labels + PIXELS];
     for _ in 0..records {
         input.read_into(&mut record, "a record")?;
@@ -66,8 +58,7 @@ pub(super) fn read(
             );
             return Err(input.wrong(expected, label.to_string()));
         }
-        into.labels.push(u32::from(label));
-        into.pixels.extend_from_slice(pixels);
+        each(u32::from(label), pixels);
     }
     input.finish()
 }
@@ -88,7 +79,10 @@ pub(super) fn locate(
     let paths: Vec<_> = names.iter().map(|name| base.join(name)).collect();
     match paths.iter().find(|path| !path.is_file()) {
         None => Ok(paths),
-        Some(missing) => Err(DataError::unreadable(missing, "no such file").advise(remedy)),
+        Some(missing) => {
+            let error = DataError::unreadable(missing, "no such file");
+            Err(error.advise(&looked_in(folder, remedy)))
+        }
     }
 }
 
@@ -102,15 +96,20 @@ pub(super) mod tests {
         classes: 100,
     };
 
+    #[derive(Debug, Default)]
+    pub struct Records {
+        pub pixels: Vec<u8>,
+        pub labels: Vec<u32>,
+    }
+
     pub fn parse(bytes: &[u8], format: Format) -> Result<Records, DataError> {
         let mut records = Records::default();
         let size = bytes.len() as u64;
-        read(
-            Input::plain(Path::new("c"), bytes, size),
-            size,
-            format,
-            &mut records,
-        )?;
+        let input = Input::plain(Path::new("c"), bytes, size);
+        read(input, size, format, |label, pixels| {
+            records.labels.push(label);
+            records.pixels.extend_from_slice(pixels);
+        })?;
         Ok(records)
     }
 

@@ -1,5 +1,6 @@
 //! Samples in memory: features as they were read, labels, and the constants that normalise them.
 
+use super::classes::{counted, ClassCount, ClassNames, Counts};
 use super::error::DataError;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -80,6 +81,10 @@ pub struct Split {
     pub train: Dataset,
     /// Same shape and classes as `train`.
     pub test: TestSet,
+    /// What the data calls its classes.
+    pub names: ClassNames,
+    /// Sentences about what is probably not meant.
+    pub notes: Vec<String>,
 }
 
 /// What a source holds, without its samples.
@@ -96,6 +101,12 @@ pub struct Shape {
     /// Natural users, where the source has them. Where test samples are drawn from the same file,
     /// a user whose every sample is drawn is counted here but has none to train on.
     pub users: Option<usize>,
+    /// What the data calls its classes; `run.json` has a list of its own.
+    #[serde(skip)]
+    pub names: ClassNames,
+    /// Sentences about what is allowed and probably not meant, as far as it was looked at.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl Values {
@@ -332,7 +343,24 @@ impl Split {
             let expected = format!("test samples as the training samples ({})", say(&train));
             return Err(DataError::invalid(&train.name, expected, say(other)));
         }
-        Ok(Self { train, test })
+        Ok(Self {
+            train,
+            test,
+            names: ClassNames::default(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// The classes with their names and how many samples each has; of very many, the first thousand.
+    pub fn classes(&self) -> Vec<ClassCount> {
+        let (train, test) = self.counts();
+        counted(&self.names, self.train.classes, &train, &test)
+    }
+
+    /// How many samples of each class both parts have.
+    pub(super) fn counts(&self) -> (Counts, Counts) {
+        let test = self.test.as_evaluation();
+        (Counts::of(&self.train.labels), Counts::of(&test.labels))
     }
 
     /// What the split holds.
@@ -343,6 +371,8 @@ impl Split {
             train: self.train.len(),
             test: self.test.as_evaluation().len(),
             users: self.train.user_count(),
+            names: self.names.clone(),
+            notes: self.notes.clone(),
         }
     }
 }

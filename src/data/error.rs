@@ -1,8 +1,13 @@
 //! Why data cannot be used: the file, the place in it, the rule it breaks and what to do.
 
+use crate::quantity::shown;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+
+/// What a message shows of what was expected or found. Readers cut what they quote to far less; this
+/// bounds whatever a library's own text repeats of a file.
+const LONGEST: usize = 400;
 
 /// Where in a file something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +73,14 @@ pub enum DataError {
         /// What breaks it.
         found: String,
     },
+    /// Any of these, and the field of the source that the user wrote it in.
+    #[error("{error}")]
+    At {
+        /// Path in the source, such as `train.y`.
+        field: String,
+        /// What is wrong.
+        error: Box<DataError>,
+    },
 }
 
 fn after_semicolon(remedy: &str) -> String {
@@ -79,15 +92,15 @@ fn after_semicolon(remedy: &str) -> String {
 }
 
 impl DataError {
-    pub(super) fn unreadable(file: &Path, problem: impl fmt::Display) -> Self {
+    pub(crate) fn unreadable(file: &Path, problem: impl fmt::Display) -> Self {
         Self::Unreadable {
             file: file.to_path_buf(),
-            problem: problem.to_string(),
+            problem: shown(&problem.to_string(), LONGEST),
             remedy: String::new(),
         }
     }
 
-    pub(super) fn malformed(
+    pub(crate) fn malformed(
         file: &Path,
         place: Place,
         expected: impl Into<String>,
@@ -96,8 +109,8 @@ impl DataError {
         Self::Malformed {
             file: file.to_path_buf(),
             place,
-            expected: expected.into(),
-            found: found.into(),
+            expected: shown(&expected.into(), LONGEST),
+            found: shown(&found.into(), LONGEST),
             remedy: String::new(),
         }
     }
@@ -109,17 +122,44 @@ impl DataError {
     ) -> Self {
         Self::Invalid {
             name: name.to_string(),
-            expected: expected.into(),
-            found: found.into(),
+            expected: shown(&expected.into(), LONGEST),
+            found: shown(&found.into(), LONGEST),
         }
     }
 
     /// The same error with advice, where it has room for some.
-    pub(super) fn advise(mut self, advice: &str) -> Self {
-        if let Self::Unreadable { remedy, .. } | Self::Malformed { remedy, .. } = &mut self {
-            *remedy = advice.to_string();
+    pub(crate) fn advise(mut self, advice: &str) -> Self {
+        match &mut self {
+            Self::Unreadable { remedy, .. } | Self::Malformed { remedy, .. } => {
+                *remedy = advice.to_string();
+            }
+            Self::At { field, error } => {
+                let (field, error) = (std::mem::take(field), (**error).clone());
+                return error.advise(advice).at(&field);
+            }
+            Self::Invalid { .. } => {}
         }
         self
+    }
+
+    /// The same error, with the field of the source that it is about.
+    pub(super) fn at(self, field: &str) -> Self {
+        match self {
+            Self::At { .. } => self,
+            error => Self::At {
+                field: field.to_string(),
+                error: Box::new(error),
+            },
+        }
+    }
+
+    /// The field of the source that this is about, such as `train.y`; empty where that is not known.
+    /// With `data.` before it, it is a path in the scenario.
+    pub fn field(&self) -> &str {
+        match self {
+            Self::At { field, .. } => field,
+            _ => "",
+        }
     }
 }
 
@@ -146,5 +186,28 @@ mod tests {
         );
         let error = DataError::unreadable(Path::new("mnist"), "no such folder");
         assert_eq!(error.to_string(), "mnist: no such folder");
+    }
+    #[test]
+    fn an_error_says_which_field_of_the_source_it_is_about() {
+        let error = DataError::malformed(Path::new("y.npy"), Place::Whole, "labels", "none");
+        let said = error.to_string();
+        assert_eq!(error.field(), "");
+        let error = error.at("train.y").at("train");
+        assert_eq!((error.field(), error.to_string()), ("train.y", said));
+        let advised = error.advise("add some").to_string();
+        assert!(advised.ends_with("found none; add some"), "{advised}");
+    }
+
+    #[test]
+    fn no_error_is_longer_than_a_few_lines_whatever_a_file_says() {
+        let long = "x".repeat(1 << 20);
+        let errors = [
+            DataError::malformed(Path::new("a"), Place::Whole, long.clone(), long.clone()),
+            DataError::unreadable(Path::new("a"), &long),
+            DataError::invalid("a", long.clone(), long.clone()),
+        ];
+        for error in errors {
+            assert!(error.to_string().chars().count() < 900);
+        }
     }
 }

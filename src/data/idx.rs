@@ -4,7 +4,8 @@
 //! read here), the number of dimensions, each dimension as a big-endian `u32`, then the data.
 
 use super::error::DataError;
-use super::input::Input;
+use super::input::{Flow, Input};
+use super::magic;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,11 @@ pub(super) fn header(
 ) -> Result<(Vec<usize>, u64), DataError> {
     let [zero, zero2, kind, count] = input.array::<4>("an IDX header")?;
     if (zero, zero2) != (0, 0) {
-        let found = format!("{zero:#04x} {zero2:#04x}");
-        return Err(input.wrong("an IDX file, which begins with two zero bytes", found));
+        let expected = "an IDX file, which begins with two zero bytes";
+        return Err(match magic::kind(&[zero, zero2, kind, count]) {
+            Some(kind) => input.wrong(expected, kind.what).advise(kind.remedy),
+            None => input.wrong(expected, format!("{zero:#04x} {zero2:#04x}")),
+        });
     }
     if kind != UNSIGNED_BYTE {
         return Err(input.wrong("IDX type 0x08 (unsigned byte)", format!("type {kind:#04x}")));
@@ -54,12 +58,28 @@ pub(super) fn images(mut input: Input<'_>) -> Result<(Vec<usize>, Vec<u8>), Data
     Ok((shape, bytes))
 }
 
-/// Reads labels, one byte each.
-pub(super) fn labels(mut input: Input<'_>) -> Result<Vec<u8>, DataError> {
+/// Hands labels, one byte each, to `each` with their places.
+pub(super) fn labels(
+    mut input: Input<'_>,
+    mut each: impl FnMut(u64, u8) -> Result<(), DataError>,
+) -> Result<(), DataError> {
     let (_, total) = header(&mut input, 1..=1, "labels")?;
-    let bytes = input.bytes(total, "labels")?;
-    input.finish()?;
-    Ok(bytes)
+    let mut at = 0;
+    input.pieces(total, 1, "labels", |piece| {
+        for label in piece {
+            each(at, *label)?;
+            at += 1;
+        }
+        Ok(Flow::On)
+    })?;
+    input.finish()
+}
+
+/// Reads images to the end, and keeps nothing.
+pub(super) fn scan(mut input: Input<'_>) -> Result<(), DataError> {
+    let (_, total) = header(&mut input, 2..=4, "pixels")?;
+    input.pieces(total, 1, "pixels", |_| Ok(Flow::On))?;
+    input.finish()
 }
 
 /// The shape of one sample: a channel is put before images that have none.
@@ -88,7 +108,16 @@ pub(super) fn locate(folder: &Path, part: &str, remedy: &str) -> Result<PathBuf,
         }
     }
     let missing = folder.join(format!("{part}-{suffix}"));
-    Err(DataError::unreadable(&missing, "no such file, gzipped or not").advise(remedy))
+    let error = DataError::unreadable(&missing, "no such file, gzipped or not");
+    Err(error.advise(&looked_in(folder, remedy)))
+}
+
+/// How to get a data set, and where it was looked for.
+pub(super) fn looked_in(folder: &Path, remedy: &str) -> String {
+    format!(
+        "looked in the folder {} (dir: \"...\" names another, relative to the scenario's folder); {remedy}",
+        folder.display()
+    )
 }
 
 #[cfg(test)]
@@ -150,7 +179,7 @@ pub(super) mod tests {
         assert!(error(&file(&[0, 2, 2], &[])).contains("a dimension of 0"));
         assert!(error(&file(&[12], &[7; 12])).contains("2 to 4 dimensions for pixels, found 1"));
         assert!(error(&[0, 0, 0x0d, 3]).contains("found type 0x0d"));
-        assert!(error(&[0x1f, 0x8b, 8, 3]).contains("begins with two zero bytes"));
+        assert!(error(&[0x1f, 0x8b, 8, 3]).contains("two zero bytes, found a gzip file"));
     }
 
     #[test]
@@ -169,7 +198,8 @@ pub(super) mod tests {
         let error = locate(Path::new("/nowhere"), "t10k-labels", "run fetch.sh").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "/nowhere/t10k-labels-idx1-ubyte: no such file, gzipped or not; run fetch.sh"
+            "/nowhere/t10k-labels-idx1-ubyte: no such file, gzipped or not; looked in the folder /nowhere \
+             (dir: \"...\" names another, relative to the scenario's folder); run fetch.sh"
         );
     }
 }

@@ -3,6 +3,7 @@
 
 use super::dataset::MAX_BYTES;
 use super::error::{DataError, Place};
+use super::magic;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The most that deflate can inflate a byte to: 258 bytes for two bits, rounded up.
 const INFLATION: u64 = 1032;
 
-/// Bytes per step when values are converted while they are read; a multiple of every value's size.
+/// Bytes per step when values are converted while they are read.
 const STEP: usize = 1 << 16;
 
 /// A file, or an entry of an archive, being read from its start.
@@ -23,6 +24,13 @@ pub(super) struct Input<'a> {
     limit: u64,
     /// Whether there are exactly `limit` bytes: true for a plain file.
     exact: bool,
+}
+
+/// Whether more is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    On,
+    Enough,
 }
 
 /// Opens a regular file; a folder, pipe or device is refused before it can block.
@@ -41,6 +49,47 @@ pub(super) fn open_file(path: &Path) -> Result<(File, u64), DataError> {
     let file = File::open(path).map_err(fail)?;
     let size = file.metadata().map_err(fail)?.len();
     Ok((file, size))
+}
+
+/// Reads a whole regular file of at most `most` bytes.
+///
+/// # Errors
+/// When it is not there, is no regular file, or is larger.
+pub(crate) fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {
+    let (file, size) = open_file(path)?;
+    if size > most {
+        let problem = format!("{size} bytes, more than the {most} it may have");
+        return Err(DataError::unreadable(path, problem));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    // It may grow while it is read.
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|error| DataError::unreadable(path, error))?;
+    Ok(bytes)
+}
+
+/// The lines of a small table with their numbers, from 1; a byte-order mark is left out.
+///
+/// # Errors
+/// When the file is of another kind than text, or not in UTF-8.
+pub(crate) fn lines_of<'a>(
+    file: &Path,
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = (u64, &'a str)>, DataError> {
+    if let Some(kind) = magic::kind(bytes.get(..512).unwrap_or(bytes)) {
+        let expected = "a table as text (CSV)";
+        let error = DataError::malformed(file, Place::Whole, expected, kind.what);
+        return Err(error.advise(kind.remedy));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.iter().take(error.valid_up_to());
+        let line = 1 + before.filter(|byte| **byte == b'\n').count() as u64;
+        let place = Place::Line { line, column: 0 };
+        DataError::malformed(file, place, "UTF-8", "bytes that are none").advise("save it as UTF-8")
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok((1..).zip(text.lines()))
 }
 
 impl<'a> Input<'a> {
@@ -159,21 +208,35 @@ impl<'a> Input<'a> {
         Ok(out)
     }
 
-    /// Hands the next `len` bytes to `each` in pieces whose sizes are multiples of 8, but the last.
+    /// Whether the number of bytes is known, not bounded only.
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Hands the next `len` bytes to `each` in pieces whose sizes are multiples of `unit`, but the
+    /// last, until it has enough.
     pub fn pieces(
         &mut self,
         len: u64,
+        unit: usize,
         what: &str,
-        mut each: impl FnMut(&[u8]) -> Result<(), DataError>,
+        mut each: impl FnMut(&[u8]) -> Result<Flow, DataError>,
     ) -> Result<(), DataError> {
         self.expect(len, what)?;
-        let mut buffer = vec![0; STEP.min(len as usize)];
+        let unit = unit.max(1);
+        let step = (STEP / unit).max(1) * unit;
+        let mut buffer = vec![0; (step as u64).min(len) as usize];
         let mut left = len;
         while left > 0 {
-            let piece = &mut buffer[..STEP.min(left as usize)];
+            let now = left.min(step as u64) as usize;
+            let Some(piece) = buffer.get_mut(..now) else {
+                return Ok(());
+            };
             self.read_into(piece, what)?;
-            each(piece)?;
-            left -= piece.len() as u64;
+            if let Flow::Enough = each(piece)? {
+                return Ok(());
+            }
+            left -= now as u64;
         }
         Ok(())
     }

@@ -4,10 +4,13 @@
 use super::assemble::Names;
 use super::dataset::MAX_CLASSES;
 use super::error::{DataError, Place};
+use super::labels::REGRESSION;
+use super::magic;
+use crate::quantity::shown;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::BufRead;
 use std::path::Path;
 
 /// Samples of the files read so far.
@@ -23,10 +26,12 @@ pub(super) struct Samples {
 /// Appends the samples of one file, in its own order; users are numbered in `names`.
 pub(super) fn read(
     file: &Path,
-    reader: impl Read,
+    mut reader: impl BufRead,
     names: &mut Names<String>,
     into: &mut Samples,
 ) -> Result<(), DataError> {
+    let start = reader.fill_buf();
+    let started = magic::kind(start.map_err(|error| DataError::unreadable(file, error))?);
     let mut json = serde_json::Deserializer::from_reader(reader);
     let document = Document { into, names };
     document
@@ -46,7 +51,13 @@ pub(super) fn read(
                 .rsplit_once(" at line ")
                 .map_or(text.as_str(), |(what, _)| what);
             let expected = "LEAF JSON with users, num_samples and user_data of numbers";
-            DataError::malformed(file, place, expected, found)
+            match started {
+                Some(kind) if e.line() <= 1 => {
+                    DataError::malformed(file, Place::Whole, expected, kind.what)
+                        .advise(kind.remedy)
+                }
+                _ => DataError::malformed(file, place, expected, found),
+            }
         })
 }
 
@@ -77,12 +88,12 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut users: Option<Vec<String>> = None;
+        let mut users: Option<BTreeMap<String, usize>> = None;
         let mut counts: Option<Vec<u64>> = None;
         let mut data: Option<BTreeMap<String, u64>> = None;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "users" => users = Some(map.next_value()?),
+                "users" => users = Some(map.next_value_seed(Users)?),
                 "num_samples" => counts = Some(map.next_value()?),
                 "user_data" if data.is_none() => {
                     data = Some(map.next_value_seed(UserData {
@@ -109,20 +120,52 @@ impl<'de> Visitor<'de> for Document<'_> {
         {
             return Err(A::Error::custom("num_samples of another length than users"));
         }
-        for (i, user) in users.iter().enumerate() {
+        for (user, i) in &users {
             let Some(held) = data.get(user) else {
+                let user = shown(user, 40);
                 return Err(A::Error::custom(format!("no data of user {user:?}")));
             };
             let said = counts
                 .as_ref()
-                .and_then(|counts| counts.get(i))
+                .and_then(|counts| counts.get(*i))
                 .unwrap_or(held);
             if said != held {
+                let user = shown(user, 40);
                 let text = format!("{held} samples of user {user:?} and {said} in num_samples");
                 return Err(A::Error::custom(text));
             }
         }
         Ok(())
+    }
+}
+
+/// `users`: returns the place of each. One that is there twice is refused at once, so that a list holds
+/// no more than its names.
+struct Users;
+
+impl<'de> DeserializeSeed<'de> for Users {
+    type Value = BTreeMap<String, usize>;
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
+        d.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Users {
+    type Value = BTreeMap<String, usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of users")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut users = BTreeMap::new();
+        while let Some(user) = seq.next_element::<String>()? {
+            let place = users.len();
+            if let Some(_first) = users.insert(user, place) {
+                return Err(A::Error::custom("a user twice in users"));
+            }
+        }
+        Ok(users)
     }
 }
 
@@ -276,10 +319,13 @@ impl<'de> Visitor<'de> for Labels<'_> {
         // Generators write labels as floats too ("3.0").
         while let Some(value) = seq.next_element::<f64>()? {
             if !(libm::trunc(value) == value && (0.0..MAX_CLASSES as f64).contains(&value)) {
-                let text = format!(
-                    "label {value}, which is no whole number from 0 to {}",
-                    MAX_CLASSES - 1
-                );
+                let text = match libm::trunc(value) == value {
+                    true => format!(
+                        "label {value}, which is no number from 0 to {}",
+                        MAX_CLASSES - 1
+                    ),
+                    false => format!("label {value}, which is no whole number; {REGRESSION}"),
+                };
                 return Err(A::Error::custom(text));
             }
             self.0.push(value as u32);
@@ -337,6 +383,7 @@ pub(super) mod tests {
         assert!(error("2.5", "\"word\"").contains("text must be turned into numbers"));
         assert!(error("}}}", "}} }{").contains("l.json:3:"));
         assert!(error("\"a\": {", "\"b\": {").contains("a user twice"));
+        assert!(error("\"b\", \"a\"", "\"b\", \"b\"").contains("a user twice in users"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod arrays;
 mod images;
 mod text;
 
+use super::classes::{counted, ClassCount, ClassNames};
 use super::dataset::{Shape, Split};
 use super::digits;
 use super::error::DataError;
@@ -11,6 +12,8 @@ use super::noise::Noise;
 use super::npz::Npz;
 use super::source::{Source, Test};
 use super::synthetic::{self, Synthetic};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// Reads `source`. Relative paths are relative to `base`, the folder of the scenario file.
@@ -26,7 +29,7 @@ pub fn load(source: &Source, seed: u64, base: &Path) -> Result<Split, DataError>
         Plan::Synthetic(synthetic) => synthetic.load(seed),
         Plan::Noise(noise) => noise.load(seed),
         Plan::Images(set) => set.load(seed),
-        Plan::Npz(file, request) => arrays::load(&mut Npz::open(&file)?, &request, seed),
+        Plan::Npz(file, request) => arrays::load(&mut open_archive(&file)?, &request, seed),
         Plan::Npy(request) => arrays::load(&mut arrays::Folder(base), &request, seed),
         Plan::Csv(table) => table.load(seed),
         Plan::Leaf(leaf) => leaf.load(seed),
@@ -47,6 +50,8 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
             train: digits::TRAIN,
             test: digits::TEST,
             users: None,
+            names: ClassNames::default(),
+            notes: Vec::new(),
         }),
         Plan::Synthetic(synthetic) => {
             let counts = synthetic.counts(seed)?;
@@ -56,6 +61,8 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
                 train: counts.iter().map(|(train, _)| train).sum(),
                 test: counts.iter().map(|(_, test)| test).sum(),
                 users: Some(counts.len()),
+                names: ClassNames::default(),
+                notes: Vec::new(),
             })
         }
         Plan::Noise(noise) => {
@@ -66,14 +73,72 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
                 train: noise.train,
                 test: noise.test,
                 users: None,
+                names: ClassNames::default(),
+                notes: Vec::new(),
             })
         }
         Plan::Images(set) => set.describe(),
-        Plan::Npz(file, request) => arrays::describe(&mut Npz::open(&file)?, &request),
-        Plan::Npy(request) => arrays::describe(&mut arrays::Folder(base), &request),
+        Plan::Npz(file, request) => {
+            let mut archive = open_archive(&file)?;
+            Ok(arrays::describe(&mut archive, &request, seed)?.0)
+        }
+        Plan::Npy(request) => Ok(arrays::describe(&mut arrays::Folder(base), &request, seed)?.0),
         Plan::Csv(table) => Ok(table.load(seed)?.describe()),
         Plan::Leaf(leaf) => Ok(leaf.load(seed)?.describe()),
     }
+}
+
+/// All that can be known of a source before anything is learned from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspection {
+    /// Shape, numbers, names, and what is probably not meant.
+    pub shape: Shape,
+    /// The classes, and how many samples each has.
+    pub classes: Vec<ClassCount>,
+}
+
+/// Reads all of `source`, as a run would before its first round, and says what [`describe`] cannot
+/// see in headers: features that are not finite (with row and column), labels and users that do not
+/// fit, files that are cut short or go on too long. It takes the time that a run takes to read it.
+///
+/// # Errors
+/// Everything for which [`load`] with the same arguments would fail; several at once where several
+/// files are at fault.
+pub fn inspect(source: &Source, seed: u64, base: &Path) -> Result<Inspection, Vec<DataError>> {
+    let one = |error| vec![error];
+    let (described, mut wrong) = match Plan::of(source, base).map_err(one)? {
+        // Nothing of an array or an image is kept.
+        Plan::Npz(file, request) => {
+            let mut archive = open_archive(&file).map_err(one)?;
+            arrays::inspect(&mut archive, &request, seed)
+        }
+        Plan::Npy(request) => arrays::inspect(&mut arrays::Folder(base), &request, seed),
+        Plan::Images(set) => set.inspect(),
+        _ => {
+            let split = load(source, seed, base).map_err(one)?;
+            return Ok(Inspection {
+                shape: split.describe(),
+                classes: split.classes(),
+            });
+        }
+    };
+    match described {
+        Ok((shape, train, test)) if wrong.is_empty() => Ok(Inspection {
+            classes: counted(&shape.names, shape.classes, &train, &test),
+            shape,
+        }),
+        Ok(_) => Err(wrong),
+        Err(error) => {
+            // A file that is not there is told of once.
+            wrong.retain(|other| *other != error);
+            wrong.insert(0, error);
+            Err(wrong)
+        }
+    }
+}
+
+fn open_archive(file: &Path) -> Result<Npz<BufReader<File>>, DataError> {
+    Npz::open(file).map_err(|error| error.at("file"))
 }
 
 /// A source with its files found.

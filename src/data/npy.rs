@@ -1,14 +1,19 @@
 //! NumPy's `.npy` format, versions 1.0 to 3.0: one array of numbers.
 //!
-//! Read: unsigned and signed integers of 1 to 8 bytes, booleans, floats of 4 and 8 bytes, of either
-//! byte order, in C or Fortran order (which is turned to C order). Format: NumPy enhancement
-//! proposal 1 and `numpy.lib.format`.
+//! Read: unsigned and signed integers of 1 to 8 bytes, booleans, floats of 2, 4 and 8 bytes, of either
+//! byte order, in C or Fortran order (which is turned to C order); as labels and users, texts of
+//! fixed length (`U`, `S`) too. Format: NumPy enhancement proposal 1 and `numpy.lib.format`.
 
+mod element;
 mod header;
+
+pub(super) use element::Cell;
+use element::{Element, Kind};
 
 use super::dataset::Values;
 use super::error::DataError;
-use super::input::Input;
+use super::input::{Flow, Input};
+use super::magic;
 
 /// NumPy itself warns beyond 10,000.
 const MAX_HEADER: u32 = 1 << 16;
@@ -30,99 +35,50 @@ pub(super) struct Header {
     count: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Element {
-    kind: Kind,
-    size: usize,
-    big_endian: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
-    Unsigned,
-    Signed,
-    Float,
-}
-
 impl Header {
     /// Whether [`read`] keeps the values as bytes.
     pub fn is_bytes(&self) -> bool {
         self.element.kind == Kind::Unsigned && self.element.size == 1
     }
-}
 
-impl Element {
-    /// From a type string such as `<f4`, `|u1`, `>i8`.
-    fn parse(text: &str) -> Option<Self> {
-        let mut chars = text.chars();
-        let big_endian = match chars.next()? {
-            '>' => true,
-            '<' | '|' => false,
-            // '=' is native order, which a file cannot mean.
-            _ => return None,
+    /// Whether its elements are texts.
+    pub fn is_text(&self) -> bool {
+        self.element.is_text()
+    }
+
+    /// How many elements there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Rows: the first dimension.
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// Whether it is a list, of any orientation: no dimension but one is above 1.
+    pub fn is_list(&self) -> bool {
+        self.shape.iter().copied().max() == Some(self.count)
+    }
+
+    /// Bytes of the elements.
+    fn bytes(&self) -> u64 {
+        (self.count as u64).saturating_mul(self.element.size as u64)
+    }
+
+    /// The index of the element that is written at `place`, as NumPy writes it.
+    fn index(&self, place: usize) -> String {
+        let mut left = place;
+        let mut index = vec![0; self.shape.len()];
+        let mut fill = |d: usize| {
+            index[d] = left % self.shape[d];
+            left /= self.shape[d];
         };
-        let (kind, size) = match chars.as_str() {
-            "b1" | "u1" => (Kind::Unsigned, 1),
-            "u2" => (Kind::Unsigned, 2),
-            "u4" => (Kind::Unsigned, 4),
-            "u8" => (Kind::Unsigned, 8),
-            "i1" => (Kind::Signed, 1),
-            "i2" => (Kind::Signed, 2),
-            "i4" => (Kind::Signed, 4),
-            "i8" => (Kind::Signed, 8),
-            "f4" => (Kind::Float, 4),
-            "f8" => (Kind::Float, 8),
-            _ => return None,
-        };
-        Some(Self {
-            kind,
-            size,
-            big_endian,
-        })
-    }
-
-    /// The eight low bytes of one element, most significant first, zero-padded in front.
-    fn word(self, bytes: &[u8]) -> u64 {
-        let push = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
-        match self.big_endian {
-            true => bytes.iter().fold(0, push),
-            false => bytes.iter().rev().fold(0, push),
+        match self.fortran {
+            true => (0..self.shape.len()).for_each(&mut fill),
+            false => (0..self.shape.len()).rev().for_each(&mut fill),
         }
-    }
-
-    fn signed(self, bytes: &[u8]) -> i64 {
-        let unused = 64 - 8 * self.size as u32;
-        ((self.word(bytes) << unused) as i64) >> unused
-    }
-
-    fn float(self, bytes: &[u8]) -> f64 {
-        match self.size {
-            4 => f64::from(f32::from_bits(self.word(bytes) as u32)),
-            _ => f64::from_bits(self.word(bytes)),
-        }
-    }
-
-    /// As a feature.
-    fn feature(self, bytes: &[u8]) -> f32 {
-        match self.kind {
-            Kind::Unsigned => self.word(bytes) as f32,
-            Kind::Signed => self.signed(bytes) as f32,
-            Kind::Float => self.float(bytes) as f32,
-        }
-    }
-
-    /// As a whole number, if it is one.
-    fn whole(self, bytes: &[u8]) -> Option<i64> {
-        match self.kind {
-            Kind::Unsigned => i64::try_from(self.word(bytes)).ok(),
-            Kind::Signed => Some(self.signed(bytes)),
-            Kind::Float => {
-                let x = self.float(bytes);
-                // Beyond 2^53 a double no longer tells neighbouring integers apart.
-                (libm::trunc(x) == x && libm::fabs(x) <= 9_007_199_254_740_992.0)
-                    .then_some(x as i64)
-            }
-        }
+        format!("{index:?}")
     }
 }
 
@@ -130,10 +86,11 @@ impl Element {
 pub(super) fn header(input: &mut Input<'_>) -> Result<Header, DataError> {
     let magic = input.array::<6>("the .npy signature")?;
     if &magic != b"\x93NUMPY" {
-        return Err(input.wrong(
-            "a .npy file, which begins with \"\\x93NUMPY\"",
-            format!("{magic:02x?}"),
-        ));
+        let expected = "a .npy file, which begins with \"\\x93NUMPY\"";
+        return Err(match magic::kind(&magic) {
+            Some(kind) => input.wrong(expected, kind.what).advise(kind.remedy),
+            None => input.wrong(expected, format!("{magic:02x?}")),
+        });
     }
     let [major, minor] = input.array::<2>("the .npy version")?;
     let length = match major {
@@ -151,29 +108,31 @@ pub(super) fn header(input: &mut Input<'_>) -> Result<Header, DataError> {
     let Ok(text) = std::str::from_utf8(&text) else {
         return Err(input.wrong("a header in UTF-8", "other bytes"));
     };
-    let header = header::parse(text).map_err(|(expected, found)| input.wrong(expected, found))?;
-    let bytes = (header.count as u64).saturating_mul(header.element.size as u64);
-    input.expect_rest(bytes, "array")?;
+    let header = header::parse(text).map_err(|(expected, found)| {
+        let error = input.wrong(expected, found);
+        match text.contains("'|O'") {
+            true => error.advise(
+                "an array of Python objects: make it one of numbers or texts, with .astype(...)",
+            ),
+            false => error,
+        }
+    })?;
+    input.expect_rest(header.bytes(), "array")?;
     Ok(header)
 }
 
 /// Reads an array of features: bytes stay bytes, every other type becomes `f32`.
 pub(super) fn read(mut input: Input<'_>) -> Result<Array, DataError> {
     let header = header(&mut input)?;
-    let Header { element, count, .. } = header;
-    let bytes = (count * element.size) as u64;
     let values = if header.is_bytes() {
-        Values::U8(in_c_order(&header, input.bytes(bytes, "array")?))
+        Values::U8(in_c_order(&header, input.bytes(header.bytes(), "array")?))
     } else {
         let mut values = Vec::new();
-        input.pieces(bytes, "array", |piece| {
-            values.extend(
-                piece
-                    .chunks_exact(element.size)
-                    .map(|bytes| element.feature(bytes)),
-            );
-            Ok(())
-        })?;
+        if input.is_exact() {
+            // The file has so many bytes; each element has one at least.
+            values.reserve_exact(header.count);
+        }
+        features(&mut input, &header, |value| values.push(value))?;
         Values::F32(in_c_order(&header, values))
     };
     input.finish()?;
@@ -183,35 +142,83 @@ pub(super) fn read(mut input: Input<'_>) -> Result<Array, DataError> {
     })
 }
 
-/// Reads labels or user ids: an array with one dimension above 1 at most, of whole numbers.
-pub(super) fn read_whole(mut input: Input<'_>, what: &str) -> Result<Vec<i64>, DataError> {
+/// Reads an array of features as [`read`] does, and keeps nothing.
+pub(super) fn scan(mut input: Input<'_>) -> Result<(), DataError> {
     let header = header(&mut input)?;
-    let longest = header.shape.iter().copied().max().unwrap_or(0);
-    if longest != header.count {
+    match header.is_bytes() {
+        true => input.pieces(header.bytes(), 1, "array", |_| Ok(Flow::On))?,
+        false => features(&mut input, &header, |_| ())?,
+    }
+    input.finish()
+}
+
+/// Hands the features to `each` in the order of the file; all are finite.
+fn features(
+    input: &mut Input<'_>,
+    header: &Header,
+    mut each: impl FnMut(f32),
+) -> Result<(), DataError> {
+    let Header { element, .. } = header;
+    if element.is_text() {
+        return Err(input.wrong("numbers as features", "texts"));
+    }
+    let (mut place, mut bad) = (0, None);
+    input.pieces(header.bytes(), element.size, "array", |piece| {
+        for bytes in piece.chunks_exact(element.size) {
+            let value = element.feature(bytes);
+            if !value.is_finite() && bad.is_none() {
+                bad = Some((place, value));
+            }
+            place += 1;
+            each(value);
+        }
+        match bad {
+            Some(_) => Ok(Flow::Enough),
+            None => Ok(Flow::On),
+        }
+    })?;
+    match bad {
+        Some((place, value)) => {
+            let what = match value.is_nan() {
+                true => "NaN",
+                false => "infinity, or a number beyond single precision,",
+            };
+            let index = header.index(place);
+            let error = input.wrong("finite features", format!("{what} at {index}"));
+            Err(error.advise("drop or fill such samples, for example with numpy.nan_to_num"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Hands the elements of an array of labels or users to `each`, with their places; the array has one
+/// dimension above 1 at most. What `each` says is wrong is told with the file: expected, found.
+pub(super) fn cells(
+    mut input: Input<'_>,
+    what: &str,
+    mut each: impl FnMut(usize, Cell) -> Result<(), (String, String)>,
+) -> Result<(), DataError> {
+    let header = header(&mut input)?;
+    if !header.is_list() {
         let expected = format!("one dimension for {what}");
         return Err(input.wrong(expected, format!("shape {:?}", header.shape)));
     }
     let element = header.element;
-    let mut values = Vec::new();
-    let mut bad = None;
-    let bytes = (header.count * element.size) as u64;
-    input.pieces(bytes, what, |piece| {
+    let (mut place, mut wrong) = (0, None);
+    input.pieces(header.bytes(), element.size, what, |piece| {
         for bytes in piece.chunks_exact(element.size) {
-            match element.whole(bytes) {
-                Some(value) => values.push(value),
-                None => bad = bad.or(Some(values.len())),
+            if let Err(problem) = each(place, element.cell(bytes)) {
+                wrong = Some(problem);
+                return Ok(Flow::Enough);
             }
+            place += 1;
         }
-        Ok(())
+        Ok(Flow::On)
     })?;
-    if let Some(at) = bad {
-        return Err(input.wrong(
-            format!("whole numbers as {what}"),
-            format!("another at element {at}"),
-        ));
+    match wrong {
+        Some((expected, found)) => Err(input.wrong(expected, found)),
+        None => input.finish(),
     }
-    input.finish()?;
-    Ok(values)
 }
 
 /// Turns column-major values into row-major ones.
@@ -268,11 +275,18 @@ pub(super) mod tests {
         read(Input::plain(Path::new("a.npy"), bytes, bytes.len() as u64))
     }
 
-    fn whole(bytes: &[u8]) -> Result<Vec<i64>, DataError> {
-        read_whole(
-            Input::plain(Path::new("a.npy"), bytes, bytes.len() as u64),
-            "labels",
-        )
+    /// The whole numbers of an array of labels.
+    pub fn whole(bytes: &[u8]) -> Result<Vec<i64>, DataError> {
+        let mut all = Vec::new();
+        let input = Input::plain(Path::new("a.npy"), bytes, bytes.len() as u64);
+        cells(input, "labels", |at, cell| match cell {
+            Cell::Whole(number) => {
+                all.push(number);
+                Ok(())
+            }
+            _ => Err(("whole numbers".into(), format!("another at {at}"))),
+        })?;
+        Ok(all)
     }
 
     #[test]
@@ -294,6 +308,8 @@ pub(super) mod tests {
                 "<u8",
                 [1u64, 100].iter().flat_map(|x| x.to_le_bytes()).collect(),
             ),
+            ("<f2", vec![0x00, 0x3c, 0x40, 0x56]),
+            (">f2", vec![0x3c, 0x00, 0x56, 0x40]),
             (
                 "<f4",
                 [1f32, 100.0].iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -371,8 +387,9 @@ pub(super) mod tests {
         assert!(error("<f8", "False", "(99999999999999999999,)").contains("a dimension"));
         assert!(error("<f8", "False", "(0,)").contains("none of them 0"));
         assert!(error("<f8", "False", "()").contains("none of them 0"));
-        assert!(error("<f2", "False", "(4,)").contains("found <f2"));
-        assert!(error("|O", "False", "(1,)").contains("found |O"));
+        assert!(error("<c8", "False", "(1,)").contains("found <c8"));
+        assert!(error("<U2", "False", "(1,)").contains("numbers as features, found texts"));
+        assert!(error("|O", "False", "(1,)").contains("found |O; an array of Python objects"));
         assert!(error("<f8", "Maybe", "(1,)").contains("True or False"));
         let mut long = b"\x93NUMPY\x02\x00".to_vec();
         long.extend(u32::MAX.to_le_bytes());
@@ -383,13 +400,38 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_feature_that_is_not_finite_is_told_with_row_and_column() {
+        let body = [1f32, 2.0, 3.0, 4.0, f32::NAN, 6.0]
+            .map(f32::to_le_bytes)
+            .concat();
+        let said = |fortran, shape| {
+            let bytes = file("<f4", fortran, shape, &body);
+            let input = Input::plain(Path::new("a.npy"), &bytes[..], bytes.len() as u64);
+            let scanned = scan(input).unwrap_err();
+            assert_eq!(scanned, parse(&bytes).unwrap_err());
+            scanned.to_string()
+        };
+        assert!(said("False", "(3, 2)").contains("found NaN at [2, 0]"));
+        assert!(said("True", "(3, 2)").contains("found NaN at [1, 1]"));
+        let large = file("<f8", "False", "(1,)", &1e300f64.to_le_bytes());
+        let error = parse(&large).unwrap_err().to_string();
+        assert!(error.contains("beyond single precision, at [0]"), "{error}");
+    }
+
+    #[test]
+    fn half_precision_features_are_read() {
+        let array = parse(&file("<f2", "False", "(2,)", &[0x00, 0x3c, 0x00, 0xc0])).unwrap();
+        assert_eq!(array.values, Values::F32(vec![1.0, -2.0]));
+    }
+
+    #[test]
     fn labels_must_be_whole_and_flat() {
         let halves: Vec<u8> = [1f32, 1.5].iter().flat_map(|x| x.to_le_bytes()).collect();
         let error = whole(&file("<f4", "False", "(2,)", &halves))
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("whole numbers as labels, found another at element 1"),
+            error.contains("whole numbers, found another at 1"),
             "{error}"
         );
         let error = whole(&file("|u1", "False", "(2, 2)", &[0; 4]))

@@ -2,6 +2,8 @@
 
 use super::error::{DataError, Place};
 use super::input::{open_file, Input};
+use super::magic;
+use crate::quantity::{listed, shown};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -54,13 +56,14 @@ impl<R: Read + Seek> Npz<R> {
                 .file_names()
                 .filter_map(Result::ok)
                 .take(20)
-                .map(|name| name.trim_end_matches(".npy").to_string())
+                .map(|name| shown(name.trim_end_matches(".npy"), 40))
                 .collect();
-            let found = format!("only {}", names.join(", "));
+            let all = self.archive.len();
+            let found = format!("only {}", listed(names.iter().map(String::as_str), all));
             return Err(DataError::malformed(
                 &self.file,
                 Place::Whole,
-                format!("an array {key:?}"),
+                format!("an array {:?}", shown(key, 40)),
                 found,
             ));
         };
@@ -89,6 +92,15 @@ fn check_end(file: &Path, reader: &mut (impl Read + Seek), size: u64) -> Result<
     reader.seek(SeekFrom::Start(size - tail_len)).map_err(io)?;
     reader.read_exact(&mut tail).map_err(io)?;
     reader.seek(SeekFrom::Start(0)).map_err(io)?;
+    let mut start = vec![0; size.min(512) as usize];
+    reader.read_exact(&mut start).map_err(io)?;
+    reader.seek(SeekFrom::Start(0)).map_err(io)?;
+    if let Some(kind) = magic::kind(&start).filter(|_| !start.starts_with(b"PK")) {
+        let expected = "an .npz archive";
+        return Err(
+            DataError::malformed(file, Place::Whole, expected, kind.what).advise(kind.remedy),
+        );
+    }
     let Some((before, end)) = tail.split_last_chunk::<END>() else {
         return Err(fail("fewer bytes than an empty archive has"));
     };

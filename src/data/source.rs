@@ -230,8 +230,10 @@ pub struct Preset {
     pub origin: &'static str,
 }
 
-pub(super) const GET_MNIST: &str = "fetch it with scenarios/data/fetch.sh mnist";
-pub(super) const GET_FASHION_MNIST: &str = "fetch it with scenarios/data/fetch.sh fashion-mnist";
+pub(super) const GET_MNIST: &str =
+    "scenarios/data/fetch.sh mnist fetches it into scenarios/data/mnist";
+pub(super) const GET_FASHION_MNIST: &str =
+    "scenarios/data/fetch.sh fashion-mnist fetches it into scenarios/data/fashion-mnist";
 pub(super) const GET_EMNIST: &str =
     "unpack the IDX archive from https://www.nist.gov/itl/products-and-services/emnist-dataset there";
 pub(super) const GET_CIFAR10: &str =

@@ -1,11 +1,17 @@
 //! CSV tables: one sample a line, features in columns, a label column, perhaps a user column.
 
+mod header;
+mod lines;
+
 use super::assemble::{Names, Raw};
-use super::dataset::{Values, MAX_CLASSES};
+use super::dataset::Values;
 use super::error::{DataError, Place};
-use crate::quantity::nearest;
+use super::labels::{Labels, Name};
+use crate::quantity::shown;
 use csv::{ReaderBuilder, StringRecord};
-use std::io::Read;
+use header::Header;
+use lines::Bounded;
+use std::io::BufRead;
 use std::path::Path;
 
 /// The columns that are no features.
@@ -15,62 +21,63 @@ pub(super) struct Columns<'a> {
     pub user: Option<&'a str>,
 }
 
-/// A table as read. Labels are numbers of `names`, until [`resolve_labels`].
-#[derive(Debug, PartialEq)]
+/// A table as read. Its labels are numbers of names, until they are resolved.
+#[derive(Debug)]
 pub(super) struct Table {
     pub raw: Raw,
-    /// Names of the feature columns.
-    pub features: Vec<String>,
+    pub header: Header,
 }
 
 /// Reads a table; label and user names are numbered in `labels` and `users`.
 pub(super) fn read(
     file: &Path,
-    reader: impl Read,
+    mut reader: impl BufRead,
     columns: Columns<'_>,
-    labels: &mut Names<String>,
-    users: &mut Names<String>,
+    labels: &mut Labels,
+    users: &mut Names<Name>,
 ) -> Result<Table, DataError> {
+    let start = reader
+        .fill_buf()
+        .map_err(|error| DataError::unreadable(file, error))?;
+    header::refuse_other_kinds(file, start)?;
+    let (reader, budget) = Bounded::new(reader);
     let mut reader = ReaderBuilder::new()
         .trim(csv::Trim::All)
+        .has_headers(false)
         .from_reader(reader);
-    let header = reader.headers().map_err(|e| csv_error(file, &e))?.clone();
-    let label_at = position(file, &header, columns.label)?;
-    let user_at = columns
-        .user
-        .map(|user| position(file, &header, user))
-        .transpose()?;
-    let is_feature = |at: usize| at != label_at && Some(at) != user_at;
-    let features: Vec<String> = header
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| is_feature(*at))
-        .map(|(_, name)| name.to_string())
-        .collect();
-    if features.is_empty() {
-        let found = format!("only {}", header.iter().collect::<Vec<_>>().join(", "));
-        let place = Place::Line { line: 1, column: 0 };
-        return Err(DataError::malformed(file, place, "a feature column", found));
-    }
+    let mut record = StringRecord::new();
+    let mut next = |record: &mut StringRecord| {
+        let more = reader.read_record(record);
+        match (budget.renew(), more) {
+            (_, Ok(more)) => Ok(more),
+            (Some(what), Err(_)) => Err(lines::too_long(file, reader.position().line(), what)),
+            (None, Err(error)) => Err(csv_error(file, &error)),
+        }
+    };
+    next(&mut record)?;
+    let header = Header::of(file, std::mem::take(&mut record), columns)?;
     let mut values = Vec::new();
     let mut label_numbers = Vec::new();
-    let mut user_numbers = user_at.map(|_| Vec::new());
-    let mut record = StringRecord::new();
-    while reader
-        .read_record(&mut record)
-        .map_err(|e| csv_error(file, &e))?
-    {
+    let mut user_numbers = header.user.map(|_| Vec::new());
+    while next(&mut record)? {
         for (at, text) in record.iter().enumerate() {
-            if at == label_at {
-                label_numbers.push(labels.number(text.to_string()));
-            } else if Some(at) == user_at {
+            let place = || Place::Line {
+                line: record.position().map_or(0, csv::Position::line),
+                column: at as u64 + 1,
+            };
+            if at == header.label {
+                refuse_empty(file, place, text, "label", columns.label)?;
+                label_numbers.push(labels.number(file, place(), Name::parse(text))?);
+            } else if Some(at) == header.user {
+                let user = columns.user.unwrap_or_default();
+                refuse_empty(file, place, text, "user", user)?;
                 if let Some(numbers) = &mut user_numbers {
-                    numbers.push(users.number(text.to_string()));
+                    numbers.push(users.number(Name::parse(text)));
                 }
             } else {
                 match text.parse::<f32>() {
                     Ok(value) if value.is_finite() => values.push(value),
-                    _ => return Err(not_a_number(file, &record, &header, at, text)),
+                    _ => return Err(not_a_number(file, place(), header.name(at), text)),
                 }
             }
         }
@@ -85,89 +92,45 @@ pub(super) fn read(
     }
     Ok(Table {
         raw: Raw {
-            shape: vec![features.len()],
+            shape: vec![header.features()],
             values: Values::F32(values),
             labels: label_numbers,
             users: user_numbers,
         },
-        features,
+        header,
     })
 }
 
-/// Turns the numbers of `names` into labels: the names themselves where all are whole numbers,
-/// otherwise their places in sorted order.
-pub(super) fn resolve_labels<'a>(
+fn refuse_empty(
     file: &Path,
-    names: &Names<String>,
-    labels: impl IntoIterator<Item = &'a mut u32>,
-) -> Result<(), DataError> {
-    let numeric = names.iter().all(|(name, _)| name.parse::<i64>().is_ok());
-    let mut resolved = vec![0; names.iter().count()];
-    for (place, (name, number)) in names.iter().enumerate() {
-        let label = match numeric {
-            true => name.parse().unwrap_or(u32::MAX),
-            false => place as u32,
-        };
-        if label as usize >= MAX_CLASSES {
-            let expected = format!("labels from 0 to {}", MAX_CLASSES - 1);
-            return Err(DataError::malformed(file, Place::Whole, expected, name));
-        }
-        if let Some(slot) = resolved.get_mut(number as usize) {
-            *slot = label;
-        }
-    }
-    for label in labels {
-        *label = resolved.get(*label as usize).copied().unwrap_or(0);
-    }
-    Ok(())
-}
-
-fn position(file: &Path, header: &StringRecord, wanted: &str) -> Result<usize, DataError> {
-    let place = Place::Line { line: 1, column: 0 };
-    let mut found = header
-        .iter()
-        .enumerate()
-        .filter(|(_, name)| *name == wanted);
-    match (found.next(), found.next()) {
-        (Some((at, _)), None) => Ok(at),
-        (Some(_), Some(_)) => Err(DataError::malformed(
-            file,
-            place,
-            format!("one column {wanted:?}"),
-            "two of them",
-        )),
-        _ => {
-            let names: Vec<_> = header.iter().take(20).collect();
-            let found = format!("columns {}", names.join(", "));
-            let error = DataError::malformed(file, place, format!("a column {wanted:?}"), found);
-            Err(match nearest(wanted, header) {
-                Some(name) => error.advise(&format!("did you mean {name:?}?")),
-                None => error,
-            })
-        }
-    }
-}
-
-fn not_a_number(
-    file: &Path,
-    record: &StringRecord,
-    header: &StringRecord,
-    at: usize,
+    place: impl Fn() -> Place,
     text: &str,
-) -> DataError {
-    let line = record.position().map_or(0, csv::Position::line);
-    let place = Place::Line {
-        line,
-        column: at as u64 + 1,
+    what: &'static str,
+    column: &str,
+) -> Result<(), DataError> {
+    if !text.is_empty() {
+        return Ok(());
+    }
+    let expected = format!("a {what} in column {:?}", shown(column, 40));
+    let error = DataError::malformed(file, place(), expected, "an empty cell");
+    Err(error.advise(&format!("fill it, or drop the lines without a {what}")))
+}
+
+fn not_a_number(file: &Path, place: Place, column: &str, text: &str) -> DataError {
+    let remedy = match text.to_ascii_lowercase().as_str() {
+        "" | "nan" | "na" | "n/a" | "null" | "none" | "inf" | "-inf" | "?" => {
+            "fill missing values, or drop the lines that have one"
+        }
+        text if text.parse::<f64>().is_ok() => "numbers are kept in single precision",
+        _ => "turn text into numbers first, for example with pandas.get_dummies",
     };
-    let name = header.get(at).unwrap_or("");
-    let shown: String = text.chars().take(40).collect();
     DataError::malformed(
         file,
         place,
-        format!("a finite number in column {name:?}"),
-        format!("{shown:?}"),
+        format!("a finite number in column {:?}", shown(column, 40)),
+        format!("{:?}", shown(text, 40)),
     )
+    .advise(remedy)
 }
 
 fn csv_error(file: &Path, error: &csv::Error) -> DataError {
@@ -191,10 +154,14 @@ pub(super) mod tests {
     use super::*;
 
     pub fn parse(text: &[u8], label: &str, user: Option<&str>) -> Result<Table, DataError> {
-        let (mut labels, mut users) = (Names::default(), Names::default());
+        let (mut labels, mut users) = (Labels::default(), Names::default());
         let columns = Columns { label, user };
-        let mut table = read(Path::new("t.csv"), text, columns, &mut labels, &mut users)?;
-        resolve_labels(Path::new("t.csv"), &labels, &mut table.raw.labels)?;
+        let file = Path::new("t.csv");
+        let mut table = read(file, text, columns, &mut labels, &mut users)?;
+        let classes = labels.resolve(file, None)?;
+        for label in &mut table.raw.labels {
+            *label = classes.indices[*label as usize];
+        }
         Ok(table)
     }
 
@@ -212,12 +179,12 @@ pub(super) mod tests {
             Some("who"),
         )
         .unwrap();
-        assert_eq!(table.features, ["a", "b"]);
+        assert_eq!(table.header.features(), 2);
         assert_eq!(
             table.raw.values,
             Values::F32(vec![1.0, 3.0, 4.0, -50.0, 7.0, 9.0])
         );
-        assert_eq!(table.raw.labels, [2, 0, 2]);
+        assert_eq!(table.raw.labels, [1, 0, 1]);
         assert_eq!(table.raw.users, Some(vec![0, 1, 0]));
     }
 
@@ -231,7 +198,8 @@ pub(super) mod tests {
     fn an_error_names_line_and_column() {
         assert_eq!(
             error("who,a,y\nann,1,0\nbob,x,1\n"),
-            "t.csv:3:2: expected a finite number in column \"a\", found \"x\""
+            "t.csv:3:2: expected a finite number in column \"a\", found \"x\"; turn text into numbers first, for \
+             example with pandas.get_dummies"
         );
         assert!(error("who,a,y\nann,NaN,0\n").contains("found \"NaN\""));
         assert!(error("who,a,y\nann,1e99,0\n").contains("found \"1e99\""));
@@ -242,19 +210,18 @@ pub(super) mod tests {
         assert!(error("who,a,y\n").contains("a line of data below the header"));
         assert!(error("who,y\nann,1\n").contains("a feature column"));
         assert!(error("who,a,y,y\nann,1,1,1\n").contains("one column \"y\", found two"));
-        assert!(error("who,a,y\nann,1,-3\n").contains("labels from 0"));
-        assert!(error("who,a,y\nann,1,99999999999\n").contains("labels from 0"));
-        assert!(error("").contains("a column \"y\""));
+        assert!(error("").contains("a header line, found an empty file"));
     }
 
     #[test]
-    fn a_misspelt_column_gets_its_neighbour() {
-        let error = parse(b"a,label\n1,0\n", "lable", None)
-            .unwrap_err()
-            .to_string();
+    fn an_empty_label_or_user_is_told_with_row_and_column() {
         assert_eq!(
-            error,
-            "t.csv:1: expected a column \"lable\", found columns a, label; did you mean \"label\"?"
+            error("who,a,y\nann,1,0\nbob,2,\n"),
+            "t.csv:3:3: expected a label in column \"y\", found an empty cell; fill it, or drop the lines \
+             without a label"
         );
+        assert!(error("who,a,y\nann,1,0\n  ,2,1\n")
+            .starts_with("t.csv:3:1: expected a user in column \"who\", found an empty cell"));
+        assert!(error("who,a,y\nann,,0\n").contains("fill missing values"));
     }
 }

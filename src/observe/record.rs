@@ -231,6 +231,19 @@ impl Totals {
     }
 }
 
+/// A class of the data: what models, attacks and tables call by its index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassEntry {
+    /// Its index.
+    pub index: u32,
+    /// What the data calls it; its index, where it has no name.
+    pub name: String,
+    /// Training samples, before faults and attacks change any.
+    pub train: u64,
+    /// Test samples.
+    pub test: u64,
+}
+
 /// A file of the run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -274,6 +287,9 @@ pub struct RunRecord {
     /// What was not computed, where that is anything: `modelled`, or `sampled` with the share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute: Option<String>,
+    /// The classes of the data; of very many, the first thousand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassEntry>,
     /// When it started, on the host's clock, UTC.
     pub started: String,
     /// How often it was gone on with from a checkpoint, or begun again for want of one.
@@ -351,6 +367,12 @@ mod tests {
             memory: None,
             compute: Some("sampled (0.05)".to_owned()),
             host: Host::detect("2.11.0"),
+            classes: vec![ClassEntry {
+                index: 0,
+                name: "cat".to_owned(),
+                train: 3,
+                test: 1,
+            }],
             started: "2026-01-01T00:00:00Z".to_owned(),
             resumed: 0,
             identity: None,

@@ -28,7 +28,7 @@ pub use swept::swept;
 
 use super::digest::Digest;
 use super::histograms::Histograms;
-use super::record::{Messages, Rejections, Status, Totals};
+use super::record::{ClassEntry, Messages, Rejections, Status, Totals};
 use super::staleness::Staleness;
 use super::ObserveError;
 use crate::quantity::Span;
@@ -61,6 +61,8 @@ pub struct Report<'a> {
     pub messages: &'a Messages,
     /// Reports that were not used, by reason.
     pub rejections: &'a Rejections,
+    /// The classes of the data.
+    pub classes: &'a [ClassEntry],
     /// How old those were that were used, where the server holds no rounds.
     pub staleness: &'a Staleness,
     /// Whom the rounds are held with.

@@ -89,28 +89,7 @@ pub(super) fn joules(joules: f64) -> String {
     }
 }
 
-/// A name as it may be shown: control characters and those that turn the direction of the text
-/// become a replacement mark, and what is over `longest` characters is cut.
-pub(super) fn shown(name: &str, longest: usize) -> String {
-    let mut out = String::new();
-    for (i, c) in name.chars().enumerate() {
-        if i == longest {
-            out.push('…');
-            break;
-        }
-        out.push(match is_harmless(c) {
-            true => c,
-            false => char::REPLACEMENT_CHARACTER,
-        });
-    }
-    out
-}
-
-/// Whether a character shows as itself and leaves the text around it alone.
-pub(super) fn is_harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+pub(super) use crate::quantity::{is_harmless, shown};
 
 #[cfg(test)]
 mod tests {

@@ -104,7 +104,8 @@ pub fn run(
 ) -> Result<Finished, RunError> {
     let limit = options.device.stack_limit(options.memory);
     ranks::call(options)?;
-    let federation = assemble(scenario, options.device)?.within(limit);
+    let (federation, classes) = assemble::assemble_counted(scenario, options.device)?;
+    let federation = federation.within(limit);
     ranks::agree(scenario, options, federation.plan(), stop)?;
     let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
     write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
@@ -113,6 +114,7 @@ pub fn run(
         folder.record_events()?;
     }
     let mut record = new_record(scenario, options);
+    record.classes = classes;
     let checkpoints = scenario.checkpoint.map(|checkpoint| {
         let (device, memory) = (options.device, options.memory);
         let identity = identity(scenario, device, memory, federation.plan());
@@ -453,6 +455,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         memory: options.memory.map(|memory| memory.0),
         compute: scenario.compute.in_words(),
         host: Host::detect(LIBTORCH),
+        classes: Vec::new(),
         started: utc(SystemTime::now()),
         resumed: 0,
         identity: None,
@@ -552,6 +555,7 @@ fn report(
         histograms,
         messages: &record.messages,
         rejections: &record.rejections,
+        classes: &record.classes,
         staleness: &record.staleness,
         party: match (scenario.gossip(), scenario.hierarchy.as_slice()) {
             (Some(_), _) => Party::Peers,

@@ -11,7 +11,21 @@ use crate::quantity::Distribution;
 impl Scenario {
     /// Sentences about what is likely to surprise.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = self.samples.notes.to_vec();
+        for member in &self.population {
+            let Availability::Trace(trace) = &member.group.availability else {
+                continue;
+            };
+            if let Some(start) = trace.unix_start() {
+                warnings.push(format!(
+                    "{}: the first interval begins at {:.0} s, which looks like Unix time: a run begins at \
+                     0, so no client of {} is there for decades; subtract the first time from all",
+                    trace.file.display(),
+                    start.seconds(),
+                    member.group.name
+                ));
+            }
+        }
         let links = self.population.iter().flat_map(|member| {
             let links = member.links().iter();
             links.map(|link| (&*member.group.name, &link.model))

@@ -4,75 +4,88 @@
 //! order; intervals of one client may touch, but not overlap.
 
 use super::{nanos, wrong, Row};
-use crate::data::{DataError, Place};
-use std::collections::BTreeMap;
+use crate::data::{lines_of, DataError, Place};
+use crate::quantity::shown;
 use std::path::Path;
 
 const COLUMNS: [&str; 3] = ["client", "start_s", "end_s"];
+
+/// The shortest line: `0,0,1` and its end.
+const SHORTEST: usize = 6;
 
 fn line(line: u64) -> Place {
     Place::Line { line, column: 0 }
 }
 
-fn fields(line: &str) -> Vec<&str> {
-    line.split(',').map(str::trim).collect()
+fn quoted(text: &str) -> String {
+    format!("{:?}", shown(text, 40))
 }
 
+/// One line: whose it is, from when to when, and where it stands.
+type Interval = (u64, u64, u64, u64);
+
 pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = bytes.iter().take(error.valid_up_to());
-        let at = 1 + before.filter(|byte| **byte == b'\n').count() as u64;
-        wrong(file, line(at), "UTF-8", "bytes that are none")
-    })?;
-    let mut lines = (1..).zip(text.lines());
+    let mut lines = lines_of(file, bytes)?;
     let header = lines.next().map_or("", |(_, header)| header);
-    if fields(header) != COLUMNS {
-        return Err(wrong(
-            file,
-            line(1),
-            COLUMNS.join(","),
-            format!("{header:?}"),
-        ));
+    if !header.split(',').map(str::trim).eq(COLUMNS) {
+        return Err(wrong(file, line(1), COLUMNS.join(","), quoted(header)));
     }
-    // By client: start, end, line.
-    let mut all: BTreeMap<u64, Vec<(u64, u64, u64)>> = BTreeMap::new();
+    // As many as there can be, at once: growing would hold them twice.
+    let most = 1 + bytes.len() / SHORTEST;
+    let counted = bytes.iter().filter(|byte| **byte == b'\n').count();
+    let mut all: Vec<Interval> = Vec::with_capacity(most.min(counted + 1));
     for (at, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {
-        let fields = fields(text);
-        let &[client, start, end] = fields.as_slice() else {
-            let found = format!("{} columns", fields.len());
-            return Err(wrong(file, line(at), COLUMNS.join(","), found));
-        };
-        let number = client.parse();
-        let number = number
-            .map_err(|_| wrong(file, line(at), "a client's number", format!("{client:?}")))?;
-        let time = |text: &str| {
-            let time = text.parse().ok().and_then(nanos);
-            let expected = "seconds in [0, 1e10]";
-            time.ok_or_else(|| wrong(file, line(at), expected, format!("{text:?}")))
-        };
-        let (from, until) = (time(start)?, time(end)?);
-        if from >= until {
-            let expected = format!("an end after the start at {start} s");
-            return Err(wrong(file, line(at), expected, format!("{end} s")));
-        }
-        all.entry(number).or_default().push((from, until, at));
+        all.push(interval(file, at, text)?);
     }
-    let rows = all.into_iter().map(|(client, mut intervals)| {
-        intervals.sort_unstable();
-        let times = intervals.iter().map(|&(start, end, _)| (start, end));
-        Row::of(times).map_err(|number| {
+    all.sort_unstable();
+    let groups = || all.chunk_by(|a, b| a.0 == b.0);
+    let mut rows = Vec::with_capacity(groups().count());
+    for own in groups() {
+        let client = own.first().map_or(0, |interval| interval.0);
+        let times = own.iter().map(|&(_, start, end, _)| (start, end));
+        let row = Row::of(times).map_err(|number| {
             let [before, at] = [number.saturating_sub(1), number]
-                .map(|number| intervals.get(number).map_or(0, |interval| interval.2));
+                .map(|number| own.get(number).map_or(0, |interval| interval.3));
             let expected = format!("intervals of client {client} that do not overlap");
-            wrong(
-                file,
-                line(at),
-                expected,
-                format!("one that overlaps line {before}"),
-            )
+            let found = format!("one that overlaps line {before}");
+            wrong(file, line(at), expected, found)
+        })?;
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// What the line `at` says.
+fn interval(file: &Path, at: u64, text: &str) -> Result<Interval, DataError> {
+    let mut fields = text.split(',').map(str::trim);
+    let (Some(client), Some(start), Some(end), None) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        let found = format!("{} columns", text.split(',').count());
+        return Err(wrong(file, line(at), COLUMNS.join(","), found));
+    };
+    let number = client.parse();
+    let number = number.map_err(|_| wrong(file, line(at), "a client's number", quoted(client)))?;
+    let time = |text: &str| {
+        let seconds: Option<f64> = text.parse().ok();
+        let expected = "seconds in [0, 1e10]";
+        seconds.and_then(nanos).ok_or_else(|| {
+            let error = wrong(file, line(at), expected, quoted(text));
+            match seconds {
+                Some(seconds) if super::is_unix_milliseconds(seconds) => {
+                    error.advise(super::FROM_MILLISECONDS)
+                }
+                _ => error,
+            }
         })
-    });
-    rows.collect()
+    };
+    let (from, until) = (time(start)?, time(end)?);
+    if from >= until {
+        let expected = format!("an end after the start at {} s", shown(start, 40));
+        let found = format!("{} s", shown(end, 40));
+        return Err(wrong(file, line(at), expected, found));
+    }
+    Ok((number, from, until, at))
 }
 
 #[cfg(test)]
@@ -91,6 +104,34 @@ mod tests {
         let intervals: Vec<_> = rows.iter().map(|row| row.intervals.clone()).collect();
         let seven = vec![(1, 3_000_000_000), (10_000_000_000, 20_500_000_000)];
         assert_eq!(intervals, [vec![(0, 1_000_000_000)], seven]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_header() {
+        let text = "\u{feff}client,start_s,end_s\r\n0,1,2\r\n";
+        let rows = parse(Path::new("t.csv"), text.as_bytes()).unwrap();
+        assert_eq!(rows.len(), 1);
+    }
+
+    #[test]
+    fn unix_milliseconds_get_the_remedy() {
+        let said = said("client,start_s,end_s\n0,1577836800000,1577836900000\n");
+        assert!(
+            said.contains("t.csv:2: expected seconds")
+                && said.contains("Unix time in milliseconds"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn another_kind_of_file_is_named_as_what_it_is() {
+        let error = parse(Path::new("t.csv"), b"\x1f\x8b\x08\0")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("found a gzip file; unpack it first"),
+            "{error}"
+        );
     }
 
     #[test]

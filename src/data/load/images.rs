@@ -1,7 +1,8 @@
 //! Image sets: where their files lie, how they are normalised, how IDX and CIFAR files become samples.
 
 use crate::data::assemble::{self, Raw, RawTest};
-use crate::data::cifar::{self, Format, Records};
+use crate::data::cifar::{self, Format};
+use crate::data::classes::{ClassNames, Counts};
 use crate::data::dataset::{Scaling, Shape, Split, Values};
 use crate::data::error::{DataError, Place};
 use crate::data::idx;
@@ -15,6 +16,34 @@ use std::path::{Path, PathBuf};
 
 const CIFAR_SHAPE: [usize; 3] = [3, 32, 32];
 
+/// The classes of Fashion-MNIST, as its authors name them.
+const CLOTHES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+/// The classes of CIFAR-10, as its authors name them.
+const PHOTOGRAPHS: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
 /// An image set with its files found.
 pub(super) struct Set<'a> {
     name: &'static str,
@@ -22,6 +51,7 @@ pub(super) struct Set<'a> {
     test: Part,
     shaping: Cow<'a, Shaping>,
     scaling: Option<Scaling>,
+    names: ClassNames,
 }
 
 enum Part {
@@ -55,9 +85,10 @@ impl Idx {
     }
 
     fn read(&self) -> Result<Raw, DataError> {
+        let (_, count) = self.head()?;
+        let mut labels = Vec::with_capacity(count);
+        self.labels(|label| labels.push(label))?;
         let (dims, mut pixels) = idx::images(Input::open_maybe_gzipped(&self.images)?)?;
-        let labels = idx::labels(Input::open_maybe_gzipped(&self.labels)?)?;
-        self.check_counts(&dims, labels.len())?;
         let shape = idx::sample_shape(&dims);
         if let ([_, height, width], true) = (shape.as_slice(), self.transposed) {
             pixels = transpose(&pixels, *width, *height);
@@ -65,58 +96,55 @@ impl Idx {
         Ok(Raw {
             shape,
             values: Values::U8(pixels),
-            labels: self.number(&labels)?,
+            labels,
             users: None,
         })
     }
 
-    fn check_counts(&self, dims: &[usize], labels: usize) -> Result<(), DataError> {
+    /// Shape of a sample and number of samples, from the headers, which agree.
+    fn head(&self) -> Result<(Vec<usize>, usize), DataError> {
+        let mut input = Input::open_maybe_gzipped(&self.images)?;
+        let (dims, _) = idx::header(&mut input, 2..=4, "pixels")?;
+        let mut input = Input::open_maybe_gzipped(&self.labels)?;
+        let (_, labels) = idx::header(&mut input, 1..=1, "labels")?;
         let images = dims.first().copied().unwrap_or(0);
-        if images != labels {
+        if images as u64 != labels {
             let expected = format!(
                 "{images} labels, as many as {} has images",
                 self.images.display()
             );
+            let place = Place::Byte(4);
             return Err(DataError::malformed(
                 &self.labels,
-                Place::Byte(4),
+                place,
                 expected,
                 labels.to_string(),
             ));
         }
-        Ok(())
+        Ok((idx::sample_shape(&dims), images))
     }
 
-    fn number(&self, labels: &[u8]) -> Result<Vec<u32>, DataError> {
-        let number = |(at, label): (usize, &u8)| match label.checked_sub(self.first_label) {
-            Some(class) => Ok(u32::from(class)),
-            None => {
-                let expected = format!("labels from {}", self.first_label);
-                Err(DataError::malformed(
-                    &self.labels,
-                    Place::Byte(8 + at as u64),
-                    expected,
-                    label.to_string(),
-                ))
+    /// Hands each label to `each`, as a class.
+    fn labels(&self, mut each: impl FnMut(u32)) -> Result<(), DataError> {
+        let input = Input::open_maybe_gzipped(&self.labels)?;
+        idx::labels(input, |at, label| {
+            match label.checked_sub(self.first_label) {
+                Some(class) => {
+                    each(u32::from(class));
+                    Ok(())
+                }
+                None => {
+                    let expected = format!("labels from {}", self.first_label);
+                    let place = Place::Byte(8 + at);
+                    Err(DataError::malformed(
+                        &self.labels,
+                        place,
+                        expected,
+                        label.to_string(),
+                    ))
+                }
             }
-        };
-        labels.iter().enumerate().map(number).collect()
-    }
-
-    /// Shape of a sample, number of samples, and the labels where they are wanted.
-    fn describe(&self, with_labels: bool) -> Result<(Vec<usize>, usize, Vec<u32>), DataError> {
-        let mut input = Input::open_maybe_gzipped(&self.images)?;
-        let (dims, _) = idx::header(&mut input, 2..=4, "pixels")?;
-        let mut input = Input::open_maybe_gzipped(&self.labels)?;
-        let (labels, count) = if with_labels {
-            let labels = idx::labels(input)?;
-            (self.number(&labels)?, labels.len())
-        } else {
-            let (_, count) = idx::header(&mut input, 1..=1, "labels")?;
-            (Vec::new(), count as usize)
-        };
-        self.check_counts(&dims, count)?;
-        Ok((idx::sample_shape(&dims), count, labels))
+        })
     }
 }
 
@@ -132,41 +160,82 @@ fn transpose(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
 }
 
 impl Part {
+    /// Reads a file of CIFAR records.
+    fn records(path: &Path, format: Format, each: impl FnMut(u32, &[u8])) -> Result<(), DataError> {
+        let (file, size) = open_file(path)?;
+        let reader = std::io::BufReader::with_capacity(1 << 16, file);
+        cifar::read(Input::plain(path, reader, size), size, format, each)
+    }
+
     fn read(&self) -> Result<Raw, DataError> {
         match self {
             Self::Idx(idx) => idx.read(),
             Self::Cifar { files, format } => {
-                let mut records = Records::default();
+                let (shape, count) = self.head()?;
+                let mut pixels = Vec::with_capacity(count * cifar::PIXELS);
+                let mut labels = Vec::with_capacity(count);
                 for path in files {
-                    let (file, size) = open_file(path)?;
-                    let reader = std::io::BufReader::with_capacity(1 << 16, file);
-                    cifar::read(
-                        Input::plain(path, reader, size),
-                        size,
-                        *format,
-                        &mut records,
-                    )?;
+                    Self::records(path, *format, |label, own| {
+                        labels.push(label);
+                        pixels.extend_from_slice(own);
+                    })?;
                 }
                 Ok(Raw {
-                    shape: CIFAR_SHAPE.to_vec(),
-                    values: Values::U8(records.pixels),
-                    labels: records.labels,
+                    shape,
+                    values: Values::U8(pixels),
+                    labels,
                     users: None,
                 })
             }
         }
     }
 
-    fn describe(&self, with_labels: bool) -> Result<(Vec<usize>, usize, Vec<u32>), DataError> {
+    /// Shape of a sample and number of samples.
+    fn head(&self) -> Result<(Vec<usize>, usize), DataError> {
         match self {
-            Self::Idx(idx) => idx.describe(with_labels),
+            Self::Idx(idx) => idx.head(),
             Self::Cifar { files, format } => {
                 let mut count = 0;
                 for path in files {
                     count += cifar::count(path, open_file(path)?.1, *format)?;
                 }
-                Ok((CIFAR_SHAPE.to_vec(), count, Vec::new()))
+                Ok((CIFAR_SHAPE.to_vec(), count))
             }
+        }
+    }
+
+    /// Hands each label to `each`.
+    fn labels(&self, mut each: impl FnMut(u32)) -> Result<(), DataError> {
+        match self {
+            Self::Idx(idx) => idx.labels(each),
+            Self::Cifar { files, format } => files
+                .iter()
+                .try_for_each(|path| Self::records(path, *format, |label, _| each(label))),
+        }
+    }
+
+    /// Reads the images to their end.
+    fn scan(&self) -> Result<(), DataError> {
+        match self {
+            Self::Idx(idx) => idx::scan(Input::open_maybe_gzipped(&idx.images)?),
+            // With the labels, all is read.
+            Self::Cifar { .. } => Ok(()),
+        }
+    }
+
+    /// The file that holds the images, or the first of them.
+    fn images(&self) -> &Path {
+        match self {
+            Self::Idx(idx) => &idx.images,
+            Self::Cifar { files, .. } => files.first().map_or(Path::new(""), PathBuf::as_path),
+        }
+    }
+
+    /// The file that holds the labels, or the first of them.
+    fn labels_file(&self) -> &Path {
+        match self {
+            Self::Idx(idx) => &idx.labels,
+            Self::Cifar { .. } => self.images(),
         }
     }
 }
@@ -175,13 +244,13 @@ impl<'a> Set<'a> {
     /// MNIST; mean and deviation of its training pixels, as PyTorch's examples use them.
     pub fn mnist(dir: &Path) -> Result<Self, DataError> {
         let scaling = Scaling::uniform(1.0 / 255.0, 0.1307, 0.3081);
-        Self::as_mnist("Mnist", dir, GET_MNIST, scaling)
+        Self::as_mnist("Mnist", dir, GET_MNIST, scaling, &[])
     }
 
     /// Fashion-MNIST; mean and deviation of its training pixels.
     pub fn fashion_mnist(dir: &Path) -> Result<Self, DataError> {
         let scaling = Scaling::uniform(1.0 / 255.0, 0.2860, 0.3530);
-        Self::as_mnist("FashionMnist", dir, GET_FASHION_MNIST, scaling)
+        Self::as_mnist("FashionMnist", dir, GET_FASHION_MNIST, scaling, &CLOTHES)
     }
 
     fn as_mnist(
@@ -189,6 +258,7 @@ impl<'a> Set<'a> {
         dir: &Path,
         remedy: &str,
         scaling: Scaling,
+        names: &[&str],
     ) -> Result<Self, DataError> {
         Ok(Self {
             name,
@@ -196,6 +266,7 @@ impl<'a> Set<'a> {
             test: Idx::part(Idx::locate(dir, "t10k-", remedy)?),
             shaping: with_classes(10),
             scaling: Some(scaling),
+            names: ClassNames::new(names),
         })
     }
 
@@ -224,6 +295,10 @@ impl<'a> Set<'a> {
             test: part("test")?,
             shaping: with_classes(classes),
             scaling: Some(Scaling::uniform(1.0 / 255.0, 0.1736, 0.3317)),
+            names: match split {
+                EmnistSplit::Letters => ClassNames::new(('A'..='Z').map(String::from)),
+                _ => ClassNames::default(),
+            },
         })
     }
 
@@ -235,6 +310,7 @@ impl<'a> Set<'a> {
             test: Idx::part(test),
             shaping: Cow::Borrowed(shaping),
             scaling: None,
+            names: ClassNames::default(),
         }
     }
 
@@ -264,6 +340,7 @@ impl<'a> Set<'a> {
                 mean: vec![0.4914, 0.4822, 0.4465],
                 std: vec![0.2470, 0.2435, 0.2616],
             }),
+            names: ClassNames::new(PHOTOGRAPHS),
         })
     }
 
@@ -295,36 +372,100 @@ impl<'a> Set<'a> {
                 mean: vec![0.5071, 0.4865, 0.4409],
                 std: vec![0.2673, 0.2564, 0.2762],
             }),
+            names: ClassNames::default(),
         })
+    }
+
+    /// What the headers say: shape of a sample, samples for training and for testing.
+    fn heads(&self) -> Result<(Vec<usize>, usize, usize), DataError> {
+        let (train_shape, train) = self.train.head()?;
+        let (test_shape, test) = self.test.head()?;
+        let shape = assemble::shape(self.name, &self.shaping, &train_shape)?;
+        let own = assemble::shape(self.name, &self.shaping, &test_shape)?;
+        if shape != own {
+            let file = self.test.images();
+            let like = self.train.images().display();
+            let expected = format!("images of shape {shape:?}, as {like} has");
+            let found = format!("shape {own:?}");
+            let error = DataError::malformed(file, Place::Whole, expected, found);
+            return Err(error.at("test_images"));
+        }
+        Ok((shape, train, test))
+    }
+
+    /// How many classes there are, where so many are needed.
+    fn classes(&self, needed: usize) -> Result<usize, DataError> {
+        assemble::classes(self.train.labels_file(), &self.shaping, needed)
     }
 
     pub fn load(&self, seed: u64) -> Result<Split, DataError> {
-        let (train, test) = (self.train.read()?, RawTest::Given(self.test.read()?));
-        assemble::split(
-            self.name,
-            train,
-            test,
-            &self.shaping,
-            self.scaling.as_ref(),
-            seed,
-        )
+        self.heads()?;
+        let (train, test) = (self.train.read()?, self.test.read()?);
+        let labels = train.labels.iter().chain(&test.labels);
+        let classes = self.classes(labels.max().map_or(0, |top| *top as usize + 1))?;
+        let test = RawTest::Given(test);
+        let (shaping, scaling) = (&self.shaping, self.scaling.as_ref());
+        let mut split = assemble::split(self.name, train, test, classes, shaping, scaling, seed)?;
+        let (train, test) = split.counts();
+        split.notes = self.notes(&split.train.shape, &train, &test);
+        split.names = self.names.clone();
+        Ok(split)
     }
 
+    fn notes(&self, shape: &[usize], train: &Counts, test: &Counts) -> Vec<String> {
+        let mut notes = assemble::index_notes(&self.shaping, true, train, test);
+        notes.extend(assemble::layout_note(shape));
+        notes
+    }
+
+    /// What the headers say, and the labels where nothing else says how many classes there are.
     pub fn describe(&self) -> Result<Shape, DataError> {
-        let with_labels = self.shaping.classes.is_none();
-        let (shape, train, train_labels) = self.train.describe(with_labels)?;
-        let (_, test, test_labels) = self.test.describe(with_labels)?;
+        match self.shaping.classes {
+            None => Ok(self.counted()?.0),
+            Some(_) => {
+                let (shape, train, test) = self.heads()?;
+                let notes = assemble::layout_note(&shape).into_iter().collect();
+                self.shape(shape, (train, test), self.classes(0)?, notes)
+            }
+        }
+    }
+
+    /// The same with the labels of both parts, counted.
+    fn counted(&self) -> Result<(Shape, Counts, Counts), DataError> {
+        let (shape, train, test) = self.heads()?;
+        let (mut train_counts, mut test_counts) = (Counts::default(), Counts::default());
+        self.train.labels(|label| train_counts.add(label))?;
+        self.test.labels(|label| test_counts.add(label))?;
+        let classes = self.classes(train_counts.needed().max(test_counts.needed()))?;
+        let notes = self.notes(&shape, &train_counts, &test_counts);
+        let shape = self.shape(shape, (train, test), classes, notes)?;
+        Ok((shape, train_counts, test_counts))
+    }
+
+    fn shape(
+        &self,
+        shape: Vec<usize>,
+        (train, test): (usize, usize),
+        classes: usize,
+        notes: Vec<String>,
+    ) -> Result<Shape, DataError> {
         Ok(Shape {
-            shape: assemble::shape(self.name, &self.shaping, &shape)?,
-            classes: assemble::classes(
-                self.name,
-                &self.shaping,
-                train_labels.iter().chain(&test_labels),
-            )?,
+            shape,
+            classes,
             train,
             test,
             users: None,
+            names: self.names.clone(),
+            notes,
         })
+    }
+
+    /// Everything, read and not kept.
+    #[allow(clippy::type_complexity)]
+    pub fn inspect(&self) -> (Result<(Shape, Counts, Counts), DataError>, Vec<DataError>) {
+        let scanned = [self.train.scan(), self.test.scan()];
+        let wrong = scanned.into_iter().filter_map(Result::err);
+        (self.counted(), wrong.collect())
     }
 }
 

@@ -34,7 +34,12 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 /// Loads, and holds the description against what was loaded.
 fn load_described(source: &Source, base: &Path) -> Split {
     let split = load(source, 1, base).unwrap();
-    assert_eq!(describe(source, 1, base).unwrap(), split.describe());
+    let seen = inspect(source, 1, base).unwrap();
+    assert_eq!((seen.shape, seen.classes), (split.describe(), split.classes()));
+    // Where the number of classes is known, labels are not read, and nothing is said of them.
+    let mut described = describe(source, 1, base).unwrap();
+    described.notes.clone_from(&split.notes);
+    assert_eq!(described, split.describe());
     split
 }
 
@@ -126,7 +131,8 @@ fn a_missing_folder_says_how_to_fetch_it() {
     assert_eq!(
         error.to_string(),
         "/nowhere/mnist/train-images-idx3-ubyte: no such file, gzipped or not; \
-         fetch it with scenarios/data/fetch.sh mnist"
+         looked in the folder /nowhere/mnist (dir: \"...\" names another, relative to the scenario's \
+         folder); scenarios/data/fetch.sh mnist fetches it into scenarios/data/mnist"
     );
     let source = Source::Cifar100 {
         dir: "c".into(),
@@ -272,7 +278,7 @@ fn arrays_are_read_from_an_archive_and_from_files() {
         let split = load_described(&source, base.path());
         assert_eq!(
             (split.train.shape.as_slice(), split.train.classes),
-            (&[2, 1][..], 3)
+            (&[1, 2, 1][..], 3)
         );
         assert_eq!(bytes(&split.train), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(split.train.users, Some(vec![0, 1, 0, 1]));
@@ -340,6 +346,327 @@ fn tables_share_the_names_of_labels_and_users() {
         error.contains("other.csv:1: expected the columns of"),
         "{error}"
     );
+}
+
+fn table(train: &str, test: Option<&str>) -> Source {
+    Source::Csv {
+        file: train.into(),
+        test: test.map_or(Test::Fraction(fraction(0.5)), |test| {
+            Test::Given(test.into())
+        }),
+        label: "y".into(),
+        user: None,
+        shaping: Shaping::default(),
+    }
+}
+
+#[test]
+fn labels_of_two_tables_that_are_equal_numbers_are_one_class() {
+    let base = folder(&[
+        ("train.csv", b"a,y\n1,0\n2,1\n3,2\n4,10\n"),
+        ("test.csv", b"a,y\n1,0.0\n2,1.0\n3,2.0\n4,1e1\n"),
+    ]);
+    let split = load_described(&table("train.csv", Some("test.csv")), base.path());
+    assert_eq!(split.train.classes, 4);
+    assert_eq!(split.train.labels, [0, 1, 2, 3]);
+    assert_eq!(split.test.as_evaluation().labels, [0, 1, 2, 3]);
+    assert_eq!(split.names.of(3), "10");
+    let classes = split.classes();
+    assert_eq!((classes[3].train, classes[3].test), (1, 1));
+    assert!(
+        split.notes.concat().contains("from 0 to 10 with gaps"),
+        "{:?}",
+        split.notes
+    );
+}
+
+#[test]
+fn test_labels_that_no_training_sample_has_are_told_of() {
+    let base = folder(&[
+        ("train.csv", b"a,y\n1,cat\n2,dog\n"),
+        ("test.csv", b"a,y\n1,Cat\n2,dog\n"),
+    ]);
+    let split = load_described(&table("train.csv", Some("test.csv")), base.path());
+    assert!(
+        split
+            .notes
+            .concat()
+            .contains("no training sample has (Cat)"),
+        "{:?}",
+        split.notes
+    );
+}
+
+#[test]
+fn a_float_target_is_refused_as_regression_when_described() {
+    let base = folder(&[("t.csv", b"a,y\n1,0.1\n2,1.7\n3,2.5\n4,3.3\n5,4.9\n")]);
+    let error = describe(&table("t.csv", None), 1, base.path()).unwrap_err();
+    assert_eq!(error.field(), "label");
+    assert!(
+        error.to_string().contains("(regression) is not there yet"),
+        "{error}"
+    );
+}
+
+/// What is said, and of which field, of arrays `x` and `y` for training and `xt`, `yt` for testing.
+fn refused_arrays(files: &[(&str, Vec<u8>)]) -> (String, String) {
+    let mut all: Vec<(&str, Vec<u8>)> = vec![
+        (
+            "x.npy",
+            npy::tests::file("|u1", "False", "(2, 2, 2)", &[1; 8]),
+        ),
+        ("y.npy", npy::tests::file("|u1", "False", "(2,)", &[0, 1])),
+        (
+            "xt.npy",
+            npy::tests::file("|u1", "False", "(1, 2, 2)", &[1; 4]),
+        ),
+        ("yt.npy", npy::tests::file("|u1", "False", "(1,)", &[1])),
+    ];
+    all.extend(files.iter().cloned());
+    let all: Vec<(&str, &[u8])> = all.iter().map(|(n, b)| (*n, b.as_slice())).collect();
+    let base = folder(&all);
+    let source = Source::Npy {
+        train: named("x.npy".into(), "y.npy".into(), None),
+        test: Test::Given(named("xt.npy".into(), "yt.npy".into(), None)),
+        shaping: Shaping::default(),
+    };
+    let loaded = load(&source, 1, base.path());
+    let wrong = inspect(&source, 1, base.path()).unwrap_err();
+    let error = loaded.unwrap_err();
+    assert!(wrong.contains(&error), "{wrong:?} without {error}");
+    (error.field().to_string(), error.to_string())
+}
+
+#[test]
+fn arrays_that_do_not_fit_each_other_name_the_file_and_the_field_at_fault() {
+    let file = |descr, shape, body: &[u8]| npy::tests::file(descr, "False", shape, body);
+    let labels = file("|u1", "(3,)", &[0, 1, 0]);
+    let (field, said) = refused_arrays(&[("y.npy", labels)]);
+    assert_eq!(field, "train.y");
+    assert!(
+        said.contains("y.npy: expected 2 labels, as many as"),
+        "{said}"
+    );
+
+    let wide = file("|u1", "(1, 3, 2)", &[1; 6]);
+    let (field, said) = refused_arrays(&[("xt.npy", wide)]);
+    assert_eq!(field, "test.x");
+    assert!(
+        said.contains("xt.npy: expected samples of shape [1, 2, 2]"),
+        "{said}"
+    );
+    assert!(said.contains("found samples of shape [1, 3, 2]"), "{said}");
+
+    let fractions = [0.5f32, 1.5].map(f32::to_le_bytes).concat();
+    let (field, said) = refused_arrays(&[("y.npy", file("<f4", "(2,)", &fractions))]);
+    assert_eq!(field, "train.y");
+    assert!(
+        said.contains("found 0.5 at [0]") && said.contains("regression"),
+        "{said}"
+    );
+
+    let negative = file("|i1", "(1,)", &[255]);
+    let (field, said) = refused_arrays(&[("yt.npy", negative)]);
+    assert_eq!(field, "test.y");
+    assert!(
+        said.contains("yt.npy") && said.contains("found -1 at [0]"),
+        "{said}"
+    );
+
+    let floats = [0f32, 1.0, f32::INFINITY, 2.0]
+        .map(f32::to_le_bytes)
+        .concat();
+    let good = [0f32; 8].map(f32::to_le_bytes).concat();
+    let (field, said) = refused_arrays(&[
+        ("x.npy", file("<f4", "(2, 2, 2)", &good)),
+        ("xt.npy", file("<f4", "(1, 2, 2)", &floats)),
+    ]);
+    assert_eq!(field, "test.x");
+    assert!(
+        said.contains("xt.npy") && said.contains("at [0, 1, 0]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn features_of_both_parts_that_are_not_finite_are_told_at_once() {
+    let nan = f32::NAN.to_le_bytes();
+    let base = folder(&[
+        ("x.npy", &npy::tests::file("<f4", "False", "(1, 1)", &nan)),
+        ("y.npy", &npy::tests::file("|u1", "False", "(1,)", &[0])),
+    ]);
+    let arrays = || named("x.npy".into(), "y.npy".into(), None);
+    let source = Source::Npy {
+        train: arrays(),
+        test: Test::Given(arrays()),
+        shaping: Shaping::default(),
+    };
+    let wrong = inspect(&source, 1, base.path()).unwrap_err();
+    let fields: Vec<&str> = wrong.iter().map(|error| error.field()).collect();
+    assert_eq!(fields, ["train.x", "test.x"]);
+}
+
+#[test]
+fn text_users_and_labels_of_arrays_are_names() {
+    let text = |names: &[&str]| {
+        let points = names.iter().flat_map(|name| {
+            let mut points = [0u32; 3];
+            name.chars()
+                .zip(&mut points)
+                .for_each(|(c, point)| *point = c as u32);
+            points
+        });
+        points.flat_map(u32::to_le_bytes).collect::<Vec<u8>>()
+    };
+    let base = folder(&[
+        (
+            "x.npy",
+            &npy::tests::file("<f2", "False", "(4, 1)", &[0; 8]),
+        ),
+        (
+            "y.npy",
+            &npy::tests::file("<U3", "False", "(4,)", &text(&["dog", "cat", "dog", "ant"])),
+        ),
+        (
+            "u.npy",
+            &npy::tests::file("|S3", "False", "(4,)", b"bobannbobcy\0"),
+        ),
+    ]);
+    let source = |y: &str| Source::Npy {
+        train: named("x.npy".into(), y.into(), Some("u.npy".into())),
+        test: Test::Given(named("x.npy".into(), y.into(), None)),
+        shaping: Shaping::default(),
+    };
+    let split = load_described(&source("y.npy"), base.path());
+    assert_eq!(split.train.labels, [2, 1, 2, 0]);
+    assert_eq!(split.names.of(2), "dog");
+    assert_eq!(split.train.users, Some(vec![0, 1, 0, 2]));
+    let empty = npy::tests::file("<U3", "False", "(4,)", &text(&["dog", "", "dog", "ant"]));
+    fs::write(base.path().join("e.npy"), empty).unwrap();
+    let error = load(&source("e.npy"), 1, base.path())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("e.npy") && error.contains("found an empty text at [1]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_probably_not_meant_of_arrays_is_told() {
+    let base = folder(&[
+        (
+            "x.npy",
+            &npy::tests::file("|u1", "False", "(2, 5, 6, 3)", &[0; 180]),
+        ),
+        ("y.npy", &npy::tests::file("|u1", "False", "(2,)", &[1, 2])),
+    ]);
+    let arrays = || named("x.npy".into(), "y.npy".into(), None);
+    let source = Source::Npy {
+        train: arrays(),
+        test: Test::Given(arrays()),
+        shaping: Shaping::default(),
+    };
+    let split = load_described(&source, base.path());
+    assert_eq!((split.train.classes, split.notes.len()), (3, 2));
+    assert!(
+        split.notes[0].contains("labels begin at 1"),
+        "{:?}",
+        split.notes
+    );
+    assert!(
+        split.notes[1].contains("channels last"),
+        "{:?}",
+        split.notes
+    );
+}
+
+#[test]
+fn test_images_of_another_shape_name_their_file_before_any_is_read() {
+    let base = folder(&[
+        ("x", &idx::tests::file(&[2, 2, 2], &[0; 8])),
+        ("y", &idx::tests::file(&[2], &[0, 1])),
+        ("xt", &idx::tests::file(&[2, 2, 1], &[0; 4])),
+    ]);
+    let source = Source::Idx {
+        train_images: "x".into(),
+        train_labels: "y".into(),
+        test_images: "xt".into(),
+        test_labels: "y".into(),
+        shaping: Shaping::default(),
+    };
+    let error = describe(&source, 1, base.path()).unwrap_err();
+    assert_eq!(error.field(), "test_images");
+    let said = error.to_string();
+    assert!(
+        said.contains("xt: expected images of shape [1, 2, 2]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn leaf_files_of_another_width_name_the_file_at_fault() {
+    let file = |x: &str| {
+        format!(
+            r#"{{"users": ["a"], "num_samples": [1], "user_data": {{"a": {{"x": [{x}], "y": [1]}}}}}}"#
+        )
+    };
+    let (two, three) = (file("[1, 2]"), file("[1, 2, 3]"));
+    let base = folder(&[
+        ("train.json", two.as_bytes()),
+        ("test.json", three.as_bytes()),
+    ]);
+    let source = Source::Leaf {
+        train: "train.json".into(),
+        test: Test::Given("test.json".into()),
+        shaping: Shaping::default(),
+    };
+    let error = load(&source, 1, base.path()).unwrap_err();
+    assert_eq!(error.field(), "test");
+    let said = error.to_string();
+    assert!(
+        said.contains("test.json: expected samples of 2 values, as"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_advice_for_fetched_data_names_the_folder_that_was_looked_in() {
+    for (source, folder) in [
+        (
+            Source::FashionMnist {
+                dir: "data/fashion-mnist".into(),
+            },
+            "/nowhere/data/fashion-mnist",
+        ),
+        (Source::Cifar10 { dir: "c".into() }, "/nowhere/c"),
+        (
+            Source::Emnist {
+                dir: "e".into(),
+                split: EmnistSplit::Balanced,
+            },
+            "/nowhere/e",
+        ),
+    ] {
+        let error = describe(&source, 1, Path::new("/nowhere"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("looked in the folder {folder} ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_inspection_says_what_a_description_says_and_counts_classes() {
+    let seen = inspect(&Source::Digits, 1, Path::new("/nowhere")).unwrap();
+    assert_eq!(
+        seen.shape,
+        describe(&Source::Digits, 1, Path::new("/nowhere")).unwrap()
+    );
+    let trained: u64 = seen.classes.iter().map(|class| class.train).sum();
+    assert_eq!((seen.classes.len(), trained), (10, 1437));
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! CSV tables and LEAF folders.
 
 use crate::data::assemble::{self, Names, Raw, RawTest};
+use crate::data::classes::unseen_note;
 use crate::data::dataset::{Split, Values, MAX_BYTES};
 use crate::data::error::{DataError, Place};
 use crate::data::input::open_file;
+use crate::data::labels::Labels;
 use crate::data::leaf::{self, Samples};
 use crate::data::source::{Shaping, Test};
 use crate::data::table::{self, Columns};
@@ -48,61 +50,117 @@ impl Table<'_> {
             label: self.label,
             user: self.user,
         };
-        let (mut labels, mut users) = (Names::default(), Names::default());
-        let mut read =
-            |path: &Path| table::read(path, open_text(path)?, columns, &mut labels, &mut users);
-        let mut train = read(&self.train)?;
-        let test = match &self.test {
+        let (mut labels, mut users) = (Labels::default(), Names::default());
+        let mut read = |path: &Path, field: &str| {
+            open_text(path)
+                .and_then(|text| table::read(path, text, columns, &mut labels, &mut users))
+                .map_err(|error| error.at(field))
+        };
+        let mut train = read(&self.train, "file")?;
+        let mut test = match &self.test {
             Test::Fraction(fraction) => RawTest::Fraction(*fraction),
             Test::Given(path) => {
-                let test = read(path)?;
-                if test.features != train.features {
-                    let place = Place::Line { line: 1, column: 0 };
-                    let expected = format!("the columns of {}", self.train.display());
-                    return Err(DataError::malformed(path, place, expected, "other columns"));
-                }
+                let test = read(path, "test")?;
+                train
+                    .header
+                    .expect_same(&self.train, &test.header, path)
+                    .map_err(|error| error.at("test"))?;
                 RawTest::Given(test.raw)
             }
         };
-        let mut test = test;
-        if let RawTest::Given(test) = &mut test {
-            table::resolve_labels(
-                &self.train,
-                &labels,
-                train.raw.labels.iter_mut().chain(&mut test.labels),
-            )?;
-        } else {
-            table::resolve_labels(&self.train, &labels, &mut train.raw.labels)?;
+        let classes = labels.resolve(&self.train, self.shaping.classes);
+        let classes = classes.map_err(|error| error.at("label"))?;
+        let given = match &mut test {
+            RawTest::Given(test) => Some(&mut test.labels),
+            RawTest::Fraction(_) => None,
+        };
+        let apart = given.is_some();
+        for label in train
+            .raw
+            .labels
+            .iter_mut()
+            .chain(given.into_iter().flatten())
+        {
+            *label = classes.indices.get(*label as usize).copied().unwrap_or(0);
         }
         let name = self.train.display().to_string();
-        assemble::split(&name, train.raw, test, self.shaping, None, seed)
+        let (count, shaping) = (classes.count, self.shaping);
+        let mut split = assemble::split(&name, train.raw, test, count, shaping, None, seed)?;
+        split.notes = classes.notes;
+        if apart {
+            let (train, test) = split.counts();
+            split
+                .notes
+                .extend(unseen_note(&classes.names, &train, &test));
+        }
+        split.notes.extend(train.header.note(&self.train));
+        split
+            .notes
+            .extend(assemble::layout_note(&split.train.shape));
+        split.names = classes.names;
+        Ok(split)
     }
 }
 
 impl Leaf<'_> {
     pub fn load(&self, seed: u64) -> Result<Split, DataError> {
         let mut names = Names::default();
-        let train = read_leaf(&self.train, &mut names)?;
+        let train = read_leaf(&self.train, None, &mut names).map_err(|error| error.at("train"))?;
         let test = match &self.test {
-            Test::Given(path) => RawTest::Given(read_leaf(path, &mut names)?),
+            Test::Given(path) => {
+                let like = Some((self.train.as_path(), train.shape.first().copied()));
+                let test = read_leaf(path, like, &mut names).map_err(|error| error.at("test"))?;
+                RawTest::Given(test)
+            }
             Test::Fraction(fraction) => RawTest::Fraction(*fraction),
         };
+        let given = match &test {
+            RawTest::Given(test) => test.labels.as_slice(),
+            RawTest::Fraction(_) => &[],
+        };
+        let apart = !given.is_empty();
+        let top = train.labels.iter().chain(given).max();
+        let needed = top.map_or(0, |top| *top as usize + 1);
+        let classes = assemble::classes(&self.train, self.shaping, needed)?;
         let name = self.train.display().to_string();
-        assemble::split(&name, train, test, self.shaping, None, seed)
+        let mut split = assemble::split(&name, train, test, classes, self.shaping, None, seed)?;
+        let (train, test) = split.counts();
+        split.notes = assemble::index_notes(self.shaping, apart, &train, &test);
+        split
+            .notes
+            .extend(assemble::layout_note(&split.train.shape));
+        Ok(split)
     }
 }
 
-fn read_leaf(path: &Path, names: &mut Names<String>) -> Result<Raw, DataError> {
+/// Reads a file or a folder; samples are as wide as those of `like`, which says whose width that is.
+fn read_leaf(
+    path: &Path,
+    like: Option<(&Path, Option<usize>)>,
+    names: &mut Names<String>,
+) -> Result<Raw, DataError> {
     let mut samples = Samples::default();
+    let mut first: Option<(PathBuf, usize)> =
+        like.and_then(|(file, width)| Some((file.to_path_buf(), width?)));
     for file in leaf_files(path)? {
+        samples.width = None;
         leaf::read(&file, open_text(&file)?, names, &mut samples)?;
+        match (&first, samples.width) {
+            (Some((like, wanted)), Some(width)) if *wanted != width => {
+                let expected = format!("samples of {wanted} values, as {} has", like.display());
+                let found = format!("{width} values a sample");
+                return Err(DataError::malformed(&file, Place::Whole, expected, found));
+            }
+            (None, Some(width)) => first = Some((file.clone(), width)),
+            _ => {}
+        }
         if samples.values.len() as u64 * 4 > MAX_BYTES {
             let expected = format!("at most {MAX_BYTES} bytes of features in all files");
             return Err(DataError::malformed(&file, Place::Whole, expected, "more"));
         }
     }
     Ok(Raw {
-        shape: vec![samples.width.unwrap_or(0)],
+        shape: vec![first.map_or(0, |(_, width)| width)],
         values: Values::F32(samples.values),
         labels: samples.labels,
         users: Some(samples.users),

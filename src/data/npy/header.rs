@@ -1,6 +1,7 @@
 //! The header of a `.npy` file: a Python dictionary, read without Python.
 
 use super::{Element, Header};
+use crate::quantity::shown;
 
 const MAX_DIMENSIONS: usize = 8;
 
@@ -33,12 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Header, Mismatch> {
                 rest.token(":")?;
                 shape = Some(rest.tuple()?);
             }
-            other => {
-                return Err((
-                    "descr, fortran_order or shape",
-                    other.chars().take(40).collect(),
-                ))
-            }
+            other => return Err(("descr, fortran_order or shape", shown(other, 40))),
         }
         if !rest.takes(",") && !rest.0.starts_with('}') {
             return Err(("\",\" or \"}\" in the header", rest.head()));
@@ -55,8 +51,8 @@ pub(super) fn parse(text: &str) -> Result<Header, Mismatch> {
     };
     let Some(element) = Element::parse(descr) else {
         return Err((
-            "type b1, u1 to u8, i1 to i8, f4 or f8 with its byte order",
-            descr.chars().take(40).collect(),
+            "type b1, u1 to u8, i1 to i8, f2 to f8, U or S with its byte order",
+            shown(descr, 40),
         ));
     };
     let product = |shape: &[usize]| shape.iter().try_fold(1usize, |p, d| p.checked_mul(*d));
@@ -79,7 +75,7 @@ struct Literal<'a>(&'a str);
 
 impl<'a> Literal<'a> {
     fn head(&self) -> String {
-        format!("{:?}", self.0.chars().take(20).collect::<String>())
+        format!("{:?}", shown(self.0, 20))
     }
 
     fn takes(&mut self, token: &str) -> bool {

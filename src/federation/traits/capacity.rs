@@ -1,10 +1,9 @@
 //! Speeds and rates as they were measured: FedScale's capacity trace (Lai et al. 2022,
 //! `client_device_capacity`) as a table.
 
-use crate::data::{DataError, Place};
-use crate::quantity::{Bandwidth, Flops};
+use crate::data::{lines_of, read_whole, DataError, Place};
+use crate::quantity::{shown, Bandwidth, Flops};
 use serde::Serialize;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -72,62 +71,42 @@ impl Capacity {
 /// # Errors
 /// [`DataError`], with the line where the file is wrong.
 pub fn read(path: &Path) -> Result<(Vec<CapacityRow>, u64), DataError> {
-    let unreadable = |problem: String, remedy: &str| DataError::Unreadable {
-        file: path.to_path_buf(),
-        problem,
-        remedy: remedy.into(),
-    };
-    let relative = "a relative path starts at the scenario's folder";
-    let meta = fs::metadata(path).map_err(|error| unreadable(error.to_string(), relative))?;
-    if !meta.is_file() {
-        return Err(unreadable("not a regular file".into(), ""));
-    }
-    if meta.len() > MOST_BYTES {
-        let found = meta.len();
-        return Err(unreadable(
-            format!("{found} bytes, more than the {MOST_BYTES} it may have"),
-            "",
-        ));
-    }
-    let bytes = fs::read(path).map_err(|error| unreadable(error.to_string(), ""))?;
+    let bytes = read_whole(path, MOST_BYTES)?;
     Ok((parse(path, &bytes)?, xxh3_64(&bytes)))
 }
 
+/// The shortest line: `1,1` and its end.
+const SHORTEST: usize = 4;
+
 fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<CapacityRow>, DataError> {
-    let wrong = |line: u64, expected: &str, found: String| DataError::Malformed {
-        file: file.to_path_buf(),
-        place: Place::Line { line, column: 0 },
-        expected: expected.into(),
-        found,
-        remedy: String::new(),
+    let wrong = |line: u64, expected: &str, found: String| {
+        DataError::malformed(file, Place::Line { line, column: 0 }, expected, found)
     };
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = bytes.iter().take(error.valid_up_to());
-        let line = 1 + before.filter(|byte| **byte == b'\n').count() as u64;
-        wrong(line, "UTF-8", "bytes that are none".into())
-    })?;
-    let fields = |line: &str| -> Vec<String> { line.split(',').map(|f| f.trim().into()).collect() };
-    let mut lines = (1..).zip(text.lines());
-    let header = fields(lines.next().map_or("", |(_, header)| header));
+    let quoted = |text: &str| format!("{:?}", shown(text, 40));
+    let mut lines = lines_of(file, bytes)?;
+    let header = lines.next().map_or("", |(_, header)| header);
     // Others may stand beside them, a client's number for one.
     let column = |name: &str| {
         let expected = "a header with the columns computation and communication";
-        let place = header.iter().position(|field| field == name);
-        place.ok_or_else(|| wrong(1, expected, format!("{:?}", header.join(","))))
+        let place = header.split(',').position(|field| field.trim() == name);
+        place.ok_or_else(|| wrong(1, expected, quoted(header)))
     };
     let (computation, communication) = (column(COMPUTATION)?, column(COMMUNICATION)?);
-    let mut rows = Vec::new();
+    let columns = header.split(',').count();
+    // As many as there can be, at once: growing would hold them twice.
+    let counted = 1 + bytes.iter().filter(|byte| **byte == b'\n').count();
+    let mut rows = Vec::with_capacity(counted.min(1 + bytes.len() / SHORTEST));
     for (at, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {
-        let fields = fields(text);
-        if fields.len() != header.len() {
-            let expected = format!("{} columns", header.len());
-            return Err(wrong(at, &expected, fields.len().to_string()));
+        let found = text.split(',').count();
+        if found != columns {
+            let expected = format!("{columns} columns");
+            return Err(wrong(at, &expected, found.to_string()));
         }
         let number = |column: usize, expected: &str| {
-            let field = &fields[column];
+            let field = text.split(',').nth(column).unwrap_or_default().trim();
             let number = field.parse::<f64>().ok();
             let number = number.filter(|number| *number > 0.0 && *number <= 1e12);
-            number.ok_or_else(|| wrong(at, expected, format!("{field:?}")))
+            number.ok_or_else(|| wrong(at, expected, quoted(field)))
         };
         let rate = "kbit/s in (0, 1e12] for communication";
         let kbit = number(communication, rate)?;
@@ -162,6 +141,21 @@ mod tests {
         // A sample takes three times 40 ms: 6 MFLOP in 120 ms are 50 MFLOP/s.
         assert_eq!(capacity.speed(2, Flops(6_000_000)), 5e7);
         assert_eq!(capacity.speed(1, Flops(3_000)), 2e6);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_header() {
+        let text = "\u{feff}computation,communication\r\n40,2000\r\n";
+        assert_eq!(parse(Path::new("c.csv"), text.as_bytes()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_header_is_cut_where_it_is_shown() {
+        let text = "x".repeat(1 << 20);
+        let error = parse(Path::new("c.csv"), text.as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(error.len() < 300, "{} bytes", error.len());
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
     body += &invitations(report);
     body += &groups(report);
     body += &costs(report);
+    body += &classes(report);
     body += &times(report);
     body += &messages(report);
     body += &staleness(report);
@@ -266,6 +267,29 @@ fn costs(report: &Report<'_>) -> String {
         })
         .collect();
     table("What clients cost", &headings[..shown], &rows, &notes)
+}
+
+/// What attacks and tables call by an index, with the names of the data.
+fn classes(report: &Report<'_>) -> String {
+    if report.classes.is_empty() {
+        return String::new();
+    }
+    let (rows, mut notes) = capped(report.classes, |class| {
+        vec![
+            class.index.to_string(),
+            text::shown(&class.name, 60),
+            text::grouped(class.train),
+            text::grouped(class.test),
+        ]
+    });
+    notes.push("Samples are counted before faults and attacks change any.".to_owned());
+    let headings = [
+        "class",
+        "name in the data",
+        "training samples",
+        "test samples",
+    ];
+    table("Classes", &headings, &rows, &notes)
 }
 
 fn times(report: &Report<'_>) -> String {

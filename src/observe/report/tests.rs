@@ -1,7 +1,7 @@
 //! What holds for every page, however the run went and whatever its names.
 
 use super::*;
-use crate::observe::record::MessageCount;
+use crate::observe::record::{ClassEntry, MessageCount};
 use crate::observe::rows::{
     ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, InvitationRow, Outcome, Rejection, RoundRow, SizeRow,
 };
@@ -17,6 +17,7 @@ struct Run {
     histograms: Histograms,
     messages: Messages,
     rejections: Rejections,
+    classes: Vec<ClassEntry>,
     staleness: Staleness,
 }
 
@@ -130,6 +131,7 @@ fn run(name: &'static str, group: &'static str, rounds: u32, clients: u32) -> Ru
         histograms,
         messages: Messages::from([(name.to_owned(), count)]),
         rejections: Rejections::new(),
+        classes: Vec::new(),
         staleness: Staleness::default(),
     }
 }
@@ -154,6 +156,7 @@ fn page_with(run: &Run, party: Party) -> String {
         histograms: &run.histograms,
         messages: &run.messages,
         rejections: &run.rejections,
+        classes: &run.classes,
         staleness: &run.staleness,
         party,
         deadline: Some(Span::from_secs(70)),
@@ -268,6 +271,23 @@ fn one_round_of_one_client_is_drawn() {
     elements(&html);
     assert_eq!(html.matches("<svg").count(), 9);
     assert!(!html.contains("the median of"));
+}
+
+#[test]
+fn classes_are_told_with_their_names_and_samples() {
+    let mut run = run("classes", "phones", 2, 4);
+    assert!(!page(&run).contains("<h2>Classes"));
+    run.classes = vec![ClassEntry {
+        index: 0,
+        name: "cat & <dog>".to_owned(),
+        train: 1_234,
+        test: 56,
+    }];
+    let html = page(&run);
+    elements(&html);
+    for told in ["Classes", "cat &amp; &lt;dog&gt;", "1,234"] {
+        assert!(html.contains(told), "{told}");
+    }
 }
 
 #[test]

@@ -181,7 +181,11 @@ impl Resolver<'_> {
         match describe(source, seed, &self.base) {
             Ok(shape) => Some(shape),
             Err(error) => {
-                self.complain("data", error.to_string());
+                let path = match error.field() {
+                    "" => "data".to_string(),
+                    field => format!("data.{field}"),
+                };
+                self.complain(&path, error.to_string());
                 None
             }
         }

@@ -13,6 +13,7 @@ use crate::learn::{
 };
 use crate::method::MethodError;
 use crate::net::{LinkNetwork, LinkTable, LinkTier, Rates, Topology};
+use crate::observe::record::ClassEntry;
 use crate::quantity::{Bandwidth, Distribution};
 use crate::scenario::{Link, Member, Public, Scenario};
 use crate::sim::rng::{stream, Purpose};
@@ -26,6 +27,14 @@ use tch::Device;
 /// When data cannot be had or dealt, links make no network, or the device has no room. What a field of
 /// the scenario is to blame for is a [`RunError::Scenario`] with its place.
 pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, RunError> {
+    Ok(assemble_counted(scenario, device)?.0)
+}
+
+/// The same, with the classes of its data as they were before faults and attacks changed any.
+pub(super) fn assemble_counted(
+    scenario: &Scenario,
+    device: HostDevice,
+) -> Result<(Federation, Vec<ClassEntry>), RunError> {
     let mut precisions = scenario
         .population
         .iter()
@@ -43,6 +52,13 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
     let seed = scenario.seed;
     let mut split = load(&scenario.data, seed, &scenario.base)
         .map_err(|problem| scenario.blame("data", problem))?;
+    let classes = split.classes().into_iter().map(|class| ClassEntry {
+        index: class.index,
+        name: class.name,
+        train: class.train,
+        test: class.test,
+    });
+    let classes = classes.collect();
     let groups = scenario
         .population
         .iter()
@@ -128,10 +144,8 @@ pub fn assemble(scenario: &Scenario, device: HostDevice) -> Result<Federation, R
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
     };
-    let federation = Federation::new(plan, network);
-    Ok(federation
-        .map_err(|error| unfit(scenario, error))?
-        .amid(faults))
+    let federation = Federation::new(plan, network).map_err(|error| unfit(scenario, error))?;
+    Ok((federation.amid(faults), classes))
 }
 
 /// The field that is to blame where samples cannot be dealt.
