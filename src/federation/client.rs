@@ -4,7 +4,7 @@ mod fate;
 
 use super::budget::Spent;
 use super::job::{ClientJob, Job, Output};
-use super::message::{Message, Refusal, Report, Task, Telemetry};
+use super::message::{FromBelow, Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, Cost, LocalTraining};
 use crate::method::{ClientState, ClientWork, MethodError, Metrics};
@@ -59,6 +59,22 @@ snapshot_struct!(Busy {
     bytes_down,
     fate,
 });
+
+/// Why there is nothing to report.
+struct Failure {
+    reason: String,
+    /// Whether training diverged.
+    diverged: bool,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            diverged: false,
+        }
+    }
+}
 
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, mut state: ClientState) -> Self {
@@ -207,6 +223,7 @@ impl Client {
                 round,
                 reason: reason.into(),
                 received: cx.now(),
+                diverged: 0,
             }));
             if let Some(spent) = spent {
                 spent.message(refusal.wire_bytes());
@@ -304,9 +321,12 @@ impl Client {
             return;
         };
         let outcome = match output {
-            Output::Client(outcome) => outcome.map_err(|error: MethodError| error.to_string()),
-            Output::Failed(reason) => Err(reason),
-            other => Err(format!("a device worker returned {other:?}")),
+            Output::Client(outcome) => outcome.map_err(|error: MethodError| Failure {
+                reason: error.to_string(),
+                diverged: error.diverged(),
+            }),
+            Output::Failed(reason) => Err(reason.into()),
+            other => Err(format!("a device worker returned {other:?}").into()),
         };
         self.answer(busy, outcome, cx);
     }
@@ -343,7 +363,7 @@ impl Client {
         self.answer(busy, Ok(work), cx);
     }
 
-    fn answer(&mut self, busy: Busy, outcome: Result<ClientWork, String>, cx: &mut Cx<'_>) {
+    fn answer(&mut self, busy: Busy, outcome: Result<ClientWork, Failure>, cx: &mut Cx<'_>) {
         tracing::debug!(
             round = busy.round,
             failed = outcome.is_err(),
@@ -370,12 +390,14 @@ impl Client {
                         bytes_down: busy.bytes_down,
                         metrics,
                     },
+                    below: FromBelow::default(),
                 }))
             }
-            Err(reason) => Message::Refusal(Box::new(Refusal {
+            Err(Failure { reason, diverged }) => Message::Refusal(Box::new(Refusal {
                 round: busy.round,
                 reason: format!("training failed: {reason}").into(),
                 received: busy.received,
+                diverged: u32::from(diverged),
             })),
         };
         self.count(message.wire_bytes(), cx.now());
@@ -403,6 +425,7 @@ impl Client {
                 round: busy.round,
                 reason: "out of memory".into(),
                 received: busy.received,
+                diverged: 0,
             }));
             self.count(refusal.wire_bytes(), cx.now());
             cx.send(busy.server, refusal);

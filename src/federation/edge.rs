@@ -14,7 +14,7 @@ mod state;
 
 use super::crowd::Gathering;
 use super::hierarchy::{Below, Place, Tier};
-use super::message::{Message, Refusal, Report, Task, Telemetry};
+use super::message::{FromBelow, Message, Refusal, Report, Task, Telemetry};
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::Round;
@@ -61,6 +61,8 @@ struct Errand {
     /// What came of them.
     gain: Option<Gain>,
     compute: Span,
+    /// What was heard of clients, for those who observe.
+    below: FromBelow,
 }
 
 /// What a round with reports leaves.
@@ -91,6 +93,7 @@ snapshot_struct!(Errand {
     held,
     gain,
     compute,
+    below,
 });
 snapshot_struct!(Gain {
     samples,
@@ -190,6 +193,7 @@ impl Edge {
             held: 0,
             gain: None,
             compute: Span::ZERO,
+            below: FromBelow::default(),
         };
         self.errand = Some(errand);
         let adopted = match task.payload {
@@ -212,6 +216,7 @@ impl Edge {
             round: errand.round,
             reason: reason.into(),
             received: errand.received,
+            diverged: errand.below.diverged,
         };
         cx.send(errand.from, Message::Refusal(Box::new(refusal)));
     }
@@ -249,6 +254,7 @@ impl Edge {
                     ..Metrics::default()
                 },
             },
+            below: errand.below,
         };
         cx.send(errand.from, Message::Report(Box::new(report)));
     }
@@ -421,7 +427,7 @@ impl Edge {
     /// Writes down the round that is over.
     fn told(&mut self, outcome: Outcome, cx: &mut Cx<'_>) {
         let Some(errand) = &self.errand else { return };
-        let row = self.round.row(cx.now(), None, None);
+        let row = self.round.row(cx.now(), None);
         let row = ServerRow {
             tier: Arc::clone(&self.tier().name),
             server: self.place.index,

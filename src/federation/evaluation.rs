@@ -337,75 +337,12 @@ fn pieces(samples: Vec<u32>) -> Vec<Samples> {
         .collect()
 }
 
-/// Per-client accuracy as a distribution; every client counts once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation (of the population).
-    pub std: f64,
-    /// 5th percentile, interpolated linearly between order statistics.
-    pub p5: f64,
-    /// 95th percentile, likewise.
-    pub p95: f64,
-    /// Mean of the worst tenth, at least one client.
-    pub worst10: f64,
-}
-
-impl Spread {
-    /// The spread of a set of accuracies; `None` of an empty one.
-    pub fn of(mut accuracies: Vec<f64>) -> Option<Self> {
-        if accuracies.is_empty() {
-            return None;
-        }
-        accuracies.sort_by(f64::total_cmp);
-        let n = accuracies.len();
-        let mean = accuracies.iter().sum::<f64>() / n as f64;
-        let variance = accuracies
-            .iter()
-            .map(|a| (a - mean) * (a - mean))
-            .sum::<f64>()
-            / n as f64;
-        let percentile = |p: f64| {
-            let place = p * (n - 1) as f64;
-            let below = accuracies[place as usize];
-            let above = accuracies[(place as usize + 1).min(n - 1)];
-            below + (above - below) * (place - libm::floor(place))
-        };
-        let worst = &accuracies[..n.div_ceil(10)];
-        Some(Self {
-            mean,
-            std: variance.sqrt(),
-            p5: percentile(0.05),
-            p95: percentile(0.95),
-            worst10: worst.iter().sum::<f64>() / worst.len() as f64,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::scenario::run::assemble;
     use crate::scenario::Scenario;
     use std::path::Path;
-
-    #[test]
-    fn the_spread_of_known_accuracies() {
-        // 0.00, 0.05, ..., 0.95 shuffled: numpy.percentile gives 0.0475 and 0.9025.
-        let values: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 20) * 0.05).collect();
-        let spread = Spread::of(values).unwrap();
-        assert!((spread.mean - 0.475).abs() < 1e-12);
-        assert!(
-            (spread.std - 0.288_314_064_867_1).abs() < 1e-9,
-            "{}",
-            spread.std
-        );
-        assert!((spread.p5 - 0.0475).abs() < 1e-12);
-        assert!((spread.p95 - 0.9025).abs() < 1e-12);
-        assert!((spread.worst10 - 0.025).abs() < 1e-12);
-        assert_eq!(Spread::of(Vec::new()), None);
-    }
 
     #[test]
     fn every_client_is_measured_with_the_model_of_its_width() {
