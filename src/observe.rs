@@ -13,6 +13,7 @@
 //! - [`ledger`]: what became of every invitation, and what it cost;
 //! - [`participation`]: how evenly clients were asked;
 //! - [`staleness`]: how old reports were that came to no round;
+//! - [`dealt`]: who has which samples, as a report draws it;
 //! - [`digest`]: a finished run's rows, boiled down to what a report draws;
 //! - [`summary`]: the closing table on the terminal;
 //! - [`progress`]: the line that moves while a run goes;
@@ -36,6 +37,7 @@
 //! # }
 //! ```
 
+pub mod dealt;
 pub mod digest;
 mod error;
 pub mod folder;

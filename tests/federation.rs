@@ -164,7 +164,8 @@ fn a_run_stops_at_its_time() {
 
 /// With and without a model that all share, beside which clients have their own.
 #[test]
-fn clients_with_models_of_their_own_are_as_good_as_they_last_found_themselves() {
+fn clients_with_models_of_their_own_are_told_of_before_and_after_training_and_not_as_if_handed_one()
+{
     for method in ["LotteryFL()", "Hermes()", "TailorFL()", "FedMD()"] {
         let sized = ["TailorFL()", "FedMD()"].contains(&method);
         let text = format!(
@@ -189,12 +190,14 @@ fn clients_with_models_of_their_own_are_as_good_as_they_last_found_themselves() 
         let last: BTreeMap<u32, f64> = ran
             .clients()
             .iter()
-            .filter_map(|row| Some((row.client, row.accuracy?)))
+            .filter_map(|row| Some((row.client, row.trained_accuracy?)))
             .collect();
         assert!((4..=10).contains(&last.len()), "{method}: {last:?}");
         let mean = last.values().sum::<f64>() / last.len() as f64;
         let round = ran.rounds().pop().unwrap();
-        let told = round.client_mean.unwrap();
+        assert_eq!(round.client_mean, None, "{method}");
+        assert!(round.received_mean.is_some(), "{method}");
+        let told = round.trained_mean.unwrap();
         assert!(
             (told - mean).abs() < 1e-9,
             "{method}: {told} against {mean}"

@@ -55,6 +55,22 @@ fn unlearned(row: RoundRow) -> RoundRow {
         client_p5: None,
         client_p95: None,
         client_worst10: None,
+        client_worst10_clients: None,
+        client_worst10_samples: None,
+        received_mean: None,
+        received_std: None,
+        received_p5: None,
+        received_p95: None,
+        received_worst10: None,
+        received_worst10_samples: None,
+        trained_mean: None,
+        trained_std: None,
+        trained_p5: None,
+        trained_p95: None,
+        trained_worst10: None,
+        trained_worst10_samples: None,
+        trained_worst10_clients: None,
+        trained_clients: None,
         ..row
     }
 }
@@ -82,7 +98,8 @@ fn same_protocol(name: &str, text: &str) {
     assert_eq!(rounds, expected, "{name}");
     let unlearned = |row: ClientRow| ClientRow {
         loss: None,
-        accuracy: None,
+        trained_accuracy: None,
+        received_accuracy: None,
         ..row
     };
     let expected: Vec<ClientRow> = real.clients().into_iter().map(unlearned).collect();
@@ -278,6 +295,9 @@ fn a_scenario_is_measured_at_several_sizes() {
     assert_eq!(found, [(8, 4, 2), (500, 4, 2), (2_000, 4, 2)]);
     assert!(rows
         .iter()
+        .all(|row| !row.capped && !out.contains("capped")));
+    assert!(rows
+        .iter()
         .all(|row| row.compute == "modelled" && row.samples == 179));
     let picture = std::fs::read_to_string(folder.path().join("s/scale.svg")).unwrap();
     assert!(picture.contains("host time of a round"));
@@ -291,6 +311,74 @@ fn a_scenario_is_measured_at_several_sizes() {
         (rows.len(), rows[0].cohort, rows[0].compute.as_str()),
         (1, 2, "real")
     );
+}
+
+/// A federation whose reports queue for the way into the server: the only thing that grows.
+fn through_a_narrow_gate(clients: u32) -> Measurement {
+    let text = format!(
+        "(data: Digits, model: \"logistic\", compute: Modelled, partition: (by: Shared(per_client: 20)),
+          population: [(count: {clients}, device: \"laptop\", link: \"lan\")],
+          server: (link: (up: \"10 Gbit/s\", down: \"1 Mbit/s\")),
+          schedule: (rounds: 3, cohort: 0.5),
+          record: (clients: false, trace: false))"
+    );
+    let scenario = shoal::scenario::Scenario::parse(&text, Path::new("s.ron"), &[]);
+    let scenario = scenario.unwrap_or_else(|wrong| panic!("{wrong:#}"));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let measured = shoal::scale::measure(&scenario, std::time::Instant::now(), 1, &stop);
+    measured.unwrap().unwrap()
+}
+
+#[test]
+fn a_forecast_is_what_a_run_beyond_it_finds() {
+    let rows: Vec<Measurement> = [4, 8, 16].map(through_a_narrow_gate).into();
+    assert!(rows.iter().all(|row| !row.capped));
+    assert!(
+        rows.iter().all(|row| row.link_use.unwrap() < 0.8),
+        "{rows:?}"
+    );
+    let found = shoal::scale::verdict(&rows, None);
+    let link = found
+        .limits
+        .iter()
+        .find(|limit| limit.resource.contains("link"));
+    let foretold = link.unwrap_or_else(|| panic!("{found}")).clients;
+    let at = |times: f64| {
+        through_a_narrow_gate((foretold * times) as u32)
+            .link_use
+            .unwrap()
+    };
+    assert!(
+        foretold > 4.0 * 16.0,
+        "beyond what was measured: {foretold}"
+    );
+    // It is said to be in use for 95 % of the time there.
+    assert!((0.93..0.97).contains(&at(1.0)), "{} at {foretold}", at(1.0));
+    assert!(
+        at(0.5) < 0.93 && at(2.0) > 0.96,
+        "{} and {}",
+        at(0.5),
+        at(2.0)
+    );
+}
+
+#[test]
+fn populations_too_small_for_the_cohort_are_marked_and_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tiny.ron"), TINY).unwrap();
+    let arguments = "scale tiny.ron --population 4,8,20,40 --cohort 16 --rounds 2 --out s";
+    let done = shoal(folder.path(), &arguments.split(' ').collect::<Vec<_>>());
+    let out = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{out}");
+    let rows: Vec<Measurement> = read_rows(&folder.path().join("s/scale.csv")).unwrap();
+    let capped: Vec<bool> = rows.iter().map(|row| row.capped).collect();
+    assert_eq!(capped, [true, true, false, false]);
+    for said in [
+        "8 (capped)",
+        "2 populations were too small for the cohort (capped, up to 8 clients) and left out",
+    ] {
+        assert!(out.contains(said), "{said}: {out}");
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@ WIDTHS = ["1.0", "0.75", "0.5625"]
 TARGET = 0.9
 COLUMNS = (
     "setting method seed accuracy best personal rounds_to_target bytes_to_target bytes flop energy_j "
-    "memory_bytes server_s rounds hash acc_1.0 acc_0.75 acc_0.5625"
+    "memory_bytes server_s rounds hash acc_1.0 acc_0.75 acc_0.5625 "
+    "trained trained_1.0 trained_0.75 trained_0.5625"
 ).split()
 
 
@@ -54,7 +55,8 @@ def of_run(setting, folder):
     # Where all clients have one width there is no such table.
     sizes = table(by_size) if by_size.exists() else []
     last = [r for r in sizes if r["round"] == rounds[-1]["round"]]
-    by_width = {f"acc_{r['size']}": r["accuracy"] or r["client_mean"] for r in last}
+    by_width = {f"acc_{r['size']}": r["accuracy"] for r in last}
+    trained = {f"trained_{r['size']}": r["trained_mean"] for r in last}
     return {
         "setting": setting,
         "method": method,
@@ -72,6 +74,8 @@ def of_run(setting, folder):
         "rounds": len(rounds),
         "hash": run["trace_hash"],
         **{f"acc_{w}": by_width.get(f"acc_{w}", "") for w in WIDTHS},
+        "trained": rounds[-1]["trained_mean"],
+        **{f"trained_{w}": trained.get(f"trained_{w}", "") for w in WIDTHS},
     }
 
 
@@ -118,7 +122,11 @@ def main():
     for clients in ["10", "200"]:
         settings = [f"{data}-{by}-{clients}" for data, by in SPLITS]
         heads = [f"{TITLES[data]}, {TITLES[by]}" for data, by in SPLITS]
-        for column, what in [("accuracy", "global model, test set"), ("personal", "mean over clients, own samples")]:
+        for column, what in [
+            ("accuracy", "global model, test set"),
+            ("personal", "mean over clients, own samples, with the model they are handed"),
+            ("trained", "mean over clients, own samples, after their local training"),
+        ]:
             counts = {len(find(s, m)) for s in settings for m in METHODS}
             seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
             print(f"{clients} clients, accuracy in %: {what} ({seeds} seeds, mean ± standard deviation)\n")
@@ -126,12 +134,15 @@ def main():
             body = [[METHODS[m], *cells] for m, cells in each if set(cells) != {"–"}]
             markdown(["method", *heads], body)
 
-    print("Ten clients, MNIST, Dirichlet(0.1), accuracy in % of the sub-model of each width, test set (alone: own samples)\n")
-    sized = ["fedconv", "heterofl", "heterofl_tuned", "heterofl_server_steps", "fedrolex", "stand_alone"]
-    markdown(
-        ["method", *WIDTHS],
-        [[METHODS[m], *(spread(find("mnist-dirichlet-10", m), f"acc_{w}") for w in WIDTHS)] for m in sized],
-    )
+    print("Ten clients, MNIST, Dirichlet(0.1), accuracy in % of the sub-model of each width, test set\n")
+    sized = ["fedconv", "heterofl", "heterofl_tuned", "heterofl_server_steps", "fedrolex"]
+    for column, of in [("acc", sized), ("trained", [*sized, "stand_alone"])]:
+        each = ((m, [spread(find("mnist-dirichlet-10", m), f"{column}_{w}") for w in WIDTHS]) for m in of)
+        body = [[METHODS[m], *cells] for m, cells in each if set(cells) != {"–"}]
+        if column == "trained" and body:
+            print("The same, mean over the clients of each width on their own samples, after their local training\n")
+        if body:
+            markdown(["method", *WIDTHS], body)
 
     print("Ten clients, MNIST, Dirichlet(0.1): costs of a whole run (mean), and of FedAvg's at full width\n")
     base = find("mnist-dirichlet-10", "fedavg")

@@ -119,7 +119,10 @@ pub fn scale_of(args: &ScaleArgs) -> Exit {
     for (population, overrides) in all {
         eprintln!("{population} clients ...");
         match apart(args, &overrides, &stop) {
-            Ok(row) => rows.push(row),
+            Ok(row) => rows.push(Measurement {
+                capped: row.capped || trial.caps(&base, population),
+                ..row
+            }),
             Err(Missed::Interrupted) => {
                 exit = Exit::Interrupted;
                 break;
@@ -282,7 +285,10 @@ fn table(rows: &[Measurement]) -> String {
     let lines = rows.iter().map(|row| {
         vec![
             row.population.to_string(),
-            row.cohort.to_string(),
+            match row.capped {
+                true => format!("{} (capped)", row.cohort),
+                false => row.cohort.to_string(),
+            },
             row.rounds.to_string(),
             row.samples.to_string(),
             row.compute.clone(),

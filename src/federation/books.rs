@@ -53,17 +53,19 @@ pub(super) fn row(shared: &Shared, client: u32, asked: Asked) -> ClientRow {
         samples: 0,
         steps: 0,
         loss: None,
-        accuracy: None,
+        trained_accuracy: None,
         size: shared.sizes.of(client).ratio,
         flops: 0,
         memory_bytes: 0,
         energy_j: 0.0,
+        received_accuracy: None,
     }
 }
 
 /// The same with what its report says.
 pub(super) fn reported(row: ClientRow, report: &Report) -> ClientRow {
     let telemetry = &report.telemetry;
+    let held_out = telemetry.metrics.held_out;
     ClientRow {
         received: Some(telemetry.received),
         trained: Some(telemetry.trained),
@@ -73,7 +75,8 @@ pub(super) fn reported(row: ClientRow, report: &Report) -> ClientRow {
         samples: report.samples,
         steps: telemetry.metrics.steps,
         loss: telemetry.metrics.loss,
-        accuracy: telemetry.metrics.personal.map(|tally| tally.accuracy()),
+        trained_accuracy: held_out.map(|held_out| held_out.trained_accuracy()),
+        received_accuracy: held_out.map(|held_out| held_out.received_accuracy()),
         flops: telemetry.cost.flops.0,
         memory_bytes: telemetry.cost.memory.0,
         energy_j: telemetry.energy,

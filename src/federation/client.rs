@@ -5,7 +5,7 @@ mod fate;
 use super::books;
 use super::budget::Spent;
 use super::job::{ClientJob, Job, Output};
-use super::message::{Message, Refusal, Report, Task, Telemetry};
+use super::message::{FromBelow, Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, Cost, LocalTraining};
 use crate::method::{ClientState, ClientWork, MethodError, Metrics};
@@ -61,6 +61,22 @@ snapshot_struct!(Busy {
     bytes_down,
     fate,
 });
+
+/// Why there is nothing to report.
+struct Failure {
+    reason: String,
+    /// Whether training diverged.
+    diverged: bool,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            diverged: false,
+        }
+    }
+}
 
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, mut state: ClientState) -> Self {
@@ -210,6 +226,7 @@ impl Client {
                 round,
                 reason: reason.into(),
                 received: cx.now(),
+                diverged: 0,
             }));
             if let Some(spent) = spent {
                 spent.message(refusal.wire_bytes());
@@ -318,9 +335,12 @@ impl Client {
             return;
         };
         let outcome = match output {
-            Output::Client(outcome) => outcome.map_err(|error: MethodError| error.to_string()),
-            Output::Failed(reason) => Err(reason),
-            _ => Err(super::job::UNASKED.into()),
+            Output::Client(outcome) => outcome.map_err(|error: MethodError| Failure {
+                reason: error.to_string(),
+                diverged: error.diverged(),
+            }),
+            Output::Failed(reason) => Err(reason.into()),
+            _ => Err(super::job::UNASKED.to_string().into()),
         };
         self.answer(busy, outcome, cx);
     }
@@ -357,7 +377,7 @@ impl Client {
         self.answer(busy, Ok(work), cx);
     }
 
-    fn answer(&mut self, busy: Busy, outcome: Result<ClientWork, String>, cx: &mut Cx<'_>) {
+    fn answer(&mut self, busy: Busy, outcome: Result<ClientWork, Failure>, cx: &mut Cx<'_>) {
         tracing::debug!(
             round = busy.round,
             failed = outcome.is_err(),
@@ -384,12 +404,14 @@ impl Client {
                         bytes_down: busy.bytes_down,
                         metrics,
                     },
+                    below: FromBelow::default(),
                 }))
             }
-            Err(reason) => Message::Refusal(Box::new(Refusal {
+            Err(Failure { reason, diverged }) => Message::Refusal(Box::new(Refusal {
                 round: busy.round,
                 reason: format!("training failed: {reason}").into(),
                 received: busy.received,
+                diverged: u32::from(diverged),
             })),
         };
         self.count(message.wire_bytes(), cx.now());
@@ -420,6 +442,7 @@ impl Client {
                 round: busy.round,
                 reason: "out of memory".into(),
                 received: busy.received,
+                diverged: 0,
             }));
             self.count(refusal.wire_bytes(), cx.now());
             answer((self.number, busy.round), busy.server, refusal, cx);

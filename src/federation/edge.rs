@@ -15,7 +15,7 @@ mod state;
 use super::books;
 use super::crowd::Gathering;
 use super::hierarchy::{Below, Place, Tier};
-use super::message::{Message, Refusal, Report, Task, Telemetry};
+use super::message::{FromBelow, Message, Refusal, Report, Task, Telemetry};
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::Round;
@@ -62,6 +62,8 @@ struct Errand {
     /// What came of them.
     gain: Option<Gain>,
     compute: Span,
+    /// What was heard of clients, for those who observe.
+    below: FromBelow,
 }
 
 /// What a round with reports leaves.
@@ -92,6 +94,7 @@ snapshot_struct!(Errand {
     held,
     gain,
     compute,
+    below,
 });
 snapshot_struct!(Gain {
     samples,
@@ -191,6 +194,7 @@ impl Edge {
             held: 0,
             gain: None,
             compute: Span::ZERO,
+            below: FromBelow::default(),
         };
         self.errand = Some(errand);
         let adopted = match task.payload {
@@ -213,6 +217,7 @@ impl Edge {
             round: errand.round,
             reason: reason.into(),
             received: errand.received,
+            diverged: errand.below.diverged,
         };
         cx.send(errand.from, Message::Refusal(Box::new(refusal)));
     }
@@ -250,6 +255,7 @@ impl Edge {
                     ..Metrics::default()
                 },
             },
+            below: errand.below,
         };
         cx.send(errand.from, Message::Report(Box::new(report)));
     }
@@ -426,7 +432,7 @@ impl Edge {
     /// Writes down the round that is over.
     fn told(&mut self, outcome: Outcome, cx: &mut Cx<'_>) {
         let Some(errand) = &self.errand else { return };
-        let row = self.round.row(cx.now(), None, None);
+        let row = self.round.row(cx.now(), None);
         let row = ServerRow {
             tier: Arc::clone(&self.tier().name),
             server: self.place.index,

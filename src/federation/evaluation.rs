@@ -337,92 +337,12 @@ fn pieces(samples: Vec<u32>) -> Vec<Samples> {
         .collect()
 }
 
-/// Per-client accuracy as a distribution; every client counts once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation (of the population).
-    pub std: f64,
-    /// 5th percentile, interpolated linearly between order statistics.
-    pub p5: f64,
-    /// 95th percentile, likewise.
-    pub p95: f64,
-    /// Mean of the worst tenth, at least one client.
-    pub worst10: f64,
-    /// How many clients those are.
-    pub worst10_clients: u32,
-    /// How many samples of theirs it stands on.
-    pub worst10_samples: u64,
-}
-
-impl Spread {
-    /// The spread of the accuracies of clients, each counting the same; `None` without any.
-    pub fn of(mut clients: Vec<Tally>) -> Option<Self> {
-        if clients.is_empty() {
-            return None;
-        }
-        let place = |tally: &Tally| (tally.accuracy(), tally.count);
-        clients.sort_by(|a, b| {
-            let (a, b) = (place(a), place(b));
-            a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
-        });
-        let accuracies: Vec<f64> = clients.iter().map(Tally::accuracy).collect();
-        let n = accuracies.len();
-        let mean = accuracies.iter().sum::<f64>() / n as f64;
-        let variance = accuracies
-            .iter()
-            .map(|a| (a - mean) * (a - mean))
-            .sum::<f64>()
-            / n as f64;
-        let percentile = |p: f64| {
-            let place = p * (n - 1) as f64;
-            let below = accuracies[place as usize];
-            let above = accuracies[(place as usize + 1).min(n - 1)];
-            below + (above - below) * (place - libm::floor(place))
-        };
-        let tenth = n.div_ceil(10);
-        let worst = &accuracies[..tenth];
-        Some(Self {
-            mean,
-            std: variance.sqrt(),
-            p5: percentile(0.05),
-            p95: percentile(0.95),
-            worst10: worst.iter().sum::<f64>() / worst.len() as f64,
-            worst10_clients: u32::try_from(tenth).unwrap_or(u32::MAX),
-            worst10_samples: clients[..tenth].iter().map(|tally| tally.count).sum(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::scenario::run::assemble;
     use crate::scenario::Scenario;
     use std::path::Path;
-
-    #[test]
-    fn the_spread_of_known_accuracies() {
-        // 0.00, 0.05, ..., 0.95 shuffled: numpy.percentile gives 0.0475 and 0.9025.
-        let values = (0..20).map(|i| Tally {
-            correct: i * 7 % 20,
-            count: 20,
-            ..Tally::default()
-        });
-        let spread = Spread::of(values.collect()).unwrap();
-        assert!((spread.mean - 0.475).abs() < 1e-12);
-        assert!(
-            (spread.std - 0.288_314_064_867_1).abs() < 1e-9,
-            "{}",
-            spread.std
-        );
-        assert!((spread.p5 - 0.0475).abs() < 1e-12);
-        assert!((spread.p95 - 0.9025).abs() < 1e-12);
-        assert!((spread.worst10 - 0.025).abs() < 1e-12);
-        assert_eq!((spread.worst10_clients, spread.worst10_samples), (2, 40));
-        assert_eq!(Spread::of(Vec::new()), None);
-    }
 
     #[test]
     fn every_client_is_measured_with_the_model_of_its_width() {

@@ -2,7 +2,7 @@
 
 use super::gossip::Notice;
 use crate::fault::Corruption;
-use crate::learn::Cost;
+use crate::learn::{Cost, HeldOut};
 use crate::method::{Metrics, Payload};
 use crate::net::Wire;
 use crate::observe::rows::Rejection;
@@ -10,6 +10,7 @@ use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::rng::Stream;
 use crate::sim::{self, mix_words, Digest};
 use crate::snapshot::{snapshot_enum, snapshot_struct};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Kind (1 byte), flags (1), length of the text that may follow (2), round (4), sender (4) and
@@ -60,6 +61,17 @@ pub struct Report {
     pub payload: Payload,
     /// What the observer is told; not on the wire.
     pub telemetry: Telemetry,
+    /// What the observer is told of clients below a server between; not on the wire.
+    pub below: FromBelow,
+}
+
+/// What a server between has heard of clients since it was asked, for those who observe.
+#[derive(Debug, Clone, Default)]
+pub struct FromBelow {
+    /// How their models did around local training whose report it used, the latest of each.
+    pub held_out: BTreeMap<u32, HeldOut>,
+    /// Those whose training diverged.
+    pub diverged: u32,
 }
 
 /// A client's no.
@@ -71,6 +83,9 @@ pub struct Refusal {
     pub reason: Arc<str>,
     /// When the task had come.
     pub received: VirtualTime,
+    /// For those who observe; not on the wire: clients whose training diverged, itself, or those below a
+    /// server between.
+    pub diverged: u32,
 }
 
 /// Figures of a client's round.
@@ -105,12 +120,15 @@ snapshot_struct!(Report {
     round,
     samples,
     payload,
-    telemetry
+    telemetry,
+    below
 });
+snapshot_struct!(FromBelow { held_out, diverged });
 snapshot_struct!(Refusal {
     round,
     reason,
-    received
+    received,
+    diverged
 });
 snapshot_struct!(Telemetry {
     received,

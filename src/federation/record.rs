@@ -48,9 +48,9 @@ impl Digest for Record {
         match self {
             Self::Round(row) => round(row),
             Self::Server(row) => server(row),
-            Self::Client(row) => content(2, row),
-            Self::Accuracy(row) => content(3, row),
-            Self::Size(row) => content(6, row),
+            Self::Client(row) => client(row),
+            Self::Accuracy(row) => accuracy(row),
+            Self::Size(row) => size(row),
             Self::Rejection(row) => content(7, row),
             Self::Staleness(counts) => {
                 let words = counts
@@ -82,12 +82,34 @@ const LATER: &[&str] = &[
     "consensus_distance",
 ];
 
-/// Columns that follow from others, or from events, and came later still: they never count.
-const DERIVED: &[&str] = &[
+/// Columns of rounds that no hash knows of: they would be filled in runs whose hashes were recorded
+/// before there were such columns, and follow from what is hashed (reports, refusals and models).
+const ROUND_ASIDE: &[&str] = &[
     "rejected",
     "client_worst10_clients",
     "client_worst10_samples",
+    "received_mean",
+    "received_std",
+    "received_p5",
+    "received_p95",
+    "received_worst10",
+    "received_worst10_samples",
+    "trained_mean",
+    "trained_std",
+    "trained_p5",
+    "trained_p95",
+    "trained_worst10",
+    "trained_worst10_samples",
+    "trained_worst10_clients",
+    "trained_clients",
+    "diverged",
 ];
+
+/// The same of the other tables. `trained_accuracy` stands where a column was that only some methods
+/// filled; see [`client`].
+const CLIENT_ASIDE: &[&str] = &["received_accuracy"];
+const ACCURACY_ASIDE: &[&str] = &["received_correct", "trained_correct", "trained_round"];
+const SIZE_ASIDE: &[&str] = &["received_mean", "trained_mean"];
 
 /// A round as its JSON, as it was before columns were added and named anew: without the later ones that
 /// are empty, and with reports that are not used among the refusals.
@@ -96,12 +118,7 @@ fn round(row: &RoundRow) -> u64 {
         refused: row.refused.saturating_add(row.rejected),
         ..row.clone()
     };
-    let mut text = serde_json::to_string(&row).unwrap_or_default();
-    for column in LATER {
-        text = text.replace(&format!(",\"{column}\":null"), "");
-    }
-    let text = as_before(text);
-    mix_words(&[1, xxh3_64(text.as_bytes())])
+    hashed(1, as_before(&without(&row, ROUND_ASIDE, LATER)))
 }
 
 /// A round of a server between, likewise.
@@ -110,29 +127,62 @@ fn server(row: &ServerRow) -> u64 {
         refused: row.refused.saturating_add(row.rejected),
         ..row.clone()
     };
-    let text = as_before(serde_json::to_string(&row).unwrap_or_default());
-    mix_words(&[9, xxh3_64(text.as_bytes())])
+    hashed(9, as_before(&without(&row, &["rejected"], &[])))
 }
 
-/// The names that columns had, and none of the derived ones.
-fn as_before(mut text: String) -> String {
-    for column in DERIVED {
-        let name = format!(",\"{column}\":");
-        // A number or nothing: it ends where the next column or the row does.
-        if let Some((before, rest)) = text.split_once(&name) {
-            let end = rest.find([',', '}']).unwrap_or(rest.len());
-            text = format!("{before}{}", &rest[end..]);
-        }
-    }
+/// The names that columns had.
+fn as_before(text: &str) -> String {
     let text = text.replacen(",\"late_arrivals\":", ",\"late\":", 1);
     text.replacen(",\"unanswered\":", ",\"lost\":", 1)
+}
+
+/// A client's round as its JSON. The place of its accuracy after training is kept, empty as it was for
+/// most methods.
+fn client(row: &ClientRow) -> u64 {
+    let row = ClientRow {
+        trained_accuracy: None,
+        ..row.clone()
+    };
+    let text = without(&row, CLIENT_ASIDE, &[]);
+    hashed(
+        2,
+        text.replace("\"trained_accuracy\":null", "\"accuracy\":null"),
+    )
+}
+
+fn accuracy(row: &ClientAccuracyRow) -> u64 {
+    hashed(3, without(row, ACCURACY_ASIDE, &[]))
+}
+
+fn size(row: &SizeRow) -> u64 {
+    hashed(6, without(row, SIZE_ASIDE, &[]))
+}
+
+/// A row as its JSON, without the columns `aside`, and without those of `later` that are empty.
+fn without(row: &impl Serialize, aside: &[&str], later: &[&str]) -> String {
+    let mut text = serde_json::to_string(row).unwrap_or_default();
+    for column in aside {
+        // Those are numbers or empty: they hold no comma and no bracket.
+        if let Some(from) = text.find(&format!(",\"{column}\":")) {
+            let value = &text[from + 1..];
+            let ends = value.find([',', '}']).unwrap_or(value.len());
+            text.replace_range(from..from + 1 + ends, "");
+        }
+    }
+    for column in later {
+        text = text.replace(&format!(",\"{column}\":null"), "");
+    }
+    text
+}
+
+fn hashed(kind: u64, text: impl AsRef<[u8]>) -> u64 {
+    mix_words(&[kind, xxh3_64(text.as_ref())])
 }
 
 /// A row as its JSON: shortest round-trip decimals, the same on every machine.
 fn content(kind: u64, row: &impl Serialize) -> u64 {
     // Rows are plain structs of numbers and text; writing them to memory cannot fail.
-    let text = serde_json::to_vec(row).unwrap_or_default();
-    mix_words(&[kind, xxh3_64(&text)])
+    hashed(kind, serde_json::to_vec(row).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -149,13 +199,22 @@ mod tests {
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
         assert_eq!(
             new,
-            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null,"rejected":0,"client_worst10_clients":null,"client_worst10_samples":null}"#
+            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null,"rejected":0,"client_worst10_clients":null,"client_worst10_samples":null,"received_mean":null,"received_std":null,"received_p5":null,"received_p95":null,"received_worst10":null,"received_worst10_samples":null,"trained_mean":null,"trained_std":null,"trained_p5":null,"trained_p95":null,"trained_worst10":null,"trained_worst10_samples":null,"trained_worst10_clients":null,"trained_clients":null,"diverged":null}"#
         );
         let old = format!("{old}}}");
         assert_eq!(
             digest(row.clone()),
             mix_words(&[1, xxh3_64(old.as_bytes())])
         );
+        // Filled or not, columns that no hash knows of change nothing.
+        let measured = RoundRow {
+            received_mean: Some(0.25),
+            trained_worst10: Some(0.125),
+            trained_clients: Some(7),
+            diverged: Some(3),
+            ..row.clone()
+        };
+        assert_eq!(digest(measured), digest(row.clone()));
         let spent = RoundRow {
             epsilon: Some(0.5),
             ..row.clone()
@@ -171,5 +230,43 @@ mod tests {
         };
         let together = RoundRow { refused: 5, ..row };
         assert_eq!(digest(apart), digest(together));
+    }
+
+    #[test]
+    fn rows_of_clients_and_evaluations_hash_as_before_they_had_figures_around_training() {
+        let row = ClientAccuracyRow {
+            round: 2,
+            client: 5,
+            group: "phones".into(),
+            correct: Some(3),
+            count: 4,
+            received_correct: Some(1),
+            trained_correct: Some(4),
+            trained_round: Some(2),
+        };
+        let old = r#"{"round":2,"client":5,"group":"phones","correct":3,"count":4}"#;
+        let digest = Record::Accuracy(Box::new(row.clone())).digest();
+        assert_eq!(digest, mix_words(&[3, xxh3_64(old.as_bytes())]));
+        // What was hashed before is hashed still.
+        let other = ClientAccuracyRow {
+            correct: Some(2),
+            ..row
+        };
+        assert_ne!(digest, Record::Accuracy(Box::new(other)).digest());
+
+        let row = SizeRow {
+            round: 2,
+            size: 0.5,
+            clients: 3,
+            accuracy: Some(0.5),
+            loss: None,
+            client_mean: Some(0.25),
+            received_mean: Some(0.125),
+            trained_mean: None,
+        };
+        let old =
+            r#"{"round":2,"size":0.5,"clients":3,"accuracy":0.5,"loss":null,"client_mean":0.25}"#;
+        let digest = Record::Size(Box::new(row)).digest();
+        assert_eq!(digest, mix_words(&[6, xxh3_64(old.as_bytes())]));
     }
 }

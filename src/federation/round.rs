@@ -1,6 +1,5 @@
 //! One round, as the server keeps it.
 
-use super::evaluation::Spread;
 use crate::learn::Tally;
 use crate::observe::rows::{Outcome, Rejection, RoundRow};
 use crate::quantity::{Bytes, Span, VirtualTime};
@@ -60,6 +59,8 @@ pub struct Round {
     pub waits: u32,
     /// Where clients are asked one by one.
     one_by_one: Option<OneByOne>,
+    /// Clients whose training diverged.
+    pub diverged: u32,
 }
 
 snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused, 3 => Rejected });
@@ -83,6 +84,7 @@ snapshot_struct!(Round {
     available,
     waits,
     one_by_one,
+    diverged,
 });
 
 snapshot_struct!(OneByOne {
@@ -112,6 +114,7 @@ impl Round {
             available: None,
             waits: 0,
             one_by_one: None,
+            diverged: 0,
         }
     }
 
@@ -217,6 +220,7 @@ impl Round {
     /// come are returned.
     pub fn written(&mut self) -> u64 {
         self.late_arrivals = 0;
+        self.diverged = 0;
         std::mem::take(&mut self.bytes_up)
     }
 
@@ -225,6 +229,7 @@ impl Round {
         Self {
             late_arrivals: before.late_arrivals,
             bytes_up: before.bytes_up,
+            diverged: before.diverged,
             ..self
         }
     }
@@ -255,12 +260,7 @@ impl Round {
     }
 
     /// The round's line in the table.
-    pub fn row(
-        &self,
-        ended: VirtualTime,
-        central: Option<Tally>,
-        spread: Option<Spread>,
-    ) -> RoundRow {
+    pub fn row(&self, ended: VirtualTime, central: Option<Tally>) -> RoundRow {
         RoundRow {
             round: self.number,
             started: self.started,
@@ -277,24 +277,15 @@ impl Round {
             accuracy: central.map(|tally| tally.accuracy()),
             loss: central.map(|tally| tally.mean_loss()),
             train_loss: self.mean_loss(),
-            client_mean: spread.map(|s| s.mean),
-            client_std: spread.map(|s| s.std),
-            client_p5: spread.map(|s| s.p5),
-            client_p95: spread.map(|s| s.p95),
-            client_worst10: spread.map(|s| s.worst10),
             bytes_down: self.bytes_down,
             bytes_up: self.bytes_up,
             server_compute: self.server_compute,
             outcome: self.outcome,
-            attack_success: None,
-            epsilon: None,
-            restored: None,
             available: self.available,
             staleness_mean: self.mean_staleness(),
             staleness_max: self.staleness().keys().last().copied(),
-            consensus_distance: None,
-            client_worst10_clients: spread.map(|s| s.worst10_clients),
-            client_worst10_samples: spread.map(|s| s.worst10_samples),
+            diverged: Some(self.diverged),
+            ..RoundRow::default()
         }
     }
 }
@@ -320,7 +311,7 @@ mod tests {
         assert!(!round.is_complete());
         round.answer(9, Invited::Refused);
         assert!(round.is_complete());
-        let row = round.row(VirtualTime::from_nanos(7), None, None);
+        let row = round.row(VirtualTime::from_nanos(7), None);
         assert_eq!(
             (row.invited, row.reported, row.refused, row.unanswered),
             (3, 1, 2, 0)

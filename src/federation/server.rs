@@ -25,8 +25,8 @@ use super::message::Message;
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::Round;
+use super::spread::{Own, PerClient};
 use super::world::{Federation, Shared};
-use crate::learn::Tally;
 use crate::method::{MethodError, Payload, Phase, ServerHalf};
 use crate::observe::ledger::What;
 use crate::observe::rows::Outcome;
@@ -51,8 +51,8 @@ pub struct Server {
     outstanding: Outstanding,
     /// When the virtual server has done all it was given.
     busy_until: VirtualTime,
-    /// The latest accuracy of each client's own model, for methods without a global one.
-    personal: BTreeMap<u32, Tally>,
+    /// How each client's model did around its latest local training that was used.
+    own: BTreeMap<u32, Own>,
     /// Set when the schedule says so, acted on when the round is over.
     stopping: bool,
     /// Its own checkpoints, the latest last.
@@ -159,7 +159,7 @@ impl Server {
             round: Round::open(0, VirtualTime::ZERO, 0),
             outstanding: Outstanding::default(),
             busy_until: VirtualTime::ZERO,
-            personal: BTreeMap::new(),
+            own: BTreeMap::new(),
             stopping: false,
             kept: VecDeque::new(),
             written: 0,
@@ -404,7 +404,7 @@ impl Server {
         if matches!(self.stage, Stage::Waiting | Stage::Collecting) {
             self.half.abandon();
             self.round.outcome = Outcome::Stopped;
-            let row = self.round_row(None, None, cx);
+            let row = self.round_row(None, cx);
             self.tell(row, cx);
             self.begin(Phase::Finish, cx);
         } else if matches!(self.stage, Stage::Down) {
@@ -454,24 +454,14 @@ impl Server {
                 if pieces.iter().all(|(_, marks)| marks.is_some()) {
                     let marks: Vec<Marks> =
                         pieces.drain(..).filter_map(|(_, marks)| marks).collect();
-                    let mut scores = self.shared.evaluator.sum(&marks);
-                    if self.half.personal() {
-                        scores.clients = self.measured();
-                    }
-                    for (client, tally) in &scores.clients {
-                        self.record_accuracy(*client, *tally, cx);
-                    }
-                    self.record_sizes(&scores, cx);
+                    let scores = self.shared.evaluator.sum(&marks);
+                    let (central, attack) = (scores.central(), scores.attack);
+                    let clients = self.per_client(scores.clients);
+                    self.record_clients(&clients, &scores.levels, cx);
                     if !self.is_above_servers() {
-                        let measured = scores.clients.iter().map(|(client, tally)| Measured {
-                            client: *client,
-                            correct: tally.correct,
-                            count: tally.count,
-                        });
-                        self.policy.measured(&measured.collect::<Vec<_>>());
+                        self.policy.measured(&self.measured(&clients));
                     }
-                    let clients = scores.clients.iter().map(|(_, tally)| *tally);
-                    self.conclude(scores.central(), scores.attack, clients.collect(), cx);
+                    self.conclude(central, attack, Some(clients), cx);
                 }
             }
             (_, Output::Server(Err(error)) | Output::Evaluation(Err(error))) => {
@@ -491,6 +481,25 @@ impl Server {
         if matches!(self.stage, Stage::Down) && !self.is_above_servers() {
             books::tell(client, task, What::Gone { task: false }, cx);
         }
+    }
+
+    /// What a policy that goes by accuracy is told: of the models that clients begin with, or, where
+    /// they keep models of their own, of those as they last were.
+    fn measured(&self, clients: &PerClient) -> Vec<Measured> {
+        if self.half.personal() {
+            let own = clients.own.iter().map(|(&client, own)| Measured {
+                client,
+                correct: u64::from(own.held_out.trained),
+                count: u64::from(own.held_out.count),
+            });
+            return own.collect();
+        }
+        let now = clients.now.iter().map(|(client, tally)| Measured {
+            client: *client,
+            correct: tally.correct,
+            count: tally.count,
+        });
+        now.collect()
     }
 
     /// Nothing that still comes is heard.

@@ -108,6 +108,7 @@ impl Shared {
             data: Arc::clone(&self.plan.train),
             train,
             holdout: self.holdout_samples(client),
+            watched: self.plan.evaluation.per_client && !self.plan.compute.is_modelled(),
             local,
             task,
             state,

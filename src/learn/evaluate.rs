@@ -24,6 +24,46 @@ snapshot_struct!(Tally {
     loss_sum
 });
 
+/// How a client's model does on the samples that the client holds out, before and after its local
+/// training: observation, which no method reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeldOut {
+    /// Samples held out; at least one.
+    pub count: u32,
+    /// Those that the model classifies right as it is before local training.
+    pub received: u32,
+    /// Those that it classifies right after local training.
+    pub trained: u32,
+}
+
+snapshot_struct!(HeldOut {
+    count,
+    received,
+    trained
+});
+
+impl HeldOut {
+    /// Of the same samples before and after; `None` where there are none.
+    pub fn of(received: Option<Tally>, trained: Option<Tally>) -> Option<Self> {
+        let (received, trained) = received.zip(trained)?;
+        (trained.count > 0).then_some(Self {
+            count: trained.count as u32,
+            received: received.correct as u32,
+            trained: trained.correct as u32,
+        })
+    }
+
+    /// Accuracy before local training, in [0, 1].
+    pub fn received_accuracy(&self) -> f64 {
+        f64::from(self.received) / f64::from(self.count.max(1))
+    }
+
+    /// Accuracy after local training, in [0, 1].
+    pub fn trained_accuracy(&self) -> f64 {
+        f64::from(self.trained) / f64::from(self.count.max(1))
+    }
+}
+
 impl Tally {
     /// Adds the sums of another part.
     pub fn merge(&mut self, other: &Self) {

@@ -6,7 +6,8 @@ use super::course::{Course, Progress};
 use super::perceptron::{Perceptron, Room};
 use super::update::{self, Moments, Terms};
 use super::{
-    masked_cross_entropy, DeviceData, Gradients, LearnError, LocalTraining, Optimizer, Precision,
+    masked_cross_entropy, DeviceData, Gradients, HeldOut, LearnError, LocalTraining, Optimizer,
+    Precision,
 };
 use crate::model::{
     Buffer, Fresh, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics, Viewed,
@@ -125,6 +126,8 @@ pub struct Trained {
     pub mean_loss: f64,
     /// Mean loss of the last batch; 0 if there was no step.
     pub last_loss: f64,
+    /// How the model did before and after on samples that were held out, where somebody watches.
+    pub held_out: Option<HeldOut>,
 }
 
 /// Memory that a worker thread reuses from job to job. It carries nothing from one job to the next.
@@ -272,6 +275,7 @@ impl Trained {
             samples_seen: progress.seen,
             mean_loss: progress.total / progress.seen.max(1) as f64,
             last_loss: progress.last,
+            held_out: None,
         })
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    evaluate, Correction, Cost, DeviceData, LearnError, LocalTraining, Samples, Scratch, Tally,
-    TrainJob, Trained,
+    evaluate, Correction, Cost, DeviceData, HeldOut, LearnError, LocalTraining, Samples, Scratch,
+    Tally, TrainJob, Trained,
 };
 use crate::model::{Initializer, Level, Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
@@ -36,6 +36,8 @@ pub struct ClientInput {
     pub train: Samples,
     /// Which samples it keeps for its own evaluation.
     pub holdout: Samples,
+    /// Whether its model is measured on those before and after local training, for whoever watches.
+    pub watched: bool,
     /// How it trains, after [`ClientHalf::local`].
     pub local: Arc<LocalTraining>,
     /// What the server sent.
@@ -87,7 +89,7 @@ impl Snapshot for ClientState {
 snapshot_struct!(Metrics {
     steps,
     loss,
-    personal
+    held_out
 });
 snapshot_struct!(ClientWork {
     report,
@@ -168,8 +170,9 @@ pub struct Metrics {
     pub steps: u32,
     /// Mean training loss over the steps.
     pub loss: Option<f64>,
-    /// Accuracy of the client's own model on its held-out samples, where the method has one.
-    pub personal: Option<Tally>,
+    /// How the client's model did on its held-out samples before and after local training; `None` where
+    /// it holds out none, or nobody asks ([`ClientInput::watched`]).
+    pub held_out: Option<HeldOut>,
 }
 
 /// What is known of a client before a width has been chosen for it.
@@ -263,7 +266,27 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
     scratch: &mut Scratch,
 ) -> Result<Trained, MethodError> {
     let job = job_of(half, input)?;
-    on_host(crate::learn::train(&job, scratch)?)
+    let trained = crate::learn::train(&job, scratch)?;
+    Ok(watched(input, &job.start, on_host(trained)?))
+}
+
+/// `trained` with how the model did on the client's held-out samples: as it was when the client's own
+/// training began (`received`), and now. For client halves that train in a way of their own; all that
+/// [train locally](train_locally) have it from there. Nothing but tables depends on it: a model that
+/// cannot be measured is trained and reported like any other.
+pub(super) fn watched(input: &ClientInput, received: &ParamSet, mut trained: Trained) -> Trained {
+    if input.watched {
+        let before = measure_own(input, received);
+        let after = measure_own(input, &trained.params);
+        match (before, after) {
+            (Ok(before), Ok(after)) => trained.held_out = HeldOut::of(before, after),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(client = input.client, round = input.round, %error,
+                    "held-out samples could not be measured");
+            }
+        }
+    }
+    trained
 }
 
 /// The training that `half` wants of a client.
@@ -308,13 +331,16 @@ pub fn run_together(
             Err(error) => Some(error),
         });
     }
-    let mut trained = crate::learn::train_all(&jobs, scratch).into_iter();
+    let starts: Vec<ParamSet> = jobs.iter().map(|job| job.start.clone()).collect();
+    let mut trained = crate::learn::train_all(&jobs, scratch)
+        .into_iter()
+        .zip(starts);
     let each = clients.iter().zip(refused);
     each.map(|((half, input), refused)| match refused {
         Some(error) => Err(error),
         None => {
-            let trained = trained.next().unwrap_or(Err(LearnError::NoSamples))?;
-            half.report(input, on_host(trained)?)
+            let (trained, start) = trained.next().ok_or(LearnError::NoSamples)?;
+            half.report(input, watched(input, &start, on_host(trained?)?))
         }
     })
     .collect()
@@ -351,7 +377,7 @@ impl Metrics {
         Self {
             steps: u32::try_from(trained.steps).unwrap_or(u32::MAX),
             loss: Some(trained.mean_loss),
-            personal: None,
+            held_out: trained.held_out,
         }
     }
 }

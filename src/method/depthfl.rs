@@ -10,7 +10,7 @@
 //! The authors' runs also wear FedDyn's regulariser, which has no part here.
 
 use super::average::Weighting;
-use super::client::{job_of, on_host};
+use super::client::{job_of, on_host, watched};
 use super::fedavg::Trainer;
 use super::{
     ClientHalf, ClientInput, ClientWork, Method, MethodError, Payload, Phase, Received, ReportKind,
@@ -245,8 +245,9 @@ impl ClientHalf for Client {
             let trained = super::client::train_locally(self, input, scratch)?;
             return self.report(input, trained);
         }
-        let trained = train_exits(&job_of(self, input)?, self.method.consistency(input.round))?;
-        self.report(input, on_host(trained)?)
+        let job = job_of(self, input)?;
+        let trained = on_host(train_exits(&job, self.method.consistency(input.round))?)?;
+        self.report(input, watched(input, &job.start, trained))
     }
 }
 

@@ -46,8 +46,13 @@ pub enum MethodError {
     #[error("{0}")]
     Network(&'static str),
     /// An error of work that was done before a checkpoint, in its words.
-    #[error("{0}")]
-    Told(String),
+    #[error("{words}")]
+    Told {
+        /// Its words.
+        words: String,
+        /// As [`MethodError::diverged`].
+        diverged: bool,
+    },
     /// A layer around the method could not do its part.
     #[error("{layer}: {what}")]
     Layer {
@@ -64,18 +69,31 @@ pub enum MethodError {
     Params(#[from] ParamError),
 }
 
-/// In its words: they are all that can be seen of it.
+/// In its words, and whether training diverged: that is all that can be seen of it.
 impl Snapshot for MethodError {
     fn save(&self, to: &mut Writer) {
         self.to_string().save(to);
+        self.diverged().save(to);
     }
 
     fn load(from: &mut Reader) -> Result<Self, Damaged> {
-        String::load(from).map(Self::Told)
+        Ok(Self::Told {
+            words: Snapshot::load(from)?,
+            diverged: Snapshot::load(from)?,
+        })
     }
 }
 
 impl MethodError {
+    /// Whether training ended because its loss or the weights stopped being numbers.
+    pub const fn diverged(&self) -> bool {
+        match self {
+            Self::Learn(error) => matches!(error, LearnError::Diverged { .. }),
+            Self::Told { diverged, .. } => *diverged,
+            _ => false,
+        }
+    }
+
     pub(crate) fn payload(expected: &'static str, found: &Payload) -> Self {
         Self::Payload {
             expected,

@@ -9,7 +9,7 @@
 //! then its own data first (the paper's transfer learning).
 
 use super::average::Weighting;
-use super::client::{measure_own, train_locally};
+use super::client::train_locally;
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
     Prospect, PublicData, PublicSamples, Received, ReportKind, Scores, ServerHalf, ServerJob,
@@ -424,10 +424,7 @@ impl ClientHalf for Client {
         let scores = Scores::new(Arc::clone(asked), scores, input.model.classes())?;
         Ok(ClientWork {
             report: Payload::Scores(scores),
-            metrics: Metrics {
-                personal: measure_own(input, &trained.params)?,
-                ..Metrics::of(&trained)
-            },
+            metrics: Metrics::of(&trained),
             state: ClientState::default().with(MODEL, Payload::Model(trained.params)),
         })
     }

@@ -9,7 +9,7 @@
 //! scores the drawn one learns from.
 
 use super::average::Weighting;
-use super::client::{job_of, on_host};
+use super::client::{job_of, on_host, watched};
 use super::fedavg::Trainer;
 use super::sub_models::{Choice, SubModelServer};
 use super::{
@@ -127,8 +127,9 @@ impl ClientHalf for Client {
         let narrower = input.sizes.narrower(input.client).iter();
         let mut widths = vec![Arc::clone(&input.model)];
         widths.extend(narrower.map(|level| Arc::clone(&level.model)));
-        let trained = train_ordered(&job_of(self, input)?, &widths, self.teacher)?;
-        self.report(input, on_host(trained)?)
+        let job = job_of(self, input)?;
+        let trained = on_host(train_ordered(&job, &widths, self.teacher)?)?;
+        self.report(input, watched(input, &job.start, trained))
     }
 }
 

@@ -8,8 +8,8 @@
 //! or a feature: pruning ranks those of a layer by the norm of the weights that feed them.
 
 use super::average::Weighting;
-use super::client::{measure_own, train_locally};
-use super::pruning::{smallest, validate, validation_cost, Pace};
+use super::client::train_locally;
+use super::pruning::{smallest, validate, validation_cost, Pace, Validated};
 use super::value_mask::MaskedSum;
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Masked, Method, MethodError, Metrics,
@@ -249,7 +249,7 @@ struct Client {
 impl Client {
     /// What comes before training: the client's own network with what is common put in, and pruned
     /// where it does well enough.
-    fn prepare(&self, input: &ClientInput) -> Result<Masked, MethodError> {
+    fn prepare(&self, input: &ClientInput) -> Result<(Masked, Validated), MethodError> {
         let layout = input.model.layout();
         let own = input.state.get(OWN).map(|own| own.as_masked(layout));
         let own = match (own.transpose()?, &input.task) {
@@ -267,17 +267,16 @@ impl Client {
             }
             (Some(own), task) => put_in(own, task.as_masked(layout)?)?,
         };
-        if !self.pace.allows(validate(input, own.values())?) {
-            return Ok(own);
+        let found = validate(input, own.values())?;
+        if !self.pace.allows(found.accuracy) {
+            return Ok((own, found));
         }
         let Some(units) = own.mask().units() else {
-            return Ok(own);
+            return Ok((own, found));
         };
         let units = prune(&input.model, own.values(), units, self.pace, self.norm)?;
-        Ok(Masked::new(
-            own.values().clone(),
-            ValueMask::of_units(&input.model, units),
-        )?)
+        let mask = ValueMask::of_units(&input.model, units);
+        Ok((Masked::new(own.values().clone(), mask)?, found))
     }
 }
 
@@ -364,10 +363,7 @@ impl ClientHalf for Client {
 
     fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
         let mask = start(input)?.mask().clone();
-        let metrics = Metrics {
-            personal: measure_own(input, &trained.params)?,
-            ..Metrics::of(&trained)
-        };
+        let metrics = Metrics::of(&trained);
         let own = Payload::Masked(Masked::new(trained.params, mask)?);
         Ok(ClientWork {
             report: own.clone(),
@@ -377,13 +373,13 @@ impl ClientHalf for Client {
     }
 
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
-        let own = Payload::Masked(self.prepare(input)?);
+        let (own, found) = self.prepare(input)?;
         let prepared = ClientInput {
-            state: input.state.clone().with(OWN, own),
+            state: input.state.clone().with(OWN, Payload::Masked(own)),
             ..input.clone()
         };
         let trained = train_locally(self, &prepared, scratch)?;
-        self.report(&prepared, trained)
+        Ok(found.was_received(self.report(&prepared, trained)?))
     }
 }
 

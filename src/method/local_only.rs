@@ -1,12 +1,11 @@
 //! Local-only training: every client trains its own model on its own data and shares nothing. The
 //! baseline that says what federation is worth to a client.
 
-use super::client::{measure_own, train_locally};
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
     Received, ServerHalf, ServerJob, Setup, Training,
 };
-use crate::learn::{Correction, Scratch, Trained};
+use crate::learn::{Correction, Trained};
 use crate::model::{ParamSet, Selection, Sizes};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
@@ -120,15 +119,6 @@ impl ClientHalf for Client {
             state: ClientState::default().with(MODEL, Payload::Model(trained.params)),
         })
     }
-
-    fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
-        let trained = train_locally(self, input, scratch)?;
-        let mut work = self.report(input, trained)?;
-        if let Some(Payload::Model(own)) = work.state.get(MODEL) {
-            work.metrics.personal = measure_own(input, own)?;
-        }
-        Ok(work)
-    }
 }
 
 #[cfg(test)]
@@ -148,7 +138,7 @@ mod tests {
                 let (task, work) = toy.ask(k);
                 assert_eq!(task.as_model().is_ok(), first, "client {k}");
                 assert!(work.report.as_nothing().is_ok());
-                assert_eq!(work.metrics.personal.unwrap().count, 6);
+                assert_eq!(work.metrics.held_out.unwrap().count, 6);
                 let report = toy.received(k, work.report);
                 toy.server.receive(&report).unwrap();
                 own[k as usize] = Descent::of_local().client(&own[k as usize], k, round).0;

@@ -9,8 +9,8 @@
 //! normalisations). Theirs validates on test data; here a client looks at samples of its own.
 
 use super::average::Weighting;
-use super::client::{measure_own, train_locally};
-use super::pruning::{smallest, validate, validation_cost, Pace};
+use super::client::train_locally;
+use super::pruning::{smallest, validate, validation_cost, Pace, Validated};
 use super::value_mask::MaskedSum;
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Masked, Method, MethodError, Metrics,
@@ -184,7 +184,7 @@ struct Client {
 impl Client {
     /// What comes before training: the state with a start, and with a smaller mask where the client
     /// prunes.
-    fn prepare(&self, input: &ClientInput) -> Result<ClientState, MethodError> {
+    fn prepare(&self, input: &ClientInput) -> Result<(ClientState, Validated), MethodError> {
         let layout = input.model.layout();
         let all = ValueMask::all(layout.total());
         let (received, sent) = match &input.task {
@@ -214,7 +214,8 @@ impl Client {
             None => all,
         };
         let own = Masked::new(received.clone(), mask)?;
-        let smaller = match self.pace.allows(validate(input, own.values())?) {
+        let found = validate(input, own.values())?;
+        let smaller = match self.pace.allows(found.accuracy) {
             true => prune(&input.model, &own, self.pace)?,
             false => None,
         };
@@ -222,10 +223,11 @@ impl Client {
             Some(mask) => Masked::new(initial.clone(), mask)?,
             None => own,
         };
-        Ok(ClientState::default()
+        let state = ClientState::default()
             .with(INITIAL, Payload::Model(initial.clone()))
             .with(MASK, Payload::Mask(Arc::clone(start.mask().kept())))
-            .with(START, Payload::Masked(start)))
+            .with(START, Payload::Masked(start));
+        Ok((state, found))
     }
 }
 
@@ -277,11 +279,7 @@ impl ClientHalf for Client {
 
     fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
         let mask = start(input)?.mask().clone();
-        let personal = measure_own(input, &trained.params)?;
-        let metrics = Metrics {
-            personal,
-            ..Metrics::of(&trained)
-        };
+        let metrics = Metrics::of(&trained);
         let kept = [INITIAL, MASK].into_iter();
         let kept = kept.filter_map(|name| Some((name, input.state.get(name)?.clone())));
         Ok(ClientWork {
@@ -294,12 +292,13 @@ impl ClientHalf for Client {
     }
 
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
+        let (state, found) = self.prepare(input)?;
         let prepared = ClientInput {
-            state: self.prepare(input)?,
+            state,
             ..input.clone()
         };
         let trained = train_locally(self, &prepared, scratch)?;
-        self.report(&prepared, trained)
+        Ok(found.was_received(self.report(&prepared, trained)?))
     }
 }
 

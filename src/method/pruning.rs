@@ -1,8 +1,8 @@
 //! What methods with pruned personal networks share: when a client prunes, and what goes first.
 
 use super::client::measure_own;
-use super::{ClientInput, MethodError};
-use crate::learn::{evaluate, Cost};
+use super::{ClientInput, ClientWork, MethodError};
+use crate::learn::{evaluate, Cost, Tally};
 use crate::model::ParamSet;
 
 /// Samples whose scores are computed at once.
@@ -56,17 +56,40 @@ impl Pace {
     }
 }
 
-/// Accuracy of `params` on the samples that the client holds out, or, where it holds out none, on
-/// those it trains on.
-pub(super) fn validate(input: &ClientInput, params: &ParamSet) -> Result<f64, MethodError> {
-    let tally = match measure_own(input, params)? {
+/// How a network that a client received does, before it is pruned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Validated {
+    /// On the samples that the client holds out, or, where it holds out none, on those it trains on.
+    pub accuracy: f64,
+    /// Right on held-out samples, where there are any.
+    held_out: Option<Tally>,
+}
+
+/// Measures `params`.
+pub(super) fn validate(input: &ClientInput, params: &ParamSet) -> Result<Validated, MethodError> {
+    let held_out = measure_own(input, params)?;
+    let tally = match held_out {
         Some(tally) => tally,
         None => {
             let samples = input.train.as_slice();
             evaluate(&input.model, params, &input.data, samples, BATCH, None)?
         }
     };
-    Ok(tally.accuracy())
+    Ok(Validated {
+        accuracy: tally.accuracy(),
+        held_out,
+    })
+}
+
+impl Validated {
+    /// Says in `work` that this network is the one that was received. Where a client prunes, its
+    /// training begins elsewhere.
+    pub fn was_received(self, mut work: ClientWork) -> ClientWork {
+        if let Some((watched, tally)) = work.metrics.held_out.as_mut().zip(self.held_out) {
+            watched.received = tally.correct as u32;
+        }
+        work
+    }
 }
 
 /// What [`validate`] costs.

@@ -17,7 +17,7 @@ mod tuning;
 mod units;
 
 use super::average::Weighting;
-use super::client::{measure_own, train_locally};
+use super::client::train_locally;
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
     Prospect, Received, ReportKind, ServerHalf, ServerJob, Setup, Training,
@@ -458,10 +458,7 @@ impl ClientHalf for Client {
     }
 
     fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError> {
-        let metrics = Metrics {
-            personal: measure_own(input, &trained.params)?,
-            ..Metrics::of(&trained)
-        };
+        let metrics = Metrics::of(&trained);
         let model = Payload::Model(trained.params);
         let report = match input.state.get(FOUND) {
             Some(found) => {

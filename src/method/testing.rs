@@ -225,6 +225,7 @@ impl<'a> Toy<'a> {
             data: Arc::clone(&self.setup.data),
             train: samples_of(client).into(),
             holdout: held_out.collect::<Vec<u32>>().into(),
+            watched: true,
             local: Arc::clone(&self.local),
             task,
             state: self.states.get(&client).cloned().unwrap_or_default(),

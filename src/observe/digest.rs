@@ -4,7 +4,8 @@
 //! Rounds are kept all; of the clients' rows only those of one round, chosen for the timeline; of the
 //! evaluations only the last. Everything else becomes one line a group.
 
-use super::folder::{ACCURACY, CLIENTS, COSTS, INVITATIONS, ROUNDS, SIZES};
+use super::dealt::Dealt;
+use super::folder::{ACCURACY, CLIENTS, COSTS, INVITATIONS, PARTITION, ROUNDS, SIZES};
 use super::rows::{
     ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, InvitationRow, Outcome, RoundRow, SizeRow,
 };
@@ -28,8 +29,11 @@ pub struct GroupSummary {
     pub invited: u64,
     /// Reports that were used.
     pub reported: u64,
-    /// Mean accuracy of its clients in the last evaluation, each client counting the same.
+    /// Mean accuracy of its clients in the last evaluation, with the model that each would be handed
+    /// then, each client counting the same.
     pub mean_accuracy: Option<f64>,
+    /// The same, with each one's model after its latest local training.
+    pub mean_trained: Option<f64>,
     /// Mean time its devices computed, over the jobs that took any.
     pub mean_compute: Option<Span>,
     /// Bytes its clients were sent.
@@ -55,6 +59,8 @@ pub struct Digest {
     pub invitations: Vec<InvitationRow>,
     /// Every evaluation by width; none where there is one width.
     pub sizes: Vec<SizeRow>,
+    /// Who has which samples.
+    pub dealt: Dealt,
 }
 
 #[derive(Default)]
@@ -66,8 +72,27 @@ struct Tally {
     jobs: u64,
     bytes_down: u64,
     bytes_up: u64,
-    accuracy: f64,
-    scored: u64,
+    accuracy: Mean,
+    trained: Mean,
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    of: u64,
+}
+
+impl Mean {
+    fn count(&mut self, value: Option<f64>) {
+        if let Some(value) = value {
+            self.sum += value;
+            self.of += 1;
+        }
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.of > 0).then(|| self.sum / self.of as f64)
+    }
 }
 
 impl Digest {
@@ -88,6 +113,10 @@ impl Digest {
         }
         if folder.join(SIZES).exists() {
             digest.sizes = read_rows(&folder.join(SIZES))?;
+        }
+        if folder.join(PARTITION).exists() {
+            let clients = population.iter().map(|(_, count)| *count as usize).sum();
+            digest.dealt = Dealt::read(&folder.join(PARTITION), clients)?;
         }
         Ok(digest)
     }
@@ -171,11 +200,9 @@ impl Making {
     fn finish(mut self, population: &[(Arc<str>, u32)]) -> Digest {
         let scores = std::mem::take(&mut self.accuracy);
         for row in &scores {
-            if let Some(accuracy) = row.accuracy() {
-                let tally = self.tally(&row.group);
-                tally.accuracy += accuracy;
-                tally.scored += 1;
-            }
+            let tally = self.tally(&row.group);
+            tally.accuracy.count(row.accuracy());
+            tally.trained.count(row.trained_accuracy());
         }
         let mut groups: Vec<GroupSummary> = Vec::new();
         for (group, clients) in population {
@@ -194,6 +221,7 @@ impl Making {
             costs: Vec::new(),
             invitations: Vec::new(),
             sizes: Vec::new(),
+            dealt: Dealt::default(),
         }
     }
 }
@@ -207,7 +235,8 @@ impl Tally {
             asked: u32::try_from(self.asked.len()).unwrap_or(u32::MAX),
             invited: self.invited,
             reported: self.reported,
-            mean_accuracy: (self.scored > 0).then(|| self.accuracy / self.scored as f64),
+            mean_accuracy: self.accuracy.value(),
+            mean_trained: self.trained.value(),
             // A mean of 64-bit numbers has 64 bits.
             mean_compute: mean_nanos.map(|nanos| Span::from_nanos(nanos as u64)),
             bytes_down: self.bytes_down,
@@ -269,11 +298,12 @@ mod tests {
             samples: 1,
             steps: 1,
             loss: None,
-            accuracy: None,
+            trained_accuracy: None,
             size: 1.0,
             flops: 0,
             memory_bytes: 0,
             energy_j: 0.0,
+            received_accuracy: None,
         }
     }
 
@@ -282,8 +312,11 @@ mod tests {
             round,
             client,
             group: group.into(),
-            correct,
+            correct: Some(correct),
             count,
+            received_correct: None,
+            trained_correct: (client == 1).then_some(count),
+            trained_round: None,
         }
     }
 
@@ -334,6 +367,7 @@ mod tests {
         assert_eq!((idle.clients, idle.asked, idle.mean_compute), (4, 0, None));
         assert_eq!(fast.mean_compute, Some(Span::from_nanos(15)));
         assert_eq!(fast.mean_accuracy, Some(0.75));
+        assert_eq!((fast.mean_trained, slow.mean_trained), (Some(1.0), None));
         assert_eq!((fast.bytes_down, fast.bytes_up), (20, 6));
         assert_eq!((other.clients, other.asked), (1, 1));
         assert_eq!(digest.timeline.len(), 2);

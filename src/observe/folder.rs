@@ -8,7 +8,8 @@ pub use resume::Lengths;
 use super::histograms::Histograms;
 use super::record::{FileEntry, RunRecord};
 use super::rows::{
-    ClientAccuracyRow, ClientRow, CostRow, InvitationRow, RejectionRow, RoundRow, ServerRow, SizeRow,
+    ClientAccuracyRow, ClientRow, CostRow, InvitationRow, PartitionRow, RejectionRow, RoundRow,
+    ServerRow, SizeRow,
 };
 use super::table::Table;
 use super::ObserveError;
@@ -30,6 +31,8 @@ pub const SIZES: &str = "sizes.csv";
 pub const SERVERS: &str = "servers.csv";
 /// The reports that were not used.
 pub const REJECTIONS: &str = "rejections.csv";
+/// Who has which samples.
+pub const PARTITION: &str = "partition.csv";
 /// What clients of each width cost.
 pub const COSTS: &str = "costs.csv";
 /// The invitations of each round, by what became of them.
@@ -204,6 +207,27 @@ impl RunFolder {
         table.write(row)
     }
 
+    /// Writes who has which samples, replacing what a run that was gone on with has of it: the same.
+    pub fn write_partition(
+        &self,
+        rows: impl Iterator<Item = PartitionRow>,
+    ) -> Result<(), ObserveError> {
+        let path = self.path.join(PARTITION);
+        let failed = |e: csv::Error| ObserveError::Encode {
+            path: path.clone(),
+            what: "who has which samples",
+            message: e.to_string(),
+        };
+        let mut table = csv::Writer::from_writer(Vec::new());
+        for row in rows {
+            table.serialize(row).map_err(failed)?;
+        }
+        let text = table
+            .into_inner()
+            .map_err(|e| failed(e.into_error().into()))?;
+        self.replace(PARTITION, &text)
+    }
+
     /// Writes the costs of all widths.
     pub fn write_costs(&self, rows: &[CostRow]) -> Result<(), ObserveError> {
         let mut table = Table::create(&self.path.join(COSTS))?;
@@ -369,8 +393,11 @@ mod tests {
             round,
             client,
             group: "phones".into(),
-            correct: 3,
+            correct: Some(3),
             count: 4,
+            received_correct: Some(1),
+            trained_correct: Some(4),
+            trained_round: Some(round),
         }
     }
 

@@ -81,6 +81,9 @@ impl Progress {
 fn figures(row: &RoundRow, reports: u64, elapsed: Duration) -> String {
     let virtual_time = text::span(crate::quantity::Span::from_nanos(row.ended.nanos()));
     let accuracy = match row.accuracy {
+        Some(_) if row.loss.is_some_and(|loss| !loss.is_finite()) => {
+            "loss not a number · ".to_owned()
+        }
         Some(_) => format!("accuracy {} · ", text::percent(row.accuracy)),
         None => String::new(),
     };
@@ -126,6 +129,11 @@ mod tests {
         assert_eq!(
             line(&row),
             "accuracy 87.50 % · virtual time 1 min 30 s · 60 clients/s"
+        );
+        row.loss = Some(f64::NAN);
+        assert_eq!(
+            line(&row),
+            "loss not a number · virtual time 1 min 30 s · 60 clients/s"
         );
         row.accuracy = None;
         assert_eq!(line(&row), "virtual time 1 min 30 s · 60 clients/s");

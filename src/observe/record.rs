@@ -155,6 +155,19 @@ pub struct Totals {
     /// The ε of differential privacy spent in all, where something is guaranteed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
+    /// Local trainings that ended because the loss or the weights stopped being numbers.
+    #[serde(default, skip_serializing_if = "none_at_all")]
+    pub diverged: u64,
+    /// The last evaluated round and all before it back to this one have a central loss that is not a
+    /// finite number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_a_number_since: Option<u32>,
+}
+
+const REMEDY: &str = "lower the learning rate or clip gradients";
+
+const fn none_at_all(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Totals {
@@ -183,6 +196,12 @@ impl Totals {
             totals.final_loss = row.loss.or(totals.final_loss);
             totals.attack_success = row.attack_success.or(totals.attack_success);
             totals.epsilon = row.epsilon.or(totals.epsilon);
+            let diverged = u64::from(row.diverged.unwrap_or(0));
+            totals.diverged = totals.diverged.saturating_add(diverged);
+            if let Some(loss) = row.loss {
+                let since = totals.not_a_number_since.or(Some(row.round));
+                totals.not_a_number_since = since.filter(|_| !loss.is_finite());
+            }
             // A diverged model's accuracy is not a number, which is never the best.
             if let Some(accuracy) = row.accuracy.filter(|a| a.is_finite()) {
                 if totals.best_accuracy.is_none_or(|(best, _)| accuracy > best) {
@@ -215,6 +234,26 @@ impl Totals {
             rounds.len(),
             kinds.join(", ")
         )
+    /// What is wrong with the figures themselves, in whole sentences; nothing in most runs.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if let Some(round) = self.not_a_number_since {
+            all.push(format!(
+                "The model's loss on the test set is not a finite number since round {round}, so its \
+                 accuracy says nothing about learning; {REMEDY}."
+            ));
+        }
+        if self.diverged > 0 {
+            let trainings = match self.diverged {
+                1 => "1 local training".to_owned(),
+                n => format!("{n} local trainings"),
+            };
+            all.push(format!(
+                "{trainings} of clients ended in a loss or in weights that are not numbers, and such \
+                 clients declined (column diverged of rounds.csv); {REMEDY}."
+            ));
+        }
+        all
     }
 
     /// Virtual time of the end of the run.

@@ -7,12 +7,13 @@
 //! In the folder: `axis` scales and ticks, `plot` the frame and the marks of a picture, `theme` the
 //! colours, `html` the page's parts, `page` the whole, and one file for each family of pictures:
 //! `curves` over the rounds, `spread` of the clients, `stacks` of reports and bytes, `timeline` of one
-//! round, `latency` percentiles, `scaling` over the population,
+//! round, `latency` percentiles, `labels` of the clients' samples, `scaling` over the population,
 //! `swept` over a parameter.
 
 mod axis;
 mod curves;
 mod html;
+mod labels;
 mod latency;
 mod page;
 mod plot;
@@ -104,7 +105,7 @@ struct Figure {
 }
 
 /// `most` of `n` positions, evenly spread, the first and the last among them; all if they are fewer.
-fn evenly(n: usize, most: usize) -> Vec<usize> {
+pub(super) fn evenly(n: usize, most: usize) -> Vec<usize> {
     if n <= most {
         return (0..n).collect();
     }

@@ -3,9 +3,11 @@
 //! Times and spans are written as seconds with nine decimals, straight from the integer nanoseconds,
 //! so that reading a file back gives the same row bit for bit. Units are in the column names.
 
+mod dealt;
 mod invitations;
 mod seconds;
 
+pub use dealt::PartitionRow;
 pub use invitations::{InvitationRow, Spending};
 
 use crate::quantity::{Span, VirtualTime};
@@ -67,15 +69,17 @@ pub struct RoundRow {
     pub loss: Option<f64>,
     /// Mean training loss of the clients that reported.
     pub train_loss: Option<f64>,
-    /// Mean of the per-client accuracies.
+    /// Mean over all clients of the accuracy, on each one's held-out samples, of the model that it would
+    /// be handed now and begin with; without a server, of the model that it has. Empty where clients
+    /// begin with models that they keep themselves.
     pub client_mean: Option<f64>,
-    /// Standard deviation of the per-client accuracies.
+    /// Standard deviation of the same accuracies.
     pub client_std: Option<f64>,
-    /// 5th percentile of the per-client accuracies.
+    /// 5th percentile of the same accuracies.
     pub client_p5: Option<f64>,
-    /// 95th percentile of the per-client accuracies.
+    /// 95th percentile of the same accuracies.
     pub client_p95: Option<f64>,
-    /// Mean accuracy of the worst tenth of the clients.
+    /// Mean of the same accuracies over the worst tenth of the clients.
     pub client_worst10: Option<f64>,
     /// Bytes sent by the server.
     pub bytes_down: u64,
@@ -112,12 +116,59 @@ pub struct RoundRow {
     /// Clients whose report came in time and was not used; `rejections.csv` says why.
     #[serde(default)]
     pub rejected: u32,
-    /// Clients behind the mean of the worst tenth.
+    /// Clients in the worst tenth of `client_worst10`.
     #[serde(default)]
     pub client_worst10_clients: Option<u32>,
-    /// Held-out samples of those clients.
+    /// Held-out samples that those have together.
     #[serde(default)]
     pub client_worst10_samples: Option<u64>,
+    /// Mean, over the clients that have trained, of the accuracy of the model with which a client's
+    /// latest local training began, on its held-out samples.
+    #[serde(default)]
+    pub received_mean: Option<f64>,
+    /// Standard deviation of the same accuracies.
+    #[serde(default)]
+    pub received_std: Option<f64>,
+    /// 5th percentile of the same accuracies.
+    #[serde(default)]
+    pub received_p5: Option<f64>,
+    /// 95th percentile of the same accuracies.
+    #[serde(default)]
+    pub received_p95: Option<f64>,
+    /// Mean of the same accuracies over the worst tenth of those clients.
+    #[serde(default)]
+    pub received_worst10: Option<f64>,
+    /// Held-out samples that the clients of `received_worst10` have together.
+    #[serde(default)]
+    pub received_worst10_samples: Option<u64>,
+    /// Mean, over the same clients, of the accuracy of the model with which that training ended.
+    #[serde(default)]
+    pub trained_mean: Option<f64>,
+    /// Standard deviation of the same accuracies.
+    #[serde(default)]
+    pub trained_std: Option<f64>,
+    /// 5th percentile of the same accuracies.
+    #[serde(default)]
+    pub trained_p5: Option<f64>,
+    /// 95th percentile of the same accuracies.
+    #[serde(default)]
+    pub trained_p95: Option<f64>,
+    /// Mean of the same accuracies over the worst tenth of those clients.
+    #[serde(default)]
+    pub trained_worst10: Option<f64>,
+    /// Held-out samples that the clients of `trained_worst10` have together.
+    #[serde(default)]
+    pub trained_worst10_samples: Option<u64>,
+    /// Clients in the worst tenth of `received_worst10`, and of `trained_worst10`.
+    #[serde(default)]
+    pub trained_worst10_clients: Option<u32>,
+    /// Clients that `received_` and `trained_` columns stand on.
+    #[serde(default)]
+    pub trained_clients: Option<u32>,
+    /// Clients whose local training ended because its loss or the weights stopped being numbers, told of
+    /// in this round.
+    #[serde(default)]
+    pub diverged: Option<u32>,
 }
 
 impl RoundRow {
@@ -159,6 +210,21 @@ impl Row for RoundRow {
         "rejected",
         "client_worst10_clients",
         "client_worst10_samples",
+        "received_mean",
+        "received_std",
+        "received_p5",
+        "received_p95",
+        "received_worst10",
+        "received_worst10_samples",
+        "trained_mean",
+        "trained_std",
+        "trained_p5",
+        "trained_p95",
+        "trained_worst10",
+        "trained_worst10_samples",
+        "trained_worst10_clients",
+        "trained_clients",
+        "diverged",
     ];
 }
 
@@ -435,8 +501,8 @@ pub struct ClientRow {
     pub steps: u32,
     /// Mean training loss over its steps, as its report says.
     pub loss: Option<f64>,
-    /// Accuracy on its own held-out samples, in [0, 1].
-    pub accuracy: Option<f64>,
+    /// Accuracy of its model after local training on the samples that it holds out, in [0, 1].
+    pub trained_accuracy: Option<f64>,
     /// Share of the model's width that it trains.
     pub size: f64,
     /// Operations of its training, counted from its model; of training that was given up, the share of
@@ -446,6 +512,9 @@ pub struct ClientRow {
     pub memory_bytes: u64,
     /// What its device drew while it computed, in joules; likewise.
     pub energy_j: f64,
+    /// Accuracy of its model before local training on the samples that it holds out, in [0, 1].
+    #[serde(default)]
+    pub received_accuracy: Option<f64>,
 }
 
 snapshot_struct!(ClientRow {
@@ -464,11 +533,12 @@ snapshot_struct!(ClientRow {
     samples,
     steps,
     loss,
-    accuracy,
+    trained_accuracy,
     size,
     flops,
     memory_bytes,
     energy_j,
+    received_accuracy,
 });
 
 impl Row for ClientRow {
@@ -488,11 +558,12 @@ impl Row for ClientRow {
         "samples",
         "steps",
         "loss",
-        "accuracy",
+        "trained_accuracy",
         "size",
         "flops",
         "memory_bytes",
         "energy_j",
+        "received_accuracy",
     ];
 }
 
@@ -505,21 +576,51 @@ pub struct ClientAccuracyRow {
     pub client: u32,
     /// Its group in the scenario.
     pub group: Arc<str>,
-    /// Held-out samples classified right.
-    pub correct: u32,
+    /// Held-out samples that the model which it would be handed now, and begin with, classifies right;
+    /// without a server, the model that it has. Empty where clients begin with models of their own.
+    pub correct: Option<u32>,
     /// Held-out samples.
     pub count: u32,
+    /// Held-out samples that the model with which its latest local training began classifies right;
+    /// empty before its first.
+    #[serde(default)]
+    pub received_correct: Option<u32>,
+    /// Held-out samples that the model with which that training ended classifies right.
+    #[serde(default)]
+    pub trained_correct: Option<u32>,
+    /// The round in which the report of that training was used.
+    #[serde(default)]
+    pub trained_round: Option<u32>,
 }
 
 impl ClientAccuracyRow {
-    /// The share classified right, if the client has held-out samples.
+    /// The share that the model which it would be handed now classifies right.
     pub fn accuracy(&self) -> Option<f64> {
-        (self.count > 0).then(|| f64::from(self.correct) / f64::from(self.count))
+        self.share(self.correct)
+    }
+
+    /// The share that the model with which its latest local training ended classifies right.
+    pub fn trained_accuracy(&self) -> Option<f64> {
+        self.share(self.trained_correct)
+    }
+
+    fn share(&self, correct: Option<u32>) -> Option<f64> {
+        let correct = correct.filter(|_| self.count > 0)?;
+        Some(f64::from(correct) / f64::from(self.count))
     }
 }
 
 impl Row for ClientAccuracyRow {
-    const COLUMNS: &'static [&'static str] = &["round", "client", "group", "correct", "count"];
+    const COLUMNS: &'static [&'static str] = &[
+        "round",
+        "client",
+        "group",
+        "correct",
+        "count",
+        "received_correct",
+        "trained_correct",
+        "trained_round",
+    ];
 }
 
 /// The models of one width in one evaluation: a line of `sizes.csv`, which has lines where clients
@@ -536,8 +637,14 @@ pub struct SizeRow {
     pub accuracy: Option<f64>,
     /// Its mean loss there.
     pub loss: Option<f64>,
-    /// Mean of the accuracies of the clients of this width on their own held-out samples.
+    /// As in `rounds.csv`, over the clients of this width.
     pub client_mean: Option<f64>,
+    /// As in `rounds.csv`, over the clients of this width.
+    #[serde(default)]
+    pub received_mean: Option<f64>,
+    /// As in `rounds.csv`, over the clients of this width.
+    #[serde(default)]
+    pub trained_mean: Option<f64>,
 }
 
 impl Row for SizeRow {
@@ -548,6 +655,8 @@ impl Row for SizeRow {
         "accuracy",
         "loss",
         "client_mean",
+        "received_mean",
+        "trained_mean",
     ];
 }
 
@@ -700,11 +809,12 @@ mod tests {
             samples: 0,
             steps: 0,
             loss: None,
-            accuracy: None,
+            trained_accuracy: None,
             size: 0.5,
             flops,
             memory_bytes,
             energy_j,
+            received_accuracy: None,
         };
         let mut cost = CostRow::default();
         for row in [row(10, 300, 1.5), row(0, 0, 0.0), row(4, 200, 0.5)] {

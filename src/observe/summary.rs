@@ -97,7 +97,18 @@ impl fmt::Display for Summary<'_> {
         if let Some(compute) = self.compute {
             line("compute", compute.to_owned())?;
         }
-        line("accuracy", text::percent(totals.final_accuracy) + &best)?;
+        let broken = match totals.not_a_number_since {
+            Some(_) => ", loss not a number",
+            None => "",
+        };
+        line(
+            "accuracy",
+            text::percent(totals.final_accuracy) + broken + &best,
+        )?;
+        let warnings = totals.warnings();
+        if !warnings.is_empty() {
+            line("warning", warnings.join("\n                "))?;
+        }
         if totals.attack_success.is_some() {
             let success = text::percent(totals.attack_success);
             line("attack", format!("{success} success"))?;
@@ -435,6 +446,34 @@ mod tests {
         let held = rounds_in_words(&totals(400, 25, 23));
         assert_eq!(held, "23 of 400 completed, 25 held");
         assert_eq!(rounds_in_words(&totals(2, 2, 2)), "2 of 2 completed");
+    fn a_loss_that_is_not_a_number_is_told_beside_the_accuracy_and_so_is_training_that_diverged() {
+        let rounds = [(1, 2.0, 0), (2, f64::NAN, 3), (4, f64::INFINITY, 1)];
+        let rounds = rounds.map(|(round, loss, diverged)| RoundRow {
+            round,
+            accuracy: Some(0.0),
+            loss: Some(loss),
+            diverged: Some(diverged),
+            ..RoundRow::default()
+        });
+        let of = |rounds: &[RoundRow]| {
+            let totals = Totals::of(rounds, VirtualTime::ZERO, 1, Duration::from_secs(1));
+            text_of(&totals, &Histograms::new(), &Messages::new())
+        };
+        let text = of(&rounds);
+        for expected in [
+            "  accuracy      0.00 %, loss not a number",
+            "  warning       The model's loss on the test set is not a finite number since round 2",
+            "\n                4 local trainings of clients ended in a loss or in weights that are not",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is not in\n{text}");
+        }
+        assert!(!of(&rounds[..1]).contains("warning"));
+        // A loss that came back is a loss.
+        let back = RoundRow {
+            loss: Some(1.0),
+            ..rounds[0].clone()
+        };
+        assert!(!of(&[rounds[1].clone(), back]).contains("not a finite"));
     }
 
     #[test]

@@ -191,6 +191,9 @@ mod tests {
     use crate::quantity::{Span, VirtualTime};
     use proptest::prelude::*;
 
+    const HEAD: &str =
+        "round,client,group,correct,count,received_correct,trained_correct,trained_round\n";
+
     fn columns_of<T: Row + Serialize>(row: &T) -> (Vec<String>, &'static [&'static str]) {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.serialize(row).unwrap();
@@ -216,11 +219,12 @@ mod tests {
             samples: 20,
             steps: 4,
             loss: Some(0.1 + 0.2),
-            accuracy: None,
+            trained_accuracy: None,
             size: 1.0,
             flops: 0,
             memory_bytes: 0,
             energy_j: 0.0,
+            received_accuracy: None,
         }
     }
 
@@ -234,8 +238,11 @@ mod tests {
             round: 1,
             client: 1,
             group: "a".into(),
-            correct: 1,
+            correct: Some(1),
             count: 2,
+            received_correct: None,
+            trained_correct: Some(2),
+            trained_round: None,
         });
         assert_eq!(found, declared);
         let (found, declared) = columns_of(&CostRow::default());
@@ -247,6 +254,8 @@ mod tests {
             accuracy: None,
             loss: None,
             client_mean: None,
+            received_mean: None,
+            trained_mean: None,
         });
         assert_eq!(found, declared);
     }
@@ -267,7 +276,7 @@ mod tests {
         assert_eq!(
             text.lines().nth(1).unwrap(),
             "3,7,\"phone, old\",\"refused: no \"\"room\"\"\",0.000000001,20.000000001,,,\
-             0.999999999,0.000000000,18446744073709551615,0,20,4,0.30000000000000004,,1.0,0,0,0.0"
+             0.999999999,0.000000000,18446744073709551615,0,20,4,0.30000000000000004,,1.0,0,0,0.0,"
         );
     }
 
@@ -302,15 +311,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("accuracy.csv");
         // The torn row would read as a complete one with a smaller count.
-        std::fs::write(
-            &path,
-            "round,client,group,correct,count\n1,0,a,3,40\n1,1,a,3,4",
-        )
-        .unwrap();
+        std::fs::write(&path, format!("{HEAD}1,0,a,3,40,,,\n1,1,a,3,40,2,39,1")).unwrap();
         let rows: Vec<ClientAccuracyRow> = read_rows(&path).unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].client, rows[0].count), (0, 40));
-        std::fs::write(&path, "round,client,group,correct,count\n1,0,a,3,40\n1,1,a").unwrap();
+        std::fs::write(&path, format!("{HEAD}1,0,a,3,40,,,\n1,1,a")).unwrap();
         assert_eq!(read_rows::<ClientAccuracyRow>(&path).unwrap().len(), 1);
     }
 
@@ -324,17 +329,17 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        let head = "round,client,group,correct,count\n";
-        let found = error(format!("{head}1,0,a,3,40\n1,1,a,-3,40\n").as_bytes());
+        let head = HEAD;
+        let found = error(format!("{head}1,0,a,3,40,,,\n1,1,a,-3,40,,,\n").as_bytes());
         assert!(found.contains("accuracy.csv:3: "), "{found}");
         let found = error(format!("{head}1,0,a\n").as_bytes());
-        assert!(found.contains(":2: expected 5 fields, found 3"), "{found}");
+        assert!(found.contains(":2: expected 8 fields, found 3"), "{found}");
         let found = error(b"a,b\n1,2\n");
         assert!(
             found.contains(":1: expected the columns round,client"),
             "{found}"
         );
-        let found = error(&[head.as_bytes(), b"1,0,\xff\xfe,3,40\n"].concat());
+        let found = error(&[head.as_bytes(), b"1,0,\xff\xfe,3,40,,,\n"].concat());
         assert!(found.contains("not UTF-8"), "{found}");
         let found = error(b"");
         assert!(found.contains(":1: expected the columns"), "{found}");
@@ -403,8 +408,23 @@ mod tests {
                 staleness_max: scores[6].map(|_| numbers[2]),
                 consensus_distance: finite(5),
                 rejected: numbers[5],
-                client_worst10_clients: scores[6].map(|_| numbers[1]),
-                client_worst10_samples: scores[6].map(|_| times[1]),
+                client_worst10_clients: scores[4].map(|_| numbers[3]),
+                client_worst10_samples: scores[3].map(|_| times[2]),
+                received_mean: finite(4),
+                received_std: finite(3),
+                received_p5: finite(2),
+                received_p95: finite(1),
+                received_worst10: finite(0),
+                received_worst10_samples: scores[2].map(|_| times[1]),
+                trained_mean: finite(8),
+                trained_std: finite(7),
+                trained_p5: finite(6),
+                trained_p95: finite(5),
+                trained_worst10: finite(4),
+                trained_worst10_samples: scores[1].map(|_| times[0]),
+                trained_worst10_clients: scores[0].map(|_| numbers[4]),
+                trained_clients: scores[0].map(|_| numbers[5]),
+                diverged: scores[1].map(|_| numbers[0]),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One run with a stopwatch. It writes nothing: what is measured is the engine.
 
-use crate::federation::{DeviceMemory, Federation, Record};
+use crate::federation::{Cohort, DeviceMemory, Federation, Record};
 use crate::learn::HostDevice;
 use crate::observe::histograms::{Percentiles, Spans};
 use crate::observe::rows::{ClientOutcome, Row};
@@ -50,6 +50,12 @@ pub struct Measurement {
     pub link_use: Option<f64>,
     /// Share of the virtual time that the server computed.
     pub server_use: f64,
+    /// Clients asked in a round, on average.
+    pub invited: f64,
+    /// Whether the population was too small for what the schedule wants: fewer clients were asked than
+    /// a larger one would have let be. What grows up to there does not grow on, so that such a line
+    /// says nothing about larger populations.
+    pub capped: bool,
 }
 
 impl Row for Measurement {
@@ -71,6 +77,8 @@ impl Row for Measurement {
         "queue_p99_s",
         "link_use",
         "server_use",
+        "invited",
+        "capped",
     ];
 }
 
@@ -78,6 +86,7 @@ impl Row for Measurement {
 #[derive(Default)]
 struct Ears {
     rounds: u32,
+    invited: u64,
     bytes_down: u64,
     bytes_up: u64,
     server: Span,
@@ -98,6 +107,7 @@ impl Recorder<Federation> for Ears {
         match record {
             Record::Round(row) => {
                 self.rounds += 1;
+                self.invited += u64::from(row.invited);
                 self.bytes_down = self.bytes_down.saturating_add(row.bytes_down);
                 self.bytes_up = self.bytes_up.saturating_add(row.bytes_up);
                 self.server = self.server + row.server_compute;
@@ -154,6 +164,8 @@ pub fn measure(
     let virtual_s = summary.now.seconds();
     let peak = peak_memory().unwrap_or(0);
     let population = scenario.clients();
+    let cohort = scenario.schedule.cohort.of(population);
+    let invited = ears.invited as f64 / f64::from(ears.rounds.max(1));
     let Percentiles { p50, p99, .. } = ears.waits.percentiles();
     let share = |busy: f64| {
         if virtual_s > 0.0 {
@@ -164,7 +176,7 @@ pub fn measure(
     };
     Ok(Some(Measurement {
         population,
-        cohort: scenario.schedule.cohort.of(population),
+        cohort,
         rounds: ears.rounds,
         samples: u32::try_from(scenario.samples_each()).unwrap_or(u32::MAX),
         compute: scenario.compute.to_string(),
@@ -184,7 +196,24 @@ pub fn measure(
         queue_p99_s: p99.seconds(),
         link_use: busy(scenario, ears.bytes_down, ears.bytes_up).map(share),
         server_use: share(ears.server.seconds()),
+        invited,
+        // A share of the clients grows with them; a baseline that asks nobody lacks nobody.
+        capped: matches!(scenario.schedule.cohort, Cohort::Count(_))
+            && invited > 0.0
+            && invited < wanted(scenario, cohort),
     }))
+}
+
+/// Clients that a round asks where there are enough: as the server counts them.
+fn wanted(scenario: &Scenario, cohort: u32) -> f64 {
+    let schedule = &scenario.schedule;
+    let held = schedule.waiting.is_none() && scenario.topology.is_none();
+    match held && scenario.hierarchy.is_empty() {
+        true => libm::ceil(f64::from(cohort) * schedule.over_selection),
+        // Servers between ask shares of it that are rounded; an asynchronous server asks as many as
+        // report; without a server nobody is asked.
+        false => 0.0,
+    }
 }
 
 /// How long the server's link is in use for so many bytes down and up, in seconds; `None` where it
@@ -239,6 +268,9 @@ mod tests {
     fn a_run_is_measured() {
         let found = measured("");
         assert_eq!((found.population, found.cohort, found.rounds), (40, 10, 4));
+        assert_eq!((found.invited, found.capped), (10.0, false));
+        let few = measured(", over_selection: 5");
+        assert_eq!((few.invited, few.capped), (40.0, true), "of 50 wanted");
         assert_eq!(found.compute, "modelled");
         assert_eq!(found.samples, 35);
         // A start, and a task, a timer and a report for each client and round at least.

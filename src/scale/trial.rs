@@ -73,6 +73,22 @@ fn divided(total: u32, counts: &[u32]) -> Option<Vec<u32>> {
 }
 
 impl Trial {
+    /// Reports that a round is to have, where that is a number, and there is a server to have them.
+    fn wanted(&self, scenario: &Scenario) -> Option<u32> {
+        let cohort = match (self.cohort, scenario.schedule.cohort) {
+            (Some(count), _) | (None, Cohort::Count(count)) => Some(count),
+            (None, Cohort::Ratio(_)) => None,
+        };
+        // Where there is no server all are in every round.
+        cohort.filter(|_| scenario.topology.is_none())
+    }
+
+    /// Whether a population of so many has fewer clients than a round is to have reports.
+    pub fn caps(&self, scenario: &Scenario, population: u32) -> bool {
+        self.wanted(scenario)
+            .is_some_and(|count| count > population)
+    }
+
     /// What is to be set in `scenario` for a population of so many clients.
     ///
     /// Groups keep their proportions. Each client has as many samples as the scenario's have on
@@ -104,13 +120,7 @@ impl Trial {
                 "partition=(by: Shared(per_client: {each}), min_per_client: {least}{holdout})"
             ));
         }
-        let cohort = match (self.cohort, scenario.schedule.cohort) {
-            (Some(count), _) | (None, Cohort::Count(count)) => Some(count),
-            (None, Cohort::Ratio(_)) => None,
-        };
-        // Where there is no server all are in every round.
-        let cohort = cohort.filter(|_| scenario.topology.is_none());
-        if let Some(count) = cohort {
+        if let Some(count) = self.wanted(scenario) {
             all.push(format!("schedule.cohort={}", count.min(population)));
         }
         all.push(format!("schedule.rounds={}", self.rounds));
@@ -195,6 +205,7 @@ mod tests {
             (3, Cohort::Count(20))
         );
         assert_eq!(of(7).schedule.cohort, Cohort::Count(7));
+        assert!(trial.caps(&scenario, 7) && !trial.caps(&scenario, 20));
         assert!(trial
             .overrides(&scenario, 1)
             .unwrap_err()

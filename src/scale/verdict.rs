@@ -9,6 +9,9 @@ use std::fmt;
 /// further.
 const FULL: f64 = 0.95;
 
+/// A law that is wrong by more than this share of what was measured is not gone by.
+const TRUSTED: f64 = 0.2;
+
 /// More clients than this cannot be numbered: what lasts until then lasts.
 const MOST: f64 = 4e9;
 
@@ -30,13 +33,35 @@ pub struct Verdict {
     pub time: Option<PowerLaw>,
     /// What runs out, the first first; what does not grow is not there.
     pub limits: Vec<Limit>,
+    /// What is to be known of these: lines that were left out, and what could not be foretold.
+    pub notes: Vec<String>,
 }
 
 /// Works it out, for a host with `memory` left for a run. Foretells by extrapolation, so only as far
-/// as things go on as they were measured.
+/// as things go on as they were measured; populations that were too small for the schedule's cohort
+/// are left out, since what grows up to the cohort does not grow on.
 pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
+    let (capped, fitted): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.capped);
+    let mut notes = Vec::new();
+    if let Some(largest) = capped.iter().map(|row| row.population).max() {
+        let lines = match capped.len() {
+            1 => "one population was".to_owned(),
+            n => format!("{n} populations were"),
+        };
+        notes.push(format!(
+            "{lines} too small for the cohort (capped, up to {largest} clients) and left out of what \
+             follows"
+        ));
+        if fitted.len() < 2 {
+            notes.push(format!(
+                "measure two populations or more that the cohort fits into, larger than {largest}, or \
+                 lower --cohort"
+            ));
+        }
+    }
     let of = |pick: &dyn Fn(&Measurement) -> f64| -> Vec<(f64, f64)> {
-        rows.iter()
+        fitted
+            .iter()
             .map(|row| (f64::from(row.population), pick(row)))
             .collect()
     };
@@ -55,14 +80,17 @@ pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
             });
         }
     }
-    limits.extend(share(
-        "link of the server",
-        &of(&|row| row.link_use.unwrap_or(0.0)),
-    ));
-    limits.extend(share(
-        "computation of the server",
-        &of(&|row| row.server_use),
-    ));
+    let uses: [(&str, &dyn Fn(&Measurement) -> f64); 2] = [
+        ("link of the server", &|row| row.link_use.unwrap_or(0.0)),
+        ("computation of the server", &|row| row.server_use),
+    ];
+    for (resource, pick) in uses {
+        match share(resource, &of(pick)) {
+            Share::Ends(limit) => limits.push(limit),
+            Share::Unclear(note) => notes.push(note),
+            Share::Lasts => {}
+        }
+    }
     let hours = of(&|row| row.virtual_hour_s / 3_600.0);
     if let Some((law, clients)) = power_law(&hours).and_then(|law| Some((law, law.reaches(1.0)?))) {
         limits.push(Limit {
@@ -77,13 +105,31 @@ pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
     }
     limits.retain(|limit| limit.clients <= MOST);
     limits.sort_by(|a, b| a.clients.total_cmp(&b.clients));
-    Verdict { time, limits }
+    Verdict {
+        time,
+        limits,
+        notes,
+    }
 }
 
-/// Where a share of the virtual time comes to all of it.
-fn share(resource: &'static str, points: &[(f64, f64)]) -> Option<Limit> {
+/// What is to be said of something that is in use for a share of the virtual time.
+enum Share {
+    /// It is used up there.
+    Ends(Limit),
+    /// It does not grow.
+    Lasts,
+    /// It grows otherwise than can be foretold.
+    Unclear(String),
+}
+
+/// Where a share of the virtual time comes to nearly all of it.
+///
+/// A round that waits for the resource is longer by that wait, so the share itself bends towards 1. What
+/// keeps on growing is the time in use over the time that is not: that is what is fitted. Where there
+/// are three sizes or more, the law through the smaller ones must foretell the largest.
+fn share(resource: &'static str, points: &[(f64, f64)]) -> Share {
     if let Some((clients, used)) = points.iter().find(|(_, used)| *used >= FULL) {
-        return Some(Limit {
+        return Share::Ends(Limit {
             resource,
             clients: *clients,
             how: format!(
@@ -92,27 +138,54 @@ fn share(resource: &'static str, points: &[(f64, f64)]) -> Option<Limit> {
             ),
         });
     }
-    let law = power_law(points)?;
-    Some(Limit {
+    let odds = |used: f64| used / (1.0 - used);
+    let odd: Vec<(f64, f64)> = points.iter().map(|&(n, used)| (n, odds(used))).collect();
+    let (Some(law), Some(&(largest, used))) = (power_law(&odd), points.last()) else {
+        return Share::Lasts;
+    };
+    let Some(clients) = law.reaches(odds(FULL)) else {
+        return Share::Lasts;
+    };
+    let smaller = &odd[..odd.len() - 1];
+    if let Some(before) = power_law(smaller) {
+        let foretold = before.at(largest) / (1.0 + before.at(largest));
+        if (foretold / used - 1.0).abs() > TRUSTED {
+            return Share::Unclear(format!(
+                "the {resource}: its use does not go on as it began ({:.3} % at {largest:.0} clients, \
+                 where the smaller populations foretell {:.3} %), so nothing is foretold of it",
+                100.0 * used,
+                100.0 * foretold
+            ));
+        }
+    }
+    Share::Ends(Limit {
         resource,
-        clients: law.reaches(1.0)?,
+        clients,
         how: format!(
-            "its use grows with the power {:.2} of the population and was {:.3} % at the largest",
-            law.exponent,
-            100.0 * points.last()?.1
+            "its use was {:.3} % at the largest and comes to {:.0} %: time in use over time not in use \
+             grows with the power {:.2} of the population",
+            100.0 * used,
+            100.0 * FULL,
+            law.exponent
         ),
     })
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
+        }
         match &self.time {
             Some(law) => writeln!(
                 f,
                 "host time of a round grows with the power {:.2} of the population",
                 law.exponent
             )?,
-            None => writeln!(f, "two populations or more tell how time grows")?,
+            None => writeln!(
+                f,
+                "two populations or more that are not capped tell how time grows"
+            )?,
         }
         let Some((first, others)) = self.limits.split_first() else {
             return writeln!(f, "nothing that was measured grows enough to run out");
@@ -142,8 +215,8 @@ impl fmt::Display for Verdict {
 mod tests {
     use super::*;
 
-    /// Made up: time with the power 0.5, memory of 100 MB and 50 B a client, a link that is at 1 % of
-    /// 1,000 clients and in proportion, a server that is never in use.
+    /// Made up: time with the power 0.5, memory of 100 MB and 50 B a client, a link that takes 10 µs a
+    /// client in rounds that take a second beside, a server that is never in use.
     fn made_up() -> Vec<Measurement> {
         let each = [1_000u32, 10_000, 40_000].into_iter().map(|population| {
             let n = f64::from(population);
@@ -163,8 +236,10 @@ mod tests {
                 client_bytes: 50.0,
                 queue_p50_s: 0.0,
                 queue_p99_s: 0.0,
-                link_use: Some(1e-5 * n),
+                link_use: Some(1e-5 * n / (1.0 + 1e-5 * n)),
                 server_use: 0.0,
+                invited: n / 10.0,
+                capped: false,
             }
         });
         each.collect()
@@ -184,7 +259,7 @@ mod tests {
             ]
         );
         let at: Vec<f64> = found.limits.iter().map(|limit| limit.clients).collect();
-        for (at, exact) in at.iter().zip([1e5, 2e7, 1e8]) {
+        for (at, exact) in at.iter().zip([1.9e6, 2e7, 1e8]) {
             assert!((at / exact - 1.0).abs() < 1e-6, "{at} against {exact}");
         }
         let text = found.to_string();
@@ -209,6 +284,70 @@ mod tests {
         assert_eq!(
             found.limits[0].how,
             "it was in use 97 % of the virtual time already"
+        );
+    }
+
+    /// What `shoal scale scenarios/population/million.ron --population 1e3,1e4,1e5,1e6` found of the link:
+    /// a cohort of 10,000, and 1.2 times as many asked.
+    fn million() -> Vec<Measurement> {
+        let each = [
+            (1_000, 0.034_886_529_219_663_8, true),
+            (10_000, 0.236_093_191_305_138, true),
+            (100_000, 0.366_546_299_433_660_96, false),
+            (1_000_000, 0.366_484_632_828_776_4, false),
+        ];
+        let rows = made_up().into_iter().cycle().zip(each);
+        rows.map(|(row, (population, used, capped))| Measurement {
+            population,
+            link_use: Some(used),
+            capped,
+            peak_bytes: 100_000_000,
+            round_s: 1.0,
+            virtual_hour_s: 1.0,
+            ..row
+        })
+        .collect()
+    }
+
+    #[test]
+    fn populations_too_small_for_the_cohort_foretell_nothing_of_larger_ones() {
+        let found = verdict(&million(), None);
+        assert_eq!(found.limits, [], "its use stays where it is");
+        assert!(
+            found.notes[0]
+                .contains("2 populations were too small for the cohort (capped, up to 10000"),
+            "{:?}",
+            found.notes
+        );
+        // The fault that this stands for: with them the link seemed to run out.
+        let mut believed = million();
+        believed.iter_mut().for_each(|row| row.capped = false);
+        let law = power_law(
+            &believed
+                .iter()
+                .map(|row| (f64::from(row.population), row.link_use.unwrap()))
+                .collect::<Vec<_>>(),
+        );
+        assert!(law.unwrap().reaches(1.0).unwrap() < 1e8);
+        // One population left is none to go by, and it says what to do.
+        let few = verdict(&million()[..3], None);
+        assert_eq!((few.time, few.limits.len()), (None, 0));
+        assert!(few.notes[1].contains("lower --cohort"), "{:?}", few.notes);
+    }
+
+    #[test]
+    fn a_use_that_does_not_go_on_as_it_began_is_not_foretold() {
+        let mut rows = made_up();
+        rows[2].link_use = Some(0.15);
+        let found = verdict(&rows, None);
+        assert!(found
+            .limits
+            .iter()
+            .all(|limit| !limit.resource.contains("link")));
+        assert!(
+            found.notes[0].starts_with("the link of the server: its use does not go on"),
+            "{:?}",
+            found.notes
         );
     }
 

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod checkpoint;
+mod dealt;
 mod error;
 mod lock;
 pub mod ranks;
@@ -159,6 +160,11 @@ fn conduct(
         _lock,
     } = run;
     recorder.folder().write_record(&record)?;
+    dealt::write(
+        recorder.folder(),
+        federation.plan(),
+        scenario.record.clients,
+    )?;
     let spill = Spill::create(recorder.folder().path(), options.kept_memory.0);
     federation.spill_to(spill.map_err(|source| RunError::File {
         path: recorder.folder().path().to_path_buf(),

@@ -49,8 +49,12 @@ pub struct Outcome {
     pub error: Option<String>,
     /// The run in a few figures.
     pub totals: Option<Totals>,
-    /// Mean of the clients' own accuracies, when they were last measured.
+    /// The columns of `rounds.csv` of these names, at the last evaluation that has them.
     pub client_mean: Option<f64>,
+    /// Likewise.
+    pub received_mean: Option<f64>,
+    /// Likewise.
+    pub trained_mean: Option<f64>,
     /// Virtual time in seconds at which the goal was reached, and the bytes sent until then.
     pub goal: Option<(f64, u64)>,
     /// The trace hash.
@@ -64,6 +68,8 @@ impl Outcome {
             error,
             totals: None,
             client_mean: None,
+            received_mean: None,
+            trained_mean: None,
             goal: None,
             hash: None,
         }
@@ -98,10 +104,13 @@ impl Outcome {
                 return Self::standing(Standing::Failed, Some(said));
             }
         }
-        let (mut client_mean, mut reached, mut bytes) = (None, None, 0u64);
+        let (mut client_mean, mut received_mean, mut trained_mean) = (None, None, None);
+        let (mut reached, mut bytes) = (None, 0u64);
         let read = for_each_row(&folder.join(ROUNDS), |row: RoundRow| {
             bytes = bytes.saturating_add(row.bytes_down.saturating_add(row.bytes_up));
             client_mean = row.client_mean.or(client_mean);
+            received_mean = row.received_mean.or(received_mean);
+            trained_mean = row.trained_mean.or(trained_mean);
             let there = goal
                 .zip(row.accuracy)
                 .is_some_and(|(goal, now)| now >= goal);
@@ -117,6 +126,8 @@ impl Outcome {
             error: None,
             totals: record.totals,
             client_mean,
+            received_mean,
+            trained_mean,
             goal: reached,
             hash: record.trace_hash,
         }

@@ -11,13 +11,15 @@ pub const TABLE: &str = "sweep.csv";
 pub const SUMMARY: &str = "summary.csv";
 
 /// The columns of a cell's row, behind its number and the parameters that are varied.
-pub const TABLE_COLUMNS: [&str; 17] = [
+pub const TABLE_COLUMNS: [&str; 19] = [
     "seed",
     "status",
     "final_accuracy",
     "best_accuracy",
     "best_round",
     "client_mean",
+    "received_mean",
+    "trained_mean",
     "final_loss",
     "rounds",
     "virtual_s",
@@ -89,12 +91,14 @@ pub struct Collected {
 type Pick = fn(&Outcome) -> Option<f64>;
 
 /// What is summed up over the seeds.
-const FIGURES: [(&str, Pick); 7] = [
+const FIGURES: [(&str, Pick); 9] = [
     ("final_accuracy", |o| o.totals.as_ref()?.final_accuracy),
     ("best_accuracy", |o| {
         Some(o.totals.as_ref()?.best_accuracy?.0)
     }),
     ("client_mean", |o| o.client_mean),
+    ("received_mean", |o| o.received_mean),
+    ("trained_mean", |o| o.trained_mean),
     ("virtual_s", |o| {
         Some(o.totals.as_ref()?.virtual_ns as f64 / 1e9)
     }),
@@ -185,6 +189,8 @@ fn row(cell: &Cell, outcome: &Outcome) -> Vec<String> {
         number(totals.and_then(|t| Some(t.best_accuracy?.0))),
         whole(totals.and_then(|t| Some(t.best_accuracy?.1.into()))),
         number(outcome.client_mean),
+        number(outcome.received_mean),
+        number(outcome.trained_mean),
         number(totals.and_then(|t| t.final_loss)),
         whole(totals.map(|t| t.rounds.into())),
         number(totals.map(|t| t.virtual_ns as f64 / 1e9)),

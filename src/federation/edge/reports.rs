@@ -55,6 +55,9 @@ impl Edge {
         self.round.count_up(refusal.wire_bytes());
         let waited_for = self.is_waiting_for(member, refusal.round);
         if let Some(asked) = self.outstanding.answer(member, refusal.round) {
+            if let Some(errand) = &mut self.errand {
+                errand.below.diverged += refusal.diverged;
+            }
             let row = ClientRow {
                 reported: Some(cx.now()),
                 received: Some(refusal.received),
@@ -115,7 +118,8 @@ impl Edge {
     fn take_in(&mut self, member: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
         let speed = self.tier().device.speed;
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
-        let (samples, loss) = (report.samples, report.telemetry.metrics.loss);
+        let metrics = report.telemetry.metrics;
+        let (samples, loss, below) = (report.samples, metrics.loss, report.below);
         let real = !matches!(report.payload, Payload::Blank(_));
         if let Some(reason) = unsound(&report.payload).filter(|_| real) {
             self.round.answer(member, Invited::Rejected);
@@ -139,6 +143,11 @@ impl Edge {
         self.round.answer(member, Invited::Reported);
         self.round.count_loss(loss, samples);
         if let Some(errand) = &mut self.errand {
+            errand.below.diverged += below.diverged;
+            errand.below.held_out.extend(below.held_out);
+            if let Some(held_out) = metrics.held_out {
+                errand.below.held_out.insert(member, held_out);
+            }
             // The samples and the loss of the last round with reports are what is reported.
             let before = errand.gain.take();
             let made = before.as_ref().is_some_and(|gain| gain.real);

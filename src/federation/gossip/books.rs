@@ -19,6 +19,7 @@ pub(super) struct Books {
     received: u64,
     loss_sum: f64,
     loss_weight: f64,
+    diverged: u32,
     /// The clients' models, where they are measured.
     models: BTreeMap<u32, ParamSet>,
 }
@@ -32,6 +33,7 @@ snapshot_struct!(Books {
     received,
     loss_sum,
     loss_weight,
+    diverged,
     models,
 });
 
@@ -50,6 +52,7 @@ impl Books {
             None => self.reported += 1,
         }
         self.late += notice.late;
+        self.diverged += u32::from(notice.diverged);
         self.sent += notice.sent;
         self.received += notice.received;
         if let Some(loss) = notice.metrics.loss {
@@ -87,6 +90,7 @@ impl Books {
                 0 => Outcome::Abandoned,
                 _ => Outcome::Completed,
             },
+            diverged: Some(self.diverged),
             ..RoundRow::default()
         }
     }

@@ -17,6 +17,8 @@ pub struct Notice {
     pub model: Payload,
     /// Why the client did not train, if it did not.
     pub refused: Option<Arc<str>>,
+    /// Whether it did, and diverged.
+    pub diverged: bool,
     /// When the client began it.
     pub began: VirtualTime,
     /// When training was done, if it was.
@@ -47,6 +49,7 @@ snapshot_struct!(Notice {
     round,
     model,
     refused,
+    diverged,
     began,
     trained,
     ended,

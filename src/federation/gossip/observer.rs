@@ -5,18 +5,19 @@
 //! not told by then is lost to the round. Rounds are closed in order.
 
 use super::super::books;
-use super::super::evaluation::{Marks, Spread};
+use super::super::evaluation::Marks;
 use super::super::job::{Job, Output, UNASKED};
 use super::super::message::Message;
 use super::super::outstanding::Asked;
 use super::super::record::Record;
+use super::super::spread::{Own, PerClient};
 use super::super::world::{Federation, Shared};
 use super::books::Books;
 use super::mix::{Consensus, ConsensusJob};
 use super::notice::Notice;
 use crate::learn::Tally;
 use crate::model::ParamSet;
-use crate::observe::rows::{ClientAccuracyRow, ClientOutcome, ClientRow, Outcome, RoundRow};
+use crate::observe::rows::{ClientOutcome, ClientRow, Outcome, RoundRow};
 use crate::quantity::{Span, VirtualTime};
 use crate::sim::{Context, Input, JobId};
 use crate::snapshot::{snapshot_enum, snapshot_struct, Damaged, Reader, Snapshot, Writer};
@@ -38,6 +39,8 @@ pub struct Observer {
     /// How many clients have not told of this round or a later one.
     behind: u32,
     open: BTreeMap<u32, Books>,
+    /// How each client's model did around its latest local training.
+    own: BTreeMap<u32, Own>,
     /// Rounds up to this one are waited for no longer.
     overdue: u32,
     stage: Stage,
@@ -86,6 +89,7 @@ impl Observer {
             told: vec![0; clients as usize],
             behind: clients,
             open: BTreeMap::new(),
+            own: BTreeMap::new(),
             overdue: 0,
             stage: Stage::Gathering,
             stopping: false,
@@ -99,6 +103,7 @@ impl Observer {
             told,
             behind,
             open,
+            own,
             overdue,
             stage,
             stopping,
@@ -107,6 +112,7 @@ impl Observer {
         told.save(to);
         behind.save(to);
         open.save(to);
+        own.save(to);
         overdue.save(to);
         stage.save(to);
         stopping.save(to);
@@ -121,6 +127,7 @@ impl Observer {
             told: Snapshot::load(from)?,
             behind: Snapshot::load(from)?,
             open: Snapshot::load(from)?,
+            own: Snapshot::load(from)?,
             overdue: Snapshot::load(from)?,
             stage: Snapshot::load(from)?,
             stopping: Snapshot::load(from)?,
@@ -210,6 +217,7 @@ impl Observer {
             Some(reason) => ClientOutcome::Refused(Arc::clone(reason)),
             None => ClientOutcome::Reported,
         };
+        let held_out = notice.metrics.held_out;
         let row = ClientRow {
             outcome,
             received: Some(notice.began),
@@ -222,6 +230,8 @@ impl Observer {
             samples: notice.samples,
             steps: notice.metrics.steps,
             loss: notice.metrics.loss,
+            trained_accuracy: held_out.map(|held_out| held_out.trained_accuracy()),
+            received_accuracy: held_out.map(|held_out| held_out.received_accuracy()),
             flops: notice.cost.flops.0,
             memory_bytes: notice.cost.memory.0,
             energy_j: notice.energy,
@@ -239,6 +249,9 @@ impl Observer {
             cx.timer(span.scaled(2.0), u64::from(round));
         }
         books.count(client, &notice);
+        if let Some(held_out) = held_out {
+            self.own.insert(client, Own { round, held_out });
+        }
         self.go_on(cx);
     }
 
@@ -322,32 +335,24 @@ impl Observer {
         let own = measuring.own.into_iter();
         let own = own.filter_map(|(_, (client, marks))| Some((client, marks?.tally)));
         let own: Vec<(u32, Tally)> = own.collect();
-        for (client, tally) in &own {
-            let row = ClientAccuracyRow {
-                round: self.round,
-                correct: tally.correct as u32,
-                count: tally.count as u32,
-                client: *client,
-                group: self.row(*client, 0, VirtualTime::ZERO).group,
-            };
+        let clients = PerClient {
+            now: own,
+            own: self.own.clone(),
+        };
+        let rows = clients.rows(self.round, |client| self.shared.plan.group_name(client));
+        // Of those whose model is there in this round.
+        for row in rows.filter(|row| row.correct.is_some()) {
             cx.record(Record::Accuracy(Box::new(row)));
         }
-        let spread = Spread::of(own.iter().map(|(_, tally)| *tally).collect());
         let central = scores.central();
         let row = RoundRow {
             accuracy: central.map(|tally| tally.accuracy()),
             loss: central.map(|tally| tally.mean_loss()),
             consensus_distance: measuring.distance,
             attack_success: scores.attack.map(|tally| tally.accuracy()),
-            client_mean: spread.map(|s| s.mean),
-            client_std: spread.map(|s| s.std),
-            client_p5: spread.map(|s| s.p5),
-            client_p95: spread.map(|s| s.p95),
-            client_worst10: spread.map(|s| s.worst10),
-            client_worst10_clients: spread.map(|s| s.worst10_clients),
-            client_worst10_samples: spread.map(|s| s.worst10_samples),
             ..measuring.books.row(self.round, self.clients(), cx.now())
         };
+        let row = clients.fill(row);
         self.stage = Stage::Gathering;
         self.conclude(row, cx);
         self.go_on(cx);

@@ -704,7 +704,10 @@ impl Peer {
                 let start = std::mem::take(&mut work.start);
                 let reason = match output {
                     Output::Client(Ok(work)) => return self.learned(work, cx),
-                    Output::Client(Err(error)) => error.to_string(),
+                    Output::Client(Err(error)) => {
+                        self.notice.diverged = error.diverged();
+                        error.to_string()
+                    }
                     Output::Failed(reason) => reason,
                     _ => UNASKED.into(),
                 };

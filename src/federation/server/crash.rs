@@ -123,7 +123,7 @@ impl Server {
         }
         tracing::info!(round = self.round.number, "the server is down");
         self.round.outcome = Outcome::Crashed;
-        let row = self.round_row(None, None, cx);
+        let row = self.round_row(None, cx);
         self.tell(row, cx);
         self.stage = Stage::Down;
         self.await_rise(cx);

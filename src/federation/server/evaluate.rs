@@ -1,11 +1,11 @@
 //! The end of a round: the model is measured, and the round's line is written.
 
-use super::super::evaluation::{Scores, Spread};
 use super::super::job::Job;
 use super::super::record::Record;
+use super::super::spread::PerClient;
 use super::{Cx, Server, Stage};
 use crate::learn::Tally;
-use crate::observe::rows::{ClientAccuracyRow, RoundRow, SizeRow};
+use crate::observe::rows::{RoundRow, SizeRow};
 use crate::quantity::Span;
 
 impl Server {
@@ -19,7 +19,7 @@ impl Server {
             if due && self.half.global().is_some() {
                 cx.pass_over(self.shared.stand_ins.pieces);
             }
-            return self.conclude(None, None, Vec::new(), cx);
+            return self.conclude(None, None, None, cx);
         }
         let pieces = match self.half.global().filter(|_| due) {
             Some(global) => {
@@ -33,12 +33,11 @@ impl Server {
             None => Vec::new(),
         };
         if pieces.is_empty() {
-            let personal = if due {
-                self.personal_accuracies(cx)
-            } else {
-                Vec::new()
-            };
-            return self.conclude(None, None, personal, cx);
+            let clients = due.then(|| self.per_client(Vec::new()));
+            if let Some(clients) = &clients {
+                self.record_clients(clients, &[], cx);
+            }
+            return self.conclude(None, None, clients, cx);
         }
         let pieces = pieces.into_iter().map(|piece| {
             let id = cx.work(Job::Evaluation(Box::new(piece)), Span::ZERO);
@@ -49,60 +48,56 @@ impl Server {
         };
     }
 
-    /// The clients' own models, as they last measured them.
-    fn personal_accuracies(&self, cx: &mut Cx<'_>) -> Vec<Tally> {
-        for (client, tally) in &self.personal {
-            self.record_accuracy(*client, *tally, cx);
+    /// What is known of clients on their held-out samples; `now` was measured just now.
+    pub(super) fn per_client(&self, now: Vec<(u32, Tally)>) -> PerClient {
+        PerClient {
+            now,
+            own: self.own.clone(),
         }
-        let scores = Scores {
-            levels: Vec::new(),
-            clients: self.measured(),
-            attack: None,
-        };
-        if !scores.clients.is_empty() {
-            self.record_sizes(&scores, cx);
-        }
-        self.personal.values().copied().collect()
     }
 
-    /// How good each client's own model was when the client last measured it.
-    pub(super) fn measured(&self) -> Vec<(u32, Tally)> {
-        self.personal.iter().map(|(&c, &t)| (c, t)).collect()
-    }
-
-    pub(super) fn record_accuracy(&self, client: u32, tally: Tally, cx: &mut Cx<'_>) {
-        let row = ClientAccuracyRow {
-            round: self.round.number,
-            client,
-            group: self.shared.plan.group_name(client),
-            correct: tally.correct as u32,
-            count: tally.count as u32,
-        };
-        cx.record(Record::Accuracy(Box::new(row)));
+    /// Records a line for each client of which something is known, and for each width. `central` has the
+    /// central figures of each width that was measured.
+    pub(super) fn record_clients(
+        &self,
+        clients: &PerClient,
+        central: &[Option<Tally>],
+        cx: &mut Cx<'_>,
+    ) {
+        let rows = clients.rows(self.round.number, |client| {
+            self.shared.plan.group_name(client)
+        });
+        let mut any = !central.is_empty();
+        for row in rows {
+            any = true;
+            cx.record(Record::Accuracy(Box::new(row)));
+        }
+        if any {
+            self.record_sizes(clients, central, cx);
+        }
     }
 
     /// A line for each width, where there are several.
-    pub(super) fn record_sizes(&self, scores: &Scores, cx: &mut Cx<'_>) {
+    fn record_sizes(&self, clients: &PerClient, central: &[Option<Tally>], cx: &mut Cx<'_>) {
         let sizes = &self.shared.sizes;
         if sizes.levels().len() == 1 {
             return;
         }
         let counts = sizes.counts(self.shared.plan.population());
-        for (number, (level, clients)) in sizes.levels().iter().zip(counts).enumerate() {
-            let own: Vec<f64> = scores
-                .clients
-                .iter()
-                .filter(|(client, _)| sizes.level_of(*client) == number)
-                .map(|(_, tally)| tally.accuracy())
-                .collect();
-            let central = scores.levels.get(number).copied().flatten();
+        for (number, (level, count)) in sizes.levels().iter().zip(counts).enumerate() {
+            let here = |client: &u32| sizes.level_of(*client) == number;
+            let now = clients.now.iter().filter(|(client, _)| here(client));
+            let own = || clients.own.iter().filter(|(client, _)| here(client));
+            let central = central.get(number).copied().flatten();
             let row = SizeRow {
                 round: self.round.number,
                 size: level.ratio,
-                clients,
+                clients: count,
                 accuracy: central.map(|tally| tally.accuracy()),
                 loss: central.map(|tally| tally.mean_loss()),
-                client_mean: (!own.is_empty()).then(|| own.iter().sum::<f64>() / own.len() as f64),
+                client_mean: mean(now.map(|(_, tally)| tally.accuracy())),
+                received_mean: mean(own().map(|(_, own)| own.held_out.received_accuracy())),
+                trained_mean: mean(own().map(|(_, own)| own.held_out.trained_accuracy())),
             };
             cx.record(Record::Size(Box::new(row)));
         }
@@ -112,13 +107,16 @@ impl Server {
         &mut self,
         central: Option<Tally>,
         attack: Option<Tally>,
-        clients: Vec<Tally>,
+        clients: Option<PerClient>,
         cx: &mut Cx<'_>,
     ) {
-        let spread = Spread::of(clients);
+        let row = self.round_row(central, cx);
         let row = RoundRow {
             attack_success: attack.map(|tally| tally.accuracy()),
-            ..self.round_row(central, spread, cx)
+            ..match clients {
+                Some(clients) => clients.fill(row),
+                None => row,
+            }
         };
         let goal = self.shared.plan.schedule.stop_at_accuracy;
         if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
@@ -144,16 +142,17 @@ impl Server {
         self.round.written();
     }
 
-    pub(super) fn round_row(
-        &self,
-        central: Option<Tally>,
-        spread: Option<Spread>,
-        cx: &Cx<'_>,
-    ) -> RoundRow {
+    pub(super) fn round_row(&self, central: Option<Tally>, cx: &Cx<'_>) -> RoundRow {
         RoundRow {
             epsilon: self.half.epsilon(),
             restored: self.round.restored,
-            ..self.round.row(cx.now(), central, spread)
+            ..self.round.row(cx.now(), central)
         }
     }
+}
+
+/// Each value counts the same; `None` of none.
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

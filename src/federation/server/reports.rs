@@ -5,6 +5,7 @@ use super::super::message::{unsound, Refusal, Report};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::round::Invited;
+use super::super::spread::Own;
 use super::super::world::{Bug, Federation};
 use super::{Cx, Server, Stage};
 use crate::method::{Payload, Received};
@@ -167,9 +168,13 @@ impl Server {
             self.round.count_staleness(staleness);
         }
         self.round.count_loss(metrics.loss, received.samples);
-        if let Some(tally) = metrics.personal {
-            self.personal.insert(client, tally);
-        }
+        let round = self.round.number;
+        self.round.diverged += report.below.diverged;
+        let below = report.below.held_out.into_iter();
+        let itself = metrics.held_out.map(|held_out| (client, held_out));
+        let own = below.chain(itself);
+        self.own
+            .extend(own.map(|(client, held_out)| (client, Own { round, held_out })));
         ClientOutcome::Reported
     }
 
@@ -192,6 +197,7 @@ impl Server {
         self.round.count_up(refusal.wire_bytes());
         let waited_for = self.is_waiting_for(client, refusal.round);
         if let Some(row) = self.answered(client, refusal.round, cx.now()) {
+            self.round.diverged += refusal.diverged;
             self.settled(client);
             let row = ClientRow {
                 received: Some(refusal.received),

@@ -26,7 +26,7 @@ impl Server {
             round,
             outstanding,
             busy_until,
-            personal,
+            own,
             stopping,
             kept,
             written,
@@ -44,7 +44,7 @@ impl Server {
         round.save(to);
         outstanding.save(to);
         busy_until.save(to);
-        personal.save(to);
+        own.save(to);
         stopping.save(to);
         kept.save(to);
         written.save(to);
@@ -68,7 +68,7 @@ impl Server {
         let round = Snapshot::load(from)?;
         let outstanding = Snapshot::load(from)?;
         let busy_until = Snapshot::load(from)?;
-        let personal = Snapshot::load(from)?;
+        let own = Snapshot::load(from)?;
         let stopping = Snapshot::load(from)?;
         let kept = Snapshot::load(from)?;
         let written = Snapshot::load(from)?;
@@ -92,7 +92,7 @@ impl Server {
             round,
             outstanding,
             busy_until,
-            personal,
+            own,
             stopping,
             kept,
             written,

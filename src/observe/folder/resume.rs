@@ -131,8 +131,11 @@ mod tests {
             round,
             client: 3,
             group: "a".into(),
-            correct: 1,
+            correct: Some(1),
             count: 2,
+            received_correct: None,
+            trained_correct: None,
+            trained_round: None,
         };
         folder.client_accuracy(&accuracy).unwrap();
         if round > 1 {
@@ -143,6 +146,8 @@ mod tests {
                 accuracy: None,
                 loss: None,
                 client_mean: None,
+                received_mean: None,
+                trained_mean: None,
             };
             folder.size(&size).unwrap();
         }

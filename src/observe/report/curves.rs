@@ -116,9 +116,14 @@ fn draw(
     })
 }
 
-const ACCURACIES: [(&str, Ink, Pick); 3] = [
+const ACCURACIES: [(&str, Ink, Pick); 4] = [
     ("central test set", theme::BLUE, |row| row.accuracy),
     ("mean over clients", theme::ORANGE, |row| row.client_mean),
+    (
+        "mean over clients, after local training",
+        theme::GREEN,
+        |row| row.trained_mean,
+    ),
     ("success of the attack", theme::RED, |row| {
         row.attack_success
     }),
@@ -192,6 +197,25 @@ pub(super) fn by_size(
     let mut widths: Vec<f64> = sizes.iter().map(|row| row.size).collect();
     widths.sort_by(|a, b| b.total_cmp(a));
     widths.dedup();
+    // One figure for all widths: the first that every width has.
+    let figures: [(fn(&SizeRow) -> Option<f64>, &str); 3] = [
+        (|row| row.accuracy, "accuracy on the central test set"),
+        (|row| row.client_mean, "accuracy, mean over clients"),
+        (
+            |row| row.trained_mean,
+            "accuracy, mean over clients, after training",
+        ),
+    ];
+    let has = |width: f64, pick: fn(&SizeRow) -> Option<f64>| {
+        let mut of = sizes.iter().filter(|row| row.size == width);
+        of.any(|row| pick(row).is_some())
+    };
+    let of_all = figures
+        .into_iter()
+        .find(|(pick, _)| widths.iter().all(|&width| has(width, *pick)));
+    let Some((pick, what)) = of_all else {
+        return Ok(None);
+    };
     let mut most = 0;
     // More curves than colours cannot be told apart.
     let curves = widths
@@ -201,7 +225,7 @@ pub(super) fn by_size(
             let points: Vec<(f64, f64)> = sizes
                 .iter()
                 .filter(|row| row.size == width)
-                .filter_map(|row| Some((f64::from(row.round), row.accuracy.or(row.client_mean)?)))
+                .filter_map(|row| Some((f64::from(row.round), pick(row)?)))
                 .collect();
             most = most.max(points.len());
             let kept = evenly(points.len(), MOST_POINTS);
@@ -222,7 +246,7 @@ pub(super) fn by_size(
         round_axis(rounds, 0.0),
         "round".to_owned(),
         y,
-        "accuracy",
+        what,
         (curves, most),
     )?;
     if let Some(more) = widths

@@ -1,7 +1,7 @@
 //! The page as a whole.
 
 use super::html::{escape, figure, table, tile};
-use super::{curves, latency, spread, stacks, theme, timeline, Figure, Party, Report};
+use super::{curves, labels, latency, spread, stacks, theme, timeline, Figure, Party, Report};
 use crate::observe::record::Status;
 use crate::observe::rows::{InvitationRow, Outcome};
 use crate::observe::{summary, text, ObserveError};
@@ -31,6 +31,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
             Party::Servers => None,
             Party::Clients | Party::Peers => timeline::timeline(digest, report.deadline)?,
         },
+        labels::bubbles(&digest.dealt, &digest.groups)?,
     ]
     .into_iter()
     .flatten()
@@ -40,6 +41,9 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
     body += "<div class=\"tiles\">\n";
     body += &tiles(report);
     body += "</div>\n";
+    for warning in report.totals.warnings() {
+        body += &format!("<p class=\"card warning\">{}</p>\n", escape(&warning));
+    }
     if rounds.is_empty() {
         body +=
             "<p class=\"card empty\">No round was closed, so there is nothing to draw yet.</p>\n";
@@ -216,6 +220,7 @@ fn groups(report: &Report<'_>) -> String {
             text::grouped(group.invited),
             text::percent(share(group.reported, group.invited)),
             text::percent(group.mean_accuracy),
+            text::percent(group.mean_trained),
             group.mean_compute.map_or("–".to_owned(), text::span),
             text::bytes(group.bytes_down),
             text::bytes(group.bytes_up),
@@ -228,6 +233,7 @@ fn groups(report: &Report<'_>) -> String {
         "invitations",
         "reported",
         "mean accuracy",
+        "after training",
         "mean compute",
         "down",
         "up",
@@ -245,6 +251,7 @@ fn costs(report: &Report<'_>) -> String {
         let last = report.digest.last_of(cost.size);
         row.push(text::percent(last.and_then(|last| last.accuracy)));
         row.push(text::percent(last.and_then(|last| last.client_mean)));
+        row.push(text::percent(last.and_then(|last| last.trained_mean)));
         row
     });
     notes.push(
@@ -253,7 +260,7 @@ fn costs(report: &Report<'_>) -> String {
             .to_owned(),
     );
     let mut headings = summary::COST_HEADINGS.to_vec();
-    headings.extend(["accuracy", "on own samples"]);
+    headings.extend(["accuracy", "on own samples", "after training"]);
     // One width has its accuracy in the tiles.
     let shown = match report.digest.sizes.is_empty() {
         true => summary::COST_HEADINGS.len(),

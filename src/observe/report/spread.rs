@@ -13,17 +13,53 @@ use crate::observe::ObserveError;
 const MOST_POINTS: usize = 600;
 const MOST_BARS: usize = 240;
 
+/// One figure that clients are compared by.
+struct Kind {
+    what: &'static str,
+    mean: fn(&RoundRow) -> Option<f64>,
+    p5: fn(&RoundRow) -> Option<f64>,
+    p95: fn(&RoundRow) -> Option<f64>,
+    worst: fn(&RoundRow) -> Option<f64>,
+    /// Clients and samples that the worst tenth is.
+    stands_on: fn(&RoundRow) -> Option<(u32, u64)>,
+    of_client: fn(&ClientAccuracyRow) -> Option<f64>,
+}
+
+/// The model that a client would begin with, and, where clients keep models of their own, those after
+/// their latest training.
+const KINDS: [Kind; 2] = [
+    Kind {
+        what: "with the model it would be handed now",
+        mean: |row| row.client_mean,
+        p5: |row| row.client_p5,
+        p95: |row| row.client_p95,
+        worst: |row| row.client_worst10,
+        stands_on: |row| row.client_worst10_clients.zip(row.client_worst10_samples),
+        of_client: ClientAccuracyRow::accuracy,
+    },
+    Kind {
+        what: "with its model after its latest local training",
+        mean: |row| row.trained_mean,
+        p5: |row| row.trained_p5,
+        p95: |row| row.trained_p95,
+        worst: |row| row.trained_worst10,
+        stands_on: |row| row.trained_worst10_clients.zip(row.trained_worst10_samples),
+        of_client: ClientAccuracyRow::trained_accuracy,
+    },
+];
+
 /// The band from the 5th to the 95th percentile, the mean, and the worst tenth, over the rounds.
 pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError> {
     let finite = |value: Option<f64>| value.filter(|v| v.is_finite());
+    let there = |kind: &&Kind| rounds.iter().any(|row| finite((kind.mean)(row)).is_some());
+    let Some(kind) = KINDS.iter().find(there) else {
+        return Ok(None);
+    };
     let scored: Vec<(f64, &RoundRow)> = rounds
         .iter()
-        .filter(|row| finite(row.client_mean).is_some())
+        .filter(|row| finite((kind.mean)(row)).is_some())
         .map(|row| (f64::from(row.round), row))
         .collect();
-    if scored.is_empty() {
-        return Ok(None);
-    }
     let kept: Vec<_> = evenly(scored.len(), MOST_POINTS)
         .into_iter()
         .filter_map(|i| scored.get(i).copied())
@@ -33,14 +69,25 @@ pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError>
             .filter_map(|(x, row)| Some((*x, finite(value(row))?)))
             .collect()
     };
-    let mean = pick(|row| row.client_mean);
-    let worst = pick(|row| row.client_worst10);
+    let mean = pick(kind.mean);
+    let worst = pick(kind.worst);
     let band: Vec<(f64, f64, f64)> = kept
         .iter()
-        .filter_map(|(x, row)| Some((*x, finite(row.client_p5)?, finite(row.client_p95)?)))
+        .filter_map(|(x, row)| Some((*x, finite((kind.p5)(row))?, finite((kind.p95)(row))?)))
         .collect();
     let lows = band.iter().map(|b| b.1).chain(worst.iter().map(|w| w.1));
-    let mut notes = vec!["Every client is scored on its own held-out samples.".to_owned()];
+    let mut notes = vec![format!(
+        "Every client is scored on its own held-out samples, {}.",
+        kind.what
+    )];
+    let stands_on = scored.last().and_then(|(_, row)| (kind.stands_on)(row));
+    if let Some((clients, samples)) = stands_on {
+        notes.push(format!(
+            "The worst tenth at the end: {} with {} held out together.",
+            text::count(clients.into(), "client"),
+            text::count(samples, "sample"),
+        ));
+    }
     if scored.len() > MOST_POINTS {
         let all = text::grouped(scored.len() as u64);
         notes.push(format!(
@@ -79,7 +126,7 @@ pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError>
 }
 
 /// A colour for every group; those after the last colour share the idle one.
-fn colours(groups: &[GroupSummary]) -> impl Fn(&str) -> Ink + '_ {
+pub(super) fn colours(groups: &[GroupSummary]) -> impl Fn(&str) -> Ink + '_ {
     |name| {
         let position = groups.iter().position(|group| &*group.group == name);
         let ink = position.and_then(|i| theme::SERIES.get(i));
@@ -92,16 +139,17 @@ pub(super) fn clients(
     rows: &[ClientAccuracyRow],
     groups: &[GroupSummary],
 ) -> Result<Option<Figure>, ObserveError> {
+    let there = |kind: &&Kind| rows.iter().any(|row| (kind.of_client)(row).is_some());
+    let Some(kind) = KINDS.iter().find(there) else {
+        return Ok(None);
+    };
     let mut scores: Vec<(f64, u32, &str)> = rows
         .iter()
-        .filter_map(|row| Some((row.accuracy()?, row.client, &*row.group)))
+        .filter_map(|row| Some(((kind.of_client)(row)?, row.client, &*row.group)))
         .collect();
     let Some(round) = rows.first().map(|row| row.round) else {
         return Ok(None);
     };
-    if scores.is_empty() {
-        return Ok(None);
-    }
     scores.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let kept = evenly(scores.len(), MOST_BARS);
     let bars: Vec<(usize, (f64, u32, &str))> = kept
@@ -112,9 +160,10 @@ pub(super) fn clients(
     let n = scores.len() as f64;
     let mean = scores.iter().map(|s| s.0).sum::<f64>() / n;
     let mut notes = vec![format!(
-        "Evaluation after round {}; {}, mean {}.",
+        "Evaluation after round {}; {}, each {}; mean {}.",
         text::grouped(round.into()),
         text::count(scores.len() as u64, "client"),
+        kind.what,
         text::percent(Some(mean))
     )];
     if bars.len() < scores.len() {

@@ -58,6 +58,15 @@ fn round(round: u32) -> RoundRow {
         rejected: 1,
         client_worst10_clients: Some(2),
         client_worst10_samples: Some(80),
+        trained_mean: Some(0.45),
+        trained_p5: Some(0.3),
+        trained_p95: Some(0.7),
+        trained_worst10: Some(0.2),
+        trained_worst10_clients: Some(1),
+        trained_worst10_samples: Some(7),
+        trained_clients: Some(9),
+        diverged: Some(0),
+        ..RoundRow::default()
     }
 }
 
@@ -95,11 +104,12 @@ fn client(round: u32, client: u32, group: &str) -> ClientRow {
         samples: 5,
         steps: 1,
         loss: None,
-        accuracy: None,
+        trained_accuracy: None,
         size: 1.0,
         flops: 0,
         memory_bytes: 0,
         energy_j: 0.0,
+        received_accuracy: None,
     }
 }
 
@@ -109,8 +119,11 @@ fn run(name: &'static str, group: &'static str, rounds: u32, clients: u32) -> Ru
         round: rounds,
         client: c,
         group: group.into(),
-        correct: c % 7,
+        correct: Some(c % 7),
         count: 7,
+        received_correct: Some(c % 5),
+        trained_correct: Some(c % 6),
+        trained_round: Some(rounds),
     });
     let mut histograms = Histograms::new();
     for i in 0..u64::from(rounds) {
@@ -450,6 +463,8 @@ fn widths_have_a_picture_and_a_table_where_there_are_several() {
         accuracy: Some(accuracy),
         loss: None,
         client_mean: None,
+        received_mean: None,
+        trained_mean: None,
     })
     .into();
     let page = page(&one);

@@ -208,11 +208,12 @@ mod tests {
             samples: 0,
             steps: 0,
             loss: None,
-            accuracy: None,
+            trained_accuracy: None,
             size: 1.0,
             flops: 0,
             memory_bytes: 0,
             energy_j: 0.0,
+            received_accuracy: None,
         }
     }
 

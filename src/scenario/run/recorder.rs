@@ -35,6 +35,14 @@ pub(super) struct RunRecorder {
     /// Host time of the run before this process began, and when it did.
     before: Duration,
     began: Instant,
+    warned: Warned,
+}
+
+/// What was warned of; once is enough.
+#[derive(Default)]
+struct Warned {
+    diverged: bool,
+    not_a_number: bool,
 }
 
 /// What a recorder keeps in memory.
@@ -211,6 +219,7 @@ impl RunRecorder {
             checkpoints: None,
             before: Duration::ZERO,
             began: Instant::now(),
+            warned: Warned::default(),
         }
     }
 
@@ -355,6 +364,37 @@ fn boxed(error: impl std::error::Error + Send + Sync + 'static) -> RecorderError
     RecorderError(Box::new(error))
 }
 
+impl RunRecorder {
+    /// Says a line to whoever watches.
+    fn note(&self, line: &str) {
+        match &self.progress {
+            Some(progress) => progress.note(line),
+            None => tracing::warn!("{line}"),
+        }
+    }
+
+    /// Warns of the first training that diverged, and of the first loss that is not a number.
+    fn warn_of(&mut self, row: &RoundRow) {
+        let diverged = row.diverged.unwrap_or(0);
+        if diverged > 0 && !self.warned.diverged {
+            self.warned.diverged = true;
+            self.note(&format!(
+                "round {}: the local training of {diverged} clients ended in a loss or in weights that are \
+                 not numbers; lower the learning rate or clip gradients",
+                row.round
+            ));
+        }
+        if row.loss.is_some_and(|loss| !loss.is_finite()) && !self.warned.not_a_number {
+            self.warned.not_a_number = true;
+            self.note(&format!(
+                "round {}: the model's loss on the test set is not a finite number; lower the learning rate \
+                 or clip gradients",
+                row.round
+            ));
+        }
+    }
+}
+
 impl Recorder<Federation> for RunRecorder {
     fn observe(&self) -> Observe {
         self.observe
@@ -393,6 +433,7 @@ impl Recorder<Federation> for RunRecorder {
                     progress.round(&row);
                 }
                 self.kept.sums.closed(&row);
+                self.warn_of(&row);
                 self.kept.rounds.push(*row);
             }
             Record::Client(row) => {
