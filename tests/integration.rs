@@ -11,6 +11,7 @@ mod layers;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod parser;
+mod process;
 mod resume;
 mod scale;
 mod scenarios;

@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use super::ScenarioArgs;
 use ron::ser::PrettyConfig;
+use shoal::{note, say};
 
 pub fn check(args: &ScenarioArgs) -> Exit {
     let scenario = match args.open() {
@@ -11,20 +12,21 @@ pub fn check(args: &ScenarioArgs) -> Exit {
     };
     let pretty = PrettyConfig::new().struct_names(true).depth_limit(6);
     match ron::ser::to_string_pretty(&scenario, pretty) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => say!("{text}"),
         Err(error) => {
-            eprintln!("error: the scenario cannot be printed: {error}");
+            note!("error: the scenario cannot be printed: {error}");
             return Exit::RunFailed;
         }
     }
     let model = &scenario.model;
-    println!();
-    println!("// model: {}", scenario.model_in_words());
-    println!(
+    say!("");
+    say!("// model: {}", scenario.model_in_words());
+    say!(
         "// a sample costs {} forward, {} to train on",
-        model.forward_flops, model.training_flops
+        model.forward_flops,
+        model.training_flops
     );
-    println!(
+    say!(
         "// data: {} training and {} test samples of {:?} in {} classes",
         scenario.samples.train,
         scenario.samples.test,
@@ -34,13 +36,13 @@ pub fn check(args: &ScenarioArgs) -> Exit {
     let clients = scenario.clients();
     match (scenario.gossip(), &scenario.schedule.waiting) {
         (Some(gossip), _) => {
-            println!("// {clients} clients without a server, {gossip}");
+            say!("// {clients} clients without a server, {gossip}");
             if let Some(line) = gossip.contraction_in_words(clients, scenario.seed) {
-                println!("// {line}");
+                say!("// {line}");
             }
         }
-        (None, Some(waiting)) => println!("// {clients} clients, {waiting}"),
-        (None, None) => println!(
+        (None, Some(waiting)) => say!("// {clients} clients, {waiting}"),
+        (None, None) => say!(
             "// {clients} clients, {} asked for a report each round",
             scenario.schedule.cohort.of(clients)
         ),
@@ -49,7 +51,7 @@ pub fn check(args: &ScenarioArgs) -> Exit {
         let (tier, lower) = (&above.tier, scenario.hierarchy.get(index + 1));
         let below = lower.map_or(clients, |lower| lower.tier.count);
         let what = lower.map_or("clients", |lower| lower.tier.name.as_ref());
-        println!(
+        say!(
             "// {}: {} servers, {:.1} {what} below each, {} rounds for each of the server above",
             tier.name,
             tier.count,
@@ -58,10 +60,10 @@ pub fn check(args: &ScenarioArgs) -> Exit {
         );
     }
     if let Some(compute) = scenario.compute.in_words() {
-        println!("// compute: {compute}");
+        say!("// compute: {compute}");
     }
     for warning in scenario.warnings() {
-        println!("// warning: {warning}");
+        say!("// warning: {warning}");
     }
     Exit::Done
 }

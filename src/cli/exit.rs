@@ -1,7 +1,10 @@
 //! How the process ends.
 
+use shoal::note;
 use shoal::observe::record::Status;
+use shoal::say::{lost, out};
 use shoal::scenario::run::{Finished, RunError};
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 /// The exit status of a command.
@@ -11,6 +14,8 @@ pub enum Exit {
     RunFailed,
     BadInput,
     Interrupted,
+    /// Whoever read standard output has left: what a shell sees of a command that the system ends for that.
+    Unread,
 }
 
 impl From<Exit> for ExitCode {
@@ -20,17 +25,44 @@ impl From<Exit> for ExitCode {
             Exit::RunFailed => 1,
             Exit::BadInput => 2,
             Exit::Interrupted => 130,
+            Exit::Unread => 141,
         })
     }
 }
 
 impl Exit {
+    /// How a command ends whose standard output is `all` there is of it, or tells only of what is
+    /// elsewhere, where some of it could not be written.
+    pub fn heard(self, all: bool) -> Self {
+        let Some(error) = lost() else {
+            return self;
+        };
+        match (self, all) {
+            (Self::Done, true) => Self::unwritten(&error),
+            (exit, _) => {
+                if error.kind() != ErrorKind::BrokenPipe {
+                    note!("warning: standard output: cannot write: {error}");
+                }
+                exit
+            }
+        }
+    }
+
+    /// The end of a command whose words are lost. That its reader has left is nothing to tell.
+    pub fn unwritten(error: &io::Error) -> Self {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Self::Unread;
+        }
+        note!("error: standard output: cannot write: {error}");
+        Self::RunFailed
+    }
+
     /// Says how a run ended.
     pub fn of_run(ended: Result<Finished, RunError>, quiet: bool) -> Self {
         match ended {
             Ok(finished) => {
                 if !quiet {
-                    print!("{}", finished.table);
+                    out(format_args!("{}", finished.table));
                 }
                 match finished.status {
                     Status::Interrupted => Self::Interrupted,
@@ -43,7 +75,11 @@ impl Exit {
 
     /// Says what went wrong, and whose fault it is.
     pub fn of_error(error: &RunError) -> Self {
-        eprintln!("error: {error}");
+        if matches!(error, RunError::Stopped) {
+            note!("{error}");
+            return Self::Interrupted;
+        }
+        note!("error: {error}");
         if error.is_bad_input() {
             Self::BadInput
         } else {

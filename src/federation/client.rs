@@ -7,7 +7,7 @@ use super::job::{ClientJob, Job, Output};
 use super::message::{Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, Cost, LocalTraining};
-use crate::method::{ClientState, ClientWork, MethodError, Metrics};
+use crate::method::{ClientState, ClientWork, MethodError, Metrics, Payload};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, Message as _, NodeId};
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
@@ -60,6 +60,11 @@ snapshot_struct!(Busy {
     fate,
 });
 
+/// Whether a client can have kept this under this name because of faults.
+pub(super) fn keeps_of_faults(name: &str, payload: &Payload) -> bool {
+    Memory::keeps(name, payload)
+}
+
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, mut state: ClientState) -> Self {
         if let Some(spill) = &shared.spill {
@@ -106,9 +111,9 @@ impl Client {
         from: &mut Reader,
     ) -> Result<Self, Damaged> {
         Ok(Self {
+            state: shared.kept(from)?,
             shared,
             number,
-            state: Snapshot::load(from)?,
             busy: Snapshot::load(from)?,
             memory: Snapshot::load(from)?,
             spent: Snapshot::load(from)?,
@@ -306,7 +311,7 @@ impl Client {
         let outcome = match output {
             Output::Client(outcome) => outcome.map_err(|error: MethodError| error.to_string()),
             Output::Failed(reason) => Err(reason),
-            other => Err(format!("a device worker returned {other:?}")),
+            other => Err(format!("a device worker returned {}", other.kind())),
         };
         self.answer(busy, outcome, cx);
     }

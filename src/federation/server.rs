@@ -172,7 +172,7 @@ impl Server {
     pub(super) fn waiting_for(&self) -> Option<String> {
         let round = self.round.number;
         match &self.stage {
-            Stage::Working { phase, .. } => Some(format!("its own work, {phase:?}")),
+            Stage::Working { phase, .. } => Some(format!("its own work {phase}")),
             Stage::Collecting if self.flow.is_some() => Some(self.waits_for_at_work()),
             Stage::Collecting => {
                 let unheard: Vec<String> = self.round.unheard().map(|c| c.to_string()).collect();
@@ -227,7 +227,7 @@ impl Server {
     fn work(&mut self, phase: Phase, outputs: Vec<Payload>, cx: &mut Cx<'_>) {
         let jobs = match self.half.step(phase, outputs) {
             Ok(jobs) => jobs,
-            Err(error) => return self.fail(format!("{phase:?}: {error}"), cx),
+            Err(error) => return self.fail(format!("the server's work {phase}: {error}"), cx),
         };
         if jobs.is_empty() {
             return self.over(phase, cx);
@@ -423,7 +423,10 @@ impl Server {
         let outputs: Option<Vec<Payload>> = jobs.drain(..).map(|(_, output)| output).collect();
         match outputs {
             Some(outputs) => self.work(phase, outputs, cx),
-            None => self.fail(format!("{phase:?}: a job that cannot be modelled"), cx),
+            None => self.fail(
+                format!("the server's work {phase}: a job that cannot be modelled"),
+                cx,
+            ),
         }
     }
 
@@ -473,7 +476,7 @@ impl Server {
                 self.fail(error.to_string(), cx);
             }
             (_, Output::Failed(reason)) => self.fail(reason, cx),
-            (_, other) => self.fail(format!("a device worker returned {other:?}"), cx),
+            (_, other) => self.fail(format!("a device worker returned {}", other.kind()), cx),
         }
     }
 

@@ -44,6 +44,17 @@ pub enum Phase {
     Finish,
 }
 
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setup => write!(f, "before the first round"),
+            Self::BeforeRound(round) => write!(f, "before round {round}"),
+            Self::AfterRound(round) => write!(f, "after round {round}"),
+            Self::Finish => write!(f, "after the last round"),
+        }
+    }
+}
+
 snapshot_enum!(Phase {
     0 => Setup,
     1 => BeforeRound(round),

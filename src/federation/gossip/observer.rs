@@ -430,7 +430,7 @@ impl Observer {
                 self.fail(error.to_string(), cx);
             }
             (_, Output::Failed(reason)) => self.fail(reason, cx),
-            (_, other) => self.fail(format!("a device worker returned {other:?}"), cx),
+            (_, other) => self.fail(format!("a device worker returned {}", other.kind()), cx),
         }
     }
 }

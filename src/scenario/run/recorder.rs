@@ -62,6 +62,8 @@ pub(super) struct Closed {
     pub checkpoints: Option<Checkpoints>,
     /// Host time of the whole run.
     pub real: Duration,
+    /// What could not be written any more.
+    pub unwritten: Option<ObserveError>,
 }
 
 /// What a checkpoint has of a recorder; the rounds are in their table.
@@ -101,14 +103,7 @@ impl RunRecorder {
         quiet: bool,
     ) -> Result<Self, RunError> {
         let trace = match scenario.record.trace {
-            true => {
-                let trace =
-                    TraceWriter::create(folder.path()).map_err(|source| RunError::File {
-                        path: folder.path().join(TRACE),
-                        source,
-                    })?;
-                Some(trace)
-            }
+            true => Some(TraceWriter::create(folder.path())?),
             false => None,
         };
         let costs = sizes.levels().iter().zip(sizes.counts(scenario.clients()));
@@ -226,13 +221,9 @@ impl RunRecorder {
         if let Some(progress) = self.progress {
             progress.finish();
         }
-        if let Some(mut trace) = self.trace {
-            // Buffered events only; a disk that is full has been or will be met elsewhere.
-            if let Err(error) = trace.flush() {
-                tracing::warn!(%error, "the end of the trace could not be written");
-            }
-        }
+        let flushed = self.trace.map(|mut trace| trace.flush());
         Closed {
+            unwritten: flushed.and_then(Result::err),
             folder: self.folder,
             kept: self.kept,
             checkpoints: self.checkpoints,
@@ -245,10 +236,7 @@ impl RunRecorder {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(());
         };
-        let path = self.folder.path().join(TRACE);
-        let io = |error| ObserveError::io(&path, "bring to the disk", error);
-        let trace = self.trace.as_mut().map(TraceWriter::sync).transpose();
-        let trace = trace.map_err(io)?;
+        let trace = self.trace.as_mut().map(TraceWriter::sync).transpose()?;
         let real = self.real();
         let state = State {
             lengths: self.folder.sync()?,

@@ -202,7 +202,7 @@ impl<L: Link> Line<L> {
             let why = if look && ended() {
                 "its process has ended".to_string()
             } else if now - peer.heard >= silence {
-                format!("nothing was heard of it for {silence:?}")
+                format!("nothing was heard of it for {} s", silence.as_secs_f64())
             } else {
                 return None;
             };
