@@ -1,6 +1,7 @@
 //! Arguments, and one file per command.
 
 mod check;
+mod child;
 mod devices;
 mod exit;
 mod list;
@@ -8,6 +9,7 @@ mod probe;
 mod resume;
 mod run;
 mod scale;
+mod signals;
 mod swarm;
 mod sweep;
 mod verify;
@@ -15,14 +17,15 @@ mod verify;
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
 use shoal::learn::{available_memory, HostDevice};
+use shoal::note;
 use shoal::quantity::{parse_quantity, Bytes, Unit};
+use shoal::say::Notes;
 use shoal::scenario::run::ranks::{self, Head, Joined};
 use shoal::scenario::text::{read_text, Diagnostics};
 use shoal::scenario::Scenario;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// Simulate federated learning: a whole federation, in virtual time, on one machine.
@@ -34,7 +37,8 @@ use std::sync::Arc;
 #[command(
     version,
     after_help = "Exit status:\n  0  done\n  1  the run failed, or verify found a difference\n  \
-                  2  the input is wrong: scenario, data, arguments\n  130  interrupted; what was done is kept\n\n\
+                  2  the input is wrong: scenario, data, arguments\n  130  interrupted; what was done is kept\n  \
+                  141  nobody read what check, list or devices had to say\n\n\
                   Set RUST_LOG=shoal=debug to see what happens inside, with virtual time (ns) and node."
 )]
 struct Cli {
@@ -194,7 +198,7 @@ impl ScenarioArgs {
     /// nothing for a second reading.
     fn open(&self) -> Result<(Scenario, String), Exit> {
         let told = |problems: Diagnostics| {
-            eprintln!("{problems:#}");
+            note!("{problems:#}");
             Exit::BadInput
         };
         let text = read_text(self.text.as_ref().unwrap_or(&self.file)).map_err(told)?;
@@ -220,22 +224,6 @@ impl HostArgs {
     }
 }
 
-/// Sets a flag at Ctrl-C; a second Ctrl-C ends the process at once.
-fn stop_flag() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let installed = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping at the next window; Ctrl-C again to stop at once");
-    });
-    if let Err(error) = installed {
-        tracing::warn!(%error, "Ctrl-C will end the process at once");
-    }
-    stop
-}
-
 /// Other ranks, where there are some.
 type Ranks = Option<Arc<Head>>;
 
@@ -247,7 +235,7 @@ pub fn main() -> ExitCode {
         // Rank 0 has said all that there is to say.
         Ok(Joined::Member(served)) => ranks::leave(i32::from(served.is_err())),
         Err(reason) => {
-            eprintln!("error: {reason}");
+            note!("error: {reason}");
             return Exit::RunFailed.into();
         }
     };
@@ -257,24 +245,37 @@ pub fn main() -> ExitCode {
                 head.set_workers(cli.command.workers());
                 Arc::new(head)
             });
-            let exit = execute(cli.command, &ranks);
+            let all = cli.command.is_all_words();
+            let exit = execute(cli.command, &ranks).heard(all);
             if let Some(head) = ranks {
                 head.end();
             }
             exit.into()
         }
         Err(error) => {
-            // The reader of a pipe may leave early; that is no reason to panic.
-            let _ = error.print();
+            let printed = error.print();
             if let Some(head) = head {
                 head.end();
             }
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+            match (error.exit_code(), printed) {
+                (0, Err(error)) => Exit::unwritten(&error).into(),
+                (code, _) => ExitCode::from(u8::try_from(code).unwrap_or(2)),
+            }
         }
     }
 }
 
 impl Command {
+    /// Whether what it says on standard output is all there is of it; other commands leave files, or
+    /// answer with their exit status.
+    const fn is_all_words(&self) -> bool {
+        match self {
+            Self::Check { .. } | Self::List { .. } | Self::Devices { .. } => true,
+            Self::Sweep(args) => args.only_lists(),
+            _ => false,
+        }
+    }
+
     /// How many workers each rank is to have, where that was said.
     const fn workers(&self) -> Option<u16> {
         match self {
@@ -298,7 +299,7 @@ fn execute(command: Command, ranks: &Ranks) -> Exit {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Notes)
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
         .init();

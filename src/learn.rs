@@ -43,6 +43,7 @@ mod virtual_device;
 
 pub use admission::{Admission, Permit};
 pub use cost::Cost;
+pub(crate) use course::go_on;
 pub use data::{DeviceData, Features, Normalisation};
 pub use distill::{class_scores, distill, ScoreLoss};
 pub use error::LearnError;

@@ -20,11 +20,20 @@
 //! message is accounted for; a panicking handler is one node's crash; what was computed before an
 //! error is kept ([`scenario::run`]).
 
+// Whatever is said to a person goes through `say`; whoever ends the process does it in `cli`.
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::dbg_macro,
+    clippy::exit
+)]
+
 pub mod attack;
 pub mod availability;
 pub mod compress;
 pub mod data;
 pub mod defend;
+mod disk;
 pub mod fault;
 pub mod federation;
 pub mod graph;
@@ -35,6 +44,7 @@ pub mod net;
 pub mod observe;
 pub mod privacy;
 pub mod quantity;
+pub mod say;
 pub mod scale;
 pub mod scenario;
 pub mod select;

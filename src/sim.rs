@@ -36,6 +36,6 @@ pub use network::{NetContext, Network};
 pub use node::{Context, Fate, Input, JobId, Message, Node, Outcome, World};
 pub use recorder::{Delivery, Observe, Recorder, RecorderError, Silent};
 pub use stack::Stack;
-pub use work::{Away, Elsewhere, Executor, Workers};
+pub use work::{given_up, Away, Elsewhere, Executor, Workers};
 
 pub(crate) use stack::Unit;

@@ -8,11 +8,13 @@
 //! - `vary`: what the command line says is varied
 //! - `cells`: the combinations, and the share of a shard
 //! - `plan`: the sweep as a file, and what is wrong with any of its cells
+//! - `hold`: the right to a cell
 //! - `state`: what a cell's folder holds
 //! - `outcome`: what came of a cell
 //! - `tables`: a row a cell, and figures over the seeds
 
 mod cells;
+mod hold;
 mod outcome;
 mod plan;
 mod state;
@@ -20,9 +22,10 @@ mod tables;
 mod vary;
 
 pub use cells::{cells, Cell, Shard, MOST_CELLS};
+pub use hold::{in_use_by, Hold};
 pub use outcome::{Outcome, Standing};
-pub use plan::{keep_text, Plan, SweepError, PLAN};
-pub use state::{state, State};
+pub use plan::{keep_text, replace, Plan, SweepError, PLAN};
+pub use state::{state, tidied, State};
 pub use tables::{collect, spread, Collected, Spread};
 pub use tables::{SUMMARY, SUMMARY_COLUMNS, TABLE, TABLE_COLUMNS};
 pub use vary::{parse_seeds, split_values, Varied};

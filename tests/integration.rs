@@ -15,6 +15,7 @@ mod layers;
 mod mpi;
 mod outputs;
 mod parser;
+mod process;
 mod resume;
 mod scale;
 mod scenarios;

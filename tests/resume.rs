@@ -203,10 +203,6 @@ fn campaign(number: u64) {
     let mut killed = 0;
     while killed < KILLS / THREADS {
         let record = desk.path("run/run.json");
-        if !record.exists() && desk.path("run").exists() {
-            // Killed before it could say what it is.
-            fs::remove_dir_all(desk.path("run")).unwrap();
-        }
         let workers = 1 + below(&mut rng, 3);
         let command = match record.exists() {
             true => format!("resume run --quiet --workers {workers}"),

@@ -100,6 +100,10 @@ fn values(set: &ParamSet) -> Result<Vec<f32>, MethodError> {
 }
 
 impl ClientHalf for Poisoner {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        self.inner.keeps(name, payload)
+    }
+
     fn only_trains(&self) -> bool {
         self.inner.only_trains() && self.all_train()
     }

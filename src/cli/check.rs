@@ -7,6 +7,7 @@ use shoal::learn::HostDevice;
 use shoal::scenario::estimate::Machine;
 use shoal::scenario::plausible::Outlooks;
 use shoal::scenario::run::assemble;
+use shoal::{note, say};
 use std::path::Path;
 
 pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
@@ -24,20 +25,21 @@ pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
     };
     let pretty = PrettyConfig::new().struct_names(true).depth_limit(6);
     match ron::ser::to_string_pretty(&scenario, pretty) {
-        Ok(text) => println!("{text}"),
+        Ok(text) => say!("{text}"),
         Err(error) => {
-            eprintln!("error: the scenario cannot be printed: {error}");
+            note!("error: the scenario cannot be printed: {error}");
             return Exit::RunFailed;
         }
     }
     let model = &scenario.model;
-    println!();
-    println!("// model: {}", scenario.model_in_words());
-    println!(
+    say!("");
+    say!("// model: {}", scenario.model_in_words());
+    say!(
         "// a sample costs {} forward, {} to train on",
-        model.forward_flops, model.training_flops
+        model.forward_flops,
+        model.training_flops
     );
-    println!(
+    say!(
         "// data: {} training and {} test samples of {:?} in {} classes",
         scenario.samples.train,
         scenario.samples.test,
@@ -45,18 +47,18 @@ pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
         scenario.samples.classes
     );
     for line in scenario.classes_in_words() {
-        println!("// {line}");
+        say!("// {line}");
     }
     let clients = scenario.clients();
     match (scenario.gossip(), &scenario.schedule.waiting) {
         (Some(gossip), _) => {
-            println!("// {clients} clients without a server, {gossip}");
+            say!("// {clients} clients without a server, {gossip}");
             if let Some(line) = gossip.contraction_in_words(clients, scenario.seed) {
-                println!("// {line}");
+                say!("// {line}");
             }
         }
-        (None, Some(waiting)) => println!("// {clients} clients, {waiting}"),
-        (None, None) => println!(
+        (None, Some(waiting)) => say!("// {clients} clients, {waiting}"),
+        (None, None) => say!(
             "// {clients} clients, {} asked for a report each round",
             scenario.schedule.cohort.of(clients)
         ),
@@ -65,7 +67,7 @@ pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
         let (tier, lower) = (&above.tier, scenario.hierarchy.get(index + 1));
         let below = lower.map_or(clients, |lower| lower.tier.count);
         let what = lower.map_or("clients", |lower| lower.tier.name.as_ref());
-        println!(
+        say!(
             "// {}: {} servers, {:.1} {what} below each, {} rounds for each of the server above",
             tier.name,
             tier.count,
@@ -74,7 +76,7 @@ pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
         );
     }
     if let Some(compute) = scenario.compute.in_words() {
-        println!("// compute: {compute}");
+        say!("// compute: {compute}");
     }
     let mut warnings = scenario.warnings();
     if let Some(federation) = federation {
@@ -82,16 +84,16 @@ pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
         let outlooks = Outlooks::of(&scenario, &federation);
         let estimate = scenario.estimate(&federation, &outlooks);
         for line in scenario.expectations(&federation, &outlooks) {
-            println!("// {line}");
+            say!("// {line}");
         }
         for line in estimate.lines(&machine) {
-            println!("// {line}");
+            say!("// {line}");
         }
         warnings.extend(scenario.surprises(&federation, &outlooks));
         warnings.extend(estimate.warnings(&machine));
     }
     for warning in warnings {
-        println!("// warning: {warning}");
+        say!("// warning: {warning}");
     }
     Exit::Done
 }

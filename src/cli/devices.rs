@@ -5,7 +5,7 @@ use super::list::columns;
 use super::probe::{measure, Rates};
 use shoal::learn::{available_memory, HostDevice, HostError};
 use shoal::quantity::{Bytes, Speed};
-use std::io::{self, Write};
+use shoal::say::out;
 
 /// Lists the host's devices with measured rates, those there are none of with the reason.
 pub fn devices(workers: usize) -> Exit {
@@ -60,8 +60,7 @@ pub fn devices(workers: usize) -> Exit {
     for remark in remarks {
         text += &format!("\n{remark}\n");
     }
-    // A reader that has seen enough closes the pipe.
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+    out(format_args!("{text}"));
     Exit::Done
 }
 

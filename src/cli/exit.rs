@@ -1,7 +1,10 @@
 //! How the process ends.
 
+use shoal::note;
 use shoal::observe::record::Status;
+use shoal::say::{lost, out};
 use shoal::scenario::run::{Finished, RunError};
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 /// The exit status of a command.
@@ -13,6 +16,8 @@ pub enum Exit {
     Interrupted,
     /// The run came to its end, and no round was completed.
     NoRoundCompleted,
+    /// Whoever read standard output has left: what a shell sees of a command that the system ends for that.
+    Unread,
 }
 
 impl From<Exit> for ExitCode {
@@ -23,22 +28,49 @@ impl From<Exit> for ExitCode {
             Exit::BadInput => 2,
             Exit::Interrupted => 130,
             Exit::NoRoundCompleted => 3,
+            Exit::Unread => 141,
         })
     }
 }
 
 impl Exit {
+    /// How a command ends whose standard output is `all` there is of it, or tells only of what is
+    /// elsewhere, where some of it could not be written.
+    pub fn heard(self, all: bool) -> Self {
+        let Some(error) = lost() else {
+            return self;
+        };
+        match (self, all) {
+            (Self::Done, true) => Self::unwritten(&error),
+            (exit, _) => {
+                if error.kind() != ErrorKind::BrokenPipe {
+                    note!("warning: standard output: cannot write: {error}");
+                }
+                exit
+            }
+        }
+    }
+
+    /// The end of a command whose words are lost. That its reader has left is nothing to tell.
+    pub fn unwritten(error: &io::Error) -> Self {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Self::Unread;
+        }
+        note!("error: standard output: cannot write: {error}");
+        Self::RunFailed
+    }
+
     /// Says how a run ended.
     pub fn of_run(ended: Result<Finished, RunError>, quiet: bool) -> Self {
         match ended {
             Ok(finished) => {
                 if !quiet {
-                    print!("{}", finished.table);
+                    out(format_args!("{}", finished.table));
                 }
                 match finished.status {
                     Status::Interrupted => Self::Interrupted,
                     Status::NoRoundCompleted => {
-                        eprintln!("error: {}", finished.reason.unwrap_or_default());
+                        note!("error: {}", finished.reason.unwrap_or_default());
                         Self::NoRoundCompleted
                     }
                     _ => Self::Done,
@@ -50,10 +82,14 @@ impl Exit {
 
     /// Says what went wrong, and whose fault it is.
     pub fn of_error(error: &RunError) -> Self {
+        if matches!(error, RunError::Stopped) {
+            note!("{error}");
+            return Self::Interrupted;
+        }
         match error {
             // With the line that is meant, as everywhere else.
-            RunError::Scenario(problems) => eprintln!("{problems:#}"),
-            other => eprintln!("error: {other}"),
+            RunError::Scenario(problems) => note!("{problems:#}"),
+            other => note!("error: {other}"),
         }
         if error.is_bad_input() {
             Self::BadInput

@@ -14,8 +14,8 @@ use shoal::model::presets as models;
 use shoal::net;
 use shoal::privacy::secagg::SecureAggregation;
 use shoal::privacy::Privacy;
+use shoal::say::out;
 use shoal::select::SelectionSpec;
-use std::io::{self, Write};
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,14 +45,10 @@ pub enum What {
 }
 
 pub fn list(what: Option<What>) -> Exit {
-    let mut out = io::stdout().lock();
     let kinds = what.map_or_else(|| What::value_variants().to_vec(), |what| vec![what]);
     for (index, kind) in kinds.iter().enumerate() {
         let gap = if index > 0 { "\n" } else { "" };
-        // A reader that has seen enough (`| head`) closes the pipe.
-        if write!(out, "{gap}{}", table(*kind)).is_err() {
-            break;
-        }
+        out(format_args!("{gap}{}", table(*kind)));
     }
     Exit::Done
 }

@@ -1,7 +1,8 @@
 //! `shoal resume`
 
 use super::exit::Exit;
-use super::{stop_flag, HostArgs, Ranks};
+use super::signals::stop_flag;
+use super::{HostArgs, Ranks};
 use shoal::scenario::run::{resume as resume_run, ResumeOptions};
 use std::path::Path;
 

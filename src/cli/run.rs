@@ -1,7 +1,8 @@
 //! `shoal run`
 
 use super::exit::Exit;
-use super::{stop_flag, HostArgs, Ranks, ScenarioArgs};
+use super::signals::stop_flag;
+use super::{HostArgs, Ranks, ScenarioArgs};
 use shoal::quantity::Bytes;
 use shoal::scenario::run::{run as run_scenario, Options};
 use std::path::PathBuf;

@@ -1,17 +1,21 @@
 //! `shoal scale`
 
+use super::child::ends_with_this_one;
 use super::exit::Exit;
 use super::list::columns;
-use super::{stop_flag, workers, ScenarioArgs};
+use super::signals::stop_flag;
+use super::{workers, ScenarioArgs};
 use clap::{Args, ValueEnum};
 use shoal::learn::available_memory;
 use shoal::observe::report::scaling;
 use shoal::observe::table::Table;
 use shoal::quantity::{Bytes, Span};
+use shoal::say::{lost, out};
 use shoal::scale::{measure, parse_populations, verdict, Measurement, Trial};
 use shoal::scenario::run::ranks::LAUNCHED;
 use shoal::scenario::run::SCENARIO;
 use shoal::scenario::Scenario;
+use shoal::{note, say};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -94,30 +98,30 @@ pub fn scale_of(args: &ScaleArgs) -> Exit {
         match trial.overrides(&base, population) {
             Ok(more) => overrides.extend(more),
             Err(error) => {
-                eprintln!("error: {error}");
+                note!("error: {error}");
                 return Exit::BadInput;
             }
         }
         if let Err(problems) = Scenario::parse(&text, &args.scenario.file, &overrides) {
-            eprintln!("for a population of {population}:\n{problems:#}");
+            note!("for a population of {population}:\n{problems:#}");
             return Exit::BadInput;
         }
         all.push((population, overrides));
     }
     if let Err(error) = std::fs::create_dir_all(&args.out) {
-        eprintln!("{}: cannot make the folder: {error}", args.out.display());
+        note!("{}: cannot make the folder: {error}", args.out.display());
         return Exit::BadInput;
     }
     // Each population's process reads what was checked here.
     if let Err(error) = std::fs::write(args.out.join(SCENARIO), &text) {
-        eprintln!("{}: {error}", args.out.join(SCENARIO).display());
+        note!("{}: {error}", args.out.join(SCENARIO).display());
         return Exit::BadInput;
     }
     let stop = stop_flag();
     let memory = available_memory();
     let (mut rows, mut exit) = (Vec::new(), Exit::Done);
     for (population, overrides) in all {
-        eprintln!("{population} clients ...");
+        note!("{population} clients ...");
         match apart(args, &overrides, &stop) {
             Ok(row) => rows.push(Measurement {
                 capped: row.capped || trial.caps(&base, population),
@@ -135,12 +139,12 @@ pub fn scale_of(args: &ScaleArgs) -> Exit {
         }
     }
     if !rows.is_empty() {
-        print!("{}\n{}", table(&rows), verdict(&rows, memory));
+        out(format_args!("{}\n{}", table(&rows), verdict(&rows, memory)));
         if let Err(error) = write(&rows, &args.out) {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::RunFailed;
         }
-        println!("output in {}", args.out.display());
+        say!("output in {}", args.out.display());
     }
     exit
 }
@@ -155,11 +159,12 @@ fn measured(args: &ScaleArgs) -> Exit {
     match measure(&scenario, began, workers(args.workers), &stop_flag()) {
         Ok(Some(row)) => match serde_json::to_string(&row) {
             Ok(text) => {
-                println!("{text}");
-                Exit::Done
+                say!("{text}");
+                // Nobody is there to whom it is told.
+                lost().map_or(Exit::Done, |_| Exit::RunFailed)
             }
             Err(error) => {
-                eprintln!("error: a measurement that cannot be told: {error}");
+                note!("error: a measurement that cannot be told: {error}");
                 Exit::RunFailed
             }
         },
@@ -171,7 +176,7 @@ fn measured(args: &ScaleArgs) -> Exit {
 /// Measures in a process of its own, whose memory is nobody else's.
 fn apart(args: &ScaleArgs, overrides: &[String], stop: &AtomicBool) -> Result<Measurement, Missed> {
     let failed = |what: &str, error: &dyn std::fmt::Display| {
-        eprintln!("error: {what}: {error}");
+        note!("error: {what}: {error}");
         Missed::Failed(Exit::RunFailed)
     };
     let program =
@@ -194,6 +199,8 @@ fn apart(args: &ScaleArgs, overrides: &[String], stop: &AtomicBool) -> Result<Me
         .arg("--workers")
         .arg(workers(args.workers).to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
+    // Nothing of an unfinished measurement is kept.
+    ends_with_this_one(&mut command, libc::SIGKILL);
     let child = command.spawn();
     let mut child = child.map_err(|error| failed("no process of its own", &error))?;
     let status = loop {

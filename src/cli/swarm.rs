@@ -1,11 +1,13 @@
 //! `shoal swarm`
 
 use super::exit::Exit;
-use super::{stop_flag, workers, ScenarioArgs};
+use super::signals::stop_flag;
+use super::{workers, ScenarioArgs};
 use clap::{Args, ValueEnum};
 use shoal::federation::Bug;
 use shoal::scenario::text::read_text;
 use shoal::swarm::{of_run, shrink, swarm, Failure, Reference, Settings, Subject, Tally};
+use shoal::{note, say};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -82,7 +84,7 @@ pub fn swarm_of(args: &SwarmArgs) -> Exit {
     let text = match read_text(file) {
         Ok(text) => text,
         Err(problems) => {
-            eprintln!("{problems:#}");
+            note!("{problems:#}");
             return Exit::BadInput;
         }
     };
@@ -91,7 +93,7 @@ pub fn swarm_of(args: &SwarmArgs) -> Exit {
     let (reference, subject) = match subject {
         Ok(subject) => subject,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::BadInput;
         }
     };
@@ -115,7 +117,7 @@ pub fn swarm_of(args: &SwarmArgs) -> Exit {
     });
     bar.finish_and_clear();
     let took = began.elapsed().as_secs_f64();
-    println!("{}", in_words(&tally, seed, took));
+    say!("{}", in_words(&tally, seed, took));
     match &tally.failure {
         Some(failure) => told(&subject, &reference, failure, bug, args, seed),
         None if stop.load(Ordering::Relaxed) => Exit::Interrupted,
@@ -146,7 +148,7 @@ fn alone(
     let (plan, scenario_seed) = of_run(subject, reference, seed, run);
     match subject.trial(&plan, scenario_seed, Some(reference), bug) {
         Ok(outcome) => {
-            println!(
+            say!(
                 "run {run} of seed {seed} holds: {} faults, hash {}",
                 plan.len(),
                 outcome.hash
@@ -174,7 +176,7 @@ fn told(
     args: &SwarmArgs,
     seed: u64,
 ) -> Exit {
-    println!("run {}: {}", failure.run, failure.violation);
+    say!("run {}: {}", failure.run, failure.violation);
     let file = args.scenario.file.display();
     let more: String = args
         .scenario
@@ -187,7 +189,7 @@ fn told(
     let plant = plant.map_or(String::new(), |plant| {
         format!(" --plant {}", plant.get_name())
     });
-    println!(
+    say!(
         "again: shoal swarm {file} --seed {seed} --only {}{full}{plant}{more}",
         failure.run
     );
@@ -197,16 +199,16 @@ fn told(
         trial.is_err_and(|violation| violation.invariant == invariant)
     });
     match plan.len() {
-        0 => println!("it takes no fault at all"),
-        n => println!("{n} of {} faults are enough:", failure.plan.len()),
+        0 => say!("it takes no fault at all"),
+        n => say!("{n} of {} faults are enough:", failure.plan.len()),
     }
     for fault in &plan {
-        println!("    {fault}");
+        say!("    {fault}");
     }
     let text = match subject.to_ron(&plan, failure.seed) {
         Ok(text) => text,
         Err(problems) => {
-            eprintln!("{problems:#}");
+            note!("{problems:#}");
             return Exit::RunFailed;
         }
     };
@@ -218,8 +220,8 @@ fn told(
     let written =
         std::fs::create_dir_all(&args.out).and_then(|()| std::fs::write(&path, head + &text));
     match written {
-        Ok(()) => println!("as a scenario: {}", path.display()),
-        Err(error) => eprintln!("{}: cannot write the scenario: {error}", path.display()),
+        Ok(()) => say!("as a scenario: {}", path.display()),
+        Err(error) => note!("{}: cannot write the scenario: {error}", path.display()),
     }
     Exit::RunFailed
 }

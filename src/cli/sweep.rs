@@ -4,8 +4,9 @@ mod children;
 
 use super::exit::Exit;
 use super::list::columns;
+use super::signals::interruptions;
 use super::{size, HostArgs, ScenarioArgs};
-use children::{conduct, interruptions, Ended, Job};
+use children::{conduct, Ended, Job, Turn};
 use clap::Args;
 use shoal::learn::available_memory;
 use shoal::observe::report::swept;
@@ -13,14 +14,18 @@ use shoal::quantity::{Bytes, Span};
 use shoal::scenario::run::SCENARIO;
 use shoal::scenario::text::read_text;
 use shoal::sweep::{
-    collect, keep_text, parse_seeds, state, Cell, Collected, Outcome, Plan, Shard, Standing, State,
-    Varied, MOST_CELLS, SUMMARY, TABLE,
+    collect, in_use_by, keep_text, parse_seeds, replace, state, tidied, Cell, Collected, Hold, Outcome,
+    Plan, Shard, Standing, State, Varied, MOST_CELLS, SUMMARY, TABLE,
 };
+use shoal::{note, say};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The picture's file.
 const PICTURE: &str = "sweep.svg";
+/// For how long the run of a sweep that was killed may take to end.
+const ORPHAN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub struct SweepArgs {
@@ -77,12 +82,19 @@ fn accuracy(text: &str) -> Result<f64, String> {
     }
 }
 
+impl SweepArgs {
+    /// Whether nothing is run and nothing written.
+    pub const fn only_lists(&self) -> bool {
+        self.dry_run
+    }
+}
+
 pub fn sweep_of(args: &SweepArgs) -> Exit {
     let file = &args.scenario.file;
     let text = match read_text(file) {
         Ok(text) => text,
         Err(problems) => {
-            eprintln!("{problems:#}");
+            note!("{problems:#}");
             return Exit::BadInput;
         }
     };
@@ -95,13 +107,13 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
-            eprintln!("{error}");
+            note!("{error}");
             return Exit::BadInput;
         }
     };
     let out = args.out.clone().unwrap_or_else(|| plan.default_folder());
     if let Err(error) = plan.fits(&out) {
-        eprintln!("error: {error}");
+        note!("error: {error}");
         return Exit::BadInput;
     }
     let device = args.host.device.to_string();
@@ -112,7 +124,7 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
         .map(|cell| (cell, state(&Plan::folder(&out, cell), &text, cell, &device)))
         .collect();
     if args.dry_run {
-        print!("{}", listed(&plan, &mine));
+        say::out(format_args!("{}", listed(&plan, &mine)));
         return Exit::Done;
     }
     if args.collect {
@@ -120,67 +132,105 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
     }
     if let Some((cell, _)) = mine.iter().find(|(_, state)| *state == State::Foreign) {
         let folder = Plan::folder(&out, cell);
-        eprintln!(
+        note!(
             "error: {}: the run of something else is there; choose another folder with --out",
             folder.display()
         );
         return Exit::BadInput;
     }
+    for (cell, _) in mine.iter().filter(|(_, state)| *state == State::Done) {
+        tidied(&Plan::folder(&out, cell));
+    }
     let kept = || plan.write(&out).and_then(|()| keep_text(&out, &text));
     if let Err(error) = kept() {
-        eprintln!("error: {error}");
+        note!("error: {error}");
         return Exit::BadInput;
     }
-    run(&plan, &out, args, &mine)
+    run(&plan, &out, args, (mine.as_slice(), &text))
+}
+
+/// What is to be done for a cell, now that it is its turn: other sweeps may have been at it since this
+/// one began. Whatever it is, nobody else does it too.
+fn turn(folder: &Path, text: &str, cell: &Cell, device: &str) -> Turn {
+    let hold = match Hold::of(folder) {
+        Ok(Ok(hold)) => hold,
+        Ok(Err(holder)) => return Turn::Left(holder),
+        Err(error) => return Turn::Impossible(format!("cannot hold the cell: {error}")),
+    };
+    let began = Instant::now();
+    loop {
+        match state(folder, text, cell, device) {
+            State::Done => return Turn::Done,
+            State::Foreign => {
+                let what = "the run of something else is there; choose another folder with --out";
+                return Turn::Impossible(what.into());
+            }
+            State::Resumable => return Turn::Begin(hold, true),
+            State::Absent | State::Remains => return Turn::Begin(hold, false),
+            // The run of a sweep that was killed ends with it, but not in the same moment.
+            State::InUse if began.elapsed() < ORPHAN => std::thread::sleep(ORPHAN / 50),
+            State::InUse => return Turn::Left(in_use_by(folder).unwrap_or_default()),
+        }
+    }
 }
 
 /// Runs what is to be run of this shard's cells, and says what came of it.
-fn run(plan: &Plan, out: &Path, args: &SweepArgs, mine: &[(&Cell, State)]) -> Exit {
-    let todo: Vec<_> = mine
+fn run(plan: &Plan, out: &Path, args: &SweepArgs, (mine, text): (&[(&Cell, State)], &str)) -> Exit {
+    let todo: Vec<&Cell> = mine
         .iter()
-        .filter(|(_, state)| !matches!(state, State::Done | State::InUse))
+        .filter(|(_, state)| *state != State::Done)
+        .map(|(cell, _)| *cell)
         .collect();
     if todo.len() < mine.len() {
-        eprintln!(
-            "{} of {} cells are done or at work already",
+        note!(
+            "{} of {} cells are done already",
             mine.len() - todo.len(),
             mine.len()
         );
     }
     let (jobs, workers) = divided(args, todo.len());
     let host = host_arguments(args, jobs, workers);
-    let jobs_of = todo.iter().map(|(cell, state)| Job {
+    let jobs_of = todo.iter().map(|cell| Job {
         name: cell.in_words(&plan.varied),
         folder: Plan::folder(out, cell),
         log: Plan::log(out, cell),
         anew: run_arguments(args, &host, cell, out),
-        go_on: (*state == State::Resumable).then(|| {
-            let mut words = vec![
-                "resume".into(),
-                Plan::folder(out, cell).into(),
-                "--quiet".into(),
-            ];
+        go_on: {
+            let folder = Plan::folder(out, cell);
+            let mut words = vec!["resume".into(), folder.into(), "--quiet".into()];
             words.extend(host.iter().cloned());
             words
-        }),
+        },
     });
     let jobs_of: Vec<Job> = jobs_of.collect();
+    let device = args.host.device.to_string();
     let interruptions = interruptions();
-    let ended = conduct(&jobs_of, jobs, &interruptions, |job, ended| {
-        let Some((cell, _)) = todo.get(job) else {
-            return String::new();
-        };
-        match ended {
-            Ended::Interrupted => "interrupted".into(),
-            _ => result(&Outcome::of(out, cell, args.goal)),
-        }
-    });
+    let ended = conduct(
+        &jobs_of,
+        jobs,
+        &interruptions,
+        |job| match todo.get(job) {
+            Some(cell) => turn(&Plan::folder(out, cell), text, cell, &device),
+            None => Turn::Done,
+        },
+        |job, ended| match (todo.get(job), ended) {
+            (_, Ended::Interrupted) => "interrupted".into(),
+            (Some(cell), _) => result(&Outcome::of(out, cell, args.goal)),
+            (None, _) => String::new(),
+        },
+    );
     let exit = match ended {
         Ok(ended) if ended.contains(&Ended::Interrupted) => Exit::Interrupted,
-        Ok(ended) if ended.iter().all(|ended| *ended == Ended::Done) => Exit::Done,
+        Ok(ended)
+            if ended
+                .iter()
+                .all(|ended| matches!(ended, Ended::Done | Ended::Left)) =>
+        {
+            Exit::Done
+        }
         Ok(_) => Exit::RunFailed,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             Exit::RunFailed
         }
     };
@@ -248,23 +298,26 @@ fn told(plan: &Plan, out: &Path, args: &SweepArgs, mine: &[(&Cell, State)], exit
     let collected = match collect(plan, out, args.goal) {
         Ok(collected) => collected,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::RunFailed;
         }
     };
     let shown =
         |cell: &Cell| mine.is_empty() || mine.iter().any(|(one, _)| one.index == cell.index);
-    print!("{}", table(plan, &collected, args.goal, shown));
+    say::out(format_args!(
+        "{}",
+        table(plan, &collected, args.goal, shown)
+    ));
     match drawn(plan, &collected) {
         Ok(None) => {}
         Ok(Some(svg)) => {
-            if let Err(error) = std::fs::write(out.join(PICTURE), svg) {
-                eprintln!("error: {}: {error}", out.join(PICTURE).display());
+            if let Err(error) = replace(out, PICTURE, svg.as_bytes()) {
+                note!("error: {error}");
                 return Exit::RunFailed;
             }
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             return Exit::RunFailed;
         }
     }
@@ -273,7 +326,7 @@ fn told(plan: &Plan, out: &Path, args: &SweepArgs, mine: &[(&Cell, State)], exit
         .iter()
         .filter(|one| one.standing == Standing::Ok)
         .count();
-    println!(
+    say!(
         "{done} of {} cells done; {TABLE} and {SUMMARY} in {}",
         plan.cells.len(),
         out.display()

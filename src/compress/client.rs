@@ -59,6 +59,15 @@ impl Compressor {
 }
 
 impl ClientLayer for Compressor {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        let left = |part: &Payload| matches!(part, Payload::Update(_) | Payload::Nothing);
+        match (name, payload) {
+            (RESIDUAL, Payload::Bundle(parts)) => parts.iter().all(left),
+            (RESIDUAL, _) => false,
+            _ => true,
+        }
+    }
+
     fn wrap(&self, input: &ClientInput, work: ClientWork) -> Result<ClientWork, MethodError> {
         let node = u64::from(input.client) + 1;
         let round = u64::from(input.round);

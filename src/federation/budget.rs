@@ -57,6 +57,11 @@ impl Spent {
         }
     }
 
+    /// Whether a client can have kept this under this name.
+    pub fn keeps(name: &str, payload: &Payload) -> bool {
+        name != SPENT || payload.as_scalars::<3>().is_ok()
+    }
+
     /// Puts it back.
     pub fn keep(self, state: ClientState) -> ClientState {
         let figures = [self.period as f64, self.joules, self.bytes as f64];

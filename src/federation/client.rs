@@ -8,7 +8,7 @@ use super::job::{ClientJob, Job, Output};
 use super::message::{FromBelow, Message, Refusal, Report, Task, Telemetry};
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, Cost, LocalTraining};
-use crate::method::{ClientState, ClientWork, MethodError, Metrics};
+use crate::method::{ClientState, ClientWork, MethodError, Metrics, Payload};
 use crate::observe::ledger::{What, Work};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{Context, Input, JobId, Message as _, NodeId};
@@ -78,6 +78,11 @@ impl From<String> for Failure {
     }
 }
 
+/// Whether a client can have kept this under this name because of faults.
+pub(super) fn keeps_of_faults(name: &str, payload: &Payload) -> bool {
+    Memory::keeps(name, payload)
+}
+
 impl Client {
     pub(super) fn new(shared: Arc<Shared>, number: u32, mut state: ClientState) -> Self {
         if let Some(spill) = &shared.spill {
@@ -124,9 +129,9 @@ impl Client {
         from: &mut Reader,
     ) -> Result<Self, Damaged> {
         Ok(Self {
+            state: shared.kept(from)?,
             shared,
             number,
-            state: Snapshot::load(from)?,
             busy: Snapshot::load(from)?,
             memory: Snapshot::load(from)?,
             spent: Snapshot::load(from)?,

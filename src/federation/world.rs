@@ -1,7 +1,8 @@
 //! The federation as a world for the kernel.
 
+use super::budget::Spent;
 use super::buffered::Buffered;
-use super::client::Client;
+use super::client::{keeps_of_faults, Client};
 use super::crowd::Gathering;
 use super::edge::Edge;
 use super::evaluation::Evaluator;
@@ -143,6 +144,21 @@ impl Shared {
     pub(super) fn layouts(&self) -> Layouts {
         let levels = self.sizes.levels().iter();
         Layouts::new(levels.map(|level| Arc::clone(level.model.layout())))
+    }
+
+    /// What a client kept, out of a checkpoint.
+    pub(super) fn kept(&self, from: &mut Reader) -> Result<ClientState, Damaged> {
+        let state = ClientState::load(from)?;
+        let wrong = state.iter().find(|(name, payload)| {
+            let own = Spent::keeps(name, payload) && keeps_of_faults(name, payload);
+            !(own && self.client_half.keeps(name, payload))
+        });
+        match wrong {
+            Some((name, _)) => Err(Damaged::new(format!(
+                "what a client keeps as {name:?} is of another kind than this method keeps"
+            ))),
+            None => Ok(state),
+        }
     }
 
     /// What a client keeps while it is dormant, in memory or on disk.
@@ -571,7 +587,7 @@ impl World for Federation {
     }
 
     fn restore_kept(&self, from: &mut Reader) -> Result<ClientState, Damaged> {
-        Ok(self.shared.keep(ClientState::load(from)?))
+        Ok(self.shared.keep(self.shared.kept(from)?))
     }
 
     fn stack(&self, job: &Job) -> Option<Stack> {
@@ -664,6 +680,7 @@ mod tests {
     use crate::sim::{
         Delivery, Ending, Key, Observe, Recorder, RecorderError, Simulation, Workers,
     };
+    use crate::snapshot::memory;
     use std::path::Path;
     use std::sync::atomic::AtomicBool;
 
@@ -689,6 +706,36 @@ mod tests {
                 _ => {}
             }
             Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_client_cannot_have_kept_is_refused_whatever_its_checksum() {
+        for (method, name) in [
+            ("Scaffold()", "control"),
+            ("Hermes()", "own"),
+            ("FedMD()", "model"),
+            ("LotteryFL()", "mask"),
+            ("LocalOnly()", "model"),
+            ("FedAvg()", "budget.spent"),
+            ("FedAvg()", "faults.figures"),
+        ] {
+            let text = format!(
+                "(data: Digits, public: (share: 0.05, select: 0.25), partition: (holdout: 0.2),
+                model: [Flatten, Dense(12), Relu, Dense(10)],
+                population: [(count: 4)], method: {method}, schedule: (rounds: 1, cohort: 2))"
+            );
+            let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
+            let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
+            let federation = assemble(&scenario, Default::default()).unwrap();
+            let kept = |state: ClientState| {
+                let bytes = Arc::new(memory::write(|to| state.save(to)).unwrap());
+                federation.shared.kept(&mut memory::open(&bytes).unwrap())
+            };
+            let wrong = ClientState::default().with(name, Payload::scalars([1.0]));
+            let error = kept(wrong).unwrap_err().to_string();
+            assert!(error.contains(name), "{method}: {error}");
+            assert!(kept(ClientState::default()).is_ok());
         }
     }
 

@@ -1,6 +1,7 @@
 //! The batches of a job, in the order they are trained on, and what came of them.
 
 use super::{LearnError, TrainJob};
+use crate::sim::given_up;
 use crate::sim::rng::{shuffle, stream, Purpose, Stream};
 
 /// The batches of one job, step by step: the client's samples in passes, each in a new order drawn
@@ -55,8 +56,9 @@ impl Progress {
     /// Counts a step whose batch of `samples` had losses of sum `loss`.
     ///
     /// # Errors
-    /// When that is not a number: the step is not to be taken.
+    /// When that is not a number, or the run is over: the step is not to be taken.
     pub fn count(&mut self, loss: f64, samples: usize) -> Result<(), LearnError> {
+        go_on()?;
         self.last = loss / samples as f64;
         if !loss.is_finite() {
             return Err(LearnError::Diverged {
@@ -68,5 +70,16 @@ impl Progress {
         self.seen += samples as u64;
         self.total += loss;
         Ok(())
+    }
+}
+
+/// To be asked between the parts of a job that may have very many of them.
+///
+/// # Errors
+/// When the run is over, so that the rest would be for nothing.
+pub(crate) fn go_on() -> Result<(), LearnError> {
+    match given_up() {
+        true => Err(LearnError::GivenUp),
+        false => Ok(()),
     }
 }

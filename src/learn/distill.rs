@@ -1,5 +1,6 @@
 //! Training towards given scores instead of labels: the student's half of knowledge distillation.
 
+use super::course::go_on;
 use super::objective::{like, train_on, Batch, Scores};
 use super::soft::divergence;
 use super::train::{fits, read};
@@ -107,6 +108,7 @@ pub fn class_scores(
     let mut part = Vec::new();
     let mut all = Vec::with_capacity(samples.len() * model.classes());
     for chosen in samples.chunks(batch.max(1)) {
+        go_on()?;
         let x = data.batch(chosen, model.starts_with_images())?;
         read(&model.forward(&views, &x, Mode::Evaluate)?, &mut part)?;
         all.extend_from_slice(&part);

@@ -82,6 +82,9 @@ pub enum LearnError {
         /// Torch's words.
         detail: String,
     },
+    /// The run that the job is of has ended: nobody takes what comes of it.
+    #[error("the run was stopped before the job was done")]
+    GivenUp,
     /// Torch refused for another reason.
     #[error("torch: {0}")]
     Torch(String),

@@ -1,5 +1,6 @@
 //! Measuring a model on samples it is not trained on here.
 
+use super::course::go_on;
 use super::train::{fits, read};
 use super::{cross_entropy, DeviceData, LearnError};
 use crate::model::{Mode, Model, ParamSet};
@@ -106,6 +107,7 @@ pub fn evaluate(
     let classes = model.classes();
     let mut tally = Tally::default();
     for part in samples.chunks(batch.max(1)) {
+        go_on()?;
         let x = data.batch(part, model.starts_with_images())?;
         data.labels_of(part, &mut labels)?;
         let out = model.forward(&views, &x, Mode::Evaluate)?;

@@ -10,7 +10,7 @@
 mod network;
 mod optimizer;
 
-use super::course::{Course, Progress};
+use super::course::{go_on, Course, Progress};
 use super::train::check;
 use super::{train, LearnError, Scratch, TrainJob, Trained};
 use crate::model::{Buffer, MaskSource, ParamSet};
@@ -87,7 +87,9 @@ pub fn train_stack(jobs: &[TrainJob]) -> Attempt {
     }
     if let Some(first) = sound.first() {
         let mut run = Run::begin(&sound)?;
-        while run.step(first)? {}
+        while run.step(first)? {
+            go_on()?;
+        }
         for (place, trained) in places.into_iter().zip(run.end()?) {
             results[place] = Some(trained);
         }

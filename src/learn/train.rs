@@ -2,7 +2,7 @@
 
 mod pieces;
 
-use super::course::{Course, Progress};
+use super::course::{go_on, Course, Progress};
 use super::perceptron::{Perceptron, Room};
 use super::update::{self, Moments, Terms};
 use super::{
@@ -350,6 +350,7 @@ pub(super) fn measure(job: &TrainJob, weights: &mut Viewed) -> Result<(), LearnE
     let mut statistics = Statistics::new();
     let samples = job.samples.as_slice();
     for part in samples.chunks(job.local.batch_of(samples.len())) {
+        go_on()?;
         let x = job.data.batch(part, job.model.starts_with_images())?;
         let sums = &mut statistics;
         let _scores = job

@@ -98,6 +98,12 @@ snapshot_struct!(ClientWork {
 });
 
 impl ClientState {
+    /// All that was kept, with its names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Payload)> {
+        let each = self.0.iter();
+        each.map(|(name, payload)| (name.as_ref(), payload))
+    }
+
     /// What was kept under `name`.
     pub fn get(&self, name: &'static str) -> Option<&Payload> {
         self.0.get(name)
@@ -207,6 +213,13 @@ pub trait ClientHalf: Send + Sync {
     /// Local training as this method wants it, from what the scenario says.
     fn local(&self, scenario: &LocalTraining) -> LocalTraining {
         scenario.clone()
+    }
+
+    /// Whether what is called `name` in a client's state can be `payload`: asked of what comes out of a
+    /// checkpoint. Names of others are theirs to judge.
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        let _ = (name, payload);
+        true
     }
 
     /// How many vectors of the model's size correct the gradients; they take device memory.

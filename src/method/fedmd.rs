@@ -375,6 +375,13 @@ fn initial(input: &ClientInput) -> Result<ParamSet, MethodError> {
 }
 
 impl ClientHalf for Client {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        match name {
+            MODEL => matches!(payload, Payload::Model(_)),
+            _ => true,
+        }
+    }
+
     fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
         let task = Task::of(&input.task)?;
         let mut cost = Cost::evaluation(&input.model, task.asked.len(), BATCH);

@@ -341,6 +341,13 @@ fn start(input: &ClientInput) -> Result<&Masked, MethodError> {
 }
 
 impl ClientHalf for Client {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        match name {
+            OWN => matches!(payload, Payload::Masked(_)),
+            _ => true,
+        }
+    }
+
     /// The mask.
     fn corrections(&self) -> u64 {
         1

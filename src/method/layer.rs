@@ -35,6 +35,12 @@ pub trait ClientLayer: Send + Sync {
     /// [`MethodError`]; the client then declines the round with the reason.
     fn wrap(&self, input: &ClientInput, work: ClientWork) -> Result<ClientWork, MethodError>;
 
+    /// As [`ClientHalf::keeps`], of what the layer keeps.
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        let _ = (name, payload);
+        true
+    }
+
     /// What that costs the client's device, for `sets` parameter sets of `values` values.
     fn cost(&self, sets: usize, values: usize) -> Cost;
 }
@@ -53,6 +59,10 @@ impl<L> LayeredClient<L> {
 }
 
 impl<L: ClientLayer> ClientHalf for LayeredClient<L> {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        self.layer.keeps(name, payload) && self.inner.keeps(name, payload)
+    }
+
     fn only_trains(&self) -> bool {
         self.inner.only_trains()
     }

@@ -103,6 +103,13 @@ impl ServerHalf for Server {
 struct Client;
 
 impl ClientHalf for Client {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        match name {
+            MODEL => matches!(payload, Payload::Model(_)),
+            _ => true,
+        }
+    }
+
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
         // A model of its own wins over one sent again (after a lost report, say).
         let own = input.state.get(MODEL).unwrap_or(&input.task);

@@ -257,6 +257,14 @@ fn start(input: &ClientInput) -> Result<&Masked, MethodError> {
 }
 
 impl ClientHalf for Client {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        match name {
+            INITIAL => matches!(payload, Payload::Model(_)),
+            MASK => matches!(payload, Payload::Mask(_)),
+            _ => true,
+        }
+    }
+
     /// The mask.
     fn corrections(&self) -> u64 {
         1

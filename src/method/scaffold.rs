@@ -156,6 +156,13 @@ impl ServerHalf for Server {
 struct Client;
 
 impl ClientHalf for Client {
+    fn keeps(&self, name: &str, payload: &Payload) -> bool {
+        match name {
+            CONTROL => matches!(payload, Payload::Update(_)),
+            _ => true,
+        }
+    }
+
     fn only_trains(&self) -> bool {
         true
     }

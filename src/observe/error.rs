@@ -15,6 +15,14 @@ pub enum ObserveError {
         /// The folder.
         path: PathBuf,
     },
+    /// Another process is at work in the folder. Nothing was touched.
+    #[error("{}: another process is running it: {holder}", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Who that is, in words.
+        holder: String,
+    },
     /// Every numbered name is taken. Nothing was touched; the run has not begun.
     #[error(
         "{}: no free folder name {stem}-1 to {stem}-{tried}; clear old runs away or name a folder",

@@ -1,7 +1,9 @@
 //! The run folder: where it lies, what is in it, and that a stopped run leaves all it finished.
 
+mod place;
 mod resume;
 
+pub(crate) use place::{has_not_begun, Place, LOCK};
 pub(crate) use resume::remove;
 pub use resume::Lengths;
 
@@ -13,10 +15,12 @@ use super::rows::{
 };
 use super::table::Table;
 use super::ObserveError;
+use crate::disk;
 use crate::quantity::VirtualTime;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The rounds' table.
@@ -44,6 +48,13 @@ pub const RECORD: &str = "run.json";
 /// The report.
 pub const REPORT: &str = "report.html";
 
+/// Room on the disk that a run keeps free for its record, in case there is none left at its end.
+pub(crate) const RESERVE: &str = ".reserve";
+/// How much that is, in bytes; a larger record is kept more for.
+const LEAST_RESERVE: usize = 128 << 10;
+
+/// Who makes a folder without holding it.
+const MAKER: &str = "a process that makes the folder";
 /// Where runs go when no folder is named.
 const RUNS: &str = "runs";
 /// After so many runs of one name the numbering gives up rather than search for ever.
@@ -100,46 +111,17 @@ impl RunFolder {
     /// Makes `out`, or `runs/<name>-<seed>-<n>` with the first free `n` when none is named, and the
     /// tables in it. A folder that has anything in it is refused.
     pub fn create(out: Option<&Path>, name: &str, seed: u64) -> Result<Self, ObserveError> {
-        match out {
-            Some(path) => Self::create_at(path),
-            None => Self::create_under(Path::new(RUNS), name, seed),
-        }
+        Self::open(Place::make(out, name, seed, MAKER)?.path)
     }
 
     /// Makes `<root>/<name>-<seed>-<n>` with the first free `n`. Characters of the name that mean
     /// something to a file system become dashes.
     pub fn create_under(root: &Path, name: &str, seed: u64) -> Result<Self, ObserveError> {
-        fs::create_dir_all(root).map_err(|e| ObserveError::io(root, "create the folder", e))?;
-        let stem = format!("{}-{seed}", file_stem(name));
-        for n in 1..=MOST_RUNS {
-            let path = root.join(format!("{stem}-{n}"));
-            // Creation decides, so that two runs started at once never share a folder.
-            match fs::create_dir(&path) {
-                Ok(()) => return Self::open(path),
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
-                Err(e) => return Err(ObserveError::io(&path, "create the folder", e)),
-            }
-        }
-        Err(ObserveError::NoFreeName {
-            root: root.to_path_buf(),
-            stem,
-            tried: MOST_RUNS,
-        })
+        Self::open(Place::under(root, name, seed, MAKER)?.path)
     }
 
-    fn create_at(path: &Path) -> Result<Self, ObserveError> {
-        fs::create_dir_all(path).map_err(|e| ObserveError::io(path, "create the folder", e))?;
-        let mut entries =
-            fs::read_dir(path).map_err(|e| ObserveError::io(path, "read the folder", e))?;
-        match entries.next() {
-            Some(_) => Err(ObserveError::NotEmpty {
-                path: path.to_path_buf(),
-            }),
-            None => Self::open(path.to_path_buf()),
-        }
-    }
-
-    fn open(path: PathBuf) -> Result<Self, ObserveError> {
+    /// Makes the tables of a run in a folder that is its own.
+    pub(crate) fn open(path: PathBuf) -> Result<Self, ObserveError> {
         Ok(Self {
             rounds: Table::create(&path.join(ROUNDS))?,
             clients: Table::create(&path.join(CLIENTS))?,
@@ -298,14 +280,27 @@ impl RunFolder {
 
     /// Writes `run.json`, replacing the one before in a single step.
     pub fn write_record(&self, record: &RunRecord) -> Result<(), ObserveError> {
-        let path = self.path.join(RECORD);
-        let mut text = serde_json::to_vec_pretty(record).map_err(|e| ObserveError::Encode {
-            path: path.clone(),
-            what: "the run's record",
-            message: e.to_string(),
-        })?;
-        text.push(b'\n');
-        self.replace(RECORD, &text)
+        write_record(&self.path, record)
+    }
+
+    /// Keeps room on the disk for the record that says how the run ended, as far as there is any. A run
+    /// that ends because the disk is full is to be able to say so.
+    pub(crate) fn reserve(&self) {
+        let length = fs::metadata(self.path.join(RECORD)).map_or(0, |meta| meta.len() as usize);
+        let length = LEAST_RESERVE.max(length.saturating_mul(4)) as u64;
+        // Not zeros, for which some file systems keep no room.
+        let filler = (0..length).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
+        let path = self.path.join(RESERVE);
+        let kept =
+            disk::new(&path).and_then(|mut file| file.write_all(&filler.collect::<Vec<u8>>()));
+        if let Err(error) = kept {
+            tracing::debug!(%error, "no room is kept for the end of the run");
+        }
+    }
+
+    /// Gives that room back.
+    pub(crate) fn release(&self) {
+        let _ = fs::remove_file(self.path.join(RESERVE));
     }
 
     /// Writes the histograms as HdrHistogram interval logs, one file a subject.
@@ -321,7 +316,8 @@ impl RunFolder {
         self.replace(REPORT, html.as_bytes())
     }
 
-    /// The files in the folder with their sizes, by name; `run.json` itself is not listed.
+    /// The files in the folder with their sizes and digests, by name. `run.json` itself is not listed,
+    /// nor are files that are there only while the run is (their names begin with a dot).
     pub fn files(&self) -> Result<Vec<FileEntry>, ObserveError> {
         let io = |e| ObserveError::io(&self.path, "read the folder", e);
         let mut files = Vec::new();
@@ -329,10 +325,13 @@ impl RunFolder {
             let entry = entry.map_err(io)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let meta = entry.metadata().map_err(io)?;
-            if meta.is_file() && name != RECORD {
+            if meta.is_file() && name != RECORD && !name.starts_with('.') {
+                let path = entry.path();
+                let of_content = digest(&path).map_err(|e| ObserveError::io(&path, "read", e))?;
                 files.push(FileEntry {
                     name,
-                    bytes: meta.len(),
+                    bytes: of_content.0,
+                    sha256: Some(of_content.1),
                 });
             }
         }
@@ -340,18 +339,44 @@ impl RunFolder {
         Ok(files)
     }
 
-    /// Writes a file beside its final place and moves it there, so that a reader sees the old
-    /// text or the new and never a half.
+    /// Writes a file in one step.
     fn replace(&self, name: &str, text: &[u8]) -> Result<(), ObserveError> {
-        let path = self.path.join(name);
-        let draft = self.path.join(format!(".{name}.new"));
-        let write = || {
-            let mut file = File::create(&draft)?;
-            file.write_all(text)?;
-            file.sync_all()
-        };
-        write().map_err(|e| ObserveError::io(&draft, "write", e))?;
-        fs::rename(&draft, &path).map_err(|e| ObserveError::io(&path, "replace", e))
+        replace(&self.path, name, text)
+    }
+}
+
+/// Writes a file of the run in `folder` in one step.
+fn replace(folder: &Path, name: &str, text: &[u8]) -> Result<(), ObserveError> {
+    let path = folder.join(name);
+    let draft = disk::draft(folder, name);
+    disk::replace(&path, &draft, text).map_err(|e| ObserveError::io(&path, "write", e))
+}
+
+/// Writes the record of the run in `folder`, replacing the one before in a single step.
+pub(crate) fn write_record(folder: &Path, record: &RunRecord) -> Result<(), ObserveError> {
+    let text = record.to_text().map_err(|e| ObserveError::Encode {
+        path: folder.join(RECORD),
+        what: "the run's record",
+        message: e.to_string(),
+    })?;
+    replace(folder, RECORD, &text)
+}
+
+/// The length and the SHA-256 of a file, as `sha256sum` gives it.
+pub(crate) fn digest(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = disk::open(path)?;
+    let (mut hash, mut length) = (Sha256::new(), 0);
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok((length, super::record::hexadecimal(&hash.finalize()))),
+            Ok(read) => {
+                hash.update(&chunk[..read]);
+                length += read as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

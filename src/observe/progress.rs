@@ -2,6 +2,7 @@
 
 use super::rows::RoundRow;
 use super::text;
+use crate::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -55,7 +56,7 @@ impl Progress {
                 bar.set_message(figures);
             }
             None if is_due(row.round, self.rounds) => {
-                eprintln!("round {}/{} · {figures}", row.round, self.rounds);
+                note!("round {}/{} · {figures}", row.round, self.rounds);
             }
             None => {}
         }
@@ -64,8 +65,8 @@ impl Progress {
     /// Writes a line to standard error without tearing the bar.
     pub fn note(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| note!("{line}")),
+            None => note!("{line}"),
         }
     }
 

@@ -6,14 +6,16 @@
 
 mod host;
 
-pub use host::{utc, Host};
+pub use host::{host_name, utc, Host};
 
 use super::participation::Participation;
 use super::rows::{InvitationRow, Outcome, Rejection, RoundRow};
 use super::staleness::Staleness;
 use super::ObserveError;
+use crate::disk;
 use crate::quantity::{Span, VirtualTime};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -290,6 +292,9 @@ pub struct FileEntry {
     pub name: String,
     /// Its size.
     pub bytes: u64,
+    /// The SHA-256 of what the run wrote in it, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// All of `run.json`.
@@ -323,6 +328,9 @@ pub struct RunRecord {
     pub memory: Option<u64>,
     /// The machine.
     pub host: Host,
+    /// The machines that it was gone on with on, where they may compute differently from the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed_on: Vec<Host>,
     /// What was not computed, where that is anything: `modelled`, or `sampled` with the share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute: Option<String>,
@@ -372,11 +380,66 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// What stands before the record's own digest, at the end of its text.
+const OWN_DIGEST: &[u8] = b",\n  \"record_sha256\": \"";
+/// What stands after it.
+const END: &[u8] = b"\"\n}\n";
+
+/// Bytes in hexadecimal.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The digest of a record's text up to where its digest stands.
+fn own_digest(text: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(text))
+}
+
+/// Whether the text of a `run.json` is what a run wrote: its last field, `record_sha256`, is the SHA-256
+/// of all that stands before it.
+pub fn is_as_written(text: &[u8]) -> bool {
+    let head = text.strip_suffix(END).and_then(|rest| {
+        let (rest, digest) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
+        Some((rest.strip_suffix(OWN_DIGEST)?, digest))
+    });
+    head.is_some_and(|(head, digest)| own_digest(head).as_bytes() == digest)
+}
+
 impl RunRecord {
+    /// In what `now` may compute differently from the machines that the run was made on, a line each.
+    pub fn differences(&self, now: &Host) -> Vec<String> {
+        let last = self.resumed_on.last().unwrap_or(&self.host);
+        let mut found = last.differences(now);
+        if !self.resumed_on.is_empty() {
+            found.insert(
+                0,
+                "it was made on several machines, which may compute differently".into(),
+            );
+        }
+        found
+    }
+
+    /// The text of its `run.json`, which ends in the digest of what is before it.
+    pub(crate) fn to_text(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        // The closing bracket and the line break before it.
+        text.truncate(text.len().saturating_sub(2));
+        let digest = own_digest(&text);
+        text.extend_from_slice(OWN_DIGEST);
+        text.extend_from_slice(digest.as_bytes());
+        text.extend_from_slice(END);
+        Ok(text)
+    }
+
     /// Reads a `run.json`.
     pub fn read(path: &Path) -> Result<Self, ObserveError> {
-        let text = std::fs::read(path).map_err(|e| ObserveError::io(path, "read", e))?;
-        serde_json::from_slice(&text).map_err(|e| ObserveError::Malformed {
+        let text = disk::read(path).map_err(|e| ObserveError::io(path, "read", e))?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of a `run.json` that lies at `path`.
+    pub(crate) fn parse(text: &[u8], path: &Path) -> Result<Self, ObserveError> {
+        serde_json::from_slice(text).map_err(|e| ObserveError::Malformed {
             path: path.to_path_buf(),
             line: e.line() as u64,
             message: e.to_string(),
@@ -412,6 +475,7 @@ mod tests {
                 train: 3,
                 test: 1,
             }],
+            resumed_on: Vec::new(),
             started: "2026-01-01T00:00:00Z".to_owned(),
             resumed: 0,
             identity: None,
@@ -457,6 +521,25 @@ mod tests {
         );
         folder.write_record(&record).unwrap();
         assert_eq!(RunRecord::read(&path).unwrap(), record);
+    }
+
+    #[test]
+    fn every_byte_of_a_record_is_in_its_digest() {
+        let text = record().to_text().unwrap();
+        let read: RunRecord = serde_json::from_slice(&text).unwrap();
+        assert_eq!(read, record());
+        assert!(is_as_written(&text));
+        for place in 0..text.len() {
+            let mut changed = text.clone();
+            changed[place] ^= 1;
+            assert!(!is_as_written(&changed), "byte {place}");
+            assert!(!is_as_written(&text[..place]), "cut at {place}");
+        }
+        assert!(!is_as_written(&[text.as_slice(), b"\n"].concat()));
+        // One of before there were digests.
+        assert!(!is_as_written(
+            &serde_json::to_vec_pretty(&record()).unwrap()
+        ));
     }
 
     #[test]

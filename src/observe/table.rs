@@ -2,6 +2,7 @@
 
 use super::rows::Row;
 use super::ObserveError;
+use crate::disk::{open, regular};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
@@ -86,10 +87,7 @@ pub(super) fn length_on_disk(file: &File) -> std::io::Result<u64> {
 /// A file to write on, of which the first `length` bytes are left.
 pub(crate) fn cut(path: &Path, length: u64) -> Result<File, ObserveError> {
     let io = |action| move |e| ObserveError::io(path, action, e);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .open(path)
-        .map_err(io("open"))?;
+    let mut file = regular(OpenOptions::new().write(true), path).map_err(io("open"))?;
     let found = file.metadata().map_err(io("read"))?.len();
     if found < length {
         return Err(ObserveError::Short {
@@ -104,12 +102,13 @@ pub(crate) fn cut(path: &Path, length: u64) -> Result<File, ObserveError> {
 }
 
 fn write_error(path: &Path, error: csv::Error) -> ObserveError {
+    let message = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(e) => ObserveError::io(path, "write", e),
-        other => ObserveError::Encode {
+        _ => ObserveError::Encode {
             path: path.to_path_buf(),
             what: "a row",
-            message: format!("{other:?}"),
+            message,
         },
     }
 }
@@ -123,7 +122,7 @@ where
     F: FnMut(T),
 {
     let io = |e| ObserveError::io(path, "read", e);
-    let mut file = File::open(path).map_err(|e| ObserveError::io(path, "open", e))?;
+    let mut file = open(path).map_err(|e| ObserveError::io(path, "open", e))?;
     let torn = is_torn(&mut file).map_err(io)?;
     let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(file));
     let header = reader.headers().map_err(|e| read_error(path, e))?;
@@ -170,7 +169,7 @@ fn read_error(path: &Path, error: csv::Error) -> ObserveError {
             expected_len, len, ..
         } => format!("expected {expected_len} fields, found {len}"),
         csv::ErrorKind::Utf8 { .. } => "the text is not UTF-8".to_owned(),
-        other => format!("{other:?}"),
+        _ => error.to_string(),
     };
     match error.into_kind() {
         csv::ErrorKind::Io(e) => ObserveError::io(path, "read", e),

@@ -9,22 +9,28 @@ mod checkpoint;
 mod dealt;
 mod error;
 mod lock;
+mod parting;
 pub mod ranks;
 mod recorder;
 mod resume;
 mod room;
+mod tidy;
 
 pub use assemble::assemble;
 pub use error::RunError;
 pub use lock::in_use;
+pub(crate) use lock::me;
+pub use parting::end_at_once;
 pub use resume::{resume, ResumeOptions};
+pub(crate) use tidy::tidy;
 
 use super::Scenario;
+use crate::disk::lock::Lock;
 use crate::federation::{DeviceMemory, DeviceWorker, Federation, Message, Plan};
 use crate::learn::HostDevice;
 use crate::model::Spill;
 use crate::observe::digest::Digest;
-use crate::observe::folder::RunFolder;
+use crate::observe::folder::{write_record, Place, RunFolder};
 use crate::observe::histograms::Histograms;
 use crate::observe::ledger::Sums;
 use crate::observe::record::{
@@ -37,12 +43,12 @@ use crate::quantity::Bytes;
 use crate::sim::{mix_words, Elsewhere, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
 use crate::snapshot::Reader;
 use checkpoint::Checkpoints;
-use lock::Lock;
+use parting::Parting;
 use ranks::Head;
 use recorder::{Closed, RunRecorder};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::SystemTime;
 use xxhash_rust::xxh3::xxh3_64;
@@ -108,9 +114,14 @@ pub fn run(
     let (federation, classes) = assemble::assemble_counted(scenario, options.device)?;
     let federation = federation.within(limit);
     ranks::agree(scenario, options, federation.plan(), stop)?;
-    let mut folder = RunFolder::create(options.out.as_deref(), &scenario.name, scenario.seed)?;
-    write(&folder.path().join(SCENARIO), options.text.as_bytes())?;
-    let lock = lock::hold(folder.path())?;
+    if stop.load(Ordering::Relaxed) {
+        // There is nothing yet to be kept.
+        return Err(RunError::Stopped);
+    }
+    let (name, seed) = (&scenario.name, scenario.seed);
+    let Place { path, lock } = Place::make(options.out.as_deref(), name, seed, &me())?;
+    write(&path.join(SCENARIO), options.text.as_bytes())?;
+    let mut folder = RunFolder::open(path)?;
     if scenario.record.events.is_some() {
         folder.record_events()?;
     }
@@ -122,14 +133,18 @@ pub fn run(
         record.identity = Some(format!("{identity:016x}"));
         Checkpoints::new(folder.path(), checkpoint.keep, identity)
     });
+    let parting = Parting::ready(folder.path().to_path_buf(), &record);
     // Before anything that can fail: a folder says by itself what it is.
     folder.write_record(&record)?;
-    let recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)?;
+    let path = folder.path().to_path_buf();
+    let recorder = RunRecorder::new(folder, scenario, federation.sizes(), options.quiet)
+        .map_err(|error| failed(&path, &record, error))?;
     let run = Run {
         federation,
         recorder: recorder.with(checkpoints),
         record,
         from: None,
+        parting,
         _lock: lock,
     };
     conduct(run, scenario, options, stop)
@@ -142,6 +157,7 @@ struct Run {
     record: RunRecord,
     /// The checkpoint to go on from, behind what the recorder has of it.
     from: Option<Reader>,
+    parting: Parting,
     _lock: Lock,
 }
 
@@ -157,19 +173,30 @@ fn conduct(
         mut recorder,
         mut record,
         from,
+        parting,
         _lock,
     } = run;
     recorder.folder().write_record(&record)?;
-    dealt::write(
+    recorder.folder().reserve();
+    let path = recorder.folder().path().to_path_buf();
+    let dealt = dealt::write(
         recorder.folder(),
         federation.plan(),
         scenario.record.clients,
-    )?;
-    let spill = Spill::create(recorder.folder().path(), options.kept_memory.0);
-    federation.spill_to(spill.map_err(|source| RunError::File {
-        path: recorder.folder().path().to_path_buf(),
-        source,
-    })?);
+    );
+    let spill = dealt.map_err(RunError::from).and_then(|()| {
+        Spill::create(&path, options.kept_memory.0).map_err(|source| RunError::File {
+            path: path.clone(),
+            source,
+        })
+    });
+    match spill {
+        Ok(spill) => federation.spill_to(spill),
+        Err(error) => {
+            recorder.folder().release();
+            return Err(failed(&path, &record, error));
+        }
+    }
     let hands = Hands::of(options);
     let simulated = simulate(
         federation,
@@ -243,17 +270,16 @@ fn conduct(
         sums: &kept.sums,
     };
     // What cannot be written at the end fails the run, and yet the record says so.
-    let written = match unwritten {
-        Some(error) => Err(RunError::from(error)),
-        None => ended.write(&mut folder, scenario, options),
-    };
-    if let Err(failed) = written {
+    let failed = unwritten.map(RunError::from);
+    let failed = failed.or_else(|| ended.write(&mut folder, scenario, options).err());
+    if let Some(failed) = failed {
         record.status = Status::Failed;
         let first = error.get_or_insert(failed);
         record.error = Some(first.to_string());
     }
     record.files = folder.files().unwrap_or_default();
-    let written = folder.write_record(&record);
+    folder.release();
+    let written = parting.give_way(|| folder.write_record(&record));
     if let Some(error) = error {
         return Err(error);
     }
@@ -290,6 +316,19 @@ fn conduct(
         }),
         None => Err(RunError::Fatal("the run ended in no way at all".into())),
     }
+}
+
+/// Says in the record that the run failed before its first event, and with what.
+fn failed(folder: &Path, record: &RunRecord, error: RunError) -> RunError {
+    let record = RunRecord {
+        status: Status::Failed,
+        error: Some(error.to_string()),
+        finished: Some(utc(SystemTime::now())),
+        ..record.clone()
+    };
+    // The first thing that went wrong is told, not that it could not be written down.
+    let _ = write_record(folder, &record);
+    error
 }
 
 /// What is known once a run has ended.
@@ -438,7 +477,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
 }
 
 /// The version of libtorch that this binary was built for.
-const LIBTORCH: &str = "2.11.0";
+pub(crate) const LIBTORCH: &str = "2.11.0";
 
 fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
     let file = options
@@ -462,6 +501,7 @@ fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
         compute: scenario.compute.in_words(),
         host: Host::detect(LIBTORCH),
         classes: Vec::new(),
+        resumed_on: Vec::new(),
         started: utc(SystemTime::now()),
         resumed: 0,
         identity: None,

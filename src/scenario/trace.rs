@@ -4,13 +4,14 @@
 //! digest (8), source (4), target (4), kind (1), all little-endian. A torn last event is as if it
 //! had not been written.
 
+use crate::disk;
 use crate::observe::table::cut;
 use crate::observe::ObserveError;
 use crate::quantity::{Bytes, VirtualTime};
 use crate::sim::{Delivery, Key, NodeId};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file's name in a run folder.
 pub const TRACE: &str = "trace.bin";
@@ -22,18 +23,36 @@ const MOST_EVENTS: u64 = 1 << 26;
 
 /// Writes a trace.
 pub struct TraceWriter {
+    path: PathBuf,
     file: BufWriter<File>,
     written: u64,
 }
 
 impl TraceWriter {
-    pub fn create(folder: &Path) -> io::Result<Self> {
-        let mut file = BufWriter::with_capacity(1 << 16, File::create_new(folder.join(TRACE))?);
-        file.write_all(MAGIC)?;
-        Ok(Self { file, written: 0 })
+    pub fn create(folder: &Path) -> Result<Self, ObserveError> {
+        let path = folder.join(TRACE);
+        let made = File::create_new(&path).map(|file| BufWriter::with_capacity(1 << 16, file));
+        let mut file = made.map_err(|error| ObserveError::io(&path, "create the file", error))?;
+        file.write_all(MAGIC)
+            .map_err(|error| ObserveError::io(&path, "write", error))?;
+        Ok(Self {
+            path,
+            file,
+            written: 0,
+        })
     }
 
-    pub fn write(&mut self, deliveries: &[Delivery]) -> io::Result<()> {
+    /// An error that says which file it is about.
+    fn told<T>(&self, action: &'static str, done: io::Result<T>) -> Result<T, ObserveError> {
+        done.map_err(|error| ObserveError::io(&self.path, action, error))
+    }
+
+    pub fn write(&mut self, deliveries: &[Delivery]) -> Result<(), ObserveError> {
+        let written = self.put(deliveries);
+        self.told("write", written)
+    }
+
+    fn put(&mut self, deliveries: &[Delivery]) -> io::Result<()> {
         for delivery in deliveries {
             if self.written == MOST_EVENTS {
                 return Ok(());
@@ -53,23 +72,29 @@ impl TraceWriter {
 
     /// Goes on with a trace of which `written` events are kept ([`TraceWriter::sync`]).
     pub fn reopen(folder: &Path, written: u64) -> Result<Self, ObserveError> {
-        let length = MAGIC.len() as u64 + written * EVENT as u64;
-        let file = cut(&folder.join(TRACE), length)?;
+        // A number that no file could have is found out to be longer than this one is.
+        let length = written.saturating_mul(EVENT as u64);
+        let length = length.saturating_add(MAGIC.len() as u64);
+        let path = folder.join(TRACE);
+        let file = cut(&path, length)?;
         Ok(Self {
+            path,
             file: BufWriter::with_capacity(1 << 16, file),
             written,
         })
     }
 
     /// Brings everything so far to the disk; how many events that is.
-    pub fn sync(&mut self) -> io::Result<u64> {
-        self.file.flush()?;
-        self.file.get_ref().sync_data()?;
+    pub fn sync(&mut self) -> Result<u64, ObserveError> {
+        let brought = self.file.flush();
+        let brought = brought.and_then(|()| self.file.get_ref().sync_data());
+        self.told("bring to the disk", brought)?;
         Ok(self.written)
     }
 
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+    pub fn flush(&mut self) -> Result<(), ObserveError> {
+        let flushed = self.file.flush();
+        self.told("write", flushed)
     }
 }
 
@@ -83,7 +108,7 @@ impl TraceReader {
     /// # Errors
     /// When there is none, or it is not one.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        let mut file = BufReader::with_capacity(1 << 16, File::open(folder.join(TRACE))?);
+        let mut file = BufReader::with_capacity(1 << 16, disk::open(&folder.join(TRACE))?);
         let mut magic = [0u8; MAGIC.len()];
         file.read_exact(&mut magic)?;
         if magic != *MAGIC {
@@ -93,6 +118,19 @@ impl TraceReader {
             ));
         }
         Ok(Self { file, read: 0 })
+    }
+
+    /// How many bytes are behind the last whole event of a trace in `folder`: what a killed process
+    /// leaves of one, and a run that came to its end does not. Of a trace that was cut, all that is
+    /// behind the last event that is kept.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn surplus(folder: &Path) -> io::Result<u64> {
+        let length = disk::open(&folder.join(TRACE))?.metadata()?.len();
+        let events = length.saturating_sub(MAGIC.len() as u64);
+        let whole = (events / EVENT as u64).min(MOST_EVENTS);
+        Ok(events - whole * EVENT as u64)
     }
 
     /// Whether the trace ends here because no more events were kept, not because the run ended.

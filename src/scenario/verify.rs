@@ -1,14 +1,19 @@
 //! Runs a run folder's scenario again and says whether it is the same run.
 
+mod files;
+
+pub use files::altered;
+
 use super::run::ranks::{agree, call, Head};
-use super::run::{assemble, simulate, Hands, Options, RunError, SCENARIO};
+use super::run::{assemble, simulate, Hands, Options, RunError, LIBTORCH, SCENARIO};
 use super::trace::{TraceReader, TRACE};
 use super::Scenario;
+use crate::disk;
 use crate::federation::{DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
 use crate::model::Spill;
 use crate::observe::folder::RECORD;
-use crate::observe::record::RunRecord;
+use crate::observe::record::{Host, RunRecord, Status};
 use crate::quantity::Bytes;
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;
@@ -175,6 +180,18 @@ impl Recorder<Federation> for Comparer<'_> {
     }
 }
 
+/// In what this machine may compute differently from the one that made the run in `folder`, a line each:
+/// where it does, events differ in their last digits, and nothing is wrong with the run.
+///
+/// # Errors
+/// When the folder is not one of a run.
+pub fn elsewhere(folder: &Path) -> Result<Vec<String>, RunError> {
+    let record = RunRecord::read(&folder.join(RECORD)).map_err(|error| RunError::NotARun {
+        problem: error.to_string(),
+    })?;
+    Ok(record.differences(&Host::detect(LIBTORCH)))
+}
+
 /// Runs the scenario of a run folder again on `workers` device workers, and on those of other `ranks`,
 /// and compares.
 ///
@@ -194,8 +211,7 @@ pub fn verify(
     };
     let record =
         RunRecord::read(&folder.join(RECORD)).map_err(|error| not_a_run(error.to_string()))?;
-    let text =
-        std::fs::read_to_string(folder.join(SCENARIO)).map_err(|e| unreadable(SCENARIO, e))?;
+    let text = disk::read_to_string(&folder.join(SCENARIO)).map_err(|e| unreadable(SCENARIO, e))?;
     let reference = TraceReader::open(folder).map_err(|e| unreadable(TRACE, e))?;
     let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
     // Cut as the run cut: a limit on memory can show in the last bits.

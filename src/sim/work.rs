@@ -7,6 +7,9 @@
 //! panics its jobs are run apart; and when a worker's thread ends, whatever the reason, a fresh one
 //! takes its place and its unit.
 //!
+//! When the pool goes, nobody waits for what still runs: jobs that take long ask [`given_up`] now and
+//! then, and end.
+//!
 //! Workers can be elsewhere ([`Away`]): a thread here stands for each, hands it a unit and waits for
 //! what comes of it. One that is lost ends the run.
 
@@ -15,6 +18,7 @@ use super::event::Key;
 use super::node::Outcome;
 use super::stack::Unit;
 use crossbeam::channel::{select, unbounded, Receiver, RecvTimeoutError, Sender};
+use std::cell::RefCell;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,6 +73,20 @@ impl<J, O> Elsewhere<J, O> {
     }
 }
 
+thread_local! {
+    /// Set on the threads of workers: whether their pool is gone.
+    static OVER: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Whether the job that this thread runs is wanted by nobody any more, because its run has ended. No
+/// result can depend on it: it is only ever true once all results have been taken.
+pub fn given_up() -> bool {
+    OVER.with_borrow(|over| {
+        let over = over.as_ref();
+        over.is_some_and(|over| over.load(Ordering::Relaxed))
+    })
+}
+
 /// After how many ended worker threads a job is given up.
 const PATIENCE: u32 = 2;
 
@@ -120,6 +138,8 @@ pub struct Workers<J, O> {
     elsewhere: Elsewhere<J, O>,
     /// Nobody is to wait for what still runs.
     deserted: AtomicBool,
+    /// Nobody takes what still runs.
+    over: Arc<AtomicBool>,
 }
 
 impl<J: Send + 'static, O: Outcome> Workers<J, O> {
@@ -154,6 +174,8 @@ impl<J: Send + 'static, O: Outcome> Workers<J, O> {
         let (make, count) = (Arc::new(make), count.max(1));
         let (common, home) = (queued.common.clone(), queued.home.clone());
         let away = elsewhere.workers.clone();
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
         let hire: Hire<J> = Box::new(move |index, claim| {
             let (common, home) = (common.clone(), home.clone());
             let outbox = outbox.clone();
@@ -161,7 +183,11 @@ impl<J: Send + 'static, O: Outcome> Workers<J, O> {
             match index.checked_sub(count).and_then(|index| away.get(index)) {
                 None => {
                     let (inbox, make) = (Queues { common, home }, Arc::clone(&make));
-                    thread.spawn(move || serve(&inbox, &outbox, &claim, make.as_ref()))
+                    let over = Arc::clone(&is_over);
+                    thread.spawn(move || {
+                        OVER.set(Some(over));
+                        serve(&inbox, &outbox, &claim, make.as_ref());
+                    })
                 }
                 Some(away) => {
                     let away = Arc::clone(away);
@@ -181,6 +207,7 @@ impl<J: Send + 'static, O: Outcome> Workers<J, O> {
             outputs,
             elsewhere,
             deserted: AtomicBool::new(false),
+            over,
         })
     }
 
@@ -365,6 +392,7 @@ fn run_twice<J, O: Outcome, E: Executor<J, O>>(
 impl<J, O> Drop for Workers<J, O> {
     fn drop(&mut self) {
         self.units = None;
+        self.over.store(true, Ordering::Relaxed);
         // Queued jobs that nobody will take are not worth waiting for; running ones must be, here.
         while self.queued.common.try_recv().is_ok() {}
         while self.queued.home.try_recv().is_ok() {}

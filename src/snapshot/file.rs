@@ -4,6 +4,7 @@
 //! stream. It is written beside its place, brought to the disk, and moved there.
 
 use super::{Damaged, Reader, Writer};
+use crate::disk;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -29,7 +30,7 @@ pub(crate) fn write(path: &Path, save: impl FnOnce(Writer) -> Writer) -> io::Res
 }
 
 fn write_draft(draft: &Path, save: impl FnOnce(Writer) -> Writer) -> io::Result<()> {
-    let mut file = File::create(draft)?;
+    let mut file = disk::new(draft)?;
     file.write_all(MAGIC)?;
     save(Writer::new(Box::new(file.try_clone()?))).finish()?;
     file.sync_all()
@@ -50,7 +51,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 /// When it cannot be read, or is not what was written.
 pub(crate) fn open(path: &Path) -> Result<Reader, Damaged> {
     let cannot = |error: io::Error| Damaged::new(format!("cannot read it: {error}"));
-    let mut file = File::open(path).map_err(cannot)?;
+    let mut file = disk::open(path).map_err(cannot)?;
     let length = file.metadata().map_err(cannot)?.len();
     let head = MAGIC.len() as u64;
     let Some(content) = length.checked_sub(head + CHECKSUM) else {
@@ -126,6 +127,19 @@ mod tests {
         fs::write(&path, [whole.as_slice(), &[0]].concat()).unwrap();
         assert!(open(&path).is_err());
         assert!(open(folder.path()).is_err(), "a folder is no file");
+    }
+
+    #[test]
+    fn a_pipe_in_a_files_place_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ckpt");
+        disk::pipe(&path);
+        let said = open(&path).unwrap_err().to_string();
+        assert!(said.contains("it is a named pipe"), "{said}");
+        // In a draft's place it goes.
+        disk::pipe(&path.with_extension("new"));
+        put(&path, 3).unwrap();
+        assert_eq!(open(&path).unwrap().left(), 4);
     }
 
     #[test]

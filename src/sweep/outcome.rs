@@ -2,15 +2,17 @@
 
 use super::cells::Cell;
 use super::plan::Plan;
+use crate::disk;
 use crate::observe::folder::{RECORD, ROUNDS};
 use crate::observe::record::{RunRecord, Status, Totals};
 use crate::observe::rows::RoundRow;
 use crate::observe::table::for_each_row;
 use crate::scenario::run::in_use;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes of a log's end that are looked at.
-const LOG_END: usize = 4_096;
+const LOG_END: u64 = 4_096;
 
 /// How far a cell is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,9 +138,13 @@ impl Outcome {
 
 /// The last line that a process wrote, if it wrote any.
 fn last_words(log: &Path) -> Option<String> {
-    let text = std::fs::read(log).ok()?;
-    let end = &text[text.len().saturating_sub(LOG_END)..];
-    let end = String::from_utf8_lossy(end);
+    let mut log = disk::open(log).ok()?;
+    let length = log.metadata().ok()?.len();
+    log.seek(SeekFrom::Start(length.saturating_sub(LOG_END)))
+        .ok()?;
+    let mut end = Vec::new();
+    log.take(LOG_END).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
     // That it was asked to stop is not why it did not come to its end.
     let tells = |line: &&str| !line.trim().is_empty() && !line.contains("Ctrl-C again");
     let line = end.lines().rev().find(tells)?;

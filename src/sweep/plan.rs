@@ -2,6 +2,7 @@
 
 use super::cells::{cells, Cell};
 use super::vary::Varied;
+use crate::disk;
 use crate::observe::folder::file_stem;
 use crate::scenario::run::SCENARIO;
 use crate::scenario::Scenario;
@@ -133,7 +134,7 @@ impl Plan {
             path: path.clone(),
             problem,
         };
-        let there = match fs::read(&path) {
+        let there = match disk::read(&path) {
             Ok(there) => there,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(file(error.to_string())),
@@ -195,12 +196,15 @@ pub fn keep_text(out: &Path, text: &str) -> Result<(), SweepError> {
     replace(out, SCENARIO, text.as_bytes())
 }
 
-/// Writes a file beside its final place and moves it there. Other shards may do the same at the same
-/// time: drafts have names of their own.
-pub(super) fn replace(out: &Path, name: &str, text: &[u8]) -> Result<(), SweepError> {
+/// Writes a file of a sweep's folder beside its final place and moves it there. Other shards may do the
+/// same at the same time: drafts have names of their own.
+///
+/// # Errors
+/// What the system says.
+pub fn replace(out: &Path, name: &str, text: &[u8]) -> Result<(), SweepError> {
     let path = out.join(name);
     let draft = out.join(format!(".{name}.{}.new", std::process::id()));
-    let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &path));
+    let written = disk::replace(&path, &draft, text);
     written.map_err(|error| SweepError::File {
         path,
         problem: format!("cannot write: {error}"),

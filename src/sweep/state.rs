@@ -1,9 +1,10 @@
 //! What a cell's folder holds, and so what is to be done for it.
 
 use super::cells::Cell;
+use crate::disk;
 use crate::observe::folder::RECORD;
-use crate::observe::record::RunRecord;
-use crate::scenario::run::{in_use, SCENARIO};
+use crate::observe::record::{RunRecord, Status};
+use crate::scenario::run::{in_use, tidy, SCENARIO};
 use std::fs;
 use std::path::Path;
 
@@ -24,6 +25,13 @@ pub enum State {
     Foreign,
 }
 
+/// Removes what a process that was killed at the end of a cell's finished run left beside it.
+pub fn tidied(folder: &Path) {
+    if let Err(error) = tidy(folder) {
+        tracing::warn!("{}: {error}", folder.display());
+    }
+}
+
 /// Looks into a cell's folder. `text` is the scenario's, `device` where it would go on.
 pub fn state(folder: &Path, text: &str, cell: &Cell, device: &str) -> State {
     if fs::symlink_metadata(folder).is_err() {
@@ -37,7 +45,7 @@ pub fn state(folder: &Path, text: &str, cell: &Cell, device: &str) -> State {
     };
     let same = record.version == env!("CARGO_PKG_VERSION")
         && record.overrides == cell.overrides
-        && fs::read(folder.join(SCENARIO)).is_ok_and(|there| there == text.as_bytes());
+        && disk::read(&folder.join(SCENARIO)).is_ok_and(|there| there == text.as_bytes());
     match (record.status, same) {
         (status, true) if status.is_at_end() => State::Done,
         (status, false) if status.is_at_end() => State::Foreign,

@@ -1,5 +1,8 @@
 //! Runs in processes of their own, a number of them at once.
 
+use crate::cli::child::ends_with_this_one;
+use shoal::note;
+use shoal::sweep::Hold;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,7 +11,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One cell to be run.
@@ -21,8 +23,20 @@ pub struct Job {
     pub log: PathBuf,
     /// The arguments to begin it.
     pub anew: Vec<OsString>,
-    /// The arguments to go on with what is there, where that can be.
-    pub go_on: Option<Vec<OsString>>,
+    /// The arguments to go on with what is there.
+    pub go_on: Vec<OsString>,
+}
+
+/// What is to be done for a job when its turn comes.
+pub enum Turn {
+    /// It is begun, or gone on with if that can be; nobody else touches it while this is held.
+    Begin(Hold, bool),
+    /// Another sweep has done it since.
+    Done,
+    /// It is left to another process, or to whoever put something else there; in words.
+    Left(String),
+    /// It cannot be done.
+    Impossible(String),
 }
 
 /// How a job ended.
@@ -31,21 +45,8 @@ pub enum Ended {
     Done,
     Failed,
     Interrupted,
-}
-
-/// How often Ctrl-C was pressed, or the process told to end.
-pub fn interruptions() -> Arc<AtomicU32> {
-    let count = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&count);
-    let installed = ctrlc::set_handler(move || {
-        if counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            eprintln!("\nstopping all runs at their next window; Ctrl-C again to kill them");
-        }
-    });
-    if let Err(error) = installed {
-        tracing::warn!(%error, "Ctrl-C will end the process at once");
-    }
-    count
+    /// Another process is at it.
+    Left,
 }
 
 /// A process and the job that it is at.
@@ -54,11 +55,12 @@ struct Running {
     child: Child,
     /// Whether it goes on with what was there.
     going_on: bool,
+    hold: Hold,
 }
 
 /// Runs all jobs, `at_once` of them side by side, in their order. One that fails stops no other; the
-/// first interruption lets those at work stop by themselves, the second kills them. `result` says what
-/// came of one.
+/// first interruption lets those at work stop by themselves, the second kills them. `turn` says what is
+/// to be done for one when it is its turn, `result` what came of it.
 ///
 /// # Errors
 /// When no process can be started at all.
@@ -66,18 +68,19 @@ pub fn conduct(
     jobs: &[Job],
     at_once: usize,
     interruptions: &AtomicU32,
+    mut turn: impl FnMut(usize) -> Turn,
     result: impl Fn(usize, Ended) -> String,
 ) -> io::Result<Vec<Ended>> {
     let program = std::env::current_exe()?;
     // What never begins was interrupted before it could.
     let mut ended = vec![Ended::Interrupted; jobs.len()];
-    let mut waiting: VecDeque<(usize, bool)> = jobs
-        .iter()
-        .enumerate()
-        .map(|(at, job)| (at, job.go_on.is_some()))
-        .collect();
+    let mut waiting: VecDeque<(usize, &Job)> = jobs.iter().enumerate().collect();
     let mut running: Vec<Running> = Vec::new();
     let (mut told, mut over) = (0, 0);
+    let mut tell = |job: &Job, words: &str| {
+        over += 1;
+        note!("[{over}/{}] {}: {words}", jobs.len(), job.name);
+    };
     loop {
         let pressed = interruptions.load(Ordering::Relaxed);
         if pressed > told {
@@ -90,21 +93,39 @@ pub fn conduct(
             told = pressed;
         }
         while pressed == 0 && running.len() < at_once {
-            let Some((at, going_on)) = waiting.pop_front() else {
+            let Some((at, job)) = waiting.pop_front() else {
                 break;
             };
-            let Some(job) = jobs.get(at) else { continue };
-            match start(&program, job, going_on) {
-                Ok(child) => running.push(Running {
+            let begun = match turn(at) {
+                Turn::Begin(hold, going_on) => {
+                    start(&program, job, going_on).map(|child| (child, hold, going_on))
+                }
+                Turn::Done => {
+                    ended[at] = Ended::Done;
+                    tell(
+                        job,
+                        &format!("done by another: {}", result(at, Ended::Done)),
+                    );
+                    continue;
+                }
+                Turn::Left(holder) => {
+                    ended[at] = Ended::Left;
+                    tell(job, &format!("left to {holder}"));
+                    continue;
+                }
+                Turn::Impossible(why) => Err(io::Error::other(why)),
+            };
+            match begun {
+                Ok((child, hold, going_on)) => running.push(Running {
                     job: at,
                     child,
                     going_on,
+                    hold,
                 }),
                 Err(error) => {
-                    over += 1;
                     // The tables are made from what is in the folders.
                     let _ = fs::write(&job.log, format!("no process of its own: {error}\n"));
-                    eprintln!("[{over}/{}] {}: failed: {error}", jobs.len(), job.name);
+                    tell(job, &format!("failed: {error}"));
                     ended[at] = Ended::Failed;
                 }
             }
@@ -124,19 +145,24 @@ pub fn conduct(
                 Err(_) => None,
             };
             let one = running.swap_remove(at);
+            let job = &jobs[one.job];
             // What cannot be gone on with, a damaged checkpoint for one, begins anew.
             if one.going_on && status.and_then(|status| status.code()) == Some(2) && pressed == 0 {
-                waiting.push_front((one.job, false));
-                continue;
+                if let Ok(child) = start(&program, job, false) {
+                    running.push(Running {
+                        child,
+                        going_on: false,
+                        ..one
+                    });
+                    continue;
+                }
             }
-            over += 1;
-            let job = &jobs[one.job];
+            drop(one.hold);
             ended[one.job] = outcome(status, pressed > 0);
             if ended[one.job] == Ended::Done {
                 forget(&job.log);
             }
-            let words = result(one.job, ended[one.job]);
-            eprintln!("[{over}/{}] {}: {words}", jobs.len(), job.name);
+            tell(job, &result(one.job, ended[one.job]));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -159,10 +185,18 @@ fn forget(log: &Path) {
     }
 }
 
+/// A new file in the place of whatever is there, which may be one to open which is to wait for ever.
+fn anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::create_new(path),
+    }
+}
+
 fn start(program: &Path, job: &Job, going_on: bool) -> io::Result<Child> {
-    let arguments = match &job.go_on {
-        Some(go_on) if going_on => go_on,
-        _ => {
+    let arguments = match going_on {
+        true => &job.go_on,
+        false => {
             match fs::remove_dir_all(&job.folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -170,7 +204,7 @@ fn start(program: &Path, job: &Job, going_on: bool) -> io::Result<Child> {
             &job.anew
         }
     };
-    let log = File::create(&job.log)?;
+    let log = anew(&job.log)?;
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -179,35 +213,14 @@ fn start(program: &Path, job: &Job, going_on: bool) -> io::Result<Child> {
         .stderr(log)
         // The terminal's Ctrl-C would reach it beside ours, and two of them end a run at once.
         .process_group(0);
-    let parent = std::process::id();
-    // SAFETY: between fork and exec only calls that are safe there are made: none allocates or locks.
-    unsafe {
-        command.pre_exec(move || follow(parent));
-    }
+    // A shell may have had interrupts ignored, which is inherited.
+    ends_with_this_one(&mut command, libc::SIGTERM);
     command.spawn()
-}
-
-/// Lets the system interrupt this process when its parent is no more, in whichever way it went.
-fn follow(parent: u32) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        // SAFETY: sets a property of this process; it touches no memory.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGINT) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // It may have gone before that.
-        if std::os::unix::process::parent_id() != parent {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = parent;
-    Ok(())
 }
 
 fn interrupt(child: &Child) {
     if let Ok(id) = libc::pid_t::try_from(child.id()) {
         // SAFETY: a signal to a child that was not waited for, whose number is therefore its own.
-        unsafe { libc::kill(id, libc::SIGINT) };
+        unsafe { libc::kill(id, libc::SIGTERM) };
     }
 }

@@ -88,6 +88,16 @@ impl Memory {
         memory
     }
 
+    /// Whether a client can have kept this under this name.
+    pub fn keeps(name: &str, payload: &Payload) -> bool {
+        match (name, payload.as_parts()) {
+            (FIGURES, _) => payload.as_scalars::<5>().is_ok(),
+            (REPORT, Ok([figures, _])) => figures.as_scalars::<2>().is_ok(),
+            (REPORT, Err(_)) => false,
+            _ => true,
+        }
+    }
+
     /// Puts it back.
     pub fn keep(self, state: ClientState, client: u32, faults: &ClientFaults) -> ClientState {
         let (seen, tasks) = (halves(self.seen.nanos()), halves(self.tasks));

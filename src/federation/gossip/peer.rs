@@ -179,11 +179,11 @@ impl Peer {
         from: &mut Reader,
     ) -> Result<Self, Damaged> {
         Ok(Self {
+            model: Snapshot::load(from)?,
+            state: shared.kept(from)?,
             shared,
             common,
             number,
-            model: Snapshot::load(from)?,
-            state: Snapshot::load(from)?,
             round: Snapshot::load(from)?,
             step: Snapshot::load(from)?,
             trained: Snapshot::load(from)?,

@@ -1,6 +1,6 @@
 //! Learning by gradient descent on the public set, of whatever network parameters are made from.
 
-use crate::learn::{evaluate, LearnError};
+use crate::learn::{evaluate, go_on, LearnError};
 use crate::method::{MethodError, PublicData};
 use crate::model::{Buffer, Mode, Model, ParamSet};
 use crate::sim::rng::{shuffle, stream, Purpose};
@@ -87,6 +87,7 @@ impl Fit {
         for _ in 0..self.epochs {
             shuffle(&mut rng, &mut order);
             for samples in order.chunks(self.batch.max(1)) {
+                go_on()?;
                 let x = public.data.batch(samples, model.starts_with_images())?;
                 public.data.labels_of(samples, &mut labels)?;
                 let targets: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();

@@ -124,9 +124,10 @@ impl Checkpoints {
         }
     }
 
-    /// Removes all checkpoints: the run is over.
-    pub fn clear(&self) -> Result<(), ObserveError> {
+    /// Removes all checkpoints: the run is over. Whether there were any.
+    pub fn clear(&self) -> Result<bool, ObserveError> {
         let (checkpoints, drafts) = self.list()?;
+        let any = self.folder.exists();
         for path in checkpoints.iter().chain(&drafts) {
             fs::remove_file(path).map_err(|error| ObserveError::io(path, "remove", error))?;
         }
@@ -134,9 +135,9 @@ impl Checkpoints {
             // Somebody else's file in it stays, and so does the folder.
             Err(error) if self.folder.exists() => {
                 tracing::debug!(%error, "the folder of checkpoints stays");
-                Ok(())
+                Ok(!checkpoints.is_empty() || !drafts.is_empty())
             }
-            _ => Ok(()),
+            _ => Ok(any),
         }
     }
 }

@@ -49,7 +49,7 @@ pub enum RunError {
     #[error(transparent)]
     Observe(#[from] ObserveError),
     /// A file could not be written or read.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
@@ -89,6 +89,9 @@ pub enum RunError {
         /// What can be done now.
         advice: String,
     },
+    /// It was told to stop before it had begun.
+    #[error("interrupted before the run began; nothing was written")]
+    Stopped,
     /// A thread could not be started.
     #[error("cannot start the device workers: {0}")]
     Threads(io::Error),
@@ -128,7 +131,7 @@ impl RunError {
                 | Self::NotResumable { .. }
                 | Self::Checkpoint { .. }
                 | Self::Sim(SimError::Damaged(_))
-                | Self::Observe(ObserveError::NotEmpty { .. })
+                | Self::Observe(ObserveError::NotEmpty { .. } | ObserveError::InUse { .. })
         )
     }
 }

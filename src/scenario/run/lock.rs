@@ -1,40 +1,35 @@
 //! One process a run folder: two that wrote to one would ruin both.
 
-use super::{RunError, SCENARIO};
-use std::fs::File;
-use std::os::fd::AsRawFd;
+use super::RunError;
+use crate::disk::lock::{self, Lock};
+use crate::observe::folder::LOCK;
+use crate::observe::record::{host_name, utc};
 use std::path::Path;
-
-/// Holds a run folder until it is dropped, or the process ends in whichever way.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-}
+use std::time::SystemTime;
 
 /// Holds the folder of a run.
 ///
 /// # Errors
-/// When another process does, or the folder has no scenario.
+/// When another process does, with who that is.
 pub(super) fn hold(folder: &Path) -> Result<Lock, RunError> {
-    // The scenario's copy is written once and never replaced.
-    let path = folder.join(SCENARIO);
-    let file = File::open(&path).map_err(|source| RunError::File { path, source })?;
-    // SAFETY: a call on a descriptor that is open; it touches no memory.
-    let held = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
-    let error = std::io::Error::last_os_error();
-    // File systems without locks go without.
-    if held != 0 && error.kind() == std::io::ErrorKind::WouldBlock {
-        return Err(RunError::NotResumable {
-            folder: folder.to_path_buf(),
-            problem: "another process is running it".into(),
-        });
-    }
-    Ok(Lock { _file: file })
+    let path = folder.join(LOCK);
+    let taken = lock::take(&path, &me()).map_err(|source| RunError::File { path, source })?;
+    taken.map_err(|holder| RunError::NotResumable {
+        folder: folder.to_path_buf(),
+        problem: format!("another process is running it: {holder}"),
+    })
 }
 
 /// Whether another process is at the run in this folder.
 pub fn in_use(folder: &Path) -> bool {
-    matches!(hold(folder), Err(RunError::NotResumable { .. }))
+    lock::holder(&folder.join(LOCK)).is_some()
+}
+
+/// This process, for others to know it by: number, machine, and when it said so.
+pub(crate) fn me() -> String {
+    let (process, machine) = (std::process::id(), host_name());
+    let now = utc(SystemTime::now());
+    format!("process {process} on {machine}, since {now}")
 }
 
 #[cfg(test)]
@@ -42,16 +37,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_one_holder_at_a_time() {
+    fn a_folder_has_one_holder_at_a_time_who_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(hold(folder.path()).is_err(), "no run");
-        std::fs::write(folder.path().join(SCENARIO), "").unwrap();
+        assert!(hold(&folder.path().join("nowhere")).is_err(), "no folder");
         let first = hold(folder.path()).unwrap();
         let error = hold(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("another process is running it"), "{error}");
+        let named = format!(
+            "another process is running it: process {} on ",
+            std::process::id()
+        );
+        assert!(
+            error.contains(&named) && error.contains(", since 2"),
+            "{error}"
+        );
         assert!(in_use(folder.path()));
         drop(first);
         assert!(!in_use(folder.path()));
-        hold(folder.path()).unwrap();
+        drop(hold(folder.path()).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

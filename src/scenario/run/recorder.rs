@@ -116,14 +116,7 @@ impl RunRecorder {
         quiet: bool,
     ) -> Result<Self, RunError> {
         let trace = match scenario.record.trace {
-            true => {
-                let trace =
-                    TraceWriter::create(folder.path()).map_err(|source| RunError::File {
-                        path: folder.path().join(TRACE),
-                        source,
-                    })?;
-                Some(trace)
-            }
+            true => Some(TraceWriter::create(folder.path())?),
             false => None,
         };
         let costs = sizes.levels().iter().zip(sizes.counts(scenario.clients()));
@@ -255,13 +248,9 @@ impl RunRecorder {
         if let Some(progress) = self.progress {
             progress.finish();
         }
-        if let Some(mut trace) = self.trace {
-            // Buffered events only; a disk that is full has been or will be met elsewhere.
-            if let Err(error) = trace.flush() {
-                tracing::warn!(%error, "the end of the trace could not be written");
-            }
-        }
+        let flushed = self.trace.map(|mut trace| trace.flush());
         Closed {
+            unwritten: flushed.and_then(Result::err),
             folder: self.folder,
             kept: self.kept,
             checkpoints: self.checkpoints,
@@ -299,10 +288,7 @@ impl RunRecorder {
         let Some(checkpoints) = &self.checkpoints else {
             return Ok(());
         };
-        let path = self.folder.path().join(TRACE);
-        let io = |error| ObserveError::io(&path, "bring to the disk", error);
-        let trace = self.trace.as_mut().map(TraceWriter::sync).transpose();
-        let trace = trace.map_err(io)?;
+        let trace = self.trace.as_mut().map(TraceWriter::sync).transpose()?;
         let real = self.real();
         let mut state = State {
             lengths: self.folder.sync()?,

@@ -1,17 +1,17 @@
 //! Going on with a run that was stopped: killed, interrupted, or failed for want of something.
 
 use super::checkpoint::Checkpoints;
+use super::parting::Parting;
 use super::ranks::{self, Head};
 use super::recorder::RunRecorder;
-use super::{assemble, conduct, identity, Finished, Options, Run, RunError, SCENARIO};
+use super::tidy::{remove_strays, tidy};
+use super::{assemble, conduct, identity, Finished, Options, Run, RunError, LIBTORCH, SCENARIO};
+use crate::disk;
 use crate::learn::HostDevice;
-use crate::model::Spill;
-use crate::observe::folder::{remove, RECORD};
-use crate::observe::record::{RunRecord, Status};
-use crate::observe::ObserveError;
+use crate::observe::folder::{has_not_begun, RECORD};
+use crate::observe::record::{Host, RunRecord, Status};
 use crate::quantity::Bytes;
 use crate::scenario::Scenario;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -46,10 +46,20 @@ pub fn resume(
         folder: folder.to_path_buf(),
         problem,
     };
-    let mut record = RunRecord::read(&folder.join(RECORD))
-        .map_err(|error| refuse(format!("{error}; expected the folder of a run")))?;
+    let mut record = RunRecord::read(&folder.join(RECORD)).map_err(|error| {
+        refuse(match has_not_begun(folder) {
+            true => "the run was stopped before it began, and there is nothing to go on with; \
+                     shoal run with --out and this folder begins it"
+                .into(),
+            false => format!("{error}; expected the folder of a run"),
+        })
+    })?;
     if record.status.is_at_end() {
-        return Err(refuse("the run has come to its end".into()));
+        let told = match tidy(folder)? {
+            true => "the run has come to its end; what it had left behind is removed",
+            false => "the run has come to its end",
+        };
+        return Err(refuse(told.into()));
     }
     if record.version != env!("CARGO_PKG_VERSION") {
         let (theirs, ours) = (&record.version, env!("CARGO_PKG_VERSION"));
@@ -64,7 +74,7 @@ pub fn resume(
             record.device
         )));
     }
-    let text = fs::read_to_string(folder.join(SCENARIO))
+    let text = disk::read_to_string(&folder.join(SCENARIO))
         .map_err(|error| refuse(format!("{SCENARIO}: {error}; expected the folder of a run")))?;
     let scenario = Scenario::parse(&text, Path::new(&record.scenario_file), &record.overrides)?;
     let Some(checkpoint) = scenario.checkpoint else {
@@ -105,12 +115,30 @@ pub fn resume(
         Some(from) => RunRecorder::reopen(folder, &scenario, options.quiet, from)?,
         None => RunRecorder::restart(folder, &scenario, federation.sizes(), options.quiet)?,
     };
+    let host = Host::detect(LIBTORCH);
+    let differences = record
+        .resumed_on
+        .last()
+        .unwrap_or(&record.host)
+        .differences(&host);
+    if !differences.is_empty() {
+        tracing::warn!(
+            "{}: the run began where numbers may be rounded differently, so its end may differ from that of a \
+             run that was never stopped ({})",
+            folder.display(),
+            differences.join("; ")
+        );
+        record.resumed_on.push(host);
+    }
     record.resumed = record.resumed.saturating_add(1);
     record.status = Status::Running;
     record.workers = u32::try_from(options.workers).unwrap_or(u32::MAX);
     record.error = None;
     record.finished = None;
+    // They are those of the end before.
+    record.files = Vec::new();
     let run = Run {
+        parting: Parting::ready(folder.to_path_buf(), &record),
         federation,
         recorder: recorder.with(Some(checkpoints)),
         record,
@@ -118,17 +146,4 @@ pub fn resume(
         _lock: lock,
     };
     conduct(run, &scenario, &as_begun, stop)
-}
-
-/// Removes the file for what clients keep that a process leaves behind if it is killed before it has
-/// taken the file's name away.
-fn remove_strays(folder: &Path) -> Result<(), RunError> {
-    let io = |error| ObserveError::io(folder, "read the folder", error);
-    for entry in fs::read_dir(folder).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        if Spill::is_name(&name.to_string_lossy()) {
-            remove(&folder.join(name))?;
-        }
-    }
-    Ok(())
 }
