@@ -236,6 +236,8 @@ impl Totals {
             rounds.len(),
             kinds.join(", ")
         )
+    }
+
     /// What is wrong with the figures themselves, in whole sentences; nothing in most runs.
     pub fn warnings(&self) -> Vec<String> {
         let mut all = Vec::new();

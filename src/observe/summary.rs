@@ -446,6 +446,9 @@ mod tests {
         let held = rounds_in_words(&totals(400, 25, 23));
         assert_eq!(held, "23 of 400 completed, 25 held");
         assert_eq!(rounds_in_words(&totals(2, 2, 2)), "2 of 2 completed");
+    }
+
+    #[test]
     fn a_loss_that_is_not_a_number_is_told_beside_the_accuracy_and_so_is_training_that_diverged() {
         let rounds = [(1, 2.0, 0), (2, f64::NAN, 3), (4, f64::INFINITY, 1)];
         let rounds = rounds.map(|(round, loss, diverged)| RoundRow {

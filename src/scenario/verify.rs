@@ -13,7 +13,7 @@ use crate::federation::{DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
 use crate::model::Spill;
 use crate::observe::folder::RECORD;
-use crate::observe::record::{Host, RunRecord, Status};
+use crate::observe::record::{Host, RunRecord};
 use crate::quantity::Bytes;
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;

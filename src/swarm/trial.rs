@@ -286,7 +286,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
             Some(_) => {
                 let rounds = ears.rounds.iter();
                 rounds
-                    .map(|row| (row.round, row.started, row.lost))
+                    .map(|row| (row.round, row.started, row.unanswered))
                     .collect()
             }
             None => Vec::new(),

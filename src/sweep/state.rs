@@ -3,7 +3,7 @@
 use super::cells::Cell;
 use crate::disk;
 use crate::observe::folder::RECORD;
-use crate::observe::record::{RunRecord, Status};
+use crate::observe::record::RunRecord;
 use crate::scenario::run::{in_use, tidy, SCENARIO};
 use std::fs;
 use std::path::Path;

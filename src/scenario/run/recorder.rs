@@ -250,12 +250,11 @@ impl RunRecorder {
         }
         let flushed = self.trace.map(|mut trace| trace.flush());
         Closed {
-            unwritten: flushed.and_then(Result::err),
             folder: self.folder,
             kept: self.kept,
             checkpoints: self.checkpoints,
             real,
-            unwritten,
+            unwritten: unwritten.or_else(|| flushed.and_then(Result::err)),
         }
     }
 
