@@ -185,9 +185,10 @@ fn users_of_an_archive_are_held_against_the_samples_too() {
 
 #[test]
 fn an_archive_that_is_consistent_costs_a_check_nothing_and_a_run_what_it_holds() {
-    let x = npy("|u1", &format!("({ROWS}, 1)"), &[]);
-    let y = npy("|u1", &format!("({ROWS},)"), &[]);
-    let bytes = zip(&[("x.npy", x, ROWS), ("y.npy", y, ROWS)]);
+    let rows = 1 << 20;
+    let x = npy("|u1", &format!("({rows}, 4)"), &[]);
+    let y = npy("|u1", &format!("({rows},)"), &[]);
+    let bytes = zip(&[("x.npy", x, 4 * rows), ("y.npy", y, rows)]);
     let folder = folder(&[("a.npz", bytes)]);
     let source = Source::Npz {
         file: "a.npz".into(),
@@ -219,7 +220,7 @@ fn a_file_of_an_array_that_claims_more_than_it_holds_is_refused() {
 
 #[test]
 fn small_numbers_of_an_array_weigh_little() {
-    let count = 1 << 20;
+    let count = 1 << 18;
     let x = npy("|i1", &format!("({count}, 1)"), &vec![1; count]);
     let y = npy("|b1", &format!("({count},)"), &vec![1; count]);
     let folder = folder(&[("x.npy", x), ("y.npy", y)]);

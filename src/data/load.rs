@@ -4,7 +4,7 @@ mod arrays;
 mod images;
 mod text;
 
-use super::classes::{counted, ClassCount, ClassNames};
+use super::classes::{counted, ClassCount, ClassNames, Counts};
 use super::dataset::{Shape, Split};
 use super::digits;
 use super::error::DataError;
@@ -96,6 +96,9 @@ pub struct Inspection {
     /// The classes, and how many samples each has.
     pub classes: Vec<ClassCount>,
 }
+
+/// What was counted, and what else is wrong.
+type Inspected = (Result<(Shape, Counts, Counts), DataError>, Vec<DataError>);
 
 /// Reads all of `source`, as a run would before its first round, and says what [`describe`] cannot
 /// see in headers: features that are not finite (with row and column), labels and users that do not

@@ -43,7 +43,7 @@ mod tests {
 
     fn told(data: &str, attack: &str, folder: &Path) -> Result<Vec<String>, String> {
         let text = format!(
-            "(data: {data}, model: [Flatten, Dense(3)], population: [(count: 4)],
+            "(data: {data}, model: [Dense(3)], population: [(count: 4)],
               partition: (min_per_client: 0), schedule: (rounds: 1, cohort: 2),
               adversaries: [(who: Share(0.25), attack: {attack})])"
         );

@@ -3,6 +3,7 @@
 //! Headers come first: numbers of rows, shapes and types are held against each other before anything
 //! is inflated or kept.
 
+use super::Inspected;
 use crate::data::assemble::{self, Names, Raw, RawTest, TestDraw};
 use crate::data::classes::{unseen_note, Counts};
 use crate::data::dataset::{Shape, Split};
@@ -411,7 +412,7 @@ pub(super) fn inspect<T>(
     shelf: &mut impl Shelf<T>,
     request: &Request<'_, T>,
     seed: u64,
-) -> (Result<(Shape, Counts, Counts), DataError>, Vec<DataError>) {
+) -> Inspected {
     let described = describe(shelf, request, seed);
     let mut wrong = Vec::new();
     let mut scan = |arrays: &Arrays<T>, field: &str| {

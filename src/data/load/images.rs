@@ -1,5 +1,6 @@
 //! Image sets: where their files lie, how they are normalised, how IDX and CIFAR files become samples.
 
+use super::Inspected;
 use crate::data::assemble::{self, Raw, RawTest};
 use crate::data::cifar::{self, Format};
 use crate::data::classes::{ClassNames, Counts};
@@ -461,8 +462,7 @@ impl<'a> Set<'a> {
     }
 
     /// Everything, read and not kept.
-    #[allow(clippy::type_complexity)]
-    pub fn inspect(&self) -> (Result<(Shape, Counts, Counts), DataError>, Vec<DataError>) {
+    pub fn inspect(&self) -> Inspected {
         let scanned = [self.train.scan(), self.test.scan()];
         let wrong = scanned.into_iter().filter_map(Result::err);
         (self.counted(), wrong.collect())

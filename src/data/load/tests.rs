@@ -35,7 +35,10 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 fn load_described(source: &Source, base: &Path) -> Split {
     let split = load(source, 1, base).unwrap();
     let seen = inspect(source, 1, base).unwrap();
-    assert_eq!((seen.shape, seen.classes), (split.describe(), split.classes()));
+    assert_eq!(
+        (seen.shape, seen.classes),
+        (split.describe(), split.classes())
+    );
     // Where the number of classes is known, labels are not read, and nothing is said of them.
     let mut described = describe(source, 1, base).unwrap();
     described.notes.clone_from(&split.notes);
@@ -343,7 +346,7 @@ fn tables_share_the_names_of_labels_and_users() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("other.csv:1: expected the columns of"),
+        error.contains("other.csv:1:2: expected the column \"a\", as in"),
         "{error}"
     );
 }

@@ -70,6 +70,8 @@ impl Table<'_> {
         };
         let classes = labels.resolve(&self.train, self.shaping.classes);
         let classes = classes.map_err(|error| error.at("label"))?;
+        // Names may weigh as much as the samples.
+        drop((labels, users));
         let given = match &mut test {
             RawTest::Given(test) => Some(&mut test.labels),
             RawTest::Fraction(_) => None,

@@ -164,10 +164,10 @@ fn position(file: &Path, names: &StringRecord, wanted: &str) -> Result<usize, Da
             );
             let numbers = names.iter().all(|name| name.parse::<f64>().is_ok());
             Err(match near {
-                Some(name) => error.advise(&format!("did you mean {name:?}?")),
-                None if numbers => {
+                _ if numbers => {
                     error.advise("the first line looks like data: write a line of names above it")
                 }
+                Some(name) => error.advise(&format!("did you mean {name:?}?")),
                 None => error,
             })
         }
