@@ -13,6 +13,7 @@
 //! - [`Loss`]: which packets get lost, one by one or in bursts;
 //! - [`LinkModel`]: latency, rates, [`Sharing`] of a rate, loss and [`Transport`] of a link;
 //! - [`LinkTable`]: which node has which link; [`LinkNetwork`]: the network the kernel runs;
+//! - [`tcp`]: TCP at flow level, windows and losses and timeouts;
 //! - [`presets`]: links people know by name, with the source of each figure.
 //!
 //! Guarantees:
@@ -48,6 +49,7 @@ mod passage;
 mod presets;
 mod queue;
 mod table;
+pub mod tcp;
 mod wire;
 
 #[cfg(test)]

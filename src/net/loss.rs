@@ -3,6 +3,7 @@
 use super::binomial::{binomial, geometric};
 use crate::quantity::Probability;
 use crate::sim::rng::Stream;
+use crate::snapshot::snapshot_enum;
 use rand::Rng;
 use serde::Serialize;
 
@@ -37,6 +38,12 @@ pub enum Loss {
     },
 }
 
+snapshot_enum!(Loss {
+    0 => None,
+    1 => Independent { p },
+    2 => GilbertElliott { p_good_to_bad, p_bad_to_good, loss_good, loss_bad },
+});
+
 impl Loss {
     /// The ratio of packets lost in the long run: for bursts
     /// `(r * loss_good + p * loss_bad) / (p + r)`.
@@ -56,7 +63,7 @@ impl Loss {
     }
 
     /// The ratio of packets that meet the bad state in the long run: `p / (p + r)`.
-    fn time_in_bad(&self) -> f64 {
+    pub(super) fn time_in_bad(&self) -> f64 {
         match self {
             Self::GilbertElliott {
                 p_good_to_bad,

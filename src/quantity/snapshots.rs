@@ -1,6 +1,6 @@
 //! Quantities in a checkpoint.
 
-use super::{Bytes, Distribution, Flops, Span, VirtualTime};
+use super::{Bytes, Distribution, Flops, Probability, Span, VirtualTime};
 use crate::snapshot::{snapshot_enum, Damaged, Reader, Snapshot, Writer};
 
 macro_rules! of_number {
@@ -24,6 +24,17 @@ of_number! {
     Span: |span| span.nanos(), Self::from_nanos;
     Bytes: |bytes| bytes.0, Self;
     Flops: |flops| flops.0, Self;
+}
+
+impl Snapshot for Probability {
+    fn save(&self, to: &mut Writer) {
+        self.get().save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        let p = f64::load(from)?;
+        Self::new(p).map_err(|_| Damaged::new(format!("{p} is no probability")))
+    }
 }
 
 snapshot_enum!(Distribution {

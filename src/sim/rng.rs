@@ -53,6 +53,8 @@ pub enum Purpose {
     Privacy = 18,
     /// Graphs of federations without a server; counter = which of them, and which try.
     Graph = 19,
+    /// What happens to a message over TCP; counter = its sequence number and which draw of it.
+    Tcp = 20,
 }
 
 /// SplitMix64's finaliser: a bijection on 64 bits with full avalanche.

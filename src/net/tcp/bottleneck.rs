@@ -1,0 +1,178 @@
+//! The queue in which a flow's packets wait.
+
+use super::gaps::Dice;
+use crate::sim::rng::below;
+use crate::snapshot::snapshot_struct;
+
+/// Packets that reach a path together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burst {
+    /// When the first does, seconds.
+    pub at: f64,
+    /// Seconds from one to the next.
+    pub gap: f64,
+    /// How many they are; at least one.
+    pub packets: u32,
+    /// So many at a time, back to back.
+    pub group: u32,
+}
+
+/// How they leave its bottleneck.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Passed {
+    /// When the first is through, seconds.
+    pub first: f64,
+    /// Seconds from one to the next, those counted that were dropped.
+    pub gap: f64,
+    /// The places of those that found no room, in order.
+    pub dropped: Vec<u32>,
+}
+
+/// What a flow's packets go through.
+pub trait Path {
+    /// Takes a burst, and says how it leaves.
+    fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed;
+}
+
+/// A rate with a drop-tail buffer, first come, first served.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bottleneck {
+    /// Seconds that a packet takes; zero without a limit.
+    pub packet: f64,
+    /// A packet is dropped that finds more seconds of work waiting than this.
+    pub buffer: f64,
+    /// When everything that waits will be through.
+    pub free: f64,
+}
+
+snapshot_struct!(Bottleneck {
+    packet,
+    buffer,
+    free
+});
+
+impl Bottleneck {
+    /// The places of packets for which there is no room. Once the buffer is full, one gets in for
+    /// each that leaves; of a group back to back the first get in.
+    fn overflow(&self, burst: &Burst, dice: &mut Dice) -> Vec<u32> {
+        let Burst {
+            at,
+            gap,
+            packets,
+            group,
+        } = *burst;
+        let waiting = (self.free - at).max(0.0);
+        let rise = self.packet - gap;
+        if rise <= 0.0 || waiting + rise * f64::from(packets - 1) <= self.buffer {
+            return Vec::new();
+        }
+        let group = group.max(1);
+        let share = rise / self.packet;
+        let mut from = libm::floor((self.buffer - waiting) / rise).max(-1.0) + 1.0;
+        if from > 0.0 && group > 1 {
+            // Where in a group the buffer becomes full nobody knows.
+            from += below(&mut dice.stream(), u64::from(group)) as f64;
+        }
+        let each = libm::round(f64::from(group) * share).max(1.0);
+        let mut dropped: Vec<u32> = Vec::new();
+        let mut groups = 0.0;
+        loop {
+            let begin = from + libm::floor(groups * each / share);
+            for place in 0..each as u32 {
+                let place = begin + f64::from(place);
+                if place >= f64::from(packets) {
+                    return dropped;
+                }
+                let place = place as u32;
+                if dropped.last().is_none_or(|last| place > *last) {
+                    dropped.push(place);
+                }
+            }
+            groups += 1.0;
+        }
+    }
+}
+
+impl Path for Bottleneck {
+    fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed {
+        let dropped = self.overflow(&burst, dice);
+        let begin = self.free.max(burst.at);
+        let kept = burst.packets - dropped.len() as u32;
+        if kept == 0 {
+            return Passed {
+                first: begin,
+                gap: self.packet,
+                dropped,
+            };
+        }
+        let first = begin + self.packet;
+        let mut last = begin + self.packet * f64::from(kept);
+        if dropped.is_empty() {
+            let arrives = burst.at + burst.gap * f64::from(burst.packets - 1);
+            last = last.max(arrives + self.packet);
+        }
+        self.free = last;
+        let gap = if burst.packets > 1 {
+            (last - first) / f64::from(burst.packets - 1)
+        } else {
+            self.packet
+        };
+        Passed {
+            first,
+            gap,
+            dropped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(buffer: f64) -> Bottleneck {
+        Bottleneck {
+            packet: 0.001,
+            buffer,
+            free: 0.0,
+        }
+    }
+
+    fn burst(at: f64, gap: f64, packets: u32) -> Burst {
+        Burst {
+            at,
+            gap,
+            packets,
+            group: 1,
+        }
+    }
+
+    #[test]
+    fn packets_that_come_faster_than_they_leave_wait() {
+        let mut dice = Dice::new(1, 1, 1);
+        let mut path = path(1.0);
+        let passed = path.pass(burst(0.0, 0.0, 10), &mut dice);
+        assert!((passed.first - 0.001).abs() < 1e-12 && (passed.gap - 0.001).abs() < 1e-12);
+        // The next find five of them waiting, and come as fast as they leave.
+        let passed = path.pass(burst(0.005, 0.001, 3), &mut dice);
+        assert!((passed.first - 0.011).abs() < 1e-12 && (path.free - 0.013).abs() < 1e-12);
+        // Those after a pause meet nobody, and keep their distance.
+        let passed = path.pass(burst(1.0, 0.004, 3), &mut dice);
+        assert!((passed.first - 1.001).abs() < 1e-12 && (passed.gap - 0.004).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_finds_the_buffer_full_is_dropped() {
+        let mut dice = Dice::new(1, 1, 1);
+        // All at once: those who find more than 5 ms of work before them.
+        let passed = path(0.005).pass(burst(0.0, 0.0, 10), &mut dice);
+        assert_eq!(passed.dropped, [6, 7, 8, 9]);
+        // Twice as fast as they leave: every second one, once it is full.
+        let passed = path(0.005).pass(burst(0.0, 0.0005, 20), &mut dice);
+        assert_eq!(passed.dropped, [11, 13, 15, 17, 19]);
+        let mut full = path(0.005);
+        full.free = 1.0;
+        let passed = full.pass(burst(0.0, 0.0, 3), &mut dice);
+        assert_eq!(passed.dropped, [0, 1, 2]);
+        assert!((full.free - 1.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,209 @@
+//! Random losses, drawn as the number of packets between two of them.
+
+use crate::net::binomial::geometric;
+use crate::net::Loss;
+use crate::sim::rng::{stream, Purpose, Stream};
+use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
+use rand::Rng;
+
+/// A message draws from at most this many streams under one node's name.
+const DRAWS: u32 = 16;
+/// A message's sequence number never reaches this bit.
+const DRAW_SHIFT: u32 = 48;
+
+/// Draws of one message: the n-th comes from the n-th of its own streams, so that nothing but a
+/// number has to be kept between two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dice {
+    seed: u64,
+    source: u32,
+    sequence: u64,
+    draws: u64,
+}
+
+snapshot_struct!(Dice {
+    seed,
+    source,
+    sequence,
+    draws
+});
+
+impl Dice {
+    /// Those of message `sequence` of node `source`.
+    pub const fn new(seed: u64, source: u32, sequence: u64) -> Self {
+        Self {
+            seed,
+            source,
+            sequence,
+            draws: 0,
+        }
+    }
+
+    pub(super) fn stream(&mut self) -> Stream {
+        let (high, low) = (self.draws >> DRAWS, self.draws & ((1 << DRAWS) - 1));
+        self.draws += 1;
+        let node = u64::from(self.source) | (high << 32);
+        let counter = self.sequence | (low << DRAW_SHIFT);
+        stream(self.seed, node, Purpose::Tcp, counter)
+    }
+}
+
+/// How many packets get through before the next is lost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gaps {
+    loss: Loss,
+    left: u64,
+    /// The state of a burst process; every message meets it in its long-run mixture.
+    bad: bool,
+}
+
+impl Gaps {
+    /// Those of a link that loses packets as `loss` says.
+    pub fn new(loss: Loss, dice: &mut Dice) -> Self {
+        let mut gaps = Self {
+            loss,
+            left: 0,
+            bad: false,
+        };
+        if loss != Loss::None {
+            let mut rng = dice.stream();
+            gaps.bad = loss.begins_bad(&mut rng);
+            gaps.draw(&mut rng);
+        } else {
+            gaps.left = u64::MAX;
+        }
+        gaps
+    }
+
+    fn draw(&mut self, rng: &mut Stream) {
+        self.left = match self.loss {
+            Loss::None => u64::MAX,
+            Loss::Independent { p } => geometric(p.get(), rng).saturating_sub(1),
+            Loss::GilbertElliott {
+                p_good_to_bad,
+                p_bad_to_good,
+                loss_good,
+                loss_bad,
+            } => {
+                let mut through = 0u64;
+                // A process that loses nothing in either state never ends; neither does this loop
+                // then, so it has a bound: a loss so far ahead does not come.
+                for _ in 0..1_000 {
+                    let (lost, moves) = if self.bad {
+                        (loss_bad, p_bad_to_good)
+                    } else {
+                        (loss_good, p_good_to_bad)
+                    };
+                    let loss = geometric(lost.get(), rng);
+                    let stay = geometric(moves.get(), rng);
+                    if loss <= stay {
+                        if loss == stay {
+                            self.bad = !self.bad;
+                        }
+                        self.left = through.saturating_add(loss - 1);
+                        return;
+                    }
+                    through = through.saturating_add(stay);
+                    self.bad = !self.bad;
+                }
+                u64::MAX
+            }
+        };
+    }
+
+    /// The places of those that are lost among the next `packets`.
+    pub(super) fn pass(&mut self, packets: u64, dice: &mut Dice) -> Vec<u32> {
+        let mut lost = Vec::new();
+        let mut at = 0u64;
+        while self.left < packets - at {
+            at += self.left;
+            lost.push(u32::try_from(at).unwrap_or(u32::MAX));
+            at += 1;
+            self.draw(&mut dice.stream());
+        }
+        if self.left != u64::MAX {
+            self.left -= packets - at;
+        }
+        lost
+    }
+}
+
+impl Loss {
+    /// Whether a burst process that has gone on for long is in its bad state.
+    fn begins_bad(&self, rng: &mut Stream) -> bool {
+        let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        unit < self.time_in_bad()
+    }
+}
+
+impl Snapshot for Gaps {
+    fn save(&self, to: &mut Writer) {
+        let Self { loss, left, bad } = self;
+        loss.save(to);
+        left.save(to);
+        bad.save(to);
+    }
+
+    fn load(from: &mut Reader) -> Result<Self, Damaged> {
+        Ok(Self {
+            loss: Snapshot::load(from)?,
+            left: Snapshot::load(from)?,
+            bad: Snapshot::load(from)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantity::Probability;
+
+    fn rate(loss: Loss) -> f64 {
+        let mut dice = Dice::new(1, 2, 3);
+        let mut gaps = Gaps::new(loss, &mut dice);
+        let packets = 400_000;
+        let lost: usize = (0..packets / 100)
+            .map(|_| gaps.pass(100, &mut dice).len())
+            .sum();
+        lost as f64 / f64::from(packets)
+    }
+
+    #[test]
+    fn gaps_lose_what_the_link_loses_in_the_long_run() {
+        let p = |p: f64| Probability::new(p).unwrap();
+        let independent = Loss::Independent { p: p(0.02) };
+        assert!((rate(independent) - 0.02).abs() < 0.001);
+        let bursts = Loss::GilbertElliott {
+            p_good_to_bad: p(0.01),
+            p_bad_to_good: p(0.2),
+            loss_good: p(0.001),
+            loss_bad: p(0.5),
+        };
+        let expected = bursts.rate();
+        assert!((rate(bursts) / expected - 1.0).abs() < 0.06, "{expected}");
+        assert_eq!(rate(Loss::None), 0.0);
+    }
+
+    #[test]
+    fn trains_of_any_length_meet_the_same_losses() {
+        let loss = Loss::Independent {
+            p: Probability::new(0.03).unwrap(),
+        };
+        let places = |step: u64| {
+            let mut dice = Dice::new(9, 1, 1);
+            let mut gaps = Gaps::new(loss, &mut dice);
+            let mut all = Vec::new();
+            for i in 0..600 / step {
+                let lost = gaps.pass(step, &mut dice);
+                all.extend(lost.into_iter().map(|place| i * step + u64::from(place)));
+            }
+            all
+        };
+        assert_eq!(places(1), places(600));
+        assert_eq!(places(7), {
+            let mut all = places(1);
+            all.retain(|place| *place < 595);
+            all
+        });
+    }
+}
