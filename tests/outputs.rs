@@ -3,10 +3,10 @@
 use super::tiny::{Ran, TINY};
 use shoal::observe::folder::EventLine;
 use shoal::observe::participation::Participation;
-use shoal::observe::record::{Clipped, Declined, Rank, Rejections, RunRecord, Totals};
+use shoal::observe::record::{Clipped, Declined, Host, Rank, Rejections, RunRecord, Totals};
 use shoal::observe::rows::{
-    ClientAccuracyRow, ClientRow, CostRow, InvitationRow, Rejection, RejectionRow, RoundRow, Row,
-    ServerRow, SizeRow,
+    ClientAccuracyRow, ClientRow, CostRow, InvitationRow, PartitionRow, Rejection, RejectionRow,
+    RoundRow, Row, ServerRow, SizeRow,
 };
 use shoal::observe::staleness::Staleness;
 use shoal::quantity::VirtualTime;
@@ -44,6 +44,7 @@ fn every_column_of_every_table_is_in_the_data_dictionary_and_no_other() {
     same("costs.csv", CostRow::COLUMNS);
     same("sizes.csv", SizeRow::COLUMNS);
     same("accuracy.csv", ClientAccuracyRow::COLUMNS);
+    same("partition.csv", PartitionRow::COLUMNS);
     same("servers.csv", ServerRow::COLUMNS);
     same("rejections.csv", RejectionRow::COLUMNS);
     same("scale.csv", Measurement::COLUMNS);
@@ -55,8 +56,16 @@ fn every_column_of_every_table_is_in_the_data_dictionary_and_no_other() {
 /// The names of all fields, with those of objects below them; of lists and maps those of their items.
 fn fields(value: &serde_json::Value, below: &str, names: &mut BTreeSet<String>) {
     // The scenario is described elsewhere; sums have the names of their table.
-    const WHOLE: [&str; 7] = [
-        "scenario", "rejections", "declined", "staleness", "invitations", "clipped", "overrides",
+    const WHOLE: [&str; 9] = [
+        "scenario",
+        "rejections",
+        "declined",
+        "staleness",
+        "invitations",
+        "clipped",
+        "overrides",
+        "resumed_on",
+        "variables",
     ];
     let serde_json::Value::Object(map) = value else {
         return;
@@ -82,6 +91,13 @@ fn fields(value: &serde_json::Value, below: &str, names: &mut BTreeSet<String>) 
 fn every_field_of_a_runs_record_is_in_the_data_dictionary_and_no_other() {
     let record = Ran::of(TINY).record();
     let totals = record.totals.clone().unwrap();
+    let host = Host {
+        libtorch_build: Some("a".into()),
+        libc: Some("glibc 2".into()),
+        features: ["avx2".to_string()].into(),
+        variables: [("OMP_NUM_THREADS".to_string(), "1".to_string())].into(),
+        ..record.host.clone()
+    };
     // With all that a run may leave out.
     let record = RunRecord {
         ranks: vec![Rank {
@@ -94,11 +110,15 @@ fn every_field_of_a_runs_record_is_in_the_data_dictionary_and_no_other() {
         }],
         memory: Some(1),
         compute: Some("modelled".into()),
+        host: host.clone(),
+        resumed_on: vec![host],
         resumed: 1,
         identity: Some("a".into()),
         totals: Some(Totals {
             attack_success: Some(0.5),
             epsilon: Some(1.0),
+            diverged: 1,
+            not_a_number_since: Some(1),
             ..totals
         }),
         rejections: Rejections::from([(Rejection::Again, 1)]),
