@@ -101,12 +101,12 @@ pub struct Scenario {
     pub base: PathBuf,
     /// Where its fields stand, for what is found wrong when the run is set up.
     #[serde(skip)]
-    places: Places,
+    pub(crate) places: Places,
 }
 
 /// Where the fields of a scenario stand. It is no part of what the scenario means.
 #[derive(Clone)]
-struct Places(Arc<Document>);
+pub(crate) struct Places(Arc<Document>);
 
 impl PartialEq for Places {
     fn eq(&self, _: &Self) -> bool {
