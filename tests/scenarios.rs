@@ -77,7 +77,9 @@ fn no_message_shows_how_a_program_writes_its_values() {
         // The lines of the file itself are the user's own words.
         let ours = said.lines().filter(|line| !line.starts_with(' '));
         for line in ours {
-            for rust in ["Some(", "None)", "Ok(", "Err(", " { ", "File {", "Spec", "::"] {
+            for rust in [
+                "Some(", "None)", "Ok(", "Err(", " { ", "File {", "Spec", "::",
+            ] {
                 assert!(!line.contains(rust), "{name}: {line}");
             }
         }
