@@ -173,6 +173,27 @@ impl GraphSpec {
         problems
     }
 
+    /// How many messages a round on it has among so many nodes, and how many draws it takes to make it: told
+    /// before anything is drawn.
+    pub fn size(&self, nodes: u32) -> (u64, u64) {
+        let n = u64::from(nodes);
+        let of_degree = |degree: u32| n.saturating_mul(u64::from(degree));
+        match self {
+            Self::Ring => (2 * n, 0),
+            Self::Torus => (4 * n, 0),
+            Self::Complete => (n.saturating_mul(n.saturating_sub(1)), 0),
+            Self::Exponential => (n, 0),
+            Self::Edges(edges) => (2 * edges.len() as u64, 0),
+            Self::RandomRegular { degree } => (of_degree(*degree), of_degree(*degree)),
+            Self::SmallWorld { degree, .. } => {
+                // An edge that leads elsewhere is drawn until it meets somebody who is no neighbour yet.
+                let others = n.saturating_sub(u64::from(*degree)).max(1);
+                let tries = n.div_ceil(others);
+                (of_degree(*degree), of_degree(*degree).saturating_mul(tries))
+            }
+        }
+    }
+
     /// The graph of so many nodes; the `number`-th, where one is drawn again and again.
     ///
     /// # Errors

@@ -99,6 +99,10 @@ impl Synthetic {
             }
         }
         let most = MAX_BYTES / (4 * FEATURES as u64);
+        if self.users as u64 > most / 2 {
+            let expected = format!("2 samples a user or more, and {most} in all at most");
+            return wrong(&expected, format!("{} users", self.users));
+        }
         let mut total = 0u64;
         let mut counts = Vec::new();
         for user in 0..self.users {

@@ -4,9 +4,9 @@ use super::when::Periods;
 use crate::quantity::{Span, VirtualTime};
 
 /// Stretches that are followed one by one. Work that lasts through more of them has seen their average
-/// to a part in a thousand, and goes on at its mean rate so far: however often faults come and go, and
+/// to a part in some hundreds, and goes on at its mean rate so far: however often faults come and go, and
 /// however slow a device is, how long something takes is worked out in bounded time.
-const STRETCHES: u64 = 1 << 20;
+const STRETCHES: u64 = 1 << 17;
 
 /// A gradual change is made in this many steps.
 const STEPS: u64 = 32;
@@ -93,7 +93,7 @@ impl Pace<'_> {
         let (done, took) = (work.nanos() as f64 - left, now.since(start).nanos() as f64);
         match done > 0.0 {
             true => now + Span::from_nanos(libm::ceil(left * (took / done)) as u64),
-            // In a million stretches nothing was done.
+            // In so many stretches nothing was done.
             false => VirtualTime::NEVER,
         }
     }

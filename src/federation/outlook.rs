@@ -16,6 +16,8 @@ use crate::sim::NodeId;
 pub struct Outlook {
     /// Samples that it trains on.
     pub samples: usize,
+    /// The probability that it is there when a round begins, whatever its availability.
+    pub participation: f64,
     /// Until the model has come, on idle links without losses.
     pub download: Span,
     /// Until its device computes.
@@ -92,6 +94,7 @@ impl Federation {
         let samples = plan.partition.size(client as usize);
         Outlook {
             samples,
+            participation: me.participation.get(),
             download: shared.network.expected(other, node, model),
             startup: me.device.startup,
             compute: me.device.speed.time_for(cost.flops),

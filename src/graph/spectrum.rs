@@ -23,8 +23,13 @@ impl Graph {
             Shape::Exponential => None,
             Shape::Ring if n < 3 => Some(0.0),
             Shape::Ring => {
-                let each = (1..n).map(|k| (1.0 + 2.0 * wave(k, n)) / 3.0);
-                Some(each.fold(0.0, |most, value| f64::max(most, value.abs())))
+                // Between the longest wave and the shortest all others lie.
+                let ends = [1, n / 2, n.div_ceil(2), n - 1];
+                let each = ends.map(|k| (1.0 + 2.0 * wave(k, n)) / 3.0);
+                Some(
+                    each.into_iter()
+                        .fold(0.0, |most, value| f64::max(most, value.abs())),
+                )
             }
             Shape::Torus { columns } => {
                 // The least and the largest of each direction decide.

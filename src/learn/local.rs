@@ -1,6 +1,7 @@
 //! How a client trains: optimiser, learning-rate schedule, amount, batches, clipping.
 
 use super::Precision;
+use crate::quantity::bounds;
 use crate::snapshot::snapshot_enum;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -262,7 +263,10 @@ impl LocalTraining {
             if !ok {
                 found.push(SettingProblem {
                     path,
-                    message: format!("expected a number in {allowed}, got {value}"),
+                    message: format!(
+                        "expected a number in {allowed}, got {}",
+                        bounds::plain(value)
+                    ),
                 });
             }
         };

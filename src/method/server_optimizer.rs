@@ -126,7 +126,7 @@ pub(super) fn check(
             }
             // What is squared or divided by in single precision must neither vanish nor overflow.
             Some(value) if !(1e-15..=1e6).contains(&value) => {
-                problems.push((name, format!("{value} is outside [1e-15, 1e6]")));
+                problems.push((name, format!("{value:e} is outside [1e-15, 1e6]")));
             }
             _ => {}
         }

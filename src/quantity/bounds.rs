@@ -13,10 +13,21 @@ pub const MOST: f64 = 1e12;
 /// point.
 pub const MOST_PASSES: u32 = 10_000;
 
+/// A number as people write it: with an exponent where it would have many zeros.
+pub fn plain(value: f64) -> String {
+    match value.abs() {
+        x if x >= 1e15 && x.is_finite() || x > 0.0 && x < 1e-6 => format!("{value:e}"),
+        _ => value.to_string(),
+    }
+}
+
 /// A problem with a field unless its number lies in (0, `most`].
 pub fn above_zero(field: &'static str, value: f64, most: f64) -> Option<Problem> {
     if !(value.is_finite() && value > 0.0) {
-        return Some((field, format!("expected a number above 0, found {value}")));
+        return Some((
+            field,
+            format!("expected a number above 0, found {}", plain(value)),
+        ));
     }
     (value > most).then(|| (field, format!("{value:e} is outside (0, {most:e}]")))
 }
@@ -26,7 +37,7 @@ pub fn zero_or_more(field: &'static str, value: f64, most: f64) -> Option<Proble
     if !(value.is_finite() && value >= 0.0) {
         return Some((
             field,
-            format!("expected a number of 0 or more, found {value}"),
+            format!("expected a number of 0 or more, found {}", plain(value)),
         ));
     }
     (value > most).then(|| (field, format!("{value:e} is outside [0, {most:e}]")))
@@ -49,6 +60,25 @@ pub fn at_most(field: &'static str, value: u32, most: u32) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_with_many_zeros_are_written_with_an_exponent() {
+        let numbers = [
+            0.0,
+            -1.0,
+            0.25,
+            1e6,
+            1e300,
+            -1e-300,
+            f64::NAN,
+            f64::INFINITY,
+        ];
+        let written = numbers.map(plain);
+        assert_eq!(
+            written,
+            ["0", "-1", "0.25", "1000000", "1e300", "-1e-300", "NaN", "inf"]
+        );
+    }
 
     #[test]
     fn the_ends_of_a_range_are_in_it_and_what_is_no_number_is_in_none() {

@@ -241,8 +241,10 @@ impl Estimate {
 
     /// What it says, line by line.
     pub fn lines(&self, machine: &Machine) -> Vec<String> {
-        let beside =
-            |free: Option<Bytes>| free.map_or(String::new(), |free| format!(" of {free} free"));
+        let beside = |free: Option<Bytes>| match free {
+            Some(free) => format!(" ({} free)", bytes(free.0 as f64)),
+            None => String::new(),
+        };
         let cores = match machine.cores {
             1 => "a core".to_string(),
             cores => format!("{cores} cores"),
@@ -265,11 +267,14 @@ impl Estimate {
                 span(self.virtual_seconds)
             ),
             format!(
-                "it takes about {} on {cores} (at {:.0} GFLOP/s a core and {:.1} ms a step, assumed), {} of \
-                 memory{}, {} on disk{}",
+                "time: about {} on {cores}, taken for {:.0} GFLOP/s a core, {:.1} ms a step and {:.0} us an event",
                 span(self.seconds(machine)),
                 RATE / 1e9,
                 STEP * 1e3,
+                EVENT * 1e6
+            ),
+            format!(
+                "memory: about {}{}; disk: about {}{}",
                 bytes(self.memory),
                 beside(machine.memory),
                 bytes(self.disk),
@@ -315,9 +320,10 @@ impl Estimate {
 /// How long a round is expected to be, in seconds of virtual time: until as many have reported as are
 /// wanted, or the deadline.
 fn round_length(scenario: &Scenario, outlooks: &Outlooks, asked: f64) -> f64 {
+    // Who is there more often is asked more often.
     let mut all: Vec<(f64, f64)> = outlooks
         .each()
-        .map(|(one, weight)| (one.total().seconds(), weight))
+        .map(|(one, weight)| (one.total().seconds(), weight * one.participation))
         .collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     let total: f64 = all.iter().map(|(_, weight)| weight).sum();
@@ -377,7 +383,7 @@ fn periods(scenario: &Scenario, seconds: f64) -> f64 {
         let concerned = if fault.together { 1.0 } else { clients };
         concerned * seconds / cycle.max(1e-9)
     });
-    of_faults.sum()
+    of_faults.fold(0.0, |sum, each| sum + each)
 }
 
 /// A number of things, to three digits.

@@ -362,6 +362,29 @@ fn numbers_that_once_made_a_run_hang_are_refused_with_their_range() {
     }
 }
 
+/// Drawn by trial until nothing is left to draw, or more lists of neighbours than fit: told from the numbers.
+#[test]
+fn a_graph_that_takes_too_many_draws_or_has_too_many_edges_is_not_drawn_to_find_out() {
+    let graph = |graph: &str, clients: u32| {
+        let text = format!(
+            "(data: Digits, partition: (by: Shared(per_client: 9)), model: [Flatten, Dense(10)], \
+              population: [(count: {clients}, link: \"lan\")], topology: Gossip(graph: {graph}))"
+        );
+        let started = Instant::now();
+        let refused = Scenario::parse(&text, Path::new("s.ron"), &[])
+            .unwrap_err()
+            .to_string();
+        assert!(started.elapsed() < Duration::from_secs(10), "{graph}");
+        refused
+    };
+    let said = graph("RandomRegular(degree: 100000)", 200_000);
+    assert!(said.contains("send 20000000000 models a round"), "{said}");
+    let said = graph("SmallWorld(degree: 9990, rewire: 1)", 10_000);
+    assert!(said.contains("draws, at most 1000000000 may be"), "{said}");
+    let said = graph("Complete", 4_000_000);
+    assert!(said.contains("models a round"), "{said}");
+}
+
 /// Once an accountant of terabytes, and refused: now an epsilon of any size, and of none.
 #[test]
 fn central_privacy_with_next_to_no_noise_and_with_none_runs() {
@@ -388,8 +411,8 @@ fn central_privacy_with_next_to_no_noise_and_with_none_runs() {
 
 #[test]
 fn whatever_a_number_is_it_is_refused_or_the_run_ends() {
-    let [all, taken, ran] = try_all(40, 4, 4, 0.2);
-    assert!(all > 200 && taken > 10 && ran > 3, "{all} {taken} {ran}");
+    let [all, taken, ran] = try_all(8, 2, 2, 0.2);
+    assert!(all > 1_000 && taken > 50 && ran > 5, "{all} {taken} {ran}");
 }
 
 /// All of them: an hour or so.

@@ -2,6 +2,8 @@
 
 use shoal::learn::HostDevice;
 use shoal::quantity::Bytes;
+use shoal::scenario::estimate::Machine;
+use shoal::scenario::plausible::Outlooks;
 use shoal::scenario::run::{assemble, run, Options, RunError};
 use shoal::scenario::Scenario;
 use std::fs;
@@ -121,7 +123,7 @@ fn cases() -> Vec<(
             desk(("y.npy", whole(77, |i| i as i64 % 2))),
             eight.clone(),
             "data",
-            &["77", "80"],
+            &["77"],
         ),
         (
             "test samples of another shape",
@@ -160,10 +162,10 @@ fn cases() -> Vec<(
         ),
         (
             "natural users with fewer samples than each must have",
-            desk(nothing()),
-            arrays("partition: (by: Natural, min_per_client: 11), population: [(count: 8)]"),
+            desk(("u.npy", whole(80, |i| if i < 2 { 7 } else { i as i64 % 7 }))),
+            arrays("partition: (by: Natural, min_per_client: 5), population: [(count: 8)]"),
             "partition.min_per_client",
-            &["10 samples", "11"],
+            &["has 2 samples", "5"],
         ),
         (
             "more samples a client than there are",
@@ -297,4 +299,28 @@ fn both_commands_say_it_alike_and_a_quick_check_does_not_read_the_data() {
     assert!(!folder.path().join("run").exists());
     let quick = shoal(&["check", "s.ron", "--quick"]);
     assert_eq!(quick.0, Some(0), "{}", quick.2);
+}
+
+#[test]
+fn the_readme_shows_what_check_says_of_the_quickstart() {
+    let scenario = Scenario::open(Path::new("scenarios/quickstart.ron"), &[]).unwrap();
+    let federation = assemble(&scenario, HostDevice::Cpu).unwrap();
+    let outlooks = Outlooks::of(&scenario, &federation);
+    let readme = fs::read_to_string("README.md").unwrap();
+    let expected = scenario.expectations(&federation, &outlooks);
+    assert!(expected.len() > 5, "{expected:?}");
+    // How fast this machine is and what it has free is another matter.
+    let run = scenario.estimate(&federation, &outlooks);
+    let machine = Machine {
+        cores: 2,
+        memory: None,
+        disk: None,
+    };
+    let first = run.lines(&machine).into_iter().take(1);
+    for line in expected.into_iter().chain(first) {
+        assert!(
+            readme.contains(&format!("// {line}\n")),
+            "the README lacks\n// {line}"
+        );
+    }
 }

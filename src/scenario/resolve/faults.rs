@@ -6,7 +6,7 @@ use crate::fault::{
     ReportFault, ServerFault, What, When,
 };
 use crate::federation::Message;
-use crate::quantity::{Bytes, Distribution, Probability, Span};
+use crate::quantity::{bounds, Bytes, Distribution, Probability, Span};
 use crate::scenario::file::{CutFile, FaultFile, KindFile, WhenFile};
 use crate::scenario::Member;
 use crate::sim::Message as _;
@@ -387,7 +387,10 @@ impl Resolver<'_> {
         if (low..=high).contains(&found) {
             return found;
         }
-        self.complain(path, format!("{found} is outside [{low}, {high}]"));
+        self.complain(
+            path,
+            format!("{} is outside [{low}, {high}]", bounds::plain(found)),
+        );
         low.max(0.0)
     }
 }

@@ -20,6 +20,9 @@ const GRAPH: &str = "topology.graph";
 /// Messages a round that anybody can want: ten thousand clients that all talk to all.
 const MOST_MESSAGES: u64 = 100_000_000;
 
+/// Draws that anybody can wait for, each time that a graph is drawn.
+const MOST_DRAWS: u64 = 1_000_000_000;
+
 /// In a larger population no graph is drawn to be looked at: a check is to be quick and small.
 const MOST_DRAWN: u32 = 200_000;
 
@@ -140,6 +143,21 @@ impl Resolver<'_> {
                 field => self.complain(&format!("{GRAPH}.{field}"), message),
             }
         }
+        let (messages, draws) = gossip.graph.size(clients);
+        if messages > MOST_MESSAGES {
+            let message = format!(
+                "{clients} clients on such a graph send {messages} models a round, at most {MOST_MESSAGES} \
+                 may be: expected fewer neighbours each"
+            );
+            return self.complain(GRAPH, message);
+        }
+        if draws > MOST_DRAWS {
+            let message = format!(
+                "such a graph of {clients} clients takes about {draws} draws, at most {MOST_DRAWS} may be: \
+                 expected fewer neighbours each, or Complete"
+            );
+            return self.complain(GRAPH, message);
+        }
         if any || gossip.graph.is_drawn() && clients > MOST_DRAWN {
             return;
         }
@@ -147,14 +165,6 @@ impl Resolver<'_> {
             Ok(graph) => graph,
             Err(message) => return self.complain(GRAPH, message),
         };
-        if graph.messages() > MOST_MESSAGES {
-            let message = format!(
-                "{clients} clients on such a graph send {} models a round, at most {MOST_MESSAGES} \
-                 may be: expected fewer neighbours each",
-                graph.messages()
-            );
-            self.complain(GRAPH, message);
-        }
         // A drawn graph of another kind may be regular by chance, and is not when it is drawn again.
         let uneven = matches!(gossip.graph, GraphSpec::SmallWorld { .. }) || !graph.is_regular();
         if gossip.weights == Weights::Uniform && uneven {

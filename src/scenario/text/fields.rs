@@ -8,7 +8,7 @@ mod distribution;
 
 pub use distribution::OrDistribution;
 
-use crate::quantity::{parse_quantity, Bandwidth, Bytes, Power, Probability, Speed, Unit};
+use crate::quantity::{bounds, parse_quantity, Bandwidth, Bytes, Power, Probability, Speed, Unit};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
@@ -70,7 +70,7 @@ impl Written<'_> {
         }
         let found = self
             .text
-            .map_or_else(|| in_figures(self.base), |text| text.trim().to_string());
+            .map_or_else(|| bounds::plain(self.base), |text| text.trim().to_string());
         let guess = match self.base {
             x if range.high > 1.0 || x <= 1.0 => None,
             x if x <= 10.0 => Some(x / 10.0),
@@ -86,16 +86,6 @@ impl Written<'_> {
             )
         });
         Err(format!("{found} is outside {}{hint}", range.text))
-    }
-}
-
-/// A number as a person would write it: without hundreds of zeros before or behind it.
-fn in_figures(number: f64) -> String {
-    match number.abs() {
-        size if size == 0.0 || !size.is_finite() || (1e-6..1e15).contains(&size) => {
-            number.to_string()
-        }
-        _ => format!("{number:e}"),
     }
 }
 
