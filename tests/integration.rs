@@ -1,8 +1,8 @@
 //! One integration binary; one file per guarantee.
 
 mod attacks;
-mod budgets;
 mod books;
+mod budgets;
 mod cli;
 mod determinism;
 mod faults;

@@ -8,7 +8,8 @@ pub use resume::Lengths;
 use super::histograms::Histograms;
 use super::record::{FileEntry, RunRecord};
 use super::rows::{
-    ClientAccuracyRow, ClientRow, CostRow, InvitationRow, RejectionRow, RoundRow, ServerRow, SizeRow,
+    ClientAccuracyRow, ClientRow, CostRow, InvitationRow, RejectionRow, RoundRow, ServerRow,
+    SizeRow,
 };
 use super::table::Table;
 use super::ObserveError;

@@ -26,7 +26,8 @@ use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
 use crate::observe::ledger::Sums;
 use crate::observe::record::{
-    utc, Clipped, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status, Totals,
+    utc, Clipped, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status,
+    Totals,
 };
 use crate::observe::report::{Party, Report};
 use crate::observe::staleness::Staleness;
