@@ -37,7 +37,8 @@ use std::sync::Arc;
 #[command(
     version,
     after_help = "Exit status:\n  0  done\n  1  the run failed, or verify found a difference\n  \
-                  2  the input is wrong: scenario, data, arguments\n  130  interrupted; what was done is kept\n  \
+                  2  the input is wrong: scenario, data, arguments\n  3  the run came to its end, and no round was completed\n  \
+                  130  interrupted; what was done is kept\n  \
                   141  nobody read what check, list or devices had to say\n\n\
                   Set RUST_LOG=shoal=debug to see what happens inside, with virtual time (ns) and node."
 )]

@@ -36,7 +36,8 @@ pub fn add_up(ran: &Ran, scenario: &Scenario, name: &str) {
     let mut counted: BTreeMap<u32, InvitationRow> = BTreeMap::new();
     for row in &clients {
         let sums = counted.entry(row.round);
-        sums.or_insert_with(|| InvitationRow::of(row.round)).count(row);
+        sums.or_insert_with(|| InvitationRow::of(row.round))
+            .count(row);
     }
     assert_eq!(counted.len(), written.len(), "{name}");
     for (row, by_lines) in written.values().zip(counted.values()) {
@@ -45,12 +46,18 @@ pub fn add_up(ran: &Ran, scenario: &Scenario, name: &str) {
         assert_eq!(outcomes, row.invited, "{name}: {row:?}");
         // At the least what was not reported, at the most all.
         assert!(row.wasted_flops >= by_lines.wasted_flops, "{name}: {row:?}");
-        assert!(row.wasted_bytes_up >= by_lines.wasted_bytes_up, "{name}: {row:?}");
+        assert!(
+            row.wasted_bytes_up >= by_lines.wasted_bytes_up,
+            "{name}: {row:?}"
+        );
         assert!(row.wasted_flops <= row.flops, "{name}: {row:?}");
         assert!(row.wasted_bytes_up <= row.bytes_up, "{name}: {row:?}");
         assert!(row.wasted_bytes_down <= row.bytes_down, "{name}: {row:?}");
         assert!(row.wasted_compute <= row.compute, "{name}: {row:?}");
-        assert!(row.wasted_energy_j <= row.energy_j * (1.0 + 1e-9), "{name}: {row:?}");
+        assert!(
+            row.wasted_energy_j <= row.energy_j * (1.0 + 1e-9),
+            "{name}: {row:?}"
+        );
     }
     let mut total = InvitationRow::default();
     written.values().for_each(|row| total.add(row));
@@ -66,7 +73,10 @@ pub fn add_up(ran: &Ran, scenario: &Scenario, name: &str) {
     let of = |kind: &str| record.messages.get(kind).copied().unwrap_or_default();
     let sum = |pick: fn(&RoundRow) -> u64| rounds.iter().map(pick).sum::<u64>();
     let (down, up) = (sum(|row| row.bytes_down), sum(|row| row.bytes_up));
-    assert!(record.messages.values().all(MessageCount::balances), "{name}");
+    assert!(
+        record.messages.values().all(MessageCount::balances),
+        "{name}"
+    );
     if flat {
         // Every byte once, in four places.
         let invited: u32 = rounds.iter().map(|row| row.invited).sum();
@@ -103,7 +113,10 @@ pub fn add_up(ran: &Ran, scenario: &Scenario, name: &str) {
             assert!(reported <= total.reported, "{name}");
         }
         let (report, refusal) = (of("report"), of("refusal"));
-        assert!(total.bytes_up + up <= report.bytes + refusal.bytes, "{name}");
+        assert!(
+            total.bytes_up + up <= report.bytes + refusal.bytes,
+            "{name}"
+        );
     }
 }
 
@@ -115,8 +128,11 @@ fn round_adds_up(round: &RoundRow, of_it: Option<&InvitationRow>, name: &str) {
     let all = of_it.unwrap_or(&none);
     assert_eq!(all.invited, round.invited, "{name}: {round:?} {all:?}");
     assert_eq!(all.reported, round.reported, "{name}: {round:?} {all:?}");
-    assert_eq!(all.rejected, round.rejected, "{name}: {round:?} {all:?}");
-    assert_eq!(all.bytes_down, round.bytes_down, "{name}: {round:?} {all:?}");
+    assert!(all.rejected >= round.rejected, "{name}: {round:?} {all:?}");
+    assert_eq!(
+        all.bytes_down, round.bytes_down,
+        "{name}: {round:?} {all:?}"
+    );
     assert!(all.refused >= round.refused, "{name}: {round:?} {all:?}");
     if round.outcome != Outcome::Completed {
         assert_eq!(all.wasted_flops, all.flops, "{name}: {round:?} {all:?}");
@@ -145,23 +161,44 @@ fn costs_add_up(
             let bytes = [cost.bytes_down, cost.bytes_up, cost.memory_bytes];
             (counts, bytes, cost.flops, cost.compute, cost.energy_j)
         };
-        assert_eq!(figures(cost), figures(&counted), "{name}: width {}", cost.size);
+        assert_eq!(
+            figures(cost),
+            figures(&counted),
+            "{name}: width {}",
+            cost.size
+        );
     }
     let sum = |pick: fn(&CostRow) -> u64| costs.iter().map(pick).sum::<u64>();
     assert_eq!(sum(|cost| cost.invited), u64::from(total.invited), "{name}");
-    assert_eq!(sum(|cost| cost.reported), u64::from(total.reported), "{name}");
+    assert_eq!(
+        sum(|cost| cost.reported),
+        u64::from(total.reported),
+        "{name}"
+    );
     assert_eq!(sum(|cost| cost.flops), total.flops, "{name}");
     assert_eq!(sum(|cost| cost.wasted_flops), total.wasted_flops, "{name}");
     assert_eq!(sum(|cost| cost.bytes_down), total.bytes_down, "{name}");
-    assert_eq!(sum(|cost| cost.wasted_bytes_down), total.wasted_bytes_down, "{name}");
+    assert_eq!(
+        sum(|cost| cost.wasted_bytes_down),
+        total.wasted_bytes_down,
+        "{name}"
+    );
     assert_eq!(sum(|cost| cost.bytes_up), total.bytes_up, "{name}");
-    assert_eq!(sum(|cost| cost.wasted_bytes_up), total.wasted_bytes_up, "{name}");
+    assert_eq!(
+        sum(|cost| cost.wasted_bytes_up),
+        total.wasted_bytes_up,
+        "{name}"
+    );
     let compute = sum(|cost| cost.compute.nanos());
     assert_eq!(compute, total.compute.nanos(), "{name}");
     let wasted = sum(|cost| cost.wasted_compute.nanos());
     assert_eq!(wasted, total.wasted_compute.nanos(), "{name}");
     let energy: f64 = costs.iter().map(|cost| cost.energy_j).sum();
-    assert!(near(energy, total.energy_j), "{name}: {energy} {}", total.energy_j);
+    assert!(
+        near(energy, total.energy_j),
+        "{name}: {energy} {}",
+        total.energy_j
+    );
     let wasted: f64 = costs.iter().map(|cost| cost.wasted_energy_j).sum();
     assert!(near(wasted, total.wasted_energy_j), "{name}: {wasted}");
 }
@@ -197,11 +234,24 @@ fn a_client_that_is_too_slow_has_spent_energy_and_it_is_wasted() {
     let slow = "device: (preset: \"laptop\", speed: \"1 MFLOP/s\"), link: \"lan\"";
     let text = with(slow, "rounds: 3, cohort: 6, deadline: \"1 s\"");
     let ran = Ran::of(&text);
-    add_up(&ran, &Scenario::parse(&text, "s.ron".as_ref(), &[]).unwrap(), "slow");
-    let slow: Vec<_> = ran.clients().into_iter().filter(|row| &*row.group == "other").collect();
+    add_up(
+        &ran,
+        &Scenario::parse(&text, "s.ron".as_ref(), &[]).unwrap(),
+        "slow",
+    );
+    let slow: Vec<_> = ran
+        .clients()
+        .into_iter()
+        .filter(|row| &*row.group == "other")
+        .collect();
     assert_eq!(slow.len(), 9);
-    assert!(slow.iter().all(|row| row.outcome != ClientOutcome::Reported));
-    assert!(slow.iter().all(|row| row.energy_j > 0.0 && row.flops > 0), "{slow:?}");
+    assert!(slow
+        .iter()
+        .all(|row| row.outcome != ClientOutcome::Reported));
+    assert!(
+        slow.iter().all(|row| row.energy_j > 0.0 && row.flops > 0),
+        "{slow:?}"
+    );
     let all = ran.record().invitations.unwrap();
     let wasted: f64 = slow.iter().map(|row| row.energy_j).sum();
     assert!(near(all.wasted_energy_j, wasted), "{all:?}");
@@ -215,10 +265,20 @@ fn what_is_lost_on_links_is_lost_in_the_tables_and_nothing_else_is() {
     let lossy =
         "device: \"laptop\", link: (preset: \"lan\", loss: Independent(1), transport: Datagram)";
     let text = with(lossy, "rounds: 2, cohort: 6, deadline: \"5 s\"");
+    // Nor does the server send anything again.
+    let server = "server: (link: (preset: \"lan\", transport: Datagram)), data: Digits,";
+    let text = text.replace("data: Digits,", server);
     let ran = Ran::of(&text);
-    add_up(&ran, &Scenario::parse(&text, "s.ron".as_ref(), &[]).unwrap(), "lossy");
+    add_up(
+        &ran,
+        &Scenario::parse(&text, "s.ron".as_ref(), &[]).unwrap(),
+        "lossy",
+    );
     let counts = outcomes(&ran);
-    assert_eq!(counts, BTreeMap::from([("lost".into(), 6), ("reported".into(), 6)]));
+    assert_eq!(
+        counts,
+        BTreeMap::from([("lost".into(), 6), ("reported".into(), 6)])
+    );
     let lost: u64 = ran.record().messages.values().map(|count| count.lost).sum();
     assert_eq!(lost, 6);
 }
@@ -238,9 +298,17 @@ fn work_at_servers_between_that_the_run_ends_over_has_its_lines() {
         schedule: (rounds: 2, cohort: 8, deadline: \"3 s\"),
     )";
     let ran = Ran::of(text);
-    add_up(&ran, &Scenario::parse(text, "s.ron".as_ref(), &[]).unwrap(), "edges");
+    add_up(
+        &ran,
+        &Scenario::parse(text, "s.ron".as_ref(), &[]).unwrap(),
+        "edges",
+    );
     let asked = ran.record().messages["task"].sent - 4;
-    assert_eq!(ran.clients().len() as u64, asked, "the top asks two edges twice");
+    assert_eq!(
+        ran.clients().len() as u64,
+        asked,
+        "the top asks two edges twice"
+    );
     let counts = outcomes(&ran);
     assert!(counts["unfinished"] > 0, "{counts:?}");
 }
@@ -259,9 +327,16 @@ fn a_run_in_which_no_round_is_completed_does_not_end_as_completed() {
     assert_eq!(record.error.as_deref(), Some(reason));
     assert_eq!(finished.reason.as_deref(), Some(reason));
     let totals = record.totals.unwrap();
-    assert_eq!((totals.scheduled, totals.rounds, totals.completed), (3, 3, 0));
+    assert_eq!(
+        (totals.scheduled, totals.rounds, totals.completed),
+        (3, 3, 0)
+    );
     // Reports came in time, and moved nothing.
     let all = record.invitations.unwrap();
     assert_eq!((all.reported, all.wasted_flops), (9, all.flops));
-    assert!(finished.table.contains("0 of 3 completed, 3 held"), "{}", finished.table);
+    assert!(
+        finished.table.contains("0 of 3 completed, 3 held"),
+        "{}",
+        finished.table
+    );
 }

@@ -354,6 +354,7 @@ fn help_teaches_the_exit_statuses() {
         "0  done",
         "1  the run failed",
         "2  the input is wrong",
+        "3  the run came to its end, and no round was completed",
         "130  interrupted",
     ] {
         assert!(done.out.contains(line), "no {line} in\n{}", done.out);

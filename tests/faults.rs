@@ -31,8 +31,15 @@ fn under(schedule: &str, faults: &str) -> String {
 /// `(reported, refused or not used, late, unanswered)` of each round.
 fn books(rounds: &[RoundRow]) -> Vec<(u32, u32, u32, u32)> {
     let each = rounds.iter();
-    each.map(|r| (r.reported, r.refused + r.rejected, r.late_arrivals, r.unanswered))
-        .collect()
+    each.map(|r| {
+        (
+            r.reported,
+            r.refused + r.rejected,
+            r.late_arrivals,
+            r.unanswered,
+        )
+    })
+    .collect()
 }
 
 fn rejections(ran: &Ran) -> BTreeMap<Rejection, u64> {
@@ -223,6 +230,11 @@ fn a_handler_that_panics_is_its_clients_end_alone() {
     ));
     let reported: Vec<u32> = ran.rounds().iter().map(|row| row.reported).collect();
     assert_eq!(reported, [6, 5, 5, 5]);
+    let own = ran.clients().into_iter().filter(|row| row.client == 4);
+    let mut own: Vec<(u32, ClientOutcome)> = own.map(|row| (row.round, row.outcome)).collect();
+    own.sort_by_key(|(round, _)| *round);
+    use ClientOutcome::{Crashed, Lost, Reported};
+    assert_eq!(own, [(1, Reported), (2, Crashed), (3, Lost), (4, Lost)]);
 }
 
 #[test]
@@ -271,6 +283,14 @@ fn a_report_of_a_past_round_is_no_answer_and_the_deadline_ends_the_round() {
     let ran = Ran::of(&amid("(fault: WrongRound(-1), who: Group(\"other\"))"));
     assert_eq!(books(&ran.rounds()), [(3, 0, 3, 3); 4]);
     assert_eq!(rejections(&ran), [(Rejection::Stale, 12)].into());
+    // What became of each is that its report was not used, whatever round that named.
+    let words = ClientOutcome::Rejected("belongs to a round that is over".into());
+    let others = ran
+        .clients()
+        .into_iter()
+        .filter(|row| &*row.group == "other");
+    let others: Vec<ClientOutcome> = others.map(|row| row.outcome).collect();
+    assert_eq!(others, vec![words; 12]);
     assert!(ran
         .rounds()
         .iter()
@@ -316,8 +336,8 @@ fn a_late_report_is_late_and_a_deadline_holds() {
         .collect();
     assert_eq!(
         outcomes,
-        vec![ClientOutcome::Lost; 3],
-        "asked again before the report came"
+        vec![ClientOutcome::Late; 3],
+        "it came, though they had been asked again"
     );
 }
 

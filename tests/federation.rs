@@ -85,7 +85,10 @@ fn over_selection_takes_the_first_reports_and_ignores_the_late() {
     let never = Ran::of(&mixed(&other("10 bit/s"), schedule));
     let (with, without) = (late.rounds(), never.rounds());
     assert!(with.iter().map(|round| round.late_arrivals).sum::<u32>() > 0);
-    assert_eq!(without.iter().map(|round| round.late_arrivals).sum::<u32>(), 0);
+    assert_eq!(
+        without.iter().map(|round| round.late_arrivals).sum::<u32>(),
+        0
+    );
     for (with, without) in with.iter().zip(&without) {
         assert_eq!((with.invited, with.reported), (6, 3));
         assert_eq!(with.loss, without.loss, "a late report moved the model");

@@ -1,8 +1,8 @@
 //! One integration binary; one file per guarantee.
 
 mod attacks;
-mod budgets;
 mod books;
+mod budgets;
 mod check;
 mod cli;
 mod determinism;

@@ -17,12 +17,19 @@ use std::collections::BTreeSet;
 /// The names in the first column of the tables under `## title`.
 fn documented(title: &str) -> BTreeSet<String> {
     let page = std::fs::read_to_string("docs/outputs.md").unwrap();
-    let section = page.split("\n## ").find(|section| section.lines().next() == Some(title));
+    let section = page
+        .split("\n## ")
+        .find(|section| section.lines().next() == Some(title));
     let section = section.unwrap_or_else(|| panic!("docs/outputs.md has no section {title}"));
-    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let cells = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let mut names = BTreeSet::new();
     for (name, _) in cells {
-        assert!(names.insert(name.to_string()), "{title}: {name} stands there twice");
+        assert!(
+            names.insert(name.to_string()),
+            "{title}: {name} stands there twice"
+        );
     }
     names
 }
@@ -32,8 +39,14 @@ fn same(title: &str, columns: &[&str]) {
     let page = documented(title);
     let missing: Vec<_> = found.difference(&page).collect();
     let unknown: Vec<_> = page.difference(&found).collect();
-    assert!(missing.is_empty(), "docs/outputs.md, {title}: {missing:?} are missing");
-    assert!(unknown.is_empty(), "docs/outputs.md, {title}: there are no {unknown:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/outputs.md, {title}: {missing:?} are missing"
+    );
+    assert!(
+        unknown.is_empty(),
+        "docs/outputs.md, {title}: there are no {unknown:?}"
+    );
 }
 
 #[test]

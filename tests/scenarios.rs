@@ -136,7 +136,10 @@ fn every_scenario_that_has_its_data_runs_and_its_books_add_up() {
         let text = fs::read_to_string(file).unwrap();
         let mut overrides = vec!["schedule.rounds=2", "record.clients=true"];
         let alone = ["methods", "selection", "baselines"];
-        if alone.iter().any(|folder| file.parent().is_some_and(|p| p.ends_with(folder))) {
+        if alone
+            .iter()
+            .any(|folder| file.parent().is_some_and(|p| p.ends_with(folder)))
+        {
             // They are run whole elsewhere.
             overrides.push("evaluation.every=2");
         }

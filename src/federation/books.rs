@@ -6,7 +6,7 @@ use super::outstanding::Asked;
 use super::record::Record;
 use super::world::{Federation, Shared};
 use crate::observe::ledger::{Fact, What};
-use crate::observe::rows::{ClientOutcome, ClientRow};
+use crate::observe::rows::{ClientOutcome, ClientRow, Rejection};
 use crate::quantity::{Bytes, Span};
 use crate::sim::Context;
 
@@ -32,6 +32,20 @@ pub(super) fn tell_asked(
     let row = Box::new(row(shared, client, asked));
     let bytes = bytes.map(|bytes| bytes.0);
     tell(client, task, What::Asked { row, bytes }, cx);
+}
+
+/// Tells of a report to `task` that nobody waits for, and that says it belongs to `said`.
+pub(super) fn tell_arrived(
+    client: u32,
+    (said, task): (u32, u32),
+    reason: Rejection,
+    cx: &mut Context<'_, Federation>,
+) {
+    let arrived = What::Arrived {
+        refusal: None,
+        rejected: (said != task).then(|| reason.to_string().into()),
+    };
+    tell(client, task, arrived, cx);
 }
 
 /// The line of a client that was asked, before it has answered.

@@ -401,6 +401,7 @@ impl Client {
                     samples: busy.samples,
                     payload: report,
                     telemetry: Telemetry {
+                        task: busy.round,
                         received: clock(busy.received),
                         trained: clock(cx.now()),
                         compute: busy.compute,

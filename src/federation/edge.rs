@@ -244,6 +244,7 @@ impl Edge {
             samples: gain.samples,
             payload,
             telemetry: Telemetry {
+                task: errand.round,
                 received: errand.received,
                 trained: cx.now(),
                 compute: errand.compute,

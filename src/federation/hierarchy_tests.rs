@@ -185,7 +185,11 @@ fn a_server_between_with_a_deadline_reports_what_it_has() {
     let (heard, _) = run_among(TWO_SPEEDS, "rounds: 5, cohort: 12", between);
     assert!(heard.rounds.iter().all(|row| row.reported == 2));
     for row in &heard.servers {
-        assert_eq!((row.invited, row.reported, row.unanswered), (6, 3, 3), "{row:?}");
+        assert_eq!(
+            (row.invited, row.reported, row.unanswered),
+            (6, 3, 3),
+            "{row:?}"
+        );
     }
     // Who was asked again before it had answered gave the older task up.
     let lost = heard

@@ -91,6 +91,8 @@ pub struct Refusal {
 /// Figures of a client's round.
 #[derive(Debug, Clone, Copy)]
 pub struct Telemetry {
+    /// What it really answers, whatever round it says.
+    pub task: u32,
     /// When the task had come.
     pub received: VirtualTime,
     /// When training was done.
@@ -131,6 +133,7 @@ snapshot_struct!(Refusal {
     diverged
 });
 snapshot_struct!(Telemetry {
+    task,
     received,
     trained,
     compute,

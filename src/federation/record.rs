@@ -195,7 +195,9 @@ mod tests {
         let digest = |row: RoundRow| Record::Round(Box::new(row)).digest();
         // The row as it was written before there was any such column.
         let text = serde_json::to_string(&row).unwrap();
-        let text = text.replace("late_arrivals", "late").replace("unanswered", "lost");
+        let text = text
+            .replace("late_arrivals", "late")
+            .replace("unanswered", "lost");
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
         assert_eq!(
             new,

@@ -529,15 +529,11 @@ impl World for Federation {
         }
     }
 
-    fn fate(
-        &self,
-        fate: Fate,
-        (from, to): (NodeId, NodeId),
-        message: &Message,
-    ) -> Option<Record> {
-        let (node, task) = match message {
-            Message::Task(_) => (to, true),
-            Message::Report(_) | Message::Refusal(_) => (from, false),
+    fn fate(&self, fate: Fate, (from, to): (NodeId, NodeId), message: &Message) -> Option<Record> {
+        let (node, task, number) = match message {
+            Message::Task(_) => (to, true, message.round()),
+            Message::Report(report) => (from, false, report.telemetry.task),
+            Message::Refusal(_) => (from, false, message.round()),
             // They answer nobody's invitation.
             Message::Model(_) | Message::Notice(_) => return None,
         };
@@ -547,7 +543,7 @@ impl World for Federation {
         };
         Some(Record::Fact(Box::new(Fact {
             client: Self::client_of(node)?,
-            task: message.round(),
+            task: number,
             at: VirtualTime::ZERO,
             what,
         })))
@@ -765,7 +761,11 @@ mod tests {
         assert_eq!(summary.ending, Ending::Finished);
         heard.crashed.sort_unstable();
         assert_eq!(heard.crashed, [3, 4], "each crashes once");
-        let books: Vec<_> = heard.rounds.iter().map(|r| (r.reported, r.unanswered)).collect();
+        let books: Vec<_> = heard
+            .rounds
+            .iter()
+            .map(|r| (r.reported, r.unanswered))
+            .collect();
         assert_eq!(books, [(3, 2); 3]);
     }
 }

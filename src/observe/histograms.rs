@@ -353,7 +353,10 @@ mod tests {
         let mut histograms = Histograms::new();
         let end = Span::from_nanos(LONGEST_NANOS);
         histograms.round(AT, end);
-        assert_eq!((histograms.clipped(), histograms.note()), (BTreeMap::new(), None));
+        assert_eq!(
+            (histograms.clipped(), histograms.note()),
+            (BTreeMap::new(), None)
+        );
         let log = |histograms: &Histograms| {
             let (_, log) = histograms.logs().unwrap().swap_remove(1);
             String::from_utf8(log).unwrap()
@@ -365,7 +368,10 @@ mod tests {
         let expected = BTreeMap::from([("round duration".to_owned(), 2)]);
         let mut merged = Histograms::new();
         merged.merge(&histograms);
-        for histograms in [crate::snapshot::testing::again(&histograms).unwrap(), merged] {
+        for histograms in [
+            crate::snapshot::testing::again(&histograms).unwrap(),
+            merged,
+        ] {
             assert_eq!(histograms.clipped(), expected);
             let note = histograms.note().unwrap();
             assert!(note.starts_with("2 values were longer"), "{note}");

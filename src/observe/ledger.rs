@@ -17,7 +17,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-pub use fact::{Fact, Work, What};
+pub use fact::{Fact, What, Work};
 pub use sums::Sums;
 
 use super::rows::{ClientOutcome, ClientRow};
@@ -62,7 +62,7 @@ impl Ledger {
                 What::Got { bytes } => entry.got(bytes),
                 What::Copied { task } => entry.moves(task, 1),
                 What::Gone { task } => entry.moves(task, -1),
-                What::Arrived { refusal } => entry.arrived(refusal, at),
+                What::Arrived { refusal, rejected } => entry.arrived(at, refusal, rejected),
                 What::Asked { .. } | What::Unheard { .. } => {}
             }
         }

@@ -225,7 +225,9 @@ impl Totals {
             (Outcome::Crashed, "lost to a crash of the server"),
             (Outcome::Stopped, "open when the time was over"),
         ];
-        let kinds = kinds.into_iter().map(|(outcome, words)| (of(outcome), words));
+        let kinds = kinds
+            .into_iter()
+            .map(|(outcome, words)| (of(outcome), words));
         let kinds: Vec<String> = kinds
             .filter(|(count, _)| *count > 0)
             .map(|(count, words)| format!("{count} {words}"))

@@ -258,7 +258,11 @@ pub(super) fn invitations_in_words(all: &InvitationRow) -> String {
     let outcomes = all.outcomes().into_iter().filter(|(_, count)| *count > 0);
     let words = outcomes.map(|(word, count)| format!("{} {word}", text::grouped(count.into())));
     let words: Vec<String> = words.collect();
-    format!("{}: {}", text::grouped(all.invited.into()), words.join(", "))
+    format!(
+        "{}: {}",
+        text::grouped(all.invited.into()),
+        words.join(", ")
+    )
 }
 
 /// What was spent for nothing, of what was spent.

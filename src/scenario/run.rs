@@ -34,7 +34,8 @@ use crate::observe::folder::{write_record, Place, RunFolder};
 use crate::observe::histograms::Histograms;
 use crate::observe::ledger::Sums;
 use crate::observe::record::{
-    utc, Clipped, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status, Totals,
+    utc, Clipped, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status,
+    Totals,
 };
 use crate::observe::report::{Party, Report};
 use crate::observe::staleness::Staleness;

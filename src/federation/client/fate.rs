@@ -236,12 +236,7 @@ impl Memory {
     }
 
     /// Sends the report that waited for this timer; whether the timer was for one.
-    pub fn release(
-        &mut self,
-        token: u64,
-        client: u32,
-        cx: &mut Context<'_, Federation>,
-    ) -> bool {
+    pub fn release(&mut self, token: u64, client: u32, cx: &mut Context<'_, Federation>) -> bool {
         if let Some((server, task, message)) = self.held.remove(&token) {
             answer((client, task), server, message, cx);
         }

@@ -23,7 +23,7 @@ impl Edge {
         let round = report.round;
         let waited_for = self.is_waiting_for(member, round);
         let Some(asked) = self.outstanding.answer(member, round) else {
-            return self.unasked(member, round, cx);
+            return self.unasked(member, (round, report.telemetry.task), cx);
         };
         let mut row = books::reported(books::row(&self.shared, member, asked), &report);
         row.reported = Some(cx.now());
@@ -70,6 +70,7 @@ impl Edge {
             let refusal_of = Some(Arc::clone(&refusal.reason));
             let arrived = What::Arrived {
                 refusal: refusal_of,
+                rejected: None,
             };
             books::tell(member, refusal.round, arrived, cx);
         }
@@ -85,12 +86,12 @@ impl Edge {
     }
 
     /// A report that nobody waits for: it is counted, and not used.
-    fn unasked(&mut self, member: u32, round: u32, cx: &mut Cx<'_>) {
+    fn unasked(&mut self, member: u32, (round, task): (u32, u32), cx: &mut Cx<'_>) {
         let reason = self.round.reason(member, round);
         if reason == Rejection::Stale {
             self.round.late_arrivals += 1;
             if self.has_clients() {
-                books::tell(member, round, What::Arrived { refusal: None }, cx);
+                books::tell_arrived(member, (round, task), reason, cx);
             }
             if !self.shared.faults.is_any() {
                 // A straggler that was asked again: its old task is in the books as lost.

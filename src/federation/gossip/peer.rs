@@ -436,13 +436,7 @@ impl Peer {
     }
 
     /// Keeps the device busy; how long that takes from now, if it ever ends.
-    fn occupy(
-        &mut self,
-        compute: Span,
-        cost: Cost,
-        trains: bool,
-        cx: &mut Cx<'_>,
-    ) -> Option<Span> {
+    fn occupy(&mut self, compute: Span, cost: Cost, trains: bool, cx: &mut Cx<'_>) -> Option<Span> {
         let taken = takes(&self.shared, self.number, compute, cx.now());
         let work = work_of(&self.shared, self.number, (compute, taken), cost, cx.now());
         let trains = trains && work.trains;

@@ -37,7 +37,7 @@ impl Server {
                 self.take_in(client, report, cx);
                 return self.close_if_complete(cx);
             }
-            return self.unasked(client, round, cx);
+            return self.unasked(client, (round, report.telemetry.task), cx);
         };
         let mut row = books::reported(row, &report);
         row.outcome = if waited_for {
@@ -69,7 +69,7 @@ impl Server {
     }
 
     /// A report that nobody waits for: it is counted, and not used.
-    fn unasked(&mut self, client: u32, round: u32, cx: &mut Cx<'_>) {
+    fn unasked(&mut self, client: u32, (round, task): (u32, u32), cx: &mut Cx<'_>) {
         let reason = match &self.flow {
             Some(flow) => flow.reason(client, round, self.round.number),
             None => self.round.reason(client, round),
@@ -77,7 +77,7 @@ impl Server {
         if reason == Rejection::Stale {
             self.round.late_arrivals += 1;
             if !self.is_above_servers() {
-                books::tell(client, round, What::Arrived { refusal: None }, cx);
+                books::tell_arrived(client, (round, task), reason, cx);
             }
             if !self.shared.faults.is_any() {
                 // A straggler that was asked again: its old task is in the books as lost.
@@ -210,6 +210,7 @@ impl Server {
             let refusal_of = Some(Arc::clone(&refusal.reason));
             let arrived = What::Arrived {
                 refusal: refusal_of,
+                rejected: None,
             };
             books::tell(client, refusal.round, arrived, cx);
         }

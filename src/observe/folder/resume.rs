@@ -4,8 +4,8 @@ use super::super::rows::Row;
 use super::super::table::{cut, length_on_disk, read_rows, Table};
 use super::super::ObserveError;
 use super::{
-    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, INVITATIONS, REJECTIONS, ROUNDS, SERVERS,
-    SIZES,
+    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, INVITATIONS, REJECTIONS, ROUNDS,
+    SERVERS, SIZES,
 };
 use crate::snapshot::{file::sync_folder, snapshot_struct};
 use serde::Serialize;
@@ -87,7 +87,15 @@ impl RunFolder {
     /// Empties the tables of a run that begins again, in the same folder.
     pub fn restart(path: &Path) -> Result<Self, ObserveError> {
         for file in [
-            ROUNDS, CLIENTS, ACCURACY, SIZES, REJECTIONS, SERVERS, COSTS, INVITATIONS, EVENTS,
+            ROUNDS,
+            CLIENTS,
+            ACCURACY,
+            SIZES,
+            REJECTIONS,
+            SERVERS,
+            COSTS,
+            INVITATIONS,
+            EVENTS,
         ] {
             remove(&path.join(file))?;
         }

@@ -22,8 +22,8 @@ pub(super) struct Entry {
     /// When training was done, as far as the client's device tells.
     trained: Option<VirtualTime>,
     received: Option<VirtualTime>,
-    /// The answer that came too late, and why the client declined, if it did.
-    arrived: Option<(VirtualTime, Option<Arc<str>>)>,
+    /// When an answer came that nobody waited for, and what that makes of the invitation.
+    arrived: Option<(VirtualTime, ClientOutcome)>,
     crashed: bool,
     superseded: bool,
 }
@@ -130,10 +130,20 @@ impl Entry {
         }
     }
 
-    pub fn arrived(&mut self, refusal: Option<Arc<str>>, at: VirtualTime) {
+    pub fn arrived(
+        &mut self,
+        at: VirtualTime,
+        refusal: Option<Arc<str>>,
+        rejected: Option<Arc<str>>,
+    ) {
         self.answers -= 1;
         if self.arrived.is_none() {
-            self.arrived = Some((at, refusal));
+            let outcome = match (refusal, rejected) {
+                (Some(why), _) => ClientOutcome::Refused(why),
+                (None, Some(why)) => ClientOutcome::Rejected(why),
+                (None, None) => ClientOutcome::Late,
+            };
+            self.arrived = Some((at, outcome));
         }
     }
 
@@ -147,7 +157,10 @@ impl Entry {
     }
 
     pub fn crashed(&mut self, at: VirtualTime) {
-        let over = self.work.as_ref().is_some_and(|(_, work)| work.breaks <= at);
+        let over = self
+            .work
+            .as_ref()
+            .is_some_and(|(_, work)| work.breaks <= at);
         // What was sent before is under way all the same.
         self.crashed |= self.answers <= 0 && !over;
         self.tasks = 0;
@@ -235,12 +248,9 @@ impl Entry {
             return row;
         }
         row.outcome = match arrived {
-            Some((at, refusal)) => {
+            Some((at, outcome)) => {
                 row.reported = Some(at);
-                match refusal {
-                    Some(why) => ClientOutcome::Refused(why),
-                    None => ClientOutcome::Late,
-                }
+                outcome
             }
             None if self.crashed => ClientOutcome::Crashed,
             None if self.superseded => ClientOutcome::Superseded,

@@ -1,7 +1,7 @@
 //! What nodes and the network tell of an invitation.
 
-use crate::quantity::{Span, VirtualTime};
 use crate::observe::rows::ClientRow;
+use crate::quantity::{Span, VirtualTime};
 use std::sync::Arc;
 
 /// Something that happened to an invitation.
@@ -57,6 +57,8 @@ pub enum What {
     Arrived {
         /// Why the client declined, if it did.
         refusal: Option<Arc<str>>,
+        /// Why it would not be used in time either, where it says that it answers something else.
+        rejected: Option<Arc<str>>,
     },
     /// An answer came when no round was open to count its bytes.
     Unheard {

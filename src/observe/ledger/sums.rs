@@ -44,7 +44,9 @@ impl Sums {
     /// One more, of which all is known.
     pub fn count(&mut self, row: &ClientRow) {
         let round = self.rounds.entry(row.round);
-        round.or_insert_with(|| InvitationRow::of(row.round)).count(row);
+        round
+            .or_insert_with(|| InvitationRow::of(row.round))
+            .count(row);
         let Some(width) = self.costs.iter().position(|cost| cost.size == row.size) else {
             return;
         };

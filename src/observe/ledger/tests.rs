@@ -33,6 +33,11 @@ fn row(client: u32, round: u32, invited: VirtualTime) -> ClientRow {
     }
 }
 
+const ARRIVED: What = What::Arrived {
+    refusal: None,
+    rejected: None,
+};
+
 /// Ten seconds of work from `from`, 1000 operations and 50 J, that breaks off at `breaks`.
 fn work(from: u64, breaks: VirtualTime) -> What {
     What::Works(Box::new(Work {
@@ -161,17 +166,31 @@ fn a_client_asked_again_gives_up_what_it_was_at_and_has_spent_its_share() {
 fn a_report_to_a_task_that_was_asked_anew_is_late_and_nothing_else() {
     let mut story = Story::default();
     story.at_work(1, 0).sent(1, 11).asked(2, 11);
-    story.told(1, 0, ClientOutcome::Lost).fact(2, 12, What::Received);
-    story.fact(1, 13, What::Arrived { refusal: None });
+    story
+        .told(1, 0, ClientOutcome::Lost)
+        .fact(2, 12, What::Received);
+    story.fact(1, 13, ARRIVED);
     let line = story.lines.pop().unwrap();
     assert_eq!((line.round, line.outcome.clone()), (1, ClientOutcome::Late));
     assert_eq!(line.reported, Some(at(13)));
     assert_eq!(spent(&line), (100, 7, 1_000, 50.0));
     // A refusal that comes late is a refusal.
     let mut story = Story::default();
-    story.at_work(1, 0).sent(1, 3).told(1, 0, ClientOutcome::Lost);
+    story
+        .at_work(1, 0)
+        .sent(1, 3)
+        .told(1, 0, ClientOutcome::Lost);
     let refusal = Some("no".into());
-    let line = story.fact(1, 5, What::Arrived { refusal }).line(9);
+    let line = story
+        .fact(
+            1,
+            5,
+            What::Arrived {
+                refusal,
+                rejected: None,
+            },
+        )
+        .line(9);
     assert_eq!(line.outcome, ClientOutcome::Refused("no".into()));
 }
 
@@ -249,7 +268,7 @@ fn a_report_that_is_held_back_is_sent_whatever_its_client_is_asked_meanwhile() {
     story.told(1, 0, ClientOutcome::Lost);
     story.at_work(2, 20);
     assert!(story.lines.is_empty());
-    story.sent(1, 40).fact(1, 41, What::Arrived { refusal: None });
+    story.sent(1, 40).fact(1, 41, ARRIVED);
     let line = story.lines.pop().unwrap();
     assert_eq!(line.outcome, ClientOutcome::Late);
     assert_eq!(spent(&line), (100, 7, 1_000, 50.0));
@@ -259,7 +278,10 @@ fn a_report_that_is_held_back_is_sent_whatever_its_client_is_asked_meanwhile() {
 #[test]
 fn a_ledger_comes_back_from_a_checkpoint() {
     let mut story = Story::default();
-    story.at_work(1, 0).asked(2, 4).told(1, 0, ClientOutcome::Lost);
+    story
+        .at_work(1, 0)
+        .asked(2, 4)
+        .told(1, 0, ClientOutcome::Lost);
     story.ledger.fact(Fact {
         client: 0,
         task: 0,
@@ -295,7 +317,7 @@ proptest! {
                 }
                 4 => { story.fact(task, second, What::Gone { task: true }); }
                 5 => { story.fact(task, second, What::Gone { task: false }); }
-                6 => { story.fact(task, second, What::Arrived { refusal: None }); }
+                6 => { story.fact(task, second, ARRIVED); }
                 7 => {
                     let open = story.ledger.open.get(&(3, task)).filter(|entry| !entry.is_told());
                     if open.is_some() {

@@ -125,7 +125,10 @@ fn tiles(report: &Report<'_>) -> String {
         (_, n) => format!("{} of them not completed", text::grouped(n.into())),
     };
     let closed = match totals.scheduled > totals.rounds {
-        true => format!("of {} scheduled, {closed}", text::grouped(totals.scheduled.into())),
+        true => format!(
+            "of {} scheduled, {closed}",
+            text::grouped(totals.scheduled.into())
+        ),
         false => closed,
     };
     out += &tile("Rounds held", &text::grouped(totals.rounds.into()), &closed);

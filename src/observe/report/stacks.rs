@@ -44,8 +44,7 @@ fn bars<R: OfRound>(rounds: &[R], layers: &[Layer<R>]) -> (Vec<Bar>, usize) {
     let bars = rounds.chunks(size).map(|chunk| {
         let first = chunk.first().map_or(0.0, |row| f64::from(row.round()));
         let last = chunk.last().map_or(0.0, |row| f64::from(row.round()));
-        let mean =
-            |value: fn(&R) -> f64| chunk.iter().map(value).sum::<f64>() / chunk.len() as f64;
+        let mean = |value: fn(&R) -> f64| chunk.iter().map(value).sum::<f64>() / chunk.len() as f64;
         Bar {
             from: first - 0.5,
             to: last + 0.5,
@@ -72,7 +71,11 @@ fn draw<R: OfRound>(
         what: title,
         width: 560,
         height: 260,
-        x: axis_of(rounds.first().map(R::round), rounds.last().map(R::round), 0.5),
+        x: axis_of(
+            rounds.first().map(R::round),
+            rounds.last().map(R::round),
+            0.5,
+        ),
         y,
         x_title: "round".to_owned(),
         y_title,
@@ -150,9 +153,12 @@ pub(super) fn invitations(digest: &Digest, party: Party) -> Result<Option<Figure
         ("crashed", theme::TEXT, |row| row.crashed.into()),
         ("unfinished", theme::IDLE, |row| row.unfinished.into()),
     ];
-    draw("Invitations by round", &digest.invitations, &layers, |highest| {
-        whole(highest, "invitations")
-    })
+    draw(
+        "Invitations by round",
+        &digest.invitations,
+        &layers,
+        |highest| whole(highest, "invitations"),
+    )
 }
 
 /// What the name of an outcome means.

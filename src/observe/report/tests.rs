@@ -3,7 +3,8 @@
 use super::*;
 use crate::observe::record::{ClassEntry, MessageCount};
 use crate::observe::rows::{
-    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, InvitationRow, Outcome, Rejection, RoundRow, SizeRow,
+    ClientAccuracyRow, ClientOutcome, ClientRow, CostRow, InvitationRow, Outcome, Rejection,
+    RoundRow, SizeRow,
 };
 use crate::observe::staleness::Staleness;
 use crate::quantity::VirtualTime;
@@ -183,7 +184,10 @@ fn page_with(run: &Run, party: Party) -> String {
 fn the_picture_of_outcomes_adds_up_to_the_invitations() {
     let mut run = run("quickstart", "phones", 2, 12);
     let html = page(&run);
-    assert!(html.contains("24 invitations, each with exactly one outcome."), "{html}");
+    assert!(
+        html.contains("24 invitations, each with exactly one outcome."),
+        "{html}"
+    );
     for (word, share) in [("reported", "75.00"), ("late", "8.33"), ("refused", "8.33")] {
         let row = html.split(&format!("<td>{word}</td>")).nth(1).unwrap();
         let row = row.split("</tr>").next().unwrap();

@@ -162,7 +162,9 @@ impl InvitationRow {
         self.flops = self.flops.saturating_add(other.flops);
         self.compute = self.compute + other.compute;
         self.energy_j += other.energy_j;
-        self.wasted_bytes_down = self.wasted_bytes_down.saturating_add(other.wasted_bytes_down);
+        self.wasted_bytes_down = self
+            .wasted_bytes_down
+            .saturating_add(other.wasted_bytes_down);
         self.wasted_bytes_up = self.wasted_bytes_up.saturating_add(other.wasted_bytes_up);
         self.wasted_flops = self.wasted_flops.saturating_add(other.wasted_flops);
         self.wasted_compute = self.wasted_compute + other.wasted_compute;

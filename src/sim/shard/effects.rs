@@ -291,7 +291,9 @@ impl<W: World> Shard<W> {
             }
             let ends = (parcel.source, parcel.target);
             let record = self.world.fate(Fate::Gone, ends, &parcel.message);
-            self.report.records.extend(record.map(|record| (key, record)));
+            self.report
+                .records
+                .extend(record.map(|record| (key, record)));
         }
     }
 }
