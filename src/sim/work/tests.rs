@@ -167,3 +167,29 @@ fn a_panic_in_a_unit_costs_only_the_job_that_panics() {
     assert!(reason.starts_with("not this one"), "{reason}");
     assert_eq!(found, doubled([4, 6].into_iter()));
 }
+
+#[test]
+fn a_job_that_would_not_end_is_given_up_when_its_pool_goes_and_not_before() {
+    let begun = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&begun);
+    let make = move || {
+        let begun = Arc::clone(&seen);
+        move |job: &u32| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            let start = Instant::now();
+            while *job == 7 && !given_up() {
+                assert!(start.elapsed() < LONG, "nobody gave it up");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Product::Double(u32::from(given_up()))
+        }
+    };
+    let workers = Workers::start(1, make).unwrap();
+    assert_eq!(outcomes(&workers, &[&[1]])[&1], Product::Double(0));
+    workers.submit(unit(&[7]));
+    while begun.load(Ordering::SeqCst) < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(workers);
+    assert!(!given_up(), "it is a matter of its workers alone");
+}
