@@ -171,6 +171,35 @@ fn bad_input_of_any_kind_ends_with_status_2() {
 }
 
 #[test]
+fn an_argument_that_is_no_number_it_could_be_is_refused() {
+    let desk = Desk::new();
+    let refused = |arguments: &[&str], value: &str, words: &str| {
+        let done = desk.shoal(&[arguments, &[value]].concat());
+        assert_eq!(done.status, 2, "{arguments:?} {value}: {}", done.err);
+        assert!(
+            done.err.contains(words),
+            "{arguments:?} {value}: {}",
+            done.err
+        );
+    };
+    for value in ["NaN", "nan", "inf", "-1", "0", "-0", "1e300", "soon", ""] {
+        // An equals sign, so that a minus is no flag.
+        let argument = format!("--minutes={value}");
+        refused(&["swarm", "tiny.ron"], &argument, "minutes above 0");
+    }
+    for value in ["NaN", "inf", "2"] {
+        let sweep = ["sweep", "tiny.ron", "--seeds", "1..2", "--goal"];
+        refused(&sweep, value, "a number from 0 to 1");
+        let scale = ["scale", "tiny.ron", "--population"];
+        let value = if value == "2" { "2.5" } else { value };
+        refused(&scale, value, "no number of clients");
+    }
+    for value in ["NaN", "NaN GB", "inf B"] {
+        refused(&["run", "tiny.ron", "--memory"], value, "memory");
+    }
+}
+
+#[test]
 fn a_folder_with_something_in_it_is_not_written_to() {
     let desk = Desk::new();
     fs::create_dir(desk.path("run")).unwrap();

@@ -97,10 +97,10 @@ fn holds((subject, reference): &(Subject, Reference), seed: u64, runs: u32) -> T
 
 #[test]
 fn servers_that_do_not_wait_hold_amid_random_faults() {
-    let tally = holds(&fedbuff(), 21, 12);
-    assert_eq!(tally.rounds, 120);
+    let tally = holds(&fedbuff(), 21, 6);
+    assert_eq!(tally.rounds, 60);
     assert!(tally.rejected > 0);
-    holds(&file("scenarios/population/async_fedasync.ron", &[]), 22, 8);
+    holds(&file("scenarios/population/async_fedasync.ron", &[]), 22, 4);
 }
 
 /// The servers between hold rounds, the one at the top does not wait for them.
@@ -110,26 +110,29 @@ fn tiers_below_a_server_that_does_not_wait_hold_amid_random_faults() {
         "schedule.waiting.timeout=\"40 s\"",
         "hierarchy[0].deadline=\"15 s\"",
     ];
-    holds(&file("scenarios/population/fedat.ron", &changes), 23, 6);
+    holds(&file("scenarios/population/fedat.ron", &changes), 23, 3);
 }
 
 #[test]
 fn clients_without_a_server_hold_amid_random_faults() {
-    let tally = holds(&ring(), 24, 8);
-    assert_eq!(tally.rounds, 80);
+    let tally = holds(&ring(), 24, 5);
+    assert_eq!(tally.rounds, 50);
     let changes = ["faults=[]"];
     let drawn = file("scenarios/topology/random_regular.ron", &changes);
     assert!(drawn.1.peers && drawn.1.kinds.count().0 > 10);
-    holds(&drawn, 25, 3);
+    holds(&drawn, 25, 2);
 }
 
 #[test]
 fn a_method_that_trains_parts_of_the_depth_is_tried_with_a_small_model_that_has_exits() {
     let changes = ["schedule.deadline=\"10 s\""];
     let tried = file("scenarios/methods/depthfl.ron", &changes);
-    let scenario = tried.0.scenario(&[], None).unwrap();
-    assert!(scenario.to_ron().contains("Exit"));
-    holds(&tried, 26, 4);
+    let small = tried.0.to_ron(&[], 1).unwrap();
+    assert!(
+        small.contains("Exit") && small.contains("Dense(8)"),
+        "{small}"
+    );
+    holds(&tried, 26, 3);
 }
 
 /// Faults whose effect hangs on values that nobody computes are not drawn: those would be refused.
@@ -142,12 +145,12 @@ fn modelled_learning_meets_no_fault_that_cannot_be_modelled() {
     let (subject, reference) = file("scenarios/quickstart.ron", &changes);
     let (some, all) = reference.kinds.count();
     assert!((some as usize) < all, "{some} of {all}");
-    for run in 0..200 {
+    for run in 0..60 {
         let (plan, seed) = of_run(&subject, &reference, 1, run);
         let scenario = subject.scenario(&plan, Some(seed));
         assert!(scenario.is_ok(), "run {run}: {}", scenario.unwrap_err());
     }
-    holds(&(subject, reference), 1, 10);
+    holds(&(subject, reference), 1, 5);
 }
 
 #[test]
@@ -158,12 +161,12 @@ fn a_run_that_ends_by_the_clock_before_its_last_round_misses_none() {
     };
     let (subject, reference) = until(5);
     assert!(reference.rounds < 10 && reference.rounds > 1);
-    holds(&(subject, reference), 1, 10);
+    holds(&(subject, reference), 1, 5);
     // Without faults all rounds are held by then, amid them often not.
     let (subject, reference) = until(7);
     assert_eq!(reference.rounds, 10);
-    let tally = holds(&(subject, reference), 1, 10);
-    assert!(tally.rounds < 100);
+    let tally = holds(&(subject, reference), 1, 5);
+    assert!(tally.rounds < 50);
 }
 
 /// In this run faults move the last rounds into a night: the server waits for phones that are not
@@ -183,6 +186,7 @@ fn a_round_without_clients_who_are_there_is_no_missing_liveness() {
     let stays = [
         "schedule.least_reports=10",
         "population[0].availability=Always",
+        "population[0].leaving=Continue",
     ];
     let (subject, reference) = file("scenarios/population/night.ron", &stays);
     let silent = "(fault: Disconnect, who: Group(\"phones\"), when: Once(at: \"0 s\"))".to_string();
@@ -191,8 +195,12 @@ fn a_round_without_clients_who_are_there_is_no_missing_liveness() {
 }
 
 /// Finds a defect with a seed, and shrinks it to a few faults that are to blame.
-fn found_and_shrunk(tried: &(Subject, Reference), seed: u64, bug: Bug) -> Vec<String> {
-    let (subject, reference) = tried;
+fn found_and_shrunk(
+    (subject, reference): &(Subject, Reference),
+    seed: u64,
+    bug: Bug,
+    folder: &str,
+) -> Vec<String> {
     let failure = of(subject, reference, seed, 100, Some(bug)).failure;
     let failure = failure.unwrap_or_else(|| panic!("{bug:?} is not found"));
     let invariant = failure.violation.invariant;
@@ -201,11 +209,11 @@ fn found_and_shrunk(tried: &(Subject, Reference), seed: u64, bug: Bug) -> Vec<St
         trial.is_err_and(|violation| violation.invariant == invariant)
     };
     let plan = shrink(&failure.plan, fails);
-    assert!(plan.len() <= 2, "{bug:?}: {plan:#?}");
+    assert!(plan.len() <= 3, "{bug:?}: {plan:#?}");
     assert!(fails(&plan));
     // What is kept is a scenario, and the same one.
     let kept = subject.to_ron(&plan, failure.seed).unwrap();
-    let read = Scenario::parse(&kept, Path::new("scenarios/population/kept.ron"), &[]).unwrap();
+    let read = Scenario::parse(&kept, &Path::new(folder).join("kept.ron"), &[]).unwrap();
     assert_eq!(read, subject.scenario(&plan, Some(failure.seed)).unwrap());
     // It is the defect that fails, not the plan.
     let sound = subject.trial(&failure.plan, failure.seed, Some(reference), None);
@@ -214,10 +222,11 @@ fn found_and_shrunk(tried: &(Subject, Reference), seed: u64, bug: Bug) -> Vec<St
 }
 
 #[test]
-fn planted_defects_are_found_and_shrunk_to_two_faults_or_fewer() {
+fn planted_defects_are_found_and_shrunk_to_a_few_faults() {
     let tried = quickstart();
     for bug in [Bug::DoubleCount, Bug::IgnoreRound, Bug::NeverTimeOut] {
-        found_and_shrunk(&tried, 3, bug);
+        let plan = found_and_shrunk(&tried, 3, bug, "scenarios");
+        assert!(plan.len() <= 2, "{bug:?}: {plan:#?}");
     }
 }
 
@@ -225,18 +234,19 @@ fn planted_defects_are_found_and_shrunk_to_two_faults_or_fewer() {
 fn defects_of_a_server_that_does_not_wait_are_found_and_shrunk() {
     let tried = fedbuff();
     for bug in [Bug::DoubleCount, Bug::IgnoreRound, Bug::NeverTimeOut] {
-        let plan = found_and_shrunk(&tried, 3, bug);
+        let plan = found_and_shrunk(&tried, 3, bug, "scenarios/population");
         assert!(!plan.is_empty(), "{bug:?} needs something to go wrong");
     }
     // Reports grow old without any fault.
-    assert_eq!(found_and_shrunk(&tried, 3, Bug::AlwaysFresh), [""; 0]);
+    let plan = found_and_shrunk(&tried, 3, Bug::AlwaysFresh, "scenarios/population");
+    assert_eq!(plan, [""; 0]);
 }
 
 #[test]
 fn defects_of_clients_without_a_server_are_found_and_shrunk() {
     let tried = ring();
     for bug in [Bug::LoseWeight, Bug::IgnoreRound, Bug::NeverTimeOut] {
-        let plan = found_and_shrunk(&tried, 3, bug);
+        let plan = found_and_shrunk(&tried, 3, bug, "scenarios/topology");
         assert!(!plan.is_empty(), "{bug:?} needs something to go wrong");
     }
 }

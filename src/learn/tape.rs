@@ -10,7 +10,7 @@ use super::dense::Kernel;
 use super::{LearnError, Precision};
 use crate::model::{
     by_batch, mean, parameter, read, write_apart, Buffer, Fresh, Layout, MaskSource, Model, Op,
-    ParamError, Viewed, NORM_EPS,
+    ParamError, ViewError, Viewed, NORM_EPS,
 };
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
@@ -334,9 +334,15 @@ fn weight_gradient(g: &Tensor, x: &Tensor, target: &mut Tensor) -> Result<(), Tc
     if let Some((kernel, _)) = kernel(x, target).filter(fits) {
         // SAFETY: all three are this pass's own: the target is its part of the gradients, which are
         // borrowed to write, and the others are values that it keeps until it is over.
-        if let Ok((out, [g, x])) = unsafe { write_apart(target, [g, x]) } {
-            kernel.weight_gradient(g, x, out);
-            return Ok(());
+        match unsafe { write_apart(target, [g, x]) } {
+            Ok((out, [g, x])) => {
+                kernel.weight_gradient(g, x, out);
+                return Ok(());
+            }
+            // Torch would not notice, and read what it has just written.
+            Err(ViewError::Overlap) => return Err(ViewError::Overlap.into()),
+            // Not what kernels take.
+            Err(_) => {}
         }
     }
     if x.f_kind()? == KIND {

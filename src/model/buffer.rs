@@ -207,7 +207,6 @@ impl Buffer {
     /// # Errors
     /// When they are not on the CPU.
     pub fn as_slice(&self) -> Result<&[f32], ParamError> {
-        self.on_cpu()?;
         // SAFETY: the buffer is borrowed, and whoever writes to its memory borrows it to write.
         of_length(unsafe { read(&self.flat) }?, self.layout.total())
     }
@@ -217,7 +216,6 @@ impl Buffer {
     /// # Errors
     /// When they are not on the CPU.
     pub fn as_mut_slice(&mut self) -> Result<&mut [f32], ParamError> {
-        self.on_cpu()?;
         let expected = self.layout.total();
         // SAFETY: the buffer is borrowed to write, and nobody reaches its memory without borrowing
         // it: its handle is the only one (see `Buffer`), which no `ParamSet` shares.
@@ -225,13 +223,6 @@ impl Buffer {
         match values.len() {
             found if found == expected => Ok(values),
             found => Err(ViewError::Length { expected, found }.into()),
-        }
-    }
-
-    fn on_cpu(&self) -> Result<(), ParamError> {
-        match self.device() {
-            Device::Cpu => Ok(()),
-            device => Err(ParamError::Device { device }),
         }
     }
 

@@ -74,10 +74,19 @@ pub enum ParamError {
     },
     /// The values cannot be read or written in place.
     #[error("the parameters: {0}")]
-    View(#[from] ViewError),
+    View(ViewError),
     /// Torch refused.
     #[error("torch: {}", first_line(.0))]
     Torch(#[from] TchError),
+}
+
+impl From<ViewError> for ParamError {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Device(device) => Self::Device { device },
+            other => Self::View(other),
+        }
+    }
 }
 
 /// Torch appends its whole C++ stack to a message; its first line says what happened.

@@ -157,10 +157,6 @@ impl ParamSet {
     /// # Errors
     /// When they are not on the CPU.
     pub fn as_slice(&self) -> Result<&[f32], ParamError> {
-        let device = self.device();
-        if device != Device::Cpu {
-            return Err(ParamError::Device { device });
-        }
         // SAFETY: nobody writes to a set once it is frozen (see `Sync` above), and a region that the
         // values lie in is held by `self`.
         of_length(unsafe { read(&self.0.flat) }?, self.len())

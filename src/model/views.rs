@@ -185,6 +185,7 @@ mod tests {
             let empty = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
             // SAFETY: nobody has this tensor but this test.
             let slice = unsafe { read(&empty) }.unwrap();
+            assert!(empty.data_ptr().is_null(), "as torch has it");
             assert!(slice.is_empty() && slice.as_ptr().addr() != 0);
             let mut fresh = Fresh::unwritten(shape).unwrap();
             let slice = fresh.values().unwrap();

@@ -57,7 +57,7 @@ impl Kinds {
 }
 
 /// So many faults of a kind are tried on a scenario.
-const PROBES: u64 = 4;
+const PROBES: u64 = 3;
 
 /// At most so many faults a plan.
 const MOST: u64 = 8;

@@ -20,13 +20,15 @@ use super::draw::{Kinds, GONE};
 use super::peers::PeerAudit;
 use super::steps::StepAudit;
 use crate::availability::Presence;
-use crate::federation::{Bug, DeviceMemory, Federation, Record};
+use crate::federation::{Bug, DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
 use crate::observe::rows::{ClientOutcome, Outcome as RoundOutcome, RoundRow};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::scenario::run::{assemble, simulate_on};
 use crate::scenario::Scenario;
-use crate::sim::{Delivery, Ending, Key, Observe, Recorder, RecorderError, TraceHash};
+use crate::sim::{
+    Delivery, Ending, Key, Network, Observe, Recorder, RecorderError, TraceHash, World,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,6 +214,8 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         .then(|| scenario.method.method().weighting());
     let (waiting, plain) = (scenario.schedule.waiting, scenario.takes_what_it_is_given());
     let presence = federation.plan().presence();
+    // The kernel tells when its last window began.
+    let window = Network::<Message>::lookahead(federation.network());
     let federation = federation
         .audited({
             let findings = Arc::clone(&findings);
@@ -268,7 +272,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
     };
     let out_of_time = schedule
         .stop_at_time
-        .is_some_and(|span| summary.now >= VirtualTime::ZERO + span);
+        .is_some_and(|span| summary.now + window >= VirtualTime::ZERO + span);
     Ok(Outcome {
         hash: summary.hash,
         ending: summary.ending,
