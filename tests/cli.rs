@@ -391,7 +391,7 @@ fn help_teaches_the_exit_statuses() {
 }
 
 #[test]
-fn a_scenario_from_a_pipe_is_kept_as_it_was_read_and_can_be_verified_and_resumed() {
+fn a_scenario_from_a_pipe_is_kept_as_it_was_read_and_can_be_verified() {
     let text = TINY.trim_end().strip_suffix(')').unwrap().trim_end();
     let text = format!("{},\n checkpoint: (every: 1))", text.trim_end_matches(','));
     let desk = Desk::with(&text);

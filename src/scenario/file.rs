@@ -173,7 +173,7 @@ impl<'de> Deserialize<'de> for ModelFile {
 
 /// When rounds are held.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
+#[serde(rename = "Schedule", default)]
 pub struct ScheduleFile {
     /// At most so many.
     pub rounds: u32,
@@ -247,7 +247,7 @@ impl<'de> Deserialize<'de> for CohortFile {
 
 /// What is measured.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
+#[serde(rename = "Evaluation", default)]
 pub struct EvaluationFile {
     /// Every so many rounds, and after the last.
     pub every: u32,
@@ -300,7 +300,7 @@ const fn two() -> u32 {
 
 /// What is kept of a run, beside the rounds.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
+#[serde(rename = "Record", default)]
 pub struct RecordFile {
     /// A line a client and round in `clients.csv`.
     pub clients: bool,

@@ -481,10 +481,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
 pub(crate) const LIBTORCH: &str = "2.11.0";
 
 fn new_record(scenario: &Scenario, options: &Options) -> RunRecord {
-    let file = options
-        .file
-        .canonicalize()
-        .unwrap_or_else(|_| options.file.clone());
+    // A pipe's own name says nothing, and paths of a scenario from there start elsewhere.
+    let known = (!Scenario::is_from_pipe(&options.file)).then(|| options.file.canonicalize().ok());
+    let file = known.flatten().unwrap_or_else(|| options.file.clone());
     RunRecord {
         version: env!("CARGO_PKG_VERSION").into(),
         status: Status::Running,

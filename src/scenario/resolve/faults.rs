@@ -41,8 +41,10 @@ impl Resolver<'_> {
         );
         let partition = matches!(typed.fault, KindFile::Partition { .. });
         let at = format!("{path}.fault");
+        // Which kind of fault it is matters below, not its figures.
+        let kind = format!("{at}?");
         let what = self.what(typed.fault, &at);
-        let when = self.reading(&[&at], |r| {
+        let when = self.reading(&[&kind], |r| {
             r.when(typed.when, &what, &format!("{path}.when"))
         });
         let is_link = matches!(what, What::Link(_));
@@ -55,14 +57,14 @@ impl Resolver<'_> {
         for (field, given) in filters {
             if given && !is_link {
                 let message = "only a fault of a link tells messages apart: expected none here";
-                self.complain_reading(&[&at], &format!("{path}.{field}"), message);
+                self.complain_reading(&[&kind], &format!("{path}.{field}"), message);
             }
         }
         if let Some(p) = typed.p {
             if !takes_probability(&what) && p.0 < Probability::ONE {
                 let message = "this fault is there or not: expected none here, but a share of the \
                                clients in who, or times in when";
-                self.complain_reading(&[&at], &format!("{path}.p"), message);
+                self.complain_reading(&[&kind], &format!("{path}.p"), message);
             }
         }
         let filter = Filter {

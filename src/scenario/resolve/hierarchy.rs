@@ -45,7 +45,7 @@ impl Resolver<'_> {
                 let message = format!(
                     "the name {name:?} is taken by hierarchy[{first}]: give each tier its own"
                 );
-                self.complain_reading(&["hierarchy[].name"], &format!("{path}.name"), message);
+                self.complain_reading(&["hierarchy[].name.*"], &format!("{path}.name"), message);
             }
             total += u64::from(tier.count);
             let count = u64::from(tier.count);
@@ -56,7 +56,7 @@ impl Resolver<'_> {
                 let message = format!(
                     "{count} servers cannot be below {above}: each has at least one below it"
                 );
-                self.complain_reading(&["hierarchy[].count"], &format!("{path}.count"), message);
+                self.complain_reading(&["hierarchy[].count.*"], &format!("{path}.count"), message);
             } else if index == last && count > clients && clients > 0 {
                 let message = format!(
                     "{count} servers for {clients} clients: each needs at least one client"
@@ -123,7 +123,7 @@ impl Resolver<'_> {
                 "a cohort of {cohort} for {edges} servers that clients report to: each of them asks one \
                  client or more, so expected at least {edges}, or fewer servers"
             );
-            self.complain_reading(&[CLIENTS, "hierarchy"], "schedule.cohort", message);
+            self.complain_reading(&[CLIENTS, "hierarchy[].count"], "schedule.cohort", message);
         }
         let name = around.method.name();
         if around.method.method().reports() != ReportKind::Model {

@@ -36,7 +36,7 @@ impl Resolver<'_> {
             let name = group.name.unwrap_or_else(|| format!("group {}", index + 1));
             if let Some(first) = names.insert(name.clone(), index) {
                 self.complain_reading(
-                    &["population[].name"],
+                    &["population[].name.*"],
                     &format!("{path}.name"),
                     format!("the name {name:?} is taken by population[{first}]: give each group its own"),
                 );

@@ -51,7 +51,12 @@ impl Resolver<'_> {
         };
         if least > most && clients > 0 && waiting.is_none() {
             self.complain_reading(
-                &[CLIENTS, "hierarchy", "schedule.cohort", "schedule.waiting?"],
+                &[
+                    CLIENTS,
+                    "hierarchy[].count",
+                    "schedule.cohort",
+                    "schedule.waiting?",
+                ],
                 "schedule.least_reports",
                 format!("{least} reports can never come from {of}"),
             );

@@ -97,14 +97,18 @@ impl Resolver<'_> {
                 "{concurrency} of {servers} servers cannot be at work; ask at most {servers}, or add \
                  servers to the first tier"
             );
-            self.complain_reading(&["hierarchy"], &format!("{PATH}.concurrency"), message);
+            self.complain_reading(
+                &["hierarchy[].count"],
+                &format!("{PATH}.concurrency"),
+                message,
+            );
         } else if u64::from(concurrency) > clients && clients > 0 {
             let message = format!(
                 "{concurrency} clients cannot be at work in a population of {clients}; ask at most \
                  {clients}, or add clients"
             );
             self.complain_reading(
-                &["hierarchy", CLIENTS],
+                &["hierarchy[].count", CLIENTS],
                 &format!("{PATH}.concurrency"),
                 message,
             );
