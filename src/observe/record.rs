@@ -12,7 +12,7 @@ use super::participation::Participation;
 use super::rows::{Outcome, Rejection, RoundRow};
 use super::staleness::Staleness;
 use super::ObserveError;
-use crate::quantity::{Span, VirtualTime};
+use crate::quantity::{shown, Span, VirtualTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -287,7 +287,7 @@ impl RunRecord {
         serde_json::from_slice(&text).map_err(|e| ObserveError::Malformed {
             path: path.to_path_buf(),
             line: e.line() as u64,
-            message: e.to_string(),
+            message: shown(&e.to_string(), 400),
         })
     }
 }
