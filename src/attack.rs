@@ -151,7 +151,7 @@ fn class(field: &'static str, value: u32, samples: &Shape) -> Option<(&'static s
                 true => {
                     let few: Vec<String> = (0u32..)
                         .take(samples.classes.min(20))
-                        .map(|index| format!("{index} {}", samples.names.of(index)))
+                        .map(|index| format!("{index} = {}", samples.names.of(index)))
                         .collect();
                     let all = listed(few.iter().map(String::as_str), samples.classes);
                     format!("expected a class from 0 to {last} ({all}), found {value}")

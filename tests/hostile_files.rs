@@ -206,6 +206,23 @@ fn an_archive_that_is_consistent_costs_a_check_nothing_and_a_run_what_it_holds()
 }
 
 #[test]
+fn an_archive_of_thousands_of_entries_weighs_what_its_directory_holds() {
+    let names: Vec<String> = (0..4000).map(|n| format!("a{n}.npy")).collect();
+    let entries: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), Vec::new(), 0))
+        .collect();
+    let folder = folder(&[("a.npz", zip(&entries))]);
+    let source = Source::Npz {
+        file: "a.npz".into(),
+        train: named("x".into(), "y".into(), None),
+        test: fifth(),
+        shaping: Shaping::default(),
+    };
+    refused(&source, &folder, "and 3980 more");
+}
+
+#[test]
 fn a_file_of_an_array_that_claims_more_than_it_holds_is_refused() {
     let x = npy("<f4", "(4000000000, 2)", &[0; 64]);
     let y = npy("<i8", "(4,)", &[0; 32]);

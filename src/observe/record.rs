@@ -13,7 +13,7 @@ use super::rows::{InvitationRow, Outcome, Rejection, RoundRow};
 use super::staleness::Staleness;
 use super::ObserveError;
 use crate::disk;
-use crate::quantity::{Span, VirtualTime};
+use crate::quantity::{shown, Span, VirtualTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -446,7 +446,7 @@ impl RunRecord {
         serde_json::from_slice(text).map_err(|e| ObserveError::Malformed {
             path: path.to_path_buf(),
             line: e.line() as u64,
-            message: e.to_string(),
+            message: shown(&e.to_string(), 400),
         })
     }
 }

@@ -12,7 +12,7 @@ impl Scenario {
         if names.are_given() {
             let few: Vec<String> = (0u32..)
                 .take(classes.min(20))
-                .map(|index| format!("{index} {}", names.of(index)))
+                .map(|index| format!("{index} = {}", names.of(index)))
                 .collect();
             let all = listed(few.iter().map(String::as_str), classes);
             lines.push(format!("classes: {all}"));
@@ -62,11 +62,14 @@ mod tests {
         assert_eq!(
             told(data, &flip(2), folder.path()).unwrap(),
             [
-                "classes: 0 ant, 1 cat, 2 dog",
+                "classes: 0 = ant, 1 = cat, 2 = dog",
                 "adversaries[0] LabelFlip: source is class 2, dog; target is class 0, ant",
             ]
         );
         let said = told(data, &flip(3), folder.path()).unwrap_err();
-        assert!(said.contains("(0 ant, 1 cat, 2 dog), found 3"), "{said}");
+        assert!(
+            said.contains("(0 = ant, 1 = cat, 2 = dog), found 3"),
+            "{said}"
+        );
     }
 }

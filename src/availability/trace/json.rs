@@ -10,6 +10,7 @@
 
 use super::{nanos, wrong, Row};
 use crate::data::{DataError, Place};
+use crate::quantity::shown;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -32,7 +33,13 @@ impl Typed {
             ));
         }
         let time = |seconds: f64| {
-            let outside = || format!("expected seconds in [0, 1e10], found {seconds}");
+            let outside = || {
+                let said = format!("expected seconds in [0, 1e10], found {seconds}");
+                match super::is_unix_milliseconds(seconds) {
+                    true => format!("{said}; {}", super::FROM_MILLISECONDS),
+                    false => said,
+                }
+            };
             nanos(seconds).ok_or_else(outside)
         };
         let period = time(self.finish_time)?;
@@ -76,8 +83,9 @@ impl<'de> Deserialize<'de> for Rows {
                 let mut seen = BTreeSet::new();
                 while let Some(client) = map.next_key::<String>()? {
                     let typed: Typed = map.next_value()?;
-                    let problem =
-                        |what: String| de::Error::custom(format!("client {client:?}: {what}"));
+                    let problem = |what: String| {
+                        de::Error::custom(format!("client {:?}: {what}", shown(&client, 40)))
+                    };
                     rows.push(typed.row().map_err(problem)?);
                     if !seen.insert(client.clone()) {
                         return Err(problem("expected each client once, found it again".into()));
@@ -159,6 +167,10 @@ mod tests {
             (
                 one("\"active\": [-1], \"inactive\": [3], \"finish_time\": 9"),
                 "found -1",
+            ),
+            (
+                one("\"active\": [1577836800000], \"inactive\": [3], \"finish_time\": 9"),
+                "Unix time in milliseconds",
             ),
             (
                 one("\"active\": [1], \"inactive\": [3]"),
