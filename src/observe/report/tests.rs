@@ -293,6 +293,7 @@ fn without_client_evaluations_only_their_pictures_are_missing() {
     run.digest.accuracy.clear();
     for row in &mut run.digest.rounds {
         row.client_mean = None;
+        row.trained_mean = None;
     }
     let html = page(&run);
     elements(&html);
