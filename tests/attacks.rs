@@ -148,7 +148,7 @@ fn poisoned_scores_make_a_federation_of_scores_worse() {
                 {adversaries}
             )"
         );
-        Ran::of(&text).rounds().pop().unwrap().client_mean.unwrap()
+        Ran::of(&text).rounds().pop().unwrap().trained_mean.unwrap()
     };
     let (clean, poisoned) = (
         mean(""),

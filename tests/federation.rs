@@ -1,6 +1,7 @@
 //! How a federation meets what goes wrong: clients that cannot, reports that come late or never.
 
 use super::tiny::Ran;
+use shoal::method::MethodSpec;
 use shoal::observe::record::Status;
 use shoal::observe::rows::{ClientOutcome, Outcome};
 use shoal::quantity::Span;
@@ -207,4 +208,110 @@ fn clients_with_models_of_their_own_are_told_of_before_and_after_training_and_no
         );
         assert_eq!(round.accuracy.is_some(), method != "FedMD()", "{method}");
     }
+}
+
+/// Six clients under any method, measured after the last of three rounds.
+fn measured(method: &str, cohort: u32, every: u32) -> String {
+    let head = match method {
+        "DepthFL()" => {
+            "Flatten, Dense(16), Relu, Exit(head: [Dense(10)]), Dense(16), Relu, Dense(10)"
+        }
+        _ => "Flatten, Dense(16), Relu, Dense(10)",
+    };
+    format!(
+        "Scenario(
+            seed: 4,
+            data: Digits,
+            public: (share: 0.01, select: 0.25),
+            partition: (by: Dirichlet(alpha: 0.5), min_per_client: 8, holdout: 0.25),
+            model: [{head}],
+            training: (epochs: 1, batch: 16, optimizer: Sgd(lr: 0.1)),
+            population: [(name: \"all\", count: 6, device: \"laptop\", link: \"lan\")],
+            method: {method},
+            schedule: (rounds: 3, cohort: {cohort}),
+            evaluation: (every: {every}, per_client: true),
+        )"
+    )
+}
+
+#[test]
+fn every_method_measures_its_clients_before_and_after_local_training() {
+    let mut asked = 0;
+    for (name, _) in MethodSpec::ALL {
+        let method = match *name {
+            // By default it trains long before a client's first round.
+            "FedMD" => "FedMD(transfer_public_epochs: 1, transfer_private_epochs: 1)".to_string(),
+            name => format!("{name}()"),
+        };
+        let ran = Ran::of(&measured(&method, 4, 3));
+        let clients = ran.clients();
+        if clients.is_empty() {
+            // A baseline that works at the server alone.
+            continue;
+        }
+        asked += 1;
+        let mut last = BTreeMap::new();
+        for row in clients {
+            let both = row.received_accuracy.zip(row.trained_accuracy);
+            let both = both.unwrap_or_else(|| panic!("{name}: {row:?}"));
+            last.insert(row.client, both);
+        }
+        let round = ran.rounds().pop().unwrap();
+        assert_eq!(round.trained_clients, Some(last.len() as u32), "{name}");
+        assert_eq!(round.trained_worst10_clients, Some(1), "{name}");
+        assert!(round.trained_worst10_samples >= Some(2), "{name}");
+        for (told, mean) in [
+            (
+                round.received_mean,
+                last.values().map(|both| both.0).sum::<f64>(),
+            ),
+            (
+                round.trained_mean,
+                last.values().map(|both| both.1).sum::<f64>(),
+            ),
+        ] {
+            let difference = told.unwrap() - mean / last.len() as f64;
+            assert!(difference.abs() < 1e-9, "{name}: {difference}");
+        }
+    }
+    assert!(asked >= 20, "{asked}");
+}
+
+/// What all clients are handed after a round is what they receive in the next.
+#[test]
+fn a_model_is_as_good_when_it_is_received_as_it_was_when_it_was_measured() {
+    let rounds = Ran::of(&measured("FedAvg", 6, 1)).rounds();
+    for pair in rounds.windows(2) {
+        assert!(pair[0].client_mean.is_some());
+        assert_eq!(pair[0].client_mean, pair[1].received_mean);
+        assert_eq!(pair[0].client_worst10, pair[1].received_worst10);
+        assert_eq!(
+            pair[0].client_worst10_samples,
+            pair[1].received_worst10_samples
+        );
+    }
+}
+
+#[test]
+fn trainings_that_diverge_are_counted_and_warned_of() {
+    let text = measured("FedAvg", 4, 3).replace("Sgd(lr: 0.1)", "Sgd(lr: 1e12)");
+    let ran = Ran::of(&text);
+    let declined = ran.clients().into_iter().filter(|row| {
+        matches!(&row.outcome, ClientOutcome::Refused(reason)
+            if reason.starts_with("training failed: training diverged"))
+    });
+    let declined = declined.count() as u32;
+    assert!(declined > 0);
+    let counted: u32 = ran
+        .rounds()
+        .iter()
+        .map(|round| round.diverged.unwrap())
+        .sum();
+    assert_eq!(counted, declined);
+    let totals = ran.record().totals.unwrap();
+    assert_eq!(totals.diverged, u64::from(declined));
+    let warning = &totals.warnings()[0];
+    assert!(warning.contains("lower the learning rate"), "{warning}");
+    let report = String::from_utf8(ran.bytes("report.html")).unwrap();
+    assert!(report.contains("class=\"card warning\""));
 }

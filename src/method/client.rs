@@ -403,6 +403,29 @@ mod tests {
     use crate::method::Method;
 
     #[test]
+    fn the_model_is_measured_as_received_and_as_trained_and_only_where_somebody_watches() {
+        let method = FedProx::default();
+        let mut toy = Toy::new(&method, &local());
+        toy.open();
+        let task = toy.server.task(1, 1).unwrap();
+        let input = toy.input(1, task);
+        let (half, mut scratch) = (method.client(), Scratch::new());
+        let work = half.run(&input, &mut scratch).unwrap();
+        let of = |payload: &Payload| measure_own(&input, payload.as_model().unwrap()).unwrap();
+        let expected = HeldOut::of(of(&input.task), of(&work.report)).unwrap();
+        assert_eq!(work.metrics.held_out, Some(expected));
+        assert_eq!(expected.count, 6);
+        // Who watches changes nothing else.
+        let input = ClientInput {
+            watched: false,
+            ..input
+        };
+        let alone = half.run(&input, &mut scratch).unwrap();
+        assert_eq!(alone.metrics.held_out, None);
+        assert_eq!(alone.report.digest(), work.report.digest());
+    }
+
+    #[test]
     fn clients_that_train_together_report_what_each_would_alone_and_a_bad_task_is_its_own() {
         let method = FedProx::default();
         let mut toy = Toy::new(&method, &local());

@@ -351,6 +351,7 @@ fn without_client_evaluations_only_their_pictures_are_missing() {
     run.digest.accuracy.clear();
     for row in &mut run.digest.rounds {
         row.client_mean = None;
+        row.trained_mean = None;
     }
     let html = page(&run);
     elements(&html);
@@ -482,4 +483,37 @@ fn widths_have_a_picture_and_a_table_where_there_are_several() {
         assert!(page.contains(expected), "{expected}");
     }
     assert!(!elements(&page).is_empty());
+}
+
+#[test]
+fn who_has_which_samples_is_drawn_by_client_or_by_group_with_what_to_know_of_it() {
+    use crate::observe::dealt::Dealt;
+    use crate::observe::rows::PartitionRow;
+    let row = |client: Option<u32>, class, train| PartitionRow {
+        client,
+        group: "phones<b>".into(),
+        clients: 1,
+        class,
+        train,
+        held_out: 1,
+    };
+    let mut run = run("fedavg", "phones<b>", 3, 4);
+    assert!(!page(&run).contains("Who has which samples"));
+    // More clients and more classes than there is room for.
+    let many = (0..300u32).map(|client| row(Some(client), Some(client % 120), 5));
+    run.digest.dealt = Dealt::of(many, 300);
+    let html = page(&run);
+    assert!(!elements(&html).is_empty());
+    for said in [
+        "Who has which samples",
+        "the largest is 6.",
+        "Clients train on 5 to 5 samples",
+        "100 of 300 clients are drawn",
+        "Every line is 3 classes.",
+    ] {
+        assert!(html.contains(said), "{said}");
+    }
+    let groups = [row(None, Some(0), 7), row(None, None, 0)];
+    run.digest.dealt = Dealt::of(groups, 4);
+    assert!(page(&run).contains("Groups are drawn"));
 }
