@@ -178,8 +178,14 @@ fn a_round_without_clients_who_are_there_is_no_missing_liveness() {
     let (plan, seed) = of_run(&subject, &reference, 1, 3);
     let scenario = subject.scenario(&plan, Some(seed)).unwrap();
     let outcome = shoal::swarm::run(&scenario, 1, None).unwrap();
-    assert!(outcome.abandoned > 0, "nothing to excuse");
-    assert_eq!(outcome.not_completed, []);
+    // Amid the faults rounds are abandoned because of them; later ones for want of phones.
+    let untold = outcome.abandoned as usize - outcome.not_completed.len();
+    assert!(untold > 0, "nothing to excuse");
+    let last = reference.last_round_with_faults();
+    assert!(outcome
+        .not_completed
+        .iter()
+        .all(|(round, _)| *round <= last));
     let tried = subject.trial(&plan, seed, Some(&reference), None);
     assert!(tried.is_ok(), "{tried:?}");
     // But where they are there all the time, a round that is abandoned is told as ever.
