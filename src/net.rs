@@ -47,6 +47,7 @@ mod network;
 mod nic;
 mod presets;
 mod queue;
+mod streams;
 mod table;
 pub mod tcp;
 mod wire;
@@ -55,6 +56,8 @@ mod wire;
 mod fault_tests;
 #[cfg(test)]
 mod law_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]
