@@ -534,7 +534,7 @@ impl LinkNetwork {
             if resumes == VirtualTime::NEVER {
                 return cx.lose(parcel);
             }
-            at = at + resumes.since(now);
+            at += resumes.since(now);
         }
         // A slower side of the receiver was part of the way; a faster one is shared with others.
         if packet_down.is_none() && self.group(parcel.target).down(parcel.target).is_some() {
