@@ -566,4 +566,55 @@ mod tests {
         add(&mut gone, vec![1, 3, 5]);
         assert_eq!(gone, [1, 3, 4, 5, 7]);
     }
+
+    #[test]
+    fn what_waits_in_an_interface_is_the_same_after_a_checkpoint() {
+        use crate::net::tcp::Congestion;
+        use crate::net::testbed::Mail;
+        use crate::snapshot::testing::{again, bytes_of};
+        use crate::snapshot::Snapshot;
+        let setup = Setup {
+            congestion: Congestion::Cubic,
+            initial_window: 10,
+            receive_window: 400.0,
+            packets: 60,
+            rtt: 0.05,
+            losses: [Loss::None, Loss::None],
+            grain: f64::INFINITY,
+        };
+        let mut streams: Streams<Mail> = Streams::new();
+        let flow = Flow::begin(&setup, Dice::new(1, 2, 3), 0.0, &mut streams.up);
+        let next = moment(flow.next());
+        let message = Mail {
+            id: 1,
+            bytes: 80_000,
+            hops: 0,
+        };
+        let parcel = Parcel {
+            source: NodeId(2),
+            target: NodeId(0),
+            sequence: 3,
+            sent: VirtualTime::ZERO,
+            message,
+        };
+        let sending = Sending {
+            parcel,
+            flow,
+            latency: Span::from_millis(25),
+            packet_up: 0.001,
+            packet_down: Some(0.002),
+            number: 0,
+            trains: 1,
+            leaves: false,
+        };
+        streams.due.insert((next, 0), sending);
+        let mut other = again(&streams).unwrap();
+        assert_eq!(
+            bytes_of(|to| streams.save(to)),
+            bytes_of(|to| other.save(to))
+        );
+        assert!(other.next(VirtualTime::ZERO).is_none());
+        let sending = other.next(next).unwrap();
+        assert!(sending.parcel.message.id == 1 && other.is_empty());
+    }
 }
