@@ -48,6 +48,7 @@ mod nic;
 mod passage;
 mod presets;
 mod queue;
+mod streams;
 mod table;
 pub mod tcp;
 mod wire;
@@ -56,6 +57,8 @@ mod wire;
 mod fault_tests;
 #[cfg(test)]
 mod law_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]

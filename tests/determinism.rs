@@ -42,6 +42,31 @@ fn workers_change_nothing_and_the_seed_everything() {
     assert_ne!(hash(&first), hash(&other));
 }
 
+#[test]
+fn workers_change_nothing_over_tcp() {
+    let hash = |ran: &Ran| ran.result.as_ref().unwrap().hash.to_string();
+    let tcp = MIXED
+        .replace(
+            "transport: Datagram",
+            "transport: Tcp(congestion: Bbr), buffer: \"64 kB\"",
+        )
+        .replace(
+            "link: \"wifi\"",
+            "link: (preset: \"wifi\", transport: Tcp())",
+        )
+        .replace(
+            "link: \"satellite-leo\"",
+            "link: (preset: \"satellite-leo\", transport: Tcp(congestion: Reno, initial_window: 4))",
+        );
+    let first = Ran::on(1, &tcp);
+    assert_ne!(hash(&first), hash(&Ran::on(1, MIXED)));
+    for workers in [2, 4] {
+        let again = Ran::on(workers, &tcp);
+        assert_eq!(hash(&first), hash(&again), "{workers} workers");
+        assert!(first.bytes("trace.bin") == again.bytes("trace.bin"));
+    }
+}
+
 /// Widths by group, by device and drawn, and a public set that nobody gets.
 const SIZES: &str = "Scenario(
     seed: 5,

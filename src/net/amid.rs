@@ -2,7 +2,7 @@
 //!
 //! The entries are marked cold: a run without faults is not to pay for their code.
 
-use super::link::packets;
+use super::link::{packets, Transport};
 use super::loss::Loss;
 use super::network::{Draws, LinkNetwork};
 use super::nic::{Nic, Transfer};
@@ -12,7 +12,7 @@ use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{NetContext, Parcel};
 
 /// What a message is to the plan.
-fn traffic<M: Wire>(parcel: &Parcel<M>, attempt: u32, number: u64) -> Traffic {
+pub(super) fn traffic<M: Wire>(parcel: &Parcel<M>, attempt: u32, number: u64) -> Traffic {
     Traffic {
         source: parcel.source,
         target: parcel.target,
@@ -56,6 +56,9 @@ impl LinkNetwork {
             0
         };
         let mtu = self.mtu_amid(faults, &parcel, number, cx.now());
+        if let Transport::Tcp { .. } = self.group(parcel.source).model.transport {
+            return self.open_stream(nic, parcel, number, mtu, cx);
+        }
         let bytes = parcel.message.wire_bytes();
         let transfer = Transfer {
             packets: packets(bytes, mtu),

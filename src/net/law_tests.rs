@@ -1,5 +1,6 @@
 //! Laws that hold for any links: nothing vanishes, nothing is too early, shards do not show.
 
+use super::tcp::Congestion;
 use super::testbed::{run, Bed, Send};
 use super::{preset, presets, Latency, LinkModel, LinkTable, Loss, Sharing, Topology, Transport};
 use crate::quantity::{Bandwidth, Bytes, Distribution, Probability, Span};
@@ -60,8 +61,16 @@ fn links() -> impl Strategy<Value = LinkModel> {
                 backoff,
                 retries,
             }
-        })
+        }),
+        (0usize..3, 1u32..20, 6_000u64..100_000).prop_map(|(kind, initial_window, window)| {
+            Transport::Tcp {
+                congestion: [Congestion::Cubic, Congestion::Reno, Congestion::Bbr][kind],
+                initial_window,
+                receive_window: Bytes(window),
+            }
+        }),
     ];
+    let buffer = prop::option::of(4_000u64..60_000);
     let sharing = prop_oneof![Just(Sharing::Fair), Just(Sharing::Fifo)];
     (
         latencies(),
@@ -71,10 +80,10 @@ fn links() -> impl Strategy<Value = LinkModel> {
         losses(),
         1u64..3_000,
         0u64..60,
-        transport,
+        (transport, buffer),
     )
         .prop_map(
-            |(latency, up, down, sharing, loss, mtu, header, transport)| LinkModel {
+            |(latency, up, down, sharing, loss, mtu, header, (transport, buffer))| LinkModel {
                 latency,
                 up,
                 down,
@@ -83,6 +92,10 @@ fn links() -> impl Strategy<Value = LinkModel> {
                 mtu: Bytes(mtu),
                 header: Bytes(header),
                 transport,
+                // Only TCP notices what finds no room.
+                buffer: buffer
+                    .filter(|_| matches!(transport, Transport::Tcp { .. }))
+                    .map(Bytes),
             },
         )
 }
@@ -113,7 +126,7 @@ fn worlds() -> impl Strategy<Value = (LinkTable, Topology, Vec<Send>, Span)> {
         Just(Topology::Star { centre: NodeId(0) })
     ];
     let horizon =
-        prop_oneof![0u64..100_000_000, Just(1_000_000_000_000)].prop_map(Span::from_nanos);
+        prop_oneof![0u64..100_000_000, Just(20_000_000_000_000)].prop_map(Span::from_nanos);
     (table, topology, script, horizon)
 }
 

@@ -2,6 +2,7 @@
 
 use super::latency::Latency;
 use super::loss::Loss;
+use super::tcp::Congestion;
 use crate::quantity::{Bandwidth, Bytes, Span};
 use serde::Serialize;
 
@@ -9,6 +10,10 @@ use serde::Serialize;
 const MOST_RETRIES: u32 = 1_000;
 /// The length field of an IP packet has 16 bits.
 const LARGEST_HEADER: u64 = 65_535;
+/// More packets at once than any sender dares.
+const MOST_INITIAL: u32 = 1_000;
+/// 2^16 bytes, scaled by 2^14.
+const LARGEST_WINDOW: u64 = 1 << 30;
 
 /// How the messages on one side of a link share its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -38,6 +43,16 @@ pub enum Transport {
         backoff: f64,
         /// Retransmissions before the message is given up as lost.
         retries: u32,
+    },
+    /// TCP, at flow level: slow start, congestion control, recovery and timeouts (see
+    /// [`super::tcp`]).
+    Tcp {
+        /// What decides how much is in flight.
+        congestion: Congestion,
+        /// Packets that are sent before the first acknowledgement (10: RFC 6928).
+        initial_window: u32,
+        /// What the receiver's window may grow to.
+        receive_window: Bytes,
     },
 }
 
@@ -72,6 +87,9 @@ pub struct LinkModel {
     pub header: Bytes,
     /// What is done about lost packets.
     pub transport: Transport,
+    /// What may wait on each side while TCP sends: more is dropped. None means no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffer: Option<Bytes>,
 }
 
 impl LinkModel {
@@ -87,6 +105,7 @@ impl LinkModel {
             mtu: Bytes(1_460),
             header: Bytes(40),
             transport: Transport::default(),
+            buffer: None,
         }
     }
 
@@ -131,6 +150,40 @@ impl LinkModel {
                 problems.push(format!(
                     "transport: retries {retries} is outside [0, {MOST_RETRIES}]"
                 ));
+            }
+        }
+        if let Transport::Tcp {
+            initial_window,
+            receive_window,
+            ..
+        } = self.transport
+        {
+            if !(1..=MOST_INITIAL).contains(&initial_window) {
+                problems.push(format!(
+                    "transport: initial_window {initial_window} is outside [1, {MOST_INITIAL}] packets"
+                ));
+            }
+            let least = self.mtu.0.saturating_mul(2);
+            if !(least..=LARGEST_WINDOW).contains(&receive_window.0) {
+                problems.push(format!(
+                    "transport: receive_window {receive_window} is outside [{}, {}]: two packets at \
+                     least, and what a scaled window of TCP can say (RFC 7323)",
+                    Bytes(least),
+                    Bytes(LARGEST_WINDOW)
+                ));
+            }
+        }
+        if let Some(buffer) = self.buffer {
+            let packet = Bytes(self.mtu.0.saturating_add(self.header.0));
+            if buffer < packet {
+                problems.push(format!("buffer {buffer} holds no packet of {packet}"));
+            }
+            if !matches!(self.transport, Transport::Tcp { .. }) {
+                problems.push(
+                    "buffer: only TCP notices that packets are dropped; give transport: Tcp() with it, \
+                     or leave it out"
+                        .into(),
+                );
             }
         }
         problems

@@ -45,7 +45,7 @@ pub struct LinkNetwork {
     /// What goes wrong, if anything does.
     pub(super) faults: Option<Arc<LinkFaults>>,
     /// Whose messages depend on whether it is there, if anybody's do. Clients come after the centre.
-    presence: Option<Arc<Presence>>,
+    pub(super) presence: Option<Arc<Presence>>,
 }
 
 impl LinkNetwork {
@@ -362,6 +362,9 @@ impl<M: Wire> Network<M> for LinkNetwork {
         }
         let from = self.group(parcel.source);
         let to = self.group(parcel.target);
+        if let Transport::Tcp { .. } = from.model.transport {
+            return self.open_stream(nic, parcel, 0, from.model.mtu, cx);
+        }
         let lossless = from.model.loss == Loss::None && to.model.loss == Loss::None;
         if lossless && from.up(parcel.source).is_none() {
             let mut draws = Draws::new(cx.seed(), &parcel, 0);
@@ -421,6 +424,7 @@ impl<M: Wire> Network<M> for LinkNetwork {
                     cx.deliver(parcel, now);
                 }
             }
+            Wake::Stream => self.streams_due(nic, cx),
             Wake::Resend => {
                 while let Some(transfer) = nic.due_again(now) {
                     self.emit(nic, transfer, cx);

@@ -2,6 +2,7 @@
 
 use super::link::Sharing;
 use super::queue::{Queue, Work};
+use super::streams::Streams;
 use crate::fault::{Drop, LinkFaults};
 use crate::quantity::{Bytes, VirtualTime};
 use crate::sim::rng::Stream;
@@ -18,6 +19,8 @@ pub(super) enum Wake {
     Down,
     /// A retransmission is due.
     Resend,
+    /// Something happens to a message over TCP.
+    Stream,
 }
 
 impl Wake {
@@ -26,7 +29,7 @@ impl Wake {
     }
 
     pub fn from_token(token: u64) -> Option<Self> {
-        [Self::Up, Self::Down, Self::Resend]
+        [Self::Up, Self::Down, Self::Resend, Self::Stream]
             .into_iter()
             .find(|wake| wake.token() == token)
     }
@@ -50,12 +53,12 @@ pub(super) struct Transfer<M> {
 pub(super) struct Clock<'a>(pub Option<(&'a LinkFaults, NodeId)>);
 
 impl Clock<'_> {
-    fn service(self, up: bool, now: VirtualTime) -> VirtualTime {
+    pub(super) fn service(self, up: bool, now: VirtualTime) -> VirtualTime {
         self.0
             .map_or(now, |(faults, node)| faults.service(node, up, now))
     }
 
-    fn moment(self, up: bool, service: VirtualTime) -> VirtualTime {
+    pub(super) fn moment(self, up: bool, service: VirtualTime) -> VirtualTime {
         self.0
             .map_or(service, |(faults, node)| faults.moment(node, up, service))
     }
@@ -76,6 +79,8 @@ struct Busy<M> {
     /// Retransmissions by when they are due; of those due at once, in the order they were decided.
     resend: BTreeMap<(VirtualTime, u64), Transfer<M>>,
     resends: u64,
+    /// Messages over TCP.
+    streams: Streams<M>,
 }
 
 /// One direction with a limited rate.
@@ -101,7 +106,7 @@ pub(super) struct Memory {
 
 snapshot_struct!(impl<M> Transfer<M> { parcel, packets, attempt, number, mtu });
 snapshot_struct!(impl<M> Nic<M> { busy, memory });
-snapshot_struct!(impl<M> Busy<M> { up, down, resend, resends });
+snapshot_struct!(impl<M> Busy<M> { up, down, resend, resends, streams });
 snapshot_struct!(impl<T> Side<T> { queue, armed });
 snapshot_struct!(Memory {
     up,
@@ -167,6 +172,7 @@ impl<M> Nic<M> {
                 down: Side::new(sharing),
                 resend: BTreeMap::new(),
                 resends: 0,
+                streams: Streams::new(),
             })
         })
     }
@@ -199,6 +205,11 @@ impl<M> Nic<M> {
         side.arm(Wake::Down, clock, cx);
     }
 
+    /// The messages over TCP that this node sends.
+    pub(super) fn streams(&mut self, sharing: Sharing) -> &mut Streams<M> {
+        &mut self.busy(sharing).streams
+    }
+
     /// Keeps a transfer until its lost packets are sent again.
     pub(super) fn keep(
         &mut self,
@@ -218,7 +229,7 @@ impl<M> Nic<M> {
         self.busy.as_mut().is_some_and(|busy| match wake {
             Wake::Up => busy.up.expects(now),
             Wake::Down => busy.down.expects(now),
-            Wake::Resend => true,
+            Wake::Resend | Wake::Stream => true,
         })
     }
 
@@ -248,7 +259,8 @@ impl<M> Nic<M> {
         };
         busy.up.arm(Wake::Up, clock, cx);
         busy.down.arm(Wake::Down, clock, cx);
-        if busy.up.queue.is_empty() && busy.down.queue.is_empty() && busy.resend.is_empty() {
+        let idle = busy.up.queue.is_empty() && busy.down.queue.is_empty();
+        if idle && busy.resend.is_empty() && busy.streams.is_empty() {
             self.busy = None;
         }
     }
@@ -266,6 +278,7 @@ impl<M> Nic<M> {
         busy.resend
             .values()
             .for_each(|transfer| visit(&transfer.parcel.message));
+        busy.streams.for_each(visit);
     }
 }
 
@@ -316,9 +329,9 @@ mod tests {
 
     #[test]
     fn tokens_name_what_they_wake() {
-        for wake in [Wake::Up, Wake::Down, Wake::Resend] {
+        for wake in [Wake::Up, Wake::Down, Wake::Resend, Wake::Stream] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }
-        assert_eq!(Wake::from_token(3), None);
+        assert_eq!(Wake::from_token(4), None);
     }
 }

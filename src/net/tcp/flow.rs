@@ -17,6 +17,9 @@ use crate::net::Loss;
 use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::collections::VecDeque;
 
+/// Timeouts in a row after which Linux gives up.
+const RETRIES: u32 = 15;
+
 /// What a flow is made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Setup {
@@ -150,6 +153,8 @@ pub struct Flow {
     gaps: (Gaps, Gaps),
     dice: Dice,
     backoff: f64,
+    /// Timeouts since anything got through.
+    silent: u32,
     probed: bool,
     last_event: f64,
     delivered: u64,
@@ -220,6 +225,7 @@ snapshot_struct!(Flow {
     gaps,
     dice,
     backoff,
+    silent,
     probed,
     last_event,
     delivered,
@@ -274,6 +280,7 @@ impl Flow {
             gaps: (Gaps::new(up, &mut dice), Gaps::new(down, &mut dice)),
             dice,
             backoff: 1.0,
+            silent: 0,
             probed: false,
             last_event: now,
             delivered: 0,
@@ -297,6 +304,11 @@ impl Flow {
     /// [`Flow::is_done`].
     pub const fn end(&self) -> f64 {
         self.end
+    }
+
+    /// Whether so many timeouts have passed without news that the sender gives up (`tcp_retries2`).
+    pub const fn has_failed(&self) -> bool {
+        self.silent > RETRIES
     }
 
     /// What happened so far.

@@ -112,6 +112,10 @@ impl Gaps {
     }
 
     /// The places of those that are lost among the next `packets`.
+    pub fn lost(mut self, packets: u64, dice: &mut Dice) -> Vec<u32> {
+        self.pass(packets, dice)
+    }
+
     pub(super) fn pass(&mut self, packets: u64, dice: &mut Dice) -> Vec<u32> {
         let mut lost = Vec::new();
         let mut at = 0u64;

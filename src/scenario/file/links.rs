@@ -27,6 +27,8 @@ pub struct LinkFields {
     pub header: Option<Size>,
     /// What is done about lost packets.
     pub transport: Option<TransportFile>,
+    /// What may wait on each side while TCP sends.
+    pub buffer: Option<Size>,
 }
 
 /// How messages share a rate.
@@ -85,6 +87,39 @@ pub enum TransportFile {
         #[serde(default = "fifteen")]
         retries: u32,
     },
+    /// Windows, losses and timeouts of TCP.
+    Tcp {
+        /// What decides how much is in flight.
+        #[serde(default)]
+        congestion: CongestionFile,
+        /// Packets before the first acknowledgement.
+        #[serde(default = "ten")]
+        initial_window: u32,
+        /// What the receiver's window may grow to.
+        #[serde(default = "six_megabytes")]
+        receive_window: Size,
+    },
+}
+
+/// What decides how much TCP has in flight.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub enum CongestionFile {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// RFC 5681.
+    Reno,
+    /// Version 1.
+    Bbr,
+}
+
+const fn ten() -> u32 {
+    10
+}
+
+/// The end of Linux's `tcp_rmem`.
+const fn six_megabytes() -> Size {
+    Size(crate::quantity::Bytes(6 << 20))
 }
 
 const fn second() -> Duration {

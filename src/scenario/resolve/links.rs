@@ -1,9 +1,12 @@
 //! Links.
 
 use super::Resolver;
+use crate::net::tcp::Congestion;
 use crate::net::{preset, presets, Latency, LinkModel, Loss, Sharing, Transport};
 use crate::quantity::{Bandwidth, Distribution};
-use crate::scenario::file::{LinkFields, LossFile, PresetOr, SharingFile, TransportFile};
+use crate::scenario::file::{
+    CongestionFile, LinkFields, LossFile, PresetOr, SharingFile, TransportFile,
+};
 use crate::scenario::text::fields::{OrDistribution, Rate};
 use crate::scenario::Link;
 
@@ -89,7 +92,23 @@ impl Resolver<'_> {
                     backoff,
                     retries,
                 },
+                TransportFile::Tcp {
+                    congestion,
+                    initial_window,
+                    receive_window,
+                } => Transport::Tcp {
+                    congestion: match congestion {
+                        CongestionFile::Cubic => Congestion::Cubic,
+                        CongestionFile::Reno => Congestion::Reno,
+                        CongestionFile::Bbr => Congestion::Bbr,
+                    },
+                    initial_window,
+                    receive_window: receive_window.0,
+                },
             };
+        }
+        if let Some(buffer) = fields.buffer {
+            model.buffer = Some(buffer.0);
         }
         for problem in model.problems() {
             self.complain(path, problem);

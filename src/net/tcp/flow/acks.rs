@@ -159,6 +159,7 @@ impl Flow {
             Class::Late => self.open_late -= packets,
         }
         self.backoff = 1.0;
+        self.silent = 0;
         let acks = match self.state {
             State::Open => (packets / 2).max(1),
             State::Recovery | State::Loss => packets,

@@ -10,8 +10,8 @@ use crate::net::tcp::rtt::LEAST_MARGIN;
 /// What a probe waits beyond two round trips: of the timer's grain, or for the acknowledgement of a
 /// lone packet.
 const GRAIN: f64 = 0.002;
-/// Timeouts double up to this many times the first.
-const MOST_BACKOFF: f64 = 600.0;
+/// No timeout is longer (`TCP_RTO_MAX`), seconds.
+const LONGEST: f64 = 120.0;
 
 impl Flow {
     /// Whether holes are known and something came after them, but too little.
@@ -75,6 +75,7 @@ impl Flow {
     /// Everything in flight counts as lost; slow start from one packet.
     fn time_out(&mut self, now: f64, path: &mut dyn Path) {
         self.tally.timeouts += 1;
+        self.silent += 1;
         if self.state != State::Loss || self.window > 1 {
             self.threshold = self.reduce();
         }
@@ -89,7 +90,8 @@ impl Flow {
         self.after_hole = 0;
         self.pipe = 0;
         self.high = self.serial;
-        self.backoff = (self.backoff * 2.0).min(MOST_BACKOFF);
+        let most = (LONGEST / self.rtt.timeout()).max(1.0);
+        self.backoff = (self.backoff * 2.0).min(most);
         self.pace_next = self.pace_next.min(now);
         self.fill(now, now, 1, path);
     }

@@ -1,0 +1,620 @@
+//! Messages over TCP in an interface: flows that share the sender's side and, where the receiver's
+//! side is the slower one, pass that too.
+//!
+//! Trains of packets wait in drop-tail queues, first come, first served, whatever the link's
+//! [`super::Sharing`]: flows share a rate as their windows do. An event of a message is a train's, so
+//! there are a few a round trip.
+
+use super::amid::traffic;
+use super::link::{packets, Transport};
+use super::network::LinkNetwork;
+use super::nic::{Clock, Nic, Wake};
+use super::tcp::{Bottleneck, Burst, Dice, Flow, Gaps, Passed, Path, Setup};
+use super::wire::Wire;
+use super::Loss;
+use crate::fault::{Corruption, LinkFault, LinkFaults, Traffic};
+use crate::quantity::{Bandwidth, Bytes, Span, VirtualTime};
+use crate::sim::rng::{stream, Purpose};
+use crate::sim::{NetContext, NodeId, Parcel};
+use crate::snapshot::snapshot_struct;
+use std::collections::BTreeMap;
+
+/// Where several messages are under way, one looks at acknowledgements of this part of a round trip at
+/// once.
+const GRAIN: f64 = 0.25;
+
+/// The messages over TCP that a node sends.
+pub(super) struct Streams<M> {
+    /// This node's side.
+    up: Bottleneck,
+    /// The sides of receivers that are slower.
+    down: BTreeMap<NodeId, Bottleneck>,
+    /// By when something happens to them; of those at one moment, in the order of coming there.
+    due: BTreeMap<(VirtualTime, u64), Sending<M>>,
+    serial: u64,
+}
+
+/// One of them.
+struct Sending<M> {
+    parcel: Parcel<M>,
+    flow: Flow,
+    /// The way there, beside what it waits.
+    latency: Span,
+    /// Seconds that one of its packets takes on this node's side and on the receiver's, if that is
+    /// slower.
+    packet_up: f64,
+    packet_down: Option<f64>,
+    /// The how-manieth message it is; 0 where nobody counts.
+    number: u64,
+    /// Trains so far: each meets faults that hit only some by a draw of its own.
+    trains: u32,
+    /// All packets are known to get through; they leave now.
+    leaves: bool,
+}
+
+snapshot_struct!(impl<M> Streams<M> { up, down, due, serial });
+snapshot_struct!(impl<M> Sending<M> {
+    parcel, flow, latency, packet_up, packet_down, number, trains, leaves
+});
+
+impl<M> Streams<M> {
+    pub const fn new() -> Self {
+        Self {
+            up: Bottleneck {
+                packet: 0.0,
+                buffer: f64::INFINITY,
+                free: 0.0,
+            },
+            down: BTreeMap::new(),
+            due: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    pub fn for_each(&self, visit: &mut dyn FnMut(&M)) {
+        self.due
+            .values()
+            .for_each(|sending| visit(&sending.parcel.message));
+    }
+
+    /// Waits until `at`.
+    fn keep(&mut self, at: VirtualTime, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
+        self.due.insert((at, self.serial), sending);
+        self.serial += 1;
+        cx.alarm(at, Wake::Stream.token());
+    }
+
+    /// What is due by `now`.
+    fn next(&mut self, now: VirtualTime) -> Option<Sending<M>> {
+        let (at, _) = *self.due.first_key_value()?.0;
+        (at <= now)
+            .then(|| self.due.pop_first())?
+            .map(|(_, sending)| sending)
+    }
+}
+
+/// The first whole nanosecond at or after `seconds`.
+fn moment(seconds: f64) -> VirtualTime {
+    // `as` saturates, at the end of virtual time.
+    VirtualTime::from_nanos(libm::ceil(seconds * 1e9) as u64)
+}
+
+/// One side of a link, as a flow passes it.
+struct Hop<'a> {
+    bottleneck: &'a mut Bottleneck,
+    /// Seconds a packet takes.
+    packet: f64,
+    buffer: f64,
+    clock: Clock<'a>,
+    up: bool,
+}
+
+impl Hop<'_> {
+    /// Seconds of work done by `at` at the full rate, and the other way.
+    fn work(&self, at: f64) -> f64 {
+        match self.clock.0 {
+            None => at,
+            Some(_) => self.clock.service(self.up, moment(at)).seconds(),
+        }
+    }
+
+    fn time(&self, work: f64) -> f64 {
+        match self.clock.0 {
+            None => work,
+            Some(_) => match self.clock.moment(self.up, moment(work)) {
+                VirtualTime::NEVER => f64::INFINITY,
+                at => at.seconds(),
+            },
+        }
+    }
+
+    /// Lets a burst through, each time as the clock of this side has it.
+    fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed {
+        let span = f64::from(burst.packets - 1);
+        let at = self.work(burst.at);
+        let last = self.work(burst.at + burst.gap * span);
+        self.bottleneck.packet = self.packet;
+        self.bottleneck.buffer = self.buffer;
+        let gap = if burst.packets > 1 {
+            (last - at) / span
+        } else {
+            0.0
+        };
+        let mut passed = self.bottleneck.pass(Burst { at, gap, ..burst }, dice);
+        if self.clock.0.is_some() {
+            let last = self.time(passed.first + passed.gap * span);
+            let first = self.time(passed.first);
+            if last.is_infinite() {
+                // A side that stands still for good lets nothing through.
+                passed.dropped = (0..burst.packets).collect();
+                return Passed {
+                    first: burst.at,
+                    gap: burst.gap,
+                    ..passed
+                };
+            }
+            passed.first = first;
+            passed.gap = if burst.packets > 1 {
+                (last - first) / span
+            } else {
+                0.0
+            };
+        }
+        passed
+    }
+}
+
+/// The way of one flow's trains.
+struct Way<'a> {
+    hops: Vec<Hop<'a>>,
+    faults: Option<(&'a LinkFaults, &'a mut Traffic)>,
+}
+
+impl Path for Way<'_> {
+    fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed {
+        let mut rest = burst;
+        let mut gone: Vec<u32> = Vec::new();
+        for hop in &mut self.hops {
+            let passed = hop.pass(rest, dice);
+            rest.at = passed.first;
+            rest.gap = passed.gap;
+            add(&mut gone, passed.dropped);
+            rest.packets = burst.packets - gone.len() as u32;
+            if rest.packets == 0 {
+                break;
+            }
+        }
+        let mut passed = Passed {
+            first: rest.at,
+            gap: rest.gap,
+            dropped: gone,
+        };
+        if let Some((faults, traffic)) = &mut self.faults {
+            meet(faults, traffic, &burst, &mut passed, dice);
+            traffic.attempt += 1;
+        }
+        passed
+    }
+}
+
+/// Adds the `places`, in order, of what is left after those in `gone`.
+fn add(gone: &mut Vec<u32>, places: Vec<u32>) {
+    if gone.is_empty() {
+        *gone = places;
+        return;
+    }
+    let mut all = Vec::with_capacity(gone.len() + places.len());
+    let mut before = gone.iter().copied().peekable();
+    let mut shift = 0;
+    for place in places {
+        while before.peek().is_some_and(|gone| *gone <= place + shift) {
+            all.extend(before.next());
+            shift += 1;
+        }
+        all.push(place + shift);
+    }
+    all.extend(before);
+    *gone = all;
+}
+
+/// What the plan does to a train.
+fn meet(
+    faults: &LinkFaults,
+    traffic: &Traffic,
+    burst: &Burst,
+    passed: &mut Passed,
+    dice: &mut Dice,
+) {
+    let now = moment(burst.at);
+    for pass in faults.met(traffic, now) {
+        let left = u64::from(burst.packets) - passed.dropped.len() as u64;
+        let mut rng = faults.draws(&pass, traffic);
+        let mut drawn = |law: &crate::quantity::Distribution| {
+            Span::from_seconds(law.sample(&mut rng)).seconds()
+        };
+        let losses = |loss: Loss, dice: &mut Dice| Gaps::new(loss, dice).lost(left, dice);
+        match pass.fault {
+            LinkFault::Delay(by) => passed.first += drawn(by),
+            LinkFault::Reorder { hold } => passed.first += drawn(hold),
+            LinkFault::Offset(law) => passed.first += faults.offset(&pass, law).seconds(),
+            LinkFault::Loss(p) => {
+                let lost = losses(Loss::Independent { p: *p }, dice);
+                add(&mut passed.dropped, lost);
+            }
+            LinkFault::BurstLoss {
+                p_good_to_bad,
+                p_bad_to_good,
+                loss_good,
+                loss_bad,
+            } => {
+                let loss = Loss::GilbertElliott {
+                    p_good_to_bad: *p_good_to_bad,
+                    p_bad_to_good: *p_bad_to_good,
+                    loss_good: *loss_good,
+                    loss_bad: *loss_bad,
+                };
+                let lost = losses(loss, dice);
+                add(&mut passed.dropped, lost);
+            }
+            LinkFault::Corrupt { checksum: true, .. } if left > 0 => {
+                add(&mut passed.dropped, vec![0]);
+            }
+            LinkFault::Outage(outage) if outage.held => {
+                let until = pass.until.unwrap_or(now);
+                passed.first = passed.first.max(until.seconds());
+            }
+            LinkFault::Outage(_) => passed.dropped = (0..burst.packets).collect(),
+            LinkFault::Corrupt { .. }
+            | LinkFault::Duplicate { .. }
+            | LinkFault::Bandwidth(_)
+            | LinkFault::Mtu(_)
+            | LinkFault::Queue { .. } => {}
+        }
+    }
+}
+
+impl LinkNetwork {
+    /// Seconds that one packet of a message takes on its sender's side, and on its receiver's if that
+    /// is slower; packets of one message count as equal.
+    fn paces(&self, from: NodeId, to: NodeId, wire: f64) -> (f64, Option<f64>) {
+        let time = |rate: Bandwidth| wire * 8.0 / rate.get();
+        let up = self.group(from).up(from).map_or(0.0, time);
+        let down = self.group(to).down(to).map(time);
+        (up, down.filter(|down| *down > up))
+    }
+
+    /// The handler of a node sends a message over TCP.
+    pub(super) fn open_stream<M: Wire>(
+        &self,
+        nic: &mut Nic<M>,
+        parcel: Parcel<M>,
+        number: u64,
+        mtu: Bytes,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let from = self.group(parcel.source);
+        let to = self.group(parcel.target);
+        let Transport::Tcp {
+            congestion,
+            initial_window,
+            receive_window,
+        } = from.model.transport
+        else {
+            return cx.drop(parcel);
+        };
+        let mut rng = stream(
+            cx.seed(),
+            u64::from(parcel.source.0),
+            Purpose::Link,
+            parcel.sequence,
+        );
+        // Drawn once a message, for the way there and the way back.
+        let latency = match (from.fixed, to.fixed) {
+            (Some(a), Some(b)) => a + b,
+            _ => from.model.latency.draw(&mut rng) + to.model.latency.draw(&mut rng),
+        };
+        let latency = latency.max(self.least());
+        let bytes = parcel.message.wire_bytes();
+        let count = packets(bytes, mtu);
+        let wire = from.model.on_wire(bytes, count, mtu) as f64 / count as f64;
+        let (packet_up, packet_down) = self.paces(parcel.source, parcel.target, wire);
+        let instant = latency == Span::ZERO && packet_up == 0.0 && packet_down.is_none();
+        if instant && self.faults.is_none() {
+            return self.depart(parcel, to, latency, cx);
+        }
+        let streams = nic.streams(from.model.sharing);
+        let rtt = 2.0 * latency.seconds();
+        let setup = Setup {
+            congestion,
+            initial_window,
+            receive_window: receive_window.0 as f64 / mtu.0.max(1) as f64,
+            packets: count,
+            rtt,
+            losses: [from.model.loss, to.model.loss],
+            grain: if streams.is_empty() {
+                f64::INFINITY
+            } else {
+                rtt * GRAIN
+            },
+        };
+        let dice = Dice::new(cx.seed(), parcel.source.0, parcel.sequence);
+        let now = cx.now().seconds();
+        let mut sending = Ahead {
+            packet_up,
+            packet_down,
+            number,
+            trains: 0,
+        };
+        let flow = self.along(streams, &mut sending, &parcel, cx.now(), |way| {
+            Flow::begin(&setup, dice, now, way)
+        });
+        let sending = Sending {
+            parcel,
+            flow,
+            latency,
+            packet_up,
+            packet_down,
+            number,
+            trains: sending.trains,
+            leaves: false,
+        };
+        self.keep_stream(streams, sending, cx);
+    }
+
+    /// Calls `what` with the way of a message's trains.
+    fn along<M: Wire, T>(
+        &self,
+        streams: &mut Streams<M>,
+        ahead: &mut Ahead,
+        parcel: &Parcel<M>,
+        now: VirtualTime,
+        what: impl FnOnce(&mut Way<'_>) -> T,
+    ) -> T {
+        let (source, target) = (parcel.source, parcel.target);
+        let faults = self.faults.as_deref();
+        let mut traffic = traffic(parcel, ahead.trains, ahead.number);
+        // A fault may leave less room.
+        let mut least = [f64::INFINITY; 2];
+        for pass in faults
+            .into_iter()
+            .flat_map(|faults| faults.met(&traffic, now))
+        {
+            if let LinkFault::Queue { capacity, .. } = pass.fault {
+                let side = &mut least[usize::from(!pass.up)];
+                *side = side.min(capacity.0 as f64);
+            }
+        }
+        let room = |node: NodeId, rate: Option<Bandwidth>, least: f64| {
+            let own = self.group(node).model.buffer;
+            let bytes = own.map_or(f64::INFINITY, |own| own.0 as f64).min(least);
+            rate.map_or(f64::INFINITY, |rate| bytes * 8.0 / rate.get())
+        };
+        let mut hops = Vec::with_capacity(2);
+        if ahead.packet_up > 0.0 {
+            hops.push(Hop {
+                bottleneck: &mut streams.up,
+                packet: ahead.packet_up,
+                buffer: room(source, self.group(source).up(source), least[0]),
+                clock: self.clock(source),
+                up: true,
+            });
+        }
+        if let Some(packet) = ahead.packet_down {
+            let fresh = Bottleneck {
+                packet,
+                buffer: f64::INFINITY,
+                free: 0.0,
+            };
+            hops.push(Hop {
+                bottleneck: streams.down.entry(target).or_insert(fresh),
+                packet,
+                buffer: room(target, self.group(target).down(target), least[1]),
+                clock: self.clock(target),
+                up: false,
+            });
+        }
+        let mut way = Way {
+            hops,
+            faults: faults.map(|faults| (faults, &mut traffic)),
+        };
+        let result = what(&mut way);
+        ahead.trains = traffic.attempt;
+        result
+    }
+
+    /// Waits for what happens to a message next.
+    fn keep_stream<M: Wire>(
+        &self,
+        streams: &mut Streams<M>,
+        mut sending: Sending<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let now = cx.now();
+        if sending.flow.has_failed() {
+            return cx.lose(sending.parcel);
+        }
+        let at = if sending.flow.is_done() {
+            sending.leaves = true;
+            moment(sending.flow.end() - sending.latency.seconds())
+        } else {
+            moment(sending.flow.next())
+        };
+        streams.keep(at.max(now), sending, cx);
+    }
+
+    /// Whatever is due happens.
+    pub(super) fn streams_due<M: Wire>(&self, nic: &mut Nic<M>, cx: &mut NetContext<'_, M>) {
+        let now = cx.now();
+        let sharing = self.group(cx.node()).model.sharing;
+        loop {
+            let streams = nic.streams(sharing);
+            let Some(mut sending) = streams.next(now) else {
+                return;
+            };
+            if sending.leaves {
+                if streams
+                    .due
+                    .values()
+                    .all(|other| other.parcel.target != sending.parcel.target)
+                {
+                    streams.down.remove(&sending.parcel.target);
+                }
+                self.left(sending, cx);
+                continue;
+            }
+            let mut ahead = Ahead {
+                packet_up: sending.packet_up,
+                packet_down: sending.packet_down,
+                number: sending.number,
+                trains: sending.trains,
+            };
+            let Sending { parcel, flow, .. } = &mut sending;
+            self.along(streams, &mut ahead, parcel, now, |way| flow.step(way));
+            sending.trains = ahead.trains;
+            self.keep_stream(streams, sending, cx);
+        }
+    }
+
+    /// The last packet of a message has left.
+    fn left<M: Wire>(&self, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
+        let now = cx.now();
+        let Sending {
+            mut parcel,
+            flow,
+            latency,
+            packet_down,
+            number,
+            trains,
+            ..
+        } = sending;
+        if let (Some(presence), Some(client)) = (&self.presence, parcel.source.0.checked_sub(1)) {
+            if presence.abandons(client, parcel.sent, now) {
+                return cx.drop(parcel);
+            }
+        }
+        let mut at = moment(flow.end()).max(now + latency.max(self.least()));
+        if let Some(faults) = &self.faults {
+            if faults.crashes_within(parcel.source, parcel.sent, now) {
+                return cx.drop(parcel);
+            }
+            let traffic = traffic(&parcel, trains, number);
+            let mut corrupt: Option<(u32, Corruption)> = None;
+            let mut copies = Vec::new();
+            for pass in faults.met(&traffic, now) {
+                match pass.fault {
+                    LinkFault::Corrupt {
+                        how,
+                        checksum: false,
+                    } => {
+                        corrupt = Some((pass.entry, *how));
+                    }
+                    LinkFault::Duplicate { after } => {
+                        let mut rng = faults.draws(&pass, &traffic);
+                        copies.push(Span::from_seconds(after.sample(&mut rng)));
+                    }
+                    _ => {}
+                }
+            }
+            if let Some((entry, how)) = corrupt {
+                let mut rng = faults.draws_of(entry, &traffic);
+                parcel.message = parcel.message.corrupt(how, &mut rng);
+            }
+            for after in copies {
+                if let Some(message) = parcel.message.copied() {
+                    cx.copy(Parcel { message, ..parcel }, at + after);
+                }
+            }
+        }
+        if let (Some(presence), Some(client)) = (&self.presence, parcel.source.0.checked_sub(1)) {
+            let resumes = presence.resumes(client, now);
+            if resumes == VirtualTime::NEVER {
+                return cx.lose(parcel);
+            }
+            at += resumes.since(now);
+        }
+        // A slower side of the receiver was part of the way; a faster one is shared with others.
+        if packet_down.is_none() && self.group(parcel.target).down(parcel.target).is_some() {
+            cx.carry(parcel, at);
+        } else {
+            cx.deliver(parcel, at);
+        }
+    }
+}
+
+/// What a train needs to know of its message.
+struct Ahead {
+    packet_up: f64,
+    packet_down: Option<f64>,
+    number: u64,
+    trains: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_among_what_is_left_become_places_among_all() {
+        let mut gone = Vec::new();
+        add(&mut gone, vec![3, 4]);
+        assert_eq!(gone, [3, 4]);
+        // 0 1 2 5 6 7 are left: the second, the fourth and the last of them.
+        add(&mut gone, vec![1, 3, 5]);
+        assert_eq!(gone, [1, 3, 4, 5, 7]);
+    }
+
+    #[test]
+    fn what_waits_in_an_interface_is_the_same_after_a_checkpoint() {
+        use crate::net::tcp::Congestion;
+        use crate::net::testbed::Mail;
+        use crate::snapshot::testing::{again, bytes_of};
+        use crate::snapshot::Snapshot;
+        let setup = Setup {
+            congestion: Congestion::Cubic,
+            initial_window: 10,
+            receive_window: 400.0,
+            packets: 60,
+            rtt: 0.05,
+            losses: [Loss::None, Loss::None],
+            grain: f64::INFINITY,
+        };
+        let mut streams: Streams<Mail> = Streams::new();
+        let flow = Flow::begin(&setup, Dice::new(1, 2, 3), 0.0, &mut streams.up);
+        let next = moment(flow.next());
+        let message = Mail {
+            id: 1,
+            bytes: 80_000,
+            hops: 0,
+        };
+        let parcel = Parcel {
+            source: NodeId(2),
+            target: NodeId(0),
+            sequence: 3,
+            sent: VirtualTime::ZERO,
+            message,
+        };
+        let sending = Sending {
+            parcel,
+            flow,
+            latency: Span::from_millis(25),
+            packet_up: 0.001,
+            packet_down: Some(0.002),
+            number: 0,
+            trains: 1,
+            leaves: false,
+        };
+        streams.due.insert((next, 0), sending);
+        let mut other = again(&streams).unwrap();
+        assert_eq!(
+            bytes_of(|to| streams.save(to)),
+            bytes_of(|to| other.save(to))
+        );
+        assert!(other.next(VirtualTime::ZERO).is_none());
+        let sending = other.next(next).unwrap();
+        assert!(sending.parcel.message.id == 1 && other.is_empty());
+    }
+}
