@@ -418,7 +418,7 @@ impl<'a> Parser<'a> {
                 let before = fields
                     .last()
                     .map(|field: &Field| shortened(&field.name.text, 40));
-                return Err(match before.filter(|_| self.peek() == Some('(')) {
+                return Err(match before.filter(|_| matches!(self.peek(), Some('(' | ',' | ')'))) {
                     // A value of its own, as it seems, among values with names.
                     Some(before) => self.expected(format_args!(
                         "`:` after {name}, as after {before} before it: values have names throughout \
