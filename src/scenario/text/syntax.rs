@@ -415,7 +415,17 @@ impl<'a> Parser<'a> {
                 self.at += 1;
             } else if !self.eat(":") {
                 let name = shortened(&name.text, 40);
-                return Err(self.expected(format_args!("`:` after the field name {name}")));
+                let before = fields
+                    .last()
+                    .map(|field: &Field| shortened(&field.name.text, 40));
+                return Err(match before.filter(|_| matches!(self.peek(), Some('(' | ',' | ')'))) {
+                    // A value of its own, as it seems, among values with names.
+                    Some(before) => self.expected(format_args!(
+                        "`:` after {name}, as after {before} before it: values have names throughout \
+                         or not at all"
+                    )),
+                    None => self.expected(format_args!("`:` after the field name {name}")),
+                });
             }
             self.skip_blank()?;
             let value = self.value()?;
