@@ -134,7 +134,9 @@ impl Estimate {
             let (sum, weight) = outlooks
                 .each()
                 .fold((0.0, 0.0), |(sum, all), (one, weight)| {
-                    (sum + weight * of(one), all + weight)
+                    // Who has not the memory declines.
+                    let own = if one.fits { of(one) } else { 0.0 };
+                    (sum + weight * own, all + weight)
                 });
             sum / f64::max(weight, 1.0)
         };
@@ -181,6 +183,7 @@ impl Estimate {
         };
         let training = outlooks
             .each()
+            .filter(|(one, _)| one.fits)
             .map(|(one, _)| one.cost.memory.0)
             .max()
             .unwrap_or(0) as f64;
