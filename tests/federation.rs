@@ -294,7 +294,10 @@ fn a_model_is_as_good_when_it_is_received_as_it_was_when_it_was_measured() {
 
 #[test]
 fn trainings_that_diverge_are_counted_and_warned_of() {
-    let text = measured("FedAvg", 4, 3).replace("Sgd(lr: 0.1)", "Sgd(lr: 1e12)");
+    // Each of ten steps or more takes a weight times -999,999.
+    let text = measured("FedAvg", 4, 3)
+        .replace("epochs: 1,", "epochs: 10,")
+        .replace("Sgd(lr: 0.1)", "Sgd(lr: 1e6, weight_decay: 1)");
     let ran = Ran::of(&text);
     let declined = ran.clients().into_iter().filter(|row| {
         matches!(&row.outcome, ClientOutcome::Refused(reason)
