@@ -171,7 +171,7 @@ fn reports_that_are_too_old_are_counted_and_not_used() {
     let rows = heard.rejections.iter();
     let old = rows.filter(|row| row.reason == Rejection::TooStale).count() as u32;
     assert!(old > 0);
-    assert_eq!(old, heard.sum(|round| round.refused));
+    assert_eq!(old, heard.sum(|round| round.rejected));
     let words = ClientOutcome::Rejected("is older than max_staleness".into());
     assert_eq!(old, heard.outcomes(&words));
     let mut rejected = heard.clients.iter().filter(|row| row.outcome == words);

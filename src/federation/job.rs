@@ -90,20 +90,6 @@ impl Digest for Output {
     }
 }
 
-impl Output {
-    /// What it is of, in words.
-    pub(super) fn kind(&self) -> String {
-        match self {
-            Self::Client(_) => "a client's round".into(),
-            Self::Server(_) => "the server's work".into(),
-            Self::Evaluation(_) => "a piece of an evaluation".into(),
-            Self::Mix(_) => "a mixed model".into(),
-            Self::Consensus(_) => "the mean of all models".into(),
-            Self::Failed(reason) => format!("a failure: {reason}"),
-        }
-    }
-}
-
 impl Outcome for Output {
     fn failed(reason: String) -> Self {
         Self::Failed(reason)

@@ -54,16 +54,20 @@ impl Ledger {
             entry.asked(bytes);
             return done;
         }
+        if let (What::Received, Some(entry)) = (&fact.what, self.open.get_mut(&key)) {
+            // What the client makes of it comes next: it may do the work again for a copy.
+            entry.received(at);
+            return done;
+        }
         if let Some(entry) = self.open.get_mut(&key) {
             match fact.what {
-                What::Received => entry.received(at),
                 What::Works(work) => entry.works(*work, at),
                 What::Sent { bytes, answers } => entry.sent(bytes, answers, at),
                 What::Got { bytes } => entry.got(bytes),
                 What::Copied { task } => entry.moves(task, 1),
                 What::Gone { task } => entry.moves(task, -1),
                 What::Arrived { refusal, rejected } => entry.arrived(at, refusal, rejected),
-                What::Asked { .. } | What::Unheard { .. } => {}
+                What::Asked { .. } | What::Unheard { .. } | What::Received => {}
             }
         }
         done.extend(self.settle(key));

@@ -252,6 +252,21 @@ fn copies_of_a_task_keep_it_open_until_none_is_under_way() {
 }
 
 #[test]
+fn work_that_is_done_again_for_a_copy_of_the_task_is_counted_again() {
+    let mut story = Story::default();
+    story.asked(1, 0).fact(1, 0, What::Copied { task: true });
+    story.fact(1, 1, What::Received);
+    story.fact(1, 1, work(1, VirtualTime::NEVER)).sent(1, 11);
+    story.told(1, 0, ClientOutcome::Reported);
+    assert!(story.lines.is_empty(), "the copy is under way");
+    story.fact(1, 20, What::Received);
+    story.fact(1, 20, work(20, VirtualTime::NEVER)).sent(1, 30);
+    let line = story.lines.pop().unwrap();
+    assert_eq!(line.outcome, ClientOutcome::Reported);
+    assert_eq!(spent(&line), (100, 14, 2_000, 100.0));
+}
+
+#[test]
 fn a_report_that_is_held_back_is_sent_whatever_its_client_is_asked_meanwhile() {
     let mut story = Story::default();
     story.at_work(1, 0);
