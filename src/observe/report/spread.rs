@@ -76,7 +76,6 @@ pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError>
         .filter_map(|(x, row)| Some((*x, finite((kind.p5)(row))?, finite((kind.p95)(row))?)))
         .collect();
     let lows = band.iter().map(|b| b.1).chain(worst.iter().map(|w| w.1));
-<<<<<<< HEAD
     let mut notes = vec![format!(
         "Every client is scored on its own held-out samples, {}.",
         kind.what
@@ -89,18 +88,6 @@ pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError>
             text::count(samples, "sample"),
         ));
     }
-=======
-    let mut notes = vec!["Every client is scored on its own held-out samples.".to_owned()];
-    notes.extend(scored.last().and_then(|(_, row)| {
-        let (clients, samples) = (row.client_worst10_clients?, row.client_worst10_samples?);
-        Some(format!(
-            "The worst tenth after round {} is {} clients with {} samples together.",
-            text::grouped(row.round.into()),
-            text::grouped(clients.into()),
-            text::grouped(samples)
-        ))
-    }));
->>>>>>> count
     if scored.len() > MOST_POINTS {
         let all = text::grouped(scored.len() as u64);
         notes.push(format!(
