@@ -92,20 +92,25 @@ impl Federation {
         let report = shared.report_bytes(client, model);
         let (node, other) = (Self::node_of(client), shared.counterpart(client));
         let samples = plan.partition.size(client as usize);
+        let passages = [
+            shared.network.passage(other, node, model),
+            shared.network.passage(node, other, report),
+        ];
+        let takes = |passage: &Passage, from, to, bytes| {
+            let plain = || shared.network.expected(from, to, bytes);
+            passage.alone().unwrap_or_else(plain)
+        };
         Outlook {
             samples,
             participation: me.participation.get(),
-            download: shared.network.expected(other, node, model),
+            download: takes(&passages[0], other, node, model),
             startup: me.device.startup,
             compute: me.device.speed.time_for(cost.flops),
-            upload: shared.network.expected(node, other, report),
+            upload: takes(&passages[1], node, other, report),
             steps: local.steps(samples),
             cost,
             fits: me.device.fits(cost.memory),
-            passages: [
-                shared.network.passage(other, node, model),
-                shared.network.passage(node, other, report),
-            ],
+            passages,
         }
     }
 

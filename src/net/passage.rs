@@ -1,12 +1,20 @@
 //! How a message gets through, before it is sent: what is lost and sent again, and how likely.
 
 use super::link::{packets, Transport};
+use super::loss::Loss;
 use super::network::LinkNetwork;
-use crate::quantity::{Bytes, Span};
+use super::tcp::{race, Course};
+use crate::quantity::{Bandwidth, Bytes, Probability, Span};
 use crate::sim::NodeId;
 
 /// What is less likely than this is not told apart any more.
 const NEGLIGIBLE: f64 = 1e-9;
+
+/// Transfers over TCP that are drawn to see how losses delay one.
+const DRAWN: u32 = 64;
+
+/// Bits a second of a path that nothing limits.
+const UNLIMITED: f64 = 1e12;
 
 /// A message on its way between two nodes, whose packets are lost independently.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,26 +28,93 @@ pub struct Passage {
     pub transport: Transport,
     /// Nobody learns of a loss sooner.
     pub round_trip: Span,
+    /// The message alone on an idle path, where the transport is TCP: its slowest side is taken for all.
+    pub course: Option<Course>,
 }
 
 impl LinkNetwork {
     /// How a message of `bytes` gets from one node to another.
     pub fn passage(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Passage {
         let (source, target) = (self.group(from), self.group(to));
-        let kept = (1.0 - source.model.loss.rate()) * (1.0 - target.model.loss.rate());
+        let losses = [source.model.loss, target.model.loss];
+        let kept = (1.0 - losses[0].rate()) * (1.0 - losses[1].rate());
+        let loss = (1.0 - kept).clamp(0.0, 1.0);
+        let count = packets(bytes, source.model.mtu);
+        let round_trip = (source.median + target.median).scaled(2.0);
+        let course = |congestion| {
+            let rates = [source.up(from), target.down(to)].into_iter().flatten();
+            let slowest = rates.map(Bandwidth::get).fold(UNLIMITED, f64::min);
+            let wire = source.model.on_wire(bytes, count, source.model.mtu);
+            let buffers = [source.model.buffer, target.model.buffer]
+                .into_iter()
+                .flatten();
+            Course {
+                congestion,
+                rate: slowest,
+                rtt: round_trip.seconds(),
+                loss: both(losses, loss),
+                buffer: buffers.map(|b| b.0 as f64).fold(f64::INFINITY, f64::min),
+                flows: 1,
+                stagger: 0.0,
+                packets: count,
+                packet: wire as f64 / count.max(1) as f64,
+            }
+        };
         Passage {
-            packets: packets(bytes, source.model.mtu),
-            loss: (1.0 - kept).clamp(0.0, 1.0),
+            packets: count,
+            loss,
             transport: source.model.transport,
-            round_trip: (source.median + target.median).scaled(2.0),
+            round_trip,
+            course: match source.model.transport {
+                Transport::Tcp { congestion, .. } => Some(course(congestion)),
+                Transport::Datagram | Transport::Reliable { .. } => None,
+            },
         }
     }
 }
 
+/// What both ends of a path lose together, `rate` in the long run.
+fn both(losses: [Loss; 2], rate: f64) -> Loss {
+    match losses {
+        [one, Loss::None] | [Loss::None, one] => one,
+        _ => Loss::Independent {
+            p: Probability::new(rate).unwrap_or(Probability::ONE),
+        },
+    }
+}
+
+/// What a message takes on `course`, the `number`-th draw of its losses.
+fn takes(course: &Course, number: u32) -> Span {
+    let (times, _) = race(course, u64::from(number));
+    Span::from_seconds(times.first().copied().unwrap_or_default())
+}
+
 impl Passage {
+    /// What it takes on an idle path without losses, where the transport is TCP.
+    pub fn alone(&self) -> Option<Span> {
+        self.course.map(|course| {
+            let lossless = Course {
+                loss: Loss::None,
+                ..course
+            };
+            takes(&lossless, 0)
+        })
+    }
+
     /// By how much it comes later than one that loses nothing, each with its probability; what is
     /// missing to 1 is the probability that it never comes.
     pub fn delays(&self) -> Vec<(Span, f64)> {
+        if let (Some(course), Some(alone)) = (&self.course, self.alone()) {
+            if self.loss == 0.0 {
+                return vec![(Span::ZERO, 1.0)];
+            }
+            let drawn = (0..DRAWN).map(|number| takes(course, number).nanos());
+            let later = drawn.map(|nanos| nanos.saturating_sub(alone.nanos()));
+            let each = 1.0 / f64::from(DRAWN);
+            return later
+                .map(|nanos| (Span::from_nanos(nanos), each))
+                .collect();
+        }
         // All packets are through after so many attempts.
         let through = |attempts: u32| {
             let lost = libm::pow(self.loss, f64::from(attempts));
@@ -52,6 +127,8 @@ impl Passage {
                 backoff,
                 retries,
             } => (timeout, backoff, retries),
+            // Its course says it all.
+            Transport::Tcp { .. } => return Vec::new(),
         };
         let (mut delays, mut before, mut waited) = (Vec::new(), 0.0, Span::ZERO);
         for attempt in 0..=retries {
@@ -76,6 +153,7 @@ impl Passage {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tcp::Congestion;
     use super::*;
 
     fn passage(packets: u64, loss: f64, transport: Transport) -> Passage {
@@ -84,7 +162,46 @@ mod tests {
             loss,
             transport,
             round_trip: Span::from_millis(40),
+            course: None,
         }
+    }
+
+    #[test]
+    fn over_tcp_a_message_takes_longer_than_its_bytes_and_losses_delay_it_further() {
+        let tcp = Transport::Tcp {
+            congestion: Congestion::Cubic,
+            initial_window: 10,
+            receive_window: Bytes(6 << 20),
+        };
+        let course = |loss| Course {
+            congestion: Congestion::Cubic,
+            rate: 7.6e6,
+            rtt: 0.062,
+            loss,
+            buffer: f64::INFINITY,
+            flows: 1,
+            stagger: 0.0,
+            packets: 105,
+            packet: 1_500.0,
+        };
+        let of = |loss: Loss| Passage {
+            course: Some(course(loss)),
+            ..passage(105, loss.rate(), tcp)
+        };
+        // Linux takes 0.28 s for the quickstart's message, and bytes over the rate and half a round
+        // trip are 0.20 s.
+        let clean = of(Loss::None);
+        let alone = clean.alone().unwrap().seconds();
+        assert!((0.25..0.31).contains(&alone), "{alone}");
+        assert_eq!(clean.delays(), [(Span::ZERO, 1.0)]);
+        let p = Probability::new(0.03).unwrap();
+        let lossy = of(Loss::Independent { p });
+        assert_eq!(lossy.alone(), clean.alone());
+        let chances: f64 = lossy.delays().iter().map(|(_, chance)| chance).sum();
+        assert!((chances - 1.0).abs() < 1e-12);
+        let late = lossy.delays().iter().filter(|(wait, _)| *wait > Span::ZERO).count();
+        assert!(late > 32, "{late}");
+        assert!((lossy.arrives() - 1.0).abs() < 1e-12);
     }
 
     #[test]
