@@ -418,7 +418,8 @@ mod tests {
         assert!(found(&[0.0; 2], 0, none).is_empty());
         let first =
             |act: &dyn Fn(&mut StepAudit)| found(&[0.0; 2], 0, |audit| act(audit)).remove(0);
-        let cases: [(&str, &dyn Fn(&mut StepAudit)); 6] = [
+        type Act<'a> = &'a dyn Fn(&mut StepAudit);
+        let cases: [(&str, Act<'_>); 6] = [
             ("not at work", &|audit| report(audit, 5, 1, &[1.0, 1.0], 1)),
             ("who is at task 1", &|audit| {
                 ask_both(audit);

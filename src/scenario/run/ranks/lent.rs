@@ -41,7 +41,9 @@ mod tests {
     #[test]
     fn a_frame_that_is_dropped_while_it_is_lent_is_not_given_back_to_the_system() {
         let frame = Arc::new(vec![1u8, 2, 3]);
-        drop(Lent::new(Arc::clone(&frame)));
+        {
+            let _lent = Lent::new(Arc::clone(&frame));
+        }
         assert_eq!(Arc::strong_count(&frame), 2, "somebody still has it");
         let lent = Lent::new(Arc::clone(&frame));
         assert_eq!(lent.len(), 3);
