@@ -51,6 +51,7 @@ use std::fmt::Debug;
 /// An attack, with its parameters.
 pub trait Attack: Debug + Send + Sync {
     /// What is wrong with the parameters: each with the name of the field at fault.
+    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
     fn check(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }

@@ -35,6 +35,7 @@ use std::fmt::Debug;
 /// A way to write a vector in fewer bytes.
 pub trait Scheme: Debug + Send + Sync {
     /// What is wrong with the parameters, each with its field.
+    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
     fn check(&self) -> Vec<(&'static str, String)>;
 
     /// Whether clients add what was not sent this time to what they send next time.

@@ -43,6 +43,7 @@ pub const MOST_KEPT: u64 = 8 << 30;
 /// A robust aggregation rule, with its parameters.
 pub trait Defence: Debug + Send + Sync {
     /// What is wrong with the parameters: each with the name of the field at fault.
+    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
     fn check(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }

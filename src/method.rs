@@ -78,6 +78,7 @@ use std::sync::Arc;
 pub trait Method: Debug + Send + Sync {
     /// What is wrong with the hyper-parameters, or with their combination with the clients' local
     /// training: each with the name of the field at fault (empty: the method as a whole).
+    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
     fn check(&self, local: &LocalTraining) -> Vec<(&'static str, String)> {
         let _ = local;
         Vec::new()

@@ -113,6 +113,7 @@ pub trait Selection: fmt::Debug + Send + Sync {
     fn policy(&self) -> Box<dyn Policy>;
 
     /// What is wrong with the settings, each with its field.
+    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
     fn check(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }

@@ -175,12 +175,16 @@ fn a_run_that_ends_by_the_clock_before_its_last_round_misses_none() {
 fn a_round_without_clients_who_are_there_is_no_missing_liveness() {
     let changes = ["schedule.least_reports=10"];
     let (subject, reference) = file("scenarios/population/night.ron", &changes);
-    let (plan, seed) = of_run(&subject, &reference, 1, 3);
-    let scenario = subject.scenario(&plan, Some(seed)).unwrap();
-    let outcome = shoal::swarm::run(&scenario, 1, None).unwrap();
     // Amid the faults rounds are abandoned because of them; later ones for want of phones.
-    let untold = outcome.abandoned as usize - outcome.not_completed.len();
-    assert!(untold > 0, "nothing to excuse");
+    let untold =
+        |outcome: &shoal::swarm::Outcome| outcome.abandoned as usize > outcome.not_completed.len();
+    let mut runs = (0..20).map(|run| {
+        let (plan, seed) = of_run(&subject, &reference, 1, run);
+        let scenario = subject.scenario(&plan, Some(seed)).unwrap();
+        (plan, seed, shoal::swarm::run(&scenario, 1, None).unwrap())
+    });
+    let excused = runs.find(|(_, _, outcome)| untold(outcome));
+    let (plan, seed, outcome) = excused.expect("nothing to excuse");
     let last = reference.last_round_with_faults();
     assert!(outcome
         .not_completed

@@ -115,7 +115,7 @@ impl Attack for EdgeCase {
                 "expected another class than the source, found {}",
                 self.target
             );
-            problems.push(("target", message));
+            problems.push(("target, source", message));
         }
         problems
     }

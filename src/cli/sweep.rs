@@ -14,8 +14,8 @@ use shoal::quantity::{Bytes, Span};
 use shoal::scenario::run::SCENARIO;
 use shoal::scenario::text::read_text;
 use shoal::sweep::{
-    collect, in_use_by, keep_text, parse_seeds, replace, state, tidied, Cell, Collected, Hold, Outcome,
-    Plan, Shard, Standing, State, Varied, MOST_CELLS, SUMMARY, TABLE,
+    collect, in_use_by, keep_text, parse_seeds, replace, state, tidied, Cell, Collected, Hold,
+    Outcome, Plan, Shard, Standing, State, Varied, MOST_CELLS, SUMMARY, TABLE,
 };
 use shoal::{note, say};
 use std::ffi::OsString;

@@ -111,9 +111,7 @@ impl Passage {
             let drawn = (0..DRAWN).map(|number| takes(course, number).nanos());
             let later = drawn.map(|nanos| nanos.saturating_sub(alone.nanos()));
             let each = 1.0 / f64::from(DRAWN);
-            return later
-                .map(|nanos| (Span::from_nanos(nanos), each))
-                .collect();
+            return later.map(|nanos| (Span::from_nanos(nanos), each)).collect();
         }
         // All packets are through after so many attempts.
         let through = |attempts: u32| {
@@ -199,7 +197,11 @@ mod tests {
         assert_eq!(lossy.alone(), clean.alone());
         let chances: f64 = lossy.delays().iter().map(|(_, chance)| chance).sum();
         assert!((chances - 1.0).abs() < 1e-12);
-        let late = lossy.delays().iter().filter(|(wait, _)| *wait > Span::ZERO).count();
+        let late = lossy
+            .delays()
+            .iter()
+            .filter(|(wait, _)| *wait > Span::ZERO)
+            .count();
         assert!(late > 32, "{late}");
         assert!((lossy.arrives() - 1.0).abs() < 1e-12);
     }

@@ -74,6 +74,24 @@ impl Resolver<'_> {
         self.reading(parts, |r| r.complain(path, message));
     }
 
+    /// Complains of one field of the bracket at `part`, or of all of it (an empty `field`), for a rule
+    /// that is about that bracket only. A field that was written stands for itself, whatever else is
+    /// wrong in its bracket, and so do those that it was held against, named after it
+    /// (`"weights, tiers"`); a default might not be what was meant.
+    fn complain_within(&mut self, part: &str, field: &str, message: impl Into<String>) {
+        let mut paths = field.split(", ").map(|field| format!("{part}.{field}"));
+        let written = !field.is_empty() && paths.all(|path| self.document.has(&path));
+        let mut paths = field.split(", ").map(|field| format!("{part}.{field}"));
+        let path = match field {
+            "" => part.to_string(),
+            _ => paths.next().unwrap_or_default(),
+        };
+        let (others, all): (Vec<String>, _) = (paths.collect(), format!("{part}.*"));
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let reads = if written { &others } else { &vec![&*all] };
+        self.complain_reading(reads, &path, message);
+    }
+
     /// Notes a name that nothing has.
     fn unknown<'b>(
         &mut self,
@@ -304,15 +322,15 @@ impl Resolver<'_> {
         let said = check(local);
         for problem in &said {
             let (field, message) = problem;
+            if own.contains(problem) {
+                self.complain_within("method", field, message);
+                continue;
+            }
             let path = match *field {
                 "" => "method".to_string(),
                 field => format!("method.{field}"),
             };
-            let reads: &[&str] = match own.contains(problem) {
-                true => &["method.*"],
-                false => &["method.*", "training"],
-            };
-            self.complain_reading(reads, &path, message);
+            self.complain_reading(&["method.*", "training"], &path, message);
         }
         for (index, member) in population.iter().enumerate() {
             // What was said of the scenario's training, or of any, need not be said again.

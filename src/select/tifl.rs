@@ -72,7 +72,7 @@ impl Selection for TiFL {
                 "expected a weight for each of {} tiers, found {all}",
                 self.tiers
             );
-            problems.push(("weights", message));
+            problems.push(("weights, tiers", message));
         }
         let right = |weight: &f64| weight.is_finite() && *weight >= 0.0;
         if all > 0 && !(self.weights.iter().all(right) && self.weights.iter().any(|w| *w > 0.0)) {
@@ -331,6 +331,9 @@ mod tests {
             credits: Some(0),
             adaptive: false,
         };
-        assert_eq!(fields(wrong), ["tiers", "weights", "weights", "credits"]);
+        assert_eq!(
+            fields(wrong),
+            ["tiers", "weights, tiers", "weights", "credits"]
+        );
     }
 }

@@ -242,7 +242,9 @@ fn a_full_run_has_every_picture_and_table() {
         assert!(html.contains(&format!("<h2>{title}</h2>")), "{title}");
     }
     // What the worst tenth stands on.
-    assert!(html.contains("The worst tenth at the end: 2 clients with 80 samples held out together."));
+    assert!(
+        html.contains("The worst tenth at the end: 2 clients with 80 samples held out together.")
+    );
     assert_eq!(html.matches("<svg").count(), 9);
     assert_eq!(html, page(&run("quickstart", "phones", 12, 12)));
 }

@@ -49,7 +49,7 @@ impl Resolver<'_> {
         let spec = typed?;
         let (name, defence) = (spec.name(), spec.defence());
         for (field, message) in defence.check() {
-            self.complain_reading(&["defence.*"], &format!("defence.{field}"), message);
+            self.complain_within("defence", field, message);
         }
         if !scene.method.method().reports().is_whole() {
             let message = format!(
@@ -153,7 +153,7 @@ impl Resolver<'_> {
     ) {
         let at = format!("{path}.attack");
         for (field, message) in attack.check() {
-            self.complain_reading(&[&format!("{at}.*")], &format!("{at}.{field}"), message);
+            self.complain_within(&at, field, message);
         }
         if let (Some(poison), Some(samples)) = (attack.poison(), scene.samples) {
             for (field, message) in poison.fits(samples) {

@@ -59,7 +59,7 @@ impl Resolver<'_> {
             {
                 let message = "a server that sees only sums cannot let the bound follow single \
                                updates: expected CentralDp without adaptive";
-                self.complain_reading(&["privacy"], part, message);
+                self.complain_reading(&["privacy.*"], part, message);
             }
         }
     }
@@ -118,9 +118,9 @@ impl Resolver<'_> {
     }
 
     fn compression(&mut self, compression: &Compression, method: &MethodSpec) {
-        self.reading(&["compression.*"], |r| {
-            r.complain_of("compression", compression.scheme().check());
-        });
+        for (field, message) in compression.scheme().check() {
+            self.complain_within("compression", field, message);
+        }
         let (name, method) = (method.name(), method.method());
         if !method.reports().is_parameters() {
             self.complain_reading(

@@ -93,7 +93,7 @@ impl Resolver<'_> {
     ) {
         let selection = spec.selection();
         for (field, message) in selection.check() {
-            self.complain_reading(&["selection.*"], &format!("selection.{field}"), message);
+            self.complain_within("selection", field, message);
         }
         if selection.needs_accuracies() && servers {
             let message = format!(
