@@ -30,7 +30,7 @@ fn add<const N: usize>(sum: &mut [f32], terms: [(f32, &[f32]); N]) {
 /// A flat parameter vector under construction. It cannot be cloned: whoever holds it may write.
 ///
 /// That holds for its memory, too: `flat` is the only handle to it that outlives a borrow of the
-/// buffer. Those that torch's operations make on the way (`flat_mut`, the views of a [`Viewed`]) are
+/// buffer. Those that torch's operations make on the way (`flat_mut`, the views of a `Viewed`) are
 /// dropped by the function that made them.
 #[derive(Debug)]
 pub struct Buffer {

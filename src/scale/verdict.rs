@@ -80,12 +80,12 @@ pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
             });
         }
     }
-    let uses: [(&str, &dyn Fn(&Measurement) -> f64); 2] = [
-        ("link of the server", &|row| row.link_use.unwrap_or(0.0)),
-        ("computation of the server", &|row| row.server_use),
+    let uses = [
+        ("link of the server", of(&|row| row.link_use.unwrap_or(0.0))),
+        ("computation of the server", of(&|row| row.server_use)),
     ];
-    for (resource, pick) in uses {
-        match share(resource, &of(pick)) {
+    for (resource, points) in uses {
+        match share(resource, &points) {
             Share::Ends(limit) => limits.push(limit),
             Share::Unclear(note) => notes.push(note),
             Share::Lasts => {}

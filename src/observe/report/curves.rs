@@ -198,7 +198,8 @@ pub(super) fn by_size(
     widths.sort_by(|a, b| b.total_cmp(a));
     widths.dedup();
     // One figure for all widths: the first that every width has.
-    let figures: [(fn(&SizeRow) -> Option<f64>, &str); 3] = [
+    type Pick = fn(&SizeRow) -> Option<f64>;
+    let figures: [(Pick, &str); 3] = [
         (|row| row.accuracy, "accuracy on the central test set"),
         (|row| row.client_mean, "accuracy, mean over clients"),
         (
@@ -206,7 +207,7 @@ pub(super) fn by_size(
             "accuracy, mean over clients, after training",
         ),
     ];
-    let has = |width: f64, pick: fn(&SizeRow) -> Option<f64>| {
+    let has = |width: f64, pick: Pick| {
         let mut of = sizes.iter().filter(|row| row.size == width);
         of.any(|row| pick(row).is_some())
     };

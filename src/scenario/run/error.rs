@@ -20,7 +20,7 @@ pub enum RunError {
     Scenario(#[from] Diagnostics),
     /// The data cannot be read.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// The data cannot be dealt to the clients.
     #[error("partition: {0}")]
     Partition(#[from] PartitionError),
@@ -95,6 +95,12 @@ pub enum RunError {
     /// A thread could not be started.
     #[error("cannot start the device workers: {0}")]
     Threads(io::Error),
+}
+
+impl From<DataError> for RunError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Box::new(error))
+    }
 }
 
 impl RunError {
