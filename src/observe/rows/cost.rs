@@ -1,0 +1,188 @@
+//! What clients of one width cost: a line of `costs.csv`.
+
+use super::{seconds, ClientRow, Row, Spending};
+use crate::quantity::Span;
+use crate::snapshot::snapshot_struct;
+use serde::{Deserialize, Serialize};
+
+/// What the clients of one width cost over the whole run: a line of `costs.csv`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CostRow {
+    /// Share of the model's width.
+    pub size: f64,
+    /// Clients that have it.
+    pub clients: u32,
+    /// Trainable values of their model.
+    pub parameters: u64,
+    /// Its size in bytes.
+    pub model_bytes: u64,
+    /// Operations of a training step, per sample.
+    pub step_flops: u64,
+    /// Most memory that a client's training needed.
+    pub memory_bytes: u64,
+    /// Times they were asked.
+    pub invited: u64,
+    /// Times they trained to the end, whatever became of the report.
+    pub trained: u64,
+    /// Operations of all their training, wasted ones included; as what follows.
+    pub flops: u64,
+    /// Bytes they were sent.
+    pub bytes_down: u64,
+    /// Bytes they sent.
+    pub bytes_up: u64,
+    /// Virtual time they computed, summed over clients.
+    #[serde(rename = "compute_s", with = "seconds")]
+    pub compute: Span,
+    /// What their devices drew while they computed, in joules.
+    pub energy_j: f64,
+    /// Times a report of theirs came in time and was taken in.
+    #[serde(default)]
+    pub reported: u64,
+    /// Operations, of `flops`, that moved no model: of invitations that were not `reported`, and of
+    /// those that were, in rounds that were not completed.
+    #[serde(default)]
+    pub wasted_flops: u64,
+    /// Bytes, of `bytes_down`, likewise.
+    #[serde(default)]
+    pub wasted_bytes_down: u64,
+    /// Bytes, of `bytes_up`, likewise.
+    #[serde(default)]
+    pub wasted_bytes_up: u64,
+    /// Virtual time, of `compute_s`, likewise.
+    #[serde(rename = "wasted_compute_s", default, with = "seconds")]
+    pub wasted_compute: Span,
+    /// Joules, of `energy_j`, likewise.
+    #[serde(default)]
+    pub wasted_energy_j: f64,
+}
+
+snapshot_struct!(CostRow {
+    size,
+    clients,
+    parameters,
+    model_bytes,
+    step_flops,
+    memory_bytes,
+    invited,
+    trained,
+    flops,
+    bytes_down,
+    bytes_up,
+    compute,
+    energy_j,
+    reported,
+    wasted_flops,
+    wasted_bytes_down,
+    wasted_bytes_up,
+    wasted_compute,
+    wasted_energy_j,
+});
+
+impl CostRow {
+    /// Counts an invitation.
+    pub fn count(&mut self, row: &ClientRow) {
+        self.invited += 1;
+        self.reported += u64::from(row.outcome.is_used());
+        self.trained += u64::from(row.trained.is_some());
+        self.memory_bytes = self.memory_bytes.max(row.memory_bytes);
+        self.flops = self.flops.saturating_add(row.flops);
+        self.bytes_down = self.bytes_down.saturating_add(row.bytes_down);
+        self.bytes_up = self.bytes_up.saturating_add(row.bytes_up);
+        self.compute = self.compute + row.compute;
+        self.energy_j += row.energy_j;
+        if !row.outcome.is_used() {
+            self.waste(&Spending::of(row));
+        }
+    }
+
+    /// What was spent and counted has moved no model.
+    pub fn waste(&mut self, spent: &Spending) {
+        self.wasted_flops = self.wasted_flops.saturating_add(spent.flops);
+        self.wasted_bytes_down = self.wasted_bytes_down.saturating_add(spent.bytes_down);
+        self.wasted_bytes_up = self.wasted_bytes_up.saturating_add(spent.bytes_up);
+        self.wasted_compute = self.wasted_compute + spent.compute;
+        self.wasted_energy_j += spent.energy_j;
+    }
+}
+
+impl Row for CostRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "size",
+        "clients",
+        "parameters",
+        "model_bytes",
+        "step_flops",
+        "memory_bytes",
+        "invited",
+        "trained",
+        "flops",
+        "bytes_down",
+        "bytes_up",
+        "compute_s",
+        "energy_j",
+        "reported",
+        "wasted_flops",
+        "wasted_bytes_down",
+        "wasted_bytes_up",
+        "wasted_compute_s",
+        "wasted_energy_j",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ClientOutcome;
+    use super::*;
+    use crate::quantity::VirtualTime;
+
+    #[test]
+    fn costs_add_up_over_rounds_and_memory_is_the_most() {
+        let row = |flops, memory_bytes, energy_j| ClientRow {
+            round: 1,
+            client: 0,
+            group: "a".into(),
+            outcome: match flops {
+                0 => ClientOutcome::Lost,
+                _ => ClientOutcome::Reported,
+            },
+            invited: VirtualTime::ZERO,
+            received: None,
+            trained: (flops > 0).then_some(VirtualTime::ZERO),
+            reported: None,
+            compute: Span::from_secs(2),
+            queue_wait: Span::ZERO,
+            bytes_down: 5,
+            bytes_up: 7,
+            samples: 0,
+            steps: 0,
+            loss: None,
+            trained_accuracy: None,
+            size: 0.5,
+            flops,
+            memory_bytes,
+            energy_j,
+            received_accuracy: None,
+        };
+        let mut cost = CostRow::default();
+        for row in [row(10, 300, 1.5), row(0, 0, 0.0), row(4, 200, 0.5)] {
+            cost.count(&row);
+        }
+        let expected = CostRow {
+            invited: 3,
+            // The second is lost with what it had spent.
+            reported: 2,
+            trained: 2,
+            wasted_bytes_down: 5,
+            wasted_bytes_up: 7,
+            wasted_compute: Span::from_secs(2),
+            flops: 14,
+            memory_bytes: 300,
+            bytes_down: 15,
+            bytes_up: 21,
+            compute: Span::from_secs(6),
+            energy_j: 2.0,
+            ..CostRow::default()
+        };
+        assert_eq!(cost, expected);
+    }
+}
