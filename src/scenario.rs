@@ -39,7 +39,7 @@ use crate::select::SelectionSpec;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use text::{Diagnostics, Document};
+use text::{Diagnostic, Diagnostics, Document};
 
 /// A scenario, checked and resolved: this says everything that can change a result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -330,7 +330,12 @@ impl Scenario {
     /// What is wrong with the field at `path`, or with its nearest ancestor that the file has, in
     /// `problem`'s words.
     pub(crate) fn blame(&self, path: &str, problem: impl std::fmt::Display) -> Diagnostics {
-        self.places.0.error(path, problem.to_string()).into()
+        self.complaint(path, problem).into()
+    }
+
+    /// One of several mistakes, at its place in the file.
+    pub(crate) fn complaint(&self, path: &str, problem: impl std::fmt::Display) -> Diagnostic {
+        self.places.0.error(path, problem.to_string())
     }
 
     /// Whether the file says anything at `path`.

@@ -302,6 +302,24 @@ fn both_commands_say_it_alike_and_a_quick_check_does_not_read_the_data() {
 }
 
 #[test]
+fn all_that_is_wrong_in_several_files_of_data_is_told_at_once() {
+    let folder = desk(("x.npy", floats(80, 4, |values| values[17] = f32::NAN)));
+    let infinite = floats(20, 4, |values| values[3] = f32::INFINITY);
+    fs::write(folder.path().join("tx.npy"), infinite).unwrap();
+    let file = folder.path().join("s.ron");
+    let text = scenario(
+        ARRAYS,
+        &format!("{LOGISTIC}\n    population: [(count: 8)],"),
+    );
+    fs::write(&file, text).unwrap();
+    let check = checked(&file, &[]).expect("check takes it");
+    for words in ["/x.npy: ", "NaN at [4, 1]", "/tx.npy: ", "precision, at [0, 3]"] {
+        assert_eq!(check.matches(words).count(), 1, "{words:?} in\n{check}");
+    }
+    assert_eq!(refused(&file, &[]), Some(check));
+}
+
+#[test]
 fn the_readme_shows_what_check_says_of_the_quickstart() {
     let scenario = Scenario::open(Path::new("scenarios/quickstart.ron"), &[]).unwrap();
     let federation = assemble(&scenario, HostDevice::Cpu).unwrap();

@@ -5,7 +5,9 @@
 
 use super::{room, RunError};
 use crate::attack::Adversaries;
-use crate::data::{load, Dataset, PartitionError, Partitioner, PublicSplit, Values};
+use crate::data::{
+    inspect, load, DataError, Dataset, PartitionError, Partitioner, PublicSplit, Values,
+};
 use crate::fault;
 use crate::federation::{Federation, Plan, Ranks, Whose};
 use crate::learn::{
@@ -15,6 +17,7 @@ use crate::method::MethodError;
 use crate::net::{LinkNetwork, LinkTable, LinkTier, Rates, Topology};
 use crate::observe::record::ClassEntry;
 use crate::quantity::{Bandwidth, Distribution};
+use crate::scenario::text::Diagnostics;
 use crate::scenario::{Link, Member, Public, Scenario};
 use crate::sim::rng::{stream, Purpose};
 use std::ops::Range;
@@ -51,7 +54,7 @@ pub(super) fn assemble_counted(
     })?;
     let seed = scenario.seed;
     let mut split = load(&scenario.data, seed, &scenario.base)
-        .map_err(|problem| scenario.blame("data", problem))?;
+        .map_err(|problem| unreadable(scenario, problem))?;
     let classes = split.classes().into_iter().map(|class| ClassEntry {
         index: class.index,
         name: class.name,
@@ -146,6 +149,19 @@ pub(super) fn assemble_counted(
     };
     let federation = Federation::new(plan, network).map_err(|error| unfit(scenario, error))?;
     Ok((federation.amid(faults), classes))
+}
+
+/// What is wrong with the data: `problem`, at which reading stopped, and whatever else there is.
+fn unreadable(scenario: &Scenario, problem: DataError) -> Diagnostics {
+    let mut all = Diagnostics::default();
+    let others = inspect(&scenario.data, scenario.seed, &scenario.base).err();
+    let others = others.unwrap_or_default();
+    let alone = [problem];
+    let first = alone.iter().filter(|problem| !others.contains(problem));
+    for problem in first.chain(&others) {
+        all.push(scenario.complaint("data", problem));
+    }
+    all
 }
 
 /// The field that is to blame where samples cannot be dealt.
