@@ -13,12 +13,12 @@ use crate::sim::Context;
 /// Tells something of the invitation of a client that messages name by `task`.
 pub(super) fn tell(client: u32, task: u32, what: What, cx: &mut Context<'_, Federation>) {
     let at = cx.now();
-    cx.record(Record::Fact(Box::new(Fact {
+    cx.record(Record::Fact(Fact {
         client,
         task,
         at,
         what,
-    })));
+    }));
 }
 
 /// Tells that a client is asked, or sets itself a task where nobody asks it.
@@ -41,11 +41,11 @@ pub(super) fn tell_arrived(
     reason: Rejection,
     cx: &mut Context<'_, Federation>,
 ) {
-    let arrived = What::Arrived {
-        refusal: None,
-        rejected: (said != task).then(|| reason.to_string().into()),
+    let outcome = match said == task {
+        true => ClientOutcome::Late,
+        false => ClientOutcome::Rejected(reason.to_string().into()),
     };
-    tell(client, task, arrived, cx);
+    tell(client, task, What::Arrived(Box::new(outcome)), cx);
 }
 
 /// The line of a client that was asked, before it has answered.

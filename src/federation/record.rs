@@ -40,7 +40,7 @@ pub enum Record {
     /// The method cannot go on; the run ends.
     Fatal(String),
     /// Something happened to an invitation. It follows from events that are in the hash.
-    Fact(Box<Fact>),
+    Fact(Fact),
 }
 
 impl Digest for Record {

@@ -541,12 +541,12 @@ impl World for Federation {
             Fate::Copied => What::Copied { task },
             Fate::Gone => What::Gone { task },
         };
-        Some(Record::Fact(Box::new(Fact {
+        Some(Record::Fact(Fact {
             client: Self::client_of(node)?,
             task: number,
             at: VirtualTime::ZERO,
             what,
-        })))
+        }))
     }
 
     fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Member, Damaged> {

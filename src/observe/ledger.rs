@@ -66,7 +66,7 @@ impl Ledger {
                 What::Got { bytes } => entry.got(bytes),
                 What::Copied { task } => entry.moves(task, 1),
                 What::Gone { task } => entry.moves(task, -1),
-                What::Arrived { refusal, rejected } => entry.arrived(at, refusal, rejected),
+                What::Arrived(outcome) => entry.arrived(at, *outcome),
                 What::Asked { .. } | What::Unheard { .. } | What::Received => {}
             }
         }

@@ -67,11 +67,8 @@ impl Edge {
             };
             self.tell(row, cx);
         } else if self.has_clients() {
-            let refusal_of = Some(Arc::clone(&refusal.reason));
-            let arrived = What::Arrived {
-                refusal: refusal_of,
-                rejected: None,
-            };
+            let outcome = ClientOutcome::Refused(Arc::clone(&refusal.reason));
+            let arrived = What::Arrived(Box::new(outcome));
             books::tell(member, refusal.round, arrived, cx);
         }
         if waited_for {

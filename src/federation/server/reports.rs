@@ -207,11 +207,8 @@ impl Server {
             };
             self.tell_client(row, cx);
         } else if !self.is_above_servers() {
-            let refusal_of = Some(Arc::clone(&refusal.reason));
-            let arrived = What::Arrived {
-                refusal: refusal_of,
-                rejected: None,
-            };
+            let outcome = ClientOutcome::Refused(Arc::clone(&refusal.reason));
+            let arrived = What::Arrived(Box::new(outcome));
             books::tell(client, refusal.round, arrived, cx);
         }
         if waited_for {

@@ -4,7 +4,6 @@ use super::{untold, Work};
 use crate::observe::rows::{ClientOutcome, ClientRow};
 use crate::quantity::VirtualTime;
 use crate::snapshot::snapshot_struct;
-use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -130,21 +129,9 @@ impl Entry {
         }
     }
 
-    pub fn arrived(
-        &mut self,
-        at: VirtualTime,
-        refusal: Option<Arc<str>>,
-        rejected: Option<Arc<str>>,
-    ) {
+    pub fn arrived(&mut self, at: VirtualTime, outcome: ClientOutcome) {
         self.answers -= 1;
-        if self.arrived.is_none() {
-            let outcome = match (refusal, rejected) {
-                (Some(why), _) => ClientOutcome::Refused(why),
-                (None, Some(why)) => ClientOutcome::Rejected(why),
-                (None, None) => ClientOutcome::Late,
-            };
-            self.arrived = Some((at, outcome));
-        }
+        self.arrived.get_or_insert((at, outcome));
     }
 
     /// The client gives its training up at `at`; a report that is held back goes out all the same.

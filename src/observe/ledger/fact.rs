@@ -1,8 +1,7 @@
 //! What nodes and the network tell of an invitation.
 
-use crate::observe::rows::ClientRow;
+use crate::observe::rows::{ClientOutcome, ClientRow};
 use crate::quantity::{Span, VirtualTime};
-use std::sync::Arc;
 
 /// Something that happened to an invitation.
 #[derive(Debug, Clone)]
@@ -53,13 +52,9 @@ pub enum What {
         /// Whether it is the task.
         task: bool,
     },
-    /// An answer came that nobody waited for any more.
-    Arrived {
-        /// Why the client declined, if it did.
-        refusal: Option<Arc<str>>,
-        /// Why it would not be used in time either, where it says that it answers something else.
-        rejected: Option<Arc<str>>,
-    },
+    /// An answer came that nobody waited for any more: a late report, a refusal, or a report that would
+    /// not be used in time either, since it says that it answers something else.
+    Arrived(Box<ClientOutcome>),
     /// An answer came when no round was open to count its bytes.
     Unheard {
         /// Its bytes.

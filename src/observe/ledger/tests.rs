@@ -33,10 +33,9 @@ fn row(client: u32, round: u32, invited: VirtualTime) -> ClientRow {
     }
 }
 
-const ARRIVED: What = What::Arrived {
-    refusal: None,
-    rejected: None,
-};
+fn arrived(outcome: ClientOutcome) -> What {
+    What::Arrived(Box::new(outcome))
+}
 
 /// Ten seconds of work from `from`, 1000 operations and 50 J, that breaks off at `breaks`.
 fn work(from: u64, breaks: VirtualTime) -> What {
@@ -169,7 +168,7 @@ fn a_report_to_a_task_that_was_asked_anew_is_late_and_nothing_else() {
     story
         .told(1, 0, ClientOutcome::Lost)
         .fact(2, 12, What::Received);
-    story.fact(1, 13, ARRIVED);
+    story.fact(1, 13, arrived(ClientOutcome::Late));
     let line = story.lines.pop().unwrap();
     assert_eq!((line.round, line.outcome.clone()), (1, ClientOutcome::Late));
     assert_eq!(line.reported, Some(at(13)));
@@ -180,17 +179,8 @@ fn a_report_to_a_task_that_was_asked_anew_is_late_and_nothing_else() {
         .at_work(1, 0)
         .sent(1, 3)
         .told(1, 0, ClientOutcome::Lost);
-    let refusal = Some("no".into());
-    let line = story
-        .fact(
-            1,
-            5,
-            What::Arrived {
-                refusal,
-                rejected: None,
-            },
-        )
-        .line(9);
+    let refusal = ClientOutcome::Refused("no".into());
+    let line = story.fact(1, 5, arrived(refusal)).line(9);
     assert_eq!(line.outcome, ClientOutcome::Refused("no".into()));
 }
 
@@ -283,7 +273,7 @@ fn a_report_that_is_held_back_is_sent_whatever_its_client_is_asked_meanwhile() {
     story.told(1, 0, ClientOutcome::Lost);
     story.at_work(2, 20);
     assert!(story.lines.is_empty());
-    story.sent(1, 40).fact(1, 41, ARRIVED);
+    story.sent(1, 40).fact(1, 41, arrived(ClientOutcome::Late));
     let line = story.lines.pop().unwrap();
     assert_eq!(line.outcome, ClientOutcome::Late);
     assert_eq!(spent(&line), (100, 7, 1_000, 50.0));
@@ -332,7 +322,7 @@ proptest! {
                 }
                 4 => { story.fact(task, second, What::Gone { task: true }); }
                 5 => { story.fact(task, second, What::Gone { task: false }); }
-                6 => { story.fact(task, second, ARRIVED); }
+                6 => { story.fact(task, second, arrived(ClientOutcome::Late)); }
                 7 => {
                     let open = story.ledger.open.get(&(3, task)).filter(|entry| !entry.is_told());
                     if open.is_some() {

@@ -426,7 +426,7 @@ impl Recorder<Federation> for RunRecorder {
                 self.settled(at.time, done).map_err(boxed)?;
             }
             Record::Fact(fact) => {
-                let done = self.kept.ledger.fact(*fact);
+                let done = self.kept.ledger.fact(fact);
                 self.settled(at.time, done).map_err(boxed)?;
             }
             Record::Accuracy(row) if self.clients => {
