@@ -52,4 +52,5 @@ pub mod sim;
 pub mod snapshot;
 pub mod swarm;
 pub mod sweep;
+pub mod text;
 pub mod who;

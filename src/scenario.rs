@@ -2,9 +2,8 @@
 //!
 //! Two stages, as in every careful reader of configuration: [`mod@file`] is what was typed, [`Scenario`]
 //! is what it means, with every preset looked up, every default filled in and every rule checked.
-//! All mistakes are reported at once, each with its place ([`text`]).
+//! All mistakes are reported at once, each with its place ([`crate::text`]).
 //!
-//! - [`text`]: RON with places, overrides, diagnostics
 //! - [`mod@file`]: the fields a scenario may have
 //! - `resolve`: from the one to the other
 //! - [`plausible`]: what to expect of a round before it is run
@@ -20,7 +19,6 @@ pub mod plausible;
 mod resolve;
 pub mod run;
 mod sound;
-pub mod text;
 mod trace;
 pub mod verify;
 mod warnings;
@@ -36,10 +34,10 @@ use crate::model::{Initializer, LayerSpec, Level, Model};
 use crate::net::LinkModel;
 use crate::quantity::{Bytes, Distribution, Flops, Probability};
 use crate::select::SelectionSpec;
+use crate::text::{Diagnostic, Diagnostics, Document};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use text::{Diagnostic, Diagnostics, Document};
 
 /// A scenario, checked and resolved: this says everything that can change a result.
 #[derive(Debug, Clone, PartialEq, Serialize)]

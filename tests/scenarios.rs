@@ -5,8 +5,8 @@
 
 use super::books::add_up;
 use super::tiny::Ran;
-use shoal::scenario::text::Diagnostic;
 use shoal::scenario::Scenario;
+use shoal::text::Diagnostic;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;

@@ -12,11 +12,11 @@ use shoal::learn::available_memory;
 use shoal::observe::report::swept;
 use shoal::quantity::{Bytes, Span};
 use shoal::scenario::run::SCENARIO;
-use shoal::scenario::text::read_text;
 use shoal::sweep::{
     collect, in_use_by, keep_text, parse_seeds, replace, state, tidied, Cell, Collected, Hold,
     Outcome, Plan, Shard, Standing, State, Varied, MOST_CELLS, SUMMARY, TABLE,
 };
+use shoal::text::read_text;
 use shoal::{note, say};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

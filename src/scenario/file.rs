@@ -32,7 +32,6 @@ pub use traits::{CorrelationFile, DeviceTierFile, TraceFile};
 pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
 
-use super::text::fields::{Duration, PositiveFraction};
 use crate::compress::Compression;
 use crate::defend::DefenceSpec;
 use crate::method::MethodSpec;
@@ -40,6 +39,7 @@ use crate::model::{Initializer, LayerSpec};
 use crate::privacy::secagg::SecureAggregation;
 use crate::privacy::Privacy;
 use crate::select::SelectionSpec;
+use crate::text::fields::{Duration, PositiveFraction};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;

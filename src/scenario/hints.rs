@@ -5,11 +5,11 @@
 //! FedScale, FedML, papers' own symbols.
 
 use super::file::{GraphFile, RuleFile, WaitingFile};
-use super::text::{names_of, Misread, Misreading};
 use crate::learn::{device_presets, Optimizer};
 use crate::model::{presets as models, LayerSpec};
 use crate::net::presets as links;
 use crate::quantity::nearest;
+use crate::text::{names_of, Misread, Misreading};
 
 /// Words for the same thing, and where that is said here.
 const ELSEWHERE: &[(&[&str], &str)] = &[

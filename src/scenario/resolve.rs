@@ -23,7 +23,6 @@ mod who;
 
 use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
 use super::sound::{Reads, Sound};
-use super::text::{Diagnostics, Document};
 use super::{Checkpoint, EventFilter, Member, Record, Scenario, Server};
 use crate::data::Partitioner;
 use crate::federation::{Evaluation, Layers};
@@ -31,6 +30,7 @@ use crate::learn::LocalTraining;
 use crate::method::MethodSpec;
 use crate::quantity::nearest;
 use crate::sim::{Delivery, Message as _};
+use crate::text::{Diagnostics, Document};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

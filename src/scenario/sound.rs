@@ -6,7 +6,7 @@
 //! says is told only where all of them were read well and no rule before has complained of them. A
 //! rule that says nothing of what it looks at may look at everything.
 
-use super::text::{concerns, Document, Spoilt};
+use crate::text::{concerns, Document, Spoilt};
 
 /// What a rule looks at, beside the value that it complains about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use super::draw::{Bounds, Kinds};
 use super::trial::{self, Outcome, Reference, Violation};
 use crate::federation::Bug;
-use crate::scenario::text::{Diagnostics, Document};
 use crate::scenario::Scenario;
 use crate::sim::Ending;
+use crate::text::{Diagnostics, Document};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 

@@ -1,7 +1,7 @@
 //! When the clients of a group are there, as typed.
 
 use crate::availability::Leaving;
-use crate::scenario::text::fields::{Duration, Fraction, OrDistribution};
+use crate::text::fields::{Duration, Fraction, OrDistribution};
 use serde::Deserialize;
 use std::path::PathBuf;
 

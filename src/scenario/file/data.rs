@@ -1,6 +1,6 @@
 //! Data and its partition, as typed.
 
-use crate::scenario::text::fields::Fraction;
+use crate::text::fields::Fraction;
 use serde::Deserialize;
 use std::path::PathBuf;
 

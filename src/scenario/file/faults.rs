@@ -2,7 +2,7 @@
 
 use super::WhoFile;
 use crate::fault::{Corruption, Direction, Drop};
-use crate::scenario::text::fields::{Duration, Fraction, OrDistribution, PositiveFraction, Size};
+use crate::text::fields::{Duration, Fraction, OrDistribution, PositiveFraction, Size};
 use serde::Deserialize;
 
 /// One entry of the plan.

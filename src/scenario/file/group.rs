@@ -5,7 +5,7 @@ use super::{
     TraceFile,
 };
 use crate::learn::{Optimizer, Precision, Schedule};
-use crate::scenario::text::fields::{
+use crate::text::fields::{
     ComputeSpeed, Draw, Duration, Energy, OrDistribution, PositiveFraction, Size,
 };
 use serde::Deserialize;

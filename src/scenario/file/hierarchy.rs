@@ -2,7 +2,7 @@
 
 use super::{DeviceFields, LinkFields, PresetOr};
 use crate::federation::Assign;
-use crate::scenario::text::fields::Duration;
+use crate::text::fields::Duration;
 use serde::Deserialize;
 
 /// Servers of one kind, all as far from the top.

@@ -1,6 +1,6 @@
 //! Links, as typed.
 
-use crate::scenario::text::fields::{Duration, Fraction, OrDistribution, Rate, Size};
+use crate::text::fields::{Duration, Fraction, OrDistribution, Rate, Size};
 use serde::Deserialize;
 
 /// An access link in figures.

@@ -1,6 +1,6 @@
 //! A preset by name, or fields of one's own.
 
-use crate::scenario::text::read_fields;
+use crate::text::read_fields;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;

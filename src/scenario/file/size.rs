@@ -1,6 +1,6 @@
 //! The width of a group's model, as typed.
 
-use crate::scenario::text::fields::PositiveFraction;
+use crate::text::fields::PositiveFraction;
 use serde::de::{self, Deserializer, EnumAccess, VariantAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;

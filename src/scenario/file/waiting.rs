@@ -2,7 +2,7 @@
 
 use crate::federation::Staleness;
 use crate::method::Weighting;
-use crate::scenario::text::fields::Duration;
+use crate::text::fields::Duration;
 use serde::Deserialize;
 
 /// `FedBuff(concurrency: 40, ...)` or `FedAsync(concurrency: 40, ...)`.

@@ -1,6 +1,6 @@
 //! Which clients, as typed.
 
-use crate::scenario::text::fields::Fraction;
+use crate::text::fields::Fraction;
 use serde::Deserialize;
 
 /// `All`, `Clients([3, 4])`, `Group("phones")`, `Share(0.2)` or `Count(10)`.

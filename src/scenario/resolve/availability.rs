@@ -6,7 +6,7 @@ use crate::availability::{
 };
 use crate::quantity::{Distribution, Probability, Span};
 use crate::scenario::file::{AvailabilityFile, LeavingFile};
-use crate::scenario::text::fields::{Duration, Fraction};
+use crate::text::fields::{Duration, Fraction};
 use std::path::PathBuf;
 
 /// Sessions and absences are no shorter than this on average: what happens more often than a thousand

@@ -11,8 +11,8 @@ use crate::quantity::Probability;
 use crate::scenario::file::{
     ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile,
 };
-use crate::scenario::text::fields::Fraction;
 use crate::scenario::{Partition, Public};
+use crate::text::fields::Fraction;
 
 /// The source that was named.
 pub(super) fn source(typed: DataFile) -> Source {

@@ -7,8 +7,8 @@ use crate::quantity::{Bandwidth, Distribution};
 use crate::scenario::file::{
     CongestionFile, LinkFields, LossFile, PresetOr, SharingFile, TransportFile,
 };
-use crate::scenario::text::fields::{OrDistribution, Rate};
 use crate::scenario::Link;
+use crate::text::fields::{OrDistribution, Rate};
 
 impl Resolver<'_> {
     pub(super) fn link(&mut self, typed: PresetOr<LinkFields>, path: &str) -> Link {

@@ -12,7 +12,7 @@ use crate::scenario::{Architecture, Member, Public, Width};
 impl Resolver<'_> {
     /// The width of a group's models.
     pub(super) fn size(&mut self, typed: SizeFile, path: &str) -> SizeRule {
-        let widest_first = |typed: Vec<crate::scenario::text::fields::PositiveFraction>| {
+        let widest_first = |typed: Vec<crate::text::fields::PositiveFraction>| {
             let mut ratios: Vec<f64> = typed.iter().map(|ratio| ratio.0.get()).collect();
             ratios.sort_by(|a, b| b.total_cmp(a));
             ratios.dedup();

@@ -7,7 +7,7 @@ use crate::federation::{Rule, Staleness, Waiting};
 use crate::method::{MethodSpec, ReportKind};
 use crate::privacy::Privacy;
 use crate::scenario::file::WaitingFile;
-use crate::scenario::text::fields::Duration;
+use crate::text::fields::Duration;
 
 /// What the server's learning rate may be: single precision bears it.
 const RATES: (f64, f64) = (1e-6, 1e6);

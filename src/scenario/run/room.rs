@@ -4,8 +4,8 @@ use crate::federation::SizeRule;
 use crate::learn::Cost;
 use crate::model::Model;
 use crate::quantity::Bytes;
-use crate::scenario::text::Diagnostics;
 use crate::scenario::Scenario;
+use crate::text::Diagnostics;
 
 /// The global model, the sum of what comes back and the copy that a client trains: fewer there never
 /// are.

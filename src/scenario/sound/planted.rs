@@ -1,7 +1,7 @@
 //! One mistake anywhere is told where it is, and nowhere else.
 
-use crate::scenario::text::{concerns, places, Diagnostics, Document, TextPlace, What};
 use crate::scenario::Scenario;
+use crate::text::{concerns, places, Diagnostics, Document, TextPlace, What};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::quantity::{Distribution, Span};
-use crate::scenario::text::Document;
+use crate::text::Document;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use std::path::Path;

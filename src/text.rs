@@ -42,10 +42,10 @@ mod tree;
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, Place};
 pub use hint::{Hints, Misread, Misreading};
 pub use known::{names_of, read_fields};
-pub(in crate::scenario) use mended::concerns;
+pub(crate) use mended::concerns;
 pub use mended::{Mended, Spoilt};
 #[cfg(test)]
-pub(in crate::scenario) use places::{places, Place as TextPlace, What};
+pub(crate) use places::{places, Place as TextPlace, What};
 pub use tree::Span;
 
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
 //! Numbers, texts and characters.
 
 use super::{continues_name, starts_name, Parser, Slip};
-use crate::scenario::text::tree::{shortened, Node, Value};
+use crate::text::tree::{shortened, Node, Value};
 
 impl Parser<'_> {
     pub(super) fn number(&mut self) -> Result<Node, Slip> {

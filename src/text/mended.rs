@@ -55,7 +55,7 @@ fn bare(path: &str) -> &str {
 }
 
 /// Whether a mistake at `mistake` is one of what `path` is about, as in [`Spoilt::touches`].
-pub(in crate::scenario) fn concerns(mistake: &str, path: &str) -> bool {
+pub(crate) fn concerns(mistake: &str, path: &str) -> bool {
     match path.strip_suffix('?') {
         Some(path) => overlap(mistake, path) && steps(mistake).count() <= steps(path).count(),
         None => overlap(mistake, bare(path)),

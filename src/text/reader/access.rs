@@ -4,9 +4,9 @@
 //! for by a [`Hole`] where it cannot.
 
 use super::{below, fields_wanted, Reader};
-use crate::scenario::text::fault::{Fault, Kind};
-use crate::scenario::text::hole::Hole;
-use crate::scenario::text::tree::{Body, Field, Name, Node, Step};
+use crate::text::fault::{Fault, Kind};
+use crate::text::hole::Hole;
+use crate::text::tree::{Body, Field, Name, Node, Step};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 

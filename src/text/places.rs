@@ -6,7 +6,7 @@ use super::Document;
 
 /// What stands in a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::scenario) enum What {
+pub(crate) enum What {
     /// The name of a field.
     FieldName,
     /// A text in quotes.
@@ -19,7 +19,7 @@ pub(in crate::scenario) enum What {
 
 /// A place of a text.
 #[derive(Debug, Clone)]
-pub(in crate::scenario) struct Place {
+pub(crate) struct Place {
     /// The path of the value that is there, or of the bracket.
     pub path: String,
     pub what: What,
@@ -31,13 +31,13 @@ pub(in crate::scenario) struct Place {
 
 impl Place {
     /// `text` with something else in this place.
-    pub(in crate::scenario) fn put(&self, text: &str, other: &str) -> String {
+    pub(crate) fn put(&self, text: &str, other: &str) -> String {
         format!("{}{other}{}", &text[..self.from], &text[self.to..])
     }
 }
 
 /// The places of `text`, which `document` was read from.
-pub(in crate::scenario) fn places(document: &Document, text: &str) -> Vec<Place> {
+pub(crate) fn places(document: &Document, text: &str) -> Vec<Place> {
     let mut found = Vec::new();
     walk(
         &document.root,
@@ -116,7 +116,7 @@ fn walk(root: &Node, node: &Node, route: &mut Vec<Step>, text: &str, found: &mut
 mod tests {
     use super::*;
     use crate::scenario::file::ScenarioFile;
-    use crate::scenario::text::{Diagnostics, Place as Told};
+    use crate::text::{Diagnostics, Place as Told};
     use std::path::{Path, PathBuf};
 
     /// The texts of all scenarios that come with Shoal.
