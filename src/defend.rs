@@ -13,7 +13,7 @@
 mod bucketing;
 mod bulyan;
 mod centred_clipping;
-mod clipping;
+pub(crate) mod clipping;
 mod cohort;
 mod distances;
 mod dnc;
@@ -69,6 +69,11 @@ pub trait Defence: Debug + Send + Sync {
     /// Whether it compares reports with an update that the server trains on the public set.
     fn needs_public(&self) -> bool {
         false
+    }
+
+    /// The defence that it prepares reports for, if it is one around another.
+    fn around(&self) -> Option<&DefenceSpec> {
+        None
     }
 
     /// Whether it keeps a vector a client between rounds.

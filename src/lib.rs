@@ -44,6 +44,7 @@ pub mod net;
 pub mod observe;
 pub mod privacy;
 pub mod quantity;
+pub mod registry;
 pub mod say;
 pub mod scale;
 pub mod scenario;

@@ -399,7 +399,7 @@ impl Scenario {
 
     /// Whether there is more to who is asked than equal chances: then it is told how evenly they were.
     pub fn asks_unevenly(&self) -> bool {
-        !matches!(self.selection, SelectionSpec::Uniform(_)) || self.someone_may_be_away()
+        !self.selection.selection().is_uniform() || self.someone_may_be_away()
     }
 
     /// Whether one server holds rounds with all clients: a report is used if its round is completed.

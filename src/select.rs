@@ -128,6 +128,12 @@ pub trait Selection: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether every set of as many clients of those who are there is equally likely, in each round anew:
+    /// the accountant of differential privacy counts on nothing less.
+    fn is_uniform(&self) -> bool {
+        false
+    }
+
     /// Whether rounds need a deadline for it.
     fn needs_deadline(&self) -> bool {
         false

@@ -28,6 +28,7 @@ mod hint;
 mod hole;
 mod known;
 mod mended;
+mod open;
 mod path;
 #[cfg(test)]
 mod places;
@@ -44,6 +45,7 @@ pub use hint::{Hints, Misread, Misreading};
 pub use known::{names_of, read_fields};
 pub(crate) use mended::concerns;
 pub use mended::{Mended, Spoilt};
+pub use open::Opener;
 #[cfg(test)]
 pub(crate) use places::{places, Place as TextPlace, What};
 pub use tree::Span;

@@ -233,7 +233,7 @@ mod tests {
     use crate::quantity::Probability;
 
     fn flip() -> AttackSpec {
-        AttackSpec::LabelFlip(Default::default())
+        super::super::label_flip::LabelFlip::default().into()
     }
 
     #[test]
@@ -297,15 +297,15 @@ mod tests {
             samples_per_client: None,
         };
         let partition = partition.partition(&train, 4, 1, 5).unwrap();
-        let sybils = AttackSpec::Sybils(super::super::sybils::Sybils {
+        let sybils = super::super::sybils::Sybils {
             source: 0,
             target: 1,
             noise: 0.0,
-        });
-        let backdoor = AttackSpec::Backdoor(super::super::backdoor::Backdoor::default());
+        };
+        let backdoor = super::super::backdoor::Backdoor::default();
         let entries = [
-            entry(Who::Clients(vec![1, 3]), sybils),
-            entry(Who::Clients(vec![2]), backdoor),
+            entry(Who::Clients(vec![1, 3]), sybils.into()),
+            entry(Who::Clients(vec![2]), backdoor.into()),
         ];
         let mut all = Adversaries::draw(&entries, &groups(4), 1);
         let targets = all.poison(&mut train, &test, &partition, 1).unwrap();

@@ -193,7 +193,7 @@ mod tests {
         let method = MethodSpec::default();
         let mut toy = Toy::new(method.method(), &local());
         toy.open();
-        let flip = AttackSpec::SignFlip(SignFlip { scale: 3.0 });
+        let flip = SignFlip { scale: 3.0 }.into();
         let half = poisoner(&method, &[1], flip);
         let mut scratch = Scratch::new();
         for client in 0..3 {
@@ -220,7 +220,7 @@ mod tests {
         let method = MethodSpec::default();
         let mut toy = Toy::new(method.method(), &local());
         toy.open();
-        let half = poisoner(&method, &[2], AttackSpec::FreeRider(FreeRider {}));
+        let half = poisoner(&method, &[2], FreeRider {}.into());
         assert!(
             !half.only_trains(),
             "it must not be trained with the others"
@@ -243,7 +243,7 @@ mod tests {
                 noise,
                 ..Sybils::default()
             };
-            let half = poisoner(&method, &[0, 2], AttackSpec::Sybils(sybils));
+            let half = poisoner(&method, &[0, 2], sybils.into());
             let report = |client, task| {
                 let mut input = toy.input(client, task);
                 // What the federation gives both of them: the data of the first.

@@ -308,7 +308,7 @@ mod tests {
     use crate::method::MethodSpec;
 
     fn ipm(epsilon: f64, knowledge: Knowledge) -> AttackSpec {
-        AttackSpec::Ipm(Ipm { epsilon, knowledge })
+        Ipm { epsilon, knowledge }.into()
     }
 
     /// A toy federation whose clients `adversaries` attack at the door.
@@ -387,7 +387,7 @@ mod tests {
         let method = MethodSpec::default();
         let honest: Vec<_> = Descent::of_local().cohort(&start(), 1);
         let others = combine(&[(0.5, &honest[0]), (0.5, &honest[1])]);
-        let clipping = DefenceSpec::NormClipping(Default::default());
+        let clipping: DefenceSpec = crate::defend::clipping::NormClipping::default().into();
         let harm = |knowledge| {
             let mut toy = attacked(&method, &[2], ipm(0.1, knowledge), Some(clipping.clone()));
             toy.round(&[0, 1, 2]);

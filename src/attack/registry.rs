@@ -1,39 +1,20 @@
 //! The list of attacks: what a scenario can name.
 
 use super::Attack;
-use serde::{Deserialize, Serialize};
+use crate::registry::{kind, Spec};
 
-macro_rules! attacks {
-    ($($(#[doc = $about:literal])+ $name:ident: $path:ty,)+) => {
-        /// An attack by its name in a scenario, with its parameters.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        pub enum AttackSpec {
-            $($(#[doc = $about])+ $name($path),)+
-        }
+/// An attack by its name in a scenario, with its settings.
+pub type AttackSpec = Spec<dyn Attack>;
 
-        impl AttackSpec {
-            /// Every attack: its name, what it is, and its source.
-            pub const ALL: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($name), concat!($($about),+)),)+];
-
-            /// The attack behind the name.
-            pub fn attack(&self) -> &dyn Attack {
-                match self {
-                    $(Self::$name(attack) => attack,)+
-                }
-            }
-
-            /// The name.
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)+
-                }
-            }
-        }
-    };
+impl AttackSpec {
+    /// What is behind the name.
+    pub fn attack(&self) -> &dyn Attack {
+        self.get()
+    }
 }
 
-attacks! {
+kind! {
+    dyn Attack, "an attack";
     /// Labels changed: all, or one class to another (Tolpegin et al. 2020)
     LabelFlip: super::label_flip::LabelFlip,
     /// A pixel trigger that stands for a class (Gu et al. 2019)

@@ -2,20 +2,21 @@
 
 use super::exit::Exit;
 use clap::ValueEnum;
-use shoal::attack::AttackSpec;
+use shoal::attack::Attack;
 use shoal::availability::Availability;
-use shoal::compress::Compression;
+use shoal::compress::Scheme;
 use shoal::data::Source;
-use shoal::defend::DefenceSpec;
+use shoal::defend::Defence;
 use shoal::graph::GraphSpec;
 use shoal::learn::device_presets;
-use shoal::method::MethodSpec;
+use shoal::method::Method;
 use shoal::model::presets as models;
 use shoal::net;
 use shoal::privacy::secagg::SecureAggregation;
 use shoal::privacy::Privacy;
+use shoal::registry::{Kind, Registry};
 use shoal::say::out;
-use shoal::select::SelectionSpec;
+use shoal::select::Selection;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,15 +57,16 @@ pub fn list(what: Option<What>) -> Exit {
 /// The lines of one kind, in columns.
 fn table(what: What) -> String {
     let rows: Vec<Vec<String>> = match what {
-        What::Methods => registered("method", MethodSpec::ALL),
-        What::Selections => registered("selection", SelectionSpec::ALL),
-        What::Defences => registered("defence", DefenceSpec::ALL),
-        What::Attacks => registered("attack", AttackSpec::ALL),
+        What::Methods => registered("method", &all::<dyn Method>()),
+        What::Selections => registered("selection", &all::<dyn Selection>()),
+        What::Defences => registered("defence", &all::<dyn Defence>()),
+        What::Attacks => registered("attack", &all::<dyn Attack>()),
         What::Availability => registered("availability", Availability::ALL),
         What::Graphs => registered("graph", GraphSpec::ALL),
         What::Layers => {
+            let schemes = all::<dyn Scheme>();
             let kinds = [
-                ("compression", Compression::ALL),
+                ("compression", &*schemes),
                 ("privacy", Privacy::ALL),
                 ("secure_aggregation", SecureAggregation::ALL),
             ];
@@ -119,6 +121,15 @@ fn table(what: What) -> String {
         ),
     };
     columns(&rows)
+}
+
+/// The names of a kind in the current registry, and what they are.
+fn all<T: Kind + ?Sized>() -> Vec<(&'static str, &'static str)> {
+    let entries = Registry::current().of::<T>();
+    entries
+        .iter()
+        .map(|entry| (entry.name, entry.about))
+        .collect()
 }
 
 /// What a registry has: names, and what they are.

@@ -1,39 +1,20 @@
 //! The list of compression schemes: what a scenario can name.
 
 use super::Scheme;
-use serde::{Deserialize, Serialize};
+use crate::registry::{kind, Spec};
 
-macro_rules! schemes {
-    ($($(#[doc = $about:literal])+ $name:ident: $path:ty,)+) => {
-        /// A scheme by its name in a scenario, with its parameters.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        pub enum Compression {
-            $($(#[doc = $about])+ $name($path),)+
-        }
+/// A compression scheme by its name in a scenario, with its settings.
+pub type Compression = Spec<dyn Scheme>;
 
-        impl Compression {
-            /// Every scheme: its name, what it is, and its source.
-            pub const ALL: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($name), concat!($($about),+)),)+];
-
-            /// The scheme behind the name.
-            pub fn scheme(&self) -> &dyn Scheme {
-                match self {
-                    $(Self::$name(scheme) => scheme,)+
-                }
-            }
-
-            /// The name.
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)+
-                }
-            }
-        }
-    };
+impl Compression {
+    /// What is behind the name.
+    pub fn scheme(&self) -> &dyn Scheme {
+        self.get()
+    }
 }
 
-schemes! {
+kind! {
+    dyn Scheme, "a compression scheme";
     /// The values of largest magnitude, with error feedback (Aji and Heafield 2017, Stich et al. 2018)
     TopK: super::top_k::TopK,
     /// Values at random places, scaled to be unbiased (Stich et al. 2018)

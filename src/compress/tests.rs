@@ -65,11 +65,8 @@ pub fn noise(scheme: &dyn Scheme, values: &[f32], streams: u32) -> f64 {
     sum / f64::from(streams)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> T {
-    use ron::extensions::Extensions;
-    let options = ron::Options::default();
-    let options = options.with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES);
-    options.from_str(text).unwrap()
+fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
 }
 
 /// Every scheme with its defaults, as a scenario names it.

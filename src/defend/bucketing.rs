@@ -23,7 +23,7 @@ impl Default for Bucketing {
     fn default() -> Self {
         Self {
             size: 2,
-            inner: Box::new(DefenceSpec::Median(super::median::Median {})),
+            inner: Box::new(super::median::Median {}.into()),
         }
     }
 }
@@ -63,11 +63,15 @@ impl Buckets {
 }
 
 impl Defence for Bucketing {
+    fn around(&self) -> Option<&DefenceSpec> {
+        Some(&self.inner)
+    }
+
     fn check(&self) -> Vec<(&'static str, String)> {
         let mut problems: Vec<_> = super::at_least_1("size", self.size).into_iter().collect();
         let inner = self.inner.defence();
-        match &*self.inner {
-            DefenceSpec::Bucketing(_) => {
+        match inner.around() {
+            Some(_) => {
                 problems.push((
                     "inner",
                     "a bucketing inside a bucketing: expected another defence".into(),
@@ -153,10 +157,10 @@ mod tests {
         /// for any rule without an order.
         #[test]
         fn every_report_is_in_exactly_one_bucket(cohort in cohorts(6..7), size in 1u32..4) {
-            let mean = DefenceSpec::TrimmedMean(TrimmedMean { trim: 0.0 });
+            let mean = TrimmedMean { trim: 0.0 }.into();
             let got = cohort.aggregate(&over(size, mean));
             prop_assert!(apart(&got, &cohort.mean()) < 1e-4);
-            let alone = cohort.aggregate(&over(1, DefenceSpec::Median(Median {})));
+            let alone = cohort.aggregate(&over(1, Median {}.into()));
             prop_assert_eq!(alone, cohort.aggregate(&Median {}));
         }
     }
@@ -181,7 +185,7 @@ mod tests {
 
     #[test]
     fn it_stands_with_as_many_as_the_inner_defence_does_and_asks_for_that_many_buckets() {
-        let defence = over(2, DefenceSpec::Krum(Krum { byzantine: 2 }));
+        let defence = over(2, Krum { byzantine: 2 }.into());
         assert_eq!(defence.least(), 13);
         let honest = Fixed::around(&[1.0, -2.0], 0.2, 14);
         let attacked = |f| honest.clone().with(f, |_| vec![50.0, 50.0]);
@@ -191,9 +195,9 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_inside_is_refused() {
-        let nested = over(2, DefenceSpec::Bucketing(Bucketing::default()));
-        let sybils = over(2, DefenceSpec::FoolsGold(Default::default()));
-        let wrong = over(0, DefenceSpec::TrimmedMean(TrimmedMean { trim: 0.7 }));
+        let nested = over(2, Bucketing::default().into());
+        let sybils = over(2, super::super::foolsgold::FoolsGold::default().into());
+        let wrong = over(0, TrimmedMean { trim: 0.7 }.into());
         assert_eq!(nested.check().len(), 1);
         assert_eq!(sybils.check().len(), 1);
         assert_eq!(wrong.check().len(), 2);

@@ -1,39 +1,20 @@
 //! The list of defences: what a scenario can name.
 
 use super::Defence;
-use serde::{Deserialize, Serialize};
+use crate::registry::{kind, Spec};
 
-macro_rules! defences {
-    ($($(#[doc = $about:literal])+ $name:ident: $path:ty,)+) => {
-        /// A defence by its name in a scenario, with its parameters.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        pub enum DefenceSpec {
-            $($(#[doc = $about])+ $name($path),)+
-        }
+/// A defence by its name in a scenario, with its settings.
+pub type DefenceSpec = Spec<dyn Defence>;
 
-        impl DefenceSpec {
-            /// Every defence: its name, what it is, and its source.
-            pub const ALL: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($name), concat!($($about),+)),)+];
-
-            /// The defence behind the name.
-            pub fn defence(&self) -> &dyn Defence {
-                match self {
-                    $(Self::$name(defence) => defence,)+
-                }
-            }
-
-            /// The name.
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)+
-                }
-            }
-        }
-    };
+impl DefenceSpec {
+    /// What is behind the name.
+    pub fn defence(&self) -> &dyn Defence {
+        self.get()
+    }
 }
 
-defences! {
+kind! {
+    dyn Defence, "a defence";
     /// Long updates scaled down to a bound (Sun et al. 2019)
     NormClipping: super::clipping::NormClipping,
     /// Coordinate-wise median (Yin et al. 2018)

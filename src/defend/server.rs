@@ -265,7 +265,7 @@ mod tests {
     use crate::method::MethodSpec;
 
     fn method(name: &str) -> MethodSpec {
-        ron::from_str(&format!("{name}(())")).unwrap()
+        name.parse().unwrap()
     }
 
     fn defended<'a>(method: &'a MethodSpec, defence: &DefenceSpec) -> Toy<'a> {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn defence(text: &str) -> DefenceSpec {
-        ron::from_str(text).unwrap()
+        text.parse().unwrap()
     }
 
     /// A bound that nothing reaches leaves the mean, weighted by samples; the method's own step goes on

@@ -10,7 +10,6 @@ use crate::method::{ClientHalf, LayeredClient, LayeredServer, ServerHalf, Setup}
 use crate::privacy::secagg::{Masker, SecureAggregation, Unmasker, Witness};
 use crate::privacy::{Clipper, NoisyMean, Participations, Privacy};
 use crate::quantity::Distribution;
-use crate::select::SelectionSpec;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -133,7 +132,7 @@ fn asked(plan: &Plan) -> u32 {
 /// then nothing is claimed of sampling.
 fn sampling_rate(plan: &Plan) -> f64 {
     // Nothing else than a uniform sample hides who takes part.
-    if !matches!(plan.selection, SelectionSpec::Uniform(_)) {
+    if !plan.selection.selection().is_uniform() {
         return 1.0;
     }
     let mut groups = plan.groups.iter();

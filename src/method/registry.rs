@@ -1,39 +1,20 @@
 //! The list of methods: what a scenario can name.
 
 use super::Method;
-use serde::{Deserialize, Serialize};
+use crate::registry::{kind, Spec};
 
-macro_rules! methods {
-    ($($(#[doc = $about:literal])+ $name:ident: $path:ty,)+) => {
-        /// A method by its name in a scenario, with its hyper-parameters.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        pub enum MethodSpec {
-            $($(#[doc = $about])+ $name($path),)+
-        }
+/// A method by its name in a scenario, with its settings.
+pub type MethodSpec = Spec<dyn Method>;
 
-        impl MethodSpec {
-            /// Every method: its name, what it is, and its source.
-            pub const ALL: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($name), concat!($($about),+)),)+];
-
-            /// The method behind the name.
-            pub fn method(&self) -> &dyn Method {
-                match self {
-                    $(Self::$name(method) => method,)+
-                }
-            }
-
-            /// The name.
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)+
-                }
-            }
-        }
-    };
+impl MethodSpec {
+    /// What is behind the name.
+    pub fn method(&self) -> &dyn Method {
+        self.get()
+    }
 }
 
-methods! {
+kind! {
+    dyn Method, "a method";
     /// Average of locally trained models (McMahan et al. 2017)
     FedAvg: super::fedavg::FedAvg,
     /// One gradient a client over all its data (McMahan et al. 2017)
@@ -82,6 +63,6 @@ methods! {
 
 impl Default for MethodSpec {
     fn default() -> Self {
-        Self::FedAvg(super::fedavg::FedAvg::default())
+        super::fedavg::FedAvg::default().into()
     }
 }

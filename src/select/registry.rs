@@ -1,39 +1,20 @@
 //! The list of policies: what a scenario can name.
 
 use super::Selection;
-use serde::{Deserialize, Serialize};
+use crate::registry::{kind, Spec};
 
-macro_rules! policies {
-    ($($(#[doc = $about:literal])+ $name:ident: $path:ty,)+) => {
-        /// A policy by its name in a scenario, with its parameters.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        pub enum SelectionSpec {
-            $($(#[doc = $about])+ $name($path),)+
-        }
+/// A policy of selection by its name in a scenario, with its settings.
+pub type SelectionSpec = Spec<dyn Selection>;
 
-        impl SelectionSpec {
-            /// Every policy: its name, what it is, and its source.
-            pub const ALL: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($name), concat!($($about),+)),)+];
-
-            /// The policy behind the name.
-            pub fn selection(&self) -> &dyn Selection {
-                match self {
-                    $(Self::$name(selection) => selection,)+
-                }
-            }
-
-            /// The name.
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)+
-                }
-            }
-        }
-    };
+impl SelectionSpec {
+    /// What is behind the name.
+    pub fn selection(&self) -> &dyn Selection {
+        self.get()
+    }
 }
 
-policies! {
+kind! {
+    dyn Selection, "a policy of selection";
     /// Everybody with the same probability
     Uniform: super::uniform::Uniform,
     /// By the number of samples
@@ -58,6 +39,6 @@ policies! {
 
 impl Default for SelectionSpec {
     fn default() -> Self {
-        Self::Uniform(super::uniform::Uniform::default())
+        super::uniform::Uniform::default().into()
     }
 }

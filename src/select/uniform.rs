@@ -13,6 +13,10 @@ impl Selection for Uniform {
     fn policy(&self) -> Box<dyn Policy> {
         Box::new(*self)
     }
+
+    fn is_uniform(&self) -> bool {
+        true
+    }
 }
 
 impl Policy for Uniform {

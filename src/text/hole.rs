@@ -1,6 +1,7 @@
 //! A stand-in for a value already reported, so that the reading can go on to the next mistake.
 
 use super::fault::{Fault, Kind};
+use super::open;
 use serde::de::value::StrDeserializer;
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -95,9 +96,12 @@ impl<'de> Deserializer<'de> for Hole {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        if let Some(opened) = open::fill(name, self) {
+            return opened.and_then(|()| quiet(visitor.visit_unit()));
+        }
         quiet(visitor.visit_newtype_struct(self.deeper()?))
     }
 

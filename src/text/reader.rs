@@ -4,6 +4,7 @@ mod access;
 
 use super::fault::{Fault, Kind};
 use super::hole::Hole;
+use super::open;
 use super::tree::{Body, Name, Node, Step, Value};
 use access::{FieldAccess, Items, MapEntries, Variant};
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
@@ -188,6 +189,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        if let Some(opened) = open::read(name, self) {
+            return opened.and_then(|()| visitor.visit_unit());
+        }
         let only = match self.body_of(name) {
             Some(Body::Tuple(items)) if items.len() == 1 => items.first(),
             _ => None,

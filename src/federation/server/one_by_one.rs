@@ -20,7 +20,7 @@ use super::super::world::{Bug, Federation};
 use super::{named, timer, Cx, Server, Stage};
 use crate::observe::rows::{Outcome, Rejection};
 use crate::quantity::{Span, VirtualTime};
-use crate::select::{one_of_the_rest, Ask, Crowd, Expected, SelectionSpec};
+use crate::select::{one_of_the_rest, Ask, Crowd, Expected};
 use crate::sim::mix_words;
 use crate::sim::rng::{below as index, stream, Purpose};
 use crate::snapshot::snapshot_struct;
@@ -357,7 +357,7 @@ impl Server {
                 .get(index(&mut rng, free.len() as u64) as usize)
                 .copied();
         }
-        let SelectionSpec::Uniform(_) = plan.selection else {
+        if !plan.selection.selection().is_uniform() {
             let gathering = Gathering {
                 shared,
                 server: Federation::SERVER,

@@ -217,9 +217,7 @@ fn setup(federation: &Federation) -> Setup {
 
 fn server(method: &str) -> Server {
     let federation = federation(method);
-    let crate::method::MethodSpec::FedConv(method) = &federation.plan().method else {
-        panic!("not FedConv");
-    };
+    let method: &FedConv = federation.plan().method.settings().unwrap();
     Server::new(method.clone(), setup(&federation))
 }
 

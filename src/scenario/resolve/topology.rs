@@ -198,7 +198,7 @@ impl Resolver<'_> {
                            expected no fine_tune";
             self.complain("method.fine_tune", message);
         }
-        if !matches!(peers.selection, SelectionSpec::Uniform(_)) {
+        if !peers.selection.selection().is_uniform() {
             let message = format!(
                 "{} chooses for a server, and Gossip has none: expected Uniform",
                 peers.selection.name()
