@@ -1,4 +1,8 @@
-//! Arguments, and one file per command.
+//! The command line: arguments, and one file per command.
+//!
+//! `shoal` is nothing but [`main`]. A program of yours that has methods, attacks or anything else of its
+//! own to name in scenarios installs a [`crate::registry::Registry`] and calls [`main`] too: it is then
+//! Shoal's command line, with all commands, that knows yours.
 
 mod check;
 mod child;
@@ -14,15 +18,15 @@ mod swarm;
 mod sweep;
 mod verify;
 
+use crate::learn::{available_memory, HostDevice};
+use crate::note;
+use crate::quantity::{parse_quantity, Bytes, Unit};
+use crate::say::Notes;
+use crate::scenario::run::ranks::{self, Head, Joined};
+use crate::scenario::Scenario;
+use crate::text::{read_text, Diagnostics};
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
-use shoal::learn::{available_memory, HostDevice};
-use shoal::note;
-use shoal::quantity::{parse_quantity, Bytes, Unit};
-use shoal::say::Notes;
-use shoal::scenario::run::ranks::{self, Head, Joined};
-use shoal::scenario::Scenario;
-use shoal::text::{read_text, Diagnostics};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -228,7 +232,8 @@ impl HostArgs {
 /// Other ranks, where there are some.
 type Ranks = Option<Arc<Head>>;
 
-/// Meets other ranks, if there are some; does the part of this one.
+/// Does what the arguments of the process say: meets other ranks, if there are some, and does the part
+/// of this one.
 pub fn main() -> ExitCode {
     let head = match ranks::join() {
         Ok(Joined::Alone) => None,

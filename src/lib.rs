@@ -30,6 +30,7 @@
 
 pub mod attack;
 pub mod availability;
+pub mod cli;
 pub mod compress;
 pub mod data;
 pub mod defend;

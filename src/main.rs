@@ -1,14 +1,5 @@
-//! The command line of Shoal, nothing else.
-
-#![deny(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::dbg_macro,
-    clippy::exit
-)]
-
-mod cli;
+//! The program `shoal`: the command line of the library, nothing else.
 
 fn main() -> std::process::ExitCode {
-    cli::main()
+    shoal::cli::main()
 }

@@ -112,6 +112,18 @@ pub trait Method: Debug + Send + Sync {
         Weighting::Samples
     }
 
+    /// Whether the new model is the mean of the clients' models, weighted as [`Self::weighting`] says, and
+    /// nothing else: then whoever saw the reports can work it out, as the swarm's audit does.
+    fn is_plain_mean(&self) -> bool {
+        false
+    }
+
+    /// Whether its clients need nothing of a server but a model, so that they can train what they have
+    /// mixed among themselves.
+    fn mixes_without_server(&self) -> bool {
+        false
+    }
+
     /// Whether its rounds can be modelled without their arithmetic: what clients and server do, and
     /// the size of what they send, must not depend on what is learned.
     ///

@@ -388,8 +388,7 @@ impl Scenario {
     /// Whether the new model is what the server makes of the clients' models and nothing else: a mean
     /// or, where it does not wait for rounds, a step of [`crate::federation::Rule`].
     pub(crate) fn takes_what_it_is_given(&self) -> bool {
-        matches!(self.method.name(), "FedAvg" | "FedProx")
-            && !self.method.method().needs_public()
+        self.method.method().is_plain_mean()
             && self.hierarchy.is_empty()
             && self.topology.is_none()
             && self.layers == Layers::default()

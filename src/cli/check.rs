@@ -2,12 +2,12 @@
 
 use super::exit::Exit;
 use super::ScenarioArgs;
+use crate::learn::HostDevice;
+use crate::scenario::estimate::Machine;
+use crate::scenario::plausible::Outlooks;
+use crate::scenario::run::assemble;
+use crate::{note, say};
 use ron::ser::PrettyConfig;
-use shoal::learn::HostDevice;
-use shoal::scenario::estimate::Machine;
-use shoal::scenario::plausible::Outlooks;
-use shoal::scenario::run::assemble;
-use shoal::{note, say};
 use std::path::Path;
 
 pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {

@@ -3,9 +3,9 @@
 use super::exit::Exit;
 use super::list::columns;
 use super::probe::{measure, Rates};
-use shoal::learn::{available_memory, HostDevice, HostError};
-use shoal::quantity::{Bytes, Speed};
-use shoal::say::out;
+use crate::learn::{available_memory, HostDevice, HostError};
+use crate::quantity::{Bytes, Speed};
+use crate::say::out;
 
 /// Lists the host's devices with measured rates, those there are none of with the reason.
 pub fn devices(workers: usize) -> Exit {

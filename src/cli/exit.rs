@@ -1,9 +1,9 @@
 //! How the process ends.
 
-use shoal::note;
-use shoal::observe::record::Status;
-use shoal::say::{lost, out};
-use shoal::scenario::run::{Finished, RunError};
+use crate::note;
+use crate::observe::record::Status;
+use crate::say::{lost, out};
+use crate::scenario::run::{Finished, RunError};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 

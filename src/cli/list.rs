@@ -1,22 +1,22 @@
 //! `shoal list`
 
 use super::exit::Exit;
+use crate::attack::Attack;
+use crate::availability::Availability;
+use crate::compress::Scheme;
+use crate::data::Source;
+use crate::defend::Defence;
+use crate::graph::GraphSpec;
+use crate::learn::device_presets;
+use crate::method::Method;
+use crate::model::presets as models;
+use crate::net;
+use crate::privacy::secagg::SecureAggregation;
+use crate::privacy::Privacy;
+use crate::registry::{Kind, Registry};
+use crate::say::out;
+use crate::select::Selection;
 use clap::ValueEnum;
-use shoal::attack::Attack;
-use shoal::availability::Availability;
-use shoal::compress::Scheme;
-use shoal::data::Source;
-use shoal::defend::Defence;
-use shoal::graph::GraphSpec;
-use shoal::learn::device_presets;
-use shoal::method::Method;
-use shoal::model::presets as models;
-use shoal::net;
-use shoal::privacy::secagg::SecureAggregation;
-use shoal::privacy::Privacy;
-use shoal::registry::{Kind, Registry};
-use shoal::say::out;
-use shoal::select::Selection;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,6 @@
 //! What a host device can do, measured: for people who size a study, never for a result.
 
-use shoal::learn::{prepare_worker_thread, HostDevice};
+use crate::learn::{prepare_worker_thread, HostDevice};
 use std::time::Instant;
 use tch::{Cuda, Device, Kind, TchError, Tensor};
 

@@ -3,8 +3,8 @@
 use super::exit::Exit;
 use super::signals::stop_flag;
 use super::{HostArgs, Ranks, ScenarioArgs};
-use shoal::quantity::Bytes;
-use shoal::scenario::run::{run as run_scenario, Options};
+use crate::quantity::Bytes;
+use crate::scenario::run::{run as run_scenario, Options};
 use std::path::PathBuf;
 
 pub fn run(

@@ -5,17 +5,17 @@ use super::exit::Exit;
 use super::list::columns;
 use super::signals::stop_flag;
 use super::{workers, ScenarioArgs};
+use crate::learn::available_memory;
+use crate::observe::report::scaling;
+use crate::observe::table::Table;
+use crate::quantity::{Bytes, Span};
+use crate::say::{lost, out};
+use crate::scale::{measure, parse_populations, verdict, Measurement, Trial};
+use crate::scenario::run::ranks::LAUNCHED;
+use crate::scenario::run::SCENARIO;
+use crate::scenario::Scenario;
+use crate::{note, say};
 use clap::{Args, ValueEnum};
-use shoal::learn::available_memory;
-use shoal::observe::report::scaling;
-use shoal::observe::table::Table;
-use shoal::quantity::{Bytes, Span};
-use shoal::say::{lost, out};
-use shoal::scale::{measure, parse_populations, verdict, Measurement, Trial};
-use shoal::scenario::run::ranks::LAUNCHED;
-use shoal::scenario::run::SCENARIO;
-use shoal::scenario::Scenario;
-use shoal::{note, say};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -248,7 +248,7 @@ fn write(rows: &[Measurement], out: &Path) -> Result<(), String> {
         }
         _ => {}
     }
-    let told = |error: shoal::observe::ObserveError| error.to_string();
+    let told = |error: crate::observe::ObserveError| error.to_string();
     let mut table = Table::create(&csv).map_err(told)?;
     for row in rows {
         table.write(row).map_err(told)?;

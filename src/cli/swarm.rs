@@ -3,11 +3,11 @@
 use super::exit::Exit;
 use super::signals::stop_flag;
 use super::{workers, ScenarioArgs};
+use crate::federation::Bug;
+use crate::swarm::{of_run, shrink, swarm, Failure, Reference, Settings, Subject, Tally};
+use crate::text::read_text;
+use crate::{note, say};
 use clap::{Args, ValueEnum};
-use shoal::federation::Bug;
-use shoal::swarm::{of_run, shrink, swarm, Failure, Reference, Settings, Subject, Tally};
-use shoal::text::read_text;
-use shoal::{note, say};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

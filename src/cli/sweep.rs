@@ -6,18 +6,18 @@ use super::exit::Exit;
 use super::list::columns;
 use super::signals::interruptions;
 use super::{size, HostArgs, ScenarioArgs};
-use children::{conduct, Ended, Job, Turn};
-use clap::Args;
-use shoal::learn::available_memory;
-use shoal::observe::report::swept;
-use shoal::quantity::{Bytes, Span};
-use shoal::scenario::run::SCENARIO;
-use shoal::sweep::{
+use crate::learn::available_memory;
+use crate::observe::report::swept;
+use crate::quantity::{Bytes, Span};
+use crate::scenario::run::SCENARIO;
+use crate::sweep::{
     collect, in_use_by, keep_text, parse_seeds, replace, state, tidied, Cell, Collected, Hold,
     Outcome, Plan, Shard, Standing, State, Varied, MOST_CELLS, SUMMARY, TABLE,
 };
-use shoal::text::read_text;
-use shoal::{note, say};
+use crate::text::read_text;
+use crate::{note, say};
+use children::{conduct, Ended, Job, Turn};
+use clap::Args;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -37,6 +37,14 @@ impl Method for FedAvg {
         self.fine_tune.is_some()
     }
 
+    fn is_plain_mean(&self) -> bool {
+        self.fine_tune.is_none()
+    }
+
+    fn mixes_without_server(&self) -> bool {
+        true
+    }
+
     fn weighting(&self) -> Weighting {
         self.weighting
     }

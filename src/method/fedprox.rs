@@ -34,6 +34,14 @@ impl Method for FedProx {
         problem.into_iter().collect()
     }
 
+    fn is_plain_mean(&self) -> bool {
+        true
+    }
+
+    fn mixes_without_server(&self) -> bool {
+        true
+    }
+
     fn weighting(&self) -> Weighting {
         self.weighting
     }

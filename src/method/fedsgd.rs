@@ -38,6 +38,14 @@ impl Method for FedSgd {
         }
     }
 
+    fn is_plain_mean(&self) -> bool {
+        true
+    }
+
+    fn mixes_without_server(&self) -> bool {
+        true
+    }
+
     fn weighting(&self) -> Weighting {
         self.weighting
     }

@@ -101,6 +101,17 @@ impl<T: ?Sized> Entries<T> {
 }
 
 impl<T: Kind + ?Sized> Entries<T> {
+    /// The names of those that are right with their default settings; what cannot do without settings
+    /// is left out.
+    pub fn those(&self, right: impl Fn(&T) -> bool) -> Vec<&'static str> {
+        let names = self.names.iter();
+        let named = names.filter(|name| {
+            let spec = name.parse::<Spec<T>>();
+            spec.is_ok_and(|spec| right(spec.get()))
+        });
+        named.copied().collect()
+    }
+
     pub(super) fn add(&mut self, entry: Entry<T>) -> Result<(), Taken> {
         let name = entry.name;
         let mut letters = name.chars();

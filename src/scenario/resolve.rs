@@ -394,3 +394,12 @@ fn event_kinds() -> impl Iterator<Item = &'static str> {
     let others = others.map(|kind| Delivery::kind_in_words(kind, messages));
     messages.iter().copied().chain(others)
 }
+
+/// The names as a choice: `A, B or C`.
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => "none there is".to_string(),
+        [only] => only.to_string(),
+        [all @ .., last] => format!("{} or {last}", all.join(", ")),
+    }
+}

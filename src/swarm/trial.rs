@@ -20,7 +20,7 @@ use super::draw::{Kinds, GONE};
 use super::peers::PeerAudit;
 use super::steps::StepAudit;
 use crate::availability::Presence;
-use crate::fault::When;
+use crate::fault::{ClientFault, What, When};
 use crate::federation::{Bug, DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
 use crate::observe::rows::{ClientOutcome, Outcome as RoundOutcome, RoundRow};
@@ -296,7 +296,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         },
         some_gone: scenario.faults.iter().any(|fault| {
             let for_good = matches!(fault.when, When::Once { lasts: None, .. });
-            for_good || fault.what.name() == "Panic"
+            for_good || matches!(fault.what, What::Client(ClientFault::Panic))
         }),
         rejected: ears.rejected,
         crashes: ears.crashes,

@@ -1,8 +1,8 @@
 //! Runs in processes of their own, a number of them at once.
 
 use crate::cli::child::ends_with_this_one;
-use shoal::note;
-use shoal::sweep::Hold;
+use crate::note;
+use crate::sweep::Hold;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{self, File};

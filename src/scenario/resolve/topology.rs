@@ -1,14 +1,15 @@
 //! Federations without a server, and what cannot go with them.
 
-use super::{Resolver, CLIENTS};
+use super::{one_of, Resolver, CLIENTS};
 use crate::attack::Adversary;
 use crate::availability::Leaving;
 use crate::defend::DefenceSpec;
 use crate::fault::{ClientFault, Cut, Fault, LinkFault, What};
 use crate::federation::{Cohort, Compute, Gossip, Layers, Schedule};
 use crate::graph::{GraphSpec, Weights};
-use crate::method::MethodSpec;
+use crate::method::{Method, MethodSpec};
 use crate::quantity::{Distribution, Probability};
+use crate::registry::Registry;
 use crate::scenario::file::{GossipFile, GraphFile, TopologyFile};
 use crate::scenario::{Member, Topology};
 use crate::select::SelectionSpec;
@@ -186,11 +187,12 @@ impl Resolver<'_> {
             self.complain("hierarchy", message);
         }
         let method = peers.method;
-        if !matches!(method.name(), "FedAvg" | "FedProx" | "FedSgd") {
+        if !method.method().mixes_without_server() {
             let message = format!(
                 "Gossip needs clients that train a whole model by themselves, and {} has a part for \
-                 the server: expected FedAvg, FedProx or FedSgd",
-                method.name()
+                 the server: expected {}",
+                method.name(),
+                one_of(&Registry::current().of::<dyn Method>().those(Method::mixes_without_server))
             );
             self.complain_reading(&["topology?"], "method", message);
         } else if method.method().needs_public() {
