@@ -9,6 +9,7 @@ mod determinism;
 mod faults;
 mod federation;
 mod hostile_files;
+mod house;
 mod kernel;
 mod layers;
 #[cfg(feature = "mpi")]

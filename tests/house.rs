@@ -1,0 +1,207 @@
+//! What others build on Shoal: the examples, and a crate outside the repository that adds things of
+//! its own to what scenarios can name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Where cargo puts what it builds with these tests.
+fn built() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_shoal"));
+    binary.parent().unwrap().to_path_buf()
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// The program's words, if it ends well.
+fn ends_well(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}:\n{}", said(&output));
+    said(&output)
+}
+
+fn stems(ending: &str) -> Vec<String> {
+    let files = fs::read_dir(Path::new(ROOT).join("examples")).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let of = paths.filter(|path| path.extension().is_some_and(|e| e == ending));
+    let mut stems: Vec<String> = of
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    stems.sort();
+    stems
+}
+
+#[test]
+fn every_example_runs_and_is_short() {
+    let (programs, scenarios) = (stems("rs"), stems("ron"));
+    // `cargo test` builds them by itself, but not where one test is asked for.
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--examples", "--offline", "--quiet"]);
+    if cfg!(feature = "mpi") {
+        cargo.args(["--features", "mpi"]);
+    }
+    ends_well(cargo.current_dir(ROOT));
+    assert!(programs.len() >= 5 && scenarios.len() >= 3);
+    for name in &programs {
+        let source = Path::new(ROOT).join(format!("examples/{name}.rs"));
+        let source = fs::read_to_string(source).unwrap();
+        let lines = source.lines().map(str::trim);
+        let code = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
+        let count = code.count();
+        assert!(count <= 120, "{name} has {count} lines of code");
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(built().join("examples").join(name));
+        if scenarios.contains(name) {
+            let scenario = Path::new(ROOT).join(format!("examples/{name}.ron"));
+            command.arg("run").arg(scenario).args(["--quiet", "--out"]);
+            command.arg(folder.path().join("run"));
+        }
+        ends_well(&mut command);
+    }
+}
+
+/// Without its program nobody knows what an example's scenario names.
+#[test]
+fn what_an_example_adds_is_unknown_to_the_program_itself() {
+    for name in stems("ron") {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        let scenario = Path::new(ROOT).join(format!("examples/{name}.ron"));
+        let output = command.arg("check").arg(scenario).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", said(&output));
+        assert!(
+            said(&output).contains("expected one of"),
+            "{}",
+            said(&output)
+        );
+    }
+}
+
+/// The section of a manifest that begins with `[name`, and those below it.
+fn sections<'a>(manifest: &'a str, name: &str) -> String {
+    let mut inside = false;
+    let wanted = manifest.lines().filter(|line| {
+        if line.starts_with('[') {
+            inside = line.starts_with(&format!("[{name}"));
+        }
+        inside
+    });
+    wanted.collect::<Vec<&'a str>>().join("\n")
+}
+
+/// A crate outside the repository, built; its program.
+fn outside(folder: &Path) -> PathBuf {
+    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    // With the profiles of this repository what it depends on need not be built again.
+    let profiles = sections(&manifest, "profile");
+    let features = match cfg!(feature = "mpi") {
+        true => ", features = [\"mpi\"]",
+        false => "",
+    };
+    let own = format!(
+        "[package]\nname = \"outside\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\n\
+         serde = {{ version = \"1.0\", features = [\"derive\"] }}\n\
+         shoal = {{ path = {ROOT:?}{features} }}\n\n[workspace]\n\n{profiles}\n"
+    );
+    fs::write(folder.join("Cargo.toml"), own).unwrap();
+    let lock = fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
+    fs::write(folder.join("Cargo.lock"), lock).unwrap();
+    fs::create_dir(folder.join("src")).unwrap();
+    let source = Path::new(ROOT).join("examples/own_method.rs");
+    fs::copy(source, folder.join("src/main.rs")).unwrap();
+    // A program finds libtorch where it was built with it: cargo passes no such thing on to dependents.
+    let build = "fn main() {\n    if let Ok(torch) = std::env::var(\"LIBTORCH\") {\n        \
+                 println!(\"cargo:rustc-link-arg=-Wl,-rpath,{torch}/lib\");\n    }\n}\n";
+    fs::write(folder.join("build.rs"), build).unwrap();
+    let target = built().parent().unwrap().to_path_buf();
+    // Where libtorch lies is said by the repository's own configuration.
+    let config = Path::new(ROOT).join(".cargo/config.toml");
+    ends_well(
+        Command::new(env!("CARGO"))
+            .args(["build", "--offline", "--quiet", "--config"])
+            .arg(config)
+            .env("CARGO_TARGET_DIR", &target)
+            .current_dir(folder),
+    );
+    target.join("debug/outside")
+}
+
+#[test]
+fn a_crate_outside_adds_a_method_that_is_run_verified_resumed_and_swarmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = outside(folder.path());
+    let scenario = folder.path().join("s.ron");
+    let text = fs::read_to_string(Path::new(ROOT).join("examples/own_method.ron")).unwrap();
+    fs::write(&scenario, &text).unwrap();
+    let outside = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).current_dir(folder.path());
+        command
+    };
+    let ran = ends_well(&mut outside(&["run", "s.ron", "--out", "run"]));
+    assert!(ran.contains("trace hash"), "{ran}");
+    ends_well(&mut outside(&["verify", "run"]));
+    // Interrupted once it has a checkpoint, and gone on with.
+    let long = [
+        "run",
+        "s.ron",
+        "--quiet",
+        "--set",
+        "schedule.rounds=60",
+        "--out",
+    ];
+    ends_well(outside(&long).arg("whole"));
+    let mut child = outside(&long).arg("broken").spawn().unwrap();
+    let checkpoints = folder.path().join("broken/checkpoints");
+    while child.try_wait().unwrap().is_none() && !checkpoints.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    if child.wait().unwrap().code() == Some(130) {
+        ends_well(&mut outside(&["resume", "broken", "--quiet"]));
+    }
+    let trace = |run: &str| {
+        let record = fs::read(folder.path().join(run).join("run.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record["status"], "completed");
+        record["trace_hash"].to_string()
+    };
+    assert_eq!(trace("broken"), trace("whole"));
+    let listed = ends_well(&mut outside(&["list", "methods"]));
+    assert!(
+        listed.contains("Damped") && listed.contains("FedAvg"),
+        "{listed}"
+    );
+    ends_well(&mut outside(&[
+        "swarm", "s.ron", "--runs", "5", "--seed", "1",
+    ]));
+    // What is misspelt is told by the names of both.
+    fs::write(
+        &scenario,
+        text.replace("Damped(rate: 0.5)", "Dampd(rate: 0.5)"),
+    )
+    .unwrap();
+    let wrong = outside(&["check", "s.ron"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        said(&wrong).contains("did you mean Damped?"),
+        "{}",
+        said(&wrong)
+    );
+    fs::write(
+        &scenario,
+        text.replace("Damped(rate: 0.5)", "Damped(rat: 3)"),
+    )
+    .unwrap();
+    let wrong = said(&outside(&["check", "s.ron"]).output().unwrap());
+    assert!(wrong.contains("s.ron:9:20: method.rat: "), "{wrong}");
+    assert!(wrong.contains("did you mean rate?"), "{wrong}");
+}
