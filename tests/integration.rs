@@ -15,6 +15,7 @@ mod layers;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod outputs;
+mod pairs;
 mod parser;
 mod process;
 mod resume;
