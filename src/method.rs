@@ -61,7 +61,6 @@ pub use payload::{Coded, Form, Masked, Packet, Payload, PublicSamples, Scores};
 pub use public::PublicData;
 pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;
-pub(crate) use server::forward_to_inner;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
 pub use value_mask::{UnitFlags, ValueMask};
 pub use whole::ReportKind;

@@ -2,7 +2,6 @@
 
 use super::{Adversaries, Knowledge, Known, Line};
 use crate::defend::{aggregate, settle, Cohort, DefenceSpec, Memory};
-use crate::method::forward_to_inner;
 use crate::method::{
     MethodError, Payload, Phase, Received, ReportKind, ServerHalf, ServerJob, Whole,
 };
@@ -202,20 +201,13 @@ impl Door {
 }
 
 impl ServerHalf for Door {
-    forward_to_inner!(
-        needs_clients,
-        cohort,
-        short,
-        epsilon,
-        lost_rounds,
-        least_reports,
-        receive_flops,
-        round_flops,
-        global,
-        personal,
-        at_level,
-        adopt
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.inner)
+    }
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         let task = self.inner.task(client, round)?;

@@ -2,7 +2,6 @@
 
 use super::cohort::draws;
 use super::{aggregate, settle, Cohort, DefenceSpec, Memory, Report, Shape, Sum};
-use crate::method::forward_to_inner;
 use crate::method::{
     difference, MethodError, OwnTraining, Payload, Phase, Received, ReportKind, ServerHalf,
     ServerJob, Setup, Whole,
@@ -159,18 +158,13 @@ impl Defended {
 }
 
 impl ServerHalf for Defended {
-    forward_to_inner!(
-        needs_clients,
-        cohort,
-        short,
-        epsilon,
-        lost_rounds,
-        close,
-        global,
-        personal,
-        at_level,
-        adopt
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.inner)
+    }
 
     fn least_reports(&self) -> u32 {
         let least = self.spec.defence().least();

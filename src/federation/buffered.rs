@@ -7,8 +7,7 @@
 use super::waiting::{Rule, Waiting};
 use super::world::Bug;
 use crate::method::{
-    difference, forward_to_inner, MethodError, Payload, Phase, Received, ServerHalf, ServerJob,
-    WeightedSum,
+    difference, MethodError, Payload, Phase, Received, ServerHalf, ServerJob, WeightedSum,
 };
 use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
@@ -150,18 +149,13 @@ impl Buffered {
 }
 
 impl ServerHalf for Buffered {
-    forward_to_inner!(
-        needs_clients,
-        cohort,
-        short,
-        epsilon,
-        lost_rounds,
-        least_reports,
-        close,
-        global,
-        personal,
-        at_level
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.inner)
+    }
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         let task = self.inner.task(client, round)?;

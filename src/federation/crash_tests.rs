@@ -2,9 +2,7 @@
 
 use super::testing::Heard;
 use super::DeviceWorker;
-use crate::method::{
-    forward_to_inner, MethodError, MethodSpec, Payload, Phase, Received, ServerHalf, ServerJob,
-};
+use crate::method::{MethodError, MethodSpec, Payload, Phase, Received, ServerHalf, ServerJob};
 use crate::observe::rows::{ClientOutcome, Outcome, RoundRow};
 use crate::quantity::{Span, VirtualTime};
 use crate::scenario::run::assemble;
@@ -26,22 +24,13 @@ struct Watched {
 }
 
 impl ServerHalf for Watched {
-    forward_to_inner!(
-        needs_clients,
-        cohort,
-        short,
-        epsilon,
-        lost_rounds,
-        least_reports,
-        close,
-        receive_flops,
-        round_flops,
-        global,
-        personal,
-        at_level,
-        gone,
-        staleness
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.inner)
+    }
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         self.inner.task(client, round)

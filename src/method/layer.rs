@@ -4,7 +4,6 @@
 //! A layer says what it does ([`ClientLayer`], [`ServerLayer`]); [`LayeredClient`] and
 //! [`LayeredServer`] pass everything else on to the half inside.
 
-use super::forward_to_inner;
 use super::{
     ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Prospect, Received,
     ServerHalf, ServerJob, Training,
@@ -223,16 +222,13 @@ impl<L> LayeredServer<L> {
 }
 
 impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
-    forward_to_inner!(
-        needs_clients,
-        least_reports,
-        close,
-        global,
-        personal,
-        at_level,
-        staleness,
-        adopt
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.inner)
+    }
 
     fn cohort(&mut self, round: u32, clients: &[u32]) {
         self.layer.cohort(round, clients);

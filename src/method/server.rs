@@ -97,15 +97,30 @@ impl fmt::Debug for ServerJob {
 }
 
 /// The server half of a method in one run.
+///
+/// A half may be wrapped around another, as defences and layers are: it says so with [`Self::inner`] and
+/// [`Self::inner_mut`], and whatever it does not do itself is then done by the inner one.
 pub trait ServerHalf: Send {
+    /// The half that this one is wrapped around, if it is.
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        None
+    }
+
+    /// The same, to be changed.
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        None
+    }
+
     /// Whether rounds ask clients at all; a centralised baseline works by itself.
     fn needs_clients(&self) -> bool {
-        true
+        self.inner().is_none_or(ServerHalf::needs_clients)
     }
 
     /// These clients will be asked in `round`, in this order.
     fn cohort(&mut self, round: u32, clients: &[u32]) {
-        let _ = (round, clients);
+        if let Some(inner) = self.inner_mut() {
+            inner.cohort(round, clients);
+        }
     }
 
     /// What a member of the cohort is sent. A shared payload: cloning it copies nothing large.
@@ -129,7 +144,7 @@ pub trait ServerHalf: Send {
 
     /// With fewer reports than this a round is abandoned, whatever the schedule says.
     fn least_reports(&self) -> u32 {
-        1
+        self.inner().map_or(1, ServerHalf::least_reports)
     }
 
     /// No more reports of this round come, and there were enough. Comes before
@@ -138,8 +153,10 @@ pub trait ServerHalf: Send {
     /// # Errors
     /// The round cannot go on; the run ends.
     fn close(&mut self, round: u32) -> Result<(), MethodError> {
-        let _ = round;
-        Ok(())
+        match self.inner_mut() {
+            Some(inner) => inner.close(round),
+            None => Ok(()),
+        }
     }
 
     /// Forgets the reports of a round that too few clients answered.
@@ -151,40 +168,49 @@ pub trait ServerHalf: Send {
     /// # Errors
     /// When the method has no such place.
     fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
-        let _ = global;
-        Err(MethodError::payload(
-            "a method that adopts models",
-            &Payload::Nothing,
-        ))
+        match self.inner_mut() {
+            Some(inner) => inner.adopt(global),
+            None => Err(MethodError::payload(
+                "a method that adopts models",
+                &Payload::Nothing,
+            )),
+        }
     }
 
     /// Nothing more is expected of the last task of `client`: it was answered, declined or given up.
     /// Said only where clients are asked one by one and not in rounds.
     fn gone(&mut self, client: u32) {
-        let _ = client;
+        if let Some(inner) = self.inner_mut() {
+            inner.gone(client);
+        }
     }
 
     /// How many steps the server has made since `client` was sent its task. `None` where clients are
     /// asked in rounds, and for a client of which nothing is expected.
     fn staleness(&self, client: u32) -> Option<u32> {
-        let _ = client;
-        None
+        self.inner().and_then(|inner| inner.staleness(client))
     }
 
     /// Why the round cannot be closed with the reports that are in: it is then abandoned. `None`
     /// where the schedule alone decides.
     fn short(&self) -> Option<String> {
-        None
+        self.inner().and_then(ServerHalf::short)
     }
 
-    /// What taking in one report costs on the virtual server.
-    fn receive_flops(&self) -> Flops;
+    /// What taking in one report costs on the virtual server; nothing, unless it is said.
+    fn receive_flops(&self) -> Flops {
+        self.inner().map_or(Flops(0), ServerHalf::receive_flops)
+    }
 
     /// What moving on from a round costs on the virtual server, beside [`ServerJob`]s.
-    fn round_flops(&self) -> Flops;
+    fn round_flops(&self) -> Flops {
+        self.inner().map_or(Flops(0), ServerHalf::round_flops)
+    }
 
     /// The global model, where the method has one.
-    fn global(&self) -> Option<&ParamSet>;
+    fn global(&self) -> Option<&ParamSet> {
+        self.inner().and_then(ServerHalf::global)
+    }
 
     /// Writes to a checkpoint all that later rounds depend on and that [`super::Method::server`] does
     /// not make anew: models, moments, what is known of each client. A checkpoint never falls between
@@ -201,7 +227,7 @@ pub trait ServerHalf: Send {
     /// Whether clients have models of their own beside the global one: a client's accuracy is then what
     /// it last measured itself.
     fn personal(&self) -> bool {
-        false
+        self.inner().is_some_and(ServerHalf::personal)
     }
 
     /// What a client of level `level` would be measured with now: the parameters of that level's
@@ -210,39 +236,22 @@ pub trait ServerHalf: Send {
     /// # Errors
     /// When they cannot be made.
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
-        let _ = level;
-        Ok(None)
+        match self.inner() {
+            Some(inner) => inner.at_level(level),
+            None => Ok(None),
+        }
     }
 
     /// The server went down and is restored from a checkpoint `rounds` rounds old. What clients saw
     /// and said in those cannot be unsaid: whoever keeps accounts of it counts it.
     fn lost_rounds(&mut self, rounds: u32) {
-        let _ = rounds;
+        if let Some(inner) = self.inner_mut() {
+            inner.lost_rounds(rounds);
+        }
     }
 
     /// The ε of differential privacy that has been spent by now; `None` where nothing is guaranteed.
     fn epsilon(&self) -> Option<f64> {
-        None
+        self.inner().and_then(ServerHalf::epsilon)
     }
 }
-
-/// The named functions of a [`ServerHalf`] that wraps another and leaves them to `self.inner`.
-macro_rules! forward_to_inner {
-    ($($name:ident),+ $(,)?) => { $($crate::method::forward_to_inner!(@ $name);)+ };
-    (@ needs_clients) => { fn needs_clients(&self) -> bool { self.inner.needs_clients() } };
-    (@ cohort) => { fn cohort(&mut self, round: u32, clients: &[u32]) { self.inner.cohort(round, clients); } };
-    (@ gone) => { fn gone(&mut self, client: u32) { self.inner.gone(client); } };
-    (@ staleness) => { fn staleness(&self, client: u32) -> Option<u32> { self.inner.staleness(client) } };
-    (@ adopt) => { fn adopt(&mut self, global: $crate::model::ParamSet) -> Result<(), $crate::method::MethodError> { self.inner.adopt(global) } };
-    (@ short) => { fn short(&self) -> Option<String> { self.inner.short() } };
-    (@ epsilon) => { fn epsilon(&self) -> Option<f64> { self.inner.epsilon() } };
-    (@ lost_rounds) => { fn lost_rounds(&mut self, rounds: u32) { self.inner.lost_rounds(rounds); } };
-    (@ least_reports) => { fn least_reports(&self) -> u32 { self.inner.least_reports() } };
-    (@ close) => { fn close(&mut self, round: u32) -> Result<(), $crate::method::MethodError> { self.inner.close(round) } };
-    (@ receive_flops) => { fn receive_flops(&self) -> $crate::quantity::Flops { self.inner.receive_flops() } };
-    (@ round_flops) => { fn round_flops(&self) -> $crate::quantity::Flops { self.inner.round_flops() } };
-    (@ global) => { fn global(&self) -> Option<&$crate::model::ParamSet> { self.inner.global() } };
-    (@ personal) => { fn personal(&self) -> bool { self.inner.personal() } };
-    (@ at_level) => { fn at_level(&self, level: usize) -> Result<Option<$crate::model::ParamSet>, $crate::method::MethodError> { self.inner.at_level(level) } };
-}
-pub(crate) use forward_to_inner;

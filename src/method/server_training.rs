@@ -1,7 +1,6 @@
 //! Training that the server does by itself, on data that it has: after each aggregation, or instead of
 //! any.
 
-use super::forward_to_inner;
 use super::{
     ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Received, ServerHalf,
     ServerJob, Training,
@@ -74,19 +73,13 @@ impl<S: SetGlobal> TrainedAfter<S> {
 }
 
 impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
-    forward_to_inner!(
-        needs_clients,
-        receive_flops,
-        round_flops,
-        global,
-        personal,
-        at_level,
-        cohort,
-        short,
-        epsilon,
-        least_reports,
-        close
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut self.inner)
+    }
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         self.inner.task(client, round)

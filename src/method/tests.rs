@@ -1,7 +1,9 @@
 //! What holds for every method in the registry.
 
 use super::testing::{layout, local, set, Toy};
-use super::{MethodSpec, Payload};
+use super::{MethodError, MethodSpec, Payload, Phase, Received, ServerHalf, ServerJob};
+use crate::quantity::Flops;
+use crate::snapshot::{Damaged, Reader, Writer};
 
 /// Every method with its defaults, as a scenario names it.
 fn all() -> Vec<MethodSpec> {
@@ -185,4 +187,140 @@ fn a_wrong_count_says_what_was_agreed_on() {
     );
     let error = bundle.as_model().unwrap_err();
     assert_eq!(error.to_string(), "expected a model, got bundle");
+}
+
+/// Says something else than the default to everything that has one, and counts what it is told.
+struct Odd {
+    global: crate::model::ParamSet,
+    told: u32,
+}
+
+/// Around another half, without a word of its own where there is a default.
+struct Wrapper(Box<dyn ServerHalf>);
+
+macro_rules! nothing_of_its_own {
+    () => {
+        fn task(&mut self, _: u32, _: u32) -> Result<Payload, MethodError> {
+            Ok(Payload::Nothing)
+        }
+
+        fn receive(&mut self, _: &Received) -> Result<(), MethodError> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
+            Ok(Vec::new())
+        }
+
+        fn abandon(&mut self) {}
+
+        fn save(&self, _: &mut Writer) {}
+
+        fn restore(&mut self, _: &mut Reader) -> Result<(), Damaged> {
+            Ok(())
+        }
+    };
+}
+
+impl ServerHalf for Odd {
+    nothing_of_its_own!();
+
+    fn needs_clients(&self) -> bool {
+        false
+    }
+
+    fn cohort(&mut self, _: u32, clients: &[u32]) {
+        self.told += clients.len() as u32;
+    }
+
+    fn least_reports(&self) -> u32 {
+        7
+    }
+
+    fn close(&mut self, round: u32) -> Result<(), MethodError> {
+        self.told += round;
+        Ok(())
+    }
+
+    fn adopt(&mut self, _: crate::model::ParamSet) -> Result<(), MethodError> {
+        self.told += 1000;
+        Ok(())
+    }
+
+    fn gone(&mut self, client: u32) {
+        self.told += client;
+    }
+
+    fn staleness(&self, client: u32) -> Option<u32> {
+        Some(self.told + client)
+    }
+
+    fn short(&self) -> Option<String> {
+        Some("odd".to_string())
+    }
+
+    fn receive_flops(&self) -> Flops {
+        Flops(3)
+    }
+
+    fn round_flops(&self) -> Flops {
+        Flops(5)
+    }
+
+    fn global(&self) -> Option<&crate::model::ParamSet> {
+        Some(&self.global)
+    }
+
+    fn personal(&self) -> bool {
+        true
+    }
+
+    fn at_level(&self, _: usize) -> Result<Option<crate::model::ParamSet>, MethodError> {
+        Ok(Some(self.global.clone()))
+    }
+
+    fn lost_rounds(&mut self, rounds: u32) {
+        self.told += rounds;
+    }
+
+    fn epsilon(&self) -> Option<f64> {
+        Some(1.5)
+    }
+}
+
+impl ServerHalf for Wrapper {
+    nothing_of_its_own!();
+
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.0)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.0)
+    }
+}
+
+#[test]
+fn a_half_around_another_leaves_to_it_whatever_it_does_not_do_itself() {
+    let global = set(&layout(), &[1.0; 6]);
+    let odd = Odd {
+        global: global.clone(),
+        told: 0,
+    };
+    let mut wrapper = Wrapper(Box::new(Wrapper(Box::new(odd))));
+    wrapper.cohort(1, &[4, 5]);
+    wrapper.close(10).unwrap();
+    wrapper.adopt(global.clone()).unwrap();
+    wrapper.gone(200);
+    wrapper.lost_rounds(30_000);
+    assert_eq!(wrapper.staleness(0), Some(2 + 10 + 1000 + 200 + 30_000));
+    assert!(!wrapper.needs_clients() && wrapper.personal());
+    assert_eq!((wrapper.least_reports(), wrapper.epsilon()), (7, Some(1.5)));
+    assert_eq!(wrapper.short().as_deref(), Some("odd"));
+    assert_eq!(
+        (wrapper.receive_flops(), wrapper.round_flops()),
+        (Flops(3), Flops(5))
+    );
+    assert!(wrapper.global().is_some_and(|set| set.same(&global)));
+    assert!(wrapper.at_level(0).unwrap().is_some());
 }

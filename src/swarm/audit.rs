@@ -1,6 +1,5 @@
 //! A server half that watches another: what reaches the model, and what becomes of it.
 
-use crate::method::forward_to_inner;
 use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Weighting};
 use crate::model::ParamSet;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
@@ -94,22 +93,13 @@ impl Audit {
 }
 
 impl ServerHalf for Audit {
-    forward_to_inner!(
-        needs_clients,
-        cohort,
-        short,
-        epsilon,
-        lost_rounds,
-        least_reports,
-        close,
-        receive_flops,
-        round_flops,
-        global,
-        personal,
-        at_level,
-        gone,
-        staleness
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.inner)
+    }
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         if round != self.round {

@@ -6,7 +6,6 @@
 
 use super::audit::{note, Findings};
 use crate::federation::{Rule, Waiting};
-use crate::method::forward_to_inner;
 use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob};
 use crate::model::ParamSet;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
@@ -185,21 +184,13 @@ impl StepAudit {
 }
 
 impl ServerHalf for StepAudit {
-    forward_to_inner!(
-        needs_clients,
-        cohort,
-        short,
-        epsilon,
-        lost_rounds,
-        least_reports,
-        close,
-        receive_flops,
-        round_flops,
-        global,
-        personal,
-        at_level,
-        staleness
-    );
+    fn inner(&self) -> Option<&dyn ServerHalf> {
+        Some(&*self.inner)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut dyn ServerHalf> {
+        Some(&mut *self.inner)
+    }
 
     fn task(&mut self, client: u32, round: u32) -> Result<Payload, MethodError> {
         if self.at_work.contains_key(&client) {
