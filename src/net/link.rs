@@ -1,5 +1,6 @@
 //! The model of one access link.
 
+use super::connection::Connection;
 use super::latency::Latency;
 use super::loss::Loss;
 use super::tcp::Congestion;
@@ -90,6 +91,12 @@ pub struct LinkModel {
     /// What may wait on each side while TCP sends: more is dropped. None means no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Bytes>,
+    /// Whether each message sets up a connection of its own.
+    #[serde(skip_serializing_if = "Connection::is_persistent")]
+    pub connection: Connection,
+    /// Whether acknowledgements of what TCP sends take their bytes on the way back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub acks: bool,
 }
 
 impl LinkModel {
@@ -106,6 +113,8 @@ impl LinkModel {
             header: Bytes(40),
             transport: Transport::default(),
             buffer: None,
+            connection: Connection::Persistent,
+            acks: false,
         }
     }
 
@@ -172,6 +181,19 @@ impl LinkModel {
                     Bytes(LARGEST_WINDOW)
                 ));
             }
+        }
+        if self.transport == Transport::Datagram && !self.connection.is_persistent() {
+            problems.push(
+                "connection: a datagram has none; leave PerMessage out, or give transport: Tcp()"
+                    .into(),
+            );
+        }
+        if self.acks && !matches!(self.transport, Transport::Tcp { .. }) {
+            problems.push(
+                "acks: only TCP acknowledges packet by packet; give transport: Tcp() with it, or leave \
+                 it out"
+                    .into(),
+            );
         }
         if let Some(buffer) = self.buffer {
             let packet = Bytes(self.mtu.0.saturating_add(self.header.0));

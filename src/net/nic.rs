@@ -21,6 +21,8 @@ pub(super) enum Wake {
     Resend,
     /// Something happens to a message over TCP.
     Stream,
+    /// A connection is there.
+    Open,
 }
 
 impl Wake {
@@ -29,7 +31,7 @@ impl Wake {
     }
 
     pub fn from_token(token: u64) -> Option<Self> {
-        [Self::Up, Self::Down, Self::Resend, Self::Stream]
+        [Self::Up, Self::Down, Self::Resend, Self::Stream, Self::Open]
             .into_iter()
             .find(|wake| wake.token() == token)
     }
@@ -81,6 +83,12 @@ struct Busy<M> {
     resends: u64,
     /// Messages over TCP.
     streams: Streams<M>,
+    /// Messages whose connection is being set up, by when it will be there; of those at one moment,
+    /// in the order of coming.
+    opening: BTreeMap<(VirtualTime, u64), Parcel<M>>,
+    openings: u64,
+    /// Until when acknowledgements keep the up side busy, behind messages over TCP.
+    acks_until: VirtualTime,
 }
 
 /// One direction with a limited rate.
@@ -106,7 +114,9 @@ pub(super) struct Memory {
 
 snapshot_struct!(impl<M> Transfer<M> { parcel, packets, attempt, number, mtu });
 snapshot_struct!(impl<M> Nic<M> { busy, memory });
-snapshot_struct!(impl<M> Busy<M> { up, down, resend, resends, streams });
+snapshot_struct!(impl<M> Busy<M> {
+    up, down, resend, resends, streams, opening, openings, acks_until
+});
 snapshot_struct!(impl<T> Side<T> { queue, armed });
 snapshot_struct!(Memory {
     up,
@@ -173,6 +183,9 @@ impl<M> Nic<M> {
                 resend: BTreeMap::new(),
                 resends: 0,
                 streams: Streams::new(),
+                opening: BTreeMap::new(),
+                openings: 0,
+                acks_until: VirtualTime::ZERO,
             })
         })
     }
@@ -210,6 +223,67 @@ impl<M> Nic<M> {
         &mut self.busy(sharing).streams
     }
 
+    /// Keeps a message until its connection is there.
+    pub(super) fn open(
+        &mut self,
+        sharing: Sharing,
+        at: VirtualTime,
+        parcel: Parcel<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let busy = self.busy(sharing);
+        busy.opening.insert((at, busy.openings), parcel);
+        busy.openings += 1;
+        cx.alarm(at, Wake::Open.token());
+    }
+
+    /// A message whose connection is there.
+    pub(super) fn opened(&mut self, now: VirtualTime) -> Option<Parcel<M>> {
+        let busy = self.busy.as_mut()?;
+        let (at, _) = *busy.opening.first_key_value()?.0;
+        (at <= now)
+            .then(|| busy.opening.pop_first())?
+            .map(|(_, parcel)| parcel)
+    }
+
+    /// Acknowledgements take the up side, behind trains of messages over TCP.
+    pub(super) fn load_streams(
+        &mut self,
+        sharing: Sharing,
+        clock: Clock<'_>,
+        seconds: f64,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let now = clock.service(true, cx.now()).seconds();
+        let busy = self.busy(sharing);
+        let free = busy.streams.load(now, seconds);
+        let at = clock.moment(true, free);
+        // A side that stands still for good has nobody to serve.
+        if at < VirtualTime::NEVER && at > busy.acks_until {
+            busy.acks_until = at;
+            cx.alarm(at, Wake::Stream.token());
+        }
+    }
+
+    /// Acknowledgements take a side, among other messages.
+    pub(super) fn load_side(
+        &mut self,
+        sharing: Sharing,
+        clock: Clock<'_>,
+        (up, work): (bool, Work),
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let now = clock.service(up, cx.now());
+        let busy = self.busy(sharing);
+        if up {
+            busy.up.queue.load(now, work);
+            busy.up.arm(Wake::Up, clock, cx);
+        } else {
+            busy.down.queue.load(now, work);
+            busy.down.arm(Wake::Down, clock, cx);
+        }
+    }
+
     /// Keeps a transfer until its lost packets are sent again.
     pub(super) fn keep(
         &mut self,
@@ -229,7 +303,7 @@ impl<M> Nic<M> {
         self.busy.as_mut().is_some_and(|busy| match wake {
             Wake::Up => busy.up.expects(now),
             Wake::Down => busy.down.expects(now),
-            Wake::Resend | Wake::Stream => true,
+            Wake::Resend | Wake::Stream | Wake::Open => true,
         })
     }
 
@@ -260,7 +334,9 @@ impl<M> Nic<M> {
         busy.up.arm(Wake::Up, clock, cx);
         busy.down.arm(Wake::Down, clock, cx);
         let idle = busy.up.queue.is_empty() && busy.down.queue.is_empty();
-        if idle && busy.resend.is_empty() && busy.streams.is_empty() {
+        let waits = !busy.resend.is_empty() || !busy.opening.is_empty();
+        let acks = busy.acks_until > cx.now();
+        if idle && !waits && !acks && busy.streams.is_empty() {
             self.busy = None;
         }
     }
@@ -278,6 +354,9 @@ impl<M> Nic<M> {
         busy.resend
             .values()
             .for_each(|transfer| visit(&transfer.parcel.message));
+        busy.opening
+            .values()
+            .for_each(|parcel| visit(&parcel.message));
         busy.streams.for_each(visit);
     }
 }
@@ -329,9 +408,9 @@ mod tests {
 
     #[test]
     fn tokens_name_what_they_wake() {
-        for wake in [Wake::Up, Wake::Down, Wake::Resend, Wake::Stream] {
+        for wake in [Wake::Up, Wake::Down, Wake::Resend, Wake::Stream, Wake::Open] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }
-        assert_eq!(Wake::from_token(4), None);
+        assert_eq!(Wake::from_token(5), None);
     }
 }

@@ -71,6 +71,12 @@ impl<M> Streams<M> {
         }
     }
 
+    /// Puts `seconds` of work behind what is on this node's side; when the side will be free.
+    pub fn load(&mut self, now: f64, seconds: f64) -> VirtualTime {
+        self.up.free = self.up.free.max(now) + seconds;
+        moment(self.up.free)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
@@ -323,7 +329,7 @@ impl LinkNetwork {
         let wire = from.model.on_wire(bytes, count, mtu) as f64 / count as f64;
         let (packet_up, packet_down) = self.paces(parcel.source, parcel.target, wire);
         let instant = latency == Span::ZERO && packet_up == 0.0 && packet_down.is_none();
-        if instant && self.faults.is_none() {
+        if instant && self.faults.is_none() && !from.model.acks {
             return self.depart(parcel, to, latency, cx);
         }
         let streams = nic.streams(from.model.sharing);
@@ -463,7 +469,7 @@ impl LinkNetwork {
                 {
                     streams.down.remove(&sending.parcel.target);
                 }
-                self.left(sending, cx);
+                self.left(nic, sending, cx);
                 continue;
             }
             let mut ahead = Ahead {
@@ -479,8 +485,14 @@ impl LinkNetwork {
         }
     }
 
+    /// Whether a message over TCP passes its receiver's side on the way, and not once it has come.
+    pub(super) fn passes_both<M: Wire>(&self, parcel: &Parcel<M>) -> bool {
+        // Every packet counts as equal: the rates alone decide.
+        self.paces(parcel.source, parcel.target, 1.0).1.is_some()
+    }
+
     /// The last packet of a message has left.
-    fn left<M: Wire>(&self, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
+    fn left<M: Wire>(&self, nic: &mut Nic<M>, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
         let now = cx.now();
         let Sending {
             mut parcel,
@@ -535,6 +547,11 @@ impl LinkNetwork {
                 return cx.lose(parcel);
             }
             at += resumes.since(now);
+        }
+        if self.group(parcel.source).model.acks {
+            self.acknowledged(nic, &parcel, cx);
+            // The receiver's interface sends them.
+            return cx.carry(parcel, at);
         }
         // A slower side of the receiver was part of the way; a faster one is shared with others.
         if packet_down.is_none() && self.group(parcel.target).down(parcel.target).is_some() {
