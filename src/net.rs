@@ -53,6 +53,7 @@ mod queue;
 mod streams;
 mod table;
 pub mod tcp;
+mod tryout;
 mod wire;
 
 #[cfg(test)]
@@ -77,4 +78,5 @@ pub use nic::Nic;
 pub use passage::Passage;
 pub use presets::{listing, preset, presets, Preset, LISTING_HEADER};
 pub use table::{LinkTable, LinkTier, NetError, Rates};
+pub use tryout::Trip;
 pub use wire::Wire;

@@ -106,6 +106,15 @@ impl LinkNetwork {
         }
     }
 
+    /// The same network with nothing that goes wrong, and everybody there.
+    pub(super) fn undisturbed(&self) -> Self {
+        Self {
+            faults: None,
+            presence: None,
+            ..self.clone()
+        }
+    }
+
     /// What any message takes at least.
     pub(super) const fn least(&self) -> Span {
         self.lookahead
