@@ -57,6 +57,16 @@ pub enum Transport {
     },
 }
 
+impl Transport {
+    /// TCP as Linux has it unless told otherwise: CUBIC, ten packets at first (RFC 6928), and a receiver's
+    /// window of at most 6 MiB (the end of `tcp_rmem`).
+    pub const TCP: Self = Self::Tcp {
+        congestion: Congestion::Cubic,
+        initial_window: 10,
+        receive_window: Bytes(6 << 20),
+    };
+}
+
 impl Default for Transport {
     /// One second at first, doubling (RFC 6298, sections 2.1 and 5.5), 15 times (`tcp_retries2` of
     /// Linux).

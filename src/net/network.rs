@@ -125,6 +125,13 @@ impl LinkNetwork {
         Clock(self.faults.as_deref().map(|faults| (faults, node)))
     }
 
+    /// The same for one side, without a clock where nothing changes its rate.
+    pub(super) fn clock_of(&self, node: NodeId, up: bool) -> Clock<'_> {
+        let faults = self.faults.as_deref();
+        let paced = faults.filter(|faults| faults.is_paced(node, up));
+        Clock(paced.map(|faults| (faults, node)))
+    }
+
     /// What a message of `bytes` takes from one node to another on idle links without losses: what it
     /// takes to set up its connection, to pass both sides, and the median latencies.
     pub fn expected(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Span {
@@ -287,11 +294,15 @@ impl LinkNetwork {
             return;
         };
         // The sender cut the message into packets.
-        let sender = &self.group(parcel.source).model;
+        let from = self.group(parcel.source);
+        let sender = &from.model;
+        let streams = matches!(sender.transport, Transport::Tcp { .. });
         let bytes = parcel.message.wire_bytes();
         let mtu = match &self.faults {
             Some(faults) => {
-                if !self.has_room_amid(faults, nic, &parcel, cx) {
+                // What passes this side on its way has found its room there.
+                let passed = streams && self.passes_both(&parcel);
+                if !passed && !self.has_room_amid(faults, nic, &parcel, cx) {
                     return cx.drop(parcel);
                 }
                 self.mtu_amid(faults, &parcel, 0, cx.now())
@@ -300,6 +311,10 @@ impl LinkNetwork {
         };
         let bits = sender.on_wire(bytes, packets(bytes, mtu), mtu);
         let (work, clock) = (Work::of(bits, rate), self.clock(parcel.target));
+        if streams {
+            let first = parcel.sent + from.median + to.median;
+            return nic.pass_down(to.model.sharing, clock, (first, work), parcel, cx);
+        }
         nic.queue_down(to.model.sharing, clock, work, parcel, cx);
     }
 
@@ -482,10 +497,6 @@ impl<M: Wire> Network<M> for LinkNetwork {
         let from = self.group(parcel.source);
         if from.beside && from.model.acks {
             self.acknowledge(nic, &parcel, cx);
-            if self.passes_both(&parcel) {
-                let now = cx.now();
-                return cx.deliver(parcel, now);
-            }
         }
         self.come(nic, parcel, cx);
     }

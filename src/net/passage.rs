@@ -113,7 +113,8 @@ impl Passage {
             }
             let drawn = (0..DRAWN).map(|number| (self.setup + takes(course, number)).nanos());
             let later = drawn.map(|nanos| nanos.saturating_sub(alone.nanos()));
-            let each = 1.0 / f64::from(DRAWN);
+            // That none of a few draws is lost, or late, does not make it certain.
+            let each = (1.0 - NEGLIGIBLE) / f64::from(DRAWN);
             return later.map(|nanos| (Span::from_nanos(nanos), each)).collect();
         }
         // All packets are through after so many attempts.
@@ -200,14 +201,14 @@ mod tests {
         let lossy = of(Loss::Independent { p });
         assert_eq!(lossy.alone(), clean.alone());
         let chances: f64 = lossy.delays().iter().map(|(_, chance)| chance).sum();
-        assert!((chances - 1.0).abs() < 1e-12);
+        assert!(chances < 1.0 && chances > 1.0 - 2.0 * NEGLIGIBLE);
         let late = lossy
             .delays()
             .iter()
             .filter(|(wait, _)| *wait > Span::ZERO)
             .count();
         assert!(late > 32, "{late}");
-        assert!((lossy.arrives() - 1.0).abs() < 1e-12);
+        assert!(lossy.arrives() < 1.0 && lossy.arrives() > 1.0 - 2.0 * NEGLIGIBLE);
     }
 
     #[test]

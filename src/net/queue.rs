@@ -5,7 +5,7 @@
 
 use super::link::Sharing;
 use crate::fault::Drop;
-use crate::quantity::{Bandwidth, Bytes, VirtualTime};
+use crate::quantity::{Bandwidth, Bytes, Span, VirtualTime};
 use crate::sim::rng::{below, Stream};
 use crate::snapshot::{snapshot_enum, snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::cmp::Ordering;
@@ -27,6 +27,21 @@ impl Work {
         let scaled = nanos * (1u64 << FRACTION) as f64;
         // `as` saturates.
         Self((scaled as u128).min(u128::from(u64::MAX) << FRACTION))
+    }
+}
+
+impl Work {
+    /// What of it is done in a span, in whole nanoseconds, and what is left.
+    pub fn split(self, span: Span) -> (Span, Self) {
+        let left = self.0.saturating_sub(u128::from(span.nanos()) << FRACTION);
+        let done = (self.0 - left).div_ceil(1 << FRACTION);
+        let done = Span::from_nanos(u64::try_from(done).unwrap_or(u64::MAX));
+        (done.min(span), Self(left))
+    }
+
+    /// Whether it is as good as done.
+    pub const fn is_none(self) -> bool {
+        self.0 <= SLIVER
     }
 }
 

@@ -405,7 +405,7 @@ impl LinkNetwork {
                 bottleneck: &mut streams.up,
                 packet: ahead.packet_up,
                 buffer: room(source, self.group(source).up(source), least[0]),
-                clock: self.clock(source),
+                clock: self.clock_of(source, true),
                 up: true,
             });
         }
@@ -419,7 +419,7 @@ impl LinkNetwork {
                 bottleneck: streams.down.entry(target).or_insert(fresh),
                 packet,
                 buffer: room(target, self.group(target).down(target), least[1]),
-                clock: self.clock(target),
+                clock: self.clock_of(target, false),
                 up: false,
             });
         }
@@ -498,7 +498,6 @@ impl LinkNetwork {
             mut parcel,
             flow,
             latency,
-            packet_down,
             number,
             trains,
             ..
@@ -553,8 +552,8 @@ impl LinkNetwork {
             // The receiver's interface sends them.
             return cx.carry(parcel, at);
         }
-        // A slower side of the receiver was part of the way; a faster one is shared with others.
-        if packet_down.is_none() && self.group(parcel.target).down(parcel.target).is_some() {
+        // Others may be on the receiver's side.
+        if self.group(parcel.target).down(parcel.target).is_some() {
             cx.carry(parcel, at);
         } else {
             cx.deliver(parcel, at);
