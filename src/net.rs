@@ -63,6 +63,8 @@ mod fault_tests;
 #[cfg(test)]
 mod law_tests;
 #[cfg(test)]
+mod queueing_tests;
+#[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
 mod testbed;
