@@ -27,10 +27,10 @@ const GRAIN: f64 = 0.25;
 pub(super) struct Streams<M> {
     /// This node's side.
     up: Bottleneck,
-    /// The sides of receivers that are slower.
-    down: BTreeMap<NodeId, Bottleneck>,
+    /// The sides of receivers that are slower, and how many messages are on their way to each.
+    down: BTreeMap<NodeId, (Bottleneck, u32)>,
     /// By when something happens to them; of those at one moment, in the order of coming there.
-    due: BTreeMap<(VirtualTime, u64), Sending<M>>,
+    due: BTreeMap<(VirtualTime, u64), Box<Sending<M>>>,
     serial: u64,
 }
 
@@ -88,18 +88,38 @@ impl<M> Streams<M> {
     }
 
     /// Waits until `at`.
-    fn keep(&mut self, at: VirtualTime, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
+    fn keep(&mut self, at: VirtualTime, sending: Box<Sending<M>>, cx: &mut NetContext<'_, M>) {
         self.due.insert((at, self.serial), sending);
         self.serial += 1;
         cx.alarm(at, Wake::Stream.token());
     }
 
     /// What is due by `now`.
-    fn next(&mut self, now: VirtualTime) -> Option<Sending<M>> {
+    fn next(&mut self, now: VirtualTime) -> Option<Box<Sending<M>>> {
         let (at, _) = *self.due.first_key_value()?.0;
         (at <= now)
             .then(|| self.due.pop_first())?
             .map(|(_, sending)| sending)
+    }
+
+    /// A message sets out to `target`, whose side is slower.
+    fn expect(&mut self, target: NodeId, packet: f64) {
+        let fresh = Bottleneck {
+            packet,
+            buffer: f64::INFINITY,
+            free: 0.0,
+        };
+        self.down.entry(target).or_insert((fresh, 0)).1 += 1;
+    }
+
+    /// A message is no more on its way to `target`; the last one leaves nothing behind.
+    fn forget(&mut self, target: NodeId) {
+        if let Some((_, flows)) = self.down.get_mut(&target) {
+            *flows = flows.saturating_sub(1);
+            if *flows == 0 {
+                self.down.remove(&target);
+            }
+        }
     }
 }
 
@@ -176,7 +196,7 @@ impl Hop<'_> {
 
 /// The way of one flow's trains.
 struct Way<'a> {
-    hops: Vec<Hop<'a>>,
+    hops: [Option<Hop<'a>>; 2],
     faults: Option<(&'a LinkFaults, &'a mut Traffic)>,
 }
 
@@ -184,7 +204,7 @@ impl Path for Way<'_> {
     fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed {
         let mut rest = burst;
         let mut gone: Vec<u32> = Vec::new();
-        for hop in &mut self.hops {
+        for hop in self.hops.iter_mut().flatten() {
             let passed = hop.pass(rest, dice);
             rest.at = passed.first;
             rest.gap = passed.gap;
@@ -349,6 +369,9 @@ impl LinkNetwork {
         };
         let dice = Dice::new(cx.seed(), parcel.source.0, parcel.sequence);
         let now = cx.now().seconds();
+        if let Some(packet) = packet_down {
+            streams.expect(parcel.target, packet);
+        }
         let mut sending = Ahead {
             packet_up,
             packet_down,
@@ -358,7 +381,7 @@ impl LinkNetwork {
         let flow = self.along(streams, &mut sending, &parcel, cx.now(), |way| {
             Flow::begin(&setup, dice, now, way)
         });
-        let sending = Sending {
+        let sending = Box::new(Sending {
             parcel,
             flow,
             latency,
@@ -367,7 +390,7 @@ impl LinkNetwork {
             number,
             trains: sending.trains,
             leaves: false,
-        };
+        });
         self.keep_stream(streams, sending, cx);
     }
 
@@ -399,9 +422,9 @@ impl LinkNetwork {
             let bytes = own.map_or(f64::INFINITY, |own| own.0 as f64).min(least);
             rate.map_or(f64::INFINITY, |rate| bytes * 8.0 / rate.get())
         };
-        let mut hops = Vec::with_capacity(2);
+        let mut hops = [None, None];
         if ahead.packet_up > 0.0 {
-            hops.push(Hop {
+            hops[0] = Some(Hop {
                 bottleneck: &mut streams.up,
                 packet: ahead.packet_up,
                 buffer: room(source, self.group(source).up(source), least[0]),
@@ -409,14 +432,10 @@ impl LinkNetwork {
                 up: true,
             });
         }
-        if let Some(packet) = ahead.packet_down {
-            let fresh = Bottleneck {
-                packet,
-                buffer: f64::INFINITY,
-                free: 0.0,
-            };
-            hops.push(Hop {
-                bottleneck: streams.down.entry(target).or_insert(fresh),
+        let down = ahead.packet_down.zip(streams.down.get_mut(&target));
+        if let Some((packet, (bottleneck, _))) = down {
+            hops[1] = Some(Hop {
+                bottleneck,
                 packet,
                 buffer: room(target, self.group(target).down(target), least[1]),
                 clock: self.clock_of(target, false),
@@ -436,11 +455,12 @@ impl LinkNetwork {
     fn keep_stream<M: Wire>(
         &self,
         streams: &mut Streams<M>,
-        mut sending: Sending<M>,
+        mut sending: Box<Sending<M>>,
         cx: &mut NetContext<'_, M>,
     ) {
         let now = cx.now();
         if sending.flow.has_failed() {
+            streams.forget(sending.parcel.target);
             return cx.lose(sending.parcel);
         }
         let at = if sending.flow.is_done() {
@@ -462,14 +482,8 @@ impl LinkNetwork {
                 return;
             };
             if sending.leaves {
-                if streams
-                    .due
-                    .values()
-                    .all(|other| other.parcel.target != sending.parcel.target)
-                {
-                    streams.down.remove(&sending.parcel.target);
-                }
-                self.left(nic, sending, cx);
+                streams.forget(sending.parcel.target);
+                self.left(nic, *sending, cx);
                 continue;
             }
             let mut ahead = Ahead {
@@ -478,7 +492,7 @@ impl LinkNetwork {
                 number: sending.number,
                 trains: sending.trains,
             };
-            let Sending { parcel, flow, .. } = &mut sending;
+            let Sending { parcel, flow, .. } = &mut *sending;
             self.along(streams, &mut ahead, parcel, now, |way| flow.step(way));
             sending.trains = ahead.trains;
             self.keep_stream(streams, sending, cx);
@@ -623,7 +637,7 @@ mod tests {
             trains: 1,
             leaves: false,
         };
-        streams.due.insert((next, 0), sending);
+        streams.due.insert((next, 0), Box::new(sending));
         let mut other = again(&streams).unwrap();
         assert_eq!(
             bytes_of(|to| streams.save(to)),
