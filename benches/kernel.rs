@@ -4,6 +4,9 @@
 //! records off. Every node has one message under way for ever; the run ends at a virtual time that
 //! about ten million events need.
 //!
+//! Storms over TCP send messages of 100 kB over links with rates; what they are held against is the same
+//! storm with `Reliable`, in turn with it.
+//!
 //! Floor of a storm: the same handlers, latency draws and digests in a bare loop over an array of
 //! node states, without queue, actors or books, times the number of shards. Floor of a node's
 //! memory: what it has to remember, and nothing else.
@@ -12,8 +15,8 @@ mod support;
 
 use rand::Rng;
 use shoal::learn::HostDevice;
-use shoal::net::{Latency, LinkModel, LinkNetwork, LinkTable, Topology, Wire};
-use shoal::quantity::{Bytes, Distribution, Span, VirtualTime};
+use shoal::net::{Latency, LinkModel, LinkNetwork, LinkTable, Topology, Transport, Wire};
+use shoal::quantity::{Bandwidth, Bytes, Distribution, Span, VirtualTime};
 use shoal::scenario::run::{run, Options};
 use shoal::scenario::Scenario;
 use shoal::sim::rng::{stream, Purpose};
@@ -23,12 +26,14 @@ use shoal::sim::{
 use shoal::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use support::{alone, in_own_process, line, median, peak_resident, seconds, wanted};
 
 const SHARDS: usize = 2;
 const EVENTS: u64 = 10_000_000;
+/// Of heavy storms.
+const HEAVY: u64 = 1_000_000;
 /// Mean one-way latency of the links below.
 const MEAN_LATENCY: Span = Span::from_millis(16);
 
@@ -60,9 +65,12 @@ impl Message for Ball {
     }
 
     fn wire_bytes(&self) -> Bytes {
-        Bytes(8)
+        Bytes(BYTES.load(Ordering::Relaxed))
     }
 }
+
+/// What a ball weighs; no part of it, so that it is as small as a message can be.
+static BYTES: AtomicU64 = AtomicU64::new(8);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Shape {
@@ -138,6 +146,44 @@ impl Storm {
             network: LinkNetwork::new(table, topology).expect("a network"),
         }
     }
+}
+
+/// Messages of 100 kB over links with rates: 20 Mbit/s from a node and 80 to it, and 10 Gbit/s both ways
+/// for the server of a star. Delivered events a second.
+fn heavy(nodes: u32, shape: Shape, transport: Transport) -> f64 {
+    BYTES.store(100_000, Ordering::Relaxed);
+    let mut storm = Storm::new(nodes, shape, HEAVY);
+    let rate = |mbit: f64| Bandwidth::bits_per_second(mbit * 1e6);
+    let link = |low, high, up, down| LinkModel {
+        up: rate(up),
+        down: rate(down),
+        transport,
+        ..LinkModel::new(
+            Latency::new(Distribution::Uniform { low, high }, None).expect("a latency"),
+        )
+    };
+    let mut table = LinkTable::new();
+    let topology = match shape {
+        Shape::Star | Shape::Silence => {
+            let server = link(0.000_9, 0.001_1, 10_000.0, 10_000.0);
+            table.push(1, server).expect("a link");
+            let clients = link(0.010, 0.020, 20.0, 80.0);
+            table.push(nodes - 1, clients).expect("links");
+            let centre = NodeId(0);
+            Topology::Star { centre }
+        }
+        Shape::Ring | Shape::Random => {
+            let halves = link(0.005_5, 0.010_5, 20.0, 80.0);
+            table.push(nodes, halves).expect("links");
+            Topology::Mesh
+        }
+    };
+    storm.network = LinkNetwork::new(table, topology).expect("a network");
+    // A message takes about four times as long.
+    storm.horizon = storm.horizon.scaled(4.0);
+    let figure = throw(storm);
+    BYTES.store(8, Ordering::Relaxed);
+    figure
 }
 
 impl World for Storm {
@@ -225,8 +271,13 @@ impl Node<Storm> for Player {
 
 /// Delivered events a second.
 fn storm(nodes: u32, shape: Shape, events: u64) -> f64 {
+    throw(Storm::new(nodes, shape, events))
+}
+
+/// Delivered events a second.
+fn throw(storm: Storm) -> f64 {
     let simulation = Simulation {
-        world: Arc::new(Storm::new(nodes, shape, events)),
+        world: Arc::new(storm),
         seed: 1,
         shards: SHARDS,
     };
@@ -291,6 +342,20 @@ fn main() {
             let figure = median(runs.collect());
             let bare = median((0..3).map(|_| floor(nodes, shape)).collect()) * SHARDS as f64;
             line(name, figure / 1e6, "Mevents/s", bare / 1e6, figure / bare);
+        }
+    }
+    for (name, shape) in [
+        ("kernel/tcp-star", Shape::Star),
+        ("kernel/tcp-ring", Shape::Ring),
+    ] {
+        if wanted(name) {
+            let turns = (0..3).map(|_| {
+                let plain = heavy(10_000, shape, Transport::default());
+                (heavy(10_000, shape, Transport::TCP), plain)
+            });
+            let (tcp, plain): (Vec<f64>, Vec<f64>) = turns.unzip();
+            let (tcp, plain) = (median(tcp), median(plain));
+            line(name, tcp / 1e6, "Mevents/s", plain / 1e6, tcp / plain);
         }
     }
     for (name, least) in [

@@ -65,6 +65,9 @@ enum Command {
         /// Leave out what needs the data read and dealt, and what is worked out from that
         #[arg(long)]
         quick: bool,
+        /// Try out how long the messages take on the links: alone, and those of a cohort at once
+        #[arg(long, conflicts_with = "quick")]
+        links: bool,
     },
     /// Run a scenario and leave its results in a folder
     #[command(after_help = "Examples:\n  shoal run scenarios/quickstart.ron\n  \
@@ -310,7 +313,11 @@ fn execute(command: Command, ranks: &Ranks) -> Exit {
         .without_time()
         .init();
     match command {
-        Command::Check { scenario, quick } => check::check(&scenario, quick),
+        Command::Check {
+            scenario,
+            quick,
+            links,
+        } => check::check(&scenario, quick, links),
         Command::Run {
             scenario,
             host,

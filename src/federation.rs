@@ -62,7 +62,7 @@ pub use hierarchy::{Assign, Hierarchy, Tier};
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use layers::Layers;
 pub use message::Message;
-pub use outlook::{Outlook, ServerLoad};
+pub use outlook::{Letters, Outlook, ServerLoad};
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};

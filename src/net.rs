@@ -13,6 +13,7 @@
 //! - [`Loss`]: which packets get lost, one by one or in bursts;
 //! - [`LinkModel`]: latency, rates, [`Sharing`] of a rate, loss and [`Transport`] of a link;
 //! - [`LinkTable`]: which node has which link; [`LinkNetwork`]: the network the kernel runs;
+//! - [`Connection`]: whether a message has to wait for one to be set up, and what that takes;
 //! - [`tcp`]: TCP at flow level, windows and losses and timeouts;
 //! - [`presets`]: links people know by name, with the source of each figure.
 //!
@@ -40,6 +41,7 @@
 
 mod amid;
 mod binomial;
+mod connection;
 mod latency;
 mod link;
 mod loss;
@@ -51,12 +53,17 @@ mod queue;
 mod streams;
 mod table;
 pub mod tcp;
+mod tryout;
 mod wire;
 
+#[cfg(test)]
+mod connection_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
 mod law_tests;
+#[cfg(test)]
+mod queueing_tests;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
@@ -64,6 +71,7 @@ mod testbed;
 #[cfg(test)]
 mod timing_tests;
 
+pub use connection::{Beside, Connection, Handshake};
 pub use latency::{Latency, LatencyError};
 pub use link::{LinkModel, Sharing, Transport};
 pub use loss::Loss;
@@ -72,4 +80,5 @@ pub use nic::Nic;
 pub use passage::Passage;
 pub use presets::{listing, preset, presets, Preset, LISTING_HEADER};
 pub use table::{LinkTable, LinkTier, NetError, Rates};
+pub use tryout::Trip;
 pub use wire::Wire;

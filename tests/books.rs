@@ -96,6 +96,10 @@ pub fn add_up(ran: &Ran, scenario: &Scenario, name: &str) {
         assert_eq!(u64::from(total.invited), of("task").sent, "{name}");
         let (report, refusal) = (of("report"), of("refusal"));
         assert_eq!(total.bytes_up, report.bytes + refusal.bytes, "{name}");
+        let beside: u64 = clients.iter().map(|row| row.overhead_bytes).sum();
+        let kinds = [of("task"), report, refusal];
+        let carried = kinds.iter().map(|kind| kind.bytes_setup + kind.bytes_acks);
+        assert_eq!(beside, carried.sum::<u64>(), "{name}");
         let delivered = report.bytes_delivered + refusal.bytes_delivered;
         let unheard = record.totals.unwrap().bytes_unheard;
         assert_eq!(up + unheard, delivered, "{name}");
@@ -291,6 +295,23 @@ fn what_is_lost_on_links_is_lost_in_the_tables_and_nothing_else_is() {
     );
     let lost: u64 = ran.record().messages.values().map(|count| count.lost).sum();
     assert_eq!(lost, 6);
+}
+
+#[test]
+fn what_links_carry_beside_messages_is_counted_once_in_every_table() {
+    let other = "device: \"laptop\", link: (preset: \"4g\", transport: Tcp(), acks: true, \
+                 connection: PerMessage(handshake: Tcp))";
+    let ran = Ran::of(&with(other, "rounds: 2, cohort: 6"));
+    let scenario = Scenario::parse(&with(other, "rounds: 2, cohort: 6"), "s.ron".as_ref(), &[]);
+    add_up(&ran, &scenario.unwrap(), "beside");
+    let messages = ran.record().messages;
+    // Six reports of the three: each set its connection up, 172 bytes; 2,600 bytes of parameters are two
+    // packets and one acknowledgement of 52 bytes.
+    let (task, report) = (messages["task"], messages["report"]);
+    assert_eq!((task.bytes_setup, task.bytes_acks), (0, 0));
+    assert_eq!((report.bytes_setup, report.bytes_acks), (6 * 172, 6 * 52));
+    let costs: u64 = ran.costs().iter().map(|cost| cost.overhead_bytes).sum();
+    assert_eq!(costs, 6 * (172 + 52));
 }
 
 #[test]

@@ -2,4 +2,5 @@
 //! no number of a scenario makes either of them go on for ever.
 
 mod numbers;
+mod on_links;
 mod refusals;

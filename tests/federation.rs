@@ -92,7 +92,13 @@ fn over_selection_takes_the_first_reports_and_ignores_the_late() {
     );
     for (with, without) in with.iter().zip(&without) {
         assert_eq!((with.invited, with.reported), (6, 3));
-        assert_eq!(with.loss, without.loss, "a late report moved the model");
+        // Reports are added up as they come, and what that rounds differs with the latencies drawn; a
+        // report more moves the loss by a hundredth.
+        let (with, without) = (with.loss.unwrap(), without.loss.unwrap());
+        assert!(
+            (with - without).abs() < 1e-6,
+            "a late report moved the model"
+        );
     }
     let used = late.clients();
     assert!(used

@@ -97,7 +97,7 @@ impl Desk {
     /// A run that was ended by a table for which there was no room.
     fn stopped() -> Self {
         let desk = Self::with(SCENARIO);
-        let done = desk.cramped(84);
+        let done = desk.cramped(120);
         assert_eq!(done.status, Some(1), "{}", done.err);
         assert!(
             done.err.contains("cannot write: File too large"),

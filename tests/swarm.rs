@@ -43,6 +43,25 @@ fn no_invariant_is_broken_by_a_federation_of_quickstarts_size() {
     );
 }
 
+/// Over TCP with acknowledgements, and connections that each message sets up.
+#[test]
+fn no_invariant_is_broken_where_connections_are_set_up_and_messages_acknowledged() {
+    let path = Path::new("scenarios/quickstart.ron");
+    let text = std::fs::read_to_string(path).unwrap();
+    let overrides = [
+        "population[0].link.transport=Tcp(congestion: Bbr)",
+        "population[0].link.acks=true",
+        "population[1].link.connection=PerMessage(handshake: Tls13)",
+        "population[2].link.buffer=\"20 kB\"",
+    ];
+    let overrides = overrides.map(String::from).to_vec();
+    let subject = Subject::new(text, path, overrides, false).unwrap();
+    let reference = subject.reference().unwrap();
+    let tally = of(&subject, &reference, 23, 12, None);
+    assert_eq!(tally.failure.map(|failure| failure.violation), None);
+    assert_eq!((tally.runs, tally.rounds), (12, 120));
+}
+
 /// Masked sums are held against plain ones; clients drop out, come late and use old tasks.
 #[test]
 fn sums_of_masked_updates_are_those_of_the_plain_ones_in_every_run() {

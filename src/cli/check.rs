@@ -10,7 +10,7 @@ use crate::{note, say};
 use ron::ser::PrettyConfig;
 use std::path::Path;
 
-pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
+pub fn check(args: &ScenarioArgs, quick: bool, links: bool) -> Exit {
     let scenario = match args.open() {
         Ok((scenario, _)) => scenario,
         Err(exit) => return exit,
@@ -85,6 +85,15 @@ pub fn check(args: &ScenarioArgs, quick: bool) -> Exit {
         let estimate = scenario.estimate(&federation, &outlooks);
         for line in scenario.expectations(&federation, &outlooks) {
             say!("// {line}");
+        }
+        if links {
+            match scenario.on_links(&federation) {
+                Ok(lines) => lines.iter().for_each(|line| say!("// {line}")),
+                Err(error) => {
+                    note!("error: messages cannot be tried out: {error}");
+                    return Exit::RunFailed;
+                }
+            }
         }
         for line in estimate.lines(&machine) {
             say!("// {line}");

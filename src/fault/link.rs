@@ -378,6 +378,11 @@ impl LinkFaults {
         (!pace.changes.is_empty()).then_some(pace)
     }
 
+    /// Whether the rate of one side of the link of `node` ever changes.
+    pub fn is_paced(&self, node: NodeId, up: bool) -> bool {
+        self.pace(node, up).is_some()
+    }
+
     /// The time that a side of a link would need for what it has done by `now` at its full rate.
     pub fn service(&self, node: NodeId, up: bool, now: VirtualTime) -> VirtualTime {
         self.pace(node, up).map_or(now, |pace| pace.done_by(now))

@@ -30,8 +30,14 @@ pub(super) fn tell_asked(
     cx: &mut Context<'_, Federation>,
 ) {
     let row = Box::new(row(shared, client, asked));
-    let bytes = bytes.map(|bytes| bytes.0);
-    tell(client, task, What::Asked { row, bytes }, cx);
+    let node = Federation::node_of(client);
+    let beside = bytes.map(|bytes| shared.network.beside(cx.id(), node, bytes).total());
+    let asked = What::Asked {
+        row,
+        bytes: bytes.map(|bytes| bytes.0),
+        beside: beside.unwrap_or_default(),
+    };
+    tell(client, task, asked, cx);
 }
 
 /// Tells of a report to `task` that nobody waits for, and that says it belongs to `said`.
@@ -73,6 +79,7 @@ pub(super) fn row(shared: &Shared, client: u32, asked: Asked) -> ClientRow {
         memory_bytes: 0,
         energy_j: 0.0,
         received_accuracy: None,
+        overhead_bytes: 0,
     }
 }
 

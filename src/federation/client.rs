@@ -236,7 +236,7 @@ impl Client {
             if let Some(spent) = spent {
                 spent.message(refusal.wire_bytes());
             }
-            answer((self.number, round), server, refusal, cx);
+            answer(shared, (self.number, round), server, refusal, cx);
         };
         if let Some(reason) = used_up {
             return refuse(reason.into());
@@ -423,10 +423,13 @@ impl Client {
         self.count(message.wire_bytes(), cx.now());
         match (&mut self.memory, &busy.fate) {
             (Some(memory), Some(fate)) => {
-                let faults = &self.shared.faults.clients;
-                memory.send(fate, busy.server, message, (self.number, faults), cx);
+                let ends = (self.number, busy.server);
+                memory.send(&self.shared, fate, ends, message, cx);
             }
-            _ => answer((self.number, busy.round), busy.server, message, cx),
+            _ => {
+                let task = (self.number, busy.round);
+                answer(&self.shared, task, busy.server, message, cx);
+            }
         }
     }
 
@@ -439,7 +442,7 @@ impl Client {
         let Some(memory) = &mut self.memory else {
             return;
         };
-        if memory.release(token, self.number, cx) {
+        if memory.release(&self.shared, token, self.number, cx) {
             return;
         }
         let stuck = |busy: &mut Busy| busy.job.is_none() && u64::from(busy.round) == token;
@@ -451,15 +454,27 @@ impl Client {
                 diverged: 0,
             }));
             self.count(refusal.wire_bytes(), cx.now());
-            answer((self.number, busy.round), busy.server, refusal, cx);
+            let task = (self.number, busy.round);
+            answer(&self.shared, task, busy.server, refusal, cx);
         }
     }
 }
 
 /// Sends an answer to a task, and tells of it.
-fn answer((client, task): (u32, u32), server: NodeId, message: Message, cx: &mut Cx<'_>) {
-    let bytes = message.wire_bytes().0;
-    books::tell(client, task, What::Sent { bytes, answers: 1 }, cx);
+fn answer(
+    shared: &Shared,
+    (client, task): (u32, u32),
+    server: NodeId,
+    message: Message,
+    cx: &mut Cx<'_>,
+) {
+    let bytes = message.wire_bytes();
+    let sent = What::Sent {
+        bytes: bytes.0,
+        beside: shared.network.beside(cx.id(), server, bytes).total(),
+        answers: 1,
+    };
+    books::tell(client, task, sent, cx);
     cx.send(server, message);
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// Kind (1 byte), flags (1), length of the text that may follow (2), round (4), sender (4) and
 /// number of samples (4): what precedes every payload.
-const ENVELOPE: u64 = 16;
+pub(super) const ENVELOPE: u64 = 16;
 
 /// A message of the round protocol.
 #[derive(Debug, Clone)]

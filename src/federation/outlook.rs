@@ -1,12 +1,13 @@
 //! What is to be expected of a federation before it runs: of single clients, and of all that a round
 //! costs this machine.
 
+use super::message::ENVELOPE;
 use super::sizing::cost_of;
 use super::world::{Federation, Shared};
 use crate::compress::Codec;
 use crate::learn::Cost;
-use crate::method::Phase;
-use crate::net::Passage;
+use crate::method::{Payload, Phase};
+use crate::net::{LinkNetwork, Passage};
 use crate::quantity::{Bytes, Flops, Span};
 use crate::sim::rng::{stream, Purpose};
 use crate::sim::NodeId;
@@ -47,6 +48,19 @@ pub struct ServerLoad {
     pub asks: bool,
     /// Whether clients keep models of their own between rounds.
     pub personal: bool,
+}
+
+/// The messages of a round that a client gets and sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Letters {
+    /// Its node.
+    pub client: NodeId,
+    /// Whom it answers to; without a server, a neighbour.
+    pub server: NodeId,
+    /// The message with the model, for one set of parameters of the client's network.
+    pub model: Bytes,
+    /// The message with its report, likewise, compressed where reports are.
+    pub report: Bytes,
 }
 
 impl Outlook {
@@ -112,6 +126,25 @@ impl Federation {
             fits: me.device.fits(cost.memory),
             passages,
         }
+    }
+
+    /// The messages of a round that a client gets and sends.
+    pub fn letters(&self, client: u32) -> Letters {
+        let shared = self.share();
+        let parameters = Bytes(4 * shared.sizes.of(client).model.parameters() as u64);
+        let report = shared.report_bytes(client, parameters);
+        let around = ENVELOPE + Payload::Nothing.wire_bytes().0;
+        Letters {
+            client: Self::node_of(client),
+            server: shared.counterpart(client),
+            model: Bytes(parameters.0.saturating_add(around)),
+            report: Bytes(report.0.saturating_add(around)),
+        }
+    }
+
+    /// The links of all nodes.
+    pub fn links(&self) -> LinkNetwork {
+        self.share().network.clone()
     }
 
     /// What one evaluation of all that is measured costs: operations, and the samples that go through a

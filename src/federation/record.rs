@@ -107,7 +107,7 @@ const ROUND_ASIDE: &[&str] = &[
 
 /// The same of the other tables. `trained_accuracy` stands where a column was that only some methods
 /// filled; see [`client`].
-const CLIENT_ASIDE: &[&str] = &["received_accuracy"];
+const CLIENT_ASIDE: &[&str] = &["received_accuracy", "overhead_bytes"];
 const ACCURACY_ASIDE: &[&str] = &["received_correct", "trained_correct", "trained_round"];
 const SIZE_ASIDE: &[&str] = &["received_mean", "trained_mean"];
 

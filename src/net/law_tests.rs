@@ -2,7 +2,10 @@
 
 use super::tcp::Congestion;
 use super::testbed::{run, Bed, Send};
-use super::{preset, presets, Latency, LinkModel, LinkTable, Loss, Sharing, Topology, Transport};
+use super::{
+    preset, presets, Connection, Handshake, Latency, LinkModel, LinkTable, Loss, Sharing, Topology,
+    Transport,
+};
 use crate::quantity::{Bandwidth, Bytes, Distribution, Probability, Span};
 use crate::sim::NodeId;
 use proptest::prelude::*;
@@ -80,25 +83,41 @@ fn links() -> impl Strategy<Value = LinkModel> {
         losses(),
         1u64..3_000,
         0u64..60,
-        (transport, buffer),
+        (transport, buffer, (0usize..6, prop::bool::ANY)),
     )
         .prop_map(
-            |(latency, up, down, sharing, loss, mtu, header, (transport, buffer))| LinkModel {
-                latency,
-                up,
-                down,
-                sharing,
-                loss,
-                mtu: Bytes(mtu),
-                header: Bytes(header),
-                transport,
-                // Only TCP notices what finds no room.
-                buffer: buffer
-                    .filter(|_| matches!(transport, Transport::Tcp { .. }))
-                    .map(Bytes),
+            |(latency, up, down, sharing, loss, mtu, header, (transport, buffer, beside))| {
+                LinkModel {
+                    latency,
+                    up,
+                    down,
+                    sharing,
+                    loss,
+                    mtu: Bytes(mtu),
+                    header: Bytes(header),
+                    transport,
+                    // Only TCP notices what finds no room.
+                    buffer: buffer
+                        .filter(|_| matches!(transport, Transport::Tcp { .. }))
+                        .map(Bytes),
+                    connection: match (transport, beside.0) {
+                        (Transport::Datagram, _) | (_, 4..) => Connection::Persistent,
+                        (_, kind) => Connection::PerMessage {
+                            handshake: HANDSHAKES[kind],
+                        },
+                    },
+                    acks: beside.1 && matches!(transport, Transport::Tcp { .. }),
+                }
             },
         )
 }
+
+const HANDSHAKES: [Handshake; 4] = [
+    Handshake::Tcp,
+    Handshake::Tls13,
+    Handshake::Tls13Resumed,
+    Handshake::Quic0Rtt,
+];
 
 const NODES: u32 = 7;
 

@@ -1,5 +1,6 @@
 //! The model of one access link.
 
+use super::connection::Connection;
 use super::latency::Latency;
 use super::loss::Loss;
 use super::tcp::Congestion;
@@ -56,6 +57,16 @@ pub enum Transport {
     },
 }
 
+impl Transport {
+    /// TCP as Linux has it unless told otherwise: CUBIC, ten packets at first (RFC 6928), and a receiver's
+    /// window of at most 6 MiB (the end of `tcp_rmem`).
+    pub const TCP: Self = Self::Tcp {
+        congestion: Congestion::Cubic,
+        initial_window: 10,
+        receive_window: Bytes(6 << 20),
+    };
+}
+
 impl Default for Transport {
     /// One second at first, doubling (RFC 6298, sections 2.1 and 5.5), 15 times (`tcp_retries2` of
     /// Linux).
@@ -90,6 +101,12 @@ pub struct LinkModel {
     /// What may wait on each side while TCP sends: more is dropped. None means no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Bytes>,
+    /// Whether each message sets up a connection of its own.
+    #[serde(skip_serializing_if = "Connection::is_persistent")]
+    pub connection: Connection,
+    /// Whether acknowledgements of what TCP sends take their bytes on the way back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub acks: bool,
 }
 
 impl LinkModel {
@@ -106,6 +123,8 @@ impl LinkModel {
             header: Bytes(40),
             transport: Transport::default(),
             buffer: None,
+            connection: Connection::Persistent,
+            acks: false,
         }
     }
 
@@ -172,6 +191,19 @@ impl LinkModel {
                     Bytes(LARGEST_WINDOW)
                 ));
             }
+        }
+        if self.transport == Transport::Datagram && !self.connection.is_persistent() {
+            problems.push(
+                "connection: a datagram has none; leave PerMessage out, or give transport: Tcp()"
+                    .into(),
+            );
+        }
+        if self.acks && !matches!(self.transport, Transport::Tcp { .. }) {
+            problems.push(
+                "acks: only TCP acknowledges packet by packet; give transport: Tcp() with it, or leave \
+                 it out"
+                    .into(),
+            );
         }
         if let Some(buffer) = self.buffer {
             let packet = Bytes(self.mtu.0.saturating_add(self.header.0));

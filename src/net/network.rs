@@ -106,6 +106,15 @@ impl LinkNetwork {
         }
     }
 
+    /// The same network with nothing that goes wrong, and everybody there.
+    pub(super) fn undisturbed(&self) -> Self {
+        Self {
+            faults: None,
+            presence: None,
+            ..self.clone()
+        }
+    }
+
     /// What any message takes at least.
     pub(super) const fn least(&self) -> Span {
         self.lookahead
@@ -116,8 +125,15 @@ impl LinkNetwork {
         Clock(self.faults.as_deref().map(|faults| (faults, node)))
     }
 
+    /// The same for one side, without a clock where nothing changes its rate.
+    pub(super) fn clock_of(&self, node: NodeId, up: bool) -> Clock<'_> {
+        let faults = self.faults.as_deref();
+        let paced = faults.filter(|faults| faults.is_paced(node, up));
+        Clock(paced.map(|faults| (faults, node)))
+    }
+
     /// What a message of `bytes` takes from one node to another on idle links without losses: what it
-    /// takes to pass the slower side, and the median latencies.
+    /// takes to set up its connection, to pass both sides, and the median latencies.
     pub fn expected(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Span {
         let (source, target) = (self.group(from), self.group(to));
         let mtu = source.model.mtu;
@@ -125,7 +141,8 @@ impl LinkNetwork {
         let wire = Bytes(u64::try_from(wire).unwrap_or(u64::MAX));
         let side = |rate: Option<Bandwidth>| rate.map_or(Span::ZERO, |rate| rate.time_for(wire));
         // A message enters the second link once the first has let all of it through.
-        side(source.up(from)) + side(target.down(to)) + source.median + target.median
+        let passing = side(source.up(from)) + side(target.down(to)) + source.median + target.median;
+        passing + self.setup_expected(from, to)
     }
 
     /// The link model of a node; rates of its own are not in it.
@@ -237,6 +254,112 @@ impl LinkNetwork {
         } else {
             cx.deliver(parcel, at);
         }
+    }
+
+    /// A message sets out on a connection that is there.
+    #[inline(always)]
+    fn set_out<M: Wire>(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
+        if let Some(faults) = &self.faults {
+            return self.send_amid(faults, nic, parcel, cx);
+        }
+        let from = self.group(parcel.source);
+        let to = self.group(parcel.target);
+        if let Transport::Tcp { .. } = from.model.transport {
+            return self.open_stream(nic, parcel, 0, from.model.mtu, cx);
+        }
+        let lossless = from.model.loss == Loss::None && to.model.loss == Loss::None;
+        if lossless && from.up(parcel.source).is_none() {
+            let mut draws = Draws::new(cx.seed(), &parcel, 0);
+            let latency = draws.latency(from) + draws.latency(to);
+            self.depart(parcel, to, latency, cx);
+            return;
+        }
+        let packets = packets(parcel.message.wire_bytes(), from.model.mtu);
+        let transfer = Transfer {
+            parcel,
+            packets,
+            attempt: 0,
+            number: 0,
+            mtu: from.model.mtu,
+        };
+        self.emit(nic, transfer, cx);
+    }
+
+    /// A message reaches its receiver's side.
+    fn come<M: Wire>(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
+        let to = self.group(parcel.target);
+        let Some(rate) = to.down(parcel.target) else {
+            let now = cx.now();
+            cx.deliver(parcel, now);
+            return;
+        };
+        // The sender cut the message into packets.
+        let from = self.group(parcel.source);
+        let sender = &from.model;
+        let streams = matches!(sender.transport, Transport::Tcp { .. });
+        let bytes = parcel.message.wire_bytes();
+        let mtu = match &self.faults {
+            Some(faults) => {
+                // What passes this side on its way has found its room there.
+                let passed = streams && self.passes_both(&parcel);
+                if !passed && !self.has_room_amid(faults, nic, &parcel, cx) {
+                    return cx.drop(parcel);
+                }
+                self.mtu_amid(faults, &parcel, 0, cx.now())
+            }
+            None => sender.mtu,
+        };
+        let bits = sender.on_wire(bytes, packets(bytes, mtu), mtu);
+        let (work, clock) = (Work::of(bits, rate), self.clock(parcel.target));
+        if streams {
+            let first = parcel.sent + from.median + to.median;
+            return nic.pass_down(to.model.sharing, clock, (first, work), parcel, cx);
+        }
+        nic.queue_down(to.model.sharing, clock, work, parcel, cx);
+    }
+
+    /// The receiver has acknowledged a message: of what that takes on its up side.
+    #[cold]
+    fn acknowledge<M: Wire>(
+        &self,
+        nic: &mut Nic<M>,
+        parcel: &Parcel<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let own = self.group(parcel.target);
+        let Some(rate) = own.up(parcel.target) else {
+            return;
+        };
+        let bytes = self.ack_bytes_of(parcel);
+        let clock = self.clock(parcel.target);
+        if let Transport::Tcp { .. } = own.model.transport {
+            let seconds = bytes as f64 * 8.0 / rate.get();
+            return nic.load_streams(own.model.sharing, clock, seconds, cx);
+        }
+        let work = Work::of(u128::from(bytes), rate);
+        nic.load_side(own.model.sharing, clock, (true, work), cx);
+    }
+
+    /// The sender has got all acknowledgements of a message: of what that takes on its down side.
+    #[cold]
+    pub(super) fn acknowledged<M: Wire>(
+        &self,
+        nic: &mut Nic<M>,
+        parcel: &Parcel<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let own = self.group(parcel.source);
+        let Some(rate) = own.down(parcel.source) else {
+            return;
+        };
+        let work = Work::of(u128::from(self.ack_bytes_of(parcel)), rate);
+        let clock = self.clock(parcel.source);
+        nic.load_side(own.model.sharing, clock, (false, work), cx);
+    }
+
+    fn ack_bytes_of<M: Wire>(&self, parcel: &Parcel<M>) -> u64 {
+        let bytes = parcel.message.wire_bytes();
+        self.beside(parcel.source, parcel.target, bytes).acks
     }
 }
 
@@ -357,54 +480,25 @@ impl<M: Wire> Network<M> for LinkNetwork {
             cx.deliver(parcel, now);
             return;
         }
-        if let Some(faults) = &self.faults {
-            return self.send_amid(faults, nic, parcel, cx);
-        }
         let from = self.group(parcel.source);
-        let to = self.group(parcel.target);
-        if let Transport::Tcp { .. } = from.model.transport {
-            return self.open_stream(nic, parcel, 0, from.model.mtu, cx);
+        if from.beside {
+            let bytes = parcel.message.wire_bytes();
+            let beside = self.beside(parcel.source, parcel.target, bytes);
+            cx.beside(parcel.message.kind(), beside.setup, beside.acks);
+            if let Some(wait) = self.setup(cx.seed(), &parcel) {
+                let at = cx.now() + wait;
+                return nic.open(from.model.sharing, at, parcel, cx);
+            }
         }
-        let lossless = from.model.loss == Loss::None && to.model.loss == Loss::None;
-        if lossless && from.up(parcel.source).is_none() {
-            let mut draws = Draws::new(cx.seed(), &parcel, 0);
-            let latency = draws.latency(from) + draws.latency(to);
-            self.depart(parcel, to, latency, cx);
-            return;
-        }
-        let packets = packets(parcel.message.wire_bytes(), from.model.mtu);
-        let transfer = Transfer {
-            parcel,
-            packets,
-            attempt: 0,
-            number: 0,
-            mtu: from.model.mtu,
-        };
-        self.emit(nic, transfer, cx);
+        self.set_out(nic, parcel, cx);
     }
 
     fn arrive(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
-        let to = self.group(parcel.target);
-        let Some(rate) = to.down(parcel.target) else {
-            let now = cx.now();
-            cx.deliver(parcel, now);
-            return;
-        };
-        // The sender cut the message into packets.
-        let sender = &self.group(parcel.source).model;
-        let bytes = parcel.message.wire_bytes();
-        let mtu = match &self.faults {
-            Some(faults) => {
-                if !self.has_room_amid(faults, nic, &parcel, cx) {
-                    return cx.drop(parcel);
-                }
-                self.mtu_amid(faults, &parcel, 0, cx.now())
-            }
-            None => sender.mtu,
-        };
-        let bits = sender.on_wire(bytes, packets(bytes, mtu), mtu);
-        let (work, clock) = (Work::of(bits, rate), self.clock(parcel.target));
-        nic.queue_down(to.model.sharing, clock, work, parcel, cx);
+        let from = self.group(parcel.source);
+        if from.beside && from.model.acks {
+            self.acknowledge(nic, &parcel, cx);
+        }
+        self.come(nic, parcel, cx);
     }
 
     fn alarm(&self, nic: &mut Nic<M>, token: u64, cx: &mut NetContext<'_, M>) {
@@ -425,6 +519,11 @@ impl<M: Wire> Network<M> for LinkNetwork {
                 }
             }
             Wake::Stream => self.streams_due(nic, cx),
+            Wake::Open => {
+                while let Some(parcel) = nic.opened(now) {
+                    self.set_out(nic, parcel, cx);
+                }
+            }
             Wake::Resend => {
                 while let Some(transfer) = nic.due_again(now) {
                     self.emit(nic, transfer, cx);

@@ -21,6 +21,8 @@ pub(super) enum Wake {
     Resend,
     /// Something happens to a message over TCP.
     Stream,
+    /// A connection is there.
+    Open,
 }
 
 impl Wake {
@@ -29,7 +31,7 @@ impl Wake {
     }
 
     pub fn from_token(token: u64) -> Option<Self> {
-        [Self::Up, Self::Down, Self::Resend, Self::Stream]
+        [Self::Up, Self::Down, Self::Resend, Self::Stream, Self::Open]
             .into_iter()
             .find(|wake| wake.token() == token)
     }
@@ -66,10 +68,12 @@ impl Clock<'_> {
 
 /// A node's network interface.
 ///
-/// It is two words while nothing waits in it.
+/// It is three words while nothing waits in it.
 pub struct Nic<M> {
     busy: Option<Box<Busy<M>>>,
     memory: Option<Box<Memory>>,
+    /// Until when the down side is taken by what has passed it, in the time of its service.
+    taken: VirtualTime,
 }
 
 /// What waits inside an interface.
@@ -81,6 +85,12 @@ struct Busy<M> {
     resends: u64,
     /// Messages over TCP.
     streams: Streams<M>,
+    /// Messages whose connection is being set up, by when it will be there; of those at one moment,
+    /// in the order of coming.
+    opening: BTreeMap<(VirtualTime, u64), Parcel<M>>,
+    openings: u64,
+    /// Until when acknowledgements keep the up side busy, behind messages over TCP.
+    acks_until: VirtualTime,
 }
 
 /// One direction with a limited rate.
@@ -105,8 +115,10 @@ pub(super) struct Memory {
 }
 
 snapshot_struct!(impl<M> Transfer<M> { parcel, packets, attempt, number, mtu });
-snapshot_struct!(impl<M> Nic<M> { busy, memory });
-snapshot_struct!(impl<M> Busy<M> { up, down, resend, resends, streams });
+snapshot_struct!(impl<M> Nic<M> { busy, memory, taken });
+snapshot_struct!(impl<M> Busy<M> {
+    up, down, resend, resends, streams, opening, openings, acks_until
+});
 snapshot_struct!(impl<T> Side<T> { queue, armed });
 snapshot_struct!(Memory {
     up,
@@ -151,6 +163,7 @@ impl<M> Nic<M> {
         Self {
             busy: None,
             memory: None,
+            taken: VirtualTime::ZERO,
         }
     }
 
@@ -173,6 +186,9 @@ impl<M> Nic<M> {
                 resend: BTreeMap::new(),
                 resends: 0,
                 streams: Streams::new(),
+                opening: BTreeMap::new(),
+                openings: 0,
+                acks_until: VirtualTime::ZERO,
             })
         })
     }
@@ -199,15 +215,105 @@ impl<M> Nic<M> {
         parcel: Parcel<M>,
         cx: &mut NetContext<'_, M>,
     ) {
+        let now = clock.service(false, cx.now());
+        self.taken = now;
         let side = &mut self.busy(sharing).down;
-        side.queue
-            .push(clock.service(false, cx.now()), work, parcel);
+        side.queue.push(now, work, parcel);
         side.arm(Wake::Down, clock, cx);
+    }
+
+    /// A message over TCP has come, whose packets passed this side one by one while it stood idle, from
+    /// `first` on at the earliest: what of its work the side had no time for is still to be done.
+    pub(super) fn pass_down(
+        &mut self,
+        sharing: Sharing,
+        clock: Clock<'_>,
+        (first, work): (VirtualTime, Work),
+        parcel: Parcel<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let now = clock.service(false, cx.now());
+        let waits = self
+            .busy
+            .as_ref()
+            .is_some_and(|busy| !busy.down.queue.is_empty());
+        if !waits {
+            let idle_from = clock.service(false, first).max(self.taken).min(now);
+            let (done, left) = work.split(now.since(idle_from));
+            if left.is_none() {
+                self.taken = idle_from + done;
+                let now = cx.now();
+                return cx.deliver(parcel, now);
+            }
+            return self.queue_down(sharing, clock, left, parcel, cx);
+        }
+        self.queue_down(sharing, clock, work, parcel, cx);
     }
 
     /// The messages over TCP that this node sends.
     pub(super) fn streams(&mut self, sharing: Sharing) -> &mut Streams<M> {
         &mut self.busy(sharing).streams
+    }
+
+    /// Keeps a message until its connection is there.
+    pub(super) fn open(
+        &mut self,
+        sharing: Sharing,
+        at: VirtualTime,
+        parcel: Parcel<M>,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let busy = self.busy(sharing);
+        busy.opening.insert((at, busy.openings), parcel);
+        busy.openings += 1;
+        cx.alarm(at, Wake::Open.token());
+    }
+
+    /// A message whose connection is there.
+    pub(super) fn opened(&mut self, now: VirtualTime) -> Option<Parcel<M>> {
+        let busy = self.busy.as_mut()?;
+        let (at, _) = *busy.opening.first_key_value()?.0;
+        (at <= now)
+            .then(|| busy.opening.pop_first())?
+            .map(|(_, parcel)| parcel)
+    }
+
+    /// Acknowledgements take the up side, behind trains of messages over TCP.
+    pub(super) fn load_streams(
+        &mut self,
+        sharing: Sharing,
+        clock: Clock<'_>,
+        seconds: f64,
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let now = clock.service(true, cx.now()).seconds();
+        let busy = self.busy(sharing);
+        let free = busy.streams.load(now, seconds);
+        let at = clock.moment(true, free);
+        // A side that stands still for good has nobody to serve.
+        if at < VirtualTime::NEVER && at > busy.acks_until {
+            busy.acks_until = at;
+            cx.alarm(at, Wake::Stream.token());
+        }
+    }
+
+    /// Acknowledgements take a side, among other messages.
+    pub(super) fn load_side(
+        &mut self,
+        sharing: Sharing,
+        clock: Clock<'_>,
+        (up, work): (bool, Work),
+        cx: &mut NetContext<'_, M>,
+    ) {
+        let now = clock.service(up, cx.now());
+        let busy = self.busy(sharing);
+        if up {
+            busy.up.queue.load(now, work);
+            busy.up.arm(Wake::Up, clock, cx);
+        } else {
+            busy.down.queue.load(now, work);
+            busy.down.arm(Wake::Down, clock, cx);
+        }
     }
 
     /// Keeps a transfer until its lost packets are sent again.
@@ -229,7 +335,7 @@ impl<M> Nic<M> {
         self.busy.as_mut().is_some_and(|busy| match wake {
             Wake::Up => busy.up.expects(now),
             Wake::Down => busy.down.expects(now),
-            Wake::Resend | Wake::Stream => true,
+            Wake::Resend | Wake::Stream | Wake::Open => true,
         })
     }
 
@@ -239,8 +345,10 @@ impl<M> Nic<M> {
     }
 
     pub(super) fn through_down(&mut self, clock: Clock<'_>, now: VirtualTime) -> Option<Parcel<M>> {
-        let side = &mut self.busy.as_mut()?.down;
-        side.queue.pop(clock.service(false, now))
+        let now = clock.service(false, now);
+        let parcel = self.busy.as_mut()?.down.queue.pop(now)?;
+        self.taken = now;
+        Some(parcel)
     }
 
     pub(super) fn due_again(&mut self, now: VirtualTime) -> Option<Transfer<M>> {
@@ -260,7 +368,9 @@ impl<M> Nic<M> {
         busy.up.arm(Wake::Up, clock, cx);
         busy.down.arm(Wake::Down, clock, cx);
         let idle = busy.up.queue.is_empty() && busy.down.queue.is_empty();
-        if idle && busy.resend.is_empty() && busy.streams.is_empty() {
+        let waits = !busy.resend.is_empty() || !busy.opening.is_empty();
+        let acks = busy.acks_until > cx.now();
+        if idle && !waits && !acks && busy.streams.is_empty() {
             self.busy = None;
         }
     }
@@ -278,6 +388,9 @@ impl<M> Nic<M> {
         busy.resend
             .values()
             .for_each(|transfer| visit(&transfer.parcel.message));
+        busy.opening
+            .values()
+            .for_each(|parcel| visit(&parcel.message));
         busy.streams.for_each(visit);
     }
 }
@@ -323,15 +436,15 @@ mod tests {
     use crate::net::testbed::Mail;
 
     #[test]
-    fn an_idle_interface_is_two_words() {
-        assert_eq!(size_of::<Nic<Mail>>(), 2 * size_of::<usize>());
+    fn an_idle_interface_is_three_words() {
+        assert_eq!(size_of::<Nic<Mail>>(), 3 * size_of::<usize>());
     }
 
     #[test]
     fn tokens_name_what_they_wake() {
-        for wake in [Wake::Up, Wake::Down, Wake::Resend, Wake::Stream] {
+        for wake in [Wake::Up, Wake::Down, Wake::Resend, Wake::Stream, Wake::Open] {
             assert_eq!(Wake::from_token(wake.token()), Some(wake));
         }
-        assert_eq!(Wake::from_token(4), None);
+        assert_eq!(Wake::from_token(5), None);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::link::Sharing;
 use crate::fault::Drop;
-use crate::quantity::{Bandwidth, Bytes, VirtualTime};
+use crate::quantity::{Bandwidth, Bytes, Span, VirtualTime};
 use crate::sim::rng::{below, Stream};
 use crate::snapshot::{snapshot_enum, snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::cmp::Ordering;
@@ -27,6 +27,21 @@ impl Work {
         let scaled = nanos * (1u64 << FRACTION) as f64;
         // `as` saturates.
         Self((scaled as u128).min(u128::from(u64::MAX) << FRACTION))
+    }
+}
+
+impl Work {
+    /// What of it is done in a span, in whole nanoseconds, and what is left.
+    pub fn split(self, span: Span) -> (Span, Self) {
+        let left = self.0.saturating_sub(u128::from(span.nanos()) << FRACTION);
+        let done = (self.0 - left).div_ceil(1 << FRACTION);
+        let done = Span::from_nanos(u64::try_from(done).unwrap_or(u64::MAX));
+        (done.min(span), Self(left))
+    }
+
+    /// Whether it is as good as done.
+    pub const fn is_none(self) -> bool {
+        self.0 <= SLIVER
     }
 }
 
@@ -66,12 +81,20 @@ impl<T> Queue<T> {
     /// Adds `item` at `now`, which is never before an earlier call's.
     pub fn push(&mut self, now: VirtualTime, work: Work, item: T) {
         match self {
-            Self::Fair(queue) => queue.push(now, work, item),
-            Self::Fifo(queue) => queue.push(now, work, item),
+            Self::Fair(queue) => queue.push(now, work, Some(item)),
+            Self::Fifo(queue) => queue.push(now, work, Some(item)),
         }
     }
 
-    /// When the next item is through, if nothing is added before.
+    /// Adds work that nothing waits for: it takes its share of the rate, and that is all.
+    pub fn load(&mut self, now: VirtualTime, work: Work) {
+        match self {
+            Self::Fair(queue) => queue.push(now, work, None),
+            Self::Fifo(queue) => queue.push(now, work, None),
+        }
+    }
+
+    /// When the next item, or work that nothing waits for, is through, if nothing is added before.
     pub fn next(&self) -> Option<VirtualTime> {
         match self {
             Self::Fair(queue) => queue.next(),
@@ -129,8 +152,8 @@ impl<T> Queue<T> {
     /// How many items are not through.
     fn waiting(&self) -> usize {
         match self {
-            Self::Fair(queue) => queue.jobs.len(),
-            Self::Fifo(queue) => queue.jobs.len(),
+            Self::Fair(queue) => queue.jobs.iter().flat_map(|job| &job.item).count(),
+            Self::Fifo(queue) => queue.jobs.iter().flat_map(|(_, item)| item).count(),
         }
     }
 
@@ -153,10 +176,14 @@ impl<T> Queue<T> {
     pub fn for_each(&self, visit: &mut dyn FnMut(&T)) {
         match self {
             Self::Fair(queue) => {
-                queue.jobs.iter().for_each(|job| visit(&job.item));
+                queue
+                    .jobs
+                    .iter()
+                    .flat_map(|job| &job.item)
+                    .for_each(&mut *visit);
                 queue.through.iter().for_each(|(_, item)| visit(item));
             }
-            Self::Fifo(queue) => queue.jobs.iter().for_each(|(_, item)| visit(item)),
+            Self::Fifo(queue) => queue.jobs.iter().flat_map(|(_, item)| item).for_each(visit),
         }
     }
 }
@@ -208,11 +235,12 @@ snapshot_struct!(impl<T> Job<T> { finish, serial, item });
 snapshot_struct!(impl<T> Fifo<T> { jobs, free });
 snapshot_enum!(impl<T> Queue<T> { 0 => Fair(queue), 1 => Fifo(queue) });
 
-/// An item that is through at `finish`; of two at once, the one that came first.
+/// An item that is through at `finish`; of two at once, the one that came first. Without an item it is
+/// work that nothing waits for.
 struct Job<T> {
     finish: u128,
     serial: u64,
-    item: T,
+    item: Option<T>,
 }
 
 impl<T> Job<T> {
@@ -254,7 +282,7 @@ impl<T> Fair<T> {
             };
             self.at = end;
             self.service = job.finish;
-            self.through.push_back((end, job.item));
+            self.through.extend(job.item.map(|item| (end, item)));
         }
         self.service = match self.jobs.len() as u128 {
             0 => 0,
@@ -265,7 +293,7 @@ impl<T> Fair<T> {
         self.at = self.at.max(now);
     }
 
-    fn push(&mut self, now: VirtualTime, work: Work, item: T) {
+    fn push(&mut self, now: VirtualTime, work: Work, item: Option<T>) {
         self.advance(now);
         self.jobs.push(Job {
             finish: self.service.saturating_add(work.0),
@@ -278,9 +306,10 @@ impl<T> Fair<T> {
     fn remove(&mut self, place: usize) -> Option<T> {
         let mut jobs = std::mem::take(&mut self.jobs).into_vec();
         jobs.sort_unstable_by_key(|job| job.serial);
-        let gone = (place < jobs.len()).then(|| jobs.remove(place));
+        let mut items = (0..jobs.len()).filter(|index| jobs[*index].item.is_some());
+        let gone = items.nth(place).map(|index| jobs.remove(index));
         self.jobs = jobs.into();
-        gone.map(|job| job.item)
+        gone?.item
     }
 
     /// When the first item will be through.
@@ -304,20 +333,22 @@ impl<T> Fair<T> {
 
 /// One after the other.
 pub(super) struct Fifo<T> {
-    /// With the exact time that each is through.
-    jobs: VecDeque<(u128, T)>,
+    /// With the exact time that each is through; without an item it is work that nothing waits for.
+    jobs: VecDeque<(u128, Option<T>)>,
     /// When the last of them is through.
     free: u128,
 }
 
 impl<T> Fifo<T> {
-    fn push(&mut self, now: VirtualTime, work: Work, item: T) {
+    fn push(&mut self, now: VirtualTime, work: Work, item: Option<T>) {
         self.free = self.free.max(scaled(now)).saturating_add(work.0);
         self.jobs.push_back((self.free, item));
     }
 
     /// Those behind move up by what it would still have taken.
     fn remove(&mut self, now: VirtualTime, place: usize) -> Option<T> {
+        let mut items = (0..self.jobs.len()).filter(|index| self.jobs[*index].1.is_some());
+        let place = items.nth(place)?;
         let before = place
             .checked_sub(1)
             .and_then(|before| self.jobs.get(before));
@@ -328,7 +359,7 @@ impl<T> Fifo<T> {
             *end = end.saturating_sub(saved);
         }
         self.free = self.free.saturating_sub(saved);
-        Some(item)
+        item
     }
 
     fn next(&self) -> Option<VirtualTime> {
@@ -336,11 +367,13 @@ impl<T> Fifo<T> {
     }
 
     fn pop(&mut self, now: VirtualTime) -> Option<T> {
-        if self.next()? <= now {
-            self.jobs.pop_front().map(|(_, item)| item)
-        } else {
-            None
+        while self.next()? <= now {
+            let item = self.jobs.pop_front().and_then(|(_, item)| item);
+            if item.is_some() {
+                return item;
+            }
         }
+        None
     }
 }
 
@@ -398,6 +431,24 @@ mod tests {
             run(Sharing::Fifo, mbit(8.0), &jobs),
             [3 * MS, 6 * MS, 7 * MS, 9 * MS + MS / 2]
         );
+    }
+
+    #[test]
+    fn work_that_nothing_waits_for_takes_its_share() {
+        // 1 kB/ms. An item of 2 kB and a load of 1 kB at once: both at half the rate until the load is
+        // through at 2 ms, the item at 3 ms; one after the other, the item that comes last at 3 ms.
+        for sharing in [Sharing::Fair, Sharing::Fifo] {
+            let mut queue = Queue::new(sharing);
+            let now = VirtualTime::ZERO;
+            queue.load(now, Work::of(1_000, mbit(8.0)));
+            queue.push(now, Work::of(2_000, mbit(8.0)), 'a');
+            let mut found = Vec::new();
+            while let Some(next) = queue.next() {
+                found.push((next.nanos() / MS, queue.pop(next)));
+            }
+            assert_eq!(found.last(), Some(&(3, Some('a'))), "{found:?}");
+            assert!(queue.is_empty());
+        }
     }
 
     #[test]

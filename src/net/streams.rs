@@ -27,10 +27,10 @@ const GRAIN: f64 = 0.25;
 pub(super) struct Streams<M> {
     /// This node's side.
     up: Bottleneck,
-    /// The sides of receivers that are slower.
-    down: BTreeMap<NodeId, Bottleneck>,
+    /// The sides of receivers that are slower, and how many messages are on their way to each.
+    down: BTreeMap<NodeId, (Bottleneck, u32)>,
     /// By when something happens to them; of those at one moment, in the order of coming there.
-    due: BTreeMap<(VirtualTime, u64), Sending<M>>,
+    due: BTreeMap<(VirtualTime, u64), Box<Sending<M>>>,
     serial: u64,
 }
 
@@ -71,6 +71,12 @@ impl<M> Streams<M> {
         }
     }
 
+    /// Puts `seconds` of work behind what is on this node's side; when the side will be free.
+    pub fn load(&mut self, now: f64, seconds: f64) -> VirtualTime {
+        self.up.free = self.up.free.max(now) + seconds;
+        moment(self.up.free)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.due.is_empty()
     }
@@ -82,18 +88,38 @@ impl<M> Streams<M> {
     }
 
     /// Waits until `at`.
-    fn keep(&mut self, at: VirtualTime, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
+    fn keep(&mut self, at: VirtualTime, sending: Box<Sending<M>>, cx: &mut NetContext<'_, M>) {
         self.due.insert((at, self.serial), sending);
         self.serial += 1;
         cx.alarm(at, Wake::Stream.token());
     }
 
     /// What is due by `now`.
-    fn next(&mut self, now: VirtualTime) -> Option<Sending<M>> {
+    fn next(&mut self, now: VirtualTime) -> Option<Box<Sending<M>>> {
         let (at, _) = *self.due.first_key_value()?.0;
         (at <= now)
             .then(|| self.due.pop_first())?
             .map(|(_, sending)| sending)
+    }
+
+    /// A message sets out to `target`, whose side is slower.
+    fn expect(&mut self, target: NodeId, packet: f64) {
+        let fresh = Bottleneck {
+            packet,
+            buffer: f64::INFINITY,
+            free: 0.0,
+        };
+        self.down.entry(target).or_insert((fresh, 0)).1 += 1;
+    }
+
+    /// A message is no more on its way to `target`; the last one leaves nothing behind.
+    fn forget(&mut self, target: NodeId) {
+        if let Some((_, flows)) = self.down.get_mut(&target) {
+            *flows = flows.saturating_sub(1);
+            if *flows == 0 {
+                self.down.remove(&target);
+            }
+        }
     }
 }
 
@@ -170,7 +196,7 @@ impl Hop<'_> {
 
 /// The way of one flow's trains.
 struct Way<'a> {
-    hops: Vec<Hop<'a>>,
+    hops: [Option<Hop<'a>>; 2],
     faults: Option<(&'a LinkFaults, &'a mut Traffic)>,
 }
 
@@ -178,7 +204,7 @@ impl Path for Way<'_> {
     fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed {
         let mut rest = burst;
         let mut gone: Vec<u32> = Vec::new();
-        for hop in &mut self.hops {
+        for hop in self.hops.iter_mut().flatten() {
             let passed = hop.pass(rest, dice);
             rest.at = passed.first;
             rest.gap = passed.gap;
@@ -323,7 +349,7 @@ impl LinkNetwork {
         let wire = from.model.on_wire(bytes, count, mtu) as f64 / count as f64;
         let (packet_up, packet_down) = self.paces(parcel.source, parcel.target, wire);
         let instant = latency == Span::ZERO && packet_up == 0.0 && packet_down.is_none();
-        if instant && self.faults.is_none() {
+        if instant && self.faults.is_none() && !from.model.acks {
             return self.depart(parcel, to, latency, cx);
         }
         let streams = nic.streams(from.model.sharing);
@@ -343,6 +369,9 @@ impl LinkNetwork {
         };
         let dice = Dice::new(cx.seed(), parcel.source.0, parcel.sequence);
         let now = cx.now().seconds();
+        if let Some(packet) = packet_down {
+            streams.expect(parcel.target, packet);
+        }
         let mut sending = Ahead {
             packet_up,
             packet_down,
@@ -352,7 +381,7 @@ impl LinkNetwork {
         let flow = self.along(streams, &mut sending, &parcel, cx.now(), |way| {
             Flow::begin(&setup, dice, now, way)
         });
-        let sending = Sending {
+        let sending = Box::new(Sending {
             parcel,
             flow,
             latency,
@@ -361,7 +390,7 @@ impl LinkNetwork {
             number,
             trains: sending.trains,
             leaves: false,
-        };
+        });
         self.keep_stream(streams, sending, cx);
     }
 
@@ -393,27 +422,23 @@ impl LinkNetwork {
             let bytes = own.map_or(f64::INFINITY, |own| own.0 as f64).min(least);
             rate.map_or(f64::INFINITY, |rate| bytes * 8.0 / rate.get())
         };
-        let mut hops = Vec::with_capacity(2);
+        let mut hops = [None, None];
         if ahead.packet_up > 0.0 {
-            hops.push(Hop {
+            hops[0] = Some(Hop {
                 bottleneck: &mut streams.up,
                 packet: ahead.packet_up,
                 buffer: room(source, self.group(source).up(source), least[0]),
-                clock: self.clock(source),
+                clock: self.clock_of(source, true),
                 up: true,
             });
         }
-        if let Some(packet) = ahead.packet_down {
-            let fresh = Bottleneck {
-                packet,
-                buffer: f64::INFINITY,
-                free: 0.0,
-            };
-            hops.push(Hop {
-                bottleneck: streams.down.entry(target).or_insert(fresh),
+        let down = ahead.packet_down.zip(streams.down.get_mut(&target));
+        if let Some((packet, (bottleneck, _))) = down {
+            hops[1] = Some(Hop {
+                bottleneck,
                 packet,
                 buffer: room(target, self.group(target).down(target), least[1]),
-                clock: self.clock(target),
+                clock: self.clock_of(target, false),
                 up: false,
             });
         }
@@ -430,11 +455,12 @@ impl LinkNetwork {
     fn keep_stream<M: Wire>(
         &self,
         streams: &mut Streams<M>,
-        mut sending: Sending<M>,
+        mut sending: Box<Sending<M>>,
         cx: &mut NetContext<'_, M>,
     ) {
         let now = cx.now();
         if sending.flow.has_failed() {
+            streams.forget(sending.parcel.target);
             return cx.lose(sending.parcel);
         }
         let at = if sending.flow.is_done() {
@@ -456,14 +482,8 @@ impl LinkNetwork {
                 return;
             };
             if sending.leaves {
-                if streams
-                    .due
-                    .values()
-                    .all(|other| other.parcel.target != sending.parcel.target)
-                {
-                    streams.down.remove(&sending.parcel.target);
-                }
-                self.left(sending, cx);
+                streams.forget(sending.parcel.target);
+                self.left(nic, *sending, cx);
                 continue;
             }
             let mut ahead = Ahead {
@@ -472,21 +492,26 @@ impl LinkNetwork {
                 number: sending.number,
                 trains: sending.trains,
             };
-            let Sending { parcel, flow, .. } = &mut sending;
+            let Sending { parcel, flow, .. } = &mut *sending;
             self.along(streams, &mut ahead, parcel, now, |way| flow.step(way));
             sending.trains = ahead.trains;
             self.keep_stream(streams, sending, cx);
         }
     }
 
+    /// Whether a message over TCP passes its receiver's side on the way, and not once it has come.
+    pub(super) fn passes_both<M: Wire>(&self, parcel: &Parcel<M>) -> bool {
+        // Every packet counts as equal: the rates alone decide.
+        self.paces(parcel.source, parcel.target, 1.0).1.is_some()
+    }
+
     /// The last packet of a message has left.
-    fn left<M: Wire>(&self, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
+    fn left<M: Wire>(&self, nic: &mut Nic<M>, sending: Sending<M>, cx: &mut NetContext<'_, M>) {
         let now = cx.now();
         let Sending {
             mut parcel,
             flow,
             latency,
-            packet_down,
             number,
             trains,
             ..
@@ -536,8 +561,13 @@ impl LinkNetwork {
             }
             at += resumes.since(now);
         }
-        // A slower side of the receiver was part of the way; a faster one is shared with others.
-        if packet_down.is_none() && self.group(parcel.target).down(parcel.target).is_some() {
+        if self.group(parcel.source).model.acks {
+            self.acknowledged(nic, &parcel, cx);
+            // The receiver's interface sends them.
+            return cx.carry(parcel, at);
+        }
+        // Others may be on the receiver's side.
+        if self.group(parcel.target).down(parcel.target).is_some() {
             cx.carry(parcel, at);
         } else {
             cx.deliver(parcel, at);
@@ -607,7 +637,7 @@ mod tests {
             trains: 1,
             leaves: false,
         };
-        streams.due.insert((next, 0), sending);
+        streams.due.insert((next, 0), Box::new(sending));
         let mut other = again(&streams).unwrap();
         assert_eq!(
             bytes_of(|to| streams.save(to)),

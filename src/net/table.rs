@@ -104,6 +104,8 @@ pub(super) struct Group {
     pub fixed: Option<Span>,
     /// The median latency.
     pub median: Span,
+    /// Whether anything crosses links beside its messages and their headers.
+    pub beside: bool,
     pub first: u32,
     pub count: u32,
     up: OwnRates,
@@ -227,6 +229,7 @@ impl LinkTable {
         self.add(Group {
             fixed: model.latency.fixed(),
             median: model.latency.median(),
+            beside: model.acks || !model.connection.is_persistent(),
             model,
             first,
             count,
@@ -279,6 +282,7 @@ impl LinkTable {
             .map(|(tier, count)| Group {
                 fixed: tier.model.latency.fixed(),
                 median: tier.model.latency.median(),
+                beside: tier.model.acks || !tier.model.connection.is_persistent(),
                 model: tier.model,
                 first,
                 count,

@@ -49,9 +49,9 @@ impl Ledger {
         if let What::Received = fact.what {
             done = self.superseded(key, at);
         }
-        if let What::Asked { row, bytes } = fact.what {
+        if let What::Asked { row, bytes, beside } = fact.what {
             let entry = self.open.entry(key).or_insert_with(|| Entry::of(*row));
-            entry.asked(bytes);
+            entry.asked(bytes, beside);
             return done;
         }
         if let (What::Received, Some(entry)) = (&fact.what, self.open.get_mut(&key)) {
@@ -62,7 +62,11 @@ impl Ledger {
         if let Some(entry) = self.open.get_mut(&key) {
             match fact.what {
                 What::Works(work) => entry.works(*work, at),
-                What::Sent { bytes, answers } => entry.sent(bytes, answers, at),
+                What::Sent {
+                    bytes,
+                    beside,
+                    answers,
+                } => entry.sent((bytes, beside), answers, at),
                 What::Got { bytes } => entry.got(bytes),
                 What::Copied { task } => entry.moves(task, 1),
                 What::Gone { task } => entry.moves(task, -1),

@@ -96,6 +96,12 @@ pub struct MessageCount {
     /// Bytes of those that arrived, copies included.
     #[serde(default)]
     pub bytes_delivered: u64,
+    /// Bytes that set their connections up, both ways.
+    #[serde(default)]
+    pub bytes_setup: u64,
+    /// Bytes of acknowledgements of them.
+    #[serde(default)]
+    pub bytes_acks: u64,
 }
 
 impl MessageCount {
@@ -612,6 +618,8 @@ mod tests {
             in_flight: 1,
             bytes: 0,
             bytes_delivered: 0,
+            bytes_setup: 0,
+            bytes_acks: 0,
         };
         assert!(count.balances());
         count.lost = 1;

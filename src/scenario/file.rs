@@ -24,7 +24,9 @@ pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, Sample
 pub use faults::{CutFile, FaultFile, KindFile, WhenFile};
 pub use group::{BudgetFile, DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use hierarchy::TierFile;
-pub use links::{CongestionFile, LinkFields, LossFile, SharingFile, TransportFile};
+pub use links::{
+    CongestionFile, ConnectionFile, HandshakeFile, LinkFields, LossFile, SharingFile, TransportFile,
+};
 pub use preset_or::PresetOr;
 pub use size::{PublicFile, SizeFile};
 pub use topology::{GossipFile, GraphFile, TopologyFile};

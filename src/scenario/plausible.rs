@@ -5,6 +5,7 @@
 //! that are drawn for its clients. Large groups are judged by some of their clients.
 
 mod odds;
+mod on_links;
 mod table;
 
 pub use odds::chance_of_more_than;

@@ -533,6 +533,8 @@ fn messages(summary: &crate::sim::Summary, without_server: bool) -> Messages {
                 in_flight: tally.in_flight,
                 bytes: tally.bytes,
                 bytes_delivered: tally.bytes_delivered,
+                bytes_setup: tally.bytes_setup,
+                bytes_acks: tally.bytes_acks,
             };
             ((*kind).to_string(), count)
         })

@@ -23,6 +23,10 @@ pub struct Tally {
     pub bytes: u64,
     /// Bytes handed to handlers.
     pub bytes_delivered: u64,
+    /// Bytes that set connections up, both ways.
+    pub bytes_setup: u64,
+    /// Bytes of acknowledgements.
+    pub bytes_acks: u64,
 }
 
 snapshot_struct!(Tally {
@@ -33,7 +37,9 @@ snapshot_struct!(Tally {
     dropped,
     in_flight,
     bytes,
-    bytes_delivered
+    bytes_delivered,
+    bytes_setup,
+    bytes_acks
 });
 
 impl Tally {
@@ -51,6 +57,8 @@ impl Tally {
         self.in_flight += other.in_flight;
         self.bytes += other.bytes;
         self.bytes_delivered += other.bytes_delivered;
+        self.bytes_setup += other.bytes_setup;
+        self.bytes_acks += other.bytes_acks;
     }
 }
 

@@ -46,6 +46,12 @@ pub(crate) enum NetEffect<M> {
     Deliver(Parcel<M>, VirtualTime),
     Lose(Parcel<M>),
     Drop(Parcel<M>),
+    /// Bytes to be counted.
+    Beside {
+        kind: u8,
+        setup: u64,
+        acks: u64,
+    },
     /// A copy of a message: arrives at the target's handler, past its interface.
     Copy(Parcel<M>, VirtualTime),
     Alarm(VirtualTime, u64),
@@ -101,6 +107,12 @@ impl<M> NetContext<'_, M> {
     /// the handler gets it at `at`, at least the lookahead from now. It is numbered anew.
     pub fn copy(&mut self, parcel: Parcel<M>, at: VirtualTime) {
         self.effects.push(NetEffect::Copy(parcel, at));
+    }
+
+    /// Bytes cross links beside a message of this kind and its headers: to set its connection up, and to
+    /// acknowledge it.
+    pub fn beside(&mut self, kind: u8, setup: u64, acks: u64) {
+        self.effects.push(NetEffect::Beside { kind, setup, acks });
     }
 
     /// Wakes this interface at `at` (now or later) with `token`.

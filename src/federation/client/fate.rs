@@ -2,7 +2,7 @@
 
 use super::super::books;
 use super::super::message::{Message, Report, Task};
-use super::super::world::Federation;
+use super::super::world::{Federation, Shared};
 use super::answer;
 use crate::fault::{ClientFaults, JobFaults, ReportFault};
 use crate::method::{ClientState, Payload};
@@ -169,15 +169,15 @@ impl Memory {
     /// Sends a report, or what its fate makes of it.
     pub fn send(
         &mut self,
+        shared: &Shared,
         fate: &Fate,
-        server: NodeId,
+        (client, server): (u32, NodeId),
         message: Message,
-        (client, faults): (u32, &ClientFaults),
         cx: &mut Context<'_, Federation>,
     ) {
         let Message::Report(mut report) = message else {
             let task = crate::net::Wire::round(&message);
-            return answer((client, task), server, message, cx);
+            return answer(shared, (client, task), server, message, cx);
         };
         // What it really answers, whatever it will say.
         let task = report.round;
@@ -211,7 +211,7 @@ impl Memory {
         out.push(Message::Report(report));
         for message in out {
             if fate.job.late.nanos() == 0 {
-                answer((client, task), server, message, cx);
+                answer(shared, (client, task), server, message, cx);
             } else {
                 let token = HELD | self.timers;
                 self.timers += 1;
@@ -221,7 +221,7 @@ impl Memory {
         }
         if fate.job.late.nanos() > 0 {
             let until = cx.now() + fate.job.late;
-            let crash = faults.first_crash(client, cx.now(), until);
+            let crash = shared.faults.clients.first_crash(client, cx.now(), until);
             let held_back = Work {
                 until,
                 breaks: crash.unwrap_or(VirtualTime::NEVER),
@@ -236,9 +236,15 @@ impl Memory {
     }
 
     /// Sends the report that waited for this timer; whether the timer was for one.
-    pub fn release(&mut self, token: u64, client: u32, cx: &mut Context<'_, Federation>) -> bool {
+    pub fn release(
+        &mut self,
+        shared: &Shared,
+        token: u64,
+        client: u32,
+        cx: &mut Context<'_, Federation>,
+    ) -> bool {
         if let Some((server, task, message)) = self.held.remove(&token) {
-            answer((client, task), server, message, cx);
+            answer(shared, (client, task), server, message, cx);
         }
         token & HELD != 0
     }

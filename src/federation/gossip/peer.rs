@@ -19,6 +19,7 @@ use super::{Algorithm, Common};
 use crate::learn::Cost;
 use crate::method::{ClientState, ClientWork, MethodError, Metrics, Payload};
 use crate::model::ParamSet;
+use crate::net::Beside;
 use crate::observe::ledger::{self, What};
 use crate::observe::rows::{Rejection, RejectionRow};
 use crate::quantity::{Flops, Span, VirtualTime};
@@ -330,20 +331,31 @@ impl Peer {
             audit.sends(self.number, round, &model);
         }
         let graph = self.common.graph(round)?;
-        let mut bytes = 0;
+        let (mut bytes, mut beside) = (0, Beside::default());
+        let network = &self.shared.network;
         graph.each_target(self.number, round, |client| {
             let message = PeerModel {
                 round,
                 payload: model.clone(),
             };
-            bytes += message.wire_bytes().0;
+            let size = message.wire_bytes();
+            bytes += size.0;
+            beside.add(network.beside(cx.id(), Federation::node_of(client), size));
             cx.send(
                 Federation::node_of(client),
                 Message::Model(Box::new(message)),
             );
         });
         self.notice.sent += bytes;
-        self.tell(What::Sent { bytes, answers: 0 }, cx);
+        let beside = beside.total();
+        self.tell(
+            What::Sent {
+                bytes,
+                beside,
+                answers: 0,
+            },
+            cx,
+        );
         Ok(())
     }
 
@@ -600,6 +612,7 @@ impl Peer {
         self.tell(
             What::Sent {
                 bytes: 0,
+                beside: 0,
                 answers: 1,
             },
             cx,

@@ -189,6 +189,42 @@ mod tests {
     }
 
     #[test]
+    fn bursts_and_gaps_last_as_long_as_the_chain_says() {
+        let p = |p: f64| Probability::new(p).unwrap();
+        let loss = Loss::GilbertElliott {
+            p_good_to_bad: p(0.02),
+            p_bad_to_good: p(0.25),
+            loss_good: p(0.0),
+            loss_bad: p(1.0),
+        };
+        let mut dice = Dice::new(4, 1, 1);
+        let mut gaps = Gaps::new(loss, &mut dice);
+        let packets = 400_000u64;
+        let mut lost = Vec::new();
+        for train in 0..packets / 40 {
+            let places = gaps.pass(40, &mut dice);
+            lost.extend(
+                places
+                    .into_iter()
+                    .map(|place| train * 40 + u64::from(place)),
+            );
+        }
+        let bursts = lost.windows(2).filter(|pair| pair[1] > pair[0] + 1).count() as f64 + 1.0;
+        // Geometric lengths: mean 1/r = 4 packets with deviation sqrt(1 - r) / r, 1/p = 50 in between; some
+        // 7,400 bursts. Of the bursts a quarter is one packet long.
+        let burst = lost.len() as f64 / bursts;
+        let gap = (packets as f64 - lost.len() as f64) / bursts;
+        let single = (1..lost.len() - 1)
+            .filter(|&i| lost[i] > lost[i - 1] + 1 && lost[i + 1] > lost[i] + 1)
+            .count() as f64
+            / bursts;
+        let count = bursts.sqrt();
+        assert!((burst - 4.0).abs() < 5.0 * 3.464 / count, "{burst}");
+        assert!((gap - 50.0).abs() < 5.0 * 49.5 / count, "{gap}");
+        assert!((single - 0.25).abs() < 5.0 * 0.433 / count, "{single}");
+    }
+
+    #[test]
     fn trains_of_any_length_meet_the_same_losses() {
         let loss = Loss::Independent {
             p: Probability::new(0.03).unwrap(),

@@ -89,7 +89,8 @@ impl Entry {
 
     // What happens.
 
-    pub fn asked(&mut self, bytes: Option<u64>) {
+    pub fn asked(&mut self, bytes: Option<u64>, beside: u64) {
+        self.row.overhead_bytes = self.row.overhead_bytes.saturating_add(beside);
         match bytes {
             Some(bytes) => {
                 self.tasks += 1;
@@ -110,7 +111,8 @@ impl Entry {
         self.work = Some((at, work));
     }
 
-    pub fn sent(&mut self, bytes: u64, answers: u32, at: VirtualTime) {
+    pub fn sent(&mut self, (bytes, beside): (u64, u64), answers: u32, at: VirtualTime) {
+        self.row.overhead_bytes = self.row.overhead_bytes.saturating_add(beside);
         if answers > 0 {
             self.count_work(at);
         }
@@ -160,6 +162,7 @@ impl Entry {
         self.row = ClientRow {
             bytes_down: self.row.bytes_down,
             bytes_up: self.row.bytes_up,
+            overhead_bytes: self.row.overhead_bytes,
             compute: self.row.compute,
             flops: self.row.flops,
             memory_bytes: self.row.memory_bytes,

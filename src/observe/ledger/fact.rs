@@ -25,6 +25,8 @@ pub enum What {
         row: Box<ClientRow>,
         /// Bytes of the task, if one was sent.
         bytes: Option<u64>,
+        /// Bytes that cross links beside it: [`ClientRow::overhead_bytes`].
+        beside: u64,
     },
     /// A task has come, or a copy of it.
     Received,
@@ -34,6 +36,8 @@ pub enum What {
     Sent {
         /// Their bytes.
         bytes: u64,
+        /// Bytes that cross links beside them.
+        beside: u64,
         /// How many; none of models for neighbours, which answer nothing.
         answers: u32,
     },

@@ -26,6 +26,7 @@ fn row(client: u32, round: u32, invited: VirtualTime) -> ClientRow {
         loss: None,
         trained_accuracy: None,
         received_accuracy: None,
+        overhead_bytes: 0,
         size: 1.0,
         flops: 0,
         memory_bytes: 0,
@@ -73,7 +74,15 @@ impl Story {
     fn asked(&mut self, task: u32, seconds: u64) -> &mut Self {
         let row = Box::new(row(3, task, at(seconds)));
         let bytes = Some(100);
-        self.fact(task, seconds, What::Asked { row, bytes })
+        self.fact(
+            task,
+            seconds,
+            What::Asked {
+                row,
+                bytes,
+                beside: 0,
+            },
+        )
     }
 
     /// Asked, and at work a second later.
@@ -85,7 +94,15 @@ impl Story {
 
     fn sent(&mut self, task: u32, seconds: u64) -> &mut Self {
         let (bytes, answers) = (7, 1);
-        self.fact(task, seconds, What::Sent { bytes, answers })
+        self.fact(
+            task,
+            seconds,
+            What::Sent {
+                bytes,
+                beside: 0,
+                answers,
+            },
+        )
     }
 
     fn told(&mut self, task: u32, seconds: u64, outcome: ClientOutcome) -> &mut Self {

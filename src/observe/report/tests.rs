@@ -111,6 +111,7 @@ fn client(round: u32, client: u32, group: &str) -> ClientRow {
         memory_bytes: 0,
         energy_j: 0.0,
         received_accuracy: None,
+        overhead_bytes: 0,
     }
 }
 

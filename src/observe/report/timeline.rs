@@ -214,6 +214,7 @@ mod tests {
             memory_bytes: 0,
             energy_j: 0.0,
             received_accuracy: None,
+            overhead_bytes: 0,
         }
     }
 

@@ -60,6 +60,10 @@ pub struct ClientRow {
     /// Accuracy of its model before local training on the samples that it holds out, in [0, 1].
     #[serde(default)]
     pub received_accuracy: Option<f64>,
+    /// Bytes that crossed links beside its messages and their headers, both ways together: to set
+    /// connections up, and to acknowledge.
+    #[serde(default)]
+    pub overhead_bytes: u64,
 }
 
 snapshot_struct!(ClientRow {
@@ -84,6 +88,7 @@ snapshot_struct!(ClientRow {
     memory_bytes,
     energy_j,
     received_accuracy,
+    overhead_bytes,
 });
 
 impl Row for ClientRow {
@@ -109,5 +114,6 @@ impl Row for ClientRow {
         "memory_bytes",
         "energy_j",
         "received_accuracy",
+        "overhead_bytes",
     ];
 }

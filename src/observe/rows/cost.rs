@@ -54,6 +54,9 @@ pub struct CostRow {
     /// Joules, of `energy_j`, likewise.
     #[serde(default)]
     pub wasted_energy_j: f64,
+    /// Bytes beside their messages: to set connections up, and to acknowledge.
+    #[serde(default)]
+    pub overhead_bytes: u64,
 }
 
 snapshot_struct!(CostRow {
@@ -76,6 +79,7 @@ snapshot_struct!(CostRow {
     wasted_bytes_up,
     wasted_compute,
     wasted_energy_j,
+    overhead_bytes,
 });
 
 impl CostRow {
@@ -88,6 +92,7 @@ impl CostRow {
         self.flops = self.flops.saturating_add(row.flops);
         self.bytes_down = self.bytes_down.saturating_add(row.bytes_down);
         self.bytes_up = self.bytes_up.saturating_add(row.bytes_up);
+        self.overhead_bytes = self.overhead_bytes.saturating_add(row.overhead_bytes);
         self.compute = self.compute + row.compute;
         self.energy_j += row.energy_j;
         if !row.outcome.is_used() {
@@ -126,6 +131,7 @@ impl Row for CostRow {
         "wasted_bytes_up",
         "wasted_compute_s",
         "wasted_energy_j",
+        "overhead_bytes",
     ];
 }
 
@@ -162,6 +168,7 @@ mod tests {
             memory_bytes,
             energy_j,
             received_accuracy: None,
+            overhead_bytes: 0,
         };
         let mut cost = CostRow::default();
         for row in [row(10, 300, 1.5), row(0, 0, 0.0), row(4, 200, 0.5)] {

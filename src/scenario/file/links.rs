@@ -29,6 +29,10 @@ pub struct LinkFields {
     pub transport: Option<TransportFile>,
     /// What may wait on each side while TCP sends.
     pub buffer: Option<Size>,
+    /// Whether each message sets up a connection of its own.
+    pub connection: Option<ConnectionFile>,
+    /// Whether acknowledgements take their bytes on the way back.
+    pub acks: Option<bool>,
 }
 
 /// How messages share a rate.
@@ -99,6 +103,31 @@ pub enum TransportFile {
         #[serde(default = "six_megabytes")]
         receive_window: Size,
     },
+}
+
+/// What messages are sent over.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub enum ConnectionFile {
+    /// A connection that is there.
+    Persistent,
+    /// One that is set up for each.
+    PerMessage {
+        /// How.
+        handshake: HandshakeFile,
+    },
+}
+
+/// How a connection is set up.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub enum HandshakeFile {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 8446.
+    Tls13,
+    /// RFC 8446, with a ticket.
+    Tls13Resumed,
+    /// RFC 9001, with data in the first flight.
+    Quic0Rtt,
 }
 
 /// What decides how much TCP has in flight.

@@ -2,10 +2,13 @@
 
 use super::Resolver;
 use crate::net::tcp::Congestion;
-use crate::net::{preset, presets, Latency, LinkModel, Loss, Sharing, Transport};
+use crate::net::{
+    preset, presets, Connection, Handshake, Latency, LinkModel, Loss, Sharing, Transport,
+};
 use crate::quantity::{Bandwidth, Distribution};
 use crate::scenario::file::{
-    CongestionFile, LinkFields, LossFile, PresetOr, SharingFile, TransportFile,
+    CongestionFile, ConnectionFile, HandshakeFile, LinkFields, LossFile, PresetOr, SharingFile,
+    TransportFile,
 };
 use crate::scenario::Link;
 use crate::text::fields::{OrDistribution, Rate};
@@ -109,6 +112,22 @@ impl Resolver<'_> {
         }
         if let Some(buffer) = fields.buffer {
             model.buffer = Some(buffer.0);
+        }
+        if let Some(connection) = fields.connection {
+            model.connection = match connection {
+                ConnectionFile::Persistent => Connection::Persistent,
+                ConnectionFile::PerMessage { handshake } => Connection::PerMessage {
+                    handshake: match handshake {
+                        HandshakeFile::Tcp => Handshake::Tcp,
+                        HandshakeFile::Tls13 => Handshake::Tls13,
+                        HandshakeFile::Tls13Resumed => Handshake::Tls13Resumed,
+                        HandshakeFile::Quic0Rtt => Handshake::Quic0Rtt,
+                    },
+                },
+            };
+        }
+        if let Some(acks) = fields.acks {
+            model.acks = acks;
         }
         for problem in model.problems() {
             self.complain(path, problem);

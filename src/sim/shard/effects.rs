@@ -119,6 +119,12 @@ impl<W: World> Shard<W> {
                     self.tell_fate(Fate::Gone, &parcel);
                 }
                 NetEffect::Copy(parcel, at) => self.forward_copy(index, parcel, at, now),
+                NetEffect::Beside { kind, setup, acks } => {
+                    if let Some(tally) = self.tallies.get_mut(usize::from(kind)) {
+                        tally.bytes_setup += setup;
+                        tally.bytes_acks += acks;
+                    }
+                }
                 NetEffect::Alarm(at, token) => {
                     let Some(Slot::Live(live)) = self.slots.get_mut(index) else {
                         continue;
