@@ -74,6 +74,15 @@ use crate::model::{Model, ModelError};
 use std::fmt::Debug;
 use std::sync::Arc;
 
+/// The models that a method leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaves {
+    /// A global one.
+    pub global: bool,
+    /// One of its own for each client that took part.
+    pub own: bool,
+}
+
 /// A federated method, with its hyper-parameters.
 pub trait Method: Debug + Send + Sync {
     /// What is wrong with the hyper-parameters, or with their combination with the clients' local
@@ -100,6 +109,14 @@ pub trait Method: Debug + Send + Sync {
     /// Whether it learns from a public set.
     fn needs_public(&self) -> bool {
         false
+    }
+
+    /// Which models there are when a run is over, for a record of them.
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: true,
+            own: false,
+        }
     }
 
     /// What its clients report: layers around a method ask, to know whether they can be worn.

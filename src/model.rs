@@ -20,6 +20,7 @@
 //! - `views`: the memory of tensors as slices; `spill`: frozen vectors that wait on disk
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights;
 //!   `statistics`: what batch normalisations are given
+//! - [`weights`]: parameter sets in and out of files
 
 mod buffer;
 mod depth;
@@ -41,6 +42,7 @@ mod statistics;
 mod sub_model;
 mod units;
 mod views;
+pub mod weights;
 mod wide;
 
 pub use buffer::Buffer;

@@ -29,7 +29,7 @@ use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
-use crate::federation::{Compute, Evaluation, Gossip, Group, Layers, Schedule, Tier};
+use crate::federation::{Compute, Evaluation, Gossip, Group, Keep, Layers, Schedule, Tier};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model};
@@ -246,6 +246,9 @@ pub struct Record {
     pub events: Option<EventFilter>,
     /// `report.html`.
     pub report: bool,
+    /// The folder `models`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Keep>,
 }
 
 /// When the whole state of a run is kept. It never changes a result.

@@ -11,6 +11,7 @@ mod federation;
 mod hostile_files;
 mod kernel;
 mod layers;
+mod models;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod outputs;

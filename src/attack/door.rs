@@ -213,6 +213,7 @@ impl ServerHalf for Door {
         round_flops,
         global,
         personal,
+        own,
         at_level,
         adopt
     );

@@ -168,6 +168,7 @@ impl ServerHalf for Defended {
         close,
         global,
         personal,
+        own,
         at_level,
         adopt
     );

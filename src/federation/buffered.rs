@@ -160,6 +160,7 @@ impl ServerHalf for Buffered {
         close,
         global,
         personal,
+        own,
         at_level
     );
 

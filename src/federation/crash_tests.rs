@@ -38,6 +38,7 @@ impl ServerHalf for Watched {
         round_flops,
         global,
         personal,
+        own,
         at_level,
         gone,
         staleness

@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::compute::Compute;
 use super::gossip::Gossip;
 use super::hierarchy::{Hierarchy, Tier};
+use super::keep::Keep;
 use super::layers::Layers;
 use super::sizing::SizeRule;
 use super::traits::{Capacity, Correlation, DeviceTier, Ranks, Whose};
@@ -78,6 +79,8 @@ pub struct Plan {
     pub compute: Compute,
     /// After every so many rounds the server asks for a checkpoint.
     pub checkpoint_every: Option<u32>,
+    /// Which models the recorder is told of.
+    pub keep: Option<Keep>,
 }
 
 /// Clients of one kind.

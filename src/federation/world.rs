@@ -10,6 +10,7 @@ use super::gossip::{Common, Observer, Overhear, Peer};
 use super::hierarchy::{sorted, Assign, Below};
 use super::hostile;
 use super::job::{Job, Output};
+use super::keep;
 use super::message::Message;
 use super::plan::Plan;
 use super::record::Record;
@@ -30,7 +31,7 @@ use crate::observe::ledger::{Fact, What};
 use crate::privacy::secagg::Witness;
 use crate::quantity::{Bytes, VirtualTime};
 use crate::select::Crowd;
-use crate::sim::{Context, Fate, Input, Node, NodeId, Stack, World};
+use crate::sim::{Context, Fate, Input, Left, Node, NodeId, Stack, World};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -547,6 +548,15 @@ impl World for Federation {
             at: VirtualTime::ZERO,
             what,
         })))
+    }
+
+    fn left(
+        &self,
+        id: NodeId,
+        node: Left<'_, Self>,
+        tell: &mut dyn FnMut(Record) -> bool,
+    ) -> Result<(), String> {
+        keep::left(&self.shared, id, &node, tell)
     }
 
     fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Member, Damaged> {

@@ -2,8 +2,8 @@
 //! baseline that says what federation is worth to a client.
 
 use super::{
-    ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Received, ServerHalf, ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientState, ClientWork, Leaves, Method, MethodError, Metrics,
+    Payload, Phase, Received, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, Trained};
 use crate::model::{ParamSet, Selection, Sizes};
@@ -29,6 +29,13 @@ impl Method for LocalOnly {
 
     fn modelled(&self) -> Result<(), &'static str> {
         Err("its clients share nothing: there is no federation to plan")
+    }
+
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: false,
+            own: true,
+        }
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
@@ -108,6 +115,10 @@ impl ClientHalf for Client {
             MODEL => matches!(payload, Payload::Model(_)),
             _ => true,
         }
+    }
+
+    fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
+        state.get(MODEL)?.as_model().ok()
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {

@@ -214,6 +214,17 @@ pub trait ServerHalf: Send {
         Ok(None)
     }
 
+    /// The model of its own that `client` would be measured with now, of the client's level, where this
+    /// half knows it; `None` where clients keep their models themselves ([`super::ClientHalf::own`]) or have
+    /// none.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn own(&self, client: u32) -> Result<Option<ParamSet>, MethodError> {
+        let _ = client;
+        Ok(None)
+    }
+
     /// The server went down and is restored from a checkpoint `rounds` rounds old. What clients saw
     /// and said in those cannot be unsaid: whoever keeps accounts of it counts it.
     fn lost_rounds(&mut self, rounds: u32) {
@@ -243,6 +254,7 @@ macro_rules! forward_to_inner {
     (@ round_flops) => { fn round_flops(&self) -> $crate::quantity::Flops { self.inner.round_flops() } };
     (@ global) => { fn global(&self) -> Option<&$crate::model::ParamSet> { self.inner.global() } };
     (@ personal) => { fn personal(&self) -> bool { self.inner.personal() } };
+    (@ own) => { fn own(&self, client: u32) -> Result<Option<$crate::model::ParamSet>, $crate::method::MethodError> { self.inner.own(client) } };
     (@ at_level) => { fn at_level(&self, level: usize) -> Result<Option<$crate::model::ParamSet>, $crate::method::MethodError> { self.inner.at_level(level) } };
 }
 pub(crate) use forward_to_inner;

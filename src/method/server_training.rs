@@ -80,6 +80,7 @@ impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
         round_flops,
         global,
         personal,
+        own,
         at_level,
         cohort,
         short,

@@ -35,6 +35,7 @@ pub use who::WhoFile;
 use super::text::fields::{Duration, PositiveFraction};
 use crate::compress::Compression;
 use crate::defend::DefenceSpec;
+use crate::federation::Keep;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec};
 use crate::privacy::secagg::SecureAggregation;
@@ -312,6 +313,8 @@ pub struct RecordFile {
     pub events: Option<EventsFile>,
     /// The report.
     pub report: bool,
+    /// Models in the folder `models`.
+    pub model: Option<Keep>,
 }
 
 impl Default for RecordFile {
@@ -322,6 +325,7 @@ impl Default for RecordFile {
             trace: true,
             events: None,
             report: true,
+            model: None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod layers;
 mod links;
 mod model;
 mod population;
+mod record;
 mod schedule;
 mod sizes;
 mod topology;
@@ -21,16 +22,15 @@ mod traits;
 mod waiting;
 mod who;
 
-use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
+use super::file::{CheckpointFile, ScenarioFile};
 use super::sound::{Reads, Sound};
 use super::text::{Diagnostics, Document};
-use super::{Checkpoint, EventFilter, Member, Record, Scenario, Server};
+use super::{Checkpoint, Member, Scenario, Server};
 use crate::data::Partitioner;
 use crate::federation::{Evaluation, Layers};
 use crate::learn::LocalTraining;
 use crate::method::MethodSpec;
 use crate::quantity::nearest;
-use crate::sim::{Delivery, Message as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -256,7 +256,13 @@ pub(super) fn resolve(
             "expected a number of rounds of 1 or more, found 0",
         );
     }
-    let record = r.reading(&[], |r| r.record(typed.record));
+    let run = record::Run {
+        method: &typed.method,
+        evaluation: &typed.evaluation,
+        compute,
+        gossip: topology.is_some(),
+    };
+    let record = r.reading(&[], |r| r.record(typed.record, &run));
     let checkpoint = typed
         .checkpoint
         .map(|typed| r.reading(&[], |r| r.checkpoint(&typed)));
@@ -343,17 +349,6 @@ impl Resolver<'_> {
         }
     }
 
-    fn record(&mut self, typed: RecordFile) -> Record {
-        let events = typed.events.map(|events| self.events(events));
-        Record {
-            clients: typed.clients,
-            histograms: typed.histograms,
-            trace: typed.trace,
-            events,
-            report: typed.report,
-        }
-    }
-
     fn checkpoint(&mut self, typed: &CheckpointFile) -> Checkpoint {
         for (field, found, what) in [
             ("every", typed.every, "rounds"),
@@ -371,26 +366,4 @@ impl Resolver<'_> {
             keep: typed.keep.max(1),
         }
     }
-
-    fn events(&mut self, typed: EventsFile) -> EventFilter {
-        let known: Vec<&str> = event_kinds().collect();
-        for (index, kind) in typed.kinds.iter().flatten().enumerate() {
-            if !known.contains(&kind.as_str()) {
-                let path = format!("record.events.kinds[{index}]");
-                self.unknown(&path, "a kind of event", kind, known.iter().copied());
-            }
-        }
-        EventFilter {
-            kinds: typed.kinds,
-            nodes: typed.nodes,
-        }
-    }
-}
-
-/// The kinds of event that can be recorded.
-fn event_kinds() -> impl Iterator<Item = &'static str> {
-    let messages = crate::federation::Message::KINDS;
-    let others = [Delivery::START, Delivery::TIMER, Delivery::WORK];
-    let others = others.map(|kind| Delivery::kind_in_words(kind, messages));
-    messages.iter().copied().chain(others)
 }

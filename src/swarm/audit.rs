@@ -106,6 +106,7 @@ impl ServerHalf for Audit {
         round_flops,
         global,
         personal,
+        own,
         at_level,
         gone,
         staleness

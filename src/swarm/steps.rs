@@ -197,6 +197,7 @@ impl ServerHalf for StepAudit {
         round_flops,
         global,
         personal,
+        own,
         at_level,
         staleness
     );

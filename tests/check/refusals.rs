@@ -313,7 +313,12 @@ fn all_that_is_wrong_in_several_files_of_data_is_told_at_once() {
     );
     fs::write(&file, text).unwrap();
     let check = checked(&file, &[]).expect("check takes it");
-    for words in ["/x.npy: ", "NaN at [4, 1]", "/tx.npy: ", "precision, at [0, 3]"] {
+    for words in [
+        "/x.npy: ",
+        "NaN at [4, 1]",
+        "/tx.npy: ",
+        "precision, at [0, 3]",
+    ] {
         assert_eq!(check.matches(words).count(), 1, "{words:?} in\n{check}");
     }
     assert_eq!(refused(&file, &[]), Some(check));

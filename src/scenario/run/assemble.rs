@@ -146,6 +146,7 @@ pub(super) fn assemble_counted(
         evaluation: scenario.evaluation.clone(),
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
+        keep: scenario.record.model,
     };
     let federation = Federation::new(plan, network).map_err(|error| unfit(scenario, error))?;
     Ok((federation.amid(faults), classes))
