@@ -26,6 +26,7 @@ mod fedrolex;
 mod fedsgd;
 mod fedyogi;
 mod fjord;
+mod frozen;
 mod hermes;
 mod heterofl;
 mod layer;
@@ -56,6 +57,7 @@ pub use client::{
 };
 pub use error::MethodError;
 pub(crate) use fedavg::FedAvg;
+pub(crate) use frozen::Frozen;
 pub use layer::{ClientLayer, LayeredClient, LayeredServer, ServerLayer};
 pub use payload::{Coded, Form, Masked, Packet, Payload, PublicSamples, Scores};
 pub use public::PublicData;
@@ -117,6 +119,21 @@ pub trait Method: Debug + Send + Sync {
             global: true,
             own: false,
         }
+    }
+
+    /// Whether all clients begin with one model, the server's.
+    fn begins_with_one(&self) -> bool {
+        true
+    }
+
+    /// Whether layers that nobody is to train keep their values in it, bit for bit: clients train by
+    /// [`crate::learn::train`] and nothing else changes the model but the server's mean, which can be put
+    /// right ([`ServerHalf::adopt`]).
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("it changes parameters in ways of its own")
     }
 
     /// What its clients report: layers around a method ask, to know whether they can be worn.

@@ -161,13 +161,28 @@ pub struct Width {
     pub training_flops: Flops,
 }
 
+/// Weights in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pretrained {
+    /// The file, relative to the scenario's folder.
+    pub file: PathBuf,
+    /// Layers and tensors that are drawn whatever the file has.
+    pub draw: Vec<String>,
+}
+
 /// A network and what it costs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Architecture {
     /// The preset it came from.
     pub preset: Option<String>,
-    /// How its weights begin.
+    /// How its weights begin, or those of them that no file has.
     pub init: Initializer,
+    /// The file that has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Pretrained>,
+    /// Layers and tensors that keep the values they begin with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
     /// Its layers.
     pub layers: Vec<LayerSpec>,
     /// Trainable values.
@@ -356,7 +371,7 @@ impl Scenario {
             &self.samples.shape,
             self.samples.classes,
         )?;
-        Ok(Arc::new(model))
+        Ok(Arc::new(model.freezing(&self.model.freeze)))
     }
 
     /// The networks of all widths that clients may have, widest first: `full` itself, then its
@@ -369,7 +384,10 @@ impl Scenario {
         let levels = ratios.map(|ratio| {
             let model = match ratio {
                 1.0 => Arc::clone(full),
-                narrower => Arc::new(self.method.method().sub_model(full, narrower)?),
+                narrower => {
+                    let narrower = self.method.method().sub_model(full, narrower)?;
+                    Arc::new(narrower.freezing_as(full))
+                }
             };
             Ok(Level { ratio, model })
         });

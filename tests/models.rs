@@ -10,6 +10,7 @@ use shoal::scenario::verify::altered;
 use shoal::scenario::Scenario;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use tch::Tensor;
 
 /// The names of the models that a run has kept.
@@ -146,7 +147,7 @@ fn every_method_leaves_the_models_that_it_says_it_leaves() {
         let text = |record: &str| {
             let text = format!(
                 "(data: Digits, public: (share: 0.05, select: 0.25), partition: (holdout: 0.2),
-                model: [Conv(out: 4, kernel: 3), Relu, Flatten, Dense(12), Relu, Dense(10)],
+                model: [Flatten, Dense(12), Relu, Dense(10)],
                 training: (optimizer: Sgd(lr: 0.05)), population: [(count: 4)], method: {name}(),
                 schedule: (rounds: 2, cohort: 3))"
             );
@@ -268,4 +269,205 @@ fn a_model_that_was_changed_after_the_run_is_named() {
         altered(&ran.path("")).unwrap(),
         ["models/final.safetensors: its content is not what the run wrote"]
     );
+}
+
+/// The weights that a scenario's model begins with.
+fn beginning(text: &str, file: &Path) -> (Arc<Model>, ParamSet) {
+    let scenario = Scenario::parse(text, file, &[]).unwrap_or_else(|e| panic!("{e:#}"));
+    let federation = assemble(&scenario, Default::default()).unwrap();
+    let plan = federation.plan();
+    let drawn = || plan.model.init(plan.seed, plan.init).unwrap();
+    let initial = plan.initial.clone().unwrap_or_else(drawn);
+    (Arc::clone(&plan.model), initial)
+}
+
+fn bits(set: &ParamSet) -> Vec<u32> {
+    set.as_slice()
+        .unwrap()
+        .iter()
+        .map(|v| v.to_bits())
+        .collect()
+}
+
+#[test]
+fn a_run_begins_with_the_model_that_another_ended_with_bit_for_bit() {
+    let ran = Ran::of(&with(TINY, "model: Final"));
+    let begins = format!(
+        "Scenario(init: File({:?}), {}",
+        ran.path("models/final.safetensors"),
+        &TINY["Scenario(".len()..]
+    );
+    let (model, initial) = beginning(&begins, Path::new("test.ron"));
+    let written = read(&model, &ran.path("models/final.safetensors"));
+    assert_eq!(bits(&initial), bits(&written));
+    // Nothing is learned without a rate: what comes out is what went in, and does as well.
+    let still = with(&begins.replace("lr: 0.1", "lr: 0"), "model: Final");
+    let again = Ran::of(&still);
+    let (first, second) = (ran.record().totals.unwrap(), again.record().totals.unwrap());
+    assert_eq!(first.final_accuracy, second.final_accuracy);
+    let back = read(&model, &again.path("models/final.safetensors"));
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * a.abs().max(1e-3);
+    let both = back
+        .as_slice()
+        .unwrap()
+        .iter()
+        .zip(written.as_slice().unwrap());
+    assert!(
+        both.into_iter().all(close),
+        "a mean of equal models is rounded, no more"
+    );
+    // Going on is better than beginning.
+    let on = Ran::of(&begins).record().totals.unwrap();
+    assert!(on.final_accuracy > first.final_accuracy);
+}
+
+#[test]
+fn a_new_head_is_drawn_and_the_rest_comes_from_the_file() {
+    let text = |head: &str, rest: &str| {
+        format!(
+            "(seed: 4, data: Digits, model: [Flatten, Dense(12), Relu, {head}Dense(10)],
+            training: (optimizer: Sgd(lr: 0.1)), population: [(count: 4)],
+            schedule: (rounds: 1, cohort: 4), {rest})"
+        )
+    };
+    let ran = Ran::of(&text("", "record: (model: Final)"));
+    let file = format!("file: {:?}", ran.path("models/final.safetensors"));
+    let new = |rest: &str| text("Dense(6), Relu, ", &format!("init: File({file}{rest})"));
+    let problems = Scenario::parse(&new(""), Path::new("s.ron"), &[]).unwrap_err();
+    let said: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    assert_eq!(said, ["init"; 4], "{problems:#}");
+    let drawn = new(", draw: [\"layers.3\", \"layers.5\"], by: HeNormal");
+    let (model, initial) = beginning(&drawn, Path::new("s.ron"));
+    let (_, by_rule) = beginning(
+        &text("Dense(6), Relu, ", "init: HeNormal"),
+        Path::new("s.ron"),
+    );
+    let source = Tensor::read_safetensors(ran.path("models/final.safetensors")).unwrap();
+    for entry in model.layout().entries() {
+        let range = entry.offset..entry.offset + entry.len;
+        let found = &bits(&initial)[range.clone()];
+        if torch_name(entry).starts_with("layers.1.") {
+            let (_, tensor) = source
+                .iter()
+                .find(|(n, _)| *n == torch_name(entry))
+                .unwrap();
+            let mut own = vec![0f32; entry.len];
+            tensor.copy_data(&mut own, entry.len);
+            let own: Vec<u32> = own.iter().map(|v| v.to_bits()).collect();
+            assert_eq!(found, own, "{}", entry.name);
+        } else {
+            assert_eq!(found, &bits(&by_rule)[range], "{}", entry.name);
+        }
+    }
+}
+
+/// Everything that pulls at weights that are not to move: decay, momentum, noise, rounding of means,
+/// statistics, servers between, servers that do not wait.
+#[test]
+fn frozen_layers_keep_their_bits_in_every_method_that_takes_them() {
+    let frozen = |name: &str| name.starts_with("layers.0.") || name.starts_with("layers.1.");
+    let text = |rest: &str| {
+        format!(
+            "(seed: 5, data: Digits, public: (share: 0.1),
+            model: [Conv(out: 4, kernel: 3), BatchNorm, Relu, Flatten, Dense(12), Relu, Dense(10)],
+            partition: (by: Dirichlet(alpha: 0.5), min_per_client: 4),
+            freeze: [\"layers.0\", \"layers.1\"], {rest}, record: (model: MODEL))"
+        )
+    };
+    let sgd = "training: (clip: 1, optimizer: Sgd(lr: 0.1, momentum: 0.5, weight_decay: 0.01))";
+    let adam = "training: (optimizer: Adam(lr: 0.01, weight_decay: 0.01))";
+    let who = "population: [(count: 6)]";
+    let sizes = "population: [(count: 6, size: Drawn([1, 0.5]))]";
+    let two = "schedule: (rounds: 3, cohort: 4)";
+    let mut held = 0;
+    let mut try_one = |rest: &str, model: &str| -> bool {
+        let text = text(rest).replace("MODEL", model);
+        let text = match rest.contains("privacy") {
+            true => text.replace("BatchNorm", "GroupNorm(groups: 2)"),
+            false => text,
+        };
+        let parsed = Scenario::parse(&text, Path::new("s.ron"), &[]);
+        let problems = parsed.as_ref().err().map(|problems| {
+            let paths = problems.iter().map(|problem| problem.path.clone());
+            paths.collect::<BTreeSet<String>>()
+        });
+        if let Some(paths) = problems {
+            assert!(
+                paths
+                    .iter()
+                    .any(|path| ["freeze", "record.model", "method"].contains(&path.as_str())),
+                "{rest}: {:#}",
+                parsed.unwrap_err()
+            );
+            return false;
+        }
+        let (model, start) = beginning(&text, Path::new("s.ron"));
+        let ran = Ran::of(&text);
+        let files = kept(&ran).into_iter();
+        let files = files.filter(|file| file.ends_with(".safetensors") && !file.contains("-0.5"));
+        let files: Vec<String> = files.collect();
+        assert!(!files.is_empty());
+        for file in files {
+            let tensors = Tensor::read_safetensors(ran.path(&format!("models/{file}"))).unwrap();
+            let mut moved = false;
+            for entry in model.layout().entries() {
+                let name = torch_name(entry);
+                let (_, tensor) = tensors.iter().find(|(found, _)| *found == name).unwrap();
+                let mut own = vec![0f32; entry.len];
+                tensor.copy_data(&mut own, entry.len);
+                let begun = &start.as_slice().unwrap()[entry.offset..entry.offset + entry.len];
+                let same = own
+                    .iter()
+                    .zip(begun)
+                    .all(|(a, b)| a.to_bits() == b.to_bits());
+                // It begins with mean 0 and mean square 1: the variance is the mean square.
+                assert!(same || !frozen(&name), "{rest}: {name} in {file} has moved");
+                moved |= !same;
+            }
+            assert!(moved, "{rest}: nothing has moved");
+        }
+        held += 1;
+        true
+    };
+    for (name, _) in MethodSpec::ALL {
+        let method = format!("method: {name}()");
+        let taken = ["Final", "Clients"].map(|model| {
+            try_one(&format!("{sgd}, {who}, {two}, {method}"), model)
+                || try_one(&format!("{adam}, {who}, {two}, {method}"), model)
+                || try_one(
+                    &format!("training: (optimizer: Sgd(lr: 0.1)), {who}, {two}, {method}"),
+                    model,
+                )
+        });
+        let refuses = [
+            "DepthFL",
+            "FedConv",
+            "FedMD",
+            "FjORD",
+            "Hermes",
+            "LotteryFL",
+            "TailorFL",
+        ];
+        assert_ne!(taken.contains(&true), refuses.contains(name), "{name}");
+    }
+    for rest in [
+        format!("{sgd}, {sizes}, {two}, method: HeteroFL()"),
+        format!("{sgd}, {sizes}, {two}, method: FedRolex()"),
+        format!("{sgd}, {who}, {two}, method: FedAvg(fine_tune: (epochs: 2))"),
+        // Noise does not go with statistics.
+        format!("{sgd}, {who}, {two}, privacy: CentralDp(clip: 1, noise: 1, delta: 1e-5)"),
+        format!("{sgd}, {who}, {two}, compression: TopK(share: 0.1)"),
+        format!("{sgd}, {who}, {two}, defence: Median()"),
+        format!("{sgd}, {who}, schedule: (rounds: 4, waiting: FedAsync(concurrency: 3))"),
+        format!(
+            "{sgd}, {who}, schedule: (rounds: 2, cohort: 4),
+            hierarchy: [(name: \"edge\", count: 2, link: \"lan\", rounds: 2)]"
+        ),
+    ] {
+        assert!(try_one(&rest, "Final"), "{rest}");
+    }
+    assert!(held > 20, "{held}");
 }

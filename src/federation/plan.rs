@@ -15,7 +15,7 @@ use crate::data::{Partition, PublicSplit};
 use crate::defend::DefenceSpec;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
-use crate::model::{Initializer, Level, Model};
+use crate::model::{Initializer, Level, Model, ParamSet};
 use crate::quantity::{Distribution, Probability, Span};
 use crate::select::SelectionSpec;
 use crate::sim::mix_words;
@@ -30,8 +30,10 @@ pub struct Plan {
     pub seed: u64,
     /// The architecture.
     pub model: Arc<Model>,
-    /// How its weights begin.
+    /// How its weights begin, where `initial` does not say it.
     pub init: Initializer,
+    /// The weights that it begins with, where they come from a file.
+    pub initial: Option<ParamSet>,
     /// The widths that clients have, widest first: `model` itself, then its sub-models.
     pub levels: Vec<Level>,
     /// Training samples that belong to no client.
@@ -195,8 +197,8 @@ impl Plan {
         self.groups.iter().map(|group| group.count).sum()
     }
 
-    /// 64 bits of which samples there are and who has which: of all in a plan that its scenario does
-    /// not say.
+    /// 64 bits of which samples there are and who has which, and of weights from a file: of all in a plan
+    /// that its scenario does not say.
     pub fn fingerprint(&self) -> u64 {
         let lists = [
             self.partition.indices(),
@@ -212,6 +214,8 @@ impl Plan {
         for partition in [&self.partition, &self.holdout] {
             words.extend(partition.words());
         }
+        // Values on the CPU always have a digest.
+        words.extend(self.initial.as_ref().and_then(|set| set.digest().ok()));
         mix_words(&words)
     }
 

@@ -22,7 +22,7 @@ use crate::data::Partition;
 use crate::fault;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{
-    ClientHalf, ClientInput, ClientState, FedAvg, Method, MethodError, Payload, PublicData,
+    ClientHalf, ClientInput, ClientState, FedAvg, Frozen, Method, MethodError, Payload, PublicData,
     ServerHalf, Setup,
 };
 use crate::model::{Layouts, Sizes, Spill};
@@ -138,6 +138,7 @@ impl Shared {
             fine_tune: None,
         };
         let half = means.server(setup.clone())?;
+        let half = Frozen::around(half, &setup.initial, plan.model.frozen());
         Ok(plan.layers.around_server(half, setup, plan, &self.witness))
     }
 
@@ -182,7 +183,10 @@ fn setup(
     let pooled = Samples::part(Arc::clone(indices), 0..plan.partition.len());
     Ok(Setup {
         model: Arc::clone(&plan.model),
-        initial: plan.model.init(plan.seed, plan.init)?,
+        initial: match &plan.initial {
+            Some(initial) => initial.clone(),
+            None => plan.model.init(plan.seed, plan.init)?,
+        },
         sizes: sizes.clone(),
         public: public.cloned(),
         population: plan.population(),
@@ -207,6 +211,7 @@ fn server_half(
         Box::new(Buffered::new(half, waiting, &setup.initial).planted(bug))
     };
     let half = plan.method.method().server(setup.clone())?;
+    let half = Frozen::around(half, &setup.initial, plan.model.frozen());
     if !plan.hierarchy.is_empty() {
         // Layers are between clients and those they answer to.
         return Ok(match plan.schedule.waiting {

@@ -37,6 +37,10 @@ impl Method for FedDropout {
         ReportKind::Parts
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(heterofl::server(
             setup,

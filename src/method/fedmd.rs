@@ -119,6 +119,14 @@ impl Method for FedMd {
         }
     }
 
+    fn begins_with_one(&self) -> bool {
+        false
+    }
+
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its clients draw networks of their own and distil into them")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let public = setup.public.ok_or(MethodError::NoPublicData)?;
         let sent = PublicSamples {

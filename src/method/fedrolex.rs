@@ -54,6 +54,10 @@ impl Method for FedRolex {
         ReportKind::Parts
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let choice = Choice::Rolling(self.pace);
         Ok(Box::new(heterofl::server(

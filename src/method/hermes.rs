@@ -101,6 +101,10 @@ impl Method for Hermes {
         }
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its masks prune them")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: MaskedSum::new(Arc::clone(setup.initial.layout())),

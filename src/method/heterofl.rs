@@ -69,6 +69,10 @@ impl Method for HeteroFl {
         ReportKind::Parts
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let inner = server(
             setup.clone(),
@@ -178,6 +182,10 @@ impl ServerHalf for Server {
 
     fn abandon(&mut self) {
         self.inner.abandon();
+    }
+
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        self.inner.adopt(global)
     }
 
     fn save(&self, to: &mut Writer) {

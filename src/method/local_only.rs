@@ -38,6 +38,10 @@ impl Method for LocalOnly {
         }
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let initial = setup.sizes.levels().iter().map(|level| {
             let prefix = Selection::prefix(setup.model.units(), level.model.units());

@@ -76,6 +76,10 @@ impl Method for LotteryFl {
         }
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its masks prune them, and rewind them to where they began")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: MaskedSum::new(Arc::clone(setup.initial.layout())),

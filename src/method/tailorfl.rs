@@ -136,6 +136,10 @@ impl Method for TailorFl {
         }
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its sub-models scale them and choose among their units")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: PartialSum::new(Arc::clone(&setup.model)),

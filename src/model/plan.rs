@@ -3,8 +3,9 @@
 mod infer;
 mod values;
 
-use super::{LayerSpec, Layout, ModelError, Units};
+use super::{weights, LayerSpec, Layout, ModelError, Units};
 use crate::quantity::{Bytes, Flops};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The most parameters a network may have (4 GiB of them).
@@ -86,6 +87,7 @@ pub struct Model {
     units: Arc<Units>,
     flops: u64,
     activations: u64,
+    frozen: Arc<[Range<usize>]>,
 }
 
 impl Model {
@@ -99,6 +101,49 @@ impl Model {
         classes: usize,
     ) -> Result<Self, ModelError> {
         infer::model(layers, input, classes)
+    }
+
+    /// The same network of which nobody trains the layers and tensors at `paths` (`layers.0`), by the names
+    /// that they have in PyTorch ([`weights::torch_name`]). Paths that it has not freeze nothing.
+    pub fn freezing(mut self, paths: &[String]) -> Self {
+        let entries = self.layout.entries().iter().map(|entry| {
+            let name = weights::torch_name(entry);
+            paths.iter().any(|path| weights::is_below(&name, path))
+        });
+        let entries: Vec<bool> = entries.collect();
+        self.frozen = self.ranges_of(&entries);
+        self
+    }
+
+    /// The same network with those tensors frozen that are in `full`, of which it is a narrower form: with
+    /// the same tensors in the same order, whatever layers lie between them.
+    pub fn freezing_as(mut self, full: &Self) -> Self {
+        let entries = full.layout.entries().iter().map(|entry| {
+            let mut frozen = full.frozen.iter();
+            frozen.any(|range| range.contains(&entry.offset))
+        });
+        let entries: Vec<bool> = entries.collect();
+        self.frozen = self.ranges_of(&entries);
+        self
+    }
+
+    /// Where the chosen tensors lie, neighbours together.
+    fn ranges_of(&self, chosen: &[bool]) -> Arc<[Range<usize>]> {
+        let mut frozen: Vec<Range<usize>> = Vec::new();
+        let entries = self.layout.entries().iter().zip(chosen);
+        for (entry, _) in entries.filter(|(entry, chosen)| **chosen && entry.len > 0) {
+            let end = entry.offset + entry.len;
+            match frozen.last_mut().filter(|last| last.end == entry.offset) {
+                Some(last) => last.end = end,
+                None => frozen.push(entry.offset..end),
+            }
+        }
+        frozen.into()
+    }
+
+    /// Where the values lie that nobody trains, in the order of the flat vector; apart from each other.
+    pub fn frozen(&self) -> &Arc<[Range<usize>]> {
+        &self.frozen
     }
 
     /// The layers it was built from.

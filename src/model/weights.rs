@@ -3,6 +3,7 @@
 //!
 //! - `names`: what a tensor is called in such a file
 //! - `write`: a parameter set as the bytes of a file
+//! - `read`: a file as a parameter set, all of it checked
 //! - `architecture`: the layers beside it, as JSON
 //!
 //! A batch normalisation keeps the mean square of what it gets ([`super::Part::Square`]), PyTorch's keeps
@@ -12,8 +13,10 @@
 
 mod architecture;
 mod names;
+mod read;
 mod write;
 
 pub use architecture::{Architecture, Inputs};
 pub use names::torch_name;
+pub use read::{is_below, unknown_paths, Drawn, ReadError, WeightsFile};
 pub use write::{to_bytes, WriteError};

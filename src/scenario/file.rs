@@ -44,6 +44,7 @@ use crate::select::SelectionSpec;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;
+use std::path::PathBuf;
 
 /// A whole scenario.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,7 +65,10 @@ pub struct ScenarioFile {
     pub model: ModelFile,
     /// How its weights begin.
     #[serde(default)]
-    pub init: Initializer,
+    pub init: InitFile,
+    /// Layers or tensors that nobody trains.
+    #[serde(default)]
+    pub freeze: Vec<String>,
     /// Share of the width of every hidden layer.
     #[serde(default = "all")]
     pub width: PositiveFraction,
@@ -132,6 +136,39 @@ const fn one() -> u64 {
 
 fn all() -> PositiveFraction {
     PositiveFraction(crate::quantity::Probability::ONE)
+}
+
+/// How weights begin: a rule to draw them by, or a file that has them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename = "Initializer")]
+pub enum InitFile {
+    /// [`Initializer::PyTorch`].
+    PyTorch,
+    /// [`Initializer::GlorotUniform`].
+    GlorotUniform,
+    /// [`Initializer::GlorotNormal`].
+    GlorotNormal,
+    /// [`Initializer::HeUniform`].
+    HeUniform,
+    /// [`Initializer::HeNormal`].
+    HeNormal,
+    /// As in a safetensors file, relative to the scenario's folder.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Layers or tensors that are drawn whatever the file has.
+        #[serde(default)]
+        draw: Vec<String>,
+        /// The rule that those are drawn by.
+        #[serde(default)]
+        by: Initializer,
+    },
+}
+
+impl Default for InitFile {
+    fn default() -> Self {
+        Self::PyTorch
+    }
 }
 
 /// A model by name, or by its layers.

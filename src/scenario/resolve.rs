@@ -20,6 +20,7 @@ mod sizes;
 mod topology;
 mod traits;
 mod waiting;
+mod weights;
 mod who;
 
 use super::file::{CheckpointFile, ScenarioFile};
@@ -152,7 +153,10 @@ pub(super) fn resolve(
         r.samples_differ(&population, &partition);
     });
     let model = r.reading(&["data", "width"], |r| {
-        r.model(typed.model, typed.init, typed.width.0, samples.as_ref())
+        r.model(typed.model, typed.width.0, samples.as_ref())
+    });
+    let model = r.reading(&["data", "model", "width"], |r| {
+        r.weights(typed.init, typed.freeze, model, samples.as_ref())
     });
     let sizes = r.reading(&["data", "model", "width", "method"], |r| {
         r.sizes(&population, &typed.method, model.as_ref(), samples.as_ref())
@@ -245,6 +249,9 @@ pub(super) fn resolve(
     };
     r.reading(&["topology?"], |r| {
         r.without_server(topology.as_ref(), &peers);
+    });
+    r.reading(&[], |r| {
+        r.beginnings(model.as_ref(), &typed.method, topology.as_ref());
     });
     if matches!(partition.by, Partitioner::Shared { .. }) {
         r.reading(&["partition.by?"], |r| r.spoils_shared(&faults));

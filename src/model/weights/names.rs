@@ -34,10 +34,20 @@ pub(super) fn variance(mean: f32, square: f32) -> f32 {
     }
 }
 
+/// A mean square that has this variance about the mean, as nearly as single precision can say it: where
+/// one has exactly this variance by [`variance`], that.
+pub(super) fn mean_square(mean: f32, wanted: f32) -> f32 {
+    let near = wanted + mean * mean;
+    let (below, above) = (near.next_down(), near.next_up());
+    let exact = |square: &f32| variance(mean, *square).to_bits() == wanted.to_bits();
+    [near, below, above].into_iter().find(exact).unwrap_or(near)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{LayerSpec, Model};
+    use proptest::prelude::*;
 
     #[test]
     fn names_are_those_of_nested_sequential_modules() {
@@ -75,5 +85,17 @@ mod tests {
         assert_eq!(variance(2.0, 4.0), 0.0);
         assert_eq!(variance(2.0, 3.5), 0.0);
         assert!(variance(f32::NAN, 1.0).is_nan());
+    }
+
+    proptest! {
+        /// What evaluation makes of a mean square survives the way out and back, whatever it rounds to.
+        #[test]
+        fn a_variance_goes_out_and_comes_back_as_it_was(
+            mean in -1e3f32..1e3, square in prop_oneof![0f32..1e7, 0f32..1.0]
+        ) {
+            let out = variance(mean, square);
+            let back = variance(mean, mean_square(mean, out));
+            prop_assert_eq!(back.to_bits(), out.to_bits());
+        }
     }
 }

@@ -13,7 +13,6 @@ impl Resolver<'_> {
     pub(super) fn model(
         &mut self,
         typed: ModelFile,
-        init: Initializer,
         width: Probability,
         samples: Option<&Shape>,
     ) -> Option<Architecture> {
@@ -41,7 +40,9 @@ impl Resolver<'_> {
         match Model::build(&layers, &samples.shape, samples.classes) {
             Ok(model) => Some(Architecture {
                 preset: name,
-                init,
+                init: Initializer::default(),
+                weights: None,
+                freeze: Vec::new(),
                 parameters: model.parameters(),
                 bytes: model.layout().bytes(),
                 forward_flops: model.forward_flops(),
