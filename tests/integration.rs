@@ -17,6 +17,7 @@ mod mpi;
 mod outputs;
 mod parser;
 mod process;
+mod python;
 mod resume;
 mod scale;
 mod scenarios;
