@@ -136,6 +136,12 @@ pub trait Method: Debug + Send + Sync {
         Err("it changes parameters in ways of its own")
     }
 
+    /// Why it has to know the layers of the network, in words; `None` where any network will do, a module of
+    /// the user's too.
+    fn reads_layers(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What its clients report: layers around a method ask, to know whether they can be worn.
     fn reports(&self) -> ReportKind {
         ReportKind::Other

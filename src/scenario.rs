@@ -32,7 +32,7 @@ use crate::fault::Fault;
 use crate::federation::{Compute, Evaluation, Gossip, Group, Keep, Layers, Schedule, Tier};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
-use crate::model::{Initializer, LayerSpec, Level, Model};
+use crate::model::{Initializer, LayerSpec, Level, Model, Script};
 use crate::net::LinkModel;
 use crate::quantity::{Bytes, Distribution, Flops, Probability};
 use crate::select::SelectionSpec;
@@ -161,6 +161,44 @@ pub struct Width {
     pub training_flops: Flops,
 }
 
+impl Architecture {
+    /// The network, built.
+    ///
+    /// # Errors
+    /// When layers do not fit; never for a scenario that was resolved.
+    pub(crate) fn built(&self, samples: &Shape) -> Result<Model, crate::model::ModelError> {
+        let (shape, classes) = (&samples.shape, samples.classes);
+        match &self.script {
+            Some(ScriptModel {
+                module,
+                flops,
+                activations,
+                ..
+            }) => {
+                let costs = (*flops, *activations);
+                Ok(Model::of_script(module, shape, classes, costs))
+            }
+            None => Model::build(&self.layers, shape, classes),
+        }
+    }
+}
+
+/// A module of the user's, as TorchScript.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScriptModel {
+    /// The file, relative to the scenario's folder.
+    pub file: PathBuf,
+    /// 64 bits of its content, hexadecimal.
+    pub digest: String,
+    /// Operations of a forward pass, per sample.
+    pub flops: u64,
+    /// Values that training keeps, per sample.
+    pub activations: u64,
+    /// The module.
+    #[serde(skip)]
+    pub(crate) module: Arc<Script>,
+}
+
 /// Weights in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pretrained {
@@ -183,8 +221,11 @@ pub struct Architecture {
     /// Layers and tensors that keep the values they begin with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<String>,
-    /// Its layers.
+    /// Its layers; none where it is a module of the user's.
     pub layers: Vec<LayerSpec>,
+    /// The user's module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<ScriptModel>,
     /// Trainable values.
     pub parameters: usize,
     /// Size on the wire.
@@ -366,11 +407,7 @@ impl Scenario {
     /// # Errors
     /// Never for a scenario that was resolved.
     pub fn build_model(&self) -> Result<Arc<Model>, crate::model::ModelError> {
-        let model = Model::build(
-            &self.model.layers,
-            &self.samples.shape,
-            self.samples.classes,
-        )?;
+        let model = self.model.built(&self.samples)?;
         Ok(Arc::new(model.freezing(&self.model.freeze)))
     }
 

@@ -12,6 +12,7 @@ mod hostile_files;
 mod kernel;
 mod layers;
 mod models;
+mod modules;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod outputs;

@@ -99,7 +99,10 @@ fn known(text: &str, file: &Path, params: Option<&Path>) -> Known {
 }
 
 fn of_file(model: &Model, path: &Path) -> ParamSet {
-    let start = model.init(1, Initializer::PyTorch).unwrap();
+    let start = match model.script() {
+        Some(script) => script.initial().clone(),
+        None => model.init(1, Initializer::PyTorch).unwrap(),
+    };
     let mut file = WeightsFile::open(path).unwrap();
     file.load(&start, Drawn(&[])).unwrap()
 }
@@ -233,4 +236,52 @@ for name, tensor in net.state_dict().items():
     );
     let said = ran(self::python().unwrap(), desk.path(), &script);
     assert_eq!(said, "True\n".repeat(8));
+}
+
+#[test]
+fn a_module_made_in_pytorch_is_trained_here_and_its_weights_go_back() {
+    let Some(python) = python() else {
+        return;
+    };
+    let desk = tempfile::tempdir().unwrap();
+    let make = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules");
+    let import = format!(
+        "import sys, torch
+sys.argv = ['make', '.']
+sys.path.insert(0, {make:?})
+sys.dont_write_bytecode = True
+import make
+from safetensors.torch import load_file
+"
+    );
+    ran(python, desk.path(), &import);
+    for (name, build) in [
+        ("resnet18", "make.ResNet18(4)"),
+        ("lstm", "make.Lstm()"),
+        ("transformer", "make.Transformer()"),
+    ] {
+        let file = desk.path().join(format!("{name}.pt"));
+        let text = format!(
+            "(data: Digits, model: TorchScript(file: {file:?}, flops: 50000),
+            training: (optimizer: Adam(lr: 0.01)), population: [(count: 4)],
+            schedule: (rounds: 2, cohort: 3), record: (model: Final))"
+        );
+        let run = Ran::of(&text);
+        let last = run.path("models/final.safetensors");
+        let known = known(&text, Path::new("s.ron"), Some(&last));
+        fs::write(desk.path().join("inputs"), &known.inputs).unwrap();
+        fs::write(desk.path().join("labels"), &known.labels).unwrap();
+        let script = format!(
+            "{import}{COUNT}
+net = {build}
+net.load_state_dict(load_file({last:?}))
+print(correct(net.eval(), (1, 8, 8)))
+"
+        );
+        let said = ran(self::python().unwrap(), desk.path(), &script);
+        assert_eq!(said.trim(), known.correct.to_string(), "{name}");
+        let measured = run.record().totals.unwrap().final_accuracy.unwrap();
+        let count = known.labels.len() as f64 / 4.0;
+        assert!((measured * count - known.correct as f64).abs() < 1e-6);
+    }
 }

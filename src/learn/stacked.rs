@@ -66,9 +66,10 @@ fn alike(jobs: &[TrainJob]) -> bool {
             && rate(job) == rate(first)
             && job.correction.proximal == first.correction.proximal
             && job.correction.drift.is_some() == first.correction.drift.is_some()
-    }) && jobs
-        .iter()
-        .all(|job| job.correction.mask.is_none() && job.model.frozen().is_empty())
+    }) && jobs.iter().all(|job| {
+        let whole = job.model.frozen().is_empty() && job.model.script().is_none();
+        job.correction.mask.is_none() && whole
+    })
 }
 
 /// Trains jobs that are alike, stacked.

@@ -41,6 +41,10 @@ impl Method for FedDropout {
         Ok(())
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(heterofl::server(
             setup,

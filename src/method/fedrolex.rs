@@ -58,6 +58,10 @@ impl Method for FedRolex {
         Ok(())
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let choice = Choice::Rolling(self.pace);
         Ok(Box::new(heterofl::server(

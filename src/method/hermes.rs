@@ -105,6 +105,10 @@ impl Method for Hermes {
         Err("its masks prune them")
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("it prunes units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: MaskedSum::new(Arc::clone(setup.initial.layout())),

@@ -73,6 +73,10 @@ impl Method for HeteroFl {
         Ok(())
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let inner = server(
             setup.clone(),

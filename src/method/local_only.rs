@@ -44,6 +44,10 @@ impl Method for LocalOnly {
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let initial = setup.sizes.levels().iter().map(|level| {
+            // A module of the user's has no units to choose among, and one width.
+            if level.ratio >= 1.0 {
+                return Ok(setup.initial.clone());
+            }
             let prefix = Selection::prefix(setup.model.units(), level.model.units());
             prefix.gather(&setup.model, &level.model, &setup.initial)
         });

@@ -80,6 +80,10 @@ impl Method for LotteryFl {
         Err("its masks prune them, and rewind them to where they began")
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("it prunes every layer by a share of its weights")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: MaskedSum::new(Arc::clone(setup.initial.layout())),

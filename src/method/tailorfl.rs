@@ -140,6 +140,10 @@ impl Method for TailorFl {
         Err("its sub-models scale them and choose among their units")
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: PartialSum::new(Arc::clone(&setup.model)),

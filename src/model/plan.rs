@@ -3,7 +3,8 @@
 mod infer;
 mod values;
 
-use super::{weights, LayerSpec, Layout, ModelError, Units};
+use super::units::UnitsBuilder;
+use super::{weights, LayerSpec, Layout, ModelError, Script, Units};
 use crate::quantity::{Bytes, Flops};
 use std::ops::Range;
 use std::sync::Arc;
@@ -69,6 +70,10 @@ pub(crate) enum Op {
         body: Vec<Op>,
         shortcut: Vec<Op>,
     },
+    /// A module of the user's, whose parameters are all of the layout.
+    Script {
+        script: Arc<Script>,
+    },
     /// Passes its input on; the head's result is one more set of class scores.
     Exit {
         head: Vec<Op>,
@@ -101,6 +106,39 @@ impl Model {
         classes: usize,
     ) -> Result<Self, ModelError> {
         infer::model(layers, input, classes)
+    }
+
+    /// A module of the user's own, which takes samples of shape `input` to `classes` scores. `flops` are the
+    /// operations of a forward pass over a sample, `activations` the values that training keeps for a sample:
+    /// nobody can read them off a program. It has no layers and no units.
+    pub fn of_script(
+        script: &Arc<Script>,
+        input: &[usize],
+        classes: usize,
+        (flops, activations): (u64, u64),
+    ) -> Self {
+        Self {
+            layers: Vec::new(),
+            input: input.to_vec(),
+            classes,
+            ops: vec![Op::Script {
+                script: Arc::clone(script),
+            }],
+            shapes: vec![vec![classes]],
+            layout: Arc::clone(script.initial().layout()),
+            units: Arc::new(UnitsBuilder::default().build()),
+            flops,
+            activations,
+            frozen: Arc::default(),
+        }
+    }
+
+    /// The user's module that it is, if it is one.
+    pub fn script(&self) -> Option<&Arc<Script>> {
+        match self.ops.as_slice() {
+            [Op::Script { script }] => Some(script),
+            _ => None,
+        }
     }
 
     /// The same network of which nobody trains the layers and tensors at `paths` (`layers.0`), by the names
@@ -188,7 +226,12 @@ impl Model {
     /// Whether the first layer that computes anything works on images, so that a batch is best laid
     /// out with the channel as its fastest dimension.
     pub(crate) fn starts_with_images(&self) -> bool {
-        self.input.len() == 3 && !matches!(self.ops.first(), Some(Op::Flatten) | None)
+        // A module of the user's may look at its batch as it lies in memory.
+        let other = matches!(
+            self.ops.first(),
+            Some(Op::Flatten | Op::Script { .. }) | None
+        );
+        self.input.len() == 3 && !other
     }
 
     /// One forward pass over one sample. Convolutions, dense layers and their biases are counted (a

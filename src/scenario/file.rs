@@ -41,7 +41,7 @@ use crate::model::{Initializer, LayerSpec};
 use crate::privacy::secagg::SecureAggregation;
 use crate::privacy::Privacy;
 use crate::select::SelectionSpec;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, EnumAccess, SeqAccess, VariantAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -178,6 +178,21 @@ pub enum ModelFile {
     Preset(String),
     /// Layers, first to last.
     Layers(Vec<LayerSpec>),
+    /// A module of the user's.
+    TorchScript(TorchScriptFile),
+}
+
+/// A TorchScript module, and what nobody can read off it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "TorchScript")]
+pub struct TorchScriptFile {
+    /// The file, relative to the scenario's folder.
+    pub file: PathBuf,
+    /// Operations of a forward pass over one sample; a multiply-add is two.
+    pub flops: f64,
+    /// Values that training keeps for one sample; as many as the module has parameters when not given.
+    #[serde(default)]
+    pub activations: Option<f64>,
 }
 
 impl<'de> Deserialize<'de> for ModelFile {
@@ -188,8 +203,18 @@ impl<'de> Deserialize<'de> for ModelFile {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "the name of a model such as \"mlp\", or a list of layers such as [Dense(10)]",
+                    "the name of a model such as \"mlp\", a list of layers such as [Dense(10)], or \
+                     TorchScript(file: \"net.pt\", flops: 1e6)",
                 )
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, named: A) -> Result<ModelFile, A::Error> {
+                #[derive(Deserialize)]
+                enum Named {
+                    TorchScript,
+                }
+                let (Named::TorchScript, module) = named.variant()?;
+                module.newtype_variant().map(ModelFile::TorchScript)
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<ModelFile, E> {

@@ -16,6 +16,7 @@ mod model;
 mod population;
 mod record;
 mod schedule;
+mod script;
 mod sizes;
 mod topology;
 mod traits;
@@ -252,6 +253,7 @@ pub(super) fn resolve(
     });
     r.reading(&[], |r| {
         r.beginnings(model.as_ref(), &typed.method, topology.as_ref());
+        r.module_in(model.as_ref(), &typed.method, &population);
     });
     if matches!(partition.by, Partitioner::Shared { .. }) {
         r.reading(&["partition.by?"], |r| r.spoils_shared(&faults));

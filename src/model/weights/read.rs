@@ -151,7 +151,7 @@ impl WeightsFile {
         once_each(&bytes).map_err(broken)?;
         // This reader sees to it that shapes and places agree, and that no two tensors overlap.
         let metadata: Metadata = serde_json::from_slice(bytes.trim_ascii_end())
-            .map_err(|error| broken(format!("the header: {error}")))?;
+            .map_err(|error| broken(format!("the header: {}", short(&error.to_string()))))?;
         drop(bytes);
         let start = LENGTH + header;
         let mut end = 0;
@@ -203,7 +203,7 @@ impl WeightsFile {
                 let open = wanted.iter().filter(missing).map(String::as_str);
                 let hint =
                     nearest(name, open).map_or(String::new(), |near| format!("; is it {near:?}?"));
-                problems.push(format!("the network has no tensor {name:?}{hint}"));
+                problems.push(format!("the network has no tensor {:?}{hint}", short(name)));
             }
         }
         let more = problems.len().saturating_sub(MOST_TOLD);
@@ -318,6 +318,15 @@ impl WeightsFile {
     }
 }
 
+/// As much of a text from a file as a person reads.
+fn short(text: &str) -> String {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 /// The path of the layer that a tensor belongs to.
 fn layer_of(tensor: &str) -> &str {
     tensor.rfind('.').map_or(tensor, |dot| &tensor[..dot])
@@ -354,9 +363,9 @@ fn once_each(header: &[u8]) -> Result<(), String> {
     }
     let trimmed = header.trim_ascii_end();
     let names: Names = serde_json::from_slice(trimmed)
-        .map_err(|error| format!("the header: expected JSON: {error}"))?;
+        .map_err(|error| format!("the header: expected JSON: {}", short(&error.to_string())))?;
     match names.0 {
-        Some(name) => Err(format!("the header names {name:?} twice")),
+        Some(name) => Err(format!("the header names {:?} twice", short(&name))),
         None => Ok(()),
     }
 }

@@ -17,6 +17,9 @@ impl Resolver<'_> {
         samples: Option<&Shape>,
     ) -> Option<Architecture> {
         let (name, layers) = match typed {
+            ModelFile::TorchScript(module) => {
+                return self.module(module, width, samples?);
+            }
             ModelFile::Layers(layers) => (None, Some(layers)),
             ModelFile::Preset(name) => match preset(&name) {
                 Ok(preset) => {
@@ -41,6 +44,7 @@ impl Resolver<'_> {
             Ok(model) => Some(Architecture {
                 preset: name,
                 init: Initializer::default(),
+                script: None,
                 weights: None,
                 freeze: Vec::new(),
                 parameters: model.parameters(),

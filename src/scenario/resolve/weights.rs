@@ -23,7 +23,7 @@ impl Resolver<'_> {
     ) -> Option<Architecture> {
         let (model, samples) = (model?, samples?);
         // It was built before.
-        let built = Model::build(&model.layers, &samples.shape, samples.classes).ok()?;
+        let built = model.built(samples).ok()?;
         let (init, weights) = match init {
             InitFile::PyTorch => (Initializer::PyTorch, None),
             InitFile::GlorotUniform => (Initializer::GlorotUniform, None),

@@ -156,13 +156,19 @@ pub(super) fn assemble_counted(
     Ok((federation.amid(faults), classes))
 }
 
-/// The weights that the model begins with, where they come from a file.
+/// The weights that the model begins with, where they come from a file: of weights, or of a module.
 fn initial(scenario: &Scenario, model: &Model) -> Result<Option<ParamSet>, RunError> {
+    let own = model.script().map(|script| script.initial().clone());
     let Some(Pretrained { file, draw }) = &scenario.model.weights else {
-        return Ok(None);
+        return Ok(own);
     };
-    let drawn = model.init(scenario.seed, scenario.model.init);
-    let drawn = drawn.map_err(MethodError::from)?;
+    let drawn = match own {
+        Some(own) => own,
+        None => {
+            let drawn = model.init(scenario.seed, scenario.model.init);
+            drawn.map_err(MethodError::from)?
+        }
+    };
     let read = WeightsFile::open(&scenario.base.join(file));
     let read = read.and_then(|mut file| file.load(&drawn, Drawn(draw)));
     let read = read.map_err(|problem| scenario.blame("init", problem))?;
