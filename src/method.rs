@@ -26,6 +26,7 @@ mod fedrolex;
 mod fedsgd;
 mod fedyogi;
 mod fjord;
+mod frozen;
 mod hermes;
 mod heterofl;
 mod layer;
@@ -56,6 +57,7 @@ pub use client::{
 };
 pub use error::MethodError;
 pub(crate) use fedavg::FedAvg;
+pub(crate) use frozen::Frozen;
 pub use layer::{ClientLayer, LayeredClient, LayeredServer, ServerLayer};
 pub use payload::{Coded, Form, Masked, Packet, Payload, PublicSamples, Scores};
 pub use public::PublicData;
@@ -72,6 +74,15 @@ use crate::learn::LocalTraining;
 use crate::model::{Model, ModelError};
 use std::fmt::Debug;
 use std::sync::Arc;
+
+/// The models that a method leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaves {
+    /// A global one.
+    pub global: bool,
+    /// One of its own for each client that took part.
+    pub own: bool,
+}
 
 /// A federated method, with its hyper-parameters.
 pub trait Method: Debug + Send + Sync {
@@ -99,6 +110,35 @@ pub trait Method: Debug + Send + Sync {
     /// Whether it learns from a public set.
     fn needs_public(&self) -> bool {
         false
+    }
+
+    /// Which models there are when a run is over, for a record of them.
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: true,
+            own: false,
+        }
+    }
+
+    /// Whether all clients begin with one model, the server's.
+    fn begins_with_one(&self) -> bool {
+        true
+    }
+
+    /// Whether layers that nobody is to train keep their values in it, bit for bit: clients train by
+    /// [`crate::learn::train`] and nothing else changes the model but the server's mean, which can be put
+    /// right ([`ServerHalf::adopt`]).
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("it changes parameters in ways of its own")
+    }
+
+    /// Why it has to know the layers of the network, in words; `None` where any network will do, a module of
+    /// the user's too.
+    fn reads_layers(&self) -> Option<&'static str> {
+        None
     }
 
     /// What its clients report: layers around a method ask, to know whether they can be worn.

@@ -20,6 +20,8 @@
 //! - `views`: the memory of tensors as slices; `spill`: frozen vectors that wait on disk
 //! - `forward`: the functional forward pass; `mask`: dropout masks; `init`: initial weights;
 //!   `statistics`: what batch normalisations are given
+//! - `script`: networks of the user's own, as TorchScript
+//! - [`weights`]: parameter sets in and out of files
 
 mod buffer;
 mod depth;
@@ -36,11 +38,13 @@ mod pace;
 mod params;
 mod plan;
 mod preset;
+mod script;
 mod spill;
 mod statistics;
 mod sub_model;
 mod units;
 mod views;
+pub mod weights;
 mod wide;
 
 pub use buffer::Buffer;
@@ -55,6 +59,7 @@ pub use pace::Pace;
 pub use params::ParamSet;
 pub use plan::{Model, MAX_ACTIVATIONS, MAX_DEPTH, MAX_LAYERS, MAX_PARAMETERS};
 pub use preset::{preset, presets, Preset, UnknownModel};
+pub use script::{Script, ScriptError};
 pub use spill::Spill;
 pub use statistics::Statistics;
 pub use sub_model::{PartialSum, Selection};
@@ -66,5 +71,6 @@ pub(crate) use error::first_line;
 pub(crate) use forward::{by_batch, mean, parameter};
 pub(crate) use params::largest;
 pub(crate) use plan::{Op, NORM_EPS};
+pub(crate) use script::Passed;
 pub(crate) use views::{read, write_apart, Fresh};
 pub(crate) use wide::wide;

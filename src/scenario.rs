@@ -27,10 +27,10 @@ use crate::attack::Adversary;
 use crate::data::{Partitioner, Shape, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
-use crate::federation::{Compute, Evaluation, Gossip, Group, Layers, Schedule, Tier};
+use crate::federation::{Compute, Evaluation, Gossip, Group, Keep, Layers, Schedule, Tier};
 use crate::learn::VirtualDevice;
 use crate::method::MethodSpec;
-use crate::model::{Initializer, LayerSpec, Level, Model};
+use crate::model::{Initializer, LayerSpec, Level, Model, Script};
 use crate::net::LinkModel;
 use crate::quantity::{Bytes, Distribution, Flops, Probability};
 use crate::select::SelectionSpec;
@@ -159,15 +159,71 @@ pub struct Width {
     pub training_flops: Flops,
 }
 
+impl Architecture {
+    /// The network, built.
+    ///
+    /// # Errors
+    /// When layers do not fit; never for a scenario that was resolved.
+    pub(crate) fn built(&self, samples: &Shape) -> Result<Model, crate::model::ModelError> {
+        let (shape, classes) = (&samples.shape, samples.classes);
+        match &self.script {
+            Some(ScriptModel {
+                module,
+                flops,
+                activations,
+                ..
+            }) => {
+                let costs = (*flops, *activations);
+                Ok(Model::of_script(module, shape, classes, costs))
+            }
+            None => Model::build(&self.layers, shape, classes),
+        }
+    }
+}
+
+/// A module of the user's, as TorchScript.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScriptModel {
+    /// The file, relative to the scenario's folder.
+    pub file: PathBuf,
+    /// 64 bits of its content, hexadecimal.
+    pub digest: String,
+    /// Operations of a forward pass, per sample.
+    pub flops: u64,
+    /// Values that training keeps, per sample.
+    pub activations: u64,
+    /// The module.
+    #[serde(skip)]
+    pub(crate) module: Arc<Script>,
+}
+
+/// Weights in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pretrained {
+    /// The file, relative to the scenario's folder.
+    pub file: PathBuf,
+    /// Layers and tensors that are drawn whatever the file has.
+    pub draw: Vec<String>,
+}
+
 /// A network and what it costs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Architecture {
     /// The preset it came from.
     pub preset: Option<String>,
-    /// How its weights begin.
+    /// How its weights begin, or those of them that no file has.
     pub init: Initializer,
-    /// Its layers.
+    /// The file that has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Pretrained>,
+    /// Layers and tensors that keep the values they begin with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
+    /// Its layers; none where it is a module of the user's.
     pub layers: Vec<LayerSpec>,
+    /// The user's module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<ScriptModel>,
     /// Trainable values.
     pub parameters: usize,
     /// Size on the wire.
@@ -244,6 +300,9 @@ pub struct Record {
     pub events: Option<EventFilter>,
     /// `report.html`.
     pub report: bool,
+    /// The folder `models`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Keep>,
 }
 
 /// When the whole state of a run is kept. It never changes a result.
@@ -346,12 +405,8 @@ impl Scenario {
     /// # Errors
     /// Never for a scenario that was resolved.
     pub fn build_model(&self) -> Result<Arc<Model>, crate::model::ModelError> {
-        let model = Model::build(
-            &self.model.layers,
-            &self.samples.shape,
-            self.samples.classes,
-        )?;
-        Ok(Arc::new(model))
+        let model = self.model.built(&self.samples)?;
+        Ok(Arc::new(model.freezing(&self.model.freeze)))
     }
 
     /// The networks of all widths that clients may have, widest first: `full` itself, then its
@@ -364,7 +419,10 @@ impl Scenario {
         let levels = ratios.map(|ratio| {
             let model = match ratio {
                 1.0 => Arc::clone(full),
-                narrower => Arc::new(self.method.method().sub_model(full, narrower)?),
+                narrower => {
+                    let narrower = self.method.method().sub_model(full, narrower)?;
+                    Arc::new(narrower.freezing_as(full))
+                }
             };
             Ok(Level { ratio, model })
         });

@@ -33,7 +33,7 @@ pub use conductor::{Ending, SimError, Simulation, Summary};
 pub use event::{Key, NodeId, Parcel};
 pub use hash::{mix_words, Digest, TraceHash};
 pub use network::{NetContext, Network};
-pub use node::{Context, Fate, Input, JobId, Message, Node, Outcome, World};
+pub use node::{Context, Fate, Input, JobId, Left, Message, Node, Outcome, World};
 pub use recorder::{Delivery, Observe, Recorder, RecorderError, Silent};
 pub use stack::Stack;
 pub use work::{given_up, Away, Elsewhere, Executor, Workers};

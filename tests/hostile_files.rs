@@ -6,6 +6,7 @@ use flate2::{Compression, Crc};
 use shoal::availability::read_trace;
 use shoal::data::{describe, inspect, load, Arrays, CifarLabels, Shaping, Source, Test};
 use shoal::federation::read_capacity;
+use shoal::model::weights::WeightsFile;
 use shoal::quantity::Probability;
 use shoal::scenario::Scenario;
 use std::fs;
@@ -455,4 +456,79 @@ fn a_scenario_with_a_hostile_file_names_the_file_and_the_field() {
     let said = problems.to_string();
     assert!(said.contains("a.npz/y.npy: expected 4 labels"), "{said}");
     assert!(held <= fair(&folder), "held {held} bytes");
+}
+
+/// Reads a file of weights of these bytes, and holds what that takes against its weight.
+fn weighed(bytes: Vec<u8>) -> String {
+    let folder = folder(&[("w.safetensors", bytes)]);
+    let path = folder.path().join("w.safetensors");
+    let (said, held) = most_held(|| WeightsFile::open(&path).err().map(|e| e.to_string()));
+    let fair = fair(&folder);
+    assert!(held <= fair, "held {held} bytes of {fair}: {said:?}");
+    let said = said.unwrap_or_default();
+    assert!(said.len() < 2000, "{} bytes said", said.len());
+    said
+}
+
+#[test]
+fn files_of_weights_weigh_what_they_hold() {
+    let file = |header: &str, length: u64| {
+        let mut bytes = length.to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes
+    };
+    let whole = |header: &str| file(header, header.len() as u64);
+    // A header that claims to be longer than the file, up to all that a number can say.
+    for length in [100, 100_000_000, 1 << 40, u64::MAX] {
+        let said = weighed(file("{}", length));
+        assert!(
+            said.contains("expected a header of at most 2 bytes"),
+            "{said}"
+        );
+    }
+    // Values that the file has not.
+    let claims =
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[4000000000],\"data_offsets\":[0,16000000000]}}";
+    let said = weighed(whole(claims));
+    assert!(said.contains("the file has 0"), "{said}");
+    // Very many names, very long ones, very many dimensions, and nothing but brackets.
+    let empty = "{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+    let many: Vec<String> = (0..1 << 15).map(|n| format!("\"{n}\":{empty}")).collect();
+    assert_eq!(weighed(whole(&format!("{{{}}}", many.join(",")))), "");
+    let twice = vec![format!("\"a\":{empty}"); 1 << 15].join(",");
+    let said = weighed(whole(&format!("{{{twice}}}")));
+    assert!(said.contains("names \"a\" twice"), "{said}");
+    let long = "x".repeat(1 << 20);
+    assert_eq!(weighed(whole(&format!("{{\"{long}\":{empty}}}"))), "");
+    let ones = vec!["1"; 1 << 18].join(",");
+    let deep = format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{ones}],\"data_offsets\":[0,4]}}}}");
+    assert!(weighed(whole(&deep)).contains("the file has 0"));
+    for text in [
+        vec!["[1]"; 1 << 18].join(","),
+        "[".repeat(1 << 20),
+        "{\"a\":".repeat(1 << 18),
+    ] {
+        assert!(weighed(whole(&text)).contains("expected JSON"));
+    }
+    let notes: Vec<String> = (0..1 << 15).map(|n| format!("\"{n}\":\"note\"")).collect();
+    let notes = format!("{{\"__metadata__\":{{{}}}}}", notes.join(","));
+    assert_eq!(weighed(whole(&notes)), "");
+}
+
+/// The whole way that a user goes, for a file whose names are longer than anybody reads.
+#[test]
+fn what_is_said_of_a_hostile_file_of_weights_is_short() {
+    let long = "layers.".repeat(1 << 12);
+    let header =
+        format!("{{\"{long}\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}}}");
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    let folder = folder(&[("w.safetensors", bytes)]);
+    let text = "(data: Digits, model: [Flatten, Dense(10)], init: File(\"w.safetensors\"),
+                 population: [(count: 2)])";
+    let path = folder.path().join("s.ron");
+    let problems = Scenario::parse(text, &path, &[]).unwrap_err();
+    assert_eq!(problems.iter().count(), 3);
+    let said = problems.to_string();
+    assert!(said.len() < 4000, "{} bytes said", said.len());
 }

@@ -12,12 +12,15 @@ mod hostile_files;
 mod house;
 mod kernel;
 mod layers;
+mod models;
+mod modules;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod outputs;
 mod pairs;
 mod parser;
 mod process;
+mod python;
 mod resume;
 mod scale;
 mod scenarios;

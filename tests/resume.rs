@@ -26,7 +26,7 @@ const SCENARIO: &str = "Scenario(
     method: HeteroFL(),
     schedule: (rounds: 30, cohort: 8, over_selection: 1.5, deadline: \"3 s\"),
     evaluation: (every: 2, per_client: true),
-    record: (events: Events(kinds: [\"report\", \"timer\"])),
+    record: (events: Events(kinds: [\"report\", \"timer\"]), model: Best),
     checkpoint: (every: 3),
 )";
 
@@ -118,11 +118,17 @@ fn json(file: &Path) -> Value {
 
 /// All files of a run folder but its record and its report, which tell host time.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        (name, path)
-    });
+    let names = |folder: PathBuf, prefix: &'static str| {
+        fs::read_dir(folder).unwrap().map(move |entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (format!("{prefix}{name}"), path)
+        })
+    };
+    let models = folder.join("models");
+    let models = models.exists().then(|| names(models, "models/"));
+    let entries = names(folder.to_path_buf(), "").chain(models.into_iter().flatten());
+    let entries = entries.filter(|(name, _)| name != "models");
     entries
         .filter(|(name, _)| name != "run.json" && name != "report.html")
         .map(|(name, path)| (name, fs::read(path).unwrap()))
@@ -259,7 +265,7 @@ fn a_full_disk_ends_a_run_with_an_error_and_it_goes_on_once_there_is_room() {
 fn a_checkpoint_for_which_there_is_no_room_is_an_error_and_the_run_can_begin_again() {
     // The tables are smaller than a checkpoint.
     let record = "record: (clients: false, trace: false, histograms: false, report: false),";
-    let events = "record: (events: Events(kinds: [\"report\", \"timer\"])),";
+    let events = "record: (events: Events(kinds: [\"report\", \"timer\"]), model: Best),";
     let desk = Desk::with(&SCENARIO.replace(events, record));
     let done = desk.cramped(20);
     assert_eq!(done.status, Some(1), "{}", done.err);

@@ -87,6 +87,10 @@ impl Ran {
         ran
     }
 
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
     pub fn exists(&self, file: &str) -> bool {
         self.folder.path().join(file).exists()
     }

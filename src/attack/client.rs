@@ -3,8 +3,8 @@
 use super::Adversaries;
 use crate::learn::{Cost, LocalTraining, Scratch, Trained};
 use crate::method::{
-    difference, moved, ClientHalf, ClientInput, ClientWork, MethodError, Metrics, Payload,
-    Prospect, ReportKind, Scores, Training,
+    difference, moved, ClientHalf, ClientInput, ClientState, ClientWork, MethodError, Metrics,
+    Payload, Prospect, ReportKind, Scores, Training,
 };
 use crate::model::{Level, ParamSet};
 use crate::sim::rng::{stream, Purpose, Stream};
@@ -102,6 +102,10 @@ fn values(set: &ParamSet) -> Result<Vec<f32>, MethodError> {
 impl ClientHalf for Poisoner {
     fn keeps(&self, name: &str, payload: &Payload) -> bool {
         self.inner.keeps(name, payload)
+    }
+
+    fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
+        self.inner.own(state)
     }
 
     fn only_trains(&self) -> bool {

@@ -115,6 +115,11 @@ impl Client {
         self.shared.keep(state)
     }
 
+    /// What it keeps of the method's.
+    pub(super) const fn state(&self) -> &ClientState {
+        &self.state
+    }
+
     pub(super) fn save(&self, to: &mut Writer) {
         self.state.save(to);
         self.busy.save(to);

@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::compute::Compute;
 use super::gossip::Gossip;
 use super::hierarchy::{Hierarchy, Tier};
+use super::keep::Keep;
 use super::layers::Layers;
 use super::sizing::SizeRule;
 use super::traits::{Capacity, Correlation, DeviceTier, Ranks, Whose};
@@ -14,7 +15,7 @@ use crate::data::{Partition, PublicSplit};
 use crate::defend::DefenceSpec;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
 use crate::method::MethodSpec;
-use crate::model::{Initializer, Level, Model};
+use crate::model::{Initializer, Level, Model, ParamSet};
 use crate::quantity::{Distribution, Probability, Span};
 use crate::select::SelectionSpec;
 use crate::sim::mix_words;
@@ -29,8 +30,10 @@ pub struct Plan {
     pub seed: u64,
     /// The architecture.
     pub model: Arc<Model>,
-    /// How its weights begin.
+    /// How its weights begin, where `initial` does not say it.
     pub init: Initializer,
+    /// The weights that it begins with, where they come from a file.
+    pub initial: Option<ParamSet>,
     /// The widths that clients have, widest first: `model` itself, then its sub-models.
     pub levels: Vec<Level>,
     /// Training samples that belong to no client.
@@ -78,6 +81,8 @@ pub struct Plan {
     pub compute: Compute,
     /// After every so many rounds the server asks for a checkpoint.
     pub checkpoint_every: Option<u32>,
+    /// Which models the recorder is told of.
+    pub keep: Option<Keep>,
 }
 
 /// Clients of one kind.
@@ -192,8 +197,8 @@ impl Plan {
         self.groups.iter().map(|group| group.count).sum()
     }
 
-    /// 64 bits of which samples there are and who has which: of all in a plan that its scenario does
-    /// not say.
+    /// 64 bits of which samples there are and who has which, and of weights from a file: of all in a plan
+    /// that its scenario does not say.
     pub fn fingerprint(&self) -> u64 {
         let lists = [
             self.partition.indices(),
@@ -209,6 +214,8 @@ impl Plan {
         for partition in [&self.partition, &self.holdout] {
             words.extend(partition.words());
         }
+        // Values on the CPU always have a digest.
+        words.extend(self.initial.as_ref().and_then(|set| set.digest().ok()));
         mix_words(&words)
     }
 

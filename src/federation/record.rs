@@ -1,5 +1,6 @@
 //! What the federation tells the recorder.
 
+use super::keep::Weights;
 use crate::observe::ledger::Fact;
 use crate::observe::rows::{
     ClientAccuracyRow, ClientRow, RejectionRow, RoundRow, ServerRow, SizeRow,
@@ -41,6 +42,8 @@ pub enum Record {
     Fatal(String),
     /// Something happened to an invitation. It follows from events that are in the hash.
     Fact(Fact),
+    /// Models as they are. They follow from what is in the hash.
+    Weights(Box<Weights>),
 }
 
 impl Digest for Record {
@@ -61,12 +64,12 @@ impl Digest for Record {
             // Where in the source a panic happened is not part of what happened.
             Self::Crash { node, at, .. } => mix_words(&[4, u64::from(node.0), at.nanos()]),
             Self::Fatal(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),
-            Self::Fact(_) => 0,
+            Self::Fact(_) | Self::Weights(_) => 0,
         }
     }
 
     fn counts(&self) -> bool {
-        !matches!(self, Self::Fact(_))
+        !matches!(self, Self::Fact(_) | Self::Weights(_))
     }
 }
 

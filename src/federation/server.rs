@@ -21,6 +21,7 @@ mod state;
 use super::books;
 use super::evaluation::Marks;
 use super::job::{Job, Output, UNASKED};
+use super::keep::{self, Of};
 use super::message::Message;
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
@@ -542,6 +543,33 @@ impl Server {
             self.round.number
         )));
         self.finish(cx);
+    }
+
+    /// Tells the recorder of the global model, where it is to be kept as it is after this round.
+    fn tell_model(&self, measured: bool, cx: &mut Cx<'_>) -> Result<(), MethodError> {
+        let number = self.round.number;
+        let keep = self.shared.plan.keep;
+        if keep.is_some_and(|keep| keep.after(number, measured)) {
+            let half = self.half.as_ref();
+            if let Some(weights) = keep::global(&self.shared, half, number, Of::Round)? {
+                cx.record(Record::Weights(Box::new(weights)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The method's half, and how many rounds its model has seen the end of.
+    pub(super) fn half(&self) -> (&dyn ServerHalf, u32) {
+        let number = self.round.number;
+        let round = match self.stage {
+            Stage::Finished | Stage::Evaluating { .. } => number,
+            Stage::Working {
+                phase: Phase::AfterRound(_) | Phase::Finish,
+                ..
+            } => number,
+            _ => number.saturating_sub(1),
+        };
+        (self.half.as_ref(), round)
     }
 
     /// Whether those who answer to it are servers themselves.

@@ -10,6 +10,7 @@ use super::gossip::{Common, Observer, Overhear, Peer};
 use super::hierarchy::{sorted, Assign, Below};
 use super::hostile;
 use super::job::{Job, Output};
+use super::keep;
 use super::message::Message;
 use super::plan::Plan;
 use super::record::Record;
@@ -21,7 +22,7 @@ use crate::data::Partition;
 use crate::fault;
 use crate::learn::{LocalTraining, Samples};
 use crate::method::{
-    ClientHalf, ClientInput, ClientState, FedAvg, Method, MethodError, Payload, PublicData,
+    ClientHalf, ClientInput, ClientState, FedAvg, Frozen, Method, MethodError, Payload, PublicData,
     ServerHalf, Setup,
 };
 use crate::model::{Layouts, Sizes, Spill};
@@ -30,7 +31,7 @@ use crate::observe::ledger::{Fact, What};
 use crate::privacy::secagg::Witness;
 use crate::quantity::{Bytes, VirtualTime};
 use crate::select::Crowd;
-use crate::sim::{Context, Fate, Input, Node, NodeId, Stack, World};
+use crate::sim::{Context, Fate, Input, Left, Node, NodeId, Stack, World};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -137,6 +138,7 @@ impl Shared {
             fine_tune: None,
         };
         let half = means.server(setup.clone())?;
+        let half = Frozen::around(half, &setup.initial, plan.model.frozen());
         Ok(plan.layers.around_server(half, setup, plan, &self.witness))
     }
 
@@ -181,7 +183,10 @@ fn setup(
     let pooled = Samples::part(Arc::clone(indices), 0..plan.partition.len());
     Ok(Setup {
         model: Arc::clone(&plan.model),
-        initial: plan.model.init(plan.seed, plan.init)?,
+        initial: match &plan.initial {
+            Some(initial) => initial.clone(),
+            None => plan.model.init(plan.seed, plan.init)?,
+        },
         sizes: sizes.clone(),
         public: public.cloned(),
         population: plan.population(),
@@ -206,6 +211,7 @@ fn server_half(
         Box::new(Buffered::new(half, waiting, &setup.initial).planted(bug))
     };
     let half = plan.method.method().server(setup.clone())?;
+    let half = Frozen::around(half, &setup.initial, plan.model.frozen());
     if !plan.hierarchy.is_empty() {
         // Layers are between clients and those they answer to.
         return Ok(match plan.schedule.waiting {
@@ -547,6 +553,15 @@ impl World for Federation {
             at: VirtualTime::ZERO,
             what,
         }))
+    }
+
+    fn left(
+        &self,
+        id: NodeId,
+        node: Left<'_, Self>,
+        tell: &mut dyn FnMut(Record) -> bool,
+    ) -> Result<(), String> {
+        keep::left(&self.shared, id, &node, tell)
     }
 
     fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Member, Damaged> {

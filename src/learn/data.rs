@@ -300,6 +300,11 @@ impl DeviceData {
         self.labels.is_empty()
     }
 
+    /// How stored values are normalised.
+    pub const fn normalisation(&self) -> &Normalisation {
+        &self.channels.normal
+    }
+
     /// Shape of one sample.
     pub fn shape(&self) -> &[usize] {
         &self.shape

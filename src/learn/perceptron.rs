@@ -68,7 +68,10 @@ fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
         } => momentum == 0.0 && weight_decay == 0.0,
         Optimizer::Adam { .. } => false,
     };
-    let bare = terms.proximal.is_none() && terms.drift.is_none() && terms.mask.is_none();
+    let bare = terms.proximal.is_none()
+        && terms.drift.is_none()
+        && terms.mask.is_none()
+        && terms.frozen.is_none();
     plain && bare && job.local.clip.is_none()
 }
 

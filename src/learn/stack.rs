@@ -25,8 +25,9 @@ pub fn stack(
     samples: usize,
     device: Device,
 ) -> Option<Stack> {
-    // Statistics are measured, and several classifiers averaged, one network at a time.
-    let exits = model.ops().iter().any(|op| matches!(op, Op::Exit { .. }));
+    // Statistics are measured, several classifiers averaged and modules run one network at a time.
+    let alone = |op: &Op| matches!(op, Op::Exit { .. } | Op::Script { .. });
+    let exits = model.ops().iter().any(alone);
     if (exits || model.has_statistics()) && device != Device::Cpu {
         return None;
     }

@@ -53,7 +53,7 @@ fn halving(
     results
 }
 
-/// Whether jobs can be stacked. Those under a mask are trained one by one.
+/// Whether jobs can be stacked. Those under a mask or with frozen layers are trained one by one.
 fn alike(jobs: &[TrainJob]) -> bool {
     let Some((first, others)) = jobs.split_first() else {
         return true;
@@ -66,7 +66,10 @@ fn alike(jobs: &[TrainJob]) -> bool {
             && rate(job) == rate(first)
             && job.correction.proximal == first.correction.proximal
             && job.correction.drift.is_some() == first.correction.drift.is_some()
-    }) && jobs.iter().all(|job| job.correction.mask.is_none())
+    }) && jobs.iter().all(|job| {
+        let whole = job.model.frozen().is_empty() && job.model.script().is_none();
+        job.correction.mask.is_none() && whole
+    })
 }
 
 /// Trains jobs that are alike, stacked.

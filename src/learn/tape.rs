@@ -10,7 +10,7 @@ use super::dense::Kernel;
 use super::{LearnError, Precision};
 use crate::model::{
     by_batch, mean, parameter, read, write_apart, Buffer, Fresh, Layout, MaskSource, Model, Op,
-    ParamError, ViewError, Viewed, NORM_EPS,
+    ParamError, Passed, ViewError, Viewed, NORM_EPS,
 };
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
@@ -71,6 +71,8 @@ enum Saved {
         leaves: Vec<(usize, Tensor)>,
         output: Tensor,
     },
+    /// A pass of a module of the user's.
+    Script(Passed),
     /// The result of an activation.
     Output(Tensor),
     /// Input of a pooling, with the winners' places where it was a maximum.
@@ -273,6 +275,11 @@ impl Forward<'_> {
                 self.learns |= after_body;
                 (Saved::Branches(kept, other, before), y.f_add(&z)?)
             }
+            Op::Script { script } => {
+                let (passed, scores) = script.forward(self.params, x)?;
+                self.learns = true;
+                (Saved::Script(passed), scores)
+            }
             Op::Exit { head } => {
                 let (kept, scores) = self.list(head, x.shallow_clone())?;
                 self.exits.push(scores);
@@ -465,6 +472,18 @@ impl Reverse<'_> {
                     }
                 }
                 return Ok(found.next());
+            }
+            (Op::Script { .. }, Saved::Script(passed)) => {
+                let found = passed.gradients(&g)?;
+                for (target, gradient) in self.gradients.iter_mut().zip(&found) {
+                    match gradient.defined() {
+                        true => target.f_copy_(gradient)?,
+                        // No score depends on it.
+                        false => drop(target.f_zero_()?),
+                    }
+                }
+                // Nothing before it learns.
+                return Ok(None);
             }
             (Op::Relu, Saved::Output(y)) => y.f_threshold_backward(&g, 0.0)?,
             (Op::Tanh, Saved::Output(y)) => Tensor::f_tanh_backward(&g, &y)?,

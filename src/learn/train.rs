@@ -223,6 +223,7 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     };
     let drift = there(&job.correction.drift)?;
     let mask = there(&job.correction.mask)?;
+    let frozen: &[Range<usize>] = job.model.frozen();
     let terms = Terms {
         proximal: job
             .correction
@@ -231,6 +232,7 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
             .map(|mu| (mu as f32, &start)),
         drift: drift.as_ref(),
         mask: mask.as_ref(),
+        frozen: (!frozen.is_empty()).then_some((frozen, &start)),
     };
 
     let mut work = Work::fitting(scratch.work.take(), job.model.layout(), device)?;
@@ -302,6 +304,7 @@ fn steps(
             let progress = descend(job, &mut weights, gradients, moments, scratch, terms)?;
             if job.model.has_statistics() {
                 measure(job, &mut weights)?;
+                weights.flat_mut().put_back(job.model.frozen(), start)?;
             }
             Ok((weights.into_flat().freeze(), progress))
         }

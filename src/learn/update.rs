@@ -2,6 +2,7 @@
 
 use super::{LearnError, LocalTraining, Optimizer};
 use crate::model::{Buffer, ParamSet};
+use std::ops::Range;
 use tch::{Device, Tensor};
 
 /// What a method adds to every gradient.
@@ -13,6 +14,8 @@ pub(super) struct Terms<'a> {
     pub drift: Option<&'a ParamSet>,
     /// What gradients are multiplied by first.
     pub mask: Option<&'a ParamSet>,
+    /// Where values lie that stay as they are, and a set that has them.
+    pub frozen: Option<(&'a [Range<usize>], &'a ParamSet)>,
 }
 
 /// The optimiser's state: first and second moment, as far as it has them.
@@ -71,6 +74,26 @@ pub(super) fn step(
     if let Some(mask) = terms.mask {
         apply(mask, gradients)?;
     }
+    let Some((frozen, start)) = terms.frozen else {
+        return stepped(weights, gradients, moments, terms, local, lr, step);
+    };
+    // What does not move is no part of the gradient's norm.
+    gradients.fill_at(frozen, 0.0)?;
+    stepped(weights, gradients, moments, terms, local, lr, step)?;
+    // Decay and drift move it all the same.
+    Ok(weights.put_back(frozen, start)?)
+}
+
+/// A step of all weights.
+fn stepped(
+    weights: &mut Buffer,
+    gradients: &mut Buffer,
+    moments: &mut Moments,
+    terms: Terms,
+    local: &LocalTraining,
+    lr: f64,
+    step: u64,
+) -> Result<(), LearnError> {
     let decay = match local.optimizer {
         Optimizer::Sgd { weight_decay, .. } | Optimizer::Adam { weight_decay, .. } => weight_decay,
     };

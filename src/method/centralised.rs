@@ -17,6 +17,10 @@ impl Method for Centralised {
         ReportKind::Nothing
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let training = OwnTraining {
             model: setup.model,

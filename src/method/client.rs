@@ -222,6 +222,13 @@ pub trait ClientHalf: Send + Sync {
         true
     }
 
+    /// The model of its own in what a client has kept; `None` where it has none, or where the server
+    /// knows it ([`super::ServerHalf::own`]).
+    fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
+        let _ = state;
+        None
+    }
+
     /// How many vectors of the model's size correct the gradients; they take device memory.
     fn corrections(&self) -> u64 {
         0

@@ -75,6 +75,10 @@ impl Method for DepthFl {
         ReportKind::Parts
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the layers")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             global: setup.initial,

@@ -46,6 +46,10 @@ impl Method for FedAdagrad {
         ReportKind::Model
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Optimizing::new(
             self.clone(),

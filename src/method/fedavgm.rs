@@ -43,6 +43,10 @@ impl Method for FedAvgM {
         ReportKind::Model
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Optimizing::new(
             self.clone(),

@@ -181,6 +181,10 @@ impl Method for FedConv {
         Err("its server works on each report with what it has learned")
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its filters compress every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         if setup.model.has_statistics() {
             // Where all clients have the full width, no sub-model was refused.

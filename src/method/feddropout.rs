@@ -37,6 +37,14 @@ impl Method for FedDropout {
         ReportKind::Parts
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(heterofl::server(
             setup,

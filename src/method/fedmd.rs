@@ -11,9 +11,9 @@
 use super::average::Weighting;
 use super::client::train_locally;
 use super::{
-    ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Prospect, PublicData, PublicSamples, Received, ReportKind, Scores, ServerHalf, ServerJob,
-    Setup, Training,
+    ClientHalf, ClientInput, ClientState, ClientWork, Leaves, Method, MethodError, Metrics,
+    Payload, Phase, Prospect, PublicData, PublicSamples, Received, ReportKind, Scores, ServerHalf,
+    ServerJob, Setup, Training,
 };
 use crate::learn::{
     class_scores, distill, train, Amount, Correction, Cost, LocalTraining, Samples, ScoreLoss,
@@ -110,6 +110,21 @@ impl Method for FedMd {
 
     fn modelled(&self) -> Result<(), &'static str> {
         Err("what its clients do depends on the models they keep")
+    }
+
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: false,
+            own: true,
+        }
+    }
+
+    fn begins_with_one(&self) -> bool {
+        false
+    }
+
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its clients draw networks of their own and distil into them")
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
@@ -380,6 +395,10 @@ impl ClientHalf for Client {
             MODEL => matches!(payload, Payload::Model(_)),
             _ => true,
         }
+    }
+
+    fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
+        state.get(MODEL)?.as_model().ok()
     }
 
     fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {

@@ -61,6 +61,10 @@ impl Method for FedNova {
         ReportKind::Parts
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             updates: WeightedSum::like(&setup.initial),
@@ -149,6 +153,12 @@ impl ServerHalf for Server {
         self.updates.clear();
         self.samples = 0.0;
         self.steps = 0.0;
+    }
+
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        global.has_layout(self.global.layout())?;
+        self.global = global;
+        Ok(())
     }
 
     fn save(&self, to: &mut Writer) {

@@ -52,6 +52,10 @@ impl Method for FedYogi {
         ReportKind::Model
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Optimizing::new(
             self.clone(),

@@ -78,6 +78,10 @@ impl Method for Fjord {
         ReportKind::Parts
     }
 
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let server = SubModelServer::new(setup, Choice::Prefix, self.weighting);
         Ok(Box::new(server))

@@ -12,7 +12,7 @@ use super::client::train_locally;
 use super::pruning::{smallest, validate, validation_cost, Pace, Validated};
 use super::value_mask::MaskedSum;
 use super::{
-    ClientHalf, ClientInput, ClientState, ClientWork, Masked, Method, MethodError, Metrics,
+    ClientHalf, ClientInput, ClientState, ClientWork, Leaves, Masked, Method, MethodError, Metrics,
     Payload, Phase, Received, ServerHalf, ServerJob, Setup, Training, UnitFlags, ValueMask,
 };
 use crate::learn::{Correction, Cost, LocalTraining, Scratch, Trained};
@@ -92,6 +92,21 @@ impl Method for Hermes {
 
     fn modelled(&self) -> Result<(), &'static str> {
         Err("what is pruned, and so what travels, depends on what is learned")
+    }
+
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: true,
+            own: true,
+        }
+    }
+
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its masks prune them")
+    }
+
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("it prunes units of every layer")
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
@@ -345,6 +360,13 @@ impl ClientHalf for Client {
         match name {
             OWN => matches!(payload, Payload::Masked(_)),
             _ => true,
+        }
+    }
+
+    fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
+        match state.get(OWN)? {
+            Payload::Masked(own) => Some(own.values()),
+            _ => None,
         }
     }
 

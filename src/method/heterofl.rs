@@ -69,6 +69,14 @@ impl Method for HeteroFl {
         ReportKind::Parts
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let inner = server(
             setup.clone(),
@@ -178,6 +186,10 @@ impl ServerHalf for Server {
 
     fn abandon(&mut self) {
         self.inner.abandon();
+    }
+
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        self.inner.adopt(global)
     }
 
     fn save(&self, to: &mut Writer) {

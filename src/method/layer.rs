@@ -5,11 +5,11 @@
 //! [`LayeredServer`] pass everything else on to the half inside.
 
 use super::{
-    ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Prospect, Received,
-    ServerHalf, ServerJob, Training,
+    ClientHalf, ClientInput, ClientState, ClientWork, MethodError, Payload, Phase, Prospect,
+    Received, ServerHalf, ServerJob, Training,
 };
 use crate::learn::{Cost, LocalTraining, Scratch, Trained};
-use crate::model::Level;
+use crate::model::{Level, ParamSet};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::borrow::Cow;
@@ -60,6 +60,10 @@ impl<L> LayeredClient<L> {
 impl<L: ClientLayer> ClientHalf for LayeredClient<L> {
     fn keeps(&self, name: &str, payload: &Payload) -> bool {
         self.layer.keeps(name, payload) && self.inner.keeps(name, payload)
+    }
+
+    fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
+        self.inner.own(state)
     }
 
     fn only_trains(&self) -> bool {

@@ -2,8 +2,8 @@
 //! baseline that says what federation is worth to a client.
 
 use super::{
-    ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Received, ServerHalf, ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientState, ClientWork, Leaves, Method, MethodError, Metrics,
+    Payload, Phase, Received, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, Trained};
 use crate::model::{ParamSet, Selection, Sizes};
@@ -31,8 +31,23 @@ impl Method for LocalOnly {
         Err("its clients share nothing: there is no federation to plan")
     }
 
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: false,
+            own: true,
+        }
+    }
+
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let initial = setup.sizes.levels().iter().map(|level| {
+            // A module of the user's has no units to choose among, and one width.
+            if level.ratio >= 1.0 {
+                return Ok(setup.initial.clone());
+            }
             let prefix = Selection::prefix(setup.model.units(), level.model.units());
             prefix.gather(&setup.model, &level.model, &setup.initial)
         });
@@ -108,6 +123,10 @@ impl ClientHalf for Client {
             MODEL => matches!(payload, Payload::Model(_)),
             _ => true,
         }
+    }
+
+    fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
+        state.get(MODEL)?.as_model().ok()
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {

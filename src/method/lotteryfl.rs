@@ -13,7 +13,7 @@ use super::client::train_locally;
 use super::pruning::{smallest, validate, validation_cost, Pace, Validated};
 use super::value_mask::MaskedSum;
 use super::{
-    ClientHalf, ClientInput, ClientState, ClientWork, Masked, Method, MethodError, Metrics,
+    ClientHalf, ClientInput, ClientState, ClientWork, Leaves, Masked, Method, MethodError, Metrics,
     Payload, Phase, Received, ServerHalf, ServerJob, Setup, Training, ValueMask,
 };
 use crate::learn::{Correction, Cost, LocalTraining, Scratch, Trained};
@@ -67,6 +67,21 @@ impl Method for LotteryFl {
 
     fn modelled(&self) -> Result<(), &'static str> {
         Err("what is pruned, and so what travels, depends on what is learned")
+    }
+
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: true,
+            own: true,
+        }
+    }
+
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its masks prune them, and rewind them to where they began")
+    }
+
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("it prunes every layer by a share of its weights")
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
@@ -168,6 +183,15 @@ impl ServerHalf for Server {
 
     fn personal(&self) -> bool {
         true
+    }
+
+    /// The global model under the client's mask: what it would be sent.
+    fn own(&self, client: u32) -> Result<Option<ParamSet>, MethodError> {
+        let Some(mask) = self.masks.get(&client) else {
+            return Ok(None);
+        };
+        let own = Masked::new(self.global.clone(), mask.clone())?;
+        Ok(Some(own.values().clone()))
     }
 }
 

@@ -28,6 +28,10 @@ impl Method for PublicOnly {
         ReportKind::Nothing
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let global = setup.initial.clone();
         tuned(Alone { global }, Some(&self.0), &setup)

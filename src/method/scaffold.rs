@@ -56,6 +56,10 @@ impl Method for Scaffold {
         ReportKind::Parts
     }
 
+    fn freezes(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let control = Buffer::zeros_like(&setup.initial)?.freeze();
         Ok(Box::new(Server {
@@ -127,6 +131,12 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.updates.clear();
         self.controls.clear();
+    }
+
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        global.has_layout(self.global.layout())?;
+        self.global = global;
+        Ok(())
     }
 
     fn save(&self, to: &mut Writer) {

@@ -242,6 +242,19 @@ pub trait ServerHalf: Send {
         }
     }
 
+    /// The model of its own that `client` would be measured with now, of the client's level, where this
+    /// half knows it; `None` where clients keep their models themselves ([`super::ClientHalf::own`]) or have
+    /// none.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn own(&self, client: u32) -> Result<Option<ParamSet>, MethodError> {
+        match self.inner() {
+            Some(inner) => inner.own(client),
+            None => Ok(None),
+        }
+    }
+
     /// The server went down and is restored from a checkpoint `rounds` rounds old. What clients saw
     /// and said in those cannot be unsaid: whoever keeps accounts of it counts it.
     fn lost_rounds(&mut self, rounds: u32) {

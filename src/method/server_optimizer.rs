@@ -84,6 +84,12 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
         self.models.clear();
     }
 
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        global.has_layout(self.global.layout())?;
+        self.global = global;
+        Ok(())
+    }
+
     fn save(&self, to: &mut Writer) {
         self.global.save(to);
         self.first.save(to);

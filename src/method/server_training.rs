@@ -115,6 +115,11 @@ impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
         self.inner.abandon();
     }
 
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        self.inner.set_global(global);
+        Ok(())
+    }
+
     fn save(&self, to: &mut Writer) {
         self.under_way.save(to);
         self.inner.save(to);

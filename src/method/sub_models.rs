@@ -139,6 +139,12 @@ impl ServerHalf for SubModelServer {
         self.cut.clear();
     }
 
+    fn adopt(&mut self, global: ParamSet) -> Result<(), MethodError> {
+        global.has_layout(self.global.layout())?;
+        self.replace(global);
+        Ok(())
+    }
+
     fn save(&self, to: &mut Writer) {
         self.global.save(to);
     }

@@ -19,8 +19,8 @@ mod units;
 use super::average::Weighting;
 use super::client::train_locally;
 use super::{
-    ClientHalf, ClientInput, ClientState, ClientWork, Method, MethodError, Metrics, Payload, Phase,
-    Prospect, Received, ReportKind, ServerHalf, ServerJob, Setup, Training,
+    ClientHalf, ClientInput, ClientState, ClientWork, Leaves, Method, MethodError, Metrics,
+    Payload, Phase, Prospect, Received, ReportKind, ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{
     importance, Amount, Correction, Cost, LocalTraining, Scratch, TrainJob, Trained,
@@ -127,6 +127,21 @@ impl Method for TailorFl {
 
     fn modelled(&self) -> Result<(), &'static str> {
         Err("which units a client trains depends on what is learned")
+    }
+
+    fn leaves(&self) -> Leaves {
+        Leaves {
+            global: true,
+            own: true,
+        }
+    }
+
+    fn freezes(&self) -> Result<(), &'static str> {
+        Err("its sub-models scale them and choose among their units")
+    }
+
+    fn reads_layers(&self) -> Option<&'static str> {
+        Some("its sub-models keep some of the units of every layer")
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
@@ -345,6 +360,18 @@ impl ServerHalf for Server {
 
     fn personal(&self) -> bool {
         true
+    }
+
+    /// The global model's parameters of the client's units: what it would be sent.
+    fn own(&self, client: u32) -> Result<Option<ParamSet>, MethodError> {
+        let Some(me) = self.tailored.get(&client) else {
+            return Ok(None);
+        };
+        let level = self.sizes.of(client);
+        let part = self
+            .settings
+            .cut(&self.full, level, &me.units, &self.global)?;
+        Ok(Some(part))
     }
 
     /// The units of largest norm, in every layer.

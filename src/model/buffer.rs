@@ -7,9 +7,9 @@ use super::wide::wide;
 use super::{Layout, ParamError, ParamSet, ViewError};
 use crate::snapshot::{load_floats, Damaged, Reader, Snapshot, Writer};
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// How many vectors a sum reads side by side: what another core has written comes in slowly, and
 /// several streams at once hide it.
@@ -36,6 +36,54 @@ fn add<const N: usize>(sum: &mut [f32], terms: [(f32, &[f32]); N]) {
 pub struct Buffer {
     layout: Arc<Layout>,
     flat: Tensor,
+}
+
+impl Buffer {
+    /// Gives the values at `ranges` one value.
+    ///
+    /// # Errors
+    /// What torch says.
+    pub fn fill_at(&mut self, ranges: &[Range<usize>], value: f32) -> Result<(), ParamError> {
+        if self.device() == Device::Cpu {
+            let values = self.as_mut_slice()?;
+            for range in ranges {
+                values[range.clone()].fill(value);
+            }
+            return Ok(());
+        }
+        let _guard = tch::no_grad_guard();
+        for range in ranges {
+            let mut part = part(&self.flat, range)?;
+            let _ = part.f_fill_(f64::from(value))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the values at `ranges` from `from`, a set on the same device.
+    ///
+    /// # Errors
+    /// When the layouts differ, or what torch says.
+    pub fn put_back(&mut self, ranges: &[Range<usize>], from: &ParamSet) -> Result<(), ParamError> {
+        check(&self.layout, from.layout())?;
+        if self.device() == Device::Cpu {
+            let (values, wanted) = (self.as_mut_slice()?, from.as_slice()?);
+            for range in ranges {
+                values[range.clone()].copy_from_slice(&wanted[range.clone()]);
+            }
+            return Ok(());
+        }
+        let _guard = tch::no_grad_guard();
+        for range in ranges {
+            let mut target = part(&self.flat, range)?;
+            target.f_copy_(&part(from.flat(), range)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// A view of some consecutive values of a flat tensor.
+fn part(flat: &Tensor, range: &Range<usize>) -> Result<Tensor, TchError> {
+    flat.f_narrow(0, range.start as i64, range.len() as i64)
 }
 
 /// One view per entry of a layout into a vector that is borrowed for as long.

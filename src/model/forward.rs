@@ -184,6 +184,12 @@ fn apply(
             let body = run(body, params, x, mode, exits)?;
             body.f_add(&run(shortcut, params, x, mode, exits)?)
         }
+        Op::Script { script } => match mode {
+            Mode::Evaluate | Mode::Statistics { .. } => script.scores(params, x),
+            Mode::Train { .. } => Err(TchError::Shape(
+                "a module of the user's is trained on tapes only".into(),
+            )),
+        },
         Op::Exit { head } => {
             let scores = run(head, params, x, mode, exits)?;
             exits.push(scores);

@@ -3,8 +3,10 @@
 mod infer;
 mod values;
 
-use super::{LayerSpec, Layout, ModelError, Units};
+use super::units::UnitsBuilder;
+use super::{weights, LayerSpec, Layout, ModelError, Script, Units};
 use crate::quantity::{Bytes, Flops};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The most parameters a network may have (4 GiB of them).
@@ -68,6 +70,10 @@ pub(crate) enum Op {
         body: Vec<Op>,
         shortcut: Vec<Op>,
     },
+    /// A module of the user's, whose parameters are all of the layout.
+    Script {
+        script: Arc<Script>,
+    },
     /// Passes its input on; the head's result is one more set of class scores.
     Exit {
         head: Vec<Op>,
@@ -86,6 +92,7 @@ pub struct Model {
     units: Arc<Units>,
     flops: u64,
     activations: u64,
+    frozen: Arc<[Range<usize>]>,
 }
 
 impl Model {
@@ -99,6 +106,82 @@ impl Model {
         classes: usize,
     ) -> Result<Self, ModelError> {
         infer::model(layers, input, classes)
+    }
+
+    /// A module of the user's own, which takes samples of shape `input` to `classes` scores. `flops` are the
+    /// operations of a forward pass over a sample, `activations` the values that training keeps for a sample:
+    /// nobody can read them off a program. It has no layers and no units.
+    pub fn of_script(
+        script: &Arc<Script>,
+        input: &[usize],
+        classes: usize,
+        (flops, activations): (u64, u64),
+    ) -> Self {
+        Self {
+            layers: Vec::new(),
+            input: input.to_vec(),
+            classes,
+            ops: vec![Op::Script {
+                script: Arc::clone(script),
+            }],
+            shapes: vec![vec![classes]],
+            layout: Arc::clone(script.initial().layout()),
+            units: Arc::new(UnitsBuilder::default().build()),
+            flops,
+            activations,
+            frozen: Arc::default(),
+        }
+    }
+
+    /// The user's module that it is, if it is one.
+    pub fn script(&self) -> Option<&Arc<Script>> {
+        match self.ops.as_slice() {
+            [Op::Script { script }] => Some(script),
+            _ => None,
+        }
+    }
+
+    /// The same network of which nobody trains the layers and tensors at `paths` (`layers.0`), by the names
+    /// that they have in PyTorch ([`weights::torch_name`]). Paths that it has not freeze nothing.
+    pub fn freezing(mut self, paths: &[String]) -> Self {
+        let entries = self.layout.entries().iter().map(|entry| {
+            let name = weights::torch_name(entry);
+            paths.iter().any(|path| weights::is_below(&name, path))
+        });
+        let entries: Vec<bool> = entries.collect();
+        self.frozen = self.ranges_of(&entries);
+        self
+    }
+
+    /// The same network with those tensors frozen that are in `full`, of which it is a narrower form: with
+    /// the same tensors in the same order, whatever layers lie between them.
+    pub fn freezing_as(mut self, full: &Self) -> Self {
+        let entries = full.layout.entries().iter().map(|entry| {
+            let mut frozen = full.frozen.iter();
+            frozen.any(|range| range.contains(&entry.offset))
+        });
+        let entries: Vec<bool> = entries.collect();
+        self.frozen = self.ranges_of(&entries);
+        self
+    }
+
+    /// Where the chosen tensors lie, neighbours together.
+    fn ranges_of(&self, chosen: &[bool]) -> Arc<[Range<usize>]> {
+        let mut frozen: Vec<Range<usize>> = Vec::new();
+        let entries = self.layout.entries().iter().zip(chosen);
+        for (entry, _) in entries.filter(|(entry, chosen)| **chosen && entry.len > 0) {
+            let end = entry.offset + entry.len;
+            match frozen.last_mut().filter(|last| last.end == entry.offset) {
+                Some(last) => last.end = end,
+                None => frozen.push(entry.offset..end),
+            }
+        }
+        frozen.into()
+    }
+
+    /// Where the values lie that nobody trains, in the order of the flat vector; apart from each other.
+    pub fn frozen(&self) -> &Arc<[Range<usize>]> {
+        &self.frozen
     }
 
     /// The layers it was built from.
@@ -143,7 +226,12 @@ impl Model {
     /// Whether the first layer that computes anything works on images, so that a batch is best laid
     /// out with the channel as its fastest dimension.
     pub(crate) fn starts_with_images(&self) -> bool {
-        self.input.len() == 3 && !matches!(self.ops.first(), Some(Op::Flatten) | None)
+        // A module of the user's may look at its batch as it lies in memory.
+        let other = matches!(
+            self.ops.first(),
+            Some(Op::Flatten | Op::Script { .. }) | None
+        );
+        self.input.len() == 3 && !other
     }
 
     /// One forward pass over one sample. Convolutions, dense layers and their biases are counted (a

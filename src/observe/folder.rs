@@ -45,6 +45,8 @@ pub const INVITATIONS: &str = "invitations.csv";
 pub const EVENTS: &str = "events.jsonl";
 /// The run's record.
 pub const RECORD: &str = "run.json";
+/// The folder of the models that were kept.
+pub const MODELS: &str = "models";
 /// The report.
 pub const REPORT: &str = "report.html";
 
@@ -316,24 +318,24 @@ impl RunFolder {
         self.replace(REPORT, html.as_bytes())
     }
 
+    /// Writes a file of the folder [`MODELS`], replacing the one before in a single step.
+    pub fn write_model(&self, name: &str, bytes: &[u8]) -> Result<(), ObserveError> {
+        let folder = self.path.join(MODELS);
+        fs::create_dir_all(&folder)
+            .map_err(|e| ObserveError::io(&folder, "create the folder", e))?;
+        let path = folder.join(name);
+        // A draft that a killed process leaves is found where all the others are.
+        let draft = disk::draft(&self.path, name);
+        disk::replace(&path, &draft, bytes).map_err(|e| ObserveError::io(&path, "write", e))
+    }
+
     /// The files in the folder with their sizes and digests, by name. `run.json` itself is not listed,
     /// nor are files that are there only while the run is (their names begin with a dot).
     pub fn files(&self) -> Result<Vec<FileEntry>, ObserveError> {
-        let io = |e| ObserveError::io(&self.path, "read the folder", e);
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(io)? {
-            let entry = entry.map_err(io)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let meta = entry.metadata().map_err(io)?;
-            if meta.is_file() && name != RECORD && !name.starts_with('.') {
-                let path = entry.path();
-                let of_content = digest(&path).map_err(|e| ObserveError::io(&path, "read", e))?;
-                files.push(FileEntry {
-                    name,
-                    bytes: of_content.0,
-                    sha256: Some(of_content.1),
-                });
-            }
+        let mut files = files_of(&self.path, "")?;
+        let models = self.path.join(MODELS);
+        if models.is_dir() {
+            files.extend(files_of(&models, &format!("{MODELS}/"))?);
         }
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
@@ -343,6 +345,27 @@ impl RunFolder {
     fn replace(&self, name: &str, text: &[u8]) -> Result<(), ObserveError> {
         replace(&self.path, name, text)
     }
+}
+
+/// The files of one folder, by their names behind `prefix`.
+fn files_of(folder: &Path, prefix: &str) -> Result<Vec<FileEntry>, ObserveError> {
+    let io = |e| ObserveError::io(folder, "read the folder", e);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let meta = entry.metadata().map_err(io)?;
+        if meta.is_file() && name != RECORD && !name.starts_with('.') {
+            let path = entry.path();
+            let of_content = digest(&path).map_err(|e| ObserveError::io(&path, "read", e))?;
+            files.push(FileEntry {
+                name: format!("{prefix}{name}"),
+                bytes: of_content.0,
+                sha256: Some(of_content.1),
+            });
+        }
+    }
+    Ok(files)
 }
 
 /// Writes a file of the run in `folder` in one step.

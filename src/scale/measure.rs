@@ -124,6 +124,7 @@ impl Recorder<Federation> for Ears {
             | Record::Rejection(_)
             | Record::Staleness(_)
             | Record::Fact(_)
+            | Record::Weights(_)
             | Record::Crash { .. } => {}
         }
         Ok(())

@@ -6,7 +6,7 @@
 
 use super::plausible::{about, Outlooks};
 use super::Scenario;
-use crate::federation::{Compute, Federation, Rule};
+use crate::federation::{Compute, Federation, Keep, Rule};
 use crate::learn::available_memory;
 use crate::quantity::{Bytes, Distribution, Flops, Span};
 use std::path::Path;
@@ -220,6 +220,7 @@ impl Estimate {
                 evaluations * clients * ACCURACY_LINE,
             )
             + on(record.events.is_some(), events * EVENT_LINE)
+            + model * kept_models(scenario, steps, clients)
             + checkpoints;
         Self {
             rounds,
@@ -317,6 +318,16 @@ impl Estimate {
             }
         }
         warnings
+    }
+}
+
+/// How many files of models are kept.
+fn kept_models(scenario: &Scenario, rounds: f64, clients: f64) -> f64 {
+    match scenario.record.model {
+        None => 0.0,
+        Some(Keep::Final | Keep::Best) => 1.0,
+        Some(Keep::Every(every)) => 1.0 + (rounds / f64::from(every.max(1))).floor(),
+        Some(Keep::Clients) => 1.0 + clients,
     }
 }
 

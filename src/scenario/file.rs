@@ -36,15 +36,17 @@ pub use who::WhoFile;
 
 use crate::compress::Compression;
 use crate::defend::DefenceSpec;
+use crate::federation::Keep;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec};
 use crate::privacy::secagg::SecureAggregation;
 use crate::privacy::Privacy;
 use crate::select::SelectionSpec;
 use crate::text::fields::{Duration, PositiveFraction};
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, EnumAccess, SeqAccess, VariantAccess, Visitor};
 use serde::Deserialize;
 use std::fmt;
+use std::path::PathBuf;
 
 /// A whole scenario.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,7 +67,10 @@ pub struct ScenarioFile {
     pub model: ModelFile,
     /// How its weights begin.
     #[serde(default)]
-    pub init: Initializer,
+    pub init: InitFile,
+    /// Layers or tensors that nobody trains.
+    #[serde(default)]
+    pub freeze: Vec<String>,
     /// Share of the width of every hidden layer.
     #[serde(default = "all")]
     pub width: PositiveFraction,
@@ -135,6 +140,39 @@ fn all() -> PositiveFraction {
     PositiveFraction(crate::quantity::Probability::ONE)
 }
 
+/// How weights begin: a rule to draw them by, or a file that has them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename = "Initializer")]
+pub enum InitFile {
+    /// [`Initializer::PyTorch`].
+    PyTorch,
+    /// [`Initializer::GlorotUniform`].
+    GlorotUniform,
+    /// [`Initializer::GlorotNormal`].
+    GlorotNormal,
+    /// [`Initializer::HeUniform`].
+    HeUniform,
+    /// [`Initializer::HeNormal`].
+    HeNormal,
+    /// As in a safetensors file, relative to the scenario's folder.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Layers or tensors that are drawn whatever the file has.
+        #[serde(default)]
+        draw: Vec<String>,
+        /// The rule that those are drawn by.
+        #[serde(default)]
+        by: Initializer,
+    },
+}
+
+impl Default for InitFile {
+    fn default() -> Self {
+        Self::PyTorch
+    }
+}
+
 /// A model by name, or by its layers.
 #[derive(Debug, Clone)]
 pub enum ModelFile {
@@ -142,6 +180,21 @@ pub enum ModelFile {
     Preset(String),
     /// Layers, first to last.
     Layers(Vec<LayerSpec>),
+    /// A module of the user's.
+    TorchScript(TorchScriptFile),
+}
+
+/// A TorchScript module, and what nobody can read off it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "TorchScript")]
+pub struct TorchScriptFile {
+    /// The file, relative to the scenario's folder.
+    pub file: PathBuf,
+    /// Operations of a forward pass over one sample; a multiply-add is two.
+    pub flops: f64,
+    /// Values that training keeps for one sample; as many as the module has parameters when not given.
+    #[serde(default)]
+    pub activations: Option<f64>,
 }
 
 impl<'de> Deserialize<'de> for ModelFile {
@@ -152,8 +205,18 @@ impl<'de> Deserialize<'de> for ModelFile {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "the name of a model such as \"mlp\", or a list of layers such as [Dense(10)]",
+                    "the name of a model such as \"mlp\", a list of layers such as [Dense(10)], or \
+                     TorchScript(file: \"net.pt\", flops: 1e6)",
                 )
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, named: A) -> Result<ModelFile, A::Error> {
+                #[derive(Deserialize)]
+                enum Named {
+                    TorchScript,
+                }
+                let (Named::TorchScript, module) = named.variant()?;
+                module.newtype_variant().map(ModelFile::TorchScript)
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<ModelFile, E> {
@@ -314,6 +377,8 @@ pub struct RecordFile {
     pub events: Option<EventsFile>,
     /// The report.
     pub report: bool,
+    /// Models in the folder `models`.
+    pub model: Option<Keep>,
 }
 
 impl Default for RecordFile {
@@ -324,6 +389,7 @@ impl Default for RecordFile {
             trace: true,
             events: None,
             report: true,
+            model: None,
         }
     }
 }

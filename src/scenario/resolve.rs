@@ -14,22 +14,24 @@ mod layers;
 mod links;
 mod model;
 mod population;
+mod record;
 mod schedule;
+mod script;
 mod sizes;
 mod topology;
 mod traits;
 mod waiting;
+mod weights;
 mod who;
 
-use super::file::{CheckpointFile, EventsFile, RecordFile, ScenarioFile};
+use super::file::{CheckpointFile, ScenarioFile};
 use super::sound::{Reads, Sound};
-use super::{Checkpoint, EventFilter, Member, Record, Scenario, Server};
+use super::{Checkpoint, Member, Scenario, Server};
 use crate::data::Partitioner;
 use crate::federation::{Evaluation, Layers};
 use crate::learn::LocalTraining;
 use crate::method::MethodSpec;
 use crate::quantity::nearest;
-use crate::sim::{Delivery, Message as _};
 use crate::text::{Diagnostics, Document};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -152,7 +154,10 @@ pub(super) fn resolve(
         r.samples_differ(&population, &partition);
     });
     let model = r.reading(&["data", "width"], |r| {
-        r.model(typed.model, typed.init, typed.width.0, samples.as_ref())
+        r.model(typed.model, typed.width.0, samples.as_ref())
+    });
+    let model = r.reading(&["data", "model", "width"], |r| {
+        r.weights(typed.init, typed.freeze, model, samples.as_ref())
     });
     let sizes = r.reading(&["data", "model", "width", "method"], |r| {
         r.sizes(&population, &typed.method, model.as_ref(), samples.as_ref())
@@ -246,6 +251,10 @@ pub(super) fn resolve(
     r.reading(&["topology?"], |r| {
         r.without_server(topology.as_ref(), &peers);
     });
+    r.reading(&[], |r| {
+        r.beginnings(model.as_ref(), &typed.method, topology.as_ref());
+        r.module_in(model.as_ref(), &typed.method, &population);
+    });
     if matches!(partition.by, Partitioner::Shared { .. }) {
         r.reading(&["partition.by?"], |r| r.spoils_shared(&faults));
     }
@@ -256,7 +265,13 @@ pub(super) fn resolve(
             "expected a number of rounds of 1 or more, found 0",
         );
     }
-    let record = r.reading(&[], |r| r.record(typed.record));
+    let run = record::Run {
+        method: &typed.method,
+        evaluation: &typed.evaluation,
+        compute,
+        gossip: topology.is_some(),
+    };
+    let record = r.reading(&[], |r| r.record(typed.record, &run));
     let checkpoint = typed
         .checkpoint
         .map(|typed| r.reading(&[], |r| r.checkpoint(&typed)));
@@ -343,17 +358,6 @@ impl Resolver<'_> {
         }
     }
 
-    fn record(&mut self, typed: RecordFile) -> Record {
-        let events = typed.events.map(|events| self.events(events));
-        Record {
-            clients: typed.clients,
-            histograms: typed.histograms,
-            trace: typed.trace,
-            events,
-            report: typed.report,
-        }
-    }
-
     fn checkpoint(&mut self, typed: &CheckpointFile) -> Checkpoint {
         for (field, found, what) in [
             ("every", typed.every, "rounds"),
@@ -371,28 +375,6 @@ impl Resolver<'_> {
             keep: typed.keep.max(1),
         }
     }
-
-    fn events(&mut self, typed: EventsFile) -> EventFilter {
-        let known: Vec<&str> = event_kinds().collect();
-        for (index, kind) in typed.kinds.iter().flatten().enumerate() {
-            if !known.contains(&kind.as_str()) {
-                let path = format!("record.events.kinds[{index}]");
-                self.unknown(&path, "a kind of event", kind, known.iter().copied());
-            }
-        }
-        EventFilter {
-            kinds: typed.kinds,
-            nodes: typed.nodes,
-        }
-    }
-}
-
-/// The kinds of event that can be recorded.
-fn event_kinds() -> impl Iterator<Item = &'static str> {
-    let messages = crate::federation::Message::KINDS;
-    let others = [Delivery::START, Delivery::TIMER, Delivery::WORK];
-    let others = others.map(|kind| Delivery::kind_in_words(kind, messages));
-    messages.iter().copied().chain(others)
 }
 
 /// The names as a choice: `A, B or C`.

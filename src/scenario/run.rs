@@ -9,6 +9,7 @@ mod checkpoint;
 mod dealt;
 mod error;
 mod lock;
+mod models;
 mod parting;
 pub mod ranks;
 mod recorder;
@@ -185,7 +186,9 @@ fn conduct(
         federation.plan(),
         scenario.record.clients,
     );
-    let spill = dealt.map_err(RunError::from).and_then(|()| {
+    let described = dealt
+        .and_then(|()| models::describe(recorder.folder(), federation.plan(), federation.sizes()));
+    let spill = described.map_err(RunError::from).and_then(|()| {
         Spill::create(&path, options.kept_memory.0).map_err(|source| RunError::File {
             path: path.clone(),
             source,
@@ -669,5 +672,6 @@ fn observe(scenario: &Scenario) -> Observe {
     let record = &scenario.record;
     Observe {
         deliveries: record.histograms || record.trace || record.events.is_some(),
+        left: record.model.is_some(),
     }
 }

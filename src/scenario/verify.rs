@@ -138,7 +138,10 @@ struct Diverged(Divergence);
 
 impl Recorder<Federation> for Comparer<'_> {
     fn observe(&self) -> Observe {
-        Observe { deliveries: true }
+        Observe {
+            deliveries: true,
+            left: false,
+        }
     }
 
     fn deliveries(&mut self, deliveries: &[Delivery]) -> Result<(), RecorderError> {

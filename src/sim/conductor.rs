@@ -248,6 +248,9 @@ impl<W: World> Simulation<W> {
                 break Ending::Interrupted;
             }
         };
+        if observe.left {
+            state.tell_left(&host, recorder)?;
+        }
         state.close(ending, &host)
     }
 }
@@ -475,6 +478,22 @@ impl<W: World> State<'_, W> {
         }
         for (window, digest) in digests {
             self.hash.chain(mix_words(&[window, digest]));
+        }
+        Ok(())
+    }
+
+    /// Tells what all nodes are left with.
+    fn tell_left(&self, host: &Host<W>, recorder: &mut dyn Recorder<W>) -> Result<(), SimError> {
+        for shard in 0..host.shards() {
+            for told in host.left(shard) {
+                let (source, record) = told.map_err(SimError::Host)?;
+                let at = Key {
+                    time: self.now,
+                    source,
+                    sequence: u64::MAX,
+                };
+                recorder.record(at, record)?;
+            }
         }
         Ok(())
     }

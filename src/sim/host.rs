@@ -5,7 +5,7 @@ use super::event::NodeId;
 use super::node::World;
 use super::shard::{Command, Report, Shard};
 use actix::prelude::*;
-use crossbeam::channel::{unbounded, Receiver, Sender};
+use crossbeam::channel::{bounded, unbounded, Receiver, Sender};
 
 /// What actix schedules: a shard and its line back to the conductor.
 struct ShardActor<W: World> {
@@ -137,6 +137,16 @@ impl<W: World> Host<W> {
             let _ = answer.send(question(shard));
         })));
         receiver.recv().map_err(|_| gone())
+    }
+
+    /// What the nodes of a shard are left with, node after node, as fast as it is taken.
+    pub fn left(&self, shard: usize) -> Receiver<Result<(NodeId, W::Record), String>> {
+        // A few at a time: all of them together may be more than the memory holds.
+        let (answer, receiver) = bounded(4);
+        if let Some(address) = self.addresses.get(shard) {
+            address.do_send(Ask(Box::new(move |shard| shard.left(&answer))));
+        }
+        receiver
     }
 
     /// The first window of each shard that goes on.

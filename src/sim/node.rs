@@ -87,6 +87,22 @@ pub trait World: Sized + Send + Sync + 'static {
         None
     }
 
+    /// Called for every node that ever woke when the run has ended or was interrupted, where the
+    /// recorder asks for it ([`super::Observe`]): hands `tell` what the recorder is to know of the node as
+    /// it is left. `tell` says whether anybody still listens. What is told here is past the end of the
+    /// trace hash.
+    ///
+    /// # Errors
+    /// Why it cannot be told, in words; the run then fails.
+    fn left(
+        &self,
+        _: NodeId,
+        _: Left<'_, Self>,
+        _: &mut dyn FnMut(Self::Record) -> bool,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Whether a node is down: what reaches it then is dropped. It must follow from the node and the
     /// moment alone.
     fn is_down(&self, _: NodeId, _: VirtualTime) -> bool {
@@ -98,6 +114,14 @@ pub trait World: Sized + Send + Sync + 'static {
     fn stack(&self, _: &Self::Job) -> Option<Stack> {
         None
     }
+}
+
+/// A node as the end of a run finds it.
+pub enum Left<'a, W: World> {
+    /// Live.
+    Awake(&'a W::Node),
+    /// Dormant, with what it kept.
+    Asleep(&'a W::Kept),
 }
 
 /// What becomes of a message on its way, other than that it arrives.

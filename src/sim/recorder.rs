@@ -47,6 +47,9 @@ impl Delivery {
 pub struct Observe {
     /// Tell the recorder of every delivery.
     pub deliveries: bool,
+    /// When the run ends or is interrupted, tell the recorder what each node is left with
+    /// ([`World::left`]).
+    pub left: bool,
 }
 
 /// A recorder that cannot go on (a full disk, a divergence from a reference): the run ends.

@@ -15,10 +15,11 @@ use super::crash::guarded;
 use super::event::{Body, Event, Key, NodeId, Parcel};
 use super::hash::{event_digest, Digest};
 use super::network::{NetContext, NetEffect, Network};
-use super::node::{Context, Effect, Input, JobId, Message, Node, World};
+use super::node::{Context, Effect, Input, JobId, Left, Message, Node, World};
 use super::queue::EventQueue;
 use super::recorder::{Delivery, Observe};
 use crate::quantity::{Bytes, VirtualTime};
+use crossbeam::channel::Sender;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -452,6 +453,29 @@ impl<W: World> Shard<W> {
         for slot in &self.slots {
             if let Slot::Live(live) = slot {
                 self.world.network().held(&live.nic, &mut count);
+            }
+        }
+    }
+
+    /// Tells what each node that ever woke is left with, until nobody listens any more.
+    pub fn left(&self, to: &Sender<Result<(NodeId, W::Record), String>>) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            let node = match slot {
+                Slot::Live(live) => Left::Awake(&live.node),
+                Slot::Asleep(asleep) => Left::Asleep(&asleep.kept),
+                Slot::Dormant | Slot::Crashed => continue,
+            };
+            let id = NodeId((index * self.shards + self.index) as u32);
+            let mut listens = true;
+            let told = self.world.left(id, node, &mut |record| {
+                listens &= to.send(Ok((id, record))).is_ok();
+                listens
+            });
+            if let Err(reason) = told {
+                listens &= to.send(Err(reason)).is_ok();
+            }
+            if !listens {
+                return;
             }
         }
     }

@@ -288,7 +288,10 @@ impl io::Write for Sink {
 
 impl Recorder<Gossip> for Witness {
     fn observe(&self) -> Observe {
-        Observe { deliveries: true }
+        Observe {
+            deliveries: true,
+            left: false,
+        }
     }
 
     fn deliveries(&mut self, deliveries: &[Delivery]) -> Result<(), RecorderError> {

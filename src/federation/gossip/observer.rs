@@ -7,6 +7,7 @@
 use super::super::books;
 use super::super::evaluation::Marks;
 use super::super::job::{Job, Output, UNASKED};
+use super::super::keep::{Keep, Of, Weights};
 use super::super::message::Message;
 use super::super::outstanding::Asked;
 use super::super::record::Record;
@@ -302,6 +303,19 @@ impl Observer {
     fn measure(&mut self, mut measuring: Measuring, found: &Consensus, cx: &mut Cx<'_>) {
         let (plan, evaluator) = (&self.shared.plan, &self.shared.evaluator);
         measuring.distance = Some(found.distance);
+        let kept = plan.keep.is_some_and(|keep| match keep {
+            // Nobody has such a model when the run is over: the last that was measured is it.
+            Keep::Final | Keep::Clients => true,
+            Keep::Best | Keep::Every(_) => keep.after(self.round, true),
+        });
+        if kept {
+            let weights = Weights {
+                round: self.round,
+                of: Of::Round,
+                sets: vec![(0, found.mean.clone())],
+            };
+            cx.record(Record::Weights(Box::new(weights)));
+        }
         let pieces = match evaluator.pieces(plan, &found.mean, |_| Ok(found.mean.clone())) {
             Ok(pieces) => pieces,
             Err(error) => return self.fail(format!("evaluation: {error}"), cx),

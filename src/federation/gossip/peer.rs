@@ -126,6 +126,11 @@ impl Peer {
         }
     }
 
+    /// Its number, its round, and its model as it is.
+    pub const fn model(&self) -> (u32, u32, &Payload) {
+        (self.number, self.round, &self.model)
+    }
+
     /// The model that it begins with.
     fn initial(shared: &Shared, common: &Common, number: u32) -> Payload {
         match shared.plan.compute.is_real() {

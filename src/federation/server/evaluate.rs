@@ -122,6 +122,9 @@ impl Server {
         if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
             self.stopping |= accuracy >= goal.get();
         }
+        if let Err(error) = self.tell_model(row.accuracy.is_some(), cx) {
+            return self.fail(format!("the model to be recorded: {error}"), cx);
+        }
         self.tell(row, cx);
         let every = self.shared.plan.server_checkpoint;
         if self.round.number.is_multiple_of(every) {

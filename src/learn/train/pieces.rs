@@ -72,8 +72,8 @@ pub(super) fn separable(ops: &[Op]) -> bool {
         | Op::Dropout { .. }
         | Op::Scaler { .. }
         | Op::GroupNorm { .. } => true,
-        // It normalises by the whole batch.
-        Op::BatchNorm { .. } => false,
+        // It normalises by the whole batch, and what a module of the user's does nobody knows.
+        Op::BatchNorm { .. } | Op::Script { .. } => false,
         Op::Exit { head } => separable(head),
         Op::Residual { body, shortcut } => separable(body) && separable(shortcut),
     })

@@ -31,7 +31,7 @@ fn updated(local: &LocalTraining, proximal: Option<f32>, drift: bool, on_torch: 
     let terms = Terms {
         proximal: proximal.map(|mu| (mu, &start)),
         drift: drift.then_some(&correction),
-        mask: None,
+        ..Terms::default()
     };
     for t in 1..=STEPS {
         let mut g = Buffer::copy_of(&set(&values(t as usize))).unwrap();
@@ -211,6 +211,7 @@ fn what_is_masked_does_not_move_and_does_not_count_in_the_norm() {
                 proximal: Some((0.5, &start)),
                 drift: None,
                 mask: masked.then_some(&mask),
+                ..Terms::default()
             };
             for t in 1..=STEPS {
                 let g = values(t as usize);

@@ -91,6 +91,7 @@ pub(super) fn model(
         units: Arc::new(walk.units.build()),
         flops: walk.flops,
         activations: walk.activations,
+        frozen: Arc::default(),
     })
 }
 

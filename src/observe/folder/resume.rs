@@ -4,7 +4,7 @@ use super::super::rows::Row;
 use super::super::table::{cut, length_on_disk, read_rows, Table};
 use super::super::ObserveError;
 use super::{
-    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, INVITATIONS, REJECTIONS, ROUNDS,
+    RoundRow, RunFolder, ACCURACY, CLIENTS, COSTS, EVENTS, INVITATIONS, MODELS, REJECTIONS, ROUNDS,
     SERVERS, SIZES,
 };
 use crate::snapshot::{file::sync_folder, snapshot_struct};
@@ -99,7 +99,32 @@ impl RunFolder {
         ] {
             remove(&path.join(file))?;
         }
-        Self::open(PathBuf::from(path))
+        let folder = Self::open(PathBuf::from(path))?;
+        folder.rewind_models(0)?;
+        Ok(folder)
+    }
+
+    /// Removes the models that were written after round `last`: of later rounds, of the best until later,
+    /// and of an end that was none. Those of earlier rounds and the layers stay.
+    pub fn rewind_models(&self, last: u32) -> Result<(), ObserveError> {
+        let folder = self.path.join(MODELS);
+        let io = |e| ObserveError::io(&folder, "read the folder", e);
+        let entries = match fs::read_dir(&folder) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(io)?,
+        };
+        for entry in entries {
+            let name = entry.map_err(io)?.file_name();
+            let text = name.to_string_lossy();
+            let round = text.strip_prefix("round-").and_then(|rest| {
+                let digits = rest.split(['.', '-']).next()?;
+                digits.parse::<u32>().ok()
+            });
+            if text.ends_with(".safetensors") && round.is_none_or(|round| round > last) {
+                remove(&folder.join(&name))?;
+            }
+        }
+        Ok(())
     }
 
     /// The rounds that are in the table.
@@ -213,6 +238,31 @@ mod tests {
             assert_eq!(contents(&cut), contents(&whole), "cut after {kept}");
             fs::remove_dir_all(&cut).unwrap();
         }
+    }
+
+    #[test]
+    fn models_of_what_a_run_did_after_its_checkpoint_are_gone_and_earlier_ones_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(Some(root.path()), "a", 1).unwrap();
+        folder.rewind_models(3).unwrap();
+        let stay = [
+            "architecture-0.5.json",
+            "architecture.json",
+            "round-00000003-0.5.safetensors",
+            "round-00000003.safetensors",
+        ];
+        let go = [
+            "best.safetensors",
+            "client-00000001.safetensors",
+            "final-0.5.safetensors",
+            "round-00000004-0.5.safetensors",
+        ];
+        for name in stay.iter().chain(&go) {
+            folder.write_model(name, b"values").unwrap();
+        }
+        folder.rewind_models(3).unwrap();
+        let left = contents(&root.path().join(MODELS));
+        assert!(left.iter().map(|(name, _)| name.as_str()).eq(stay));
     }
 
     #[test]

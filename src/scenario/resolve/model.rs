@@ -13,11 +13,13 @@ impl Resolver<'_> {
     pub(super) fn model(
         &mut self,
         typed: ModelFile,
-        init: Initializer,
         width: Probability,
         samples: Option<&Shape>,
     ) -> Option<Architecture> {
         let (name, layers) = match typed {
+            ModelFile::TorchScript(module) => {
+                return self.module(module, width, samples?);
+            }
             ModelFile::Layers(layers) => (None, Some(layers)),
             ModelFile::Preset(name) => match preset(&name) {
                 Ok(preset) => {
@@ -41,7 +43,10 @@ impl Resolver<'_> {
         match Model::build(&layers, &samples.shape, samples.classes) {
             Ok(model) => Some(Architecture {
                 preset: name,
-                init,
+                init: Initializer::default(),
+                script: None,
+                weights: None,
+                freeze: Vec::new(),
                 parameters: model.parameters(),
                 bytes: model.layout().bytes(),
                 forward_flops: model.forward_flops(),

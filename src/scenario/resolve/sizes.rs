@@ -4,7 +4,6 @@ use super::Resolver;
 use crate::data::Shape;
 use crate::federation::{ratios, SizeRule, MOST_LEVELS};
 use crate::method::{Method, MethodSpec};
-use crate::model::Model;
 use crate::quantity::Probability;
 use crate::scenario::file::{PublicFile, SizeFile};
 use crate::scenario::{Architecture, Member, Public, Width};
@@ -67,11 +66,15 @@ impl Resolver<'_> {
         let (Some(model), Some(samples)) = (model, samples) else {
             return Vec::new();
         };
-        let Ok(full) = Model::build(&model.layers, &samples.shape, samples.classes) else {
+        let Ok(full) = model.built(samples) else {
             return Vec::new();
         };
         let mut widths = Vec::new();
         for ratio in all {
+            if ratio < 1.0 && model.script.is_some() {
+                // Told with all that a module of the user's cannot be.
+                continue;
+            }
             let built = match ratio {
                 1.0 => Ok(full.clone()),
                 narrower => method.sub_model(&full, narrower),

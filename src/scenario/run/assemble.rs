@@ -14,10 +14,12 @@ use crate::learn::{
     total_memory, DeviceData, Features, HostDevice, LearnError, Normalisation, Precision,
 };
 use crate::method::MethodError;
+use crate::model::weights::{Drawn, WeightsFile};
+use crate::model::{Model, ParamSet};
 use crate::net::{LinkNetwork, LinkTable, LinkTier, Rates, Topology};
 use crate::observe::record::ClassEntry;
 use crate::quantity::{Bandwidth, Distribution};
-use crate::scenario::{Link, Member, Public, Scenario};
+use crate::scenario::{Link, Member, Pretrained, Public, Scenario};
 use crate::sim::rng::{stream, Purpose};
 use crate::text::Diagnostics;
 use std::ops::Range;
@@ -53,6 +55,7 @@ pub(super) fn assemble_counted(
         Precision::Single
     })?;
     let seed = scenario.seed;
+    let initial = initial(scenario, &model)?;
     let mut split = load(&scenario.data, seed, &scenario.base)
         .map_err(|problem| unreadable(scenario, problem))?;
     let classes = split.classes().into_iter().map(|class| ClassEntry {
@@ -119,6 +122,7 @@ pub(super) fn assemble_counted(
         seed,
         model,
         init: scenario.model.init,
+        initial,
         levels,
         public,
         train: on_device(split.train)?,
@@ -146,9 +150,29 @@ pub(super) fn assemble_counted(
         evaluation: scenario.evaluation.clone(),
         compute: scenario.compute,
         checkpoint_every: scenario.checkpoint.map(|checkpoint| checkpoint.every),
+        keep: scenario.record.model,
     };
     let federation = Federation::new(plan, network).map_err(|error| unfit(scenario, error))?;
     Ok((federation.amid(faults), classes))
+}
+
+/// The weights that the model begins with, where they come from a file: of weights, or of a module.
+fn initial(scenario: &Scenario, model: &Model) -> Result<Option<ParamSet>, RunError> {
+    let own = model.script().map(|script| script.initial().clone());
+    let Some(Pretrained { file, draw }) = &scenario.model.weights else {
+        return Ok(own);
+    };
+    let drawn = match own {
+        Some(own) => own,
+        None => {
+            let drawn = model.init(scenario.seed, scenario.model.init);
+            drawn.map_err(MethodError::from)?
+        }
+    };
+    let read = WeightsFile::open(&scenario.base.join(file));
+    let read = read.and_then(|mut file| file.load(&drawn, Drawn(draw)));
+    let read = read.map_err(|problem| scenario.blame("init", problem))?;
+    Ok(Some(read))
 }
 
 /// What is wrong with the data: `problem`, at which reading stopped, and whatever else there is.

@@ -1,6 +1,7 @@
 //! Writes down what a run tells, as it comes.
 
 use super::checkpoint::Checkpoints;
+use super::models::{Held, Models};
 use super::{observe, RunError};
 use crate::federation::{Federation, Message, Record, DATA_SPENT, ENERGY_SPENT};
 use crate::model::Sizes;
@@ -30,6 +31,7 @@ pub(super) struct RunRecorder {
     observe: Observe,
     histograms: bool,
     clients: bool,
+    models: Option<Models>,
     kept: Kept,
     checkpoints: Option<Checkpoints>,
     /// Host time of the run before this process began, and when it did.
@@ -91,6 +93,7 @@ struct State {
     last: VirtualTime,
     /// Nanoseconds of host time.
     real: u64,
+    models: Option<Held>,
 }
 
 snapshot_struct!(State {
@@ -105,6 +108,7 @@ snapshot_struct!(State {
     histograms,
     last,
     real,
+    models,
 });
 
 impl RunRecorder {
@@ -143,7 +147,9 @@ impl RunRecorder {
             last: VirtualTime::ZERO,
             fatal: None,
         };
-        Ok(Self::of(folder, trace, kept, scenario, quiet))
+        let models = scenario.record.model;
+        let models = models.map(|keep| Models::new(keep, sizes));
+        Ok(Self::of((folder, trace), models, kept, scenario, quiet))
     }
 
     /// Of a run that begins again in its folder.
@@ -165,6 +171,7 @@ impl RunRecorder {
     pub fn reopen(
         path: &Path,
         scenario: &Scenario,
+        sizes: &Sizes,
         quiet: bool,
         from: &mut Reader,
     ) -> Result<Self, RunError> {
@@ -186,7 +193,13 @@ impl RunRecorder {
             last: state.last,
             fatal: None,
         };
-        let recorder = Self::of(folder, trace, kept, scenario, quiet);
+        let models = scenario.record.model;
+        let models = models.map(|keep| Models::of(keep, sizes, state.models.unwrap_or_default()));
+        folder.rewind_models(kept.rounds.last().map_or(0, |row| row.round))?;
+        if let Some(models) = &models {
+            models.rewrite(&folder)?;
+        }
+        let recorder = Self::of((folder, trace), models, kept, scenario, quiet);
         Ok(Self {
             before: Duration::from_nanos(state.real),
             ..recorder
@@ -194,8 +207,8 @@ impl RunRecorder {
     }
 
     fn of(
-        folder: RunFolder,
-        trace: Option<TraceWriter>,
+        (folder, trace): (RunFolder, Option<TraceWriter>),
+        models: Option<Models>,
         kept: Kept,
         scenario: &Scenario,
         quiet: bool,
@@ -208,6 +221,7 @@ impl RunRecorder {
             observe: observe(scenario),
             histograms: scenario.record.histograms,
             clients: scenario.record.clients,
+            models,
             kept,
             checkpoints: None,
             before: Duration::ZERO,
@@ -244,6 +258,9 @@ impl RunRecorder {
         let real = self.real();
         let left = self.kept.ledger.close(end);
         let unwritten = self.settled(end, left).err();
+        let models = self.models.as_ref();
+        let closed = models.and_then(|models| models.close(&self.folder).err());
+        let unwritten = unwritten.or(closed);
         self.kept.sums.close();
         if let Some(progress) = self.progress {
             progress.finish();
@@ -301,6 +318,7 @@ impl RunRecorder {
             histograms: self.kept.histograms.clone(),
             last: self.kept.last,
             real: u64::try_from(real.as_nanos()).unwrap_or(u64::MAX),
+            models: self.models.as_ref().map(Models::held),
         };
         let round = self.kept.rounds.last().map_or(0, |row| row.round);
         let written = checkpoints.write(round, |mut to| {
@@ -417,6 +435,9 @@ impl Recorder<Federation> for RunRecorder {
                 if let Some(progress) = &mut self.progress {
                     progress.round(&row);
                 }
+                if let Some(models) = &mut self.models {
+                    models.round(&self.folder, &row).map_err(boxed)?;
+                }
                 self.kept.sums.closed(&row);
                 self.warn_of(&row);
                 self.kept.rounds.push(*row);
@@ -438,6 +459,11 @@ impl Recorder<Federation> for RunRecorder {
             Record::Rejection(row) => {
                 *self.kept.rejections.entry(row.reason).or_default() += 1;
                 self.folder.rejection(&row).map_err(boxed)?;
+            }
+            Record::Weights(weights) => {
+                if let Some(models) = &mut self.models {
+                    models.told(&self.folder, *weights).map_err(boxed)?;
+                }
             }
             Record::Staleness(counts) => self.kept.staleness.count(&counts),
             Record::Crash { node, at, reason } => {

@@ -112,7 +112,9 @@ pub fn resume(
         from.know(federation.layouts());
     }
     let recorder = match &mut from {
-        Some(from) => RunRecorder::reopen(folder, &scenario, options.quiet, from)?,
+        Some(from) => {
+            RunRecorder::reopen(folder, &scenario, federation.sizes(), options.quiet, from)?
+        }
         None => RunRecorder::restart(folder, &scenario, federation.sizes(), options.quiet)?,
     };
     let host = Host::detect(LIBTORCH);

@@ -1,7 +1,7 @@
 //! Whether the files of a run folder are what the run wrote.
 
 use crate::disk;
-use crate::observe::folder::{digest, RECORD};
+use crate::observe::folder::{digest, MODELS, RECORD};
 use crate::observe::record::{is_as_written, RunRecord, Status};
 use crate::scenario::run::{tidy, RunError};
 use crate::scenario::trace::{TraceReader, TRACE};
@@ -38,7 +38,13 @@ pub fn altered(folder: &Path) -> Result<Vec<String>, RunError> {
         let Some(expected) = &file.sha256 else {
             continue;
         };
-        let digested = match file.name.contains(['/', '\0']) {
+        // In the folder of the run or in that of its models, and nowhere else.
+        let models = file
+            .name
+            .strip_prefix(MODELS)
+            .and_then(|rest| rest.strip_prefix('/'));
+        let name = models.unwrap_or(&file.name);
+        let digested = match name.contains(['/', '\0']) || [".", ".."].contains(&name) {
             true => Err(ErrorKind::NotFound.into()),
             false => digest(&folder.join(&file.name)),
         };
