@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 
-.PHONY: help setup build demo test bench lint clean
+.PHONY: help setup build demo test kernel bench lint clean
 
 # The feature mpi is checked and tested where an MPI library and libclang are; .ci/mpi.sh brings them.
 FEATURES = $(shell .ci/mpi.sh --there && echo --features mpi)
@@ -23,6 +23,10 @@ demo: build ## Set up, build, and run scenarios/quickstart.ron
 
 test: setup ## Set up and run every test
 	cargo test $(FEATURES)
+	cargo test --no-default-features --lib
+
+kernel: ## Test the kernel, network, faults, availability, selection and graphs, without libtorch
+	cargo test --no-default-features
 
 bench: setup ## Measure speed and memory, each against its floor (under ten minutes)
 	cargo bench

@@ -3,6 +3,9 @@
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=build.rs");
+    if std::env::var_os("CARGO_FEATURE_TORCH").is_none() {
+        return;
+    }
     let root = std::env::var("LIBTORCH").unwrap_or_else(|_| ".libtorch/torch".into());
     let lib = std::path::Path::new(&root).join("lib");
     match lib.canonicalize() {

@@ -21,6 +21,10 @@
 //!     }
 //! }
 //!
+//! # #[cfg(not(feature = "torch"))]
+//! # fn main() {}
+//! # #[cfg(feature = "torch")]
+//! # fn main() -> Result<(), shoal::registry::Taken> {
 //! let mut registry = Registry::standard();
 //! registry.add::<dyn Selection, Fairly>("Fairly", "Everybody with the same probability")?;
 //! let text = "(data: Digits, model: \"mlp\", population: [(count: 8)], selection: Fairly())";
@@ -28,7 +32,8 @@
 //!     shoal::scenario::Scenario::parse(text, std::path::Path::new("mine.ron"), &[])
 //! });
 //! assert_eq!(scenario.unwrap().selection.name(), "Fairly");
-//! # Ok::<(), shoal::registry::Taken>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! Scenarios are read in many places: by `run`, by `verify` and `resume` from a run's folder, by

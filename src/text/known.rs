@@ -154,7 +154,7 @@ impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KnownName<K> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod tests {
     use super::*;
     use crate::scenario::file::{DeviceFields, RuleFile, ScenarioFile};

@@ -112,7 +112,7 @@ fn walk(root: &Node, node: &Node, route: &mut Vec<Step>, text: &str, found: &mut
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod tests {
     use super::*;
     use crate::scenario::file::ScenarioFile;

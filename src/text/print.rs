@@ -116,7 +116,7 @@ fn quoted(text: &str) -> String {
     out
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "torch"))]
 mod tests {
     use super::super::Document;
     use crate::scenario::Scenario;

@@ -125,6 +125,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "torch")]
     fn the_library_that_computes_has_a_number_and_what_is_none_has_not() {
         let build = of_library("libtorch_cpu").expect("libtorch is loaded");
         assert!(
