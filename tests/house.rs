@@ -205,3 +205,112 @@ fn a_crate_outside_adds_a_method_that_is_run_verified_resumed_and_swarmed() {
     assert!(wrong.contains("s.ron:9:20: method.rat: "), "{wrong}");
     assert!(wrong.contains("did you mean rate?"), "{wrong}");
 }
+
+/// The rooms of the house, from the cellar up: each may use those before it. `docs/architecture.md` says
+/// what each of them is.
+const ROOMS: &[&str] = &[
+    "say",
+    "disk",
+    "snapshot",
+    "quantity",
+    "text",
+    "registry",
+    "sim",
+    "who",
+    "fault",
+    "data",
+    "availability",
+    "net",
+    "graph",
+    "select",
+    "model",
+    "learn",
+    "method",
+    "defend",
+    "attack",
+    "compress",
+    "privacy",
+    "observe",
+    "federation",
+    "scenario",
+    "scale",
+    "sweep",
+    "swarm",
+    "cli",
+];
+
+/// The code of a file without its tests and its comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let tests = ["#[cfg(test)]\nmod", "#[cfg(all(test"];
+    let end = tests.iter().filter_map(|mark| text.find(mark)).min();
+    let lines = text[..end.unwrap_or(text.len())].lines();
+    let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+    code.collect::<Vec<_>>().join("\n")
+}
+
+/// The files of a room, without those that only its tests have.
+fn files(room: &str) -> Vec<PathBuf> {
+    let source = Path::new(ROOT).join("src");
+    let mut found = vec![source.join(format!("{room}.rs"))];
+    let mut folders = vec![source.join(room)];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let of_tests =
+                name.contains("test") || ["planted", "properties", "places"].contains(&&*name);
+            match path.is_dir() {
+                _ if of_tests => {}
+                true => folders.push(path),
+                false if path.extension().is_some_and(|end| end == "rs") => found.push(path),
+                false => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_room_uses_only_those_below_it() {
+    let lib = fs::read_to_string(Path::new(ROOT).join("src/lib.rs")).unwrap();
+    let rooms = lib.lines().filter_map(|line| {
+        let line = line.trim_start_matches("pub ").strip_prefix("mod ")?;
+        line.strip_suffix(';')
+    });
+    let mut rooms: Vec<&str> = rooms.collect();
+    let mut drawn = ROOMS.to_vec();
+    (rooms.sort_unstable(), drawn.sort_unstable());
+    assert_eq!(
+        rooms, drawn,
+        "a room that the plan does not have, or one too many"
+    );
+    let architecture = fs::read_to_string(Path::new(ROOT).join("docs/architecture.md")).unwrap();
+    let (mut up, mut arrows) = (String::new(), 0);
+    for (floor, room) in ROOMS.iter().enumerate() {
+        assert!(
+            architecture.contains(&format!("`{room}`")),
+            "{room} is not in the docs"
+        );
+        for file in files(room) {
+            let code = code(&file);
+            for used in code.split("crate::").skip(1) {
+                let used: String = used
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                let Some(of) = ROOMS.iter().position(|other| *other == used) else {
+                    continue;
+                };
+                arrows += 1;
+                if of > floor {
+                    up += &format!("{} uses {used}, which is above {room}\n", file.display());
+                }
+            }
+        }
+    }
+    assert!(up.is_empty(), "{up}");
+    assert!(arrows > 500, "{arrows}");
+}

@@ -3,9 +3,9 @@
 use super::copies::{append, Bright};
 use super::{Attack, AttackSpec, Rounds};
 use crate::data::{Dataset, Partition, Values};
-use crate::federation::{Group, Members, Who};
 use crate::learn::Samples;
 use crate::sim::rng::{stream, Purpose};
+use crate::who::{Members, Who};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -54,12 +54,13 @@ impl Party {
 impl Adversaries {
     /// Draws who they are. Those drawn at random (a share, a number) are taken from one random order,
     /// entry after entry, so that no two such entries have a client in common.
-    pub fn draw(adversaries: &[Adversary], groups: &[Group], seed: u64) -> Self {
-        let counts = groups.iter().map(|group| group.count);
+    pub fn draw<'a>(
+        adversaries: &[Adversary],
+        groups: impl Iterator<Item = (&'a str, u32)> + Clone,
+        seed: u64,
+    ) -> Self {
+        let counts = groups.clone().map(|(_, count)| count);
         let population = counts.fold(0u32, u32::saturating_add);
-        let groups = groups
-            .iter()
-            .map(|group| (group.name.as_ref(), group.count));
         let mut drawn = 0u32;
         let mut first = |count: u32| {
             let before = Who::Count(drawn).members(groups.clone(), seed, DRAW);
@@ -245,7 +246,7 @@ mod tests {
             entry(share, flip()),
         ];
         for seed in 0..20 {
-            let all = Adversaries::draw(&entries, &groups(20), seed);
+            let all = Adversaries::draw(&entries, groups(20), seed);
             let sizes: Vec<usize> = all.parties.iter().map(|p| p.members.len()).collect();
             assert_eq!(sizes, [6, 5, 6]);
             assert_eq!(all.overlap(), None);
@@ -259,7 +260,7 @@ mod tests {
             entry(Who::Clients(vec![0]), flip()),
             entry(Who::Clients(vec![2, 4]), flip()),
         ];
-        let all = Adversaries::draw(&entries, &groups(6), 1);
+        let all = Adversaries::draw(&entries, groups(6), 1);
         assert_eq!(all.overlap(), Some((0, 2, 4)));
     }
 
@@ -273,7 +274,7 @@ mod tests {
         let partition = partition.partition(&train, 3, 1, 5).unwrap();
         let mut late = entry(Who::Clients(vec![1]), flip());
         late.rounds.from = 2;
-        let mut all = Adversaries::draw(&[late], &groups(3), 1);
+        let mut all = Adversaries::draw(&[late], groups(3), 1);
         assert!(all.poison(&mut train, &test, &partition, 1).is_none());
         assert_eq!(all.samples(1, 1), None);
         assert_eq!(all.samples(0, 2), None);
@@ -307,7 +308,7 @@ mod tests {
             entry(Who::Clients(vec![1, 3]), sybils.into()),
             entry(Who::Clients(vec![2]), backdoor.into()),
         ];
-        let mut all = Adversaries::draw(&entries, &groups(4), 1);
+        let mut all = Adversaries::draw(&entries, groups(4), 1);
         let targets = all.poison(&mut train, &test, &partition, 1).unwrap();
         let first = all.samples(1, 1).unwrap().as_slice();
         assert_eq!(first, all.samples(3, 1).unwrap().as_slice());

@@ -126,9 +126,9 @@ impl Resolver<'_> {
         // Who is wrong cannot be drawn.
         let sound = self.sound.complaints() == before && scene.clients() <= MOST_DRAWN;
         if sound && !all.is_empty() {
-            let groups = scene.population.iter().map(|member| member.group.clone());
-            let groups: Vec<_> = groups.collect();
-            let drawn = Adversaries::draw(&all, &groups, scene.seed);
+            let groups = scene.population.iter();
+            let groups = groups.map(|member| (member.group.name.as_ref(), member.group.count));
+            let drawn = Adversaries::draw(&all, groups, scene.seed);
             if let Some((earlier, later, client)) = drawn.overlap() {
                 let message = format!(
                     "client {client} is an adversary of adversaries[{earlier}] too: expected \

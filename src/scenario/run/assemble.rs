@@ -65,11 +65,11 @@ pub(super) fn assemble_counted(
         test: class.test,
     });
     let classes = classes.collect();
-    let groups = scenario
+    let named = scenario
         .population
         .iter()
         .map(|member| (member.group.name.as_ref(), member.group.count));
-    let faults = fault::Plan::new(&scenario.faults, groups, seed);
+    let faults = fault::Plan::new(&scenario.faults, named.clone(), seed);
     let clients = scenario.clients();
     let public = match scenario.public {
         Some(Public { share, select }) => {
@@ -99,7 +99,7 @@ pub(super) fn assemble_counted(
         .iter()
         .map(|member| member.group.clone())
         .collect();
-    let mut adversaries = Adversaries::draw(&scenario.adversaries, &groups, seed);
+    let mut adversaries = Adversaries::draw(&scenario.adversaries, named, seed);
     let aimed_at = split.test.as_evaluation();
     let triggered = adversaries.poison(&mut split.train, aimed_at, &partition, seed);
     let on_device = |data| on_device(data, device).map_err(|error| refused(scenario, error));
