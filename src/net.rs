@@ -54,6 +54,7 @@ mod streams;
 mod table;
 pub mod tcp;
 mod tryout;
+mod way;
 mod wire;
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Attempts {
     }
 
     fn wait(&mut self) {
-        self.now = self.now + APART;
+        self.now += APART;
     }
 }
 
