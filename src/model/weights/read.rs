@@ -388,9 +388,10 @@ fn once_each(header: &[u8]) -> Result<(), String> {
                     let mut seen = BTreeSet::new();
                     let mut twice = None;
                     while let Some(name) = map.next_key::<String>()? {
-                        match name.as_str() {
-                            NOTES => drop(map.next_value::<IgnoredAny>()?),
-                            _ => drop(map.next_value::<Dimensions>()?),
+                        if name == NOTES {
+                            let IgnoredAny = map.next_value()?;
+                        } else {
+                            let Dimensions { .. } = map.next_value()?;
                         }
                         if twice.is_none() && seen.contains(&name) {
                             twice = Some(name);
