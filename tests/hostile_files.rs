@@ -502,7 +502,7 @@ fn files_of_weights_weigh_what_they_hold() {
     assert_eq!(weighed(whole(&format!("{{\"{long}\":{empty}}}"))), "");
     let ones = vec!["1"; 1 << 18].join(",");
     let deep = format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{ones}],\"data_offsets\":[0,4]}}}}");
-    assert!(weighed(whole(&deep)).contains("the file has 0"));
+    assert!(weighed(whole(&deep)).contains("a shape of at most 64 dimensions"));
     for text in [
         vec!["[1]"; 1 << 18].join(","),
         "[".repeat(1 << 20),

@@ -141,10 +141,11 @@ fn all() -> PositiveFraction {
 }
 
 /// How weights begin: a rule to draw them by, or a file that has them.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename = "Initializer")]
 pub enum InitFile {
     /// [`Initializer::PyTorch`].
+    #[default]
     PyTorch,
     /// [`Initializer::GlorotUniform`].
     GlorotUniform,
@@ -165,12 +166,6 @@ pub enum InitFile {
         #[serde(default)]
         by: Initializer,
     },
-}
-
-impl Default for InitFile {
-    fn default() -> Self {
-        Self::PyTorch
-    }
 }
 
 /// A model by name, or by its layers.

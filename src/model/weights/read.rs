@@ -8,7 +8,7 @@ use crate::disk;
 use crate::model::{Buffer, Entry, Layout, ParamError, ParamSet, Part};
 use crate::quantity::nearest;
 use safetensors::tensor::{Dtype, Metadata};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
@@ -23,6 +23,10 @@ const LENGTH: u64 = 8;
 const LONGEST_HEADER: u64 = 100_000_000;
 /// Mismatches that are told one by one.
 const MOST_TOLD: usize = 20;
+/// The entry of a header that is no tensor.
+const NOTES: &str = "__metadata__";
+/// More dimensions than any tensor of ours has: a list of them weighs many times its text.
+const MOST_DIMENSIONS: usize = 64;
 /// What PyTorch counts in a batch normalisation, which is no parameter.
 const COUNTER: &str = "num_batches_tracked";
 
@@ -332,7 +336,42 @@ fn layer_of(tensor: &str) -> &str {
     tensor.rfind('.').map_or(tensor, |dot| &tensor[..dot])
 }
 
-/// Whether a JSON object has every name once; which has not.
+/// A tensor of a header, read for the number of its dimensions alone.
+#[derive(serde::Deserialize)]
+struct Dimensions {
+    #[serde(rename = "shape")]
+    _shape: Few,
+}
+
+/// A list of few items.
+struct Few;
+
+impl<'de> Deserialize<'de> for Few {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Few;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a shape of at most {MOST_DIMENSIONS} dimensions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Few, A::Error> {
+                let mut count = 0;
+                while let Some(IgnoredAny) = items.next_element()? {
+                    count += 1;
+                    if count > MOST_DIMENSIONS {
+                        return Err(A::Error::invalid_length(count, &self));
+                    }
+                }
+                Ok(Few)
+            }
+        }
+        from.deserialize_seq(Each)
+    }
+}
+
+/// Whether a JSON object has every name once, and tensors of few dimensions; what has not.
 fn once_each(header: &[u8]) -> Result<(), String> {
     struct Names(Option<String>);
     impl<'de> Deserialize<'de> for Names {
@@ -348,7 +387,12 @@ fn once_each(header: &[u8]) -> Result<(), String> {
                 fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
                     let mut seen = BTreeSet::new();
                     let mut twice = None;
-                    while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+                    while let Some(name) = map.next_key::<String>()? {
+                        if name == NOTES {
+                            let IgnoredAny = map.next_value()?;
+                        } else {
+                            let Dimensions { .. } = map.next_value()?;
+                        }
                         if twice.is_none() && seen.contains(&name) {
                             twice = Some(name);
                         } else {
