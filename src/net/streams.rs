@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 /// Where several messages are under way, one looks at acknowledgements of this part of a round trip at
 /// once.
 const GRAIN: f64 = 0.25;
+/// Steps of one message that are taken in one event, at the most.
+const AT_ONCE: u32 = 64;
 
 /// The messages over TCP that a node sends.
 pub(super) struct Streams<M> {
@@ -312,8 +314,18 @@ impl LinkNetwork {
                 number: sending.number,
                 trains: sending.trains,
             };
+            // What comes so soon is looked at now: an event a round trip, or a few.
+            let soon = now.seconds() + sending.latency.seconds() * 2.0 * GRAIN;
             let Sending { parcel, flow, .. } = &mut *sending;
-            self.along(streams, &mut ahead, parcel, now, |way| flow.step(way));
+            self.along(streams, &mut ahead, parcel, now, |way| {
+                for _ in 0..AT_ONCE {
+                    flow.step(way);
+                    let over = flow.is_done() || flow.has_failed();
+                    if over || flow.next() > soon {
+                        break;
+                    }
+                }
+            });
             sending.trains = ahead.trains;
             self.keep_stream(streams, sending, cx);
         }
