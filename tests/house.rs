@@ -282,7 +282,8 @@ fn every_room_uses_only_those_below_it() {
     });
     let mut rooms: Vec<&str> = rooms.collect();
     let mut drawn = ROOMS.to_vec();
-    (rooms.sort_unstable(), drawn.sort_unstable());
+    rooms.sort_unstable();
+    drawn.sort_unstable();
     assert_eq!(
         rooms, drawn,
         "a room that the plan does not have, or one too many"
