@@ -9,7 +9,7 @@ usage: scenarios/population/transports.sh
 
   SHOAL   the program                 [target/release/shoal]
   RUNS    where the results go        [runs/transports]
-  SEEDS   the seeds                   ["1 2 3 4 5"]
+  SEEDS   the seeds                   ["1 2 3 4 5 6 7 8 9 10"]
   JOBS    runs at the same time, with one worker each   [2]
 
 Then scenarios/population/transports_table.py prints the tables.
@@ -21,7 +21,7 @@ cd "$here/../.."
 . scenarios/cells.sh
 SHOAL=${SHOAL:-target/release/shoal}
 RUNS=${RUNS:-runs/transports}
-SEEDS=${SEEDS:-1 2 3 4 5}
+SEEDS=${SEEDS:-1 2 3 4 5 6 7 8 9 10}
 JOBS=${JOBS:-2}
 export SHOAL RUNS
 

@@ -19,12 +19,14 @@ def figures(rows, record):
     return {
         "time": study.reached(rows, GOAL),
         "used": 100 * sum(int(r["reported"]) for r in rows) / max(invited, 1),
-        "accuracy": 100 * float([r["accuracy"] for r in rows if r["accuracy"]][-1]),
+        "accuracy": 100 * float(([r["accuracy"] for r in rows if r["accuracy"]] or ["nan"])[-1]),
     }
 
 
 def cell(values):
     """The mean and two standard errors."""
+    if any(v != v for v in values):
+        return "–"
     if any(v is None for v in values):
         there = [v for v in values if v is not None]
         return f"{len(there)} of {len(values)}" + (f", {statistics.median(there):.1f}" if there else "")
