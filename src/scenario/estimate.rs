@@ -169,7 +169,14 @@ impl Estimate {
             Some(stop) => virtual_seconds.min(stop.seconds()),
             None => virtual_seconds,
         };
-        let periods = periods(scenario, virtual_seconds);
+        // Whoever a fault takes away keeps a round waiting until its deadline, however far off that is.
+        let deadline = schedule.deadline.map_or(0.0, Span::seconds);
+        let longest = steps * between * f64::max(length, deadline);
+        let longest = match schedule.stop_at_time {
+            Some(stop) => longest.min(stop.seconds()),
+            None => longest,
+        };
+        let periods = periods(scenario, longest);
         let arithmetic =
             tasks * trained * flops + evaluations * measuring as f64 + serving + mixing;
         let work = arithmetic / RATE

@@ -159,3 +159,18 @@ fn figures_are_told_as_people_say_them() {
     );
     assert_eq!([bytes(1_200.0), bytes(5e13)], ["1.20 kB", "50.0 TB"]);
 }
+
+/// Whoever crashes keeps the round waiting: with a deadline of 136 years that is how long crashes every
+/// half minute are followed, whatever a round is expected to take.
+#[test]
+fn faults_are_followed_to_the_deadline_that_they_may_make_a_round_wait_for() {
+    let crashing = |deadline: &str| {
+        warned(&format!(
+            "population: [(count: 8)], schedule: (rounds: 25, cohort: 4, deadline: \"{deadline}\"), \
+             faults: [(fault: Crash(), who: All, when: Rate(every: \"30 s\", lasts: \"3 s\"))]"
+        ))
+    };
+    let found = crashing("4294967295 s");
+    assert!(found.contains("most of it to follow faults"), "{found}");
+    assert!(!crashing("5 s").contains("follow faults"));
+}
