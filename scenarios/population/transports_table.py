@@ -53,3 +53,13 @@ for what, title in [
             both = [(a, b) for a, b in zip(plain, tcp) if a is not None and b is not None]
             more = cell([b - a for a, b in both]) if len(both) > 1 else ""
             print(f"| {name} | {how} | {cell(plain)} | {cell(tcp)} | {more} |")
+
+print(f"\nhow much later than FedBuff the others reach {GOAL:.0%}, in virtual seconds ({seeds} seeds, paired, ± two standard errors)\n")
+print("| | server | Reliable | Tcp |\n|---|---|---|---|")
+for path, name in PATHS.items():
+    for how in ("rounds", "over"):
+        later = []
+        for transport in ("Reliable", "Tcp"):
+            both = zip(cells.get((path, how, transport), []), cells.get((path, "fedbuff", transport), []))
+            later.append(cell([a["time"] - b["time"] for a, b in both if None not in (a["time"], b["time"])]))
+        print(f"| {name} | {how} | {later[0]} | {later[1]} |")
