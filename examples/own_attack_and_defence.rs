@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 use shoal::attack::{Attack, Forge, Forging};
 use shoal::defend::{Defence, Report, Shape, Streaming, Sum};
-use shoal::registry::Registry;
+use shoal::registry::{Registry, Taken};
 use shoal::sim::rng::Stream;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,12 +59,15 @@ impl Streaming for Capped {
     }
 }
 
-fn main() -> std::process::ExitCode {
+/// What scenarios may name now. It fails where something else has the name.
+pub fn add(registry: &mut Registry) -> Result<(), Taken> {
+    registry.add::<dyn Attack, Drown>("Drown", "The update, many times as large")?;
+    registry.add::<dyn Defence, Capped>("Capped", "Long updates shortened")
+}
+
+fn main() -> Result<std::process::ExitCode, Taken> {
     let mut registry = Registry::standard();
-    let added = registry
-        .add::<dyn Attack, Drown>("Drown", "The update, many times as large")
-        .and_then(|()| registry.add::<dyn Defence, Capped>("Capped", "Long updates shortened"));
-    assert!(added.is_ok(), "nothing else has these names");
+    add(&mut registry)?;
     registry.install();
-    shoal::cli::main()
+    Ok(shoal::cli::main())
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use shoal::registry::Registry;
+use shoal::registry::{Registry, Taken};
 use shoal::select::{Ask, Policy, Selection};
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,11 +34,15 @@ impl Policy for Fastest {
     }
 }
 
-fn main() -> std::process::ExitCode {
-    let mut registry = Registry::standard();
+/// What scenarios may name now. It fails where something else has the name.
+pub fn add(registry: &mut Registry) -> Result<(), Taken> {
     let about = "Those who are expected to be done soonest";
-    let added = registry.add::<dyn Selection, Fastest>("Fastest", about);
-    assert!(added.is_ok(), "no other policy has that name");
+    registry.add::<dyn Selection, Fastest>("Fastest", about)
+}
+
+fn main() -> Result<std::process::ExitCode, Taken> {
+    let mut registry = Registry::standard();
+    add(&mut registry)?;
     registry.install();
-    shoal::cli::main()
+    Ok(shoal::cli::main())
 }

@@ -7,7 +7,7 @@
 //! - by round (`rounds`): drawn for each client and round, as FLGo (Wang et al. 2023,
 //!   arXiv:2306.12079) and most studies have it. A client that is there for a round stays for it;
 //! - by the clock: sessions in virtual time, from a renewal process (`sessions`), the time of day
-//!   (`diurnal`, `charging`) or a recorded trace (`trace`). A client may leave in the middle of
+//!   (`diurnal`, `charging`), a recorded trace (`trace`) or a rule of another crate (`timetable`). A client may leave in the middle of
 //!   its work; [`Leaving`] says what becomes of that.
 //!
 //! [`Presence`] answers for a whole population: to the server, which asks those who are there when a
@@ -19,6 +19,7 @@ mod diurnal;
 mod presence;
 mod rounds;
 mod sessions;
+mod timetable;
 mod trace;
 
 pub use charging::Charging;
@@ -27,9 +28,11 @@ pub use diurnal::Diurnal;
 pub use presence::{Crowd, Presence};
 pub use rounds::Holdings;
 pub use sessions::Markov;
+pub use timetable::{Client, Timetable};
 pub use trace::{read as read_trace, Row as TraceRow, Trace};
 
 use crate::quantity::{Probability, VirtualTime};
+use crate::registry::Spec;
 use crate::sim::rng::{stream, Purpose, Stream};
 use serde::Serialize;
 
@@ -45,6 +48,9 @@ macro_rules! availabilities {
                 #[serde(rename = $name)]
                 $variant $(($inner))?,
             )+
+            /// By a rule of the registry.
+            #[serde(untagged)]
+            Other(Spec<dyn Timetable>),
         }
 
         impl Availability {
@@ -106,7 +112,11 @@ impl Availability {
     pub const fn is_timed(&self) -> bool {
         matches!(
             self,
-            Self::Markov(_) | Self::Diurnal(_) | Self::Charging(_) | Self::Trace(_)
+            Self::Markov(_)
+                | Self::Diurnal(_)
+                | Self::Charging(_)
+                | Self::Trace(_)
+                | Self::Other(_)
         )
     }
 }
@@ -168,6 +178,8 @@ enum Lane {
     Day = 4,
     /// What a client is at, at time zero.
     Start = 5,
+    /// What a rule of the registry draws.
+    Timetable = 6,
 }
 
 impl Whose {

@@ -1,4 +1,4 @@
-//! Scenarios: from a RON file to a checked description of a whole run, and on to the run.
+//! Scenarios: from a RON file to a checked description of a whole run ([`crate::run`] runs it).
 //!
 //! Two stages, as in every careful reader of configuration: [`mod@file`] is what was typed, [`Scenario`]
 //! is what it means, with every preset looked up, every default filled in and every rule checked.
@@ -8,8 +8,6 @@
 //! - `resolve`: from the one to the other
 //! - [`plausible`]: what to expect of a round before it is run
 //! - [`estimate`]: about what a run takes of this machine
-//! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
-//! - [`verify`]: a run folder becomes a run again, and the two are compared
 
 mod classes;
 pub mod estimate;

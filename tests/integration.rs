@@ -22,6 +22,7 @@ mod hostile_files;
 mod house;
 mod kernel;
 #[cfg(feature = "torch")]
+mod launcher;
 mod layers;
 #[cfg(feature = "torch")]
 mod models;

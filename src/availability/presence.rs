@@ -2,8 +2,9 @@
 
 use super::rounds::{Holdings, Rates};
 use super::sessions::Sessions;
-use super::{Availability, Charging, Diurnal, Leaving, Session, Trace, Whose};
+use super::{Availability, Charging, Client, Diurnal, Leaving, Session, Timetable, Trace, Whose};
 use crate::quantity::{Span, VirtualTime};
+use crate::registry::Spec;
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -36,6 +37,7 @@ enum Timed {
     Diurnal(Diurnal),
     Charging(Charging),
     Trace(Trace),
+    Other(Spec<dyn Timetable>),
 }
 
 impl Timed {
@@ -46,6 +48,11 @@ impl Timed {
             Self::Diurnal(diurnal) => diurnal.at_or_after(whose, now),
             Self::Charging(charging) => charging.at_or_after(whose, now),
             Self::Trace(trace) => trace.at_or_after(whose, now),
+            // A session that is over would be asked for without end.
+            Self::Other(table) => {
+                let session = table.get().session(Client(whose), now);
+                session.filter(|session| session.start < session.end && session.end > now)
+            }
         }
     }
 
@@ -91,6 +98,7 @@ impl Presence {
                 Availability::Diurnal(diurnal) => Some(Timed::Diurnal(diurnal.clone())),
                 Availability::Charging(charging) => Some(Timed::Charging(charging.clone())),
                 Availability::Trace(trace) => Some(Timed::Trace(trace.clone())),
+                Availability::Other(table) => Some(Timed::Other(table.clone())),
                 _ => None,
             };
             let rates = || Rates::new(crowd.availability, clients.clone(), holdings, seed);
