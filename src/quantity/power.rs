@@ -4,12 +4,12 @@ use super::Span;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// Watts, zero or more.
+/// A power in watts, zero or more.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Power(f64);
 
 impl Power {
-    /// Draws nothing.
+    /// A power of zero.
     pub const ZERO: Self = Self(0.0);
 
     /// Accepts a finite number of watts that is not negative.
@@ -22,7 +22,7 @@ impl Power {
         self.0
     }
 
-    /// What drawing this power for `span` takes, in joules.
+    /// The energy in joules that this power takes in `span`.
     pub fn energy(self, span: Span) -> f64 {
         self.0 * span.seconds()
     }
