@@ -50,7 +50,7 @@ mod table;
 mod fuzz;
 
 pub use classes::{ClassCount, ClassNames};
-pub use dataset::{Dataset, Scaling, Shape, Split, TestSet, Values, MAX_BYTES, MAX_CLASSES};
+pub use dataset::{DataSummary, Dataset, Scaling, Split, TestSet, Values, MAX_BYTES, MAX_CLASSES};
 pub use error::{DataError, Place};
 pub(crate) use input::{lines_of, read_whole};
 pub use load::{describe, inspect, load, Inspection};

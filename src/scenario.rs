@@ -24,7 +24,7 @@ pub mod verify;
 mod warnings;
 
 use crate::attack::Adversary;
-use crate::data::{Partitioner, Shape, Source};
+use crate::data::{DataSummary, Partitioner, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
 use crate::federation::{Compute, Evaluation, Gossip, Group, Keep, Layers, Schedule, Tier};
@@ -49,7 +49,7 @@ pub struct Scenario {
     /// Where the samples come from.
     pub data: Source,
     /// What the samples are like.
-    pub samples: Shape,
+    pub samples: DataSummary,
     /// Who gets which.
     pub partition: Partition,
     /// What the server holds of it.
@@ -164,7 +164,7 @@ impl Architecture {
     ///
     /// # Errors
     /// When layers do not fit; never for a scenario that was resolved.
-    pub(crate) fn built(&self, samples: &Shape) -> Result<Model, crate::model::ModelError> {
+    pub(crate) fn built(&self, samples: &DataSummary) -> Result<Model, crate::model::ModelError> {
         let (shape, classes) = (&samples.shape, samples.classes);
         match &self.script {
             Some(ScriptModel {

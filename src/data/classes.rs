@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_begin_at_1_or_leave_gaps_are_told_of() {
+    fn labels_that_begin_at_1_or_leave_gaps_are_reported() {
         let note = |train: &[u32], test: &[u32]| {
             gap_note(&Counts::of(train), &Counts::of(test)).unwrap_or_default()
         };
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_only_the_test_samples_have_are_told_of() {
+    fn classes_that_only_the_test_samples_have_are_reported_of() {
         let names = ClassNames::new(["Cat", "cat", "dog"]);
         let note = unseen_note(&names, &Counts::of(&[1, 2]), &Counts::of(&[0, 0, 2])).unwrap();
         assert!(

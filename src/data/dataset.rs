@@ -89,7 +89,7 @@ pub struct Split {
 
 /// What a source holds, without its samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shape {
+pub struct DataSummary {
     /// Shape of one sample.
     pub shape: Vec<usize>,
     /// Number of classes.
@@ -364,8 +364,8 @@ impl Split {
     }
 
     /// What the split holds.
-    pub fn describe(&self) -> Shape {
-        Shape {
+    pub fn describe(&self) -> DataSummary {
+        DataSummary {
             shape: self.train.shape.clone(),
             classes: self.train.classes,
             train: self.train.len(),

@@ -86,7 +86,7 @@ fn apply(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 }
 
 /// Either any bytes or one of `files`, changed.
-fn hostile(files: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+fn damaged(files: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changed = (
         prop::sample::select(files),
         prop::collection::vec(change(), 1..4),
@@ -139,7 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn idx_files_cannot_hurt(file in hostile(idx_files())) {
+    fn idx_files_cannot_hurt(file in damaged(idx_files())) {
         let open = || Input::maybe_gzipped(Path::new("f"), &file[..], file.len() as u64);
         if let Ok((shape, pixels)) = open().and_then(idx::images) {
             prop_assert_eq!(shape.iter().product::<usize>(), pixels.len());
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn cifar_files_cannot_hurt(file in hostile(vec![vec![1; 3074], vec![0; 6148]])) {
+    fn cifar_files_cannot_hurt(file in damaged(vec![vec![1; 3074], vec![0; 6148]])) {
         if let Ok(records) = cifar::tests::parse(&file, cifar::tests::FINE) {
             prop_assert_eq!(records.labels.len() * 3074, file.len());
             prop_assert!(records.labels.iter().all(|label| *label < 100));
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn npy_files_cannot_hurt(file in hostile(npy_files())) {
+    fn npy_files_cannot_hurt(file in damaged(npy_files())) {
         if let Ok(array) = npy::tests::parse(&file) {
             prop_assert_eq!(array.shape.iter().product::<usize>(), array.values.len());
             prop_assert!(held(&array.values) <= 16 * file.len());
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn npz_files_cannot_hurt(file in hostile(npz_files())) {
+    fn npz_files_cannot_hurt(file in damaged(npz_files())) {
         for key in ["x", "y"] {
             if let Ok(array) = npz::tests::parse(&file, key) {
                 prop_assert_eq!(array.shape.iter().product::<usize>(), array.values.len());
@@ -188,7 +188,7 @@ proptest! {
 
     #[test]
     fn tables_cannot_hurt(
-        file in hostile(vec![b"who,a,y,b\nann,1,2,3\nbob,4,0,-5e1\n\"c,d\",7,2,9\n".to_vec()]),
+        file in damaged(vec![b"who,a,y,b\nann,1,2,3\nbob,4,0,-5e1\n\"c,d\",7,2,9\n".to_vec()]),
     ) {
         if let Ok(table) = table::tests::parse(&file, "y", Some("who")) {
             prop_assert_eq!(table.raw.values.len(), table.raw.labels.len() * table.header.features());
@@ -197,7 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn leaf_files_cannot_hurt(file in hostile(vec![leaf::tests::GOOD.into()])) {
+    fn leaf_files_cannot_hurt(file in damaged(vec![leaf::tests::GOOD.into()])) {
         if let Ok(samples) = leaf::tests::parse(&file) {
             prop_assert_eq!(samples.labels.len(), samples.users.len());
             let width = samples.width.unwrap_or(0);

@@ -5,7 +5,7 @@ mod images;
 mod text;
 
 use super::classes::{counted, ClassCount, ClassNames, Counts};
-use super::dataset::{Shape, Split};
+use super::dataset::{DataSummary, Split};
 use super::digits;
 use super::error::DataError;
 use super::noise::Noise;
@@ -24,15 +24,15 @@ use std::path::{Path, PathBuf};
 /// [`DataError`] for a file that is missing or not what it should be, a parameter out of its range, or
 /// samples that break a rule of [`super::Dataset`].
 pub fn load(source: &Source, seed: u64, base: &Path) -> Result<Split, DataError> {
-    match Plan::of(source, base)? {
-        Plan::Digits => digits::load(),
-        Plan::Synthetic(synthetic) => synthetic.load(seed),
-        Plan::Noise(noise) => noise.load(seed),
-        Plan::Images(set) => set.load(seed),
-        Plan::Npz(file, request) => arrays::load(&mut open_archive(&file)?, &request, seed),
-        Plan::Npy(request) => arrays::load(&mut arrays::Folder(base), &request, seed),
-        Plan::Csv(table) => table.load(seed),
-        Plan::Leaf(leaf) => leaf.load(seed),
+    match Located::of(source, base)? {
+        Located::Digits => digits::load(),
+        Located::Synthetic(synthetic) => synthetic.load(seed),
+        Located::Noise(noise) => noise.load(seed),
+        Located::Images(set) => set.load(seed),
+        Located::Npz(file, request) => arrays::load(&mut open_archive(&file)?, &request, seed),
+        Located::Npy(request) => arrays::load(&mut arrays::Folder(base), &request, seed),
+        Located::Csv(table) => table.load(seed),
+        Located::Leaf(leaf) => leaf.load(seed),
     }
 }
 
@@ -42,9 +42,9 @@ pub fn load(source: &Source, seed: u64, base: &Path) -> Result<Split, DataError>
 ///
 /// # Errors
 /// As [`load`], as far as it can tell without reading everything.
-pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataError> {
-    match Plan::of(source, base)? {
-        Plan::Digits => Ok(Shape {
+pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<DataSummary, DataError> {
+    match Located::of(source, base)? {
+        Located::Digits => Ok(DataSummary {
             shape: digits::SHAPE.to_vec(),
             classes: digits::CLASSES,
             train: digits::TRAIN,
@@ -53,9 +53,9 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
             names: ClassNames::default(),
             notes: Vec::new(),
         }),
-        Plan::Synthetic(synthetic) => {
+        Located::Synthetic(synthetic) => {
             let counts = synthetic.counts(seed)?;
-            Ok(Shape {
+            Ok(DataSummary {
                 shape: vec![synthetic::FEATURES],
                 classes: synthetic::CLASSES,
                 train: counts.iter().map(|(train, _)| train).sum(),
@@ -65,9 +65,9 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
                 notes: Vec::new(),
             })
         }
-        Plan::Noise(noise) => {
+        Located::Noise(noise) => {
             noise.check()?;
-            Ok(Shape {
+            Ok(DataSummary {
                 shape: noise.shape.to_vec(),
                 classes: noise.classes,
                 train: noise.train,
@@ -77,14 +77,14 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
                 notes: Vec::new(),
             })
         }
-        Plan::Images(set) => set.describe(),
-        Plan::Npz(file, request) => {
+        Located::Images(set) => set.describe(),
+        Located::Npz(file, request) => {
             let mut archive = open_archive(&file)?;
             Ok(arrays::describe(&mut archive, &request, seed)?.0)
         }
-        Plan::Npy(request) => Ok(arrays::describe(&mut arrays::Folder(base), &request, seed)?.0),
-        Plan::Csv(table) => Ok(table.load(seed)?.describe()),
-        Plan::Leaf(leaf) => Ok(leaf.load(seed)?.describe()),
+        Located::Npy(request) => Ok(arrays::describe(&mut arrays::Folder(base), &request, seed)?.0),
+        Located::Csv(table) => Ok(table.load(seed)?.describe()),
+        Located::Leaf(leaf) => Ok(leaf.load(seed)?.describe()),
     }
 }
 
@@ -92,13 +92,16 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
     /// Shape, numbers, names, and what is probably not meant.
-    pub shape: Shape,
+    pub shape: DataSummary,
     /// The classes, and how many samples each has.
     pub classes: Vec<ClassCount>,
 }
 
 /// What was counted, and what else is wrong.
-type Inspected = (Result<(Shape, Counts, Counts), DataError>, Vec<DataError>);
+type Inspected = (
+    Result<(DataSummary, Counts, Counts), DataError>,
+    Vec<DataError>,
+);
 
 /// Reads all of `source`, as a run would before its first round, and says what [`describe`] cannot
 /// see in headers: features that are not finite (with row and column), labels and users that do not
@@ -109,14 +112,14 @@ type Inspected = (Result<(Shape, Counts, Counts), DataError>, Vec<DataError>);
 /// files are at fault.
 pub fn inspect(source: &Source, seed: u64, base: &Path) -> Result<Inspection, Vec<DataError>> {
     let one = |error| vec![error];
-    let (described, mut wrong) = match Plan::of(source, base).map_err(one)? {
+    let (described, mut wrong) = match Located::of(source, base).map_err(one)? {
         // Nothing of an array or an image is kept.
-        Plan::Npz(file, request) => {
+        Located::Npz(file, request) => {
             let mut archive = open_archive(&file).map_err(one)?;
             arrays::inspect(&mut archive, &request, seed)
         }
-        Plan::Npy(request) => arrays::inspect(&mut arrays::Folder(base), &request, seed),
-        Plan::Images(set) => set.inspect(),
+        Located::Npy(request) => arrays::inspect(&mut arrays::Folder(base), &request, seed),
+        Located::Images(set) => set.inspect(),
         _ => {
             let split = load(source, seed, base).map_err(one)?;
             return Ok(Inspection {
@@ -145,7 +148,7 @@ fn open_archive(file: &Path) -> Result<Npz<BufReader<File>>, DataError> {
 }
 
 /// A source with its files found.
-enum Plan<'a> {
+enum Located<'a> {
     Digits,
     Synthetic(Synthetic),
     Noise(Noise<'a>),
@@ -156,7 +159,7 @@ enum Plan<'a> {
     Leaf(text::Leaf<'a>),
 }
 
-impl<'a> Plan<'a> {
+impl<'a> Located<'a> {
     fn of(source: &'a Source, base: &Path) -> Result<Self, DataError> {
         Ok(match source {
             Source::Digits => Self::Digits,

@@ -400,7 +400,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_feature_that_is_not_finite_is_told_with_row_and_column() {
+    fn a_feature_that_is_not_finite_is_reported_with_row_and_column() {
         let body = [1f32, 2.0, 3.0, 4.0, f32::NAN, 6.0]
             .map(f32::to_le_bytes)
             .concat();

@@ -172,7 +172,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn columns_are_told_apart_by_name() {
+    fn columns_are_reported_apart_by_name() {
         let table = parse(
             b"who,a,y,b\nann,1,2,3\nbob,4,0,-5e1\nann,7,2,9\n",
             "y",
@@ -214,7 +214,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_empty_label_or_user_is_told_with_row_and_column() {
+    fn an_empty_label_or_user_is_reported_with_row_and_column() {
         assert_eq!(
             error("who,a,y\nann,1,0\nbob,2,\n"),
             "t.csv:3:3: expected a label in column \"y\", found an empty cell; fill it, or drop the lines \

@@ -6,7 +6,7 @@
 use super::Inspected;
 use crate::data::assemble::{self, Names, Raw, RawTest, TestDraw};
 use crate::data::classes::{unseen_note, Counts};
-use crate::data::dataset::{Shape, Split};
+use crate::data::dataset::{DataSummary, Split};
 use crate::data::error::{DataError, Place};
 use crate::data::idx::sample_shape;
 use crate::data::input::Input;
@@ -365,7 +365,7 @@ pub(super) fn describe<T>(
     shelf: &mut impl Shelf<T>,
     request: &Request<'_, T>,
     seed: u64,
-) -> Result<(Shape, Counts, Counts), DataError> {
+) -> Result<(DataSummary, Counts, Counts), DataError> {
     let survey = Survey::of(shelf, request)?;
     let (train, test) = survey.sizes(request)?;
     let mut marks = Marks::new(&survey);
@@ -395,7 +395,7 @@ pub(super) fn describe<T>(
     let given = survey.test.is_some();
     let mut notes = marks.notes(&classes, request.shaping, given, (&counts.0, &counts.1));
     notes.extend(assemble::layout_note(&survey.shape));
-    let shape = Shape {
+    let shape = DataSummary {
         shape: survey.shape,
         classes: classes.count,
         train,

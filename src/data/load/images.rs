@@ -4,7 +4,7 @@ use super::Inspected;
 use crate::data::assemble::{self, Raw, RawTest};
 use crate::data::cifar::{self, Format};
 use crate::data::classes::{ClassNames, Counts};
-use crate::data::dataset::{Scaling, Shape, Split, Values};
+use crate::data::dataset::{DataSummary, Scaling, Split, Values};
 use crate::data::error::{DataError, Place};
 use crate::data::idx;
 use crate::data::input::{open_file, Input};
@@ -420,7 +420,7 @@ impl<'a> Set<'a> {
     }
 
     /// What the headers say, and the labels where nothing else says how many classes there are.
-    pub fn describe(&self) -> Result<Shape, DataError> {
+    pub fn describe(&self) -> Result<DataSummary, DataError> {
         match self.shaping.classes {
             None => Ok(self.counted()?.0),
             Some(_) => {
@@ -432,7 +432,7 @@ impl<'a> Set<'a> {
     }
 
     /// The same with the labels of both parts, counted.
-    fn counted(&self) -> Result<(Shape, Counts, Counts), DataError> {
+    fn counted(&self) -> Result<(DataSummary, Counts, Counts), DataError> {
         let (shape, train, test) = self.heads()?;
         let (mut train_counts, mut test_counts) = (Counts::default(), Counts::default());
         self.train.labels(|label| train_counts.add(label))?;
@@ -449,8 +449,8 @@ impl<'a> Set<'a> {
         (train, test): (usize, usize),
         classes: usize,
         notes: Vec<String>,
-    ) -> Result<Shape, DataError> {
-        Ok(Shape {
+    ) -> Result<DataSummary, DataError> {
+        Ok(DataSummary {
             shape,
             classes,
             train,

@@ -384,7 +384,7 @@ fn labels_of_two_tables_that_are_equal_numbers_are_one_class() {
 }
 
 #[test]
-fn test_labels_that_no_training_sample_has_are_told_of() {
+fn test_labels_that_no_training_sample_has_are_reported_of() {
     let base = folder(&[
         ("train.csv", b"a,y\n1,cat\n2,dog\n"),
         ("test.csv", b"a,y\n1,Cat\n2,dog\n"),
@@ -492,7 +492,7 @@ fn arrays_that_do_not_fit_each_other_name_the_file_and_the_field_at_fault() {
 }
 
 #[test]
-fn features_of_both_parts_that_are_not_finite_are_told_at_once() {
+fn features_of_both_parts_that_are_not_finite_are_reported_at_once() {
     let nan = f32::NAN.to_le_bytes();
     let base = folder(&[
         ("x.npy", &npy::tests::file("<f4", "False", "(1, 1)", &nan)),
@@ -556,7 +556,7 @@ fn text_users_and_labels_of_arrays_are_names() {
 }
 
 #[test]
-fn what_is_probably_not_meant_of_arrays_is_told() {
+fn what_is_probably_not_meant_of_arrays_is_reported() {
     let base = folder(&[
         (
             "x.npy",

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_a_header_is_told_so() {
+    fn a_table_without_a_header_is_reported_so() {
         let (_, said) = refused(b"5.1,3.5,0\n4.9,3.0,1\n", "y", None);
         assert!(said.contains("the first line looks like data"), "{said}");
     }
