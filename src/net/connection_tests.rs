@@ -188,7 +188,7 @@ fn acknowledgements_are_in_the_way_of_what_comes() {
 }
 
 #[test]
-fn links_that_ask_for_what_their_transport_has_not_are_told_so() {
+fn links_that_ask_for_what_their_transport_has_not_are_refused() {
     let mut link = link(8.0, 8.0, Transport::Datagram);
     link.acks = true;
     link.connection = Connection::PerMessage {
