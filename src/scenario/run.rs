@@ -38,11 +38,13 @@ use crate::observe::record::{
     utc, Clipped, Declined, Host, MessageCount, Messages, Rank, Rejections, RunRecord, Status,
     Totals,
 };
-use crate::observe::report::{Party, Report};
+use crate::observe::report::{Party, ReportPage};
 use crate::observe::staleness::Staleness;
 use crate::observe::summary::Summary;
 use crate::quantity::Bytes;
-use crate::sim::{mix_words, Elsewhere, Ending, Observe, Recorder, Simulation, TraceHash, Workers};
+use crate::sim::{
+    mix_words, Ending, Observe, Recorder, RemoteWorkers, Simulation, TraceHash, Workers,
+};
 use crate::snapshot::Reader;
 use checkpoint::Checkpoints;
 use parting::Parting;
@@ -454,7 +456,7 @@ pub(crate) fn simulate_on<'a>(
     let Hands { workers, ranks } = hands.into();
     let elsewhere = match ranks {
         Some(head) => head.elsewhere(&federation).map_err(RunError::Threads)?,
-        None => Elsewhere::nobody(),
+        None => RemoteWorkers::none(),
     };
     let pool = Workers::start_with(workers, worker, elsewhere).map_err(RunError::Threads)?;
     let simulation = Simulation {
@@ -468,7 +470,7 @@ pub(crate) fn simulate_on<'a>(
     };
     if ranks.is_some_and(|head| head.lost().is_some()) {
         // Little time may be left, and nobody will use what still runs.
-        pool.desert();
+        pool.abandon();
     }
     Ok(ended?)
 }
@@ -593,7 +595,7 @@ fn report(
     ];
     facts.extend(scenario.compute.in_words().map(|words| ("compute", words)));
     facts.extend(scenario.troubles());
-    let report = Report {
+    let report = ReportPage {
         name: &scenario.name,
         seed: scenario.seed,
         version: &record.version,
