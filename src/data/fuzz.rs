@@ -1,6 +1,6 @@
-//! Every reader against files that mean ill: any bytes at all, and good files that were flipped, cut,
-//! lengthened or made to lie. A reader may refuse; it must not panic, hang or hold more than the file
-//! could pay for.
+//! Tests of every reader with damaged and malicious files: any bytes at all, and good files that were
+//! flipped, cut, lengthened or given wrong numbers. A reader may refuse a file; it must not panic,
+//! hang, or use more memory than the file's size justifies.
 
 use super::dataset::Values;
 use super::{cifar, idx, input::Input, leaf, npy, npz, table};
@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use zip::CompressionMethod;
 
-/// The most that deflate inflates a byte to.
+/// The largest factor by which deflate inflates a byte.
 const INFLATION: usize = 1032;
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
@@ -29,7 +29,7 @@ enum Change {
     },
     Cut(prop::sample::Index),
     Extend(Vec<u8>),
-    /// Overwrites a field with a number that is likely to hurt.
+    /// Overwrites a field with a number that is likely to cause trouble.
     Lie {
         at: prop::sample::Index,
         with: Vec<u8>,
@@ -71,7 +71,7 @@ fn apply(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
             Change::Cut(at) => file.truncate(at.index(file.len())),
             Change::Extend(tail) => file.extend(tail),
             Change::Lie { at, with } => {
-                // Aimed at the front, where headers are, as often as anywhere.
+                // Half of the changes are aimed at the front, where headers are.
                 let at = at.index(file.len().min(200));
                 let end = file.len().min(at + with.len());
                 file[at..end].copy_from_slice(&with[..end - at]);
@@ -97,7 +97,7 @@ fn damaged(files: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Bytes that values take as they are held.
+/// Bytes that the values take in memory.
 fn held(values: &Values) -> usize {
     match values {
         Values::U8(values) => values.capacity(),

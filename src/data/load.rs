@@ -1,4 +1,4 @@
-//! From the name of a source to its samples, or to their number and shape.
+//! From the name of a source to its samples, or to a summary of them.
 
 mod arrays;
 mod images;
@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 
 /// Reads `source`. Relative paths are relative to `base`, the folder of the scenario file.
 ///
-/// `seed` reaches generated samples and test samples that are drawn; files are read as they are.
+/// `seed` affects generated samples and the draw of test samples; files are read as they are.
 ///
 /// # Errors
-/// [`DataError`] for a file that is missing or not what it should be, a parameter out of its range, or
-/// samples that break a rule of [`super::Dataset`].
+/// Returns a [`DataError`] for a file that is missing or not what it should be, for a parameter out of
+/// its range, or for samples that break a rule of [`super::Dataset`].
 pub fn load(source: &Source, seed: u64, base: &Path) -> Result<Split, DataError> {
     match Located::of(source, base)? {
         Located::Digits => digits::load(),
@@ -36,12 +36,12 @@ pub fn load(source: &Source, seed: u64, base: &Path) -> Result<Split, DataError>
     }
 }
 
-/// What [`load`] with the same arguments would give. Of images only headers and sizes are read (and
-/// labels, where nothing else says how many classes there are), of arrays only headers, labels and
-/// users; tables and LEAF files have to be read whole.
+/// The summary of what [`load`] would return for these arguments. Of images, only headers and sizes are
+/// read (and labels, where nothing else gives the number of classes); of arrays, only headers, labels
+/// and users; tables and LEAF files have to be read whole.
 ///
 /// # Errors
-/// As [`load`], as far as it can tell without reading everything.
+/// Returns the errors of [`load`], as far as they can be found without reading everything.
 pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<DataSummary, DataError> {
     match Located::of(source, base)? {
         Located::Digits => Ok(DataSummary {
@@ -88,32 +88,32 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<DataSummary, 
     }
 }
 
-/// All that can be known of a source before anything is learned from it.
+/// Everything that can be known of a source before learning begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
-    /// Shape, numbers, names, and what is probably not meant.
+    /// The summary of the source, with remarks about what is probably not intended.
     pub shape: DataSummary,
-    /// The classes, and how many samples each has.
+    /// The classes, with the number of samples of each.
     pub classes: Vec<ClassCount>,
 }
 
-/// What was counted, and what else is wrong.
+/// The summary with counts, and further errors.
 type Inspected = (
     Result<(DataSummary, Counts, Counts), DataError>,
     Vec<DataError>,
 );
 
-/// Reads all of `source`, as a run would before its first round, and says what [`describe`] cannot
+/// Reads all of `source`, as a run would before its first round, and reports what [`describe`] cannot
 /// see in headers: features that are not finite (with row and column), labels and users that do not
-/// fit, files that are cut short or go on too long. It takes the time that a run takes to read it.
+/// fit, files that are cut short or too long. It takes the time that a run takes to read the source.
 ///
 /// # Errors
-/// Everything for which [`load`] with the same arguments would fail; several at once where several
-/// files are at fault.
+/// Returns every error with which [`load`] would fail for these arguments; several at once where
+/// several files are at fault.
 pub fn inspect(source: &Source, seed: u64, base: &Path) -> Result<Inspection, Vec<DataError>> {
     let one = |error| vec![error];
     let (described, mut wrong) = match Located::of(source, base).map_err(one)? {
-        // Nothing of an array or an image is kept.
+        // No value of an array or an image is kept.
         Located::Npz(file, request) => {
             let mut archive = open_archive(&file).map_err(one)?;
             arrays::inspect(&mut archive, &request, seed)
@@ -135,7 +135,7 @@ pub fn inspect(source: &Source, seed: u64, base: &Path) -> Result<Inspection, Ve
         }),
         Ok(_) => Err(wrong),
         Err(error) => {
-            // A file that is not there is told of once.
+            // A missing file is reported only once.
             wrong.retain(|other| *other != error);
             wrong.insert(0, error);
             Err(wrong)
@@ -147,7 +147,7 @@ fn open_archive(file: &Path) -> Result<Npz<BufReader<File>>, DataError> {
     Npz::open(file).map_err(|error| error.at("file"))
 }
 
-/// A source with its files found.
+/// A source whose files have been found.
 enum Located<'a> {
     Digits,
     Synthetic(Synthetic),

@@ -1,4 +1,5 @@
-//! CSV tables: one sample a line, features in columns, a label column, perhaps a user column.
+//! CSV tables: one sample a line, with the features in columns, a label column, and perhaps a user
+//! column.
 
 mod header;
 mod lines;
@@ -14,14 +15,14 @@ use lines::Bounded;
 use std::io::BufRead;
 use std::path::Path;
 
-/// The columns that are no features.
+/// The columns that are not features.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Columns<'a> {
     pub label: &'a str,
     pub user: Option<&'a str>,
 }
 
-/// A table as read. Its labels are numbers of names, until they are resolved.
+/// A table that was read. Its labels are numbers of names, until they are mapped to classes.
 #[derive(Debug)]
 pub(super) struct Table {
     pub raw: Raw,

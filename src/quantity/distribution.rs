@@ -13,14 +13,34 @@ pub enum Distribution {
     /// Always this value.
     Constant(f64),
     /// Uniform on [low, high].
-    Uniform { low: f64, high: f64 },
+    Uniform {
+        /// The least value.
+        low: f64,
+        /// The greatest value.
+        high: f64,
+    },
     /// Normal with this mean and this standard deviation.
-    Normal { mean: f64, std: f64 },
+    Normal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation, zero or more.
+        std: f64,
+    },
     /// exp(N(ln median, sigma²)), with `median` in the caller's unit and `sigma` of the underlying
     /// normal distribution.
-    LogNormal { median: f64, sigma: f64 },
+    LogNormal {
+        /// The median.
+        median: f64,
+        /// The standard deviation of the logarithm.
+        sigma: f64,
+    },
     /// `min` plus an exponential draw with mean `mean - min`, so that the sum has the mean `mean`.
-    Exponential { min: f64, mean: f64 },
+    Exponential {
+        /// The least value.
+        min: f64,
+        /// The mean of the whole, `min` included.
+        mean: f64,
+    },
     /// Piecewise-linear inverse of an empirical distribution: values at equally spaced quantiles
     /// 0, 1/(n-1), ..., 1, in ascending order.
     Quantiles(Vec<f64>),

@@ -31,7 +31,7 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Loads, and holds the description against what was loaded.
+/// Loads a source, and compares its description with what was loaded.
 fn load_described(source: &Source, base: &Path) -> Split {
     let split = load(source, 1, base).unwrap();
     let seen = inspect(source, 1, base).unwrap();
@@ -39,7 +39,7 @@ fn load_described(source: &Source, base: &Path) -> Split {
         (seen.shape, seen.classes),
         (split.describe(), split.classes())
     );
-    // Where the number of classes is known, labels are not read, and nothing is said of them.
+    // Where the number of classes is known, labels are not read, and no remark is made about them.
     let mut described = describe(source, 1, base).unwrap();
     described.notes.clone_from(&split.notes);
     assert_eq!(described, split.describe());
@@ -411,7 +411,7 @@ fn a_float_target_is_refused_as_regression_when_described() {
     );
 }
 
-/// What is said, and of which field, of arrays `x` and `y` for training and `xt`, `yt` for testing.
+/// The error and its field, for arrays `x` and `y` for training and `xt`, `yt` for testing.
 fn refused_arrays(files: &[(&str, Vec<u8>)]) -> (String, String) {
     let mut all: Vec<(&str, Vec<u8>)> = vec![
         (
