@@ -4,7 +4,6 @@
 //! Trains of packets wait in drop-tail queues and are served first come, first served, whatever the
 //! link's [`super::Sharing`]: flows share a rate as their windows do. One event handles a whole train,
 //! so a message takes a few events for each round trip.
-//! there are a few a round trip.
 
 use super::amid::traffic;
 use super::link::{packets, Transport};

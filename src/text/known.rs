@@ -71,7 +71,6 @@ impl<'de> Deserializer<'de> for Listening<'_> {
 ///
 /// # Errors
 /// Returns the errors of reading a `T`, and an error for a name that `T` does not have.
-/// As `T`'s, and for a name that `T` does not have.
 pub fn read_fields<'de, T: Deserialize<'de>, A: MapAccess<'de>>(fields: A) -> Result<T, A::Error> {
     T::deserialize(Bracket(fields))
 }

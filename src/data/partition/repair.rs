@@ -13,7 +13,6 @@ const REPAIR: u64 = 2;
 ///
 /// There must be `minimum` samples for each client. Then the client that has most always has more than
 /// the minimum while another has fewer, so giving makes no client fall below the minimum.
-/// while someone has less, and nobody is made poor by giving.
 pub(super) fn at_least(partition: Partition, minimum: usize, seed: u64) -> Partition {
     if partition.sizes().all(|size| size >= minimum) {
         return partition;
