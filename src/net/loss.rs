@@ -4,7 +4,9 @@
 //! state, and a burst lasts 25 packets on average.
 
 use super::binomial::{binomial, geometric};
+use super::packet_loss::PacketLoss;
 use crate::quantity::Probability;
+use crate::registry::Interned;
 use crate::sim::rng::Stream;
 use crate::snapshot::snapshot_enum;
 use rand::Rng;
@@ -40,12 +42,16 @@ pub enum Loss {
         /// The probability that a packet is lost in the bad state.
         loss_bad: Probability,
     },
+    /// A law of packet loss from the registry.
+    #[serde(untagged)]
+    Other(Interned<dyn PacketLoss>),
 }
 
 snapshot_enum!(Loss {
     0 => None,
     1 => Independent { p },
     2 => GilbertElliott { p_good_to_bad, p_bad_to_good, loss_good, loss_bad },
+    3 => Other(law),
 });
 
 impl Loss {
@@ -63,6 +69,7 @@ impl Loss {
                 let bad = self.time_in_bad();
                 (1.0 - bad) * loss_good.get() + bad * loss_bad.get()
             }
+            Self::Other(law) => law.get().rate().clamp(0.0, 1.0),
         }
     }
 
@@ -97,6 +104,10 @@ impl Loss {
                  in the state it began in; use Independent"
                     .into(),
             ),
+            Self::Other(law) => {
+                let problem = law.get().problem();
+                problem.map(|problem| format!("loss: {}: {problem}", law.name()))
+            }
             _ => None,
         }
     }
@@ -145,6 +156,18 @@ impl Loss {
                 }
                 *bad = Some(state);
                 lost
+            }
+            // The process begins anew with each message.
+            Self::Other(law) => {
+                let (mut state, mut lost, mut left) = (0, 0, packets);
+                loop {
+                    let through = law.get().gap(&mut state, rng);
+                    if through >= left {
+                        break lost;
+                    }
+                    left -= through + 1;
+                    lost += 1;
+                }
             }
         }
     }

@@ -203,6 +203,7 @@ pub fn listing() -> Vec<[String; 6]> {
             Loss::None => "none".into(),
             Loss::Independent { .. } => format!("{percent} %"),
             Loss::GilbertElliott { .. } => format!("{percent} % in bursts"),
+            Loss::Other(law) => format!("{percent} %, {}", law.name()),
         };
         [
             preset.name.into(),
