@@ -38,6 +38,7 @@ impl fmt::Display for Place {
 
 /// Why a source cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// The file or folder does not exist, or the operating system refuses to open it.
     #[error("{}: {problem}{}", file.display(), after_semicolon(remedy))]

@@ -90,6 +90,7 @@ pub enum Partitioner {
 
 /// Why a rule cannot be applied.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum PartitionError {
     /// There are no clients, or too many.
     #[error(transparent)]

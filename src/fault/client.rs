@@ -10,6 +10,7 @@ use serde::Serialize;
 
 /// A fault of a client's device or of its report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum ClientFault {
     /// The client is down while the fault holds: work and messages that it is sending are lost, and
     /// messages to it are dropped. It comes up again when the fault ends, and waits to be asked.
@@ -54,6 +55,7 @@ pub enum ClientFault {
 
 /// A way in which a report is wrong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum ReportFault {
     /// One value is not a number.
     NotANumber,

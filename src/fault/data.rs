@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// A fault of a client's training samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum DataFault {
     /// With this probability a label is replaced by another class, drawn uniformly (symmetric label
     /// noise).

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 /// A fault of a link.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum LinkFault {
     /// Every message takes this many seconds longer; a distribution gives jitter.
     Delay(Distribution),
@@ -66,6 +67,7 @@ pub enum LinkFault {
 
 /// How the content of a message changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub enum Corruption {
     /// This many bits are flipped.
     Flip(u32),
@@ -113,12 +115,12 @@ pub enum Cut {
 /// The direction of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum Direction {
-    /// Both directions.
+    /// Messages in both directions.
     #[default]
     Both,
-    /// From the client.
+    /// Messages from the client.
     Up,
-    /// To the client.
+    /// Messages to the client.
     Down,
 }
 
@@ -138,9 +140,9 @@ pub struct Filter {
 /// The properties of a message that crosses a link, by which faults select it.
 #[derive(Debug, Clone, Copy)]
 pub struct Traffic {
-    /// The sender.
+    /// The node that sends the message.
     pub source: NodeId,
-    /// The receiver.
+    /// The node that gets the message.
     pub target: NodeId,
     /// The sender's sequence number of the message.
     pub sequence: u64,
@@ -161,7 +163,7 @@ pub struct Traffic {
 pub struct Pass<'a> {
     /// The number of the fault's entry in the plan.
     pub entry: u32,
-    /// The fault.
+    /// The fault that the message meets.
     pub fault: &'a LinkFault,
     /// The node of the client whose link is at fault.
     pub node: NodeId,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// One entry of a fault plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fault {
-    /// What goes wrong.
+    /// The fault: what goes wrong, on which part of the federation.
     pub what: What,
     /// The clients concerned, with their links and data.
     pub who: Who,
@@ -34,7 +34,7 @@ pub struct Fault {
 pub(super) struct Entry<T> {
     /// The number of the entry, which names its random draws.
     pub number: u32,
-    /// What goes wrong.
+    /// The fault, with the parameters of the scenario.
     pub fault: T,
     pub when: When,
     together: bool,
@@ -68,8 +68,9 @@ impl<T> Entry<T> {
     }
 }
 
-/// What goes wrong.
+/// A fault by the part of the federation that it concerns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum What {
     /// A fault of a client's link.
     Link(LinkFault),
@@ -84,9 +85,9 @@ pub enum What {
 /// All faults of a run, with the clients concerned known.
 #[derive(Debug, Clone, Default)]
 pub struct FaultPlan {
-    /// Faults of links.
+    /// Faults of the clients' links.
     pub links: LinkFaults,
-    /// Faults of clients.
+    /// Faults of the clients' devices and reports.
     pub clients: ClientFaults,
     /// Faults of the server.
     pub server: ServerFaults,

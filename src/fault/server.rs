@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 /// A fault of the server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum ServerFault {
     /// The server's work takes this many times as long.
     Slow(f64),

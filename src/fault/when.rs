@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 pub enum When {
     /// During the whole run.
     Always,
-    /// During one period.
+    /// During one period, which may last until the end of the run.
     Once {
         /// The start of the period.
         at: Span,
@@ -31,7 +31,7 @@ pub enum When {
     },
     /// During these rounds: for messages that belong to them, and for clients that were asked in them.
     Rounds {
-        /// The first round.
+        /// The first round in which the fault holds.
         from: u32,
         /// The last round; `None` means all rounds from the first on.
         until: Option<u32>,
@@ -48,7 +48,7 @@ pub enum When {
 /// A moment about which the fault plan is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// Virtual time.
+    /// The virtual time of the question.
     pub now: VirtualTime,
     /// The round of the protocol; 0 outside a round.
     pub round: u32,
@@ -61,7 +61,7 @@ pub struct Moment {
 pub struct Period {
     /// The number of the period, from 0.
     pub number: u64,
-    /// The first moment.
+    /// The first moment of the period.
     pub start: VirtualTime,
     /// The first moment after the period.
     pub end: VirtualTime,

@@ -1,4 +1,4 @@
-//! Random graphs.
+//! Random graphs: random regular ones and small worlds.
 
 use super::adjacency::Adjacency;
 use crate::sim::rng::{below, shuffle, stream, Purpose, Stream};

@@ -81,7 +81,7 @@ impl Graph {
     }
 }
 
-/// cos(2πk/n)
+/// The cosine of 2πk/n, from which the eigenvalues of rings and tori follow.
 fn wave(k: u32, n: u32) -> f64 {
     libm::cos(2.0 * PI * f64::from(k) / f64::from(n))
 }

@@ -58,8 +58,9 @@ const ATTEMPT_SHIFT: u32 = 48;
 
 /// The handshake by which a connection is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub enum Handshake {
-    /// TCP alone.
+    /// TCP alone, without encryption.
     Tcp,
     /// TCP, then TLS 1.3 with certificates.
     Tls13,
@@ -73,6 +74,7 @@ pub enum Handshake {
 
 /// Whether messages use an open connection or each set up their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[non_exhaustive]
 pub enum Connection {
     /// The connection is open already.
     #[default]
@@ -97,7 +99,7 @@ impl Connection {
 pub struct Beside {
     /// Bytes that set up the connection.
     pub setup: u64,
-    /// Bytes of acknowledgements.
+    /// Bytes of acknowledgements, in both directions.
     pub acks: u64,
 }
 
@@ -121,7 +123,7 @@ impl Beside {
 struct Flight {
     /// Whether the end that opens the connection sends them.
     there: bool,
-    /// Bytes without headers.
+    /// Bytes of the flight, without headers.
     bytes: u64,
     /// Bytes of options in each packet.
     options: u64,

@@ -18,6 +18,7 @@ pub struct Latency {
 
 /// Why a distribution cannot be used as a latency.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum LatencyError {
     /// The parameters do not make a distribution of latencies; the text says why.
     #[error("latency: {0}")]

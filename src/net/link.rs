@@ -21,6 +21,7 @@ const LARGEST_WINDOW: u64 = 1 << 30;
 
 /// How the messages on one side of a link share its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub enum Sharing {
     /// At every moment each of the n messages under way gets an n-th of the rate (egalitarian processor
     /// sharing). Many TCP flows through one bottleneck approach this (Massoulié and Roberts, "Bandwidth
@@ -35,6 +36,7 @@ pub enum Sharing {
 
 /// How a link's messages are protected against lost packets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum Transport {
     /// Not at all: one lost packet loses the message.
     Datagram,

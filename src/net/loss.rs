@@ -19,6 +19,7 @@ const SOJOURNS: u32 = 1 << 20;
 
 /// How a link loses packets, independently in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[non_exhaustive]
 pub enum Loss {
     /// No packet is lost.
     #[default]

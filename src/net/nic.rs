@@ -84,7 +84,7 @@ struct Busy<M> {
     /// decided.
     resend: BTreeMap<(VirtualTime, u64), Transfer<M>>,
     resends: u64,
-    /// Messages over TCP.
+    /// The messages over TCP that this node is sending.
     streams: Streams<M>,
     /// Messages whose connection is being set up, by when it will be open; those of one moment in the
     /// order in which they came.

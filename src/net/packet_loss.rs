@@ -106,11 +106,7 @@ mod tests {
             [EveryNth { packets: 3 }; 2].map(|law| Interned::<dyn PacketLoss>::new(law.into()));
         assert!(std::ptr::eq(a.get(), b.get()));
         assert_ne!(every(3), every(4));
-        let mut written = crate::snapshot::Writer::new();
-        crate::snapshot::Snapshot::save(&every(3), &mut written);
-        let bytes = written.into_bytes();
-        let mut reader = crate::snapshot::Reader::new(bytes);
-        let read: Loss = crate::snapshot::Snapshot::load(&mut reader).unwrap();
+        let read = crate::snapshot::testing::again(&every(3)).unwrap();
         assert_eq!(read, every(3));
     }
 }

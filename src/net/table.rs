@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// Why links do not make a network.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum NetError {
     /// A link model that cannot be used.
     #[error("link of {}: {}", range(*.first, *.count), .problems.join("; "))]
@@ -26,7 +27,7 @@ pub enum NetError {
         first: u32,
         /// The number of nodes.
         count: u32,
-        /// "up" or "down".
+        /// The side of the links that the rates are for, "up" or "down".
         side: &'static str,
         /// The number of rates.
         found: usize,
@@ -57,7 +58,7 @@ pub enum NetError {
     /// The centre of a star has no link.
     #[error("the centre of the star, {centre}, has no link: only nodes 0 to {} do", .nodes - 1)]
     NoCentre {
-        /// The centre.
+        /// The node that was to be the centre.
         centre: NodeId,
         /// The number of nodes that have links.
         nodes: u32,
@@ -102,7 +103,7 @@ pub(super) struct Group {
     pub model: LinkModel,
     /// The latency, if it never varies.
     pub fixed: Option<Span>,
-    /// The median latency.
+    /// The median latency of these nodes' links.
     pub median: Span,
     /// Whether anything crosses links in addition to messages and their headers.
     pub beside: bool,
@@ -452,7 +453,7 @@ mod tests {
             .bounds()
             .map(|bound| (bound.latency.nanos() / 1_000_000, bound.count))
             .collect();
-        // Nobody is of the third tier.
+        // No node is of the third tier.
         assert_eq!(bounds, [(20, 1), (50, 2), (5, 2), (1, 0), (7, 1)]);
         assert_eq!(
             table

@@ -51,6 +51,7 @@ use serde::Serialize;
 
 /// The congestion control, which decides how many packets may be in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[non_exhaustive]
 pub enum Congestion {
     /// CUBIC (RFC 9438) with HyStart: the default of Linux, Android and Apple.
     #[default]

@@ -46,7 +46,7 @@ pub struct GroupSummary {
 /// The rows from which the report is drawn.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Digest {
-    /// Every round.
+    /// The rows of every round.
     pub rounds: Vec<RoundRow>,
     /// The clients' rows of one round, whose duration is about the median.
     pub timeline: Vec<ClientRow>,

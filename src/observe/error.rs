@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A file of a run could not be written, or could not be read back.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ObserveError {
     /// The folder that the user named is not empty. Nothing was changed, and the run has not begun.
     #[error(

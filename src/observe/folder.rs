@@ -48,7 +48,7 @@ pub const EVENTS: &str = "events.jsonl";
 pub const RECORD: &str = "run.json";
 /// The folder of the models that were kept.
 pub const MODELS: &str = "models";
-/// The report.
+/// The report of the run, one HTML page.
 pub const REPORT: &str = "report.html";
 
 /// A file that keeps space on the disk for the record, in case the disk is full at the end of the run.

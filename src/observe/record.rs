@@ -100,7 +100,7 @@ pub struct MessageCount {
     /// Bytes that set up connections, in both directions.
     #[serde(default)]
     pub bytes_setup: u64,
-    /// Bytes of acknowledgements.
+    /// Bytes of the acknowledgements that these messages caused.
     #[serde(default)]
     pub bytes_acks: u64,
 }
@@ -287,7 +287,7 @@ impl Totals {
 /// A class of the data, with the index by which models, attacks and tables name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassEntry {
-    /// Its index.
+    /// The index of the class.
     pub index: u32,
     /// The name that the data has for the class; its index, where the data has no name.
     pub name: String,
@@ -318,7 +318,7 @@ pub struct RunRecord {
     pub status: Status,
     /// The error with which the run failed.
     pub error: Option<String>,
-    /// The scenario's name.
+    /// The name of the scenario.
     pub name: String,
     /// The seed of the run.
     pub seed: u64,

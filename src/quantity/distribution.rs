@@ -10,7 +10,7 @@ use serde::Serialize;
 /// A distribution over real numbers, in a unit that the caller chooses.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Distribution {
-    /// Always this value.
+    /// Each draw is this value.
     Constant(f64),
     /// Uniform on [low, high].
     Uniform {
@@ -73,7 +73,7 @@ fn biased_uniform<R: Rng + ?Sized>(low: f64, high: f64, rng: &mut R) -> f64 {
 }
 
 impl Distribution {
-    /// Draws one value.
+    /// Draws one value from the distribution.
     pub fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
         match self {
             Self::Constant(value) => *value,

@@ -5,22 +5,23 @@ use thiserror::Error;
 /// The dimension that a text should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Seconds.
+    /// A time, in seconds.
     Time,
-    /// Bytes.
+    /// An amount of data, in bytes.
     Bytes,
-    /// Bits per second.
+    /// A rate, in bits per second.
     Bandwidth,
-    /// FLOP/s.
+    /// A computing speed, in FLOP/s.
     Speed,
-    /// Watts.
+    /// A power, in watts.
     Power,
-    /// Joules.
+    /// An energy, in joules.
     Energy,
 }
 
 /// Why a text is not a quantity of the wanted dimension.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum UnitError {
     /// The text does not begin with a number.
     #[error("expected {expected}, found {found:?}")]

@@ -1,4 +1,4 @@
-//! Power and energy.
+//! Power in watts, and the energy that it takes over time.
 
 use super::Span;
 use serde::{Serialize, Serializer};
@@ -17,7 +17,7 @@ impl Power {
         (watts.is_finite() && watts >= 0.0).then_some(Self(watts))
     }
 
-    /// In watts.
+    /// The power in watts.
     pub const fn get(self) -> f64 {
         self.0
     }

@@ -9,9 +9,9 @@ use serde::Serialize;
 pub struct Probability(f64);
 
 impl Probability {
-    /// The probability 0.
+    /// The probability 0: it never happens.
     pub const ZERO: Self = Self(0.0);
-    /// The probability 1.
+    /// The probability 1: it always happens.
     pub const ONE: Self = Self(1.0);
 
     /// Accepts `p` in [0, 1].

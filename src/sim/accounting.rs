@@ -27,7 +27,7 @@ pub struct Tally {
     pub bytes_delivered: u64,
     /// Bytes that set up connections, in both directions.
     pub bytes_setup: u64,
-    /// Bytes of acknowledgements.
+    /// Bytes of the acknowledgements that these messages caused.
     pub bytes_acks: u64,
 }
 

@@ -30,7 +30,7 @@ const WINDOWS_AHEAD: u64 = 4096;
 
 /// A simulation, ready to run.
 pub struct Simulation<W: World> {
-    /// What is simulated.
+    /// The world to simulate: its nodes, their handlers and the network.
     pub world: Arc<W>,
     /// The seed that, with node, purpose and counter, names every random stream.
     pub seed: u64,
@@ -67,6 +67,7 @@ pub struct Summary {
 
 /// Why a run could not go on. Everything recorded until then stays recorded.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SimError {
     /// No event is pending, so nothing will ever happen again, and the schedule is not done.
     #[error("wedged at {now}: nothing is pending and the schedule is not done{}", list(.waiting))]

@@ -34,15 +34,15 @@ pub struct Key {
 /// A message under way, with its sender, its receiver and the time at which it was sent.
 #[derive(Debug)]
 pub struct Parcel<M> {
-    /// The sender.
+    /// The node that sent the message.
     pub source: NodeId,
-    /// The receiver.
+    /// The node that gets the message.
     pub target: NodeId,
     /// The sender's sequence number. Together with `source` it names the message uniquely in a run.
     pub sequence: u64,
     /// When the sender's handler sent the message.
     pub sent: VirtualTime,
-    /// The content.
+    /// The content of the message.
     pub message: M,
 }
 

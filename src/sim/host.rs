@@ -125,7 +125,7 @@ impl<W: World> Host<W> {
         answers.map_err(|_| "a shard has ended".into())
     }
 
-    /// Asks one shard.
+    /// Asks one shard a question and waits for its answer.
     pub fn ask_one<T: Send + 'static>(
         &self,
         shard: usize,

@@ -140,13 +140,13 @@ pub enum Fate {
 pub enum Input<M, O> {
     /// The run begins, at time zero; only for the nodes that start by themselves.
     Start,
-    /// A message arrived.
+    /// A message arrived at the node.
     Message {
-        /// The sender.
+        /// The node that sent the message.
         from: NodeId,
         /// When the message was sent.
         sent: VirtualTime,
-        /// The content.
+        /// The content of the message.
         message: M,
     },
     /// A timer went off; holds the token given when it was set.

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn jobs_that_are_alike_run_together_in_the_order_of_their_keys() {
-        // Nodes 1, 3 and 5 are alike, 2 and 6 likewise, 4 is like no other.
+        // Nodes 1, 3 and 5 are alike, nodes 2 and 6 are alike, and node 4 is like no other.
         let jobs = [
             (9, 1, 7),
             (2, 2, 8),

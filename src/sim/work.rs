@@ -62,14 +62,14 @@ pub trait RemoteWorker<J, O>: Send + Sync {
 
 /// The device workers outside this process.
 pub struct RemoteWorkers<J, O> {
-    /// The remote workers.
+    /// The workers outside this process, each with a thread here that stands for it.
     pub workers: Vec<Arc<dyn RemoteWorker<J, O>>>,
     /// Whether a job can be sent to a remote worker.
     pub accepts: Box<dyn Fn(&J) -> bool + Send + Sync>,
 }
 
 impl<J, O> RemoteWorkers<J, O> {
-    /// No remote workers.
+    /// An empty list of remote workers, which accepts no job.
     pub fn none() -> Self {
         Self {
             workers: Vec::new(),

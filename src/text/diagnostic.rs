@@ -35,7 +35,7 @@ pub struct Excerpt {
     pub width: usize,
 }
 
-/// One mistake.
+/// One mistake in a text, with its place and a message for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// The place of the mistake.

@@ -155,7 +155,7 @@ mod tests {
         // The next find five of them waiting, and come as fast as they leave.
         let passed = path.pass(burst(0.005, 0.001, 3), &mut dice);
         assert!((passed.first - 0.011).abs() < 1e-12 && (path.free - 0.013).abs() < 1e-12);
-        // Those after a pause meet nobody, and keep their distance.
+        // Packets after a pause find an empty queue, and keep their spacing.
         let passed = path.pass(burst(1.0, 0.004, 3), &mut dice);
         assert!((passed.first - 1.001).abs() < 1e-12 && (passed.gap - 0.004).abs() < 1e-12);
     }

@@ -45,11 +45,11 @@ pub struct Setup {
 pub struct FlowCounts {
     /// Steps of the flow.
     pub events: u64,
-    /// Fast recoveries.
+    /// Fast recoveries that the flow began.
     pub recoveries: u64,
-    /// Tail loss probes.
+    /// Tail loss probes that the flow sent.
     pub probes: u64,
-    /// Retransmission timeouts.
+    /// Retransmission timeouts of the flow.
     pub timeouts: u64,
     /// Packets lost at random.
     pub random: u64,
@@ -100,9 +100,9 @@ struct Hole {
 enum State {
     /// No loss is known.
     Open,
-    /// Fast recovery.
+    /// The sender is in fast recovery.
     Recovery,
-    /// After a timeout.
+    /// The sender is in slow start after a timeout.
     Loss,
 }
 

@@ -16,7 +16,7 @@ pub struct Course {
     pub rate: f64,
     /// The round trip without waiting in queues, in seconds.
     pub rtt: f64,
-    /// The random losses.
+    /// The random losses on the path, in addition to packets that the buffer drops.
     pub loss: Loss,
     /// The bytes that may wait in the bottleneck's buffer.
     pub buffer: f64,

@@ -20,7 +20,7 @@ const FIRST_SPACE: f64 = 10.0;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Receiver {
-    /// The advertised window.
+    /// The window that the receiver advertises at present.
     pub window: f64,
     /// The largest window that the buffer allows.
     room: f64,

@@ -259,7 +259,7 @@ impl<'de, V: Parameter> Visitor<'de> for ConstantOrShape<V> {
         self.constant(|visitor| visitor.visit_f64(value))
     }
 
-    /// As in [`NumberVisitor`].
+    /// The placeholder for a value already reported, as in [`NumberVisitor`].
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         self.constant(|visitor| visitor.visit_bytes(bytes))
     }
