@@ -46,8 +46,8 @@ pub enum Transport {
         /// The time to the first retransmission. It is never less than the path's median round trip,
         /// before which no loss can be known.
         timeout: Span,
-        /// The factor by which each further wait is longer: the wait after attempt `n` is `timeout *
-        /// backoff^n`.
+        /// The factor by which each further wait is longer: after attempt `n` (from 0) the sender waits
+        /// `timeout * backoff^n`.
         backoff: f64,
         /// The number of retransmissions before the message is given up as lost.
         retries: u32,

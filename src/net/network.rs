@@ -45,8 +45,8 @@ pub struct LinkNetwork {
     lookahead: Span,
     /// The faults of links, if there are any.
     pub(super) faults: Option<Arc<LinkFaults>>,
-    /// The availability of clients whose messages depend on it, if there are any. Client `i` is node `i
-    /// + 1`.
+    /// The availability of clients whose messages depend on it, if there are any. The nodes of clients
+    /// follow the node of the server: client 0 is node 1.
     pub(super) presence: Option<Arc<Presence>>,
 }
 

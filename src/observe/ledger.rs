@@ -7,8 +7,8 @@
 //! exactly one outcome and with all that was spent. An invitation that is undecided when the run ends
 //! is decided at that moment.
 //!
-//! For example, a phone crashes while it trains, and the server stops waiting for it at the deadline.
-//! The phone's line has the outcome `lost`, and the energy that the phone spent until the crash.
+//! For example, a phone goes down while it trains, and the server stops waiting for it at the deadline.
+//! The phone's line has the outcome `lost`, and the energy that the phone spent until then.
 //!
 //! Facts follow from events and change none, so they are no part of the trace hash.
 //!
