@@ -43,7 +43,7 @@ pub use known::{Knowledge, Known, Line};
 pub use registry::AttackSpec;
 pub use rounds::Rounds;
 
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::quantity::{bounds, listed};
 use crate::sim::rng::Stream;
 use std::fmt::Debug;
@@ -80,7 +80,7 @@ pub trait Attack: Debug + Send + Sync {
 /// An attack on training data.
 pub trait Poison {
     /// What of the parameters does not fit the samples: each with its field.
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let _ = samples;
         Vec::new()
     }
@@ -141,7 +141,7 @@ fn share(field: &'static str, value: f64) -> Option<(&'static str, String)> {
 }
 
 /// A problem with a field unless it is a class.
-fn class(field: &'static str, value: u32, samples: &Shape) -> Option<(&'static str, String)> {
+fn class(field: &'static str, value: u32, samples: &DataSummary) -> Option<(&'static str, String)> {
     let last = samples.classes.saturating_sub(1);
     let wrong = value as usize > last;
     wrong.then(|| {

@@ -19,7 +19,7 @@ mod sound;
 mod warnings;
 
 use crate::attack::Adversary;
-use crate::data::{Partitioner, Shape, Source};
+use crate::data::{DataSummary, Partitioner, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
 use crate::federation::{Compute, Evaluation, Gossip, Group, Keep, Layers, Schedule, Tier};
@@ -44,7 +44,7 @@ pub struct Scenario {
     /// Where the samples come from.
     pub data: Source,
     /// What the samples are like.
-    pub samples: Shape,
+    pub samples: DataSummary,
     /// Who gets which.
     pub partition: Partition,
     /// What the server holds of it.
@@ -159,7 +159,7 @@ impl Architecture {
     ///
     /// # Errors
     /// When layers do not fit; never for a scenario that was resolved.
-    pub(crate) fn built(&self, samples: &Shape) -> Result<Model, crate::model::ModelError> {
+    pub(crate) fn built(&self, samples: &DataSummary) -> Result<Model, crate::model::ModelError> {
         let (shape, classes) = (&samples.shape, samples.classes);
         match &self.script {
             Some(ScriptModel {

@@ -3,7 +3,7 @@
 //! train it: clean and poisoned samples together.
 
 use super::{class, positive, share, Attack, Forge, Forging, Picture, Poison, Sample, Trigger};
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::sim::rng::{shuffle, Stream};
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,7 @@ impl Forge for Backdoor {
 }
 
 impl Poison for Backdoor {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let mut problems: Vec<_> = class("target", self.target, samples).into_iter().collect();
         match Picture::of(&samples.shape) {
             None => {

@@ -3,7 +3,7 @@
 
 use super::backdoor::{boost, some};
 use super::{class, positive, share, Attack, Forge, Forging, Poison, Sample};
-use crate::data::{Dataset, Shape, Values};
+use crate::data::{DataSummary, Dataset, Values};
 use crate::sim::rng::{below, Stream};
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +140,7 @@ impl Forge for EdgeCase {
 }
 
 impl Poison for EdgeCase {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let fields = [("source", self.source), ("target", self.target)];
         let problems = fields.map(|(field, value)| class(field, value, samples));
         problems.into_iter().flatten().collect()

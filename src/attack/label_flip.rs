@@ -3,7 +3,7 @@
 //! Learning", USENIX Security 2020, section 4, for all of them).
 
 use super::{class, Attack, Poison, Sample};
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,7 @@ impl Attack for LabelFlip {
 }
 
 impl Poison for LabelFlip {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let fields = [("source", self.source), ("target", self.target)];
         let given = fields
             .into_iter()

@@ -77,7 +77,7 @@ impl Forge for ModelReplacement {
 }
 
 impl Poison for ModelReplacement {
-    fn fits(&self, samples: &crate::data::Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &crate::data::DataSummary) -> Vec<(&'static str, String)> {
         self.backdoor().fits(samples)
     }
 

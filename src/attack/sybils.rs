@@ -4,7 +4,7 @@
 use super::label_flip::pair;
 use super::noise::normal;
 use super::{Attack, Forge, Forging, Poison, Sample};
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::quantity::bounds::{zero_or_more, MOST};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ impl Attack for Sybils {
 }
 
 impl Poison for Sybils {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         pair(self.source, self.target).fits(samples)
     }
 

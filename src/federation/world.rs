@@ -48,7 +48,7 @@ pub struct Shared {
     /// Where dormant clients' parameters go beyond a memory budget.
     pub(super) spill: Option<Arc<Spill>>,
     pub(super) evaluator: Evaluator,
-    pub(super) faults: fault::Plan,
+    pub(super) faults: fault::FaultPlan,
     /// Who is there when.
     pub(super) presence: Arc<Presence>,
     pub(super) bug: Option<Bug>,
@@ -316,7 +316,7 @@ impl Federation {
             public,
             spill: None,
             evaluator,
-            faults: fault::Plan::default(),
+            faults: fault::FaultPlan::default(),
             presence,
             network,
             bug: None,
@@ -354,7 +354,7 @@ impl Federation {
     }
 
     /// The same, with faults.
-    pub fn amid(mut self, faults: fault::Plan) -> Self {
+    pub fn amid(mut self, faults: fault::FaultPlan) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.network.set_faults(faults.links.clone());
             shared.faults = faults;

@@ -2,7 +2,7 @@
 
 use super::{Resolver, CLIENTS, SHAPES};
 use crate::attack::{Adversaries, Adversary, Attack, Knowledge, Rounds};
-use crate::data::Shape;
+use crate::data::DataSummary;
 use crate::defend::{DefenceSpec, Shape as Takes, MOST_KEPT};
 use crate::federation::Schedule;
 use crate::method::{MethodSpec, ReportKind};
@@ -17,7 +17,7 @@ const MOST_DRAWN: u32 = 1_000_000;
 /// What the rules about adversaries and defences look at.
 pub(super) struct Scene<'a> {
     pub population: &'a [Member],
-    pub samples: Option<&'a Shape>,
+    pub samples: Option<&'a DataSummary>,
     pub model: Option<&'a Architecture>,
     pub method: &'a MethodSpec,
     pub schedule: &'a Schedule,
