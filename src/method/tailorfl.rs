@@ -325,7 +325,7 @@ impl ServerHalf for Server {
             if let Some(mean) = self.sum.take_mean(&self.global)? {
                 self.global = mean;
                 self.share()?;
-                self.tune(&reported);
+                self.tune(&clients);
             }
         }
         Ok(Vec::new())
