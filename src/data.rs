@@ -13,16 +13,16 @@
 //! - a file that is truncated, too long or wrong about its size gives a [`DataError`] with the place,
 //!   before memory is spent on the size that it states.
 //!
-//! The submodules: `dataset` (the types), `source` (what a scenario can name) and `load` (from a name
-//! to samples); `input` (bounded reading) and the readers on top of it, `idx`, `cifar`, `npy`, `npz`,
+//! The submodules: `dataset` (the types), `source` (what a source is), `sources` (those that a
+//! scenario can name) and `load` (from a source to samples); `input` (bounded reading) and the readers on top of it, `idx`, `cifar`, `npy`, `npz`,
 //! `table` (CSV) and `leaf`; `assemble` (what the readers of user files share); the sources that need
 //! no file, `digits`, `synthetic` and `noise`; `partition`; and `public` (the samples that the server
 //! holds).
 //!
 //! ```
-//! # use shoal::data::{load, Partitioner, Source};
+//! # use shoal::data::{load, Digits, Partitioner};
 //! # use std::path::Path;
-//! let split = load(&Source::Digits, 1, Path::new("."))?;
+//! let split = load(&Digits {}.into(), 1, Path::new("."))?;
 //! let partition = Partitioner::Dirichlet { alpha: 0.3 }.partition(&split.train, 100, 2, 1)?;
 //! assert_eq!(partition.len(), split.train.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -46,6 +46,7 @@ mod npz;
 mod partition;
 mod public;
 mod source;
+mod sources;
 mod spoil;
 mod synthetic;
 mod table;
@@ -57,9 +58,11 @@ pub use classes::{ClassCount, ClassNames};
 pub use dataset::{DataSummary, Dataset, Scaling, Split, TestSet, Values, MAX_BYTES, MAX_CLASSES};
 pub use error::{DataError, Place};
 pub(crate) use input::{lines_of, read_whole};
-pub use load::{describe, inspect, load, Inspection};
+pub use load::{describe, inspect, load};
 pub use partition::{Partition, PartitionError, Partitioner};
 pub use public::PublicSplit;
-pub use source::{
-    Arrays, CifarLabels, Element, EmnistSplit, Preset, SampleCounts, Shaping, Source, Test,
+pub use source::{Arrays, DataSource, Inspection, Reading, Shaping, Source, Test};
+pub use sources::{
+    Cifar10, Cifar100, Csv, Digits, Emnist, EmnistSplit, FashionMnist, Idx, Leaf, Mnist, Npy, Npz,
+    Random, SampleCounts, Synthetic,
 };

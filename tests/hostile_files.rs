@@ -4,7 +4,9 @@ use super::parser::most_held;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc};
 use shoal::availability::read_trace;
-use shoal::data::{describe, inspect, load, Arrays, CifarLabels, Shaping, Source, Test};
+use shoal::data::{
+    describe, inspect, load, Arrays, Cifar100, Csv, Idx, Leaf, Npy, Npz, Shaping, Source, Test,
+};
 use shoal::federation::read_capacity;
 use shoal::model::weights::WeightsFile;
 use shoal::quantity::Probability;
@@ -159,12 +161,12 @@ fn labels_of_an_archive_that_claim_more_rows_than_there_are_samples_are_not_infl
     let y = npy("|u1", &format!("({ROWS},)"), &[]);
     let bytes = zip(&[("x.npy", x, 0), ("y.npy", y, ROWS)]);
     let folder = folder(&[("a.npz", bytes)]);
-    let source = Source::Npz {
-        file: "a.npz".into(),
-        train: named("x".into(), "y".into(), None),
-        test: fifth(),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npz::of(
+        "a.npz",
+        named("x".into(), "y".into(), None),
+        fifth(),
+        Shaping::default(),
+    ));
     refused(&source, &folder, "y.npy: expected 4 labels, as many as");
 }
 
@@ -175,12 +177,12 @@ fn users_of_an_archive_are_held_against_the_samples_too() {
     let users = npy("<U4096", &format!("({},)", ROWS >> 14), &[]);
     let bytes = zip(&[("x.npy", x, 0), ("y.npy", y, 0), ("u.npy", users, ROWS)]);
     let folder = folder(&[("a.npz", bytes)]);
-    let source = Source::Npz {
-        file: "a.npz".into(),
-        train: named("x".into(), "y".into(), Some("u".into())),
-        test: fifth(),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npz::of(
+        "a.npz",
+        named("x".into(), "y".into(), Some("u".into())),
+        fifth(),
+        Shaping::default(),
+    ));
     refused(&source, &folder, "u.npy: expected 4 users, as many as");
 }
 
@@ -191,12 +193,12 @@ fn an_archive_that_is_consistent_costs_a_check_nothing_and_a_run_what_it_holds()
     let y = npy("|u1", &format!("({rows},)"), &[]);
     let bytes = zip(&[("x.npy", x, 4 * rows), ("y.npy", y, rows)]);
     let folder = folder(&[("a.npz", bytes)]);
-    let source = Source::Npz {
-        file: "a.npz".into(),
-        train: named("x".into(), "y".into(), None),
-        test: fifth(),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npz::of(
+        "a.npz",
+        named("x".into(), "y".into(), None),
+        fifth(),
+        Shaping::default(),
+    ));
     for read in [
         &(|| drop(describe(&source, 1, folder.path()).unwrap())) as &dyn Fn(),
         &|| drop(inspect(&source, 1, folder.path()).unwrap()),
@@ -214,12 +216,12 @@ fn an_archive_of_thousands_of_entries_weighs_what_its_directory_holds() {
         .map(|name| (name.as_str(), Vec::new(), 0))
         .collect();
     let folder = folder(&[("a.npz", zip(&entries))]);
-    let source = Source::Npz {
-        file: "a.npz".into(),
-        train: named("x".into(), "y".into(), None),
-        test: fifth(),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npz::of(
+        "a.npz",
+        named("x".into(), "y".into(), None),
+        fifth(),
+        Shaping::default(),
+    ));
     refused(&source, &folder, "and 3980 more");
 }
 
@@ -228,11 +230,11 @@ fn a_file_of_an_array_that_claims_more_than_it_holds_is_refused() {
     let x = npy("<f4", "(4000000000, 2)", &[0; 64]);
     let y = npy("<i8", "(4,)", &[0; 32]);
     let folder = folder(&[("x.npy", x), ("y.npy", y)]);
-    let source = Source::Npy {
-        train: named("x.npy".into(), "y.npy".into(), None),
-        test: fifth(),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npy::of(
+        named("x.npy".into(), "y.npy".into(), None),
+        fifth(),
+        Shaping::default(),
+    ));
     refused(&source, &folder, "x.npy: byte 128: expected at most");
 }
 
@@ -242,11 +244,11 @@ fn small_numbers_of_an_array_weigh_little() {
     let x = npy("|i1", &format!("({count}, 1)"), &vec![1; count]);
     let y = npy("|b1", &format!("({count},)"), &vec![1; count]);
     let folder = folder(&[("x.npy", x), ("y.npy", y)]);
-    let source = Source::Npy {
-        train: named("x.npy".into(), "y.npy".into(), None),
-        test: fifth(),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npy::of(
+        named("x.npy".into(), "y.npy".into(), None),
+        fifth(),
+        Shaping::default(),
+    ));
     read(&source, &folder, fair(&folder));
 }
 
@@ -257,13 +259,15 @@ fn idx_header(dims: &[u32]) -> Vec<u8> {
 }
 
 fn idx() -> Source {
-    Source::Idx {
+    Source::from(Idx {
         train_images: "x".into(),
         train_labels: "y".into(),
         test_images: "x".into(),
         test_labels: "y".into(),
-        shaping: Shaping::default(),
-    }
+        shape: None,
+        classes: None,
+        standardise: false,
+    })
 }
 
 #[test]
@@ -288,23 +292,17 @@ fn packed_images_that_claim_more_than_there_are_labels_are_not_inflated() {
 fn a_cifar_file_of_any_length_weighs_what_it_holds() {
     let records = vec![0; 3074 * 700];
     let folder = folder(&[("train.bin", records), ("test.bin", vec![0; 3074])]);
-    let source = Source::Cifar100 {
+    let source = Source::from(Cifar100 {
         dir: "".into(),
-        labels: CifarLabels::Fine,
-    };
+        coarse: false,
+    });
     read(&source, &folder, fair(&folder));
     fs::write(folder.path().join("test.bin"), vec![0; 3000]).unwrap();
     refused(&source, &folder, "whole records of 3074 bytes");
 }
 
 fn csv(text: Vec<u8>) -> (Source, TempDir) {
-    let source = Source::Csv {
-        file: "t.csv".into(),
-        test: fifth(),
-        label: "y".into(),
-        user: None,
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Csv::of("t.csv", ("y", None), fifth(), Shaping::default()));
     (source, folder(&[("t.csv", text)]))
 }
 
@@ -346,11 +344,7 @@ fn a_table_of_short_lines_weighs_what_it_holds() {
 }
 
 fn leaf(text: String) -> (Source, TempDir) {
-    let source = Source::Leaf {
-        train: "l.json".into(),
-        test: fifth(),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Leaf::of("l.json", fifth(), Shaping::default()));
     (source, folder(&[("l.json", text.into_bytes())]))
 }
 

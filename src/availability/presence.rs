@@ -330,7 +330,7 @@ impl Presence {
 mod tests {
     use super::*;
     use crate::availability::TraceRow;
-    use crate::data::{load, Partition, Partitioner, Source};
+    use crate::data::{load, Digits, Partition, Partitioner};
     use crate::fault::ClientFaults;
     use proptest::prelude::*;
     use std::path::Path;
@@ -340,7 +340,7 @@ mod tests {
     fn presence(groups: &[(u32, Availability, Leaving)]) -> Presence {
         static DEALT: OnceLock<Partition> = OnceLock::new();
         let partition = DEALT.get_or_init(|| {
-            let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
+            let data = load(&Digits {}.into(), 1, Path::new(".")).unwrap().train;
             let rule = Partitioner::Shards { per_client: 2 };
             rule.partition(&data, 10, 1, 1).unwrap()
         });

@@ -180,7 +180,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{load, Source};
+    use crate::data::{load, Digits};
     use crate::data::{Dataset, Partitioner};
     use std::collections::BTreeSet;
     use std::path::Path;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn dealt() -> Dealt {
-        let data = load(&Source::Digits, SEED, Path::new(".")).unwrap().train;
+        let data = load(&Digits {}.into(), SEED, Path::new(".")).unwrap().train;
         let rule = Partitioner::LabelAndQuantity {
             alpha: 0.2,
             exponent: 1.0,

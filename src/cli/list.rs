@@ -4,7 +4,7 @@ use super::exit::Exit;
 use crate::attack::Attack;
 use crate::availability::{Availability, Timetable};
 use crate::compress::Scheme;
-use crate::data::Source;
+use crate::data::DataSource;
 use crate::defend::Defence;
 use crate::graph::GraphSpec;
 use crate::learn::device_presets;
@@ -91,16 +91,7 @@ fn table(what: What) -> String {
                 .iter()
                 .map(|m| vec![m.name.to_string(), m.about.to_string()]),
         ),
-        What::Data => headed(
-            &["data", "what it is", "where it comes from"],
-            Source::presets().iter().map(|p| {
-                vec![
-                    p.name.to_string(),
-                    p.summary.to_string(),
-                    p.origin.to_string(),
-                ]
-            }),
-        ),
+        What::Data => registered("data", &all::<dyn DataSource>()),
         What::Links => headed(
             &net::LISTING_HEADER,
             net::listing().into_iter().map(|row| row.to_vec()),

@@ -3,7 +3,6 @@
 
 use super::dataset::{Dataset, Scaling, Split, Values, MAX_BYTES, MAX_CLASSES};
 use super::error::DataError;
-use super::source::Element;
 use crate::sim::rng::{below, stream, Purpose, Stream};
 use rand::Rng;
 
@@ -19,15 +18,15 @@ pub(super) struct Noise<'a> {
     pub classes: usize,
     pub train: usize,
     pub test: usize,
-    pub element: Element,
+    pub bytes: bool,
 }
 
 impl Noise<'_> {
     /// Fails if the samples would take too much memory, or if none are asked for.
     pub fn check(&self) -> Result<(), DataError> {
-        let width = match self.element {
-            Element::U8 => 1u64,
-            Element::F32 => 4,
+        let width = match self.bytes {
+            true => 1u64,
+            false => 4,
         };
         let samples = (self.train as u64).saturating_add(self.test as u64);
         let sizes = self.shape.iter().map(|d| *d as u64);
@@ -66,8 +65,8 @@ impl Noise<'_> {
                     (0..width).for_each(|_| draw(&mut rng));
                 }
             };
-            let (values, scaling) = match self.element {
-                Element::U8 => {
+            let (values, scaling) = match self.bytes {
+                true => {
                     let mut values = Vec::with_capacity(count * width);
                     // A quarter of the sum fits a byte.
                     each(&mut |rng| values.push((sum(rng) / 4) as u8));
@@ -77,7 +76,7 @@ impl Noise<'_> {
                         Scaling::uniform(1.0 / 255.0, MEAN / 4.0 / 255.0, std),
                     )
                 }
-                Element::F32 => {
+                false => {
                     let mut values = Vec::with_capacity(count * width);
                     let std = libm::sqrtf(VARIANCE);
                     each(&mut |rng| values.push((sum(rng) as f32 - MEAN) / std));
@@ -110,13 +109,13 @@ fn sum(rng: &mut Stream) -> u32 {
 mod tests {
     use super::*;
 
-    fn noise(element: Element) -> Noise<'static> {
+    fn noise(bytes: bool) -> Noise<'static> {
         Noise {
             shape: &[3, 4, 4],
             classes: 7,
             train: 2000,
             test: 30,
-            element,
+            bytes,
         }
     }
 
@@ -140,12 +139,12 @@ mod tests {
 
     #[test]
     fn features_are_standard_once_scaled_and_labels_are_uniform() {
-        for element in [Element::U8, Element::F32] {
-            let split = noise(element).load(3).unwrap();
+        for bytes in [true, false] {
+            let split = noise(bytes).load(3).unwrap();
             let (mean, variance) = moments(&split.train);
             // 96,000 draws: five standard errors of the mean are 0.016; bytes are rounded down.
-            assert!(mean.abs() < 0.02, "{element:?}: {mean}");
-            assert!((variance - 1.0).abs() < 0.03, "{element:?}: {variance}");
+            assert!(mean.abs() < 0.02, "bytes {bytes}: {mean}");
+            assert!((variance - 1.0).abs() < 0.03, "bytes {bytes}: {variance}");
             for class in 0..7 {
                 let n = split.train.labels.iter().filter(|l| **l == class).count();
                 assert!((200..380).contains(&n), "class {class}: {n}");
@@ -155,18 +154,18 @@ mod tests {
 
     #[test]
     fn samples_depend_on_seed_and_number_alone() {
-        let whole = noise(Element::F32).load(3).unwrap();
-        let mut shorter = noise(Element::F32);
+        let whole = noise(false).load(3).unwrap();
+        let mut shorter = noise(false);
         shorter.train = 5;
         let part = shorter.load(3).unwrap();
         assert_eq!(part.train, whole.train.select(&[0, 1, 2, 3, 4]));
-        assert_ne!(noise(Element::F32).load(4).unwrap(), whole);
+        assert_ne!(noise(false).load(4).unwrap(), whole);
     }
 
     #[test]
     fn a_huge_or_empty_request_is_an_error() {
         let ask = |change: &dyn Fn(&mut Noise<'static>)| {
-            let mut noise = noise(Element::U8);
+            let mut noise = noise(true);
             change(&mut noise);
             noise.load(1).unwrap_err().to_string()
         };

@@ -50,12 +50,12 @@ impl PublicSplit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{load, Partitioner, Source};
+    use crate::data::{load, Digits, Partitioner};
     use std::path::Path;
 
     #[test]
     fn public_samples_go_to_no_client_and_all_others_to_one() {
-        let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
+        let data = load(&Digits {}.into(), 1, Path::new(".")).unwrap().train;
         let public = PublicSplit::draw(&data, 0.19, 0.1, 5);
         let n = data.len();
         assert_eq!(public.all().len(), (n as f64 * 0.19).round() as usize);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn with_nothing_public_the_deal_is_what_it_was() {
-        let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
+        let data = load(&Digits {}.into(), 1, Path::new(".")).unwrap().train;
         assert!(PublicSplit::draw(&data, 0.0, 0.5, 5).is_empty());
         let by = Partitioner::Shards { per_client: 2 };
         assert_eq!(
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_draw_follows_the_seed() {
-        let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
+        let data = load(&Digits {}.into(), 1, Path::new(".")).unwrap().train;
         let draw = |seed| PublicSplit::draw(&data, 0.1, 0.2, seed);
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

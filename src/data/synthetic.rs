@@ -10,7 +10,7 @@
 
 use super::dataset::{Dataset, Scaling, Split, Values, MAX_BYTES};
 use super::error::DataError;
-use super::source::SampleCounts;
+use super::sources::SampleCounts;
 use crate::quantity::{Distribution, Probability};
 use crate::sim::rng::{stream, Purpose, Stream};
 
@@ -27,7 +27,7 @@ const EVERYONE: u64 = u64::MAX;
 
 /// The parameters of the source.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Synthetic {
+pub(super) struct Generator {
     pub alpha: f64,
     pub beta: f64,
     pub users: usize,
@@ -70,7 +70,7 @@ impl Model {
     }
 }
 
-impl Synthetic {
+impl Generator {
     /// The numbers of samples for training and for testing of each user.
     ///
     /// It fails if a parameter is out of range, or if the samples would take too much memory.
@@ -124,18 +124,18 @@ impl Synthetic {
     }
 
     fn count(&self, seed: u64, user: u64) -> u64 {
-        match self.samples {
-            SampleCounts::Constant(n) => n as u64,
+        let (log_mean, log_std, least) = match self.samples {
+            SampleCounts::Constant(n) => return n as u64,
+            SampleCounts::FedProx => (4.0, 2.0, 50),
             SampleCounts::LogNormal {
                 log_mean,
                 log_std,
                 least,
-            } => {
-                let mut rng = stream(seed, user, Purpose::Data, COUNT);
-                let extra = libm::exp(normal(&mut rng, log_mean, log_std));
-                (extra as u64).saturating_add(least as u64)
-            }
-        }
+            } => (log_mean, log_std, least),
+        };
+        let mut rng = stream(seed, user, Purpose::Data, COUNT);
+        let extra = libm::exp(normal(&mut rng, log_mean, log_std));
+        (extra as u64).saturating_add(least as u64)
     }
 
     /// Draws the samples.
@@ -204,12 +204,12 @@ impl Part {
 mod tests {
     use super::*;
 
-    fn spec(users: usize) -> Synthetic {
-        Synthetic {
+    fn spec(users: usize) -> Generator {
+        Generator {
             alpha: 1.0,
             beta: 1.0,
             users,
-            samples: SampleCounts::FEDPROX,
+            samples: SampleCounts::FedProx,
             iid: false,
             test: Probability::new(0.1).unwrap(),
         }
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_parameter_out_of_range_is_an_error() {
-        let error = |change: &dyn Fn(&mut Synthetic)| {
+        let error = |change: &dyn Fn(&mut Generator)| {
             let mut spec = spec(3);
             change(&mut spec);
             spec.load(1).unwrap_err().to_string()

@@ -20,7 +20,7 @@ mod who;
 
 pub use adversary::{AdversaryFile, RoundsFile};
 pub use availability::{AvailabilityFile, LeavingFile};
-pub use data::{ArraysFile, DataFile, EmnistFile, PartitionFile, RuleFile, SamplesFile};
+pub use data::{PartitionFile, RuleFile};
 pub use faults::{CutFile, FaultFile, KindFile, WhenFile};
 pub use group::{BudgetFile, DeviceFields, GroupFile, ServerFile, TrainingFile};
 pub use hierarchy::TierFile;
@@ -35,6 +35,7 @@ pub use waiting::{FedAsyncFile, FedBuffFile, WaitingFile};
 pub use who::WhoFile;
 
 use crate::compress::Compression;
+use crate::data::Source;
 use crate::defend::DefenceSpec;
 use crate::federation::Keep;
 use crate::method::MethodSpec;
@@ -59,7 +60,7 @@ pub struct ScenarioFile {
     #[serde(default = "one")]
     pub seed: u64,
     /// Where the samples come from.
-    pub data: DataFile,
+    pub data: Source,
     /// Who gets which.
     #[serde(default)]
     pub partition: PartitionFile,

@@ -131,7 +131,7 @@ pub(super) fn resolve(
     };
     // Each rule says what it looks at beside the value that it complains about: here, or where it does.
     let name = r.reading(&[], |r| r.name(typed.name, path));
-    let source = data::source(typed.data);
+    let source = typed.data;
     let samples = r.reading(&[], |r| r.samples(&source, typed.seed));
     let local = r.reading(&[], |r| r.training(&typed.training, None, "training"));
     let population = r.reading(&[], |r| r.population(typed.population, &typed.training));

@@ -10,6 +10,7 @@ pub use distribution::OrDistribution;
 
 use crate::quantity::{bounds, parse_quantity, Bandwidth, Bytes, Power, Probability, Speed, Unit};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::ser::{Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -175,6 +176,12 @@ macro_rules! parameter {
             fn to_base(self) -> f64 {
                 let $value = self.0;
                 $to
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
             }
         }
 

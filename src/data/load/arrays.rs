@@ -18,15 +18,15 @@ use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// The arrays that make up the data set; `T` names an array.
-pub(super) struct Request<'a, T> {
+pub(in crate::data) struct Request<'a, T> {
     pub name: String,
     pub train: &'a Arrays<T>,
-    pub test: &'a Test<Arrays<T>>,
-    pub shaping: &'a Shaping,
+    pub test: Test<Arrays<T>>,
+    pub shaping: Shaping,
 }
 
 /// A place that has arrays named by `T`.
-pub(super) trait Shelf<T> {
+pub(in crate::data) trait Shelf<T> {
     /// The array with this name, ready to be read.
     fn open(&mut self, name: &T) -> Result<Input<'_>, DataError>;
 }
@@ -38,7 +38,7 @@ impl<R: Read + Seek> Shelf<String> for Npz<R> {
 }
 
 /// `.npy` files, with paths relative to this folder.
-pub(super) struct Folder<'a>(pub &'a Path);
+pub(in crate::data) struct Folder<'a>(pub &'a Path);
 
 impl Shelf<PathBuf> for Folder<'_> {
     fn open(&mut self, name: &PathBuf) -> Result<Input<'_>, DataError> {
@@ -116,7 +116,7 @@ impl Survey {
         let Request { name, shaping, .. } = request;
         let train = Heads::read(shelf, request.train, "train")?;
         let shape = train.shape(name, shaping)?;
-        let test = match request.test {
+        let test = match &request.test {
             Test::Given(arrays) => Some(Heads::read(shelf, arrays, "test")?),
             Test::Fraction(_) => None,
         };
@@ -142,7 +142,7 @@ impl Survey {
     /// The numbers of samples for training and for testing.
     fn sizes<T>(&self, request: &Request<'_, T>) -> Result<(usize, usize), DataError> {
         let all = self.train.x.header.rows();
-        match (&self.test, request.test) {
+        match (&self.test, &request.test) {
             (Some(test), _) => Ok((all, test.x.header.rows())),
             (None, Test::Fraction(fraction)) => {
                 let test = assemble::test_count(&request.name, all, *fraction)?;
@@ -306,7 +306,7 @@ fn users<T>(
     Ok(true)
 }
 
-pub(super) fn load<T>(
+pub(in crate::data) fn load<T>(
     shelf: &mut impl Shelf<T>,
     request: &Request<'_, T>,
     seed: u64,
@@ -332,12 +332,12 @@ pub(super) fn load<T>(
         })
     };
     let mut train = read(shelf, &survey.train, request.train)?;
-    let mut test = match (request.test, &survey.test) {
+    let mut test = match (&request.test, &survey.test) {
         (Test::Given(arrays), Some(heads)) => RawTest::Given(read(shelf, heads, arrays)?),
         (Test::Fraction(fraction), _) => RawTest::Fraction(*fraction),
         (Test::Given(_), None) => RawTest::Fraction(crate::quantity::Probability::ZERO),
     };
-    let classes = marks.classes(&survey.train.y.file, request.shaping)?;
+    let classes = marks.classes(&survey.train.y.file, &request.shaping)?;
     let given = match &mut test {
         RawTest::Given(test) => Some(&mut test.labels),
         RawTest::Fraction(_) => None,
@@ -363,7 +363,7 @@ pub(super) fn load<T>(
 
 /// The summary of what [`load`] would return, from headers, labels and users, with the counts of both
 /// parts.
-pub(super) fn describe<T>(
+pub(in crate::data) fn describe<T>(
     shelf: &mut impl Shelf<T>,
     request: &Request<'_, T>,
     seed: u64,
@@ -384,18 +384,18 @@ pub(super) fn describe<T>(
     let mut names = Names::default();
     let has_users = users(shelf, request.train, "train", &mut names, |_| ())?;
     let user_count = has_users.then(|| names.len());
-    if let (Test::Given(arrays), Some(heads)) = (request.test, &survey.test) {
+    if let (Test::Given(arrays), Some(heads)) = (&request.test, &survey.test) {
         marks.read(shelf, &arrays.y, heads, |label| test_counts.add(label))?;
         users(shelf, arrays, "test", &mut names, |_| ())?;
     }
-    let classes = marks.classes(&survey.train.y.file, request.shaping)?;
+    let classes = marks.classes(&survey.train.y.file, &request.shaping)?;
     let renumbered = |counts: Counts| match classes.indices.is_empty() {
         true => counts,
         false => counts.renumbered(&classes.indices),
     };
     let counts = (renumbered(train_counts), renumbered(test_counts));
     let given = survey.test.is_some();
-    let mut notes = marks.notes(&classes, request.shaping, given, (&counts.0, &counts.1));
+    let mut notes = marks.notes(&classes, &request.shaping, given, (&counts.0, &counts.1));
     notes.extend(assemble::layout_note(&survey.shape));
     let shape = DataSummary {
         shape: survey.shape,
@@ -410,7 +410,7 @@ pub(super) fn describe<T>(
 }
 
 /// The summary of [`describe`], and the errors in features, which are read and not kept.
-pub(super) fn inspect<T>(
+pub(in crate::data) fn inspect<T>(
     shelf: &mut impl Shelf<T>,
     request: &Request<'_, T>,
     seed: u64,
@@ -422,7 +422,7 @@ pub(super) fn inspect<T>(
         wrong.extend(scanned.err().map(|error| error.at(field)));
     };
     scan(request.train, "train.x");
-    if let Test::Given(arrays) = request.test {
+    if let Test::Given(arrays) = &request.test {
         scan(arrays, "test.x");
     }
     (described, wrong)

@@ -9,12 +9,20 @@ use crate::data::dataset::{DataSummary, Scaling, Split, Values};
 use crate::data::error::{DataError, Place};
 use crate::data::idx;
 use crate::data::input::{open_file, Input};
-use crate::data::source::{
-    CifarLabels, EmnistSplit, Shaping, GET_CIFAR10, GET_CIFAR100, GET_EMNIST, GET_FASHION_MNIST,
-    GET_MNIST,
-};
+use crate::data::source::Shaping;
+use crate::data::sources::EmnistSplit;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+
+const GET_MNIST: &str = "scenarios/data/fetch.sh mnist fetches it into scenarios/data/mnist";
+const GET_FASHION_MNIST: &str =
+    "scenarios/data/fetch.sh fashion-mnist fetches it into scenarios/data/fashion-mnist";
+const GET_EMNIST: &str =
+    "unpack the IDX archive from https://www.nist.gov/itl/products-and-services/emnist-dataset there";
+const GET_CIFAR10: &str =
+    "unpack cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there";
+const GET_CIFAR100: &str =
+    "unpack cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there";
 
 const CIFAR_SHAPE: [usize; 3] = [3, 32, 32];
 
@@ -47,7 +55,7 @@ const PHOTOGRAPHS: [&str; 10] = [
 ];
 
 /// An image set whose files have been found.
-pub(super) struct Set<'a> {
+pub(in crate::data) struct Set<'a> {
     name: &'static str,
     train: Part,
     test: Part,
@@ -307,12 +315,12 @@ impl<'a> Set<'a> {
     }
 
     /// IDX files of images and labels.
-    pub fn idx(train: (PathBuf, PathBuf), test: (PathBuf, PathBuf), shaping: &'a Shaping) -> Self {
+    pub fn idx(train: (PathBuf, PathBuf), test: (PathBuf, PathBuf), shaping: Shaping) -> Self {
         Self {
             name: "Idx",
             train: Idx::part(train),
             test: Idx::part(test),
-            shaping: Cow::Borrowed(shaping),
+            shaping: Cow::Owned(shaping),
             scaling: None,
             names: ClassNames::default(),
         }
@@ -349,10 +357,10 @@ impl<'a> Set<'a> {
     }
 
     /// CIFAR-100, normalised with the means and deviations of its training pixels by channel.
-    pub fn cifar100(dir: &Path, labels: CifarLabels) -> Result<Self, DataError> {
-        let (wanted, classes) = match labels {
-            CifarLabels::Coarse => (0, 20),
-            CifarLabels::Fine => (1, 100),
+    pub fn cifar100(dir: &Path, coarse: bool) -> Result<Self, DataError> {
+        let (wanted, classes) = match coarse {
+            true => (0, 20),
+            false => (1, 100),
         };
         let format = Format {
             labels: 2,

@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::data::dataset::{Dataset, Values};
-use crate::data::source::{
-    Arrays, CifarLabels, Element, EmnistSplit, SampleCounts, Shaping, Source, Test,
+use crate::data::source::{Arrays, Shaping, Source, Test};
+use crate::data::sources::{
+    Cifar10, Cifar100, Csv, Digits, Emnist, EmnistSplit, FashionMnist, Idx, Leaf, Mnist, Npy, Npz,
+    Random, SampleCounts, Synthetic,
 };
 use crate::data::{idx, npy, npz};
 use crate::quantity::Probability;
+use crate::text::fields::Fraction;
 use flate2::write::GzEncoder;
 use std::fs;
 use std::io::Write;
@@ -67,26 +70,31 @@ fn fraction(f: f64) -> Probability {
 #[test]
 fn generated_and_embedded_sources_are_what_they_are_described_as() {
     let nowhere = Path::new("/nowhere");
-    assert_eq!(load_described(&Source::Digits, nowhere).train.len(), 1437);
-    let synthetic = Source::Synthetic {
+    assert_eq!(
+        load_described(&Source::from(Digits {}), nowhere)
+            .train
+            .len(),
+        1437
+    );
+    let synthetic = Source::from(Synthetic {
         alpha: 0.5,
         beta: 0.5,
         users: 5,
-        samples: SampleCounts::FEDPROX,
+        samples: SampleCounts::FedProx,
         iid: false,
-        test: fraction(0.1),
-    };
+        test: Fraction(fraction(0.1)),
+    });
     assert_eq!(
         load_described(&synthetic, nowhere).train.user_count(),
         Some(5)
     );
-    let random = Source::Random {
+    let random = Source::from(Random {
         shape: vec![3, 2, 2],
         classes: 4,
         train: 7,
         test: 2,
-        element: Element::U8,
-    };
+        bytes: true,
+    });
     assert_eq!(load_described(&random, nowhere).train.shape, [3, 2, 2]);
 }
 
@@ -106,7 +114,7 @@ fn mnist_reads_plain_and_gzipped_files_side_by_side() {
             &gzipped(&idx::tests::file(&[1], &[9])),
         ),
     ]);
-    let split = load_described(&Source::Mnist { dir: "m".into() }, base.path());
+    let split = load_described(&Source::from(Mnist { dir: "m".into() }), base.path());
     assert_eq!(
         (split.train.shape.as_slice(), split.train.classes),
         (&[1, 2, 2][..], 10)
@@ -124,9 +132,9 @@ fn mnist_reads_plain_and_gzipped_files_side_by_side() {
 #[test]
 fn a_missing_folder_says_how_to_fetch_it() {
     let error = load(
-        &Source::Mnist {
+        &Source::from(Mnist {
             dir: "mnist".into(),
-        },
+        }),
         1,
         Path::new("/nowhere"),
     )
@@ -137,10 +145,10 @@ fn a_missing_folder_says_how_to_fetch_it() {
          looked in the folder /nowhere/mnist (dir: \"...\" names another, relative to the scenario's \
          folder); scenarios/data/fetch.sh mnist fetches it into scenarios/data/mnist"
     );
-    let source = Source::Cifar100 {
+    let source = Source::from(Cifar100 {
         dir: "c".into(),
-        labels: CifarLabels::Fine,
-    };
+        coarse: false,
+    });
     let error = describe(&source, 1, Path::new("/nowhere"))
         .unwrap_err()
         .to_string();
@@ -153,13 +161,15 @@ fn images_without_their_labels_are_an_error() {
         ("i", &idx::tests::file(&[3, 1, 1], &[1, 2, 3])),
         ("l", &idx::tests::file(&[2], &[0, 1])),
     ]);
-    let source = Source::Idx {
+    let source = Source::from(Idx {
         train_images: "i".into(),
         train_labels: "l".into(),
         test_images: "i".into(),
         test_labels: "l".into(),
-        shaping: Shaping::default(),
-    };
+        shape: None,
+        classes: None,
+        standardise: false,
+    });
     for error in [
         load(&source, 1, base.path()).unwrap_err(),
         describe(&source, 1, base.path()).unwrap_err(),
@@ -178,13 +188,15 @@ fn idx_files_of_any_rank_find_their_shape_and_classes() {
         ("x", &idx::tests::file(&[3, 2], &[1, 2, 3, 4, 5, 6])),
         ("y", &idx::tests::file(&[3], &[0, 6, 2])),
     ]);
-    let source = Source::Idx {
+    let source = Source::from(Idx {
         train_images: "x".into(),
         train_labels: "y".into(),
         test_images: "x".into(),
         test_labels: "y".into(),
-        shaping: Shaping::default(),
-    };
+        shape: None,
+        classes: None,
+        standardise: false,
+    });
     let split = load_described(&source, base.path());
     assert_eq!(
         (split.train.shape.as_slice(), split.train.classes),
@@ -205,10 +217,10 @@ fn emnist_letters_count_from_one_and_lie_on_their_side() {
             ("emnist-letters-test-labels-idx1-ubyte", &labels(1)),
         ])
     };
-    let source = Source::Emnist {
+    let source = Source::from(Emnist {
         dir: "".into(),
         split: EmnistSplit::Letters,
-    };
+    });
     let split = load_described(&source, files(26).path());
     assert_eq!(bytes(&split.train), [1, 2, 3, 4]);
     assert_eq!(
@@ -239,7 +251,10 @@ fn cifar_is_found_in_the_folder_its_archive_unpacks_to() {
         .zip(batches.iter().map(Vec::as_slice))
         .collect();
     files.push(("cifar-10-batches-bin/test_batch.bin", &batches[5]));
-    let split = load_described(&Source::Cifar10 { dir: "".into() }, folder(&files).path());
+    let split = load_described(
+        &Source::from(Cifar10 { dir: "".into() }),
+        folder(&files).path(),
+    );
     assert_eq!(split.train.labels, [1, 2, 3, 4, 5]);
     assert_eq!(split.train.shape, [3, 32, 32]);
     assert_eq!(bytes(split.test.as_evaluation())[3071], 60);
@@ -266,17 +281,17 @@ fn arrays_are_read_from_an_archive_and_from_files() {
         ("y.npy", &y),
         ("u.npy", &users),
     ]);
-    let from_archive = Source::Npz {
-        file: "a.npz".into(),
-        train: named("x".into(), "y".into(), Some("u".into())),
-        test: Test::Given(named("x".into(), "y".into(), None)),
-        shaping: Shaping::default(),
-    };
-    let from_files = Source::Npy {
-        train: named("x.npy".into(), "y.npy".into(), Some("u.npy".into())),
-        test: Test::Given(named("x.npy".into(), "y.npy".into(), None)),
-        shaping: Shaping::default(),
-    };
+    let from_archive = Source::from(Npz::of(
+        "a.npz",
+        named("x".into(), "y".into(), Some("u".into())),
+        Test::Given(named("x".into(), "y".into(), None)),
+        Shaping::default(),
+    ));
+    let from_files = Source::from(Npy::of(
+        named("x.npy".into(), "y.npy".into(), Some("u.npy".into())),
+        Test::Given(named("x.npy".into(), "y.npy".into(), None)),
+        Shaping::default(),
+    ));
     for source in [from_archive, from_files] {
         let split = load_described(&source, base.path());
         assert_eq!(
@@ -286,16 +301,16 @@ fn arrays_are_read_from_an_archive_and_from_files() {
         assert_eq!(bytes(&split.train), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(split.train.users, Some(vec![0, 1, 0, 1]));
     }
-    let part = Source::Npz {
-        file: "a.npz".into(),
-        train: named("x".into(), "y".into(), None),
-        test: Test::Fraction(fraction(0.25)),
-        shaping: Shaping {
+    let part = Source::from(Npz::of(
+        "a.npz",
+        named("x".into(), "y".into(), None),
+        Test::Fraction(fraction(0.25)),
+        Shaping {
             shape: Some(vec![1, 2]),
             classes: Some(5),
             standardise: true,
         },
-    };
+    ));
     let split = load_described(&part, base.path());
     assert_eq!((split.train.len(), split.train.classes), (3, 5));
     assert_eq!(split.train.shape, [1, 2]);
@@ -306,14 +321,14 @@ fn a_class_count_below_the_labels_is_an_error_already_when_described() {
     let x = npy::tests::file("|u1", "False", "(2,)", &[1, 2]);
     let base = folder(&[("x.npy", &x)]);
     for classes in [0, 2, usize::MAX] {
-        let source = Source::Npy {
-            train: named("x.npy".into(), "x.npy".into(), None),
-            test: Test::Given(named("x.npy".into(), "x.npy".into(), None)),
-            shaping: Shaping {
+        let source = Source::from(Npy::of(
+            named("x.npy".into(), "x.npy".into(), None),
+            Test::Given(named("x.npy".into(), "x.npy".into(), None)),
+            Shaping {
                 classes: Some(classes),
                 ..Shaping::default()
             },
-        };
+        ));
         let error = describe(&source, 1, base.path()).unwrap_err().to_string();
         assert!(error.contains("expected 3 to 1048576 classes"), "{error}");
         assert!(load(&source, 1, base.path()).is_err());
@@ -327,12 +342,13 @@ fn tables_share_the_names_of_labels_and_users() {
         ("test.csv", b"u,a,y\nbob,3,ant\ncyd,4,dog\n"),
         ("other.csv", b"u,b,y\nbob,3,ant\n"),
     ]);
-    let source = |test: &str| Source::Csv {
-        file: "train.csv".into(),
-        test: Test::Given(test.into()),
-        label: "y".into(),
-        user: Some("u".into()),
-        shaping: Shaping::default(),
+    let source = |test: &str| {
+        Source::from(Csv::of(
+            "train.csv",
+            ("y", Some("u".into())),
+            Test::Given(test.into()),
+            Shaping::default(),
+        ))
     };
     let split = load_described(&source("test.csv"), base.path());
     let test = split.test.as_evaluation();
@@ -352,15 +368,14 @@ fn tables_share_the_names_of_labels_and_users() {
 }
 
 fn table(train: &str, test: Option<&str>) -> Source {
-    Source::Csv {
-        file: train.into(),
-        test: test.map_or(Test::Fraction(fraction(0.5)), |test| {
+    Source::from(Csv::of(
+        train,
+        ("y", None),
+        test.map_or(Test::Fraction(fraction(0.5)), |test| {
             Test::Given(test.into())
         }),
-        label: "y".into(),
-        user: None,
-        shaping: Shaping::default(),
-    }
+        Shaping::default(),
+    ))
 }
 
 #[test]
@@ -428,11 +443,11 @@ fn refused_arrays(files: &[(&str, Vec<u8>)]) -> (String, String) {
     all.extend(files.iter().cloned());
     let all: Vec<(&str, &[u8])> = all.iter().map(|(n, b)| (*n, b.as_slice())).collect();
     let base = folder(&all);
-    let source = Source::Npy {
-        train: named("x.npy".into(), "y.npy".into(), None),
-        test: Test::Given(named("xt.npy".into(), "yt.npy".into(), None)),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npy::of(
+        named("x.npy".into(), "y.npy".into(), None),
+        Test::Given(named("xt.npy".into(), "yt.npy".into(), None)),
+        Shaping::default(),
+    ));
     let loaded = load(&source, 1, base.path());
     let wrong = inspect(&source, 1, base.path()).unwrap_err();
     let error = loaded.unwrap_err();
@@ -499,11 +514,7 @@ fn features_of_both_parts_that_are_not_finite_are_reported_at_once() {
         ("y.npy", &npy::tests::file("|u1", "False", "(1,)", &[0])),
     ]);
     let arrays = || named("x.npy".into(), "y.npy".into(), None);
-    let source = Source::Npy {
-        train: arrays(),
-        test: Test::Given(arrays()),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npy::of(arrays(), Test::Given(arrays()), Shaping::default()));
     let wrong = inspect(&source, 1, base.path()).unwrap_err();
     let fields: Vec<&str> = wrong.iter().map(|error| error.field()).collect();
     assert_eq!(fields, ["train.x", "test.x"]);
@@ -535,10 +546,12 @@ fn text_users_and_labels_of_arrays_are_names() {
             &npy::tests::file("|S3", "False", "(4,)", b"bobannbobcy\0"),
         ),
     ]);
-    let source = |y: &str| Source::Npy {
-        train: named("x.npy".into(), y.into(), Some("u.npy".into())),
-        test: Test::Given(named("x.npy".into(), y.into(), None)),
-        shaping: Shaping::default(),
+    let source = |y: &str| {
+        Source::from(Npy::of(
+            named("x.npy".into(), y.into(), Some("u.npy".into())),
+            Test::Given(named("x.npy".into(), y.into(), None)),
+            Shaping::default(),
+        ))
     };
     let split = load_described(&source("y.npy"), base.path());
     assert_eq!(split.train.labels, [2, 1, 2, 0]);
@@ -565,11 +578,7 @@ fn what_is_probably_not_meant_of_arrays_is_reported() {
         ("y.npy", &npy::tests::file("|u1", "False", "(2,)", &[1, 2])),
     ]);
     let arrays = || named("x.npy".into(), "y.npy".into(), None);
-    let source = Source::Npy {
-        train: arrays(),
-        test: Test::Given(arrays()),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Npy::of(arrays(), Test::Given(arrays()), Shaping::default()));
     let split = load_described(&source, base.path());
     assert_eq!((split.train.classes, split.notes.len()), (3, 2));
     assert!(
@@ -591,13 +600,15 @@ fn test_images_of_another_shape_name_their_file_before_any_is_read() {
         ("y", &idx::tests::file(&[2], &[0, 1])),
         ("xt", &idx::tests::file(&[2, 2, 1], &[0; 4])),
     ]);
-    let source = Source::Idx {
+    let source = Source::from(Idx {
         train_images: "x".into(),
         train_labels: "y".into(),
         test_images: "xt".into(),
         test_labels: "y".into(),
-        shaping: Shaping::default(),
-    };
+        shape: None,
+        classes: None,
+        standardise: false,
+    });
     let error = describe(&source, 1, base.path()).unwrap_err();
     assert_eq!(error.field(), "test_images");
     let said = error.to_string();
@@ -619,11 +630,11 @@ fn leaf_files_of_another_width_name_the_file_at_fault() {
         ("train.json", two.as_bytes()),
         ("test.json", three.as_bytes()),
     ]);
-    let source = Source::Leaf {
-        train: "train.json".into(),
-        test: Test::Given("test.json".into()),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Leaf::of(
+        "train.json",
+        Test::Given("test.json".into()),
+        Shaping::default(),
+    ));
     let error = load(&source, 1, base.path()).unwrap_err();
     assert_eq!(error.field(), "test");
     let said = error.to_string();
@@ -637,17 +648,17 @@ fn leaf_files_of_another_width_name_the_file_at_fault() {
 fn the_advice_for_fetched_data_names_the_folder_that_was_looked_in() {
     for (source, folder) in [
         (
-            Source::FashionMnist {
+            Source::from(FashionMnist {
                 dir: "data/fashion-mnist".into(),
-            },
+            }),
             "/nowhere/data/fashion-mnist",
         ),
-        (Source::Cifar10 { dir: "c".into() }, "/nowhere/c"),
+        (Source::from(Cifar10 { dir: "c".into() }), "/nowhere/c"),
         (
-            Source::Emnist {
+            Source::from(Emnist {
                 dir: "e".into(),
                 split: EmnistSplit::Balanced,
-            },
+            }),
             "/nowhere/e",
         ),
     ] {
@@ -663,10 +674,10 @@ fn the_advice_for_fetched_data_names_the_folder_that_was_looked_in() {
 
 #[test]
 fn an_inspection_says_what_a_description_says_and_counts_classes() {
-    let seen = inspect(&Source::Digits, 1, Path::new("/nowhere")).unwrap();
+    let seen = inspect(&Source::from(Digits {}), 1, Path::new("/nowhere")).unwrap();
     assert_eq!(
         seen.shape,
-        describe(&Source::Digits, 1, Path::new("/nowhere")).unwrap()
+        describe(&Source::from(Digits {}), 1, Path::new("/nowhere")).unwrap()
     );
     let trained: u64 = seen.classes.iter().map(|class| class.train).sum();
     assert_eq!((seen.classes.len(), trained), (10, 1437));
@@ -686,21 +697,13 @@ fn leaf_folders_are_read_in_the_order_of_their_names() {
         ("train/notes.txt", b"not data"),
         ("test/c.json", b.as_bytes()),
     ]);
-    let source = Source::Leaf {
-        train: "train".into(),
-        test: Test::Given("test".into()),
-        shaping: Shaping::default(),
-    };
+    let source = Source::from(Leaf::of(
+        "train",
+        Test::Given("test".into()),
+        Shaping::default(),
+    ));
     let split = load_described(&source, base.path());
     assert_eq!(floats(&split.train), [1.0, 0.0, 2.0, 0.0]);
     assert_eq!(split.train.users, Some(vec![0, 1]));
     assert_eq!(split.test.as_evaluation().users, Some(vec![1]));
-}
-
-#[test]
-fn every_source_is_listed_under_its_own_name() {
-    let names: Vec<_> = Source::presets().iter().map(|preset| preset.name).collect();
-    assert_eq!(names.len(), 13);
-    assert!(names.contains(&Source::Digits.name()));
-    assert!(names.contains(&Source::Mnist { dir: "".into() }.name()));
 }

@@ -14,7 +14,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// A table, or one for training and one for testing.
-pub(super) struct Table<'a> {
+pub(in crate::data) struct Table<'a> {
     pub train: PathBuf,
     pub test: Test<PathBuf>,
     pub label: &'a str,
@@ -23,7 +23,7 @@ pub(super) struct Table<'a> {
 }
 
 /// A LEAF file or folder, or one for training and one for testing.
-pub(super) struct Leaf<'a> {
+pub(in crate::data) struct Leaf<'a> {
     pub train: PathBuf,
     pub test: Test<PathBuf>,
     pub shaping: &'a Shaping,
