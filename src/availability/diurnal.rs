@@ -26,8 +26,8 @@ pub struct Diurnal {
 }
 
 impl Diurnal {
-    /// A wave between `low` and `high` with its peak at the hour `peak`: low + (high - low) (1 + cos(2π
-    /// (h - peak) / 24)) / 2, taken in the middle of each of 96 steps.
+    /// A wave between `low` and `high` with its peak at the hour `peak`, taken in the middle of each of 96
+    /// steps: low + (high - low) (1 + cos(2π (h - peak) / 24)) / 2.
     pub fn wave(low: Probability, high: Probability, peak: f64, day: Day) -> Self {
         let share = |step: u32| {
             let hour = (f64::from(step) + 0.5) / f64::from(STEPS) * 24.0;

@@ -168,8 +168,8 @@ pub struct Totals {
     /// The number of local trainings that ended because the loss or the weights stopped being numbers.
     #[serde(default, skip_serializing_if = "none_at_all")]
     pub diverged: u64,
-    /// The first of the rounds from which on, up to the last evaluated round, the central loss is not a
-    /// finite number.
+    /// The round since which no evaluation has found a finite central loss; `None` if the last evaluation
+    /// found one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_a_number_since: Option<u32>,
 }

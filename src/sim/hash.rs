@@ -11,8 +11,8 @@ use std::fmt;
 
 /// Content that enters the trace hash.
 pub trait Digest {
-    /// A digest of 64 bits: equal for equal content on every machine, and different for different
-    /// content except by chance.
+    /// A digest of 64 bits: equal for equal content on every machine, and almost certainly different for
+    /// different content.
     fn digest(&self) -> u64;
 
     /// Whether the content enters the hash. Content that follows from other content which does, and

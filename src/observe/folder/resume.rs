@@ -104,9 +104,9 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Removes the models that were written after round `last`: models of later rounds, a best model of
-    /// a later round, and the final model of an end that was not one. Models of earlier rounds and the
-    /// architecture stay.
+    /// Removes the models that the resumed run will write again: models of rounds after `last`, the best
+    /// model, and the final model of an end that was not one. Models of earlier rounds and the architecture
+    /// stay.
     pub fn rewind_models(&self, last: u32) -> Result<(), ObserveError> {
         let folder = self.path.join(MODELS);
         let io = |e| ObserveError::io(&folder, "read the folder", e);
