@@ -195,6 +195,7 @@ fn what_a_crate_outside_adds_is_run_verified_resumed_and_swarmed() {
         ("selections", "Fastest", "Oort"),
         ("network-layers", "Swish", "Conv"),
         ("availability", "Passes", "Markov"),
+        ("data", "Rings", "Digits"),
     ] {
         let listed = ends_well(&mut outside(&["list", what]));
         assert!(listed.contains(own) && listed.contains(shipped), "{listed}");

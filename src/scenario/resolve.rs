@@ -8,6 +8,7 @@ mod availability;
 mod compute;
 mod data;
 mod devices;
+mod draft;
 mod faults;
 mod hierarchy;
 mod layers;
@@ -28,11 +29,12 @@ use super::file::{CheckpointFile, ScenarioFile};
 use super::sound::{Reads, Sound};
 use super::{Checkpoint, Member, Scenario, Server};
 use crate::data::Partitioner;
-use crate::federation::{Evaluation, Layers};
+use crate::federation::{Compute, Evaluation, Layers};
 use crate::learn::LocalTraining;
 use crate::method::MethodSpec;
 use crate::quantity::nearest;
 use crate::text::{Diagnostics, Document};
+use draft::Draft;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -188,18 +190,25 @@ pub(super) fn resolve(
     let around = (per_client, servers.is_some());
     r.reading(&[], |r| r.selection(&typed.selection, &schedule, around));
     let faults = r.reading(&[], |r| r.faults(typed.faults, &population));
-    let scene = adversaries::Scene {
+    let bare = Layers::default();
+    let draft = Draft {
+        seed: typed.seed,
         population: &population,
         samples: samples.as_ref(),
         model: model.as_ref(),
         method: &typed.method,
         schedule: &schedule,
+        selection: &typed.selection,
         public: public.is_some(),
-        seed: typed.seed,
+        layers: &bare,
+        defence: None,
+        adversaries: &[],
+        faults: &faults,
+        compute: Compute::Real,
     };
-    let defence = r.reading(&[], |r| r.defence(typed.defence, &scene));
+    let defence = r.reading(&[], |r| r.defence(typed.defence, &draft));
     let adversaries = r.reading(&[], |r| {
-        r.adversaries(typed.adversaries, defence.as_ref(), &scene)
+        r.adversaries(typed.adversaries, defence.as_ref(), &draft)
     });
     let layers = Layers {
         compression: typed.compression,
@@ -213,43 +222,20 @@ pub(super) fn resolve(
     r.reading(&["privacy?", "secure_aggregation?"], |r| {
         r.sums_only(&layers, defence.as_ref(), &adversaries);
     });
-    let around = hierarchy::Surroundings {
-        population: &population,
-        selection: &typed.selection,
-        method: &typed.method,
-        schedule: &schedule,
+    let draft = Draft {
         layers: &layers,
         defence: defence.as_ref(),
         adversaries: &adversaries,
-        faults: &faults,
+        ..draft
     };
     r.reading(&["schedule.waiting?", "hierarchy?"], |r| {
-        r.one_by_one(&around, !hierarchy.is_empty());
+        r.one_by_one(&draft, !hierarchy.is_empty());
     });
-    r.reading(&["hierarchy?"], |r| r.between(&hierarchy, &around));
-    let around = compute::Around {
-        method: &typed.method,
-        layers: &layers,
-        defence: defence.as_ref(),
-        adversaries: &adversaries,
-        faults: &faults,
-        schedule: &schedule,
-        selection: &typed.selection,
-    };
-    let compute = r.reading(&["compute?"], |r| r.compute(typed.compute, &around));
-    let peers = topology::Peers {
-        population: &population,
-        method: &typed.method,
-        layers: &layers,
-        defence: defence.as_ref(),
-        adversaries: &adversaries,
-        faults: &faults,
-        selection: &typed.selection,
-        compute,
-        seed: typed.seed,
-    };
+    r.reading(&["hierarchy?"], |r| r.between(&hierarchy, &draft));
+    let compute = r.reading(&["compute?"], |r| r.compute(typed.compute, &draft));
+    let draft = Draft { compute, ..draft };
     r.reading(&["topology?"], |r| {
-        r.without_server(topology.as_ref(), &peers);
+        r.without_server(topology.as_ref(), &draft);
     });
     r.reading(&[], |r| {
         r.beginnings(model.as_ref(), &typed.method, topology.as_ref());

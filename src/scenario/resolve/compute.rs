@@ -1,28 +1,15 @@
 //! Whether a federation can be modelled without its arithmetic.
 
+use super::draft::Draft;
 use super::Resolver;
-use crate::attack::Adversary;
 use crate::defend::DefenceSpec;
-use crate::fault::{ClientFault, Fault, LinkFault, ReportFault, What};
-use crate::federation::{Compute, Layers, Schedule};
-use crate::method::MethodSpec;
+use crate::fault::{ClientFault, LinkFault, ReportFault, What};
+use crate::federation::Compute;
 use crate::scenario::file::ComputeFile;
-use crate::select::SelectionSpec;
-
-/// What matters to whether it can be.
-pub(super) struct Around<'a> {
-    pub method: &'a MethodSpec,
-    pub layers: &'a Layers,
-    pub defence: Option<&'a DefenceSpec>,
-    pub adversaries: &'a [Adversary],
-    pub faults: &'a [Fault],
-    pub schedule: &'a Schedule,
-    pub selection: &'a SelectionSpec,
-}
 
 impl Resolver<'_> {
     /// Which clients really train; complains of what depends on values where there are none.
-    pub(super) fn compute(&mut self, typed: ComputeFile, around: &Around) -> Compute {
+    pub(super) fn compute(&mut self, typed: ComputeFile, around: &Draft<'_>) -> Compute {
         let compute = match typed {
             ComputeFile::Real => Compute::Real,
             ComputeFile::Modelled => Compute::Modelled,

@@ -1,32 +1,18 @@
 //! Servers between the clients and the server, and what cannot go with them.
 
+use super::draft::Draft;
 use super::population::MOST_CLIENTS;
 use super::{Resolver, CLIENTS};
-use crate::attack::Adversary;
-use crate::defend::DefenceSpec;
-use crate::fault::{Fault, ServerFault, What};
-use crate::federation::{Assign, Layers, Schedule, Tier};
-use crate::method::{MethodSpec, ReportKind};
+use crate::fault::{ServerFault, What};
+use crate::federation::{Assign, Tier};
+use crate::method::ReportKind;
 use crate::quantity::Distribution;
 use crate::scenario::file::TierFile;
-use crate::scenario::{Between, Member};
-use crate::select::SelectionSpec;
+use crate::scenario::Between;
 use std::collections::BTreeMap;
 
 /// More rounds than any run holds; bounds the numbers of rounds of rounds.
 const MOST_ROUNDS: u64 = 1 << 31;
-
-/// What the way in which servers wait, and servers between, have to go with.
-pub(super) struct Surroundings<'a> {
-    pub population: &'a [Member],
-    pub selection: &'a SelectionSpec,
-    pub method: &'a MethodSpec,
-    pub schedule: &'a Schedule,
-    pub layers: &'a Layers,
-    pub defence: Option<&'a DefenceSpec>,
-    pub adversaries: &'a [Adversary],
-    pub faults: &'a [Fault],
-}
 
 impl Resolver<'_> {
     /// The servers between.
@@ -99,7 +85,7 @@ impl Resolver<'_> {
     }
 
     /// Complains of what cannot be done by servers between.
-    pub(super) fn between(&mut self, tiers: &[Between], around: &Surroundings<'_>) {
+    pub(super) fn between(&mut self, tiers: &[Between], around: &Draft<'_>) {
         if tiers.is_empty() {
             return;
         }

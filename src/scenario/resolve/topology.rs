@@ -1,18 +1,16 @@
 //! Federations without a server, and what cannot go with them.
 
+use super::draft::Draft;
 use super::{one_of, Resolver, CLIENTS};
-use crate::attack::Adversary;
 use crate::availability::Leaving;
-use crate::defend::DefenceSpec;
-use crate::fault::{ClientFault, Cut, Fault, LinkFault, What};
-use crate::federation::{Cohort, Compute, Gossip, Layers, Schedule};
+use crate::fault::{ClientFault, Cut, LinkFault, What};
+use crate::federation::{Cohort, Compute, Gossip, Schedule};
 use crate::graph::{GraphSpec, Weights};
-use crate::method::{Method, MethodSpec};
+use crate::method::Method;
 use crate::quantity::{Distribution, Probability};
 use crate::registry::Registry;
 use crate::scenario::file::{GossipFile, GraphFile, TopologyFile};
 use crate::scenario::{Member, Topology};
-use crate::select::SelectionSpec;
 
 /// Where it stands.
 const PATH: &str = "topology";
@@ -26,19 +24,6 @@ const MOST_DRAWS: u64 = 1_000_000_000;
 
 /// In a larger population no graph is drawn to be looked at: a check is to be quick and small.
 const MOST_DRAWN: u32 = 200_000;
-
-/// What the rules about federations without a server look at.
-pub(super) struct Peers<'a> {
-    pub population: &'a [Member],
-    pub method: &'a MethodSpec,
-    pub layers: &'a Layers,
-    pub defence: Option<&'a DefenceSpec>,
-    pub adversaries: &'a [Adversary],
-    pub faults: &'a [Fault],
-    pub selection: &'a SelectionSpec,
-    pub compute: Compute,
-    pub seed: u64,
-}
 
 impl Resolver<'_> {
     /// Who talks to whom. Where there is no server all clients are in every round.
@@ -110,7 +95,7 @@ impl Resolver<'_> {
     }
 
     /// Complains of a graph that cannot be, and of what cannot be done without a server.
-    pub(super) fn without_server(&mut self, topology: Option<&Topology>, peers: &Peers<'_>) {
+    pub(super) fn without_server(&mut self, topology: Option<&Topology>, peers: &Draft<'_>) {
         let Some(Topology::Gossip(gossip)) = topology else {
             return;
         };
@@ -127,7 +112,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn graph(&mut self, gossip: &Gossip, clients: u32, peers: &Peers<'_>) {
+    fn graph(&mut self, gossip: &Gossip, clients: u32, peers: &Draft<'_>) {
         // Of no population all has been said where it stands.
         if clients == 0 {
             return;
@@ -177,7 +162,7 @@ impl Resolver<'_> {
     }
 
     /// Complains of what says something of a server.
-    fn no_server(&mut self, peers: &Peers<'_>) {
+    fn no_server(&mut self, peers: &Draft<'_>) {
         if self.document.has("server") {
             self.complain("server", "Gossip has no server: expected none here");
         }
@@ -259,7 +244,7 @@ impl Resolver<'_> {
     }
 
     /// Complains of layers and faults that say something of reports to a server.
-    fn no_reports(&mut self, peers: &Peers<'_>) {
+    fn no_reports(&mut self, peers: &Draft<'_>) {
         let layers = [
             (
                 "compression",

@@ -1,6 +1,6 @@
 //! How an asynchronous server waits, and what cannot go with it.
 
-use super::hierarchy::Surroundings;
+use super::draft::Draft;
 use super::{Resolver, CLIENTS};
 use crate::availability::Leaving;
 use crate::federation::{Rule, Staleness, Waiting};
@@ -180,8 +180,8 @@ impl Resolver<'_> {
     }
 
     /// Complains of what cannot be done where clients are asked one by one.
-    pub(super) fn one_by_one(&mut self, around: &Surroundings<'_>, servers_between: bool) {
-        let Surroundings {
+    pub(super) fn one_by_one(&mut self, around: &Draft<'_>, servers_between: bool) {
+        let Draft {
             population,
             selection,
             method,
@@ -189,7 +189,7 @@ impl Resolver<'_> {
             layers,
             defence,
             adversaries,
-            faults: _,
+            ..
         } = around;
         let Some(waiting) = &schedule.waiting else {
             return;
