@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 use shoal::attack::{Attack, Forge, Forging};
-use shoal::defend::{Defence, Report, Shape, Streaming, Sum};
+use shoal::defend::{Access, Defence, Streaming, Sum, Update};
 use shoal::registry::Registry;
 use shoal::sim::rng::Stream;
 
@@ -36,8 +36,8 @@ struct Capped {
 
 impl Defence for Capped {
     /// It needs one report at a time, so memory does not grow with the cohort.
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     /// What the virtual server is charged: about four operations a value of each of `n` reports.
@@ -47,11 +47,11 @@ impl Defence for Capped {
 }
 
 impl Streaming for Capped {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let squares = report.update.iter().map(|v| f64::from(*v).powi(2));
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let squares = update.values.iter().map(|v| f64::from(*v).powi(2));
         let norm = squares.sum::<f64>().sqrt();
         let factor = (self.norm / norm.max(self.norm)).min(1.0);
-        sum.add(report.update, factor, f64::from(report.samples));
+        sum.add(update.values, factor, f64::from(update.samples));
     }
 
     fn finish(&self, sum: &Sum, _: &mut Stream) -> Vec<f32> {

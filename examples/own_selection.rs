@@ -21,14 +21,14 @@ impl Selection for Fastest {
 
 impl Policy for Fastest {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let all = 0..ask.crowd.population();
+        let all = 0..ask.population.size();
         // A draw of 0 counts whoever may be there as there.
         let mut there: Vec<u32> = all
-            .filter(|client| ask.crowd.is_there(*client, 0))
+            .filter(|client| ask.population.is_there(*client, 0))
             .collect();
         // Equally fast clients are asked in the order of their numbers: a sort that kept no order
         // would make runs differ.
-        there.sort_by_key(|client| (ask.crowd.expected(*client).total(), *client));
+        there.sort_by_key(|client| (ask.population.expected(*client).total(), *client));
         there.truncate(ask.wanted as usize);
         there
     }

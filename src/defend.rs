@@ -29,7 +29,7 @@ mod sign_majority;
 mod testing;
 mod weak_dp;
 
-pub use cohort::{Cohort, Memory, Report, Sum};
+pub use cohort::{Cohort, Memory, Sum, Update};
 pub use registry::DefenceSpec;
 pub use server::Defended;
 
@@ -82,7 +82,7 @@ pub trait Defence: Debug + Send + Sync {
     }
 
     /// Whether it works report by report or on the whole cohort.
-    fn shape(&self) -> Shape<'_>;
+    fn access(&self) -> Access<'_>;
 
     /// Operations on the virtual server for `n` reports of `d` values, all of them together.
     fn flops(&self, n: u64, d: u64) -> u64;
@@ -90,7 +90,7 @@ pub trait Defence: Debug + Send + Sync {
 
 /// How a defence takes reports in.
 #[derive(Clone, Copy)]
-pub enum Shape<'a> {
+pub enum Access<'a> {
     /// One after the other; memory does not grow with the cohort.
     Streaming(&'a dyn Streaming),
     /// All at once: the cohort's updates are kept until the round closes.
@@ -100,7 +100,7 @@ pub enum Shape<'a> {
 /// A defence that takes one report after the other.
 pub trait Streaming {
     /// Takes `report` into `sum`.
-    fn add(&self, sum: &mut Sum, report: &Report<'_>);
+    fn add(&self, sum: &mut Sum, update: &Update<'_>);
 
     /// The aggregate of what was taken in. `draws` is the defence's stream of the round.
     fn finish(&self, sum: &Sum, draws: &mut Stream) -> Vec<f32>;
@@ -120,12 +120,12 @@ pub trait Keeping {
 
 /// The aggregate of a cohort, whatever the defence's shape.
 pub fn aggregate(defence: &dyn Defence, cohort: &Cohort<'_>, memory: &Memory) -> Vec<f32> {
-    match defence.shape() {
-        Shape::Keeping(keeping) => keeping.aggregate(cohort, memory),
-        Shape::Streaming(streaming) => {
+    match defence.access() {
+        Access::Keeping(keeping) => keeping.aggregate(cohort, memory),
+        Access::Streaming(streaming) => {
             let mut sum = Sum::of(cohort.values());
-            for report in cohort.reports() {
-                streaming.add(&mut sum, &report);
+            for update in cohort.each() {
+                streaming.add(&mut sum, &update);
             }
             streaming.finish(&sum, &mut cohort.draws())
         }
@@ -134,7 +134,7 @@ pub fn aggregate(defence: &dyn Defence, cohort: &Cohort<'_>, memory: &Memory) ->
 
 /// What is to be remembered of a round, whatever the defence's shape.
 pub fn settle(defence: &dyn Defence, cohort: &Cohort<'_>, aggregate: &[f32], memory: &mut Memory) {
-    if let Shape::Keeping(keeping) = defence.shape() {
+    if let Access::Keeping(keeping) = defence.access() {
         keeping.settle(cohort, aggregate, memory);
     }
 }

@@ -47,7 +47,7 @@ pub(crate) use course::go_on;
 pub use data::{DeviceData, Features, Normalisation};
 pub use distill::{class_scores, distill, ScoreLoss};
 pub use error::LearnError;
-pub use evaluate::{evaluate, HeldOut, Tally};
+pub use evaluate::{evaluate, EvaluationSums, HeldOut};
 pub use exits::train_exits;
 pub use host::{available_memory, prepare_worker_thread, total_memory, HostDevice, HostError};
 pub use importance::importance;

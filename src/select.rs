@@ -49,9 +49,9 @@ impl Expected {
 }
 
 /// What a policy may know of the clients.
-pub trait Crowd {
+pub trait Population {
     /// How many there are.
-    fn population(&self) -> u32;
+    fn size(&self) -> u32;
 
     /// Whether a client is there in this round; `draw` decides where that is a matter of chance.
     fn is_there(&self, client: u32, draw: u64) -> bool;
@@ -78,12 +78,12 @@ pub struct Ask<'a> {
     /// How many are wanted.
     pub wanted: u32,
     /// Whom there is to choose from.
-    pub crowd: &'a dyn Crowd,
+    pub population: &'a dyn Population,
 }
 
 /// A report that was used, as far as policies want to know.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Heard {
+pub struct UsedReport {
     /// Who.
     pub client: u32,
     /// In which round.
@@ -92,7 +92,7 @@ pub struct Heard {
     pub samples: u32,
     /// Its mean training loss, if it took a step.
     pub loss: Option<f64>,
-    /// From being asked to being heard.
+    /// From being asked to being report.
     pub took: Span,
 }
 
@@ -146,8 +146,8 @@ pub trait Policy: Send {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32>;
 
     /// A report came and was used.
-    fn heard(&mut self, heard: &Heard) {
-        let _ = heard;
+    fn reported(&mut self, report: &UsedReport) {
+        let _ = report;
     }
 
     /// The model was measured on clients' held-out samples.

@@ -47,7 +47,7 @@ pub struct Failure {
 
 /// What came of a swarm.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct SwarmResult {
     /// Runs that ended.
     pub runs: u32,
     /// Faults in their plans.
@@ -87,8 +87,8 @@ pub fn swarm(
     reference: &Reference,
     settings: Settings,
     stop: &AtomicBool,
-    mut each: impl FnMut(&Tally),
-) -> Tally {
+    mut each: impl FnMut(&SwarmResult),
+) -> SwarmResult {
     let next = AtomicU32::new(0);
     let failed = AtomicBool::new(false);
     let jobs = settings.jobs.max(1);
@@ -98,7 +98,7 @@ pub fn swarm(
             || failed.load(Ordering::Relaxed)
             || settings.until.is_some_and(|until| Instant::now() >= until)
     };
-    let mut tally = Tally::default();
+    let mut result = SwarmResult::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let sender = sender.clone();
@@ -121,15 +121,15 @@ pub fn swarm(
         // The threads' senders are the only ones left: the loop ends with the last thread.
         drop(sender);
         for (run, seed, plan, outcome) in &ended {
-            tally.runs += 1;
-            tally.faults += plan.len() as u64;
+            result.runs += 1;
+            result.faults += plan.len() as u64;
             match outcome {
                 Ok(outcome) => {
-                    tally.rounds += u64::from(outcome.rounds);
-                    tally.rejected += outcome.rejected;
+                    result.rounds += u64::from(outcome.rounds);
+                    result.rejected += outcome.rejected;
                 }
-                Err(violation) if tally.failure.as_ref().is_none_or(|first| run < first.run) => {
-                    tally.failure = Some(Failure {
+                Err(violation) if result.failure.as_ref().is_none_or(|first| run < first.run) => {
+                    result.failure = Some(Failure {
                         run,
                         seed,
                         plan,
@@ -138,8 +138,8 @@ pub fn swarm(
                 }
                 Err(_) => {}
             }
-            each(&tally);
+            each(&result);
         }
     });
-    tally
+    result
 }

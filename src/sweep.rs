@@ -1,6 +1,6 @@
 //! A sweep: one scenario with parameters varied, under several seeds, each combination a run of its own.
 //!
-//! A [`Plan`] lists the cells in a fixed order, each with its overrides, its seed and its folder; it is
+//! A [`SweepPlan`] lists the cells in a fixed order, each with its overrides, its seed and its folder; it is
 //! the same for every shard and every number of processes, so that a batch scheduler can spread it.
 //! A cell is run by `shoal run` in a process of its own ([`crate::scenario::run`]) and is the run that
 //! the same overrides give alone. What came of all of them is read from their folders, whoever ran them.
@@ -24,7 +24,7 @@ mod vary;
 pub use cells::{cells, Cell, Shard, MOST_CELLS};
 pub use hold::{in_use_by, Hold};
 pub use outcome::{Outcome, Standing};
-pub use plan::{keep_text, replace, Plan, SweepError, PLAN};
+pub use plan::{keep_text, replace, SweepError, SweepPlan, PLAN};
 pub use state::{state, tidied, State};
 pub use tables::{collect, spread, Collected, Spread};
 pub use tables::{SUMMARY, SUMMARY_COLUMNS, TABLE, TABLE_COLUMNS};

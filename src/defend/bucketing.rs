@@ -2,7 +2,7 @@
 //! Bucketing", ICLR 2022, algorithm 1): another defence over means of a few reports each.
 
 use super::registry::DefenceSpec;
-use super::{aggregate, settle, Cohort, Defence, Keeping, Memory, Shape};
+use super::{aggregate, settle, Access, Cohort, Defence, Keeping, Memory};
 use crate::sim::rng::shuffle;
 use serde::{Deserialize, Serialize};
 
@@ -112,8 +112,8 @@ impl Defence for Bucketing {
         self.inner.defence().needs_public()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

@@ -4,7 +4,7 @@
 use super::distances::{distances, flops};
 use super::krum::scores;
 use super::median::{each_coordinate, median};
-use super::{Cohort, Defence, Keeping, Memory, Shape};
+use super::{Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// Krum chooses θ = n − 2f updates, one after the other, each among those that are left; each value is
@@ -57,8 +57,8 @@ impl Defence for Bulyan {
         "n ≥ 4f + 3"
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

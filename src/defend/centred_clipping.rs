@@ -3,7 +3,7 @@
 
 use super::cohort::narrow;
 use super::geometric_median::distance;
-use super::{iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// From the last round's aggregate (0 at first), so many times
@@ -40,8 +40,8 @@ impl Defence for CentredClipping {
         problems.into_iter().flatten().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

@@ -2,7 +2,7 @@
 //! update longer than a bound is scaled down to it.
 
 use super::cohort::{narrow, norm_squared};
-use super::{positive, Defence, Report, Shape, Streaming, Sum};
+use super::{positive, Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +36,8 @@ impl Defence for NormClipping {
         positive("bound", self.bound).into_iter().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -46,9 +46,9 @@ impl Defence for NormClipping {
 }
 
 impl Streaming for NormClipping {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let factor = factor(report.update, self.bound);
-        sum.add(report.update, factor, f64::from(report.samples));
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let factor = factor(update.values, self.bound);
+        sum.add(update.values, factor, f64::from(update.samples));
     }
 
     fn finish(&self, sum: &Sum, _: &mut Stream) -> Vec<f32> {

@@ -23,9 +23,9 @@ pub struct Cohort<'a> {
 
 /// One report of a [`Cohort`].
 #[derive(Debug, Clone, Copy)]
-pub struct Report<'a> {
+pub struct Update<'a> {
     /// The update.
-    pub update: &'a [f32],
+    pub values: &'a [f32],
     /// Training samples behind it.
     pub samples: u32,
     /// As in [`Cohort::trusted`].
@@ -49,10 +49,10 @@ impl<'a> Cohort<'a> {
     }
 
     /// One after the other.
-    pub fn reports(&self) -> impl Iterator<Item = Report<'a>> + '_ {
+    pub fn each(&self) -> impl Iterator<Item = Update<'a>> + '_ {
         let each = self.updates.iter().zip(self.samples);
-        each.map(|(update, samples)| Report {
-            update,
+        each.map(|(values, samples)| Update {
+            values,
             samples: *samples,
             trusted: self.trusted,
         })

@@ -2,7 +2,7 @@
 //! Poisoning Attacks and Defenses for Federated Learning", NDSS 2021, algorithm 2).
 
 use super::distances::{products, Pairs};
-use super::{at_least_1, iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{at_least_1, iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use crate::sim::rng::{below, Stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -120,8 +120,8 @@ impl Defence for Dnc {
         "n > filter · f"
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

@@ -3,7 +3,7 @@
 //! way.
 
 use super::cohort::{dot, narrow, norm_squared};
-use super::{Defence, Report, Shape, Streaming, Sum};
+use super::{Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,8 @@ impl Defence for FlTrust {
         true
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -30,17 +30,17 @@ impl Defence for FlTrust {
 }
 
 impl Streaming for FlTrust {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let Some(trusted) = report.trusted else {
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let Some(trusted) = update.trusted else {
             return;
         };
         let own = norm_squared(trusted).sqrt();
-        let theirs = norm_squared(report.update).sqrt();
+        let theirs = norm_squared(update.values).sqrt();
         let scale = own * theirs;
         if scale > 0.0 && scale.is_finite() {
-            let trust = (dot(report.update, trusted) / scale).clamp(0.0, 1.0);
+            let trust = (dot(update.values, trusted) / scale).clamp(0.0, 1.0);
             if trust > 0.0 {
-                sum.add(report.update, own / theirs, trust);
+                sum.add(update.values, own / theirs, trust);
             }
         }
     }

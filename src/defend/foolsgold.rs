@@ -3,7 +3,7 @@
 
 use super::cohort::narrow;
 use super::distances::products;
-use super::{Cohort, Defence, Keeping, Memory, Shape};
+use super::{Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// `Σ α_k Δ_k / Σ α_k`, where α falls with the largest cosine between the sum of a client's updates so
@@ -99,8 +99,8 @@ impl Defence for FoolsGold {
         true
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

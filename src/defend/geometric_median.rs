@@ -2,7 +2,7 @@
 //! Aggregation for Federated Learning", IEEE Transactions on Signal Processing 2022, algorithm 2: RFA).
 
 use super::cohort::{add, narrow};
-use super::{iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// The point with the least weighted sum of distances to the updates, nearly: from their mean, so many
@@ -47,8 +47,8 @@ impl Defence for GeometricMedian {
         problems.into_iter().flatten().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

@@ -2,7 +2,7 @@
 //! Descent", NeurIPS 2017).
 
 use super::distances::{distances, flops, Pairs};
-use super::{at_least_1, Cohort, Defence, Keeping, Memory, Shape};
+use super::{at_least_1, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// The update with the least sum of squared distances to its n − f − 2 nearest. Keeps the cohort;
@@ -83,8 +83,8 @@ impl Defence for Krum {
         RULE
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -118,8 +118,8 @@ impl Defence for MultiKrum {
         "n ≥ 2f + 3 and n ≥ keep + f"
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

@@ -1,7 +1,7 @@
 //! Coordinate-wise median and trimmed mean (Yin et al., "Byzantine-Robust Distributed Learning: Towards
 //! Optimal Statistical Rates", ICML 2018, definitions 1 and 2).
 
-use super::{Cohort, Defence, Keeping, Memory, Shape};
+use super::{Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// Each value is the median of the reports'; of an even number, the mean of the middle two. Keeps the
@@ -68,8 +68,8 @@ impl Defence for Median {
         Some(n.saturating_sub(1) / 2)
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -105,8 +105,8 @@ impl Defence for TrimmedMean {
         }
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

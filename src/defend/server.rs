@@ -1,7 +1,7 @@
 //! A method's server half behind a defence.
 
 use super::cohort::draws;
-use super::{aggregate, settle, Cohort, DefenceSpec, Memory, Report, Shape, Sum};
+use super::{aggregate, settle, Access, Cohort, DefenceSpec, Memory, Sum, Update};
 use crate::method::{
     difference, MethodError, OwnTraining, Payload, Phase, Received, ReportKind, ServerHalf,
     ServerJob, Setup, Whole,
@@ -95,7 +95,7 @@ impl Defended {
     /// What the round's reports come to.
     fn aggregate(&mut self, round: u32) -> Result<Vec<f32>, MethodError> {
         let defence = self.spec.defence();
-        if let (Shape::Streaming(streaming), Some(sum)) = (defence.shape(), &self.sum) {
+        if let (Access::Streaming(streaming), Some(sum)) = (defence.access(), &self.sum) {
             return Ok(streaming.finish(sum, &mut draws(self.seed, round)));
         }
         // Whoever came first must not matter.
@@ -181,22 +181,22 @@ impl ServerHalf for Defended {
         let update = self.whole.update_of(report)?;
         let global = self.inner.global();
         global.map_or(Ok(()), |global| update.has_layout(global.layout()))?;
-        match self.spec.defence().shape() {
-            Shape::Keeping(_) => self.held.push(Held {
+        match self.spec.defence().access() {
+            Access::Keeping(_) => self.held.push(Held {
                 client: report.client,
                 samples: report.samples,
                 update,
             }),
-            Shape::Streaming(streaming) => {
-                let update = update.as_slice()?;
-                let sum = self.sum.get_or_insert_with(|| Sum::of(update.len()));
+            Access::Streaming(streaming) => {
+                let values = update.as_slice()?;
+                let sum = self.sum.get_or_insert_with(|| Sum::of(values.len()));
                 let trusted = self.trusted.as_ref().map(ParamSet::as_slice).transpose()?;
-                let report = Report {
-                    update,
+                let update = Update {
+                    values,
                     samples: report.samples,
                     trusted,
                 };
-                streaming.add(sum, &report);
+                streaming.add(sum, &update);
             }
         }
         self.first.get_or_insert(report.client);

@@ -1,7 +1,7 @@
 //! signSGD with majority vote (Bernstein et al., "signSGD with Majority Vote is Communication Efficient
 //! and Fault Tolerant", ICLR 2019, algorithm 1), of updates instead of gradients.
 
-use super::{positive, Defence, Report, Shape, Streaming, Sum};
+use super::{positive, Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,8 @@ impl Defence for SignMajority {
         positive("rate", self.rate).into_iter().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -40,8 +40,8 @@ impl Defence for SignMajority {
 }
 
 impl Streaming for SignMajority {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        for (votes, value) in sum.values.iter_mut().zip(report.update) {
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        for (votes, value) in sum.values.iter_mut().zip(update.values) {
             // `signum` of a zero is 1.
             if *value != 0.0 {
                 *votes += f64::from(value.signum());

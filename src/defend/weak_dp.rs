@@ -3,7 +3,7 @@
 
 use super::clipping::factor;
 use super::cohort::narrow;
-use super::{positive, Defence, Report, Shape, Streaming, Sum};
+use super::{positive, Access, Defence, Streaming, Sum, Update};
 use crate::quantity::Distribution;
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,8 @@ impl Defence for WeakDp {
         problems.into_iter().flatten().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -45,9 +45,9 @@ impl Defence for WeakDp {
 }
 
 impl Streaming for WeakDp {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let factor = factor(report.update, self.bound);
-        sum.add(report.update, factor, f64::from(report.samples));
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let factor = factor(update.values, self.bound);
+        sum.add(update.values, factor, f64::from(update.samples));
     }
 
     fn finish(&self, sum: &Sum, draws: &mut Stream) -> Vec<f32> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// Sums over evaluated samples; the tallies of parts add up to that of the whole when they are
 /// merged in a fixed order.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct Tally {
+pub struct EvaluationSums {
     /// Samples.
     pub count: u64,
     /// Those whose largest score was their label's.
@@ -19,7 +19,7 @@ pub struct Tally {
     pub loss_sum: f64,
 }
 
-snapshot_struct!(Tally {
+snapshot_struct!(EvaluationSums {
     count,
     correct,
     loss_sum
@@ -45,7 +45,7 @@ snapshot_struct!(HeldOut {
 
 impl HeldOut {
     /// Of the same samples before and after; `None` where there are none.
-    pub fn of(received: Option<Tally>, trained: Option<Tally>) -> Option<Self> {
+    pub fn of(received: Option<EvaluationSums>, trained: Option<EvaluationSums>) -> Option<Self> {
         let (received, trained) = received.zip(trained)?;
         (trained.count > 0).then_some(Self {
             count: trained.count as u32,
@@ -65,7 +65,7 @@ impl HeldOut {
     }
 }
 
-impl Tally {
+impl EvaluationSums {
     /// Adds the sums of another part.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
@@ -98,14 +98,14 @@ pub fn evaluate(
     samples: &[u32],
     batch: usize,
     mut hits: Option<&mut Vec<bool>>,
-) -> Result<Tally, LearnError> {
+) -> Result<EvaluationSums, LearnError> {
     fits(model, params, data)?;
     let _guard = tch::no_grad_guard();
     let params = params.to_device(data.device())?;
     let views = params.views()?;
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     let classes = model.classes();
-    let mut tally = Tally::default();
+    let mut tally = EvaluationSums::default();
     for part in samples.chunks(batch.max(1)) {
         go_on()?;
         let x = data.batch(part, model.starts_with_images())?;
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(tally.correct, 0);
         assert!(tally.loss_sum.is_nan());
         let none = evaluate(&model, &params, &data, &[], 0, None).unwrap();
-        assert_eq!(none, Tally::default());
+        assert_eq!(none, EvaluationSums::default());
         assert_eq!((none.accuracy(), none.mean_loss()), (0.0, 0.0));
     }
 

@@ -78,7 +78,7 @@ fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
 /// Memory reused from job to job: the input, then what each step puts out; dropout's masks; the
 /// gradient on its way back, and the next one; what the first layer is still to learn.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct Workspace {
     values: Vec<Lines>,
     masks: Vec<Vec<f32>>,
     gradient: Vec<f32>,
@@ -153,25 +153,25 @@ impl Perceptron {
         &self,
         job: &TrainJob,
         terms: Terms,
-        memory: (&mut Room, &mut Buffer, &mut Moments),
+        memory: (&mut Workspace, &mut Buffer, &mut Moments),
     ) -> Result<(ParamSet, Progress), LearnError> {
         let mut walk = Walk {
             job,
             masks: MaskSource::new(job.seed, job.client, job.round),
             progress: Progress::default(),
         };
-        let (room, gradients, moments) = memory;
+        let (workspace, gradients, moments) = memory;
         let weights = if goes_straight_down(job, terms) {
-            self.descend(&mut walk, room)?
+            self.descend(&mut walk, workspace)?
         } else {
-            self.optimise(&mut walk, terms, room, gradients, moments)?
+            self.optimise(&mut walk, terms, workspace, gradients, moments)?
         };
         Ok((weights.freeze(), walk.progress))
     }
 
     /// Plain SGD, every gradient straight into its weight; into those of the first layer, which are
     /// most of all in a small network, for several steps at once.
-    fn descend(&self, walk: &mut Walk, room: &mut Room) -> Result<Buffer, LearnError> {
+    fn descend(&self, walk: &mut Walk, workspace: &mut Workspace) -> Result<Buffer, LearnError> {
         let job = walk.job;
         let start = job.start.as_slice()?;
         let lr = job.local.rate(job.round) as f32;
@@ -183,22 +183,28 @@ impl Perceptron {
             lr,
             first_written: false,
             rest_written: false,
-            behind: std::mem::take(&mut room.behind),
+            behind: std::mem::take(&mut workspace.behind),
             layer: self.first.clone(),
         };
         target.behind.clear();
         let mut course = Course::of(job);
         while let Some(samples) = course.next() {
             target.make_room(samples.len());
-            self.forward(walk, samples, target.sources(), Some(&target.behind), room)?;
-            self.backward(samples.len(), room, &mut target);
+            self.forward(
+                walk,
+                samples,
+                target.sources(),
+                Some(&target.behind),
+                workspace,
+            )?;
+            self.backward(samples.len(), workspace, &mut target);
             target.rest_written = true;
         }
         target.catch_up();
         if walk.progress.steps == 0 {
             target.weights.copy_from_slice(start);
         }
-        room.behind = target.behind;
+        workspace.behind = target.behind;
         Ok(buffer)
     }
 
@@ -207,7 +213,7 @@ impl Perceptron {
         &self,
         walk: &mut Walk,
         terms: Terms,
-        room: &mut Room,
+        workspace: &mut Workspace,
         gradients: &mut Buffer,
         moments: &mut Moments,
     ) -> Result<Buffer, LearnError> {
@@ -221,12 +227,12 @@ impl Perceptron {
                 rest: weights.as_slice()?,
                 lr: 0.0,
             };
-            self.forward(walk, samples, from, None, room)?;
+            self.forward(walk, samples, from, None, workspace)?;
             let mut target = Store {
                 weights: weights.as_slice()?,
                 gradients: gradients.as_mut_slice()?,
             };
-            self.backward(samples.len(), room, &mut target);
+            self.backward(samples.len(), workspace, &mut target);
             let step = walk.progress.steps;
             update::step(
                 &mut weights,
@@ -241,14 +247,14 @@ impl Perceptron {
         Ok(weights)
     }
 
-    /// Fills the room with what each step puts out and with the gradient of the loss, and counts it.
+    /// Fills the workspace with what each step puts out and with the gradient of the loss, and counts it.
     fn forward(
         &self,
         walk: &mut Walk,
         samples: &[u32],
         from: Sources<'_>,
         behind: Option<&Behind>,
-        room: &mut Room,
+        workspace: &mut Workspace,
     ) -> Result<(), LearnError> {
         let Walk {
             job,
@@ -256,17 +262,18 @@ impl Perceptron {
             progress,
         } = walk;
         let batch = samples.len();
-        job.data.labels_of(samples, &mut room.labels)?;
-        room.values
+        job.data.labels_of(samples, &mut workspace.labels)?;
+        workspace
+            .values
             .resize_with(self.steps.len() + 1, Lines::default);
-        room.masks.resize_with(self.steps.len(), Vec::new);
-        let Some((input, outputs)) = room.values.split_first_mut() else {
+        workspace.masks.resize_with(self.steps.len(), Vec::new);
+        let Some((input, outputs)) = workspace.values.split_first_mut() else {
             return Ok(());
         };
         let input = input.of_len(batch * self.inputs);
         job.data.gather(samples, input)?;
         let mut x: &[f32] = input;
-        for ((step, y), mask) in self.steps.iter().zip(outputs).zip(&mut room.masks) {
+        for ((step, y), mask) in self.steps.iter().zip(outputs).zip(&mut workspace.masks) {
             let y = match step {
                 Step::Dense {
                     weight,
@@ -299,23 +306,32 @@ impl Perceptron {
             };
             x = y;
         }
-        room.gradient.resize(x.len(), 0.0);
-        let scores = room.values.last_mut().map_or(&mut [][..], Lines::as_mut);
+        workspace.gradient.resize(x.len(), 0.0);
+        let scores = workspace
+            .values
+            .last_mut()
+            .map_or(&mut [][..], Lines::as_mut);
         let counted = job.correction.classes.as_deref();
         let classes = job.model.classes();
-        let loss = masked_cross_entropy(scores, classes, &room.labels, counted, &mut room.gradient);
+        let loss = masked_cross_entropy(
+            scores,
+            classes,
+            &workspace.labels,
+            counted,
+            &mut workspace.gradient,
+        );
         progress.count(loss, batch)
     }
 
     /// Hands the gradients of all parameters to `target`, last layer first.
-    fn backward(&self, batch: usize, room: &mut Room, target: &mut impl Target) {
-        let Room {
+    fn backward(&self, batch: usize, workspace: &mut Workspace, target: &mut impl Target) {
+        let Workspace {
             values,
             masks,
             gradient,
             next,
             ..
-        } = room;
+        } = workspace;
         for (at, step) in self.steps.iter().enumerate().rev() {
             match step {
                 Step::Dense {

@@ -40,11 +40,11 @@ pub fn stack(
         return None;
     }
     let per_sample = model.training_flops().0.max(1);
-    let (room, one, units) = match device {
+    let (budget, one, units) = match device {
         Device::Cpu => (CPU_UNIT_FLOPS, local.samples_seen(samples), CPU_UNITS),
         _ => (GPU_STEP_FLOPS, local.batch_of(samples) as u64, 1),
     };
-    let width = room / per_sample.saturating_mul(one.max(1)).max(1);
+    let width = budget / per_sample.saturating_mul(one.max(1)).max(1);
     (width > 1).then(|| Stack {
         key: key(model, local),
         width: width.min(WIDEST) as usize,
@@ -101,7 +101,7 @@ mod tests {
         let width = |model: &Model, samples, device| {
             stack(model, &local, samples, device).map(|stack| stack.width)
         };
-        // 20 samples at 3 · 101,706 operations are a fifth of the room.
+        // 20 samples at 3 · 101,706 operations are a fifth of the budget.
         assert_eq!(width(&mlp(64), 20, Device::Cpu), Some(5));
         assert_eq!(width(&mlp(64), 500, Device::Cpu), None);
         assert_eq!(width(&pfl, 50, Device::Cpu), None);

@@ -3,7 +3,7 @@
 mod pieces;
 
 use super::course::{go_on, Course, Progress};
-use super::perceptron::{Perceptron, Room};
+use super::perceptron::{Perceptron, Workspace};
 use super::update::{self, Moments, Terms};
 use super::{
     masked_cross_entropy, DeviceData, Gradients, HeldOut, LearnError, LocalTraining, Optimizer,
@@ -134,7 +134,7 @@ pub struct Trained {
 #[derive(Debug, Default)]
 pub struct Scratch {
     work: Option<Work>,
-    room: Room,
+    workspace: Workspace,
     labels: Vec<u32>,
     host: Vec<f32>,
     limit: Option<u64>,
@@ -296,8 +296,8 @@ fn steps(
     let small = fits.then(|| Perceptron::of(&job.model, batch));
     match small.flatten() {
         Some(network) => {
-            let room = &mut scratch.room;
-            network.train(job, terms, (room, gradients.flat_mut(), moments))
+            let workspace = &mut scratch.workspace;
+            network.train(job, terms, (workspace, gradients.flat_mut(), moments))
         }
         None => {
             let mut weights = Viewed::new(Buffer::copy_of(start)?)?;

@@ -2,8 +2,8 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    evaluate, Correction, Cost, DeviceData, HeldOut, LearnError, LocalTraining, Samples, Scratch,
-    Tally, TrainJob, Trained,
+    evaluate, Correction, Cost, DeviceData, EvaluationSums, HeldOut, LearnError, LocalTraining,
+    Samples, Scratch, TrainJob, Trained,
 };
 use crate::model::{Initializer, Level, Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
@@ -371,7 +371,7 @@ pub fn run_together(
 pub(super) fn measure_own(
     input: &ClientInput,
     params: &ParamSet,
-) -> Result<Option<Tally>, MethodError> {
+) -> Result<Option<EvaluationSums>, MethodError> {
     if input.holdout.is_empty() {
         return Ok(None);
     }

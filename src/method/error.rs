@@ -46,10 +46,10 @@ pub enum MethodError {
     #[error("{0}")]
     Network(&'static str),
     /// An error of work that was done before a checkpoint, in its words.
-    #[error("{words}")]
-    Told {
+    #[error("{message}")]
+    Restored {
         /// Its words.
-        words: String,
+        message: String,
         /// As [`MethodError::diverged`].
         diverged: bool,
     },
@@ -77,8 +77,8 @@ impl Snapshot for MethodError {
     }
 
     fn load(from: &mut Reader) -> Result<Self, Damaged> {
-        Ok(Self::Told {
-            words: Snapshot::load(from)?,
+        Ok(Self::Restored {
+            message: Snapshot::load(from)?,
             diverged: Snapshot::load(from)?,
         })
     }
@@ -89,7 +89,7 @@ impl MethodError {
     pub const fn diverged(&self) -> bool {
         match self {
             Self::Learn(error) => matches!(error, LearnError::Diverged { .. }),
-            Self::Told { diverged, .. } => *diverged,
+            Self::Restored { diverged, .. } => *diverged,
             _ => false,
         }
     }

@@ -119,7 +119,7 @@ impl Method for Hermes {
             shared: None,
             common: None,
             units: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }))
     }
 
@@ -142,10 +142,10 @@ struct Server {
     shared: Option<ValueMask>,
     /// The units that all reports of this round have.
     common: Option<UnitFlags>,
-    /// Who has which units, as told in a round that counted.
+    /// Who has which units, as reported in a round that counted.
     units: BTreeMap<u32, UnitFlags>,
     /// What this round's reports say of it.
-    told: BTreeMap<u32, UnitFlags>,
+    reported: BTreeMap<u32, UnitFlags>,
 }
 
 /// The units that both have.
@@ -197,7 +197,7 @@ impl ServerHalf for Server {
             Some(common) => meet(common, units),
             None => units.clone(),
         });
-        self.told.insert(report.client, units.clone());
+        self.reported.insert(report.client, units.clone());
         Ok(())
     }
 
@@ -211,7 +211,7 @@ impl ServerHalf for Server {
                     Overlap::Any => Some(held),
                 };
             }
-            self.units.append(&mut self.told);
+            self.units.append(&mut self.reported);
         }
         Ok(Vec::new())
     }
@@ -219,7 +219,7 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.sum.clear();
         self.common = None;
-        self.told.clear();
+        self.reported.clear();
     }
 
     fn save(&self, to: &mut Writer) {

@@ -91,7 +91,7 @@ impl Method for LotteryFl {
             initial: setup.initial,
             weighting: self.weighting,
             masks: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }))
     }
 
@@ -105,10 +105,10 @@ struct Server {
     global: ParamSet,
     sum: MaskedSum,
     weighting: Weighting,
-    /// Who holds what, as told in a round that counted.
+    /// Who holds what, as reported in a round that counted.
     masks: BTreeMap<u32, ValueMask>,
     /// What this round's reports say of it.
-    told: BTreeMap<u32, ValueMask>,
+    reported: BTreeMap<u32, ValueMask>,
 }
 
 impl ServerHalf for Server {
@@ -136,7 +136,7 @@ impl ServerHalf for Server {
             });
         }
         self.sum.add(masked, self.weighting.of(report.samples))?;
-        self.told.insert(report.client, masked.mask().clone());
+        self.reported.insert(report.client, masked.mask().clone());
         Ok(())
     }
 
@@ -145,14 +145,14 @@ impl ServerHalf for Server {
             if let Some((mean, _)) = self.sum.take_mean(&self.global)? {
                 self.global = mean;
             }
-            self.masks.append(&mut self.told);
+            self.masks.append(&mut self.reported);
         }
         Ok(Vec::new())
     }
 
     fn abandon(&mut self) {
         self.sum.clear();
-        self.told.clear();
+        self.reported.clear();
     }
 
     fn save(&self, to: &mut Writer) {

@@ -2,7 +2,7 @@
 
 use super::client::measure_own;
 use super::{ClientInput, ClientWork, MethodError};
-use crate::learn::{evaluate, Cost, Tally};
+use crate::learn::{evaluate, Cost, EvaluationSums};
 use crate::model::ParamSet;
 
 /// Samples whose scores are computed at once.
@@ -46,8 +46,8 @@ impl Pace {
     pub fn step(self, all: usize, left: usize) -> usize {
         // A product that is whole but for rounding counts as whole.
         let share = |of: usize, ratio: f64| libm::floor(of as f64 * ratio + 1e-9) as usize;
-        let room = share(all, self.target).saturating_sub(all - left.min(all));
-        share(left, self.rate).max(1).min(room)
+        let allowed = share(all, self.target).saturating_sub(all - left.min(all));
+        share(left, self.rate).max(1).min(allowed)
     }
 
     /// Whether `accuracy` is enough to prune.
@@ -62,7 +62,7 @@ pub(super) struct Validated {
     /// On the samples that the client holds out, or, where it holds out none, on those it trains on.
     pub accuracy: f64,
     /// Right on held-out samples, where there are any.
-    held_out: Option<Tally>,
+    held_out: Option<EvaluationSums>,
 }
 
 /// Measures `params`.

@@ -153,7 +153,7 @@ impl Method for TailorFl {
             sizes: setup.sizes,
             settings: self.clone(),
             tailored: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }))
     }
 
@@ -201,7 +201,7 @@ struct Server {
     /// Who has reported before, in a round that counted.
     tailored: BTreeMap<u32, Tailored>,
     /// Who reports in this round.
-    told: BTreeMap<u32, Tailored>,
+    reported: BTreeMap<u32, Tailored>,
 }
 
 impl Server {
@@ -236,11 +236,14 @@ impl Server {
     /// What [`Server::tune`] costs after this round: with each other client a correlation, six
     /// operations a factor, and for each exchange two operations for each of its units.
     fn tuning_flops(&self) -> u64 {
-        let new = self.told.keys().filter(|k| !self.tailored.contains_key(k));
+        let new = self
+            .reported
+            .keys()
+            .filter(|k| !self.tailored.contains_key(k));
         let others = (self.tailored.len() + new.count()).saturating_sub(1) as u64;
         let sets = self.full.units().sets();
         let last = hidden(&self.full).last().map_or(0, |&set| sets[set].size);
-        let each = self.told.values().map(|me| {
+        let each = self.reported.values().map(|me| {
             let exchanges = self.personal.iter().map(|&set| {
                 let (kept, size) = (me.units[set].len(), sets[set].size);
                 2 * (exchanges(kept, size, self.settings.tuning) * kept) as u64
@@ -311,18 +314,18 @@ impl ServerHalf for Server {
         let trained = scaled(model.clone(), scale)?;
         self.sum
             .add(&selection, &level.model, &trained, weight, None)?;
-        self.told.insert(report.client, me);
+        self.reported.insert(report.client, me);
         Ok(())
     }
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            let reported: Vec<u32> = self.told.keys().copied().collect();
-            self.tailored.append(&mut self.told);
+            let clients: Vec<u32> = self.reported.keys().copied().collect();
+            self.tailored.append(&mut self.reported);
             if let Some(mean) = self.sum.take_mean(&self.global)? {
                 self.global = mean;
                 self.share()?;
-                self.tune(&reported);
+                self.tune(&clients);
             }
         }
         Ok(Vec::new())
@@ -330,7 +333,7 @@ impl ServerHalf for Server {
 
     fn abandon(&mut self) {
         self.sum.clear();
-        self.told.clear();
+        self.reported.clear();
     }
 
     fn save(&self, to: &mut Writer) {

@@ -25,9 +25,9 @@ struct Weighing {
 
 impl Policy for Weighing {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
-        let all = 0..crowd.population();
-        let samples = |client| crowd.samples(client);
+        let population = ask.population;
+        let all = 0..population.size();
+        let samples = |client| population.samples(client);
         let most = self.most;
         let most = most.unwrap_or_else(|| all.clone().map(samples).max().unwrap_or(0));
         self.most = Some(most);

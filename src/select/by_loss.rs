@@ -1,7 +1,7 @@
 //! By loss, softly.
 
 use super::draw::{draws, is_there, weighted};
-use super::{Ask, Heard, Policy, Selection};
+use super::{Ask, Policy, Selection, UsedReport};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +70,7 @@ impl Policy for Active {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
         let mut rng = draws(ask);
         let highest = self.values.values().copied().fold(0.0, f64::max);
-        let there = (0..ask.crowd.population()).filter(|client| is_there(ask, *client));
+        let there = (0..ask.population.size()).filter(|client| is_there(ask, *client));
         let mut valued: Vec<(u32, f64)> = there
             .map(|client| (client, self.values.get(&client).copied().unwrap_or(highest)))
             .collect();
@@ -98,10 +98,10 @@ impl Policy for Active {
         chosen
     }
 
-    fn heard(&mut self, heard: &Heard) {
-        if let Some(loss) = heard.loss.filter(|loss| loss.is_finite()) {
-            let value = libm::sqrt(f64::from(heard.samples)) * loss;
-            self.values.insert(heard.client, value);
+    fn reported(&mut self, report: &UsedReport) {
+        if let Some(loss) = report.loss.filter(|loss| loss.is_finite()) {
+            let value = libm::sqrt(f64::from(report.samples)) * loss;
+            self.values.insert(report.client, value);
         }
     }
 

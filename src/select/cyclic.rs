@@ -39,15 +39,15 @@ impl Selection for Cyclic {
 
 impl Policy for Cyclic {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
-        let blocks = self.blocks.clamp(1, crowd.population().max(1));
+        let population = ask.population;
+        let blocks = self.blocks.clamp(1, population.size().max(1));
         let turn = (ask.round.saturating_sub(1) / self.rounds.max(1)) % blocks;
         let bound = |block: u32| {
-            (u64::from(crowd.population()) * u64::from(block) / u64::from(blocks)) as u32
+            (u64::from(population.size()) * u64::from(block) / u64::from(blocks)) as u32
         };
         let block = bound(turn)..bound(turn + 1);
         sample(&mut draws(ask), block, ask.wanted, |client, draw| {
-            crowd.is_there(client, draw)
+            population.is_there(client, draw)
         })
     }
 }

@@ -16,7 +16,7 @@ pub fn draws(ask: &Ask<'_>) -> Stream {
 pub fn is_there(ask: &Ask<'_>, client: u32) -> bool {
     let (node, round) = (u64::from(client) + 1, u64::from(ask.round));
     let draw = stream(ask.seed, node, Purpose::Selection, round).next_u64();
-    ask.crowd.is_there(client, draw)
+    ask.population.is_there(client, draw)
 }
 
 /// Draws up to `wanted` of `among` that are kept, each at most once, in the order drawn: uniform among

@@ -76,15 +76,15 @@ impl Planned {
 
 impl Policy for FedCs {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
+        let population = ask.population;
         let many = libm::ceil(f64::from(ask.wanted) * self.candidates) as u32;
-        let there = |client, draw| crowd.is_there(client, draw);
-        let drawn = sample(&mut draws(ask), 0..crowd.population(), many, there);
+        let there = |client, draw| population.is_there(client, draw);
+        let drawn = sample(&mut draws(ask), 0..population.size(), many, there);
         let mut left: Vec<(u32, Expected)> = drawn
             .into_iter()
-            .map(|client| (client, crowd.expected(client)))
+            .map(|client| (client, population.expected(client)))
             .collect();
-        let deadline = crowd.deadline().unwrap_or(Span::from_nanos(u64::MAX));
+        let deadline = population.deadline().unwrap_or(Span::from_nanos(u64::MAX));
         let mut planned = Planned::default();
         let mut chosen = Vec::new();
         while (chosen.len() as u32) < ask.wanted {

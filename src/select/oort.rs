@@ -1,7 +1,7 @@
 //! By loss and speed, with exploration.
 
 use super::draw::{draws, is_there, sample, weighted};
-use super::{Ask, Heard, Policy, Selection};
+use super::{Ask, Policy, Selection, UsedReport};
 use crate::quantity::Span;
 use crate::sim::rng::Stream;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
@@ -170,10 +170,10 @@ impl State {
         known
             .map(|(client, known)| {
                 let utility = (known.utility.min(clip) - least) / range;
-                let unheard = libm::sqrt(
+                let absence = libm::sqrt(
                     0.1 * libm::log(f64::from(ask.round)) / f64::from(known.last.max(1)),
                 );
-                let mut score = utility + unheard;
+                let mut score = utility + absence;
                 if known.took > preferred {
                     let slow = preferred.seconds() / known.took.seconds();
                     score *= libm::pow(slow, self.settings.alpha);
@@ -199,13 +199,13 @@ impl State {
     /// Draws strangers, the faster the likelier, out of a few for each place.
     fn explore(&self, ask: &Ask<'_>, wanted: u32, rng: &mut Stream) -> Vec<u32> {
         let many = wanted.saturating_mul(4);
-        let strangers = sample(rng, 0..ask.crowd.population(), many, |client, _| {
+        let strangers = sample(rng, 0..ask.population.size(), many, |client, _| {
             !self.known.contains_key(&client) && is_there(ask, client)
         });
         let speeds: Vec<(u32, f64)> = strangers
             .into_iter()
             .map(|client| {
-                let expected = ask.crowd.expected(client).total().seconds();
+                let expected = ask.population.expected(client).total().seconds();
                 (client, 1.0 / expected.max(1e-9))
             })
             .collect();
@@ -229,20 +229,23 @@ impl Policy for State {
         chosen
     }
 
-    fn heard(&mut self, heard: &Heard) {
-        let Some(loss) = heard.loss.filter(|loss| loss.is_finite()) else {
+    fn reported(&mut self, report: &UsedReport) {
+        let Some(loss) = report.loss.filter(|loss| loss.is_finite()) else {
             return;
         };
-        let utility = f64::from(heard.samples) * loss.abs();
-        let times = self.known.get(&heard.client).map_or(0, |known| known.times);
+        let utility = f64::from(report.samples) * loss.abs();
+        let times = self
+            .known
+            .get(&report.client)
+            .map_or(0, |known| known.times);
         let known = Known {
             utility,
-            took: heard.took,
-            last: heard.round,
+            took: report.took,
+            last: report.round,
             times: times + 1,
         };
-        self.known.insert(heard.client, known);
-        let round = heard.round.max(1) as usize;
+        self.known.insert(report.client, known);
+        let round = report.round.max(1) as usize;
         if self.gains.len() < round {
             self.gains.resize(round, 0.0);
         }

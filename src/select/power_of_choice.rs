@@ -1,7 +1,7 @@
 //! Of some candidates those with the largest loss.
 
 use super::by_data::ByData;
-use super::{Ask, Heard, Policy, Selection};
+use super::{Ask, Policy, Selection, UsedReport};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,9 +61,9 @@ impl Policy for Choosy {
         candidates
     }
 
-    fn heard(&mut self, heard: &Heard) {
-        if let Some(loss) = heard.loss.filter(|loss| !loss.is_nan()) {
-            self.losses.insert(heard.client, loss);
+    fn reported(&mut self, report: &UsedReport) {
+        if let Some(loss) = report.loss.filter(|loss| !loss.is_nan()) {
+            self.losses.insert(report.client, loss);
         }
     }
 

@@ -22,7 +22,7 @@ struct Turns {
 
 impl Policy for Turns {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let population = ask.crowd.population();
+        let population = ask.population.size();
         let mut chosen = Vec::new();
         for _ in 0..population {
             if chosen.len() as u32 == ask.wanted {

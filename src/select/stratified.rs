@@ -36,14 +36,14 @@ fn places(sizes: &[u32], wanted: u32) -> Vec<u32> {
 
 impl Policy for Stratified {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
-        let groups = crowd.groups();
+        let population = ask.population;
+        let groups = population.groups();
         let sizes: Vec<u32> = groups.iter().map(|group| group.end - group.start).collect();
         let mut rng = draws(ask);
         let each = groups.into_iter().zip(places(&sizes, ask.wanted));
         each.flat_map(|(group, places)| {
             sample(&mut rng, group, places, |client, draw| {
-                crowd.is_there(client, draw)
+                population.is_there(client, draw)
             })
         })
         .collect()

@@ -1,6 +1,6 @@
 //! A small town for policies to choose from.
 
-use super::{Ask, Crowd, Expected, Heard, Policy};
+use super::{Ask, Expected, Policy, Population, UsedReport};
 use crate::quantity::Span;
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ impl Town {
             seed: 11,
             round,
             wanted,
-            crowd: self,
+            population: self,
         });
         let mut once = chosen.clone();
         once.sort_unstable();
@@ -53,7 +53,7 @@ impl Town {
     ) -> Vec<u32> {
         let chosen = self.ask(policy, round, wanted);
         for &client in &chosen {
-            policy.heard(&Heard {
+            policy.reported(&UsedReport {
                 client,
                 round,
                 samples: self.samples(client),
@@ -82,8 +82,8 @@ impl Town {
     }
 }
 
-impl Crowd for Town {
-    fn population(&self) -> u32 {
+impl Population for Town {
+    fn size(&self) -> u32 {
         self.samples.len() as u32
     }
 

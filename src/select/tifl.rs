@@ -112,10 +112,10 @@ impl Policy for Tiers {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
         let tiers = self.settings.tiers.max(1) as usize;
         if self.order.is_empty() {
-            self.order = (0..ask.crowd.population()).collect();
-            let crowd = ask.crowd;
+            self.order = (0..ask.population.size()).collect();
+            let population = ask.population;
             self.order
-                .sort_by_cached_key(|&client| (crowd.expected(client).total(), client));
+                .sort_by_cached_key(|&client| (population.expected(client).total(), client));
         }
         self.spent.resize(tiers, 0);
         let mut rng = draws(ask);

@@ -21,12 +21,12 @@ impl Selection for Uniform {
 
 impl Policy for Uniform {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
+        let population = ask.population;
         sample(
             &mut draws(ask),
-            0..crowd.population(),
+            0..population.size(),
             ask.wanted,
-            |client, draw| crowd.is_there(client, draw),
+            |client, draw| population.is_there(client, draw),
         )
     }
 }

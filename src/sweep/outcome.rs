@@ -1,7 +1,7 @@
 //! What came of a cell, read from its folder.
 
 use super::cells::Cell;
-use super::plan::Plan;
+use super::plan::SweepPlan;
 use crate::disk;
 use crate::observe::folder::{RECORD, ROUNDS};
 use crate::observe::record::{RunRecord, Status, Totals};
@@ -79,14 +79,14 @@ impl Outcome {
 
     /// Reads it. `goal` is an accuracy in [0, 1].
     pub fn of(out: &Path, cell: &Cell, goal: Option<f64>) -> Self {
-        let folder = Plan::folder(out, cell);
+        let folder = SweepPlan::folder(out, cell);
         if in_use(&folder) {
             return Self::standing(Standing::Running, None);
         }
         let record = match RunRecord::read(&folder.join(RECORD)) {
             Ok(record) => record,
             Err(_) => {
-                let said = last_words(&Plan::log(out, cell));
+                let said = last_words(&SweepPlan::log(out, cell));
                 return match said {
                     None => Self::standing(Standing::Absent, None),
                     said => Self::standing(Standing::Failed, said),
@@ -101,7 +101,7 @@ impl Outcome {
             }
             // Nobody is at it any more.
             Status::Running => {
-                let said = last_words(&Plan::log(out, cell));
+                let said = last_words(&SweepPlan::log(out, cell));
                 let said = said.unwrap_or_else(|| "its process was killed".into());
                 return Self::standing(Standing::Failed, Some(said));
             }
@@ -163,8 +163,8 @@ mod tests {
         let cell = &cells(&[], &[], Some(&[1])).unwrap()[0];
         let of = || Outcome::of(out.path(), cell, None);
         assert_eq!(of().standing, Standing::Absent);
-        fs::create_dir_all(Plan::folder(out.path(), cell)).unwrap();
-        let log = Plan::log(out.path(), cell);
+        fs::create_dir_all(SweepPlan::folder(out.path(), cell)).unwrap();
+        let log = SweepPlan::log(out.path(), cell);
         fs::write(&log, "").unwrap();
         assert_eq!(of().standing, Standing::Absent);
         fs::write(&log, "warning: x\nerror: no such data\n\n").unwrap();

@@ -50,7 +50,7 @@ pub enum SweepError {
 
 /// A whole sweep: what `sweep.json` says. The same whatever shard wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct SweepPlan {
     /// Version of shoal.
     pub version: String,
     /// The scenario's name.
@@ -65,7 +65,7 @@ pub struct Plan {
     pub cells: Vec<Cell>,
 }
 
-impl Plan {
+impl SweepPlan {
     /// The sweep of a scenario's `text`, with every cell checked. `file` is what the scenario is called
     /// and where its paths start from; `fixed` is set in all cells.
     ///
@@ -261,11 +261,11 @@ mod tests {
     const TEXT: &str =
         "(data: Digits, model: \"logistic\", population: [(count: 9)], schedule: (cohort: 3))";
 
-    fn plan(fixed: &[&str], varied: &[&str], seeds: &[u64]) -> Result<Plan, SweepError> {
+    fn plan(fixed: &[&str], varied: &[&str], seeds: &[u64]) -> Result<SweepPlan, SweepError> {
         let fixed: Vec<String> = fixed.iter().map(ToString::to_string).collect();
         let varied = varied.iter().map(|text| text.parse().unwrap()).collect();
         let seeds = (!seeds.is_empty()).then_some(seeds);
-        Plan::new((TEXT, Path::new("s.ron")), &fixed, varied, seeds)
+        SweepPlan::new((TEXT, Path::new("s.ron")), &fixed, varied, seeds)
     }
 
     #[test]

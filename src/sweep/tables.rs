@@ -2,7 +2,7 @@
 
 use super::cells::Cell;
 use super::outcome::{Outcome, Standing};
-use super::plan::{replace, Plan, SweepError};
+use super::plan::{replace, SweepError, SweepPlan};
 use std::path::Path;
 
 /// A row a cell.
@@ -114,7 +114,7 @@ const FIGURES: [(&str, Pick); 9] = [
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn collect(plan: &Plan, out: &Path, goal: Option<f64>) -> Result<Collected, SweepError> {
+pub fn collect(plan: &SweepPlan, out: &Path, goal: Option<f64>) -> Result<Collected, SweepError> {
     let cells = plan.cells.iter();
     let outcomes: Vec<Outcome> = cells.map(|cell| Outcome::of(out, cell, goal)).collect();
     replace(out, TABLE, &written(rows(plan, &outcomes), out, TABLE)?)?;
@@ -144,7 +144,7 @@ pub fn collect(plan: &Plan, out: &Path, goal: Option<f64>) -> Result<Collected, 
 }
 
 /// Where in the list of cells each setting's are.
-fn settings(plan: &Plan) -> Vec<Vec<usize>> {
+fn settings(plan: &SweepPlan) -> Vec<Vec<usize>> {
     let mut settings: Vec<Vec<usize>> = Vec::new();
     for (at, cell) in plan.cells.iter().enumerate() {
         if cell.setting == settings.len() {
@@ -157,14 +157,14 @@ fn settings(plan: &Plan) -> Vec<Vec<usize>> {
     settings
 }
 
-fn heading(plan: &Plan, columns: &[&str]) -> Vec<String> {
+fn heading(plan: &SweepPlan, columns: &[&str]) -> Vec<String> {
     let varied = plan.varied.iter().map(|varied| varied.path.clone());
     varied
         .chain(columns.iter().map(ToString::to_string))
         .collect()
 }
 
-fn rows(plan: &Plan, outcomes: &[Outcome]) -> Vec<Vec<String>> {
+fn rows(plan: &SweepPlan, outcomes: &[Outcome]) -> Vec<Vec<String>> {
     let mut head = vec!["cell".to_string()];
     head.extend(heading(plan, &TABLE_COLUMNS));
     let rows = plan
@@ -201,7 +201,7 @@ fn row(cell: &Cell, outcome: &Outcome) -> Vec<String> {
         number(totals.map(|t| t.real_s)),
         outcome.hash.clone().unwrap_or_default(),
         match begun {
-            true => Plan::folder(Path::new(""), cell).display().to_string(),
+            true => SweepPlan::folder(Path::new(""), cell).display().to_string(),
             false => String::new(),
         },
         outcome.error.clone().unwrap_or_default(),

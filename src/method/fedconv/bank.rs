@@ -50,7 +50,7 @@ const TENSORS: usize = 4;
 
 /// The shape of a bank: one filter for each entry of a network's layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Filters {
     way: Way,
     filters: Vec<Filter>,
 }
@@ -205,7 +205,7 @@ pub(super) fn spread(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError> {
     correlate(&x.f_constant_pad_nd([k - 1, k - 1])?, &kernel.f_flip([1])?)
 }
 
-impl Plan {
+impl Filters {
     /// Filters between `full` and `sub`, which are one architecture. What each tensor is comes from
     /// its shape in both: where a dimension stays (image channels, class scores), so does it here.
     pub fn new(way: Way, full: &Model, sub: &Model) -> Self {

@@ -1,6 +1,6 @@
 //! What is learned on the public set: banks, and the weights of the aggregation.
 
-use super::bank::Plan;
+use super::bank::Filters;
 use super::fit::Fit;
 use super::Activation;
 use crate::learn::LearnError;
@@ -11,7 +11,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 /// Learns a bank on the public set: `[learned numbers, parameters of the network it leads to]`.
 pub(super) fn learn_bank(
-    plan: &Plan,
+    filters: &Filters,
     learned: &[f32],
     from: &ParamSet,
     to: &Arc<Model>,
@@ -22,9 +22,9 @@ pub(super) fn learn_bank(
     let device = public.data.device();
     let from = from.to_device(device)?;
     let source = from.views()?;
-    let leaves = plan.tensors(learned, device).map_err(LearnError::from)?;
+    let leaves = filters.tensors(learned, device).map_err(LearnError::from)?;
     let fitted = fit.run(to, public, leaves, |leaves| {
-        plan.apply(&source, leaves, activation)
+        filters.apply(&source, leaves, activation)
     })?;
     let mut numbers = Vec::with_capacity(learned.len());
     for leaf in &fitted.leaves {

@@ -1,6 +1,6 @@
 //! The server half: what it holds, and in which order it works.
 
-use super::bank::{Plan, Way};
+use super::bank::{Filters, Way};
 use super::fit::freeze;
 use super::learn::bank_of;
 use super::FedConv;
@@ -18,9 +18,9 @@ use std::sync::Arc;
 use tch::Device;
 
 /// Filters between the full network and one width.
-pub(super) struct Filters {
-    pub(super) compress: Arc<Plan>,
-    pub(super) dilate: Arc<Plan>,
+pub(super) struct WidthFilters {
+    pub(super) compress: Arc<Filters>,
+    pub(super) dilate: Arc<Filters>,
     /// Learned numbers of the width's compression bank.
     pub(super) learned: Arc<[f32]>,
     /// What clients of the width are sent this round.
@@ -62,7 +62,7 @@ pub(super) struct Server {
     pub(super) setup: Setup,
     pub(super) global: ParamSet,
     /// By width; none at the full one.
-    pub(super) filters: Vec<Option<Filters>>,
+    pub(super) filters: Vec<Option<WidthFilters>>,
     /// Dilation banks of the clients that have reported.
     pub(super) dilation: BTreeMap<u32, Arc<[f32]>>,
     /// Weights of the aggregation of the clients that have reported.
@@ -99,13 +99,13 @@ impl Server {
                 if number == 0 {
                     return None;
                 }
-                let compress = Plan::new(Way::Compress, &setup.model, &level.model);
+                let compress = Filters::new(Way::Compress, &setup.model, &level.model);
                 let name = counter(0, purpose::COMPRESSION, number as u64);
                 let mut rng = stream(setup.seed, 0, Purpose::Method, name);
-                Some(Filters {
+                Some(WidthFilters {
                     learned: compress.begin(method.init, &mut rng).into(),
                     compress: Arc::new(compress),
-                    dilate: Arc::new(Plan::new(Way::Dilate, &setup.model, &level.model)),
+                    dilate: Arc::new(Filters::new(Way::Dilate, &setup.model, &level.model)),
                     cut: None,
                 })
             });

@@ -20,7 +20,7 @@ pub struct Unmasker {
     round: u32,
     roster: Roster,
     /// The roster as all are sent it.
-    told: Payload,
+    roster_packet: Payload,
     /// Who reported.
     reported: BTreeSet<u32>,
     /// The kind of their reports.
@@ -48,7 +48,7 @@ impl Unmasker {
             seed,
             round: 0,
             roster: Roster::default(),
-            told: Payload::Nothing,
+            roster_packet: Payload::Nothing,
             reported: BTreeSet::new(),
             form: None,
             words: Vec::new(),
@@ -132,12 +132,12 @@ impl ServerLayer for Unmasker {
             (client, public(&secrets.key))
         });
         self.roster = Roster::new(keys);
-        self.told = Payload::Packet(self.roster.packet(further_down(self.roster.len())));
+        self.roster_packet = Payload::Packet(self.roster.packet(further_down(self.roster.len())));
         self.clear();
     }
 
     fn task(&mut self, task: Payload) -> Payload {
-        Payload::bundle([task, self.told.clone()])
+        Payload::bundle([task, self.roster_packet.clone()])
     }
 
     fn receive(
