@@ -1,16 +1,19 @@
-//! FLTrust (Cao et al., "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping", NDSS
-//! 2021, section IV): the server trains on a small clean set of its own and trusts what points the same
-//! way.
+//! FLTrust: the server trains on a small clean set of its own and trusts the updates that point in
+//! the direction of its own update (Cao et al., "FLTrust: Byzantine-robust Federated Learning via
+//! Trust Bootstrapping", NDSS 2021, section IV).
 
 use super::cohort::{dot, narrow, norm_squared};
 use super::{Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// `Σ TS_k (‖g₀‖ / ‖Δ_k‖) Δ_k / Σ TS_k` with `TS_k = max(0, cos(Δ_k, g₀))`; nothing where no report is
-/// trusted. g₀ is what local training of the first group makes of the global model on the scenario's
-/// public set, before the clients are asked. Streams; trust weighs, samples do not. No number of
-/// adversaries breaks it while the public set is like the clients' data.
+/// The aggregate is `Σ TS_k (‖g₀‖ / ‖Δ_k‖) Δ_k / Σ TS_k` with the trust scores `TS_k = max(0,
+/// cos(Δ_k, g₀))`; it is zero if no report is trusted. The server's own update g₀ comes from
+/// training the global model on the public set of the scenario, with the local training of the
+/// first group, before the clients are asked.
+///
+/// Reports are taken one by one; trust scores are the weights, samples are not. No number of
+/// adversaries breaks the rule as long as the public set is like the clients' data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlTrust {}

@@ -1,5 +1,6 @@
-//! Weak differential privacy (Sun et al., "Can You Really Backdoor Federated Learning?", 2019, section
-//! 4): norm clipping, and Gaussian noise on the aggregate, too little for a privacy guarantee.
+//! Weak differential privacy: norm clipping, and Gaussian noise on the aggregate that is too small
+//! for a privacy guarantee (Sun et al., "Can You Really Backdoor Federated Learning?", 2019,
+//! section 4).
 
 use super::clipping::factor;
 use super::cohort::narrow;
@@ -8,13 +9,14 @@ use crate::quantity::Distribution;
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// Clipped mean plus N(0, σ²) on every value. Streams; samples weigh.
+/// The aggregate is the mean of the clipped updates plus noise from N(0, σ²) on every value.
+/// Reports are taken one by one; samples are the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeakDp {
-    /// The bound M, in the norm of updates.
+    /// The bound M, in the unit of the norm of updates.
     pub bound: f64,
-    /// The deviation σ of the noise on each value of the aggregate; the paper's is 0.025.
+    /// The standard deviation σ of the noise on each value of the aggregate; the paper takes 0.025.
     pub noise: f64,
 }
 
@@ -39,7 +41,7 @@ impl Defence for WeakDp {
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
-        // A normal draw is taken for ten operations.
+        // A draw from a normal distribution is counted as ten operations.
         n.saturating_mul(4).saturating_add(11).saturating_mul(d)
     }
 }
