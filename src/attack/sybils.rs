@@ -1,5 +1,5 @@
-//! Sybils (Douceur 2002; in federated learning Fung, Yoon and Beschastnikh, "The Limitations of Federated
-//! Learning in Sybil Settings", RAID 2020): one adversary under many names.
+//! Sybils: one adversary behind many clients (Douceur 2002; in federated learning Fung, Yoon and
+//! Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID 2020).
 
 use super::label_flip::pair;
 use super::noise::normal;
@@ -9,16 +9,17 @@ use crate::quantity::bounds::{zero_or_more, MOST};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// All adversaries report one and the same update, what training makes of the first one's data with
-/// `source` labelled `target`, each with a little noise of its own.
+/// All adversaries of an entry report one update, each with a little noise of its own. The update
+/// comes from training on the data of the first adversary, in which samples of class `source` are
+/// labelled `target`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sybils {
-    /// The class that is relabelled.
+    /// The class whose samples are relabelled.
     pub source: u32,
-    /// What it is labelled.
+    /// The label that these samples get.
     pub target: u32,
-    /// The deviation of the noise on each value.
+    /// The standard deviation of the noise on each value.
     pub noise: f64,
 }
 
