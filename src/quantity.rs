@@ -15,7 +15,7 @@ mod shown;
 mod snapshots;
 mod time;
 
-pub(crate) use distribution::{picked, standard_normal};
+pub(crate) use distribution::{picked, standard_normal, unit};
 pub use distribution::{Distribution, Sampled};
 pub use normal::{normal_cdf, normal_quantile};
 pub use parse::{nearest, parse_quantity, Unit, UnitError};

@@ -19,8 +19,8 @@ pub struct MinMax {
     pub knowledge: Knowledge,
 }
 
-/// All adversaries send `mean + γ p` with the largest γ at which the sum of squared distances to
-/// the honest updates is no larger than that of some honest update to the others.
+/// All adversaries send `mean + γ p` with the largest γ at which the sum of squared distances from
+/// the update to the honest ones is no larger than the largest such sum of one honest update.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinSum {

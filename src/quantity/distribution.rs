@@ -34,7 +34,7 @@ const HALVINGS: usize = 1_100;
 pub type Sampled = Distribution;
 
 /// A uniform draw in [0, 1) from the top 53 bits of one `u64`.
-fn unit<R: Rng + ?Sized>(rng: &mut R) -> f64 {
+pub(crate) fn unit<R: Rng + ?Sized>(rng: &mut R) -> f64 {
     (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 

@@ -1,7 +1,7 @@
 //! Random fault plans.
 
+use crate::quantity::unit;
 use crate::sim::rng::{below, stream, Purpose, Stream};
-use rand::Rng;
 
 /// What a plan may reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -210,7 +210,7 @@ impl Draw {
     }
 
     fn uniform(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * ((self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64)
+        low + (high - low) * unit(&mut self.rng)
     }
 
     /// A ratio to three places.

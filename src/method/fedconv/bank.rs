@@ -3,8 +3,8 @@
 
 use super::Activation;
 use crate::model::Model;
+use crate::quantity::unit;
 use crate::sim::rng::Stream;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Device, TchError, Tensor};
 
@@ -268,10 +268,7 @@ impl Filters {
                     all.extend(std::iter::repeat_n(0.0, positions));
                 }
                 FilterInit::Random => {
-                    let mut uniform = |bound: f64| {
-                        let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-                        ((2.0 * unit - 1.0) * bound) as f32
-                    };
+                    let mut uniform = |bound: f64| ((2.0 * unit(rng) - 1.0) * bound) as f32;
                     let bound = 1.0 / (size as f64).sqrt();
                     for _ in 0..positions {
                         let at = all.len();
