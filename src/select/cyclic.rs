@@ -1,17 +1,18 @@
-//! Blocks of the population take turns.
+//! Cyclic selection: blocks of the population take turns.
 
 use super::draw::{draws, sample};
 use super::{Ask, Policy, Selection};
 use serde::{Deserialize, Serialize};
 
 /// Semi-cyclic participation (Eichner et al., ICML 2019): the population is cut into blocks of
-/// neighbours (time zones), which take turns; uniform within the block whose turn it is.
+/// clients with successive numbers, which stand for time zones. The blocks take turns, and clients
+/// are drawn uniformly from the block whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cyclic {
-    /// How many blocks.
+    /// The number of blocks.
     pub blocks: u32,
-    /// Rounds that a block's turn lasts.
+    /// The number of rounds that the turn of a block lasts.
     pub rounds: u32,
 }
 
@@ -54,19 +55,19 @@ impl Policy for Cyclic {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
     #[test]
     fn blocks_take_turns_and_cover_everybody() {
-        let town = Town::of(10);
+        let population = SmallPopulation::of(10);
         let cyclic = Cyclic {
             blocks: 3,
             rounds: 2,
         };
         let mut policy = cyclic.policy();
         let mut turns = (1..=12).map(|round| {
-            let mut chosen = town.ask(policy.as_mut(), round, 10);
+            let mut chosen = population.ask(policy.as_mut(), round, 10);
             chosen.sort_unstable();
             chosen
         });

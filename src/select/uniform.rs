@@ -1,10 +1,10 @@
-//! A uniform sample of those who are there.
+//! Uniform selection among the clients that are present.
 
 use super::draw::{draws, sample};
 use super::{Ask, Policy, Selection};
 use serde::{Deserialize, Serialize};
 
-/// Everybody who is there with the same probability.
+/// Every client that is present has the same probability.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Uniform {}
