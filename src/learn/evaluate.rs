@@ -1,4 +1,4 @@
-//! Measuring a model on samples it is not trained on here.
+//! Evaluation of a model on samples.
 
 use super::course::go_on;
 use super::train::{fits, read};
@@ -7,15 +7,14 @@ use crate::model::{Mode, Model, ParamSet};
 use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 
-/// Sums over evaluated samples; the tallies of parts add up to that of the whole when they are
-/// merged in a fixed order.
+/// Sums over evaluated samples. The sums of parts, merged in a fixed order, are those of the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct EvaluationSums {
-    /// Samples.
+    /// The number of samples.
     pub count: u64,
-    /// Those whose largest score was their label's.
+    /// The number of samples whose largest score is that of their label.
     pub correct: u64,
-    /// Sum of their cross entropies.
+    /// The sum of their cross entropies.
     pub loss_sum: f64,
 }
 
@@ -25,15 +24,15 @@ snapshot_struct!(EvaluationSums {
     loss_sum
 });
 
-/// How a client's model does on the samples that the client holds out, before and after its local
-/// training: observation, which no method reads.
+/// The accuracy of a client's model on the samples that the client holds out, before and after its
+/// local training. It is only recorded; no method reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HeldOut {
-    /// Samples held out; at least one.
+    /// The number of samples held out; at least one.
     pub count: u32,
-    /// Those that the model classifies right as it is before local training.
+    /// The number of samples that the received model classifies correctly, before local training.
     pub received: u32,
-    /// Those that it classifies right after local training.
+    /// The number of samples that the model classifies correctly after local training.
     pub trained: u32,
 }
 
@@ -44,7 +43,8 @@ snapshot_struct!(HeldOut {
 });
 
 impl HeldOut {
-    /// Of the same samples before and after; `None` where there are none.
+    /// The comparison of two evaluations on one set of samples, before and after training; `None`
+    /// without samples.
     pub fn of(received: Option<EvaluationSums>, trained: Option<EvaluationSums>) -> Option<Self> {
         let (received, trained) = received.zip(trained)?;
         (trained.count > 0).then_some(Self {
@@ -54,12 +54,12 @@ impl HeldOut {
         })
     }
 
-    /// Accuracy before local training, in [0, 1].
+    /// The accuracy before local training, in [0, 1].
     pub fn received_accuracy(&self) -> f64 {
         f64::from(self.received) / f64::from(self.count.max(1))
     }
 
-    /// Accuracy after local training, in [0, 1].
+    /// The accuracy after local training, in [0, 1].
     pub fn trained_accuracy(&self) -> f64 {
         f64::from(self.trained) / f64::from(self.count.max(1))
     }
@@ -73,24 +73,26 @@ impl EvaluationSums {
         self.loss_sum += other.loss_sum;
     }
 
-    /// Share of correct samples; 0 where there were none.
+    /// The share of samples that are classified correctly; 0 without samples.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.count.max(1) as f64
     }
 
-    /// Mean cross entropy; 0 where there were no samples.
+    /// The mean cross entropy; 0 without samples.
     pub fn mean_loss(&self) -> f64 {
         self.loss_sum / self.count.max(1) as f64
     }
 }
 
-/// Evaluates `model` under `params` on the given samples, `batch` at a time (at least one).
+/// Evaluates `model` with the parameters `params` on the given samples, `batch` samples at a time
+/// (at least one).
 ///
-/// With `hits`, appends for every sample whether it was right. A sample whose scores are not numbers
-/// counts as wrong; of equal scores, the first class wins.
+/// If `hits` is given, one flag for each sample is appended, which says whether the sample was
+/// classified correctly. A sample whose scores are not numbers counts as wrong; of equal scores,
+/// that of the first class wins.
 ///
 /// # Errors
-/// When the parts do not fit each other, a sample does not exist or the host device cannot.
+/// When the parts do not fit each other, a sample does not exist, or the host device fails.
 pub fn evaluate(
     model: &Model,
     params: &ParamSet,

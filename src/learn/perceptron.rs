@@ -1,11 +1,12 @@
 //! Training of networks of dense layers, without torch.
 //!
-//! For a small dense network most of a training step in torch is not arithmetic: tensors are made,
-//! dispatched and dropped for a few thousand multiplications each. Here a step is a walk over
-//! slices, with the kernels of [`super::dense`], and everything it touches stays in the cache. Under
-//! plain SGD the gradient of a weight is never stored: it goes from registers into the weight.
+//! For a small dense network, most of the time of a training step in torch is not arithmetic:
+//! tensors are created, dispatched and dropped for a few thousand multiplications each. Here a step
+//! is a loop over slices, with the kernels of [`super::dense`], and all its memory stays in the
+//! cache. With plain SGD the gradient of a weight is never stored: it goes from registers into the
+//! weight.
 //!
-//! Each job is trained by itself, so what it gives does not depend on which jobs share its unit.
+//! Each job is trained by itself, so its result does not depend on the other jobs of its unit.
 
 mod behind;
 mod lines;
@@ -21,12 +22,12 @@ use behind::Behind;
 use lines::Lines;
 use std::ops::Range;
 
-/// A network of dense layers and functions of single values.
+/// A network of dense layers and activation functions.
 #[derive(Debug)]
 pub(super) struct Perceptron {
     steps: Vec<Step>,
     inputs: usize,
-    /// The first dense layer, and where its weights lie.
+    /// The kernel of the first dense layer, and the place of its weights.
     first: (Kernel, Range<usize>),
 }
 
@@ -36,11 +37,12 @@ enum Step {
         weight: Range<usize>,
         bias: Option<Range<usize>>,
         kernel: Kernel,
-        /// Whether anything before it learns, so that the gradient of its input is wanted.
+        /// Whether a layer before this one learns, so that the gradient of this layer's input is
+        /// needed.
         deeper: bool,
     },
     Each(Function),
-    /// A 16-bit draw below the threshold drops the value.
+    /// A dropout: a 16-bit draw below the threshold sets the value to 0.
     Dropout(u16),
 }
 
@@ -51,14 +53,14 @@ enum Function {
     Sigmoid,
 }
 
-/// A job under way.
+/// The state of a job in training.
 struct Walk<'a> {
     job: &'a TrainJob,
     masks: MaskSource,
     progress: Progress,
 }
 
-/// Whether a job's steps are weights less a rate times gradients, and nothing else.
+/// Whether a step only subtracts the rate times the gradient from the weights.
 fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
     let plain = match job.local.optimizer {
         Optimizer::Sgd {
@@ -75,8 +77,9 @@ fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
     plain && bare && job.local.clip.is_none()
 }
 
-/// Memory reused from job to job: the input, then what each step puts out; dropout's masks; the
-/// gradient on its way back, and the next one; what the first layer is still to learn.
+/// Memory that is reused from job to job: the input and the output of each step, the masks of
+/// dropout, the gradient on its way back and the next one, the labels, and the steps that the first
+/// layer has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
     values: Vec<Lines>,
@@ -87,20 +90,20 @@ pub(super) struct Workspace {
     behind: Behind,
 }
 
-/// Where a forward pass finds the weights.
+/// The place where a forward pass finds the weights.
 #[derive(Debug, Clone, Copy)]
 struct Sources<'a> {
-    /// Those of the first layer.
+    /// The parameters with the weights of the first layer.
     first: &'a [f32],
-    /// All others.
+    /// The parameters with all other weights.
     rest: &'a [f32],
-    /// The rate of the steps that the first layer is behind by.
+    /// The learning rate of the steps that the first layer has not taken yet.
     lr: f32,
 }
 
 impl Perceptron {
-    /// The network of `model` for batches of up to `batch`, if these kernels can run it and are
-    /// worth it.
+    /// The network of `model` for batches of up to `batch` samples; `None` if these kernels cannot
+    /// run it or would not be faster.
     pub fn of(model: &Model, batch: usize) -> Option<Self> {
         let inputs: usize = model.input().iter().product();
         let layout = model.layout().entries();
@@ -132,7 +135,7 @@ impl Perceptron {
                 Op::Tanh => steps.push(Step::Each(Function::Tanh)),
                 Op::Sigmoid => steps.push(Step::Each(Function::Sigmoid)),
                 Op::Dropout { threshold } => steps.push(Step::Dropout(threshold)),
-                // Samples are rows of values here whatever their shape.
+                // Samples are rows of values here, whatever their shape.
                 Op::Flatten => {}
                 _ => return None,
             }
@@ -148,7 +151,7 @@ impl Perceptron {
         })
     }
 
-    /// Trains a job whose parts have been checked, with data on the CPU.
+    /// Trains a job whose parts have been checked and whose data is on the CPU.
     pub fn train(
         &self,
         job: &TrainJob,
@@ -169,13 +172,14 @@ impl Perceptron {
         Ok((weights.freeze(), walk.progress))
     }
 
-    /// Plain SGD, every gradient straight into its weight; into those of the first layer, which are
-    /// most of all in a small network, for several steps at once.
+    /// Training by plain SGD: every gradient goes straight into its weight. The weights of the
+    /// first layer, most of all weights in a small network, are updated for several steps at once.
     fn descend(&self, walk: &mut Walk, workspace: &mut Workspace) -> Result<Buffer, LearnError> {
         let job = walk.job;
         let start = job.start.as_slice()?;
         let lr = job.local.rate(job.round) as f32;
-        // The first step reads where the job starts and writes every weight: no copy is due.
+        // The first step reads the job's start and writes every weight, so the start need not be
+        // copied.
         let mut buffer = Buffer::unwritten(job.start.layout().clone(), tch::Device::Cpu)?;
         let mut target = Descent {
             start,
@@ -208,7 +212,7 @@ impl Perceptron {
         Ok(buffer)
     }
 
-    /// Any optimiser, with all gradients in memory.
+    /// Training by any optimiser, with all gradients in memory.
     fn optimise(
         &self,
         walk: &mut Walk,
@@ -247,7 +251,8 @@ impl Perceptron {
         Ok(weights)
     }
 
-    /// Fills the workspace with what each step puts out and with the gradient of the loss, and counts it.
+    /// Fills the workspace with the output of each step and with the gradient of the loss, and
+    /// counts the loss.
     fn forward(
         &self,
         walk: &mut Walk,
@@ -323,7 +328,7 @@ impl Perceptron {
         progress.count(loss, batch)
     }
 
-    /// Hands the gradients of all parameters to `target`, last layer first.
+    /// Passes the gradients of all parameters to `target`, last layer first.
     fn backward(&self, batch: usize, workspace: &mut Workspace, target: &mut impl Target) {
         let Workspace {
             values,
@@ -343,7 +348,7 @@ impl Perceptron {
                     let kernel = kernel.with_batch(batch);
                     if *deeper {
                         next.resize(kernel.inputs(), 0.0);
-                        // Before the weights move.
+                        // The gradient of the input must be computed before the weights change.
                         kernel.input_gradient(gradient, target.weights(weight.clone()), next);
                     }
                     let x = values[at].as_ref();
@@ -371,7 +376,7 @@ impl Perceptron {
     }
 }
 
-/// Sum of column `at` of rows of `width`.
+/// The sum of column `at` of rows that are `width` long.
 fn column(rows: &[f32], at: usize, width: usize) -> f32 {
     rows.iter().skip(at).step_by(width).sum()
 }
@@ -386,14 +391,15 @@ impl Function {
     fn apply(self, x: &[f32], y: &mut [f32]) {
         let pairs = y.iter_mut().zip(x);
         match self {
-            // What is not a number stays so: the loss must tell.
+            // A value that is not a number must stay so, so that the loss shows it.
             Self::Relu => pairs.for_each(|(y, &x)| *y = if x <= 0.0 { 0.0 } else { x }),
             Self::Tanh => pairs.for_each(|(y, &x)| *y = libm::tanhf(x)),
             Self::Sigmoid => pairs.for_each(|(y, &x)| *y = 1.0 / (1.0 + libm::expf(-x))),
         }
     }
 
-    /// Turns the gradient of the result `y` into that of the argument.
+    /// Turns the gradient with respect to the function's result `y` into that with respect to its
+    /// argument.
     fn reverse(self, y: &[f32], g: &mut [f32]) {
         let pairs = g.iter_mut().zip(y);
         match self {
@@ -404,24 +410,24 @@ impl Function {
     }
 }
 
-/// Where gradients go.
+/// The place where gradients go.
 trait Target {
-    /// Weights of a layer that is not the first, as the forward pass saw them.
+    /// The weights of a layer that is not the first, as the forward pass saw them.
     fn weights(&self, range: Range<usize>) -> &[f32];
 
-    /// Takes `gᵀ · x`.
+    /// Takes the gradient `gᵀ · x` of a layer's weights.
     fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]);
 
-    /// Takes the same of the first layer.
+    /// Takes the gradient `gᵀ · x` of the first layer's weights.
     fn first(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
         self.weight(kernel, range, g, x);
     }
 
-    /// Takes the sum of the rows of `g`.
+    /// Takes the gradient of a bias: the sum of the rows of `g`.
     fn bias(&mut self, range: Range<usize>, g: &[f32]);
 }
 
-/// Into a vector of gradients, for an optimiser to use.
+/// Stores gradients in a vector, for an optimiser.
 struct Store<'a> {
     weights: &'a [f32],
     gradients: &'a mut [f32],
@@ -445,14 +451,15 @@ impl Target for Store<'_> {
     }
 }
 
-/// Straight into the weights, which move by −lr times each gradient.
+/// Applies gradients at once: the weights change by −lr times each gradient.
 struct Descent<'a> {
     start: &'a [f32],
     weights: &'a mut [f32],
     lr: f32,
-    /// Whether the weights of the first layer are in `weights` yet, or still where the job starts.
+    /// Whether the weights of the first layer are in `weights` already, or still where the job
+    /// starts.
     first_written: bool,
-    /// The same of all others.
+    /// Whether all other weights are in `weights` already.
     rest_written: bool,
     behind: Behind,
     layer: (Kernel, Range<usize>),
@@ -468,7 +475,7 @@ impl Descent<'_> {
         }
     }
 
-    /// Lets the first layer catch up if the next batch would be too much to be behind by.
+    /// Lets the first layer take its outstanding steps if the next batch would make them too many.
     fn make_room(&mut self, samples: usize) {
         if self.behind.samples + samples > MAX_BATCH {
             self.catch_up();
