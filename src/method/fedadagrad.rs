@@ -1,4 +1,4 @@
-//! FedAdagrad (Reddi et al., ICLR 2021, algorithm 2): `v ← v + Δ²`.
+//! FedAdagrad (Reddi et al., ICLR 2021, algorithm 2): the second moment is `v ← v + Δ²`.
 
 use super::fedavg::Trainer;
 use super::server_optimizer::{check, Optimizing, Rule};
@@ -7,17 +7,17 @@ use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedAdagrad.
+/// FedAdagrad, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAdagrad {
-    /// The server learning rate η.
+    /// The server's learning rate η.
     pub lr: f64,
     /// The decay β₁ of the first moment.
     pub beta1: f64,
     /// The degree of adaptivity τ.
     pub tau: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 

@@ -1,4 +1,4 @@
-//! FedAdam (Reddi et al., ICLR 2021, algorithm 2): `v ← β₂ v + (1 − β₂) Δ²`.
+//! FedAdam (Reddi et al., ICLR 2021, algorithm 2): the second moment is `v ← β₂ v + (1 − β₂) Δ²`.
 
 use super::fedavg::Trainer;
 use super::server_optimizer::{check, Optimizing, Rule};
@@ -7,11 +7,11 @@ use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedAdam.
+/// FedAdam, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAdam {
-    /// The server learning rate η.
+    /// The server's learning rate η.
     pub lr: f64,
     /// The decay β₁ of the first moment.
     pub beta1: f64,
@@ -19,7 +19,7 @@ pub struct FedAdam {
     pub beta2: f64,
     /// The degree of adaptivity τ.
     pub tau: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 

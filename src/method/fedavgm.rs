@@ -1,5 +1,6 @@
-//! FedAvgM (Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated
-//! Visual Classification", 2019, section 4.3): `v ← β v + Δ`, `w ← w + η v`.
+//! FedAvgM: FedAvg with momentum on the server, `v ← β v + Δ` and `w ← w + η v` (Hsu, Qi and Brown,
+//! "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification",
+//! 2019, section 4.3).
 
 use super::fedavg::Trainer;
 use super::server_optimizer::{check, Optimizing, Rule};
@@ -8,15 +9,15 @@ use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedAvg with server momentum.
+/// FedAvg with server momentum, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAvgM {
-    /// The server learning rate η.
+    /// The server's learning rate η.
     pub lr: f64,
     /// The momentum β.
     pub momentum: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 

@@ -1,4 +1,5 @@
-//! FedYogi (Reddi et al., ICLR 2021, algorithm 2): `v ← v − (1 − β₂) Δ² sign(v − Δ²)`.
+//! FedYogi (Reddi et al., ICLR 2021, algorithm 2): the second moment is `v ← v − (1 − β₂) Δ² sign(v
+//! − Δ²)`.
 
 use super::fedavg::Trainer;
 use super::server_optimizer::{check, Optimizing, Rule};
@@ -7,11 +8,11 @@ use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedYogi.
+/// FedYogi, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedYogi {
-    /// The server learning rate η.
+    /// The server's learning rate η.
     pub lr: f64,
     /// The decay β₁ of the first moment.
     pub beta1: f64,
@@ -19,7 +20,7 @@ pub struct FedYogi {
     pub beta2: f64,
     /// The degree of adaptivity τ.
     pub tau: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 
@@ -79,7 +80,7 @@ impl Rule for FedYogi {
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32) {
         let m = self.beta1 as f32 * m + (1.0 - self.beta1) as f32 * delta;
         let square = delta * delta;
-        // Rust's signum of 0 is 1; the paper's sign of 0 is 0.
+        // Rust's `signum` of 0 is 1, but the sign of 0 in the paper is 0.
         let sign = if v == square {
             0.0
         } else {

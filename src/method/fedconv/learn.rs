@@ -1,4 +1,4 @@
-//! What is learned on the public set: banks, and the weights of the aggregation.
+//! Learning of filter banks and of aggregation weights on the public set.
 
 use super::bank::Filters;
 use super::fit::Fit;
@@ -9,7 +9,8 @@ use crate::model::{Model, ParamSet};
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Learns a bank on the public set: `[learned numbers, parameters of the network it leads to]`.
+/// Learns a bank on the public set. Returns `[learned numbers, parameters of the resulting
+/// network]`.
 pub(super) fn learn_bank(
     filters: &Filters,
     learned: &[f32],
@@ -41,8 +42,8 @@ pub(super) fn learn_bank(
     ]))
 }
 
-/// Learns the weights of the aggregation on the public set: `[aggregated model, each client's
-/// weights...]`.
+/// Learns the weights of the aggregation on the public set. Returns `[aggregated model, weights of
+/// each client...]`.
 pub(super) fn learn_weights(
     model: &Arc<Model>,
     dilated: &[ParamSet],
@@ -95,7 +96,7 @@ pub(super) fn learn_weights(
     Ok(Payload::bundle(parts))
 }
 
-/// The learned numbers and the parameters of a bank's job.
+/// The learned numbers and the parameters in the output of a job that learns a bank.
 pub(super) fn bank_of(output: &Payload) -> Result<(Arc<[f32]>, ParamSet), MethodError> {
     let [numbers, model] = output.as_parts()?;
     let Payload::Scalars(numbers) = numbers else {
