@@ -107,24 +107,24 @@ pub fn evaluate(
     let views = params.views()?;
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     let classes = model.classes();
-    let mut tally = EvaluationSums::default();
+    let mut sums = EvaluationSums::default();
     for part in samples.chunks(batch.max(1)) {
         go_on()?;
         let x = data.batch(part, model.starts_with_images())?;
         data.labels_of(part, &mut labels)?;
         let out = model.forward(&views, &x, Mode::Evaluate)?;
         read(&out, &mut scores)?;
-        tally.count += part.len() as u64;
-        tally.loss_sum += cross_entropy(&scores, classes, &labels, None);
+        sums.count += part.len() as u64;
+        sums.loss_sum += cross_entropy(&scores, classes, &labels, None);
         for (row, &label) in scores.chunks_exact(classes).zip(&labels) {
             let hit = first_largest(row) == Some(label as usize);
-            tally.correct += u64::from(hit);
+            sums.correct += u64::from(hit);
             if let Some(hits) = hits.as_deref_mut() {
                 hits.push(hit);
             }
         }
     }
-    Ok(tally)
+    Ok(sums)
 }
 
 fn first_largest(row: &[f32]) -> Option<usize> {
@@ -173,20 +173,20 @@ mod tests {
     fn correct_samples_and_losses_are_those_computed_by_hand() {
         let (model, params, data) = identity(vec![1.0, 0.0, 0.5, 2.0, 3.0, 3.0], vec![0, 0, 0]);
         let mut hits = Vec::new();
-        let tally = evaluate(&model, &params, &data, &[0, 1, 2], 2, Some(&mut hits)).unwrap();
+        let sums = evaluate(&model, &params, &data, &[0, 1, 2], 2, Some(&mut hits)).unwrap();
         assert_eq!(hits, [true, false, true]);
-        assert_eq!((tally.count, tally.correct), (3, 2));
+        assert_eq!((sums.count, sums.correct), (3, 2));
         let expected = (1.0 + (-1.0f64).exp()).ln() + (1.0 + 1.5f64.exp()).ln() + 2f64.ln();
-        assert!((tally.loss_sum - expected).abs() < 1e-6);
-        assert!((tally.accuracy() - 2.0 / 3.0).abs() < 1e-15);
+        assert!((sums.loss_sum - expected).abs() < 1e-6);
+        assert!((sums.accuracy() - 2.0 / 3.0).abs() < 1e-15);
     }
 
     #[test]
     fn scores_that_are_not_numbers_are_wrong_and_nothing_is_nothing() {
         let (model, params, data) = identity(vec![f32::NAN, 0.0], vec![1]);
-        let tally = evaluate(&model, &params, &data, &[0], 1, None).unwrap();
-        assert_eq!(tally.correct, 0);
-        assert!(tally.loss_sum.is_nan());
+        let sums = evaluate(&model, &params, &data, &[0], 1, None).unwrap();
+        assert_eq!(sums.correct, 0);
+        assert!(sums.loss_sum.is_nan());
         let none = evaluate(&model, &params, &data, &[], 0, None).unwrap();
         assert_eq!(none, EvaluationSums::default());
         assert_eq!((none.accuracy(), none.mean_loss()), (0.0, 0.0));

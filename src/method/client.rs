@@ -384,8 +384,8 @@ pub(super) fn measure_own(
         return Ok(None);
     }
     let samples = input.holdout.as_slice();
-    let tally = evaluate(&input.model, params, &input.data, samples, 64, None)?;
-    Ok(Some(tally))
+    let sums = evaluate(&input.model, params, &input.data, samples, 64, None)?;
+    Ok(Some(sums))
 }
 
 impl ClientWork {

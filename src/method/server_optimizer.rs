@@ -1,6 +1,6 @@
-//! The server that FedAvgM, FedAdagrad, FedAdam and FedYogi share: it takes the mean client change
-//! `Δ = Σ n_k w_k / Σ n_k − w` as a gradient (Reddi et al., "Adaptive Federated Optimization", ICLR
-//! 2021, algorithm 2) and leaves the step to a rule.
+//! The server half that FedAvgM, FedAdagrad, FedAdam and FedYogi share. It treats the mean change
+//! of the clients, `Δ = Σ n_k w_k / Σ n_k − w`, as a gradient (Reddi et al., "Adaptive Federated
+//! Optimization", ICLR 2021, algorithm 2) and leaves the step to a rule.
 
 use super::average::{add_flops, WeightedSum, Weighting};
 use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
@@ -8,16 +8,17 @@ use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 
-/// One parameter's step: from the model `w`, the moments `m` and `v`, and the mean change `delta`
-/// to the new `(w, m, v)`.
+/// The rule by which a server optimiser makes its step, for a single parameter.
 pub(super) trait Rule: Send + 'static {
-    /// Operations per parameter.
+    /// The operations for each parameter.
     const FLOPS: u64;
 
-    /// The second moment before the first round, if the rule has one; `v` is 0 for those that do not.
+    /// The second moment before the first round. `None` if the rule has none; the `v` of its steps
+    /// is then 0.
     fn initial_second_moment(&self) -> Option<f32>;
 
-    /// The step.
+    /// The step of one parameter: from the model `w`, the moments `m` and `v`, and the mean change
+    /// `delta` to the new `(w, m, v)`.
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32);
 }
 
@@ -31,6 +32,7 @@ pub(super) struct Optimizing<R> {
 }
 
 impl<R: Rule> Optimizing<R> {
+    /// A server half with the rule `rule` and the initial parameters of `setup`.
     pub fn new(rule: R, weighting: Weighting, setup: Setup) -> Result<Self, MethodError> {
         let global = setup.initial;
         let mut second = None;
@@ -108,7 +110,7 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
     }
 
     fn round_flops(&self) -> Flops {
-        // The rule's own, and the mean and its difference to the model.
+        // The operations of the rule, and those of the mean and of its difference to the model.
         Flops((R::FLOPS + 2) * self.global.len() as u64)
     }
 
@@ -117,7 +119,7 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
     }
 }
 
-/// Problems of the hyper-parameters that several rules share.
+/// The problems with hyper-parameters that several rules have.
 pub(super) fn check(
     lr: f64,
     betas: &[(&'static str, f64)],
@@ -130,7 +132,8 @@ pub(super) fn check(
             Some(value) if !(value.is_finite() && value > 0.0) => {
                 problems.push((name, format!("expected a number above 0, found {value}")));
             }
-            // What is squared or divided by in single precision must neither vanish nor overflow.
+            // Numbers that are squared or divided by in single precision must neither vanish nor
+            // overflow.
             Some(value) if !(1e-15..=1e6).contains(&value) => {
                 problems.push((name, format!("{value:e} is outside [1e-15, 1e6]")));
             }

@@ -61,8 +61,9 @@ pub struct NoisyMean {
     cohort: u32,
     seed: u64,
     sum: WeightedSum,
-    /// The number of reports in the sum, and the number of those whose update was within the bound.
+    /// The number of reports in the sum.
     reports: u32,
+    /// The number of reports whose update was within the bound.
     within: u32,
     /// The sum of the samples of all clients that reported.
     samples: u32,

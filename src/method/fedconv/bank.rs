@@ -32,8 +32,9 @@ pub(super) enum Way {
 /// The filter of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Filter {
-    /// The shape of the tensor at full width, and below it the shape in the sub-model.
+    /// The shape of the tensor at full width.
     full: Vec<i64>,
+    /// The shape of the tensor in the sub-model.
     sub: Vec<i64>,
     /// The number of positions in a convolution's window, each of which has a filter of its own; 1
     /// for all other tensors.
@@ -95,7 +96,7 @@ impl Filter {
         self.positions == 1 && self.kernel[0] == 1 && self.kernel[1] >= 2 * PHASES
     }
 
-    /// The only row of an image that has one row.
+    /// The image of a tensor with one position, as a matrix `[rows, columns]`.
     fn row(&self, image: &Tensor) -> Result<Tensor, TchError> {
         image.f_squeeze_dim(0)?.f_squeeze_dim(0)
     }

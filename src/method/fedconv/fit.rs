@@ -23,8 +23,9 @@ pub(super) struct Fit {
     pub counter: u64,
 }
 
-/// Adam's decay rates and the number added to the root, with PyTorch's defaults.
+/// Adam's decay rates, as PyTorch's defaults.
 const BETAS: [f64; 2] = [0.9, 0.999];
+/// The number that Adam adds to the square root of the second moment, as PyTorch's default.
 const EPSILON: f64 = 1e-8;
 
 /// The result of the descent.
@@ -64,8 +65,8 @@ impl Fit {
                 return Ok((f64::NEG_INFINITY, params));
             }
             let samples = public.select.as_slice();
-            let tally = evaluate(model, &params, &public.data, samples, 64, None)?;
-            let score = 100.0 * tally.accuracy() - tally.mean_loss();
+            let sums = evaluate(model, &params, &public.data, samples, 64, None)?;
+            let score = 100.0 * sums.accuracy() - sums.mean_loss();
             // A comparison with NaN is never true, so a NaN would be kept for ever.
             let score = if score.is_nan() {
                 f64::NEG_INFINITY

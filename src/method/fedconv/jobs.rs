@@ -100,15 +100,15 @@ impl Server {
         for (number, filters) in self.filters.iter().enumerate() {
             let Some(filters) = filters else { continue };
             let sub = Arc::clone(&self.sizes().levels()[number].model);
-            let plan = Arc::clone(&filters.compress);
+            let compress = Arc::clone(&filters.compress);
             let (learned, global) = (Arc::clone(&filters.learned), self.global.clone());
             let (public, activation) = (self.public()?, self.method.activation);
             let epochs = self.filter_epochs();
             let fit = self.fit(epochs, purpose::FIT_COMPRESSION, number as u64);
             jobs.push(ServerJob {
-                cost: self.fit_cost(&sub, epochs, plan.flops(), learned.len() + global.len()),
+                cost: self.fit_cost(&sub, epochs, compress.flops(), learned.len() + global.len()),
                 work: Arc::new(move |_| {
-                    learn_bank(&plan, &learned, &global, &sub, &public, fit, activation)
+                    learn_bank(&compress, &learned, &global, &sub, &public, fit, activation)
                 }),
                 stand_in: None,
             });
@@ -132,20 +132,20 @@ impl Server {
             let bank = match self.filters.get(number).and_then(Option::as_ref) {
                 None => None,
                 Some(filters) => {
-                    let plan = Arc::clone(&filters.dilate);
+                    let dilate = Arc::clone(&filters.dilate);
                     let learned = match self.dilation.get(&report.client) {
                         Some(learned) => Arc::clone(learned),
                         None => {
                             let name = counter(0, purpose::DILATION, which);
                             let mut rng = stream(self.setup.seed, 0, Purpose::Method, name);
-                            plan.begin(self.method.init, &mut rng).into()
+                            dilate.begin(self.method.init, &mut rng).into()
                         }
                     };
                     let epochs = self.filter_epochs();
                     let fit = self.fit(epochs, purpose::FIT_DILATION, which);
                     let values = learned.len() + full.parameters();
-                    cost = cost.then(self.fit_cost(full, epochs, plan.flops(), values));
-                    Some((plan, learned, fit))
+                    cost = cost.then(self.fit_cost(full, epochs, dilate.flops(), values));
+                    Some((dilate, learned, fit))
                 }
             };
             let (params, full) = (report.params.clone(), Arc::clone(full));
@@ -158,8 +158,8 @@ impl Server {
                         None => params.clone(),
                     };
                     match &bank {
-                        Some((plan, learned, fit)) => {
-                            learn_bank(plan, learned, &tuned, &full, &public, *fit, activation)
+                        Some((dilate, learned, fit)) => {
+                            learn_bank(dilate, learned, &tuned, &full, &public, *fit, activation)
                         }
                         None => Ok(Payload::bundle([
                             Payload::scalars([]),
