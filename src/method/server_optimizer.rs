@@ -8,8 +8,11 @@ use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 
-/// The rule by which a server optimiser makes its step, for a single parameter.
+/// A server optimiser: the rule by which it makes its step, for a single parameter.
 pub(super) trait Rule: Send + 'static {
+    /// The problems with the hyper-parameters: for each, the name of the field and a message.
+    fn problems(&self) -> Vec<(&'static str, String)>;
+
     /// The operations for each parameter.
     const FLOPS: u64;
 
@@ -22,6 +25,60 @@ pub(super) trait Rule: Send + 'static {
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32);
 }
 
+/// Implements [`super::Method`] for a server optimiser with a field `weighting`: clients train as
+/// in FedAvg, and the server makes the step of the type's [`Rule`].
+macro_rules! method_of_rule {
+    ($optimiser:ty) => {
+        impl $crate::method::Method for $optimiser {
+            fn check(&self, _: &$crate::learn::LocalTraining) -> Vec<(&'static str, String)> {
+                $crate::method::server_optimizer::Rule::problems(self)
+            }
+
+            fn weighting(&self) -> $crate::method::Weighting {
+                self.weighting
+            }
+
+            fn reports(&self) -> $crate::method::ReportKind {
+                $crate::method::ReportKind::Model
+            }
+
+            fn freezes(&self) -> Result<(), &'static str> {
+                Ok(())
+            }
+
+            fn server(
+                &self,
+                setup: $crate::method::Setup,
+            ) -> Result<Box<dyn $crate::method::ServerHalf>, $crate::method::MethodError> {
+                let weighting = self.weighting;
+                let server = $crate::method::server_optimizer::Optimizing::new(
+                    self.clone(),
+                    weighting,
+                    setup,
+                )?;
+                Ok(Box::new(server))
+            }
+
+            fn client(&self) -> std::sync::Arc<dyn $crate::method::ClientHalf> {
+                std::sync::Arc::new($crate::method::fedavg::Trainer { proximal: None })
+            }
+        }
+    };
+}
+pub(super) use method_of_rule;
+
+/// The first moment after a step of FedAdagrad, FedAdam or FedYogi: `β₁ m + (1 − β₁) Δ`.
+pub(super) fn first_moment(beta1: f64, m: f32, delta: f32) -> f32 {
+    beta1 as f32 * m + (1.0 - beta1) as f32 * delta
+}
+
+/// The parameter after a step of FedAdagrad, FedAdam or FedYogi with the new moments `m` and `v`:
+/// `w + η m / (√v + τ)`.
+pub(super) fn adaptive_step([lr, tau]: [f64; 2], w: f32, m: f32, v: f32) -> f32 {
+    w + lr as f32 * m / (v.sqrt() + tau as f32)
+}
+
+/// A server half whose model follows a [`Rule`].
 pub(super) struct Optimizing<R> {
     rule: R,
     weighting: Weighting,
