@@ -34,6 +34,7 @@ const NAME: &str = "privacy";
 
 /// A form of differential privacy by its name in a scenario, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Privacy {
     /// The server adds the noise and has to be trusted.
     CentralDp(CentralDp),

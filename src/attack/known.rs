@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How much adversaries know when they decide what to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Knowledge {
     /// They know the updates that they themselves would have sent if they were honest.
     #[default]

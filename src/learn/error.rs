@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// Why training or evaluation gave no result.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LearnError {
     /// The loss or the weights are no longer finite numbers.
     #[error(

@@ -19,6 +19,7 @@ pub enum HostDevice {
 
 /// Why a host device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HostError {
     /// The text names no device.
     #[error("expected a device such as \"cpu\" or \"cuda:0\", got {0:?}")]

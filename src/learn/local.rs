@@ -35,6 +35,7 @@ pub struct LocalTraining {
 /// PyTorch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Optimizer {
     /// Stochastic gradient descent, with (Nesterov) momentum in the form of PyTorch.
     Sgd {
@@ -72,6 +73,7 @@ pub enum Optimizer {
 /// The learning rate of a round, as a function of the base rate.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Schedule {
     /// Every round has the base rate.
     #[default]

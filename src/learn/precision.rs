@@ -10,6 +10,7 @@ use tch::{Kind, TchError, Tensor};
 
 /// The format that the factors of products are rounded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Precision {
     /// Single precision: 24 significant bits.
     #[default]

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// Why a method could not do its part.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum MethodError {
     /// The payload is of another kind than the receiver expects.
     #[error("expected {expected}, got {found}")]

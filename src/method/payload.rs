@@ -28,6 +28,7 @@ fn content(set: &ParamSet) -> u64 {
 
 /// A typed payload. A clone shares large contents.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum Payload {
     /// No content.
     #[default]

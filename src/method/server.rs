@@ -33,6 +33,7 @@ pub struct Setup {
 
 /// The moments at which a server half may do work of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// Once, before the first round.
     Setup,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// The data and the settings of the server's own training; the optimiser's state starts anew each
 /// round.
 pub(crate) struct OwnTraining {
+    /// The network.
     pub model: Arc<Model>,
     /// The data set.
     pub data: Arc<DeviceData>,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 /// What a method's clients report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReportKind {
     /// A model of full size, trained from the global one.
     Model,

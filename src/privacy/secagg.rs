@@ -65,6 +65,7 @@ impl Default for SecAgg {
 
 /// A protocol of secure aggregation by its name in a scenario, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum SecureAggregation {
     /// Pairwise masks (Bonawitz et al. 2017).
     SecAgg(SecAgg),

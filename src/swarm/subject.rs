@@ -22,6 +22,7 @@ pub struct Subject {
 
 /// Why a swarm cannot test a scenario.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SubjectError {
     /// The scenario is wrong.
     #[error("{0:#}")]

@@ -23,6 +23,7 @@ const MOST_PROBLEMS: usize = 50;
 
 /// Why a sweep cannot begin.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SweepError {
     /// The command line describes no valid sweep.
     #[error("{0}")]
