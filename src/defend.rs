@@ -60,8 +60,8 @@ pub trait Defence: Debug + Send + Sync {
         1
     }
 
-    /// The inequality that [`Self::least`] comes from, in the symbols of the source, such as `n ≥
-    /// 2f + 3`.
+    /// The inequality that [`Self::least`] comes from, in the symbols of the source, such as
+    /// `n ≥ 2f + 3`.
     fn least_because(&self) -> &'static str {
         "n ≥ 1"
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// value of the aggregate is the mean of the β = θ − 2f chosen values that are nearest to their
 /// median.
 ///
-/// The updates of the cohort are kept; samples are no weights. The rule needs n ≥ 4f + 3 reports
+/// The updates of the cohort are kept; the numbers of samples play no role. The rule needs n ≥ 4f + 3 reports
 /// and then withstands f adversaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -6,11 +6,11 @@ use super::geometric_median::distance;
 use super::{iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
-/// Starting from the aggregate v of the last round (0 at first), the step `v ← v + 1/n Σ (Δ_k − v)
-/// min(1, τ / ‖Δ_k − v‖)` is taken `iterations` times. A step moves v by at most τ, whatever
-/// clients report.
+/// Starting from the aggregate v of the last round (0 at first), the step
+/// `v ← v + 1/n Σ (Δ_k − v) min(1, τ / ‖Δ_k − v‖)` is taken `iterations` times. A step moves v by
+/// at most τ, whatever clients report.
 ///
-/// The updates of the cohort are kept, and one vector between rounds; samples are no weights. The
+/// The updates of the cohort are kept, and one vector between rounds; the numbers of samples play no role. The
 /// proof in the paper assumes that clients use momentum, which lowers the variance of what they
 /// send.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Scalar products and distances of all pairs of vectors of a cohort, from one matrix product.
 //!
-//! The squared distances are `‖x − y‖² = ‖x‖² + ‖y‖² − 2 x·y`, with all scalar products from `G = X
-//! Xᵀ`. The product is computed in double precision, so that the difference is still accurate for
-//! vectors that are nearly equal.
+//! The squared distances are `‖x − y‖² = ‖x‖² + ‖y‖² − 2 x·y`, with all scalar products from
+//! `G = X Xᵀ`. The product is computed in double precision, so that the difference is still
+//! accurate for vectors that are nearly equal.
 
 /// The number of columns in one step of the matrix product: a block with a hundred rows of so many
 /// columns fits the second-level cache.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// direction in which the updates differ most, are left out. The aggregate is the mean of the
 /// updates that no pass left out; if there is none, of those left out least often.
 ///
-/// The updates of the cohort are kept; samples are no weights.
+/// The updates of the cohort are kept; the numbers of samples play no role.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dnc {

@@ -7,10 +7,10 @@ use super::{Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// The aggregate is `Σ TS_k (‖g₀‖ / ‖Δ_k‖) Δ_k / Σ TS_k` with the trust scores `TS_k = max(0,
-/// cos(Δ_k, g₀))`; it is zero if no report is trusted. The server's own update g₀ comes from
-/// training the global model on the public set of the scenario, with the local training of the
-/// first group, before the clients are asked.
+/// The aggregate is `Σ TS_k (‖g₀‖ / ‖Δ_k‖) Δ_k / Σ TS_k` with the trust scores
+/// `TS_k = max(0, cos(Δ_k, g₀))`; it is zero if no report is trusted. The server's own update g₀
+/// comes from training the global model on the public set of the scenario, with the local training
+/// of the first group, before the clients are asked.
 ///
 /// Reports are taken one by one; trust scores are the weights, samples are not. No number of
 /// adversaries breaks the rule as long as the public set is like the clients' data.

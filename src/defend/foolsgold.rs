@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// client's.
 ///
 /// The updates of the cohort are kept, and a vector for every client that has ever reported;
-/// samples are no weights. The rule withstands any number of sybils, but not a single adversary
+/// the numbers of samples play no role. The rule withstands any number of sybils, but not a single adversary
 /// without sybils.
 ///
 /// It differs from the paper in two points. It takes the mean where the paper takes the sum, since

@@ -7,8 +7,8 @@ use super::{iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// The aggregate is approximately the point v with the least weighted sum of distances to the
-/// updates. Starting from the mean of the updates, the step `v ← Σ β_k Δ_k / Σ β_k` with `β_k = n_k
-/// / max(ν, ‖v − Δ_k‖)` is taken `iterations` times.
+/// updates. Starting from the mean of the updates, the step `v ← Σ β_k Δ_k / Σ β_k` with
+/// `β_k = n_k / max(ν, ‖v − Δ_k‖)` is taken `iterations` times.
 ///
 /// The updates of the cohort are kept; the samples n_k are the weights. The rule works while
 /// adversaries have less than half of the weight.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The aggregate is the update with the least score, where the score of an update is the sum of its
 /// squared distances to its n − f − 2 nearest neighbours.
 ///
-/// The updates of the cohort are kept; samples are no weights. The rule needs n ≥ 2f + 3 reports
+/// The updates of the cohort are kept; the numbers of samples play no role. The rule needs n ≥ 2f + 3 reports
 /// and then withstands f adversaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -5,7 +5,7 @@ use super::{Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
 /// Each value of the aggregate is the median of the reported values; for an even number of reports
-/// it is the mean of the middle two. The updates of the cohort are kept; samples are no weights.
+/// it is the mean of the middle two. The updates of the cohort are kept; the numbers of samples play no role.
 /// The rule works while fewer than half of the reports come from adversaries.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -13,7 +13,7 @@ pub struct Median {}
 
 /// For each coordinate, the share `trim` of the reports with the largest values and as many with
 /// the smallest are left out, and the rest are averaged. The updates of the cohort are kept;
-/// samples are no weights. The rule works while at most ⌊trim · n⌋ reports come from adversaries.
+/// the numbers of samples play no role. The rule works while at most ⌊trim · n⌋ reports come from adversaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrimmedMean {

@@ -6,8 +6,8 @@
 //! [`Kernel::for_batch`] returns `None` and the caller uses torch. The order of additions depends
 //! only on the sizes.
 
-/// A kernel for a layer of a certain size: weights are `[outputs, inputs]`, a batch is `[batch,
-/// inputs]`.
+/// A kernel for a layer of a certain size: weights are `[outputs, inputs]`, a batch is
+/// `[batch, inputs]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kernel {
     batch: usize,

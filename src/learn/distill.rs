@@ -119,8 +119,8 @@ pub fn class_scores(
     Ok(all)
 }
 
-/// The sum over the batch of the distance between `scores` and `targets`, both row-major `[batch,
-/// classes]`. Writes the gradient of the **mean** distance with respect to the scores to
+/// The sum over the batch of the distance between `scores` and `targets`, both row-major
+/// `[batch, classes]`. Writes the gradient of the **mean** distance with respect to the scores to
 /// `gradient`, which must be zero. Where a score equals its target, the gradient of the absolute
 /// value is 0.
 fn score_loss(

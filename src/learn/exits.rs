@@ -5,8 +5,8 @@ use super::soft::divergence;
 use super::{LearnError, Tape, TrainJob, Trained};
 
 /// Trains `job` by mutual self-distillation (Kim et al., DepthFL, ICLR 2023, section 3.2). The n
-/// classifiers of the network give the class probabilities p₁ ... pₙ, and the loss is `Σᵢ [CEᵢ +
-/// consistency / (n − 1) · Σⱼ≠ᵢ KL(pⱼ ‖ pᵢ)]`, in which pⱼ is treated as a constant.
+/// classifiers of the network give the class probabilities p₁ ... pₙ, and the loss is
+/// `Σᵢ [CEᵢ + consistency / (n − 1) · Σⱼ≠ᵢ KL(pⱼ ‖ pᵢ)]`, in which pⱼ is treated as a constant.
 ///
 /// # Errors
 /// The errors of [`super::train`].

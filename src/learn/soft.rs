@@ -2,9 +2,10 @@
 
 /// The sum over the batch of `T² · KL(softmax(teacher / T) ‖ softmax(student / T))` between scores,
 /// which are row-major `[batch, classes]`. Adds `weight` times the gradient of the **mean** with
-/// respect to the student's scores to `gradient`: `T · (softmax(student / T) − softmax(teacher /
-/// T)) / batch`. The teacher is treated as a constant. The factor T² keeps the size of the gradient
-/// when the temperature changes (Hinton, Vinyals and Dean 2015, section 2).
+/// respect to the student's scores to `gradient`:
+/// `T · (softmax(student / T) − softmax(teacher / T)) / batch`. The teacher is treated as a
+/// constant. The factor T² keeps the size of the gradient when the temperature changes (Hinton,
+/// Vinyals and Dean 2015, section 2).
 ///
 /// Exponentials come from a portable routine, so equal scores give equal bits on every machine.
 pub fn divergence(

@@ -211,8 +211,8 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// The mask of the scores that count in each network's loss, 1 or 0, as `[networks, 1,
-    /// classes]`; `None` if all scores count.
+    /// The mask of the scores that count in each network's loss, 1 or 0, as
+    /// `[networks, 1, classes]`; `None` if all scores count.
     fn counted(&self, networks: usize, device: Device) -> Result<Option<Tensor>, TchError> {
         let jobs = self.jobs.get(..networks).unwrap_or_default();
         if jobs.iter().all(|job| job.correction.classes.is_none()) {

@@ -31,8 +31,8 @@ enum Value {
 }
 
 impl Networks<'_> {
-    /// The scores `[networks, batch, classes]` for the input `x`, which is `[networks · batch,
-    /// shape…]`.
+    /// The scores `[networks, batch, classes]` for the input `x`, which is
+    /// `[networks · batch, shape…]`.
     pub fn forward(&mut self, ops: &[Op], x: &Tensor) -> Result<Tensor, TchError> {
         let value = match *x.size() {
             [_, channels, height, width] => {

@@ -46,9 +46,9 @@ struct Filter {
     residual: bool,
 }
 
-/// The number of learned tensors of a filter. They are the direction `[positions, 1, rows,
-/// columns]` and the length `[positions, 1, 1, 1]` of the weight-normalised kernel, and the scale
-/// and the shift of the projection, both `[1, positions, 1, 1]`.
+/// The number of learned tensors of a filter. They are the direction
+/// `[positions, 1, rows, columns]` and the length `[positions, 1, 1, 1]` of the weight-normalised
+/// kernel, and the scale and the shift of the projection, both `[1, positions, 1, 1]`.
 const TENSORS: usize = 4;
 
 /// A bank: one filter for each entry of a network's layout, without the learned numbers.
@@ -170,8 +170,8 @@ impl Filter {
 /// The number of consecutive values that pass through a long kernel together.
 const PHASES: i64 = 48;
 
-/// Correlates each row of `x` `[rows, n]` with `kernel` `[1, k]`; the result is `[rows, n − k +
-/// 1]`.
+/// Correlates each row of `x` `[rows, n]` with `kernel` `[1, k]`; the result is
+/// `[rows, n − k + 1]`.
 ///
 /// Convolution routines are slowest for one channel and hundreds of taps. The sums can also be
 /// computed by a convolution of [`PHASES`] channels with a short kernel: channel s of place q is

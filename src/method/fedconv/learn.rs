@@ -9,8 +9,8 @@ use crate::model::{Model, ParamSet};
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Learns a bank on the public set. Returns `[learned numbers, parameters of the resulting
-/// network]`.
+/// Learns a bank on the public set. Returns
+/// `[learned numbers, parameters of the resulting network]`.
 pub(super) fn learn_bank(
     filters: &Filters,
     learned: &[f32],
@@ -42,8 +42,8 @@ pub(super) fn learn_bank(
     ]))
 }
 
-/// Learns the weights of the aggregation on the public set. Returns `[aggregated model, weights of
-/// each client...]`.
+/// Learns the weights of the aggregation on the public set. Returns
+/// `[aggregated model, weights of each client...]`.
 pub(super) fn learn_weights(
     model: &Arc<Model>,
     dilated: &[ParamSet],
