@@ -7,10 +7,12 @@
 //! | comment | block | what it means |
 //! |---|---|---|
 //! | `<!-- ignored: WHY -->` | `ron,ignore` | the block is neither a scenario nor fields of one |
+//! | `<!-- each by itself -->` | `ron` | the fields are shown together and do not go together |
 //! | `<!-- file: NAME -->` | any | the reader writes the block to this file |
 //! | `<!-- only parsed: WHY -->` | `sh` | the commands are not run: they take long, or more than is here |
 //! | `<!-- shortened: PATH=VALUE -->` | `sh` | `run` and `sweep` get this `--set` as well, to take less time |
 //! | `<!-- ends with N -->` | `sh` | the status with which the last command ends |
+//! | `<!-- not compared: WHY -->` | `text` | the output is not that of a run of this test |
 
 use shoal::scenario::Scenario;
 use shoal::text::{Diagnostic, Diagnostics};
@@ -70,7 +72,9 @@ impl Page {
                 let indent = line.len() - line.trim_start().len();
                 let inside = lines.by_ref().map(|(_, line)| line);
                 let inside = inside.take_while(|line| line.trim() != "```");
-                let inside: Vec<_> = inside.map(|line| line.get(indent..).unwrap_or("")).collect();
+                let inside: Vec<_> = inside
+                    .map(|line| line.get(indent..).unwrap_or(""))
+                    .collect();
                 page.blocks.push(Block {
                     line: number + 1,
                     language: language.to_string(),
@@ -116,7 +120,9 @@ impl Page {
         for (number, line) in &self.lines {
             let text = without_code(line);
             let ends = text.match_indices("](").map(|(at, _)| &text[at + 2..]);
-            links.extend(ends.filter_map(|rest| Some((*number, rest[..rest.find(')')?].to_string()))));
+            links.extend(
+                ends.filter_map(|rest| Some((*number, rest[..rest.find(')')?].to_string()))),
+            );
         }
         links
     }
@@ -142,8 +148,15 @@ fn anchor(heading: &str) -> String {
     // Of a link only the words are seen.
     let mut words = heading.replace('`', "");
     while let (Some(middle), Some(start)) = (words.find("]("), words.find('[')) {
-        let end = words[middle..].find(')').map_or(words.len(), |end| middle + end + 1);
-        words = format!("{}{}{}", &words[..start], &words[start + 1..middle], &words[end..]);
+        let end = words[middle..]
+            .find(')')
+            .map_or(words.len(), |end| middle + end + 1);
+        words = format!(
+            "{}{}{}",
+            &words[..start],
+            &words[start + 1..middle],
+            &words[end..]
+        );
     }
     let kept = words.chars().filter_map(|c| match c {
         ' ' => Some('-'),
@@ -231,7 +244,10 @@ fn every_page_is_in_the_summary_and_every_link_leads_somewhere() {
         let name = page.path.strip_prefix("docs").unwrap();
         let times = listed.iter().filter(|link| Path::new(link) == name).count();
         if times != 1 {
-            wrong += &format!("{} is {times} times in docs/SUMMARY.md\n", page.path.display());
+            wrong += &format!(
+                "{} is {times} times in docs/SUMMARY.md\n",
+                page.path.display()
+            );
         }
     }
     let (pages, mut links) = (pages(""), 0);
@@ -263,7 +279,8 @@ fn every_page_that_the_code_names_is_there() {
                 if text[..at].ends_with(['/', '.']) && !text[..at].ends_with("../") {
                     continue;
                 }
-                let word = text[at..].split(|c: char| !(c.is_alphanumeric() || "/._-#".contains(c)));
+                let word =
+                    text[at..].split(|c: char| !(c.is_alphanumeric() || "/._-#".contains(c)));
                 let word = word.into_iter().next().unwrap().trim_end_matches('.');
                 let (path, anchor) = word.split_once('#').unwrap_or((word, ""));
                 named += 1;
@@ -340,19 +357,31 @@ fn completed(fields: &[String]) -> String {
         schedule,
     ];
     let base = base.iter().filter(|entry| !has(field(entry).unwrap()));
-    let all: Vec<_> = base.map(ToString::to_string).chain(fields.iter().cloned()).collect();
+    let all: Vec<_> = base
+        .map(ToString::to_string)
+        .chain(fields.iter().cloned())
+        .collect();
     format!("(\n{},\n)\n", all.join(",\n"))
 }
 
 /// Fields of a group that a scenario does not have itself.
 const OF_A_GROUP: &[&str] = &[
-    "count", "device", "link", "tiers", "correlation", "trace", "budget", "participation",
-    "availability", "leaving", "size",
+    "count",
+    "device",
+    "link",
+    "tiers",
+    "correlation",
+    "trace",
+    "budget",
+    "participation",
+    "availability",
+    "leaving",
+    "size",
 ];
 
 /// The scenarios that a block stands for: itself, or a small one with its fields. A field that stands
-/// there twice is shown with two values, of which each gets a scenario.
-fn scenarios(text: &str) -> Vec<String> {
+/// there twice is shown with two values, of which each gets a scenario; `apart` says that all fields do.
+fn scenarios(text: &str, apart: bool) -> Vec<String> {
     let entries = entries(text);
     if let [whole] = &entries[..] {
         let body = whole.strip_prefix("Scenario").unwrap_or(whole);
@@ -376,9 +405,12 @@ fn scenarios(text: &str) -> Vec<String> {
         if !names.contains(&Some("count")) {
             group.push("count: 60".to_string());
         }
-        return vec![completed(&[format!("population: [({})]", group.join(", "))])];
+        return vec![completed(&[format!(
+            "population: [({})]",
+            group.join(", ")
+        )])];
     }
-    let repeated = |name| names.iter().filter(|other| **other == name).count() > 1;
+    let repeated = |name| apart || names.iter().filter(|other| **other == name).count() > 1;
     let (once, each): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|e| !repeated(field(e)));
     match each.is_empty() {
         true => vec![completed(&once)],
@@ -396,13 +428,18 @@ fn is_of_a_missing_file(problem: &Diagnostic) -> bool {
 }
 
 /// What is wrong with a block as a scenario or as fields of one.
-fn refused(text: &str) -> Option<String> {
+fn refused(text: &str, apart: bool) -> Option<String> {
     let read = |text: &String| -> Result<_, Diagnostics> {
         // Relative paths start at the folder of the scenarios.
         Scenario::parse(text, Path::new("scenarios/page.ron"), &[])
     };
-    let problems = scenarios(text).iter().filter_map(|scenario| read(scenario).err()).collect::<Vec<_>>();
-    let told = problems.iter().filter(|them| !them.iter().all(is_of_a_missing_file));
+    let problems = scenarios(text, apart)
+        .iter()
+        .filter_map(|scenario| read(scenario).err())
+        .collect::<Vec<_>>();
+    let told = problems
+        .iter()
+        .filter(|them| !them.iter().all(is_of_a_missing_file));
     let told: Vec<_> = told.map(|problems| format!("{problems:#}")).collect();
     (!told.is_empty()).then(|| told.join("\n"))
 }
@@ -418,7 +455,8 @@ fn every_scenario_of_a_page_is_one_that_shoal_takes() {
             match block.language.as_str() {
                 "ron" => {
                     taken += 1;
-                    if let Some(why) = refused(&block.text) {
+                    let apart = block.said("each by itself").is_some();
+                    if let Some(why) = refused(&block.text, apart) {
                         wrong += &format!("{place}: {why}\n");
                     }
                 }
@@ -433,7 +471,10 @@ fn every_scenario_of_a_page_is_one_that_shoal_takes() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
-    assert!(taken >= 20 && ignored <= 3, "{taken} taken, {ignored} ignored");
+    assert!(
+        taken >= 20 && ignored <= 3,
+        "{taken} taken, {ignored} ignored"
+    );
 }
 
 /// The words of each command of a piece of shell, without what its output goes to.
@@ -479,14 +520,19 @@ fn commands(shell: &str) -> Vec<Vec<String>> {
 
 /// The command line of `shoal` in a command, if it has one. What stands for a value gets one.
 fn of_shoal(command: &[String]) -> Option<Vec<String>> {
-    let name = |word: &String| Path::new(word).file_name().is_some_and(|name| name == "shoal");
+    let name = |word: &String| {
+        Path::new(word)
+            .file_name()
+            .is_some_and(|name| name == "shoal")
+    };
     let at = command.iter().position(name)?;
     let filled = command[at + 1..].iter().map(|word| match word.as_str() {
         "N" | "M" => "1".to_string(),
         "..." | "…" => "a=1".to_string(),
         word => match word.split_once('$') {
             Some((before, after)) => {
-                let rest = after.trim_start_matches(|c: char| c.is_alphanumeric() || "_{}".contains(c));
+                let rest =
+                    after.trim_start_matches(|c: char| c.is_alphanumeric() || "_{}".contains(c));
                 format!("{before}1{rest}")
             }
             None => word.to_string(),
@@ -505,7 +551,9 @@ fn unknown(line: &[String]) -> Option<String> {
 /// The files of the repository that a command names and that are not there.
 fn missing(command: &[String]) -> Vec<String> {
     let ours = ["scenarios/", "examples/", ".ci/", "benches/"];
-    let named = command.iter().filter(|word| ours.iter().any(|folder| word.starts_with(folder)));
+    let named = command
+        .iter()
+        .filter(|word| ours.iter().any(|folder| word.starts_with(folder)));
     let gone = named.filter(|word| !word.contains('$') && !Path::new(ROOT).join(word).exists());
     gone.cloned().collect()
 }
@@ -541,16 +589,25 @@ fn every_command_of_a_page_is_one_that_shoal_has() {
             }
         }
         // In a sentence a command is often named without all that it needs: `shoal verify`.
-        let lines = page.lines.iter().filter(|(_, line)| line.starts_with("    shoal "));
-        let indented = lines.map(|(number, line)| (*number, line.trim_end_matches('\\').to_string()));
+        let lines = page
+            .lines
+            .iter()
+            .filter(|(_, line)| line.starts_with("    shoal "));
+        let indented =
+            lines.map(|(number, line)| (*number, line.trim_end_matches('\\').to_string()));
         for (number, code) in page.inline_code().into_iter().chain(indented) {
             let named = commands(&code);
-            let Some(command) = named.first().filter(|words| words[0] == "shoal" && words.len() > 1) else {
+            let Some(command) = named
+                .first()
+                .filter(|words| words[0] == "shoal" && words.len() > 1)
+            else {
                 continue;
             };
             of_text += 1;
             let why = of_shoal(command).and_then(|line| unknown(&line));
-            if let Some(why) = why.filter(|why| !why.contains("required arguments were not provided")) {
+            if let Some(why) =
+                why.filter(|why| !why.contains("required arguments were not provided"))
+            {
                 wrong += &format!("{}: {why}\n", page.at(number));
             }
         }
@@ -562,9 +619,12 @@ fn every_command_of_a_page_is_one_that_shoal_has() {
 /// The words of a line that are no figures, units or signs: those that are alike on any machine.
 fn shape(line: &str) -> Vec<&str> {
     let units = [
-        "s", "ms", "us", "ns", "min", "h", "B", "kB", "MB", "GB", "FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP",
+        "s", "ms", "us", "ns", "min", "h", "B", "kB", "MB", "GB", "FLOP", "kFLOP", "MFLOP",
+        "GFLOP", "TFLOP",
     ];
-    let words = line.split_whitespace().map(|word| word.trim_matches(|c: char| ",;:()".contains(c)));
+    let words = line
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| ",;:()".contains(c)));
     let told = |word: &&str| {
         word.chars().any(char::is_alphabetic)
             && !word.contains(|c: char| c.is_ascii_digit())
@@ -576,7 +636,9 @@ fn shape(line: &str) -> Vec<&str> {
 /// Lines that are shown and that nothing of the output is like.
 fn unlike<'a>(shown: &'a str, output: &str) -> Vec<&'a str> {
     let said: BTreeSet<_> = output.lines().map(shape).collect();
-    let lines = shown.lines().filter(|line| !["", "…", "..."].contains(&line.trim()));
+    let lines = shown
+        .lines()
+        .filter(|line| !["", "…", "..."].contains(&line.trim()));
     lines.filter(|line| !said.contains(&shape(line))).collect()
 }
 
@@ -608,7 +670,13 @@ impl Desk {
         let path = std::env::var("PATH").unwrap();
         let shortened = block.said("shortened").map(|set| format!("--set {set}"));
         let done = Command::new("bash")
-            .args(["-eu", "-o", "pipefail", "-c", &format!("exec 2>&1\n{}", block.text)])
+            .args([
+                "-eu",
+                "-o",
+                "pipefail",
+                "-c",
+                &format!("exec 2>&1\n{}", block.text),
+            ])
             .env("PATH", format!("{}/bin:{path}", self.0.path().display()))
             .env("SHORTENED", shortened.unwrap_or_default())
             .current_dir(self.0.path())
@@ -629,13 +697,18 @@ fn follow(page: &Page) -> (String, usize) {
             fs::write(desk.0.path().join(name), &block.text).unwrap();
             output = None;
         } else if block.language == "text" {
-            let unlike = output.as_ref().map_or(Vec::new(), |output| unlike(&block.text, output));
+            let compared = output
+                .as_ref()
+                .filter(|_| block.said("not compared").is_none());
+            let unlike = compared.map_or(Vec::new(), |output| unlike(&block.text, output));
             for line in unlike {
                 wrong += &format!("{place}: nothing that was said is like\n  {line}\n");
             }
         } else if block.language == "sh" && block.said("only parsed").is_none_or(str::is_empty) {
             let (said, status) = desk.run(block);
-            let meant = block.said("ends with").map_or(0, |status| status.parse().unwrap());
+            let meant = block
+                .said("ends with")
+                .map_or(0, |status| status.parse().unwrap());
             if status != meant {
                 wrong += &format!("{place}: ends with {status}, not with {meant}:\n{said}\n");
             }
@@ -666,32 +739,74 @@ fn what_the_tutorial_and_the_how_tos_say_can_be_done() {
 #[test]
 fn what_is_wrong_on_a_page_is_found() {
     let parse = |text: &str| Page::parse(Path::new("docs/made_up.md"), text);
-    let links = parse("[a](nowhere.md) `[b](c.md)` [d](scenario.md#no-such-heading) [e](scenario.md#scenario)");
-    let found: Vec<_> = links.links().iter().map(|(_, link)| broken(&links, link).is_some()).collect();
+    let links = parse(
+        "[a](nowhere.md) `[b](c.md)` [d](scenario.md#no-such-heading) [e](scenario.md#scenario)",
+    );
+    let found: Vec<_> = links
+        .links()
+        .iter()
+        .map(|(_, link)| broken(&links, link).is_some())
+        .collect();
     assert_eq!(found, [true, true, false]);
-    assert_eq!(anchor("`partition: (by: RULE)` and [a link](b.md)"), "partition-by-rule-and-a-link");
+    assert_eq!(
+        anchor("`partition: (by: RULE)` and [a link](b.md)"),
+        "partition-by-rule-and-a-link"
+    );
 
     for (text, right) in [
         ("method: FedAvg", true),
         ("method: FedAvgg", false),
-        ("topology: Gossip(graph: Ring)\ntopology: Gossip(graph: Rung)", false),
-        ("topology: Gossip(graph: Ring)\ntopology: Gossip(graph: Torus)", true),
-        ("schedule: (rounds: 3, cohorts: 5), // a comment, with a comma", false),
-        ("schedule: (rounds: 3, cohort: 5), // a comment, with a comma", true),
-        ("Npz(file: \"mine.npz\", train: (x: \"x\", y: \"y\"), test_fraction: 0.2)", true),
-        ("Npz(file: \"mine.npz\", train: (x: \"x\", why: \"y\"), test_fraction: 0.2)", false),
+        (
+            "topology: Gossip(graph: Ring)\ntopology: Gossip(graph: Rung)",
+            false,
+        ),
+        (
+            "topology: Gossip(graph: Ring)\ntopology: Gossip(graph: Torus)",
+            true,
+        ),
+        (
+            "schedule: (rounds: 3, cohorts: 5), // a comment, with a comma",
+            false,
+        ),
+        (
+            "schedule: (rounds: 3, cohort: 5), // a comment, with a comma",
+            true,
+        ),
+        (
+            "Npz(file: \"mine.npz\", train: (x: \"x\", y: \"y\"), test_fraction: 0.2)",
+            true,
+        ),
+        (
+            "Npz(file: \"mine.npz\", train: (x: \"x\", why: \"y\"), test_fraction: 0.2)",
+            false,
+        ),
         ("(name: \"phones\", count: 10, link: \"4g\")", true),
         ("(name: \"phones\", count: 10, link: \"4gg\")", false),
         ("device: \"laptop\", availability: Diurnal(low: 0.1)", true),
-        ("device: \"laptop\", availability: Diurnal(lower: 0.1)", false),
-        ("Scenario(data: Digits, model: \"mlp-64\", population: [(count: 5)])", true),
-        ("Scenario(data: Digits, model: \"mlp-64\", population: [(count: -5)])", false),
+        (
+            "device: \"laptop\", availability: Diurnal(lower: 0.1)",
+            false,
+        ),
+        (
+            "Scenario(data: Digits, model: \"mlp-64\", population: [(count: 5)])",
+            true,
+        ),
+        (
+            "Scenario(data: Digits, model: \"mlp-64\", population: [(count: -5)])",
+            false,
+        ),
     ] {
-        assert_eq!(refused(text).is_none(), right, "{text}: {:?}", refused(text));
+        let why = refused(text, false);
+        assert_eq!(why.is_none(), right, "{text}: {why:?}");
     }
+    let together = "compression: TopK(), secure_aggregation: SecAgg()";
+    assert!(refused(together, false).is_some() && refused(together, true).is_none());
 
     let shell = "# shoal nothing\nX=1 shoal run 'a b.ron' \\\n  --set \"x=\\\"y\\\"\" > out; nice target/release/shoal lst";
-    let lines: Vec<_> = commands(shell).iter().filter_map(|command| of_shoal(command)).collect();
+    let lines: Vec<_> = commands(shell)
+        .iter()
+        .filter_map(|command| of_shoal(command))
+        .collect();
     assert_eq!(lines[0], ["shoal", "run", "a b.ron", "--set", "x=\"y\""]);
     let known: Vec<_> = lines.iter().map(|line| unknown(line).is_none()).collect();
     assert_eq!(known, [true, false]);
@@ -703,6 +818,9 @@ fn what_is_wrong_on_a_page_is_found() {
     );
     let (wrong, ran) = follow(&page);
     assert_eq!(ran, 3);
-    assert!(wrong.contains("hello moon") && wrong.contains("ends with 2, not with 0"), "{wrong}");
+    assert!(
+        wrong.contains("hello moon") && wrong.contains("ends with 2, not with 0"),
+        "{wrong}"
+    );
     assert!(!wrong.contains("hello world"), "{wrong}");
 }
