@@ -279,9 +279,9 @@ fn every_page_that_the_code_names_is_there() {
                 if text[..at].ends_with(['/', '.']) && !text[..at].ends_with("../") {
                     continue;
                 }
-                let word =
+                let mut word =
                     text[at..].split(|c: char| !(c.is_alphanumeric() || "/._-#".contains(c)));
-                let word = word.into_iter().next().unwrap().trim_end_matches('.');
+                let word = word.next().unwrap().trim_end_matches('.');
                 let (path, anchor) = word.split_once('#').unwrap_or((word, ""));
                 named += 1;
                 if let Some(why) = leads_nowhere(Path::new(path), anchor) {
@@ -616,21 +616,16 @@ fn every_command_of_a_page_is_one_that_shoal_has() {
     assert!(of_blocks >= 40 && of_text >= 40, "{of_blocks} {of_text}");
 }
 
-/// The words of a line that are no figures, units or signs: those that are alike on any machine.
+/// The words of a line that are alike in runs of any length and on any machine: figures are left out, and
+/// the word behind a figure, which is its unit or what is counted.
 fn shape(line: &str) -> Vec<&str> {
-    let units = [
-        "s", "ms", "us", "ns", "min", "h", "B", "kB", "MB", "GB", "FLOP", "kFLOP", "MFLOP",
-        "GFLOP", "TFLOP",
-    ];
-    let words = line
-        .split_whitespace()
-        .map(|word| word.trim_matches(|c: char| ",;:()".contains(c)));
-    let told = |word: &&str| {
-        word.chars().any(char::is_alphabetic)
-            && !word.contains(|c: char| c.is_ascii_digit())
-            && !units.contains(word)
-    };
-    words.filter(told).collect()
+    let is_figure = |word: &str| word.contains(|c: char| c.is_ascii_digit());
+    let words: Vec<_> = line.split_whitespace().collect();
+    let behind = std::iter::once(false).chain(words.iter().map(|word| is_figure(word)));
+    let told = words.iter().zip(behind).filter(|(word, behind)| {
+        !behind && !is_figure(word) && word.chars().any(char::is_alphabetic)
+    });
+    told.map(|(word, _)| *word).collect()
 }
 
 /// Lines that are shown and that nothing of the output is like.
