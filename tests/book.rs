@@ -10,7 +10,7 @@
 //! | `<!-- each by itself -->` | `ron` | the fields are shown together and do not go together |
 //! | `<!-- file: NAME -->` | any | the reader writes the block to this file |
 //! | `<!-- only parsed: WHY -->` | `sh` | the commands are not run: they take long, or more than is here |
-//! | `<!-- shortened: PATH=VALUE -->` | `sh` | `run` and `sweep` get this `--set` as well, to take less time |
+//! | `<!-- shortened: PATH=VALUE … -->` | `sh` | `run` and `sweep` get these with `--set` as well, to take less time |
 //! | `<!-- ends with N -->` | `sh` | the status with which the last command ends |
 //! | `<!-- not compared: WHY -->` | `text` | the output is not that of a run of this test |
 
@@ -131,7 +131,9 @@ impl Page {
     fn inline_code(&self) -> Vec<(usize, String)> {
         let mut code = Vec::new();
         for (number, line) in &self.lines {
+            // A backslash belongs to bytes that are shown, not to a command.
             let parts = line.split('`').skip(1).step_by(2);
+            let parts = parts.filter(|part| !part.contains('\\'));
             code.extend(parts.map(|part| (*number, part.to_string())));
         }
         code
@@ -348,11 +350,11 @@ fn completed(fields: &[String]) -> String {
     let has = |name: &str| fields.iter().any(|entry| field(entry) == Some(name));
     let schedule = match has("topology") {
         true => "schedule: (rounds: 5, deadline: \"5 s\")",
-        false => "schedule: (rounds: 5, cohort: 20, deadline: \"5 s\")",
+        false => "schedule: (rounds: 5, cohort: 0.4, deadline: \"5 s\")",
     };
     let base = [
         "data: Digits",
-        "model: \"mlp-64\"",
+        "model: [Conv(out: 8, kernel: 3, padding: 1), Relu, MaxPool(size: 2), Flatten, Dense(32), Relu, Dense(10)]",
         "population: [(name: \"phones\", count: 60, device: \"phone-mid\", link: \"4g\")]",
         schedule,
     ];
@@ -410,8 +412,12 @@ fn scenarios(text: &str, apart: bool) -> Vec<String> {
             group.join(", ")
         )])];
     }
-    let repeated = |name| apart || names.iter().filter(|other| **other == name).count() > 1;
-    let (once, each): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|e| !repeated(field(e)));
+    let repeated = |entry: &str| {
+        let name = field(entry);
+        apart || names.iter().filter(|other| **other == name).count() > 1
+    };
+    let (once, each): (Vec<_>, Vec<_>) =
+        entries.iter().cloned().partition(|entry| !repeated(entry));
     match each.is_empty() {
         true => vec![completed(&once)],
         false => each
@@ -430,8 +436,8 @@ fn is_of_a_missing_file(problem: &Diagnostic) -> bool {
 /// What is wrong with a block as a scenario or as fields of one.
 fn refused(text: &str, apart: bool) -> Option<String> {
     let read = |text: &String| -> Result<_, Diagnostics> {
-        // Relative paths start at the folder of the scenarios.
-        Scenario::parse(text, Path::new("scenarios/page.ron"), &[])
+        // Relative paths start where there is a file of weights, for those that begin with one.
+        Scenario::parse(text, Path::new("scenarios/weights/page.ron"), &[])
     };
     let problems = scenarios(text, apart)
         .iter()
@@ -605,9 +611,8 @@ fn every_command_of_a_page_is_one_that_shoal_has() {
             };
             of_text += 1;
             let why = of_shoal(command).and_then(|line| unknown(&line));
-            if let Some(why) =
-                why.filter(|why| !why.contains("required arguments were not provided"))
-            {
+            let wanting = ["arguments were not provided", "a value is required"];
+            if let Some(why) = why.filter(|why| !wanting.iter().any(|words| why.contains(words))) {
                 wrong += &format!("{}: {why}\n", page.at(number));
             }
         }
@@ -663,7 +668,10 @@ impl Desk {
     /// Runs a block; what it says, and the status with which it ends.
     fn run(&self, block: &Block) -> (String, i32) {
         let path = std::env::var("PATH").unwrap();
-        let shortened = block.said("shortened").map(|set| format!("--set {set}"));
+        let shortened = block.said("shortened").unwrap_or_default();
+        let shortened = shortened
+            .split_whitespace()
+            .map(|set| format!("--set {set} "));
         let done = Command::new("bash")
             .args([
                 "-eu",
@@ -673,7 +681,7 @@ impl Desk {
                 &format!("exec 2>&1\n{}", block.text),
             ])
             .env("PATH", format!("{}/bin:{path}", self.0.path().display()))
-            .env("SHORTENED", shortened.unwrap_or_default())
+            .env("SHORTENED", shortened.collect::<String>())
             .current_dir(self.0.path())
             .output()
             .unwrap();
@@ -685,7 +693,7 @@ impl Desk {
 /// Does what a page says, block after block; what does not go as it says.
 fn follow(page: &Page) -> (String, usize) {
     let (desk, mut wrong, mut ran) = (Desk::new(), String::new(), 0);
-    let mut output = None;
+    let mut output: Option<String> = None;
     for block in &page.blocks {
         let place = page.at(block.line);
         if let Some(name) = block.said("file") {
