@@ -17,7 +17,7 @@ use rand::Rng;
 use shoal::learn::HostDevice;
 use shoal::net::{Latency, LinkModel, LinkNetwork, LinkTable, Topology, Transport, Wire};
 use shoal::quantity::{Bandwidth, Bytes, Distribution, Span, VirtualTime};
-use shoal::scenario::run::{run, Options};
+use shoal::run::{run, Options};
 use shoal::scenario::Scenario;
 use shoal::sim::rng::{stream, Purpose};
 use shoal::sim::{

@@ -14,7 +14,7 @@
 mod support;
 
 use shoal::learn::HostDevice;
-use shoal::scenario::run::{run, Options};
+use shoal::run::{run, Options};
 use shoal::scenario::Scenario;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

@@ -7,8 +7,8 @@
 
 use shoal::federation::{DeviceWorker, Federation, Record};
 use shoal::learn::HostDevice;
-use shoal::scenario::{run::assemble, Scenario};
 use shoal::sim::{Delivery, Key, Observe, Recorder, RecorderError, Simulation, Workers};
+use shoal::{run::assemble, scenario::Scenario};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;

@@ -18,7 +18,7 @@
 //!
 //! Guarantees: same scenario and seed, same trace hash, on any number of workers ([`sim`]); every
 //! message is accounted for; a panicking handler is one node's crash; what was computed before an
-//! error is kept ([`scenario::run`]).
+//! error is kept ([`run`]).
 
 // Without torch nobody is left to use much of what the lower rooms have for those above.
 #![cfg_attr(not(feature = "torch"), allow(dead_code, unused_imports))]
@@ -57,6 +57,8 @@ pub mod observe;
 pub mod privacy;
 pub mod quantity;
 pub mod registry;
+#[cfg(feature = "torch")]
+pub mod run;
 pub mod say;
 #[cfg(feature = "torch")]
 pub mod scale;

@@ -51,7 +51,7 @@ pub use buffer::Buffer;
 pub use error::{LayerProblem, ModelError, ParamError};
 pub use forward::Mode;
 pub use init::Initializer;
-pub use layer::LayerSpec;
+pub use layer::{Gelu, Layer, LayerNorm, LayerSpec, PRelu, Start, Tensors};
 pub use layout::{Entry, Layout, Layouts, Part, Place, Role};
 pub use level::{Level, Sizes};
 pub use mask::MaskSource;

@@ -41,12 +41,17 @@
 //! [`Registry::current`], which is the one that the thread is in the [scope](Registry::scope) of, else
 //! the one that the process has [installed](Registry::install), else the standard one.
 //!
-//! `spec` holds one thing by its name, `entries` the list of a kind.
+//! `spec` holds one thing by its name, `interned` one that is copied as numbers are, `entries` the list
+//! of a kind; `either` reads enums of this crate whose names others can add to.
 
+mod either;
 mod entries;
+mod interned;
 mod spec;
 
+pub(crate) use either::{either, read as read_either, Either};
 pub use entries::{Entries, Entry, Taken};
+pub use interned::Interned;
 pub use spec::{Plug, Settings, Spec};
 
 use std::any::{Any, TypeId};
@@ -145,7 +150,7 @@ impl std::fmt::Debug for Registry {
 /// The lines of documentation are what `shoal list` says.
 macro_rules! kind {
     (dyn $kind:ident, $one:literal;
-     $($(#[doc = $about:literal])+ $name:ident: $path:ty,)+) => {
+     $($(#[doc = $about:literal])+ $name:ident: $path:ty,)*) => {
         impl $crate::registry::Kind for dyn $kind {
             const ONE: &'static str = $one;
 
@@ -157,7 +162,7 @@ macro_rules! kind {
                         $($crate::registry::Entry::of::<$path>(
                             stringify!($name),
                             concat!($($about),+).trim_ascii(),
-                        ),)+
+                        ),)*
                     ]))
                 });
                 &STANDARD
@@ -173,14 +178,14 @@ macro_rules! kind {
         impl $crate::registry::Spec<dyn $kind> {
             /// Everything of the kind that Shoal ships: its name, what it is, and its source.
             pub const ALL: &'static [(&'static str, &'static str)] =
-                &[$((stringify!($name), concat!($($about),+)),)+];
+                &[$((stringify!($name), concat!($($about),+)),)*];
         }
 
         $(impl From<$path> for $crate::registry::Spec<dyn $kind> {
             fn from(settings: $path) -> Self {
                 Self::new(stringify!($name), settings)
             }
-        })+
+        })*
     };
 }
 pub(crate) use kind;

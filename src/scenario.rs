@@ -17,10 +17,7 @@ pub mod file;
 mod hints;
 pub mod plausible;
 mod resolve;
-pub mod run;
 mod sound;
-mod trace;
-pub mod verify;
 mod warnings;
 
 use crate::attack::Adversary;
@@ -324,6 +321,13 @@ pub struct EventFilter {
 }
 
 impl Scenario {
+    /// The architecture in a few words.
+    pub fn model_in_words(&self) -> String {
+        let name = self.model.preset.as_deref().unwrap_or("own layers");
+        let size: Bytes = self.model.bytes;
+        format!("{name}, {} parameters, {size}", self.model.parameters)
+    }
+
     /// Reads, checks and resolves a file, with `overrides` such as `seed=3` applied in order.
     ///
     /// # Errors
@@ -380,7 +384,7 @@ impl Scenario {
         }
     }
 
-    fn is_from_pipe(path: &Path) -> bool {
+    pub(crate) fn is_from_pipe(path: &Path) -> bool {
         path.starts_with("/dev") || path.starts_with("/proc")
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] lists the cells in a fixed order, each with its overrides, its seed and its folder; it is
 //! the same for every shard and every number of processes, so that a batch scheduler can spread it.
-//! A cell is run by `shoal run` in a process of its own ([`crate::scenario::run`]) and is the run that
+//! A cell is run by `shoal run` in a process of its own ([`crate::run`]) and is the run that
 //! the same overrides give alone. What came of all of them is read from their folders, whoever ran them.
 //!
 //! - `vary`: what the command line says is varied

@@ -233,6 +233,7 @@ const ROOMS: &[&str] = &[
     "observe",
     "federation",
     "scenario",
+    "run",
     "scale",
     "sweep",
     "swarm",

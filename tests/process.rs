@@ -3,7 +3,7 @@
 
 use super::tiny::TINY;
 use serde_json::Value;
-use shoal::scenario::run::in_use;
+use shoal::run::in_use;
 use shoal::sim::rng::{below, stream, Purpose, Stream};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;

@@ -4,7 +4,7 @@ use super::tiny::Ran;
 use shoal::learn::evaluate;
 use shoal::model::weights::{to_bytes, Drawn, WeightsFile};
 use shoal::model::{Initializer, Model, ParamSet};
-use shoal::scenario::run::assemble;
+use shoal::run::assemble;
 use shoal::scenario::Scenario;
 use std::fs;
 use std::io::Write;

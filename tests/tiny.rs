@@ -4,7 +4,7 @@ use shoal::observe::record::RunRecord;
 use shoal::observe::rows::{ClientRow, CostRow, InvitationRow, RoundRow, ServerRow};
 use shoal::observe::table::read_rows;
 use shoal::quantity::Bytes;
-use shoal::scenario::run::{run, Finished, Options, RunError};
+use shoal::run::{run, Finished, Options, RunError};
 use shoal::scenario::Scenario;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;

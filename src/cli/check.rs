@@ -3,9 +3,9 @@
 use super::exit::Exit;
 use super::ScenarioArgs;
 use crate::learn::HostDevice;
+use crate::run::assemble;
 use crate::scenario::estimate::Machine;
 use crate::scenario::plausible::Outlooks;
-use crate::scenario::run::assemble;
 use crate::{note, say};
 use ron::ser::PrettyConfig;
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use crate::note;
 use crate::observe::record::Status;
+use crate::run::{Finished, RunError};
 use crate::say::{lost, out};
-use crate::scenario::run::{Finished, RunError};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 

@@ -9,7 +9,7 @@ use crate::defend::Defence;
 use crate::graph::GraphSpec;
 use crate::learn::device_presets;
 use crate::method::Method;
-use crate::model::presets as models;
+use crate::model::{presets as models, Layer, LayerSpec};
 use crate::net;
 use crate::privacy::secagg::SecureAggregation;
 use crate::privacy::Privacy;
@@ -31,6 +31,8 @@ pub enum What {
     Attacks,
     /// Named architectures
     Models,
+    /// Layers of a network, for `model: [...]`
+    NetworkLayers,
     /// Layers around a method: compression, privacy, secure aggregation
     Layers,
     /// Data sources
@@ -63,6 +65,10 @@ fn table(what: What) -> String {
         What::Attacks => registered("attack", &all::<dyn Attack>()),
         What::Availability => registered("availability", Availability::ALL),
         What::Graphs => registered("graph", GraphSpec::ALL),
+        What::NetworkLayers => {
+            let listed = all::<dyn Layer>();
+            registered("layer of a network", &[LayerSpec::ALL, &listed].concat())
+        }
         What::Layers => {
             let schemes = all::<dyn Scheme>();
             let kinds = [

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::signals::stop_flag;
 use super::{HostArgs, Ranks};
-use crate::scenario::run::{resume as resume_run, ResumeOptions};
+use crate::run::{resume as resume_run, ResumeOptions};
 use std::path::Path;
 
 pub fn resume(folder: &Path, host: &HostArgs, ranks: &Ranks, quiet: bool) -> Exit {

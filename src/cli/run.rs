@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::signals::stop_flag;
 use super::{HostArgs, Ranks, ScenarioArgs};
 use crate::quantity::Bytes;
-use crate::scenario::run::{run as run_scenario, Options};
+use crate::run::{run as run_scenario, Options};
 use std::path::PathBuf;
 
 pub fn run(

@@ -1,8 +1,8 @@
 //! Ctrl-C, and being told to end: SIGINT, SIGTERM and SIGHUP are one thing here.
 
 use crate::note;
+use crate::run::end_at_once;
 use crate::say::note_at_once;
-use crate::scenario::run::end_at_once;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 

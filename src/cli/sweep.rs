@@ -9,7 +9,7 @@ use super::{size, HostArgs, ScenarioArgs};
 use crate::learn::available_memory;
 use crate::observe::report::swept;
 use crate::quantity::{Bytes, Span};
-use crate::scenario::run::SCENARIO;
+use crate::run::SCENARIO;
 use crate::sweep::{
     collect, in_use_by, keep_text, parse_seeds, replace, state, tidied, Cell, Collected, Hold,
     Outcome, Plan, Shard, Standing, State, Varied, MOST_CELLS, SUMMARY, TABLE,

@@ -3,9 +3,9 @@
 use super::exit::Exit;
 use super::signals::stop_flag;
 use super::{HostArgs, Ranks};
+use crate::run::verify::{altered, elsewhere, verify as verify_folder, Verdict};
+use crate::run::RunError;
 use crate::say;
-use crate::scenario::run::RunError;
-use crate::scenario::verify::{altered, elsewhere, verify as verify_folder, Verdict};
 use std::path::Path;
 
 pub fn verify(folder: &Path, host: &HostArgs, ranks: &Ranks) -> Exit {

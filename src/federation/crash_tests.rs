@@ -5,7 +5,7 @@ use super::DeviceWorker;
 use crate::method::{MethodError, MethodSpec, Payload, Phase, Received, ServerHalf, ServerJob};
 use crate::observe::rows::{ClientOutcome, Outcome, RoundRow};
 use crate::quantity::{Span, VirtualTime};
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::{Ending, Simulation, Summary, Workers};
 use crate::snapshot::{Damaged, Reader, Writer};

@@ -83,7 +83,7 @@ impl Crowd for Gathering<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::run::assemble;
+    use crate::run::assemble;
     use crate::scenario::Scenario;
     use std::path::Path;
 

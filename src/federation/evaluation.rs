@@ -340,7 +340,7 @@ fn pieces(samples: Vec<u32>) -> Vec<Samples> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::run::assemble;
+    use crate::run::assemble;
     use crate::scenario::Scenario;
     use std::path::Path;
 

@@ -4,7 +4,7 @@
 use super::{DeviceWorker, Federation, Record};
 use crate::method::MethodSpec;
 use crate::model::Spill;
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use crate::scenario::Scenario;
 use crate::select::SelectionSpec;
 use crate::sim::{

@@ -108,7 +108,7 @@ pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], half: &dyn Client
 #[cfg(test)]
 mod tests {
     use super::super::Federation;
-    use crate::scenario::run::assemble;
+    use crate::run::assemble;
     use crate::scenario::Scenario;
     use std::path::Path;
 

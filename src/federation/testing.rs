@@ -2,7 +2,7 @@
 
 use super::{DeviceWorker, Federation, Record};
 use crate::observe::rows::{ClientRow, RejectionRow, RoundRow, ServerRow};
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::{
     Delivery, Key, Observe, Recorder, RecorderError, SimError, Simulation, Summary, Workers,

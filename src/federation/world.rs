@@ -686,7 +686,7 @@ impl Node<Federation> for Member {
 mod tests {
     use super::*;
     use crate::observe::rows::RoundRow;
-    use crate::scenario::run::assemble;
+    use crate::run::assemble;
     use crate::scenario::Scenario;
     use crate::sim::{
         Delivery, Ending, Key, Observe, Recorder, RecorderError, Simulation, Workers,

@@ -78,7 +78,10 @@ fn rows(model: &Model) -> Vec<Rows> {
     };
     let has_factors = |at: usize, entry: &Entry| {
         let free = !model.units().sets()[units[at].rows].fixed;
-        free && !entry.role.part.is_statistic() && (is_norm(entry) || !normalised(at))
+        // What a layer of the registry does with its tensors is not known.
+        free && entry.role.part != Part::Own
+            && !entry.role.part.is_statistic()
+            && (is_norm(entry) || !normalised(at))
     };
     let each = entries.iter().enumerate();
     each.filter(|(at, entry)| has_factors(*at, entry))

@@ -18,6 +18,16 @@ const GPU_STEP_FLOPS: u64 = 50_000_000_000;
 /// The most jobs in a unit.
 const WIDEST: u64 = 256;
 
+/// Whether some operation runs one network at a time: several classifiers are averaged, and modules and
+/// layers of the registry know of no stack.
+fn alone(ops: &[Op]) -> bool {
+    ops.iter().any(|op| match op {
+        Op::Exit { .. } | Op::Script { .. } | Op::Other { .. } => true,
+        Op::Residual { body, shortcut } => alone(body) || alone(shortcut),
+        _ => false,
+    })
+}
+
 /// How a job of local training may run with others; `None` if alone.
 pub fn stack(
     model: &Model,
@@ -25,10 +35,8 @@ pub fn stack(
     samples: usize,
     device: Device,
 ) -> Option<Stack> {
-    // Statistics are measured, several classifiers averaged and modules run one network at a time.
-    let alone = |op: &Op| matches!(op, Op::Exit { .. } | Op::Script { .. });
-    let exits = model.ops().iter().any(alone);
-    if (exits || model.has_statistics()) && device != Device::Cpu {
+    // Statistics are measured one network at a time.
+    if (alone(model.ops()) || model.has_statistics()) && device != Device::Cpu {
         return None;
     }
     let per_sample = model.training_flops().0.max(1);

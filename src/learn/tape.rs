@@ -217,7 +217,7 @@ impl Forward<'_> {
             } => {
                 let tensors: Vec<usize> = std::iter::once(*weight).chain(*bias).collect();
                 let precision = self.precision;
-                self.graph(x, &tensors, |x, p| {
+                self.graph(x, &tensors, |x, p, _| {
                     let bias = p.get(1).map(|bias| precision.addend(bias));
                     let y = precision.factor(x)?.f_conv2d(
                         &precision.factor(parameter(p, 0)?)?,
@@ -234,11 +234,11 @@ impl Forward<'_> {
                 groups,
                 weight,
                 bias,
-            } => self.graph(x, &[*weight, *bias], |x, p| {
+            } => self.graph(x, &[*weight, *bias], |x, p, _| {
                 x.f_group_norm(*groups, p.first(), p.get(1), NORM_EPS, false)
             })?,
             // Its statistics are no part of training: their gradients stay as they are, zero.
-            Op::BatchNorm { weight, bias, .. } => self.graph(x, &[*weight, *bias], |x, p| {
+            Op::BatchNorm { weight, bias, .. } => self.graph(x, &[*weight, *bias], |x, p, _| {
                 by_batch(x, parameter(p, 0)?, parameter(p, 1)?)
             })?,
             Op::Relu => kept_output(x.f_relu()?),
@@ -280,6 +280,9 @@ impl Forward<'_> {
                 self.learns = true;
                 (Saved::Script(passed), scores)
             }
+            Op::Other { layer, tensors } => self.graph(x, tensors, |x, p, masks| {
+                layer.get().forward(p, x, Some(masks))
+            })?,
             Op::Exit { head } => {
                 let (kept, scores) = self.list(head, x.shallow_clone())?;
                 self.exits.push(scores);
@@ -293,7 +296,7 @@ impl Forward<'_> {
         &mut self,
         x: &Tensor,
         tensors: &[usize],
-        f: impl FnOnce(&Tensor, &[Tensor]) -> Result<Tensor, TchError>,
+        f: impl FnOnce(&Tensor, &[Tensor], &mut MaskSource) -> Result<Tensor, TchError>,
     ) -> Result<(Saved, Tensor), TchError> {
         let x = x.f_detach()?.f_set_requires_grad(self.learns)?;
         let leaves = tensors
@@ -304,13 +307,14 @@ impl Forward<'_> {
                     .f_set_requires_grad(true)
             })
             .collect::<Result<Vec<_>, TchError>>()?;
-        let output = tch::with_grad(|| f(&x, &leaves))?;
+        let masks = &mut *self.masks;
+        let output = tch::with_grad(|| f(&x, &leaves, masks))?;
         let kept = Saved::Graph {
             input: self.learns.then_some(x),
             leaves: tensors.iter().copied().zip(leaves).collect(),
             output: output.shallow_clone(),
         };
-        self.learns = true;
+        self.learns |= !tensors.is_empty();
         Ok((kept, output))
     }
 }
@@ -468,7 +472,11 @@ impl Reverse<'_> {
                 let mut found = found.into_iter();
                 for ((index, _), gradient) in leaves.iter().zip(found.by_ref()) {
                     if let Some(target) = self.gradients.get_mut(*index) {
-                        target.f_copy_(&gradient)?;
+                        match gradient.defined() {
+                            true => target.f_copy_(&gradient)?,
+                            // A layer of the registry that does not use it.
+                            false => drop(target.f_zero_()?),
+                        }
                     }
                 }
                 return Ok(found.next());

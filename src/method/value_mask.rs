@@ -65,12 +65,15 @@ impl ValueMask {
         let entries = model.layout().entries().iter().zip(model.units().entries());
         for (entry, of) in entries {
             let window: usize = entry.shape.iter().skip(2).product();
+            let Some(columns) = of.columns else {
+                let units = model.units().sets()[of.rows].size;
+                for unit in 0..units {
+                    kept.extend(std::iter::repeat_n(has(of.rows, unit), entry.len / units));
+                }
+                continue;
+            };
             for row in 0..entry.shape.first().copied().unwrap_or(0) {
                 let row_kept = has(of.rows, row);
-                let Some(columns) = of.columns else {
-                    kept.push(row_kept);
-                    continue;
-                };
                 for column in 0..entry.shape.get(1).copied().unwrap_or(0) {
                     let flag = row_kept && has(columns.set, column / columns.each.max(1));
                     kept.extend(std::iter::repeat_n(flag, window));

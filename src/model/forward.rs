@@ -190,6 +190,15 @@ fn apply(
                 "a module of the user's is trained on tapes only".into(),
             )),
         },
+        Op::Other { layer, tensors } => {
+            let own = tensors.iter().map(|&index| Ok(get(index)?.shallow_clone()));
+            let own = own.collect::<Result<Vec<_>, TchError>>()?;
+            let masks = match mode {
+                Mode::Train { dropout } => Some(&mut **dropout),
+                Mode::Evaluate | Mode::Statistics { .. } => None,
+            };
+            layer.get().forward(&own, x, masks)
+        }
         Op::Exit { head } => {
             let scores = run(head, params, x, mode, exits)?;
             exits.push(scores);

@@ -84,6 +84,10 @@ impl Model {
         for (index, entry) in layout.entries().iter().enumerate() {
             let (tensor, after) = rest.split_at_mut(entry.len);
             rest = after;
+            if let Some(start) = entry.start {
+                tensor.fill(start);
+                continue;
+            }
             match (entry.role.place, entry.role.part) {
                 (Place::Norm, Part::Weight | Part::Square) => tensor.fill(1.0),
                 (Place::Norm, Part::Bias | Part::Mean) => {}

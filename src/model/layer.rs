@@ -1,5 +1,22 @@
 //! One layer, as a scenario writes it.
+//!
+//! - `open`: what a layer of its own file is, here or in another crate; `registry`: their list
+//! - `reading`: the variants of [`LayerSpec`] and that list under one set of names
+//! - one file for each layer of the list
 
+mod gelu;
+mod layer_norm;
+mod open;
+mod prelu;
+mod reading;
+mod registry;
+
+pub use gelu::Gelu;
+pub use layer_norm::LayerNorm;
+pub use open::{Layer, Start, Tensors};
+pub use prelu::PRelu;
+
+use crate::registry::Spec;
 use serde::{Deserialize, Serialize};
 
 /// One layer of a network. Spatial sizes are square; images are `[channels, height, width]`.
@@ -7,7 +24,8 @@ use serde::{Deserialize, Serialize};
 /// In a scenario: `[Conv(out: 32, kernel: 5, padding: 2), Relu, MaxPool(size: 2), Flatten,
 /// Dense(512), Relu, Dense(10)]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
+#[non_exhaustive]
 pub enum LayerSpec {
     /// Two-dimensional convolution (cross-correlation).
     Conv {
@@ -91,6 +109,9 @@ pub enum LayerSpec {
         /// From the value here to one score a class.
         head: Vec<LayerSpec>,
     },
+    /// A layer of the registry: `PRelu(slope: 0.25)`, or one that another crate has added.
+    #[serde(skip)]
+    Other(Spec<dyn Layer>),
 }
 
 const fn one() -> usize {
@@ -102,6 +123,37 @@ const fn yes() -> bool {
 }
 
 impl LayerSpec {
+    /// The variants: each with its name, and what it is.
+    pub const ALL: &'static [(&'static str, &'static str)] = &[
+        ("Conv", "Two-dimensional convolution"),
+        ("Dense", "Fully connected layer"),
+        ("Relu", "max(0, x)"),
+        ("Tanh", "Hyperbolic tangent"),
+        ("Sigmoid", "Logistic function"),
+        ("MaxPool", "Largest value of each window"),
+        ("AvgPool", "Mean of each window"),
+        ("GlobalAvgPool", "Mean over all positions of a channel"),
+        ("Flatten", "Any shape to one dimension"),
+        (
+            "Dropout",
+            "Values dropped at random in training (Srivastava et al. 2014)",
+        ),
+        (
+            "Scaler",
+            "Division by a rate in training (Diao et al. 2021, HeteroFL)",
+        ),
+        (
+            "GroupNorm",
+            "Normalisation over groups of channels (Wu and He 2018)",
+        ),
+        (
+            "BatchNorm",
+            "Normalisation by static statistics (Diao et al. 2021, HeteroFL)",
+        ),
+        ("Residual", "A branch added to its input (He et al. 2016)"),
+        ("Exit", "A classifier on the way"),
+    ];
+
     /// A convolution of stride 1, with bias.
     pub const fn conv(out: usize, kernel: usize, padding: usize) -> Self {
         Self::Conv {
@@ -111,6 +163,11 @@ impl LayerSpec {
             padding,
             bias: true,
         }
+    }
+
+    /// A layer of this crate that is in the registry.
+    pub fn other(layer: impl Into<Spec<dyn Layer>>) -> Self {
+        Self::Other(layer.into())
     }
 
     /// A fully connected layer with bias.
@@ -141,54 +198,10 @@ impl LayerSpec {
             Self::BatchNorm => "BatchNorm",
             Self::Residual { .. } => "Residual",
             Self::Exit { .. } => "Exit",
+            Self::Other(spec) => spec.name(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_layer_list_reads_as_scenarios_write_it() {
-        let text =
-            "[Conv(out: 32, kernel: 5, padding: 2), Relu, MaxPool(size: 2), Flatten, Dense(512), \
-                    Dense(10, false), Residual(body: [Tanh])]";
-        let layers: Vec<LayerSpec> = ron::from_str(text).unwrap();
-        assert_eq!(
-            layers,
-            [
-                LayerSpec::conv(32, 5, 2),
-                LayerSpec::Relu,
-                LayerSpec::max_pool(2),
-                LayerSpec::Flatten,
-                LayerSpec::dense(512),
-                LayerSpec::Dense(10, false),
-                LayerSpec::Residual {
-                    body: vec![LayerSpec::Tanh],
-                    shortcut: vec![]
-                },
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_written_reads_back_in_another_format() {
-        let layers = vec![
-            LayerSpec::conv(3, 3, 1),
-            LayerSpec::Dropout { rate: 0.25 },
-            LayerSpec::dense(4),
-        ];
-        let text = serde_json::to_string(&layers).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Vec<LayerSpec>>(&text).unwrap(),
-            layers
-        );
-    }
-
-    #[test]
-    fn a_field_that_does_not_exist_is_refused() {
-        let error = ron::from_str::<Vec<LayerSpec>>("[Conv(out: 3, kernal: 3)]").unwrap_err();
-        assert!(error.to_string().contains("kernal"), "{error}");
-    }
-}
+mod tests;

@@ -33,6 +33,8 @@ pub enum Part {
     Mean,
     /// Mean square of it, `[channels]`.
     Square,
+    /// A tensor of a layer that says itself what its tensors are ([`super::Layer`]).
+    Own,
 }
 
 impl Part {
@@ -52,7 +54,7 @@ pub struct Role {
 }
 
 /// One tensor of the flat vector.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     /// Path of the layer and part, for people (`layers[3].weight`).
     pub name: String,
@@ -66,6 +68,9 @@ pub struct Entry {
     pub role: Role,
     /// Inputs that feed one output of its layer; sets the range of initial weights.
     pub fan_in: usize,
+    /// What all values begin as, where that is no draw and the role does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<f32>,
 }
 
 impl Entry {
@@ -76,7 +81,7 @@ impl Entry {
 }
 
 /// The tensors of a network in the order of its layers, without gaps.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Layout {
     entries: Vec<Entry>,
     total: usize,
@@ -125,6 +130,7 @@ impl Layout {
             len,
             role,
             fan_in,
+            start: None,
         });
         self.total += len;
         self.entries.len() - 1
@@ -134,6 +140,13 @@ impl Layout {
     pub(super) fn set_place(&mut self, entry: usize, place: Place) {
         if let Some(entry) = self.entries.get_mut(entry) {
             entry.role.place = place;
+        }
+    }
+
+    /// Sets what the values of a tensor begin as.
+    pub(super) fn set_start(&mut self, entry: usize, start: Option<f32>) {
+        if let Some(entry) = self.entries.get_mut(entry) {
+            entry.start = start;
         }
     }
 

@@ -4,8 +4,9 @@ mod infer;
 mod values;
 
 use super::units::UnitsBuilder;
-use super::{weights, LayerSpec, Layout, ModelError, Script, Units};
+use super::{weights, Layer, LayerSpec, Layout, ModelError, Script, Units};
 use crate::quantity::{Bytes, Flops};
+use crate::registry::Spec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -73,6 +74,11 @@ pub(crate) enum Op {
     /// A module of the user's, whose parameters are all of the layout.
     Script {
         script: Arc<Script>,
+    },
+    /// A layer of the registry, with its tensors in its own order.
+    Other {
+        layer: Spec<dyn Layer>,
+        tensors: Vec<usize>,
     },
     /// Passes its input on; the head's result is one more set of class scores.
     Exit {
@@ -226,10 +232,10 @@ impl Model {
     /// Whether the first layer that computes anything works on images, so that a batch is best laid
     /// out with the channel as its fastest dimension.
     pub(crate) fn starts_with_images(&self) -> bool {
-        // A module of the user's may look at its batch as it lies in memory.
+        // A module or a layer of the user's may look at its batch as it lies in memory.
         let other = matches!(
             self.ops.first(),
-            Some(Op::Flatten | Op::Script { .. }) | None
+            Some(Op::Flatten | Op::Script { .. } | Op::Other { .. }) | None
         );
         self.input.len() == 3 && !other
     }

@@ -1,7 +1,7 @@
 //! Narrower networks of one architecture: which units they keep, their parameters taken out of the
 //! full network's, and added back where they belong.
 
-use super::{Buffer, LayerSpec, Model, ModelError, ParamError, ParamSet, Place, Units};
+use super::{Buffer, Entry, LayerSpec, Model, ModelError, ParamError, ParamSet, Place, Units};
 use crate::sim::rng::{below, Stream};
 use std::sync::Arc;
 
@@ -205,7 +205,11 @@ impl Selection {
                 let window: usize = part.shape.iter().skip(2).product();
                 (self.kept[columns.set].as_slice(), columns.each * window)
             }
-            None => ([0].as_slice(), 1),
+            // All values of a row belong to its unit.
+            None => (
+                [0].as_slice(),
+                row(part, sub.units().sets()[units.rows].size),
+            ),
         };
         // Within a row, once for all rows: neighbours that stay neighbours go together.
         let mut within: Vec<Run> = Vec::new();
@@ -220,8 +224,9 @@ impl Selection {
                 }),
             }
         }
-        let stride = |shape: &[usize]| shape.iter().skip(1).product::<usize>();
-        let (wide, narrow) = (stride(&whole.shape), stride(&part.shape));
+        let set = units.rows;
+        let wide = row(whole, full.units().sets()[set].size);
+        let narrow = row(part, sub.units().sets()[set].size);
         for (row, &unit) in self.kept[units.rows].iter().enumerate() {
             for run in &within {
                 let run = Run {
@@ -233,6 +238,11 @@ impl Selection {
             }
         }
     }
+}
+
+/// Values of one unit in a tensor whose first dimension has `units` of them, or several values of each.
+fn row(entry: &Entry, units: usize) -> usize {
+    entry.len / units.max(1)
 }
 
 /// A running weighted sum of sub-models, entry by entry of the full network: each is divided by the

@@ -82,6 +82,11 @@ impl UnitsBuilder {
         self.sets[root].fixed = true;
     }
 
+    /// How many units a set has.
+    pub(super) fn size(&self, set: usize) -> usize {
+        self.sets[self.root(set)].size
+    }
+
     /// The two are one set.
     pub(super) fn unite(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));

@@ -3,8 +3,10 @@
 use super::connection::Connection;
 use super::latency::Latency;
 use super::loss::Loss;
+use super::retransmission::Retransmission;
 use super::tcp::Congestion;
 use crate::quantity::{Bandwidth, Bytes, Span};
+use crate::registry::Interned;
 use serde::Serialize;
 
 /// Retransmissions are events: this many a message are enough for any transport in use.
@@ -55,9 +57,31 @@ pub enum Transport {
         /// What the receiver's window may grow to.
         receive_window: Bytes,
     },
+    /// Packets are sent again as a law of the registry says.
+    #[serde(untagged)]
+    Other(Interned<dyn Retransmission>),
 }
 
 impl Transport {
+    /// How long after the last packet of attempt `attempt` (from 0) has left the sender sends those again
+    /// that were lost; none where it gives up, and where the transport is TCP, whose flows decide
+    /// themselves.
+    pub(super) fn wait(&self, attempt: u32) -> Option<Span> {
+        match self {
+            Self::Datagram | Self::Tcp { .. } => None,
+            Self::Reliable {
+                timeout,
+                backoff,
+                retries,
+            } => {
+                let wait = || timeout.scaled(libm::pow(*backoff, f64::from(attempt)));
+                (attempt < *retries).then(wait)
+            }
+            Self::Other(law) if attempt < MOST_RETRIES => law.get().wait(attempt),
+            Self::Other(_) => None,
+        }
+    }
+
     /// TCP as Linux has it unless told otherwise: CUBIC, ten packets at first (RFC 6928), and a receiver's
     /// window of at most 6 MiB (the end of `tcp_rmem`).
     pub const TCP: Self = Self::Tcp {
@@ -191,6 +215,18 @@ impl LinkModel {
                     Bytes(LARGEST_WINDOW)
                 ));
             }
+        }
+        if let Transport::Other(law) = self.transport {
+            let own = law.get().problem();
+            let at_once = || {
+                let at_once = (0..MOST_RETRIES).map_while(|attempt| law.get().wait(attempt));
+                let at_once = at_once.filter(|wait| *wait == Span::ZERO).count() > 0;
+                at_once.then(|| "a wait of 0 s would send lost packets again at one moment".into())
+            };
+            let problem = own.or_else(at_once);
+            problems.extend(
+                problem.map(|problem: String| format!("transport: {}: {problem}", law.name())),
+            );
         }
         if self.transport == Transport::Datagram && !self.connection.is_persistent() {
             problems.push(

@@ -1,7 +1,9 @@
 //! Which packets a link loses.
 
 use super::binomial::{binomial, geometric};
+use super::packet_loss::PacketLoss;
 use crate::quantity::Probability;
+use crate::registry::Interned;
 use crate::sim::rng::Stream;
 use crate::snapshot::snapshot_enum;
 use rand::Rng;
@@ -36,12 +38,16 @@ pub enum Loss {
         /// Loss of a packet in the bad state.
         loss_bad: Probability,
     },
+    /// A law of the registry.
+    #[serde(untagged)]
+    Other(Interned<dyn PacketLoss>),
 }
 
 snapshot_enum!(Loss {
     0 => None,
     1 => Independent { p },
     2 => GilbertElliott { p_good_to_bad, p_bad_to_good, loss_good, loss_bad },
+    3 => Other(law),
 });
 
 impl Loss {
@@ -59,6 +65,7 @@ impl Loss {
                 let bad = self.time_in_bad();
                 (1.0 - bad) * loss_good.get() + bad * loss_bad.get()
             }
+            Self::Other(law) => law.get().rate().clamp(0.0, 1.0),
         }
     }
 
@@ -93,6 +100,10 @@ impl Loss {
                  in the state it began in; use Independent"
                     .into(),
             ),
+            Self::Other(law) => {
+                let problem = law.get().problem();
+                problem.map(|problem| format!("loss: {}: {problem}", law.name()))
+            }
             _ => None,
         }
     }
@@ -141,6 +152,18 @@ impl Loss {
                 }
                 *bad = Some(state);
                 lost
+            }
+            // Each message meets the process at a beginning of its own.
+            Self::Other(law) => {
+                let (mut state, mut lost, mut left) = (0, 0, packets);
+                loop {
+                    let through = law.get().gap(&mut state, rng);
+                    if through >= left {
+                        break lost;
+                    }
+                    left -= through + 1;
+                    lost += 1;
+                }
             }
         }
     }

@@ -213,23 +213,19 @@ impl LinkNetwork {
     ) {
         let from = self.group(transfer.parcel.source);
         let to = self.group(transfer.parcel.target);
-        match from.model.transport {
-            Transport::Reliable {
-                timeout,
-                backoff,
-                retries,
-            } if transfer.attempt < retries => {
-                // Nobody learns of a loss before a round trip is over.
-                let round_trip = (from.median + to.median).scaled(2.0);
-                let wait = timeout
-                    .scaled(libm::pow(backoff, f64::from(transfer.attempt)))
-                    .max(round_trip);
-                transfer.packets = lost;
-                transfer.attempt += 1;
-                nic.keep(from.model.sharing, cx.now() + wait, transfer, cx);
-            }
-            _ => cx.lose(transfer.parcel),
-        }
+        let Some(wait) = from.model.transport.wait(transfer.attempt) else {
+            return cx.lose(transfer.parcel);
+        };
+        // Nobody learns of a loss before a round trip is over.
+        let round_trip = (from.median + to.median).scaled(2.0);
+        transfer.packets = lost;
+        transfer.attempt += 1;
+        nic.keep(
+            from.model.sharing,
+            cx.now() + wait.max(round_trip),
+            transfer,
+            cx,
+        );
     }
 
     /// All packets are across but for the latency; `to` is the target's group.

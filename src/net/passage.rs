@@ -70,7 +70,7 @@ impl LinkNetwork {
             round_trip,
             course: match source.model.transport {
                 Transport::Tcp { congestion, .. } => Some(course(congestion)),
-                Transport::Datagram | Transport::Reliable { .. } => None,
+                Transport::Datagram | Transport::Reliable { .. } | Transport::Other(_) => None,
             },
         }
     }
@@ -122,25 +122,21 @@ impl Passage {
             let lost = libm::pow(self.loss, f64::from(attempts));
             libm::exp(self.packets as f64 * libm::log1p(-lost))
         };
-        let (timeout, backoff, retries) = match self.transport {
-            Transport::Datagram => (Span::ZERO, 1.0, 0),
-            Transport::Reliable {
-                timeout,
-                backoff,
-                retries,
-            } => (timeout, backoff, retries),
-            // Its course says it all.
-            Transport::Tcp { .. } => return Vec::new(),
-        };
         let (mut delays, mut before, mut waited) = (Vec::new(), 0.0, Span::ZERO);
-        for attempt in 0..=retries {
+        // TCP's course says it all.
+        if matches!(self.transport, Transport::Tcp { .. }) {
+            return delays;
+        }
+        for attempt in 0.. {
             let by_now = through(attempt + 1);
             delays.push((waited, (by_now - before).max(0.0)));
             before = by_now;
             if 1.0 - by_now < NEGLIGIBLE {
                 break;
             }
-            let wait = timeout.scaled(libm::pow(backoff, f64::from(attempt)));
+            let Some(wait) = self.transport.wait(attempt) else {
+                break;
+            };
             waited = waited + wait.max(self.round_trip);
         }
         delays

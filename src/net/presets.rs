@@ -201,6 +201,7 @@ pub fn listing() -> Vec<[String; 6]> {
             Loss::None => "none".into(),
             Loss::Independent { .. } => format!("{percent} %"),
             Loss::GilbertElliott { .. } => format!("{percent} % in bursts"),
+            Loss::Other(law) => format!("{percent} %, {}", law.name()),
         };
         [
             preset.name.into(),

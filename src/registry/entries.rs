@@ -94,6 +94,11 @@ impl<T: ?Sized> Entries<T> {
         self.names
     }
 
+    /// The names of `first`, and then those of the list.
+    pub fn names_after(&self, first: &[&'static str]) -> &'static [&'static str] {
+        lasting(first.iter().chain(self.names).copied().collect())
+    }
+
     /// Each with its name and what it is.
     pub fn iter(&self) -> std::slice::Iter<'_, Entry<T>> {
         self.all.iter()

@@ -129,12 +129,25 @@ impl<'de, T: Kind + ?Sized> serde::de::Visitor<'de> for Visitor<'_, T> {
 
     fn visit_enum<A: EnumAccess<'de>>(self, named: A) -> Result<Spec<T>, A::Error> {
         let (name, settings) = named.variant::<String>()?;
-        let Some(entry) = self.0.named(&name) else {
-            return Err(A::Error::unknown_variant(&name, self.0.names()));
+        let unknown = || A::Error::unknown_variant(&name, self.0.names());
+        self.0.read(&name, settings)?.ok_or_else(unknown)
+    }
+}
+
+impl<T: Kind + ?Sized> super::Entries<T> {
+    /// The settings of `name`; none if the list has no such entry.
+    pub(crate) fn read<'de, A: VariantAccess<'de>>(
+        &self,
+        name: &str,
+        settings: A,
+    ) -> Result<Option<Spec<T>>, A::Error> {
+        let Some(entry) = self.named(name) else {
+            return Ok(None);
         };
         let settings = settings.newtype_variant_seed(Opened(entry.opener))?;
         let spec = (entry.spec)(entry.name, settings);
-        spec.ok_or_else(|| A::Error::custom("settings of another type"))
+        let other = || A::Error::custom("settings of another type");
+        spec.ok_or_else(other).map(Some)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::learn::HostDevice;
 use crate::observe::histograms::{Percentiles, Spans};
 use crate::observe::rows::{ClientOutcome, Row};
 use crate::quantity::{Bandwidth, Span};
-use crate::scenario::run::{assemble, simulate, RunError};
+use crate::run::{assemble, simulate, RunError};
 use crate::scenario::Scenario;
 use crate::sim::{Delivery, Ending, Key, Observe, Recorder, RecorderError};
 use serde::{Deserialize, Serialize};

@@ -25,7 +25,7 @@ use crate::federation::{Bug, DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
 use crate::observe::rows::{ClientOutcome, Outcome as RoundOutcome, RoundRow};
 use crate::quantity::{Bytes, Span, VirtualTime};
-use crate::scenario::run::{assemble, simulate_on};
+use crate::run::{assemble, simulate_on};
 use crate::scenario::Scenario;
 use crate::sim::{
     Delivery, Ending, Key, Network, Observe, Recorder, RecorderError, TraceHash, World,

@@ -2,7 +2,7 @@
 
 use crate::disk::lock::{holder, take, Lock};
 use crate::observe::folder::LOCK;
-use crate::scenario::run::me;
+use crate::run::me;
 use std::io;
 use std::path::{Path, PathBuf};
 

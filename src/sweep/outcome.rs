@@ -7,7 +7,7 @@ use crate::observe::folder::{RECORD, ROUNDS};
 use crate::observe::record::{RunRecord, Status, Totals};
 use crate::observe::rows::RoundRow;
 use crate::observe::table::for_each_row;
-use crate::scenario::run::in_use;
+use crate::run::in_use;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 

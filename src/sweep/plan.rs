@@ -4,7 +4,7 @@ use super::cells::{cells, Cell};
 use super::vary::Varied;
 use crate::disk;
 use crate::observe::folder::file_stem;
-use crate::scenario::run::SCENARIO;
+use crate::run::SCENARIO;
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use super::cells::Cell;
 use crate::disk;
 use crate::observe::folder::RECORD;
 use crate::observe::record::RunRecord;
-use crate::scenario::run::{in_use, tidy, SCENARIO};
+use crate::run::{in_use, tidy, SCENARIO};
 use std::fs;
 use std::path::Path;
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::observe::record::Status;
     use crate::quantity::Bytes;
-    use crate::scenario::run::{run, Options};
+    use crate::run::{run, Options};
     use crate::scenario::Scenario;
     use std::sync::atomic::AtomicBool;
 

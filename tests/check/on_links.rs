@@ -3,8 +3,8 @@
 use crate::tiny::Ran;
 use shoal::net::Trip;
 use shoal::quantity::Span;
+use shoal::run::assemble;
 use shoal::scenario::plausible::about;
-use shoal::scenario::run::assemble;
 use shoal::scenario::Scenario;
 
 /// Six clients who are all asked in one round, over links on which nothing is drawn.

@@ -2,9 +2,9 @@
 
 use shoal::learn::HostDevice;
 use shoal::quantity::Bytes;
+use shoal::run::{assemble, run, Options, RunError};
 use shoal::scenario::estimate::Machine;
 use shoal::scenario::plausible::Outlooks;
-use shoal::scenario::run::{assemble, run, Options, RunError};
 use shoal::scenario::Scenario;
 use std::fs;
 use std::path::Path;

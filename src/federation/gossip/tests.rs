@@ -4,7 +4,7 @@ use super::super::testing::Heard;
 use super::super::{DeviceWorker, Federation};
 use crate::model::ParamSet;
 use crate::observe::rows::{ClientOutcome, Outcome};
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::{Ending, SimError, Simulation, Summary, Workers};
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use crate::federation::Federation;
 use crate::quantity::Bytes;
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use crate::scenario::Scenario;
 use std::path::Path;
 

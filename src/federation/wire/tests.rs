@@ -3,7 +3,7 @@ use super::super::testing::Heard;
 use super::super::DeviceWorker;
 use super::*;
 use crate::method::MethodSpec;
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::{given_up, Ending, Executor, Simulation, Summary, Workers};
 use std::path::Path;

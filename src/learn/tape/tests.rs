@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{LayerSpec, Mode, ParamSet};
+use crate::model::{Gelu, LayerNorm, LayerSpec, Mode, PRelu, ParamSet};
 
 /// Samples in a batch, where nothing depends on how many.
 const BATCH: usize = 5;
@@ -66,6 +66,34 @@ fn networks() -> Vec<(&'static str, Vec<LayerSpec>, Vec<usize>)> {
                 LayerSpec::dense(4),
             ],
             vec![3, 6, 6],
+        ),
+        (
+            "layers of the registry",
+            vec![
+                LayerSpec::other(Gelu {}),
+                spec_conv(4, 3, 1, 1, true),
+                LayerSpec::other(LayerNorm {}),
+                LayerSpec::other(PRelu { slope: -0.3 }),
+                LayerSpec::Residual {
+                    body: vec![spec_conv(4, 3, 1, 1, true), LayerSpec::other(Gelu {})],
+                    shortcut: vec![LayerSpec::other(PRelu::default())],
+                },
+                LayerSpec::Flatten,
+                LayerSpec::other(LayerNorm {}),
+                LayerSpec::dense(5),
+                LayerSpec::other(PRelu::default()),
+                LayerSpec::dense(4),
+            ],
+            vec![2, 5, 4],
+        ),
+        (
+            "layers of the registry before anything learns",
+            vec![
+                LayerSpec::Flatten,
+                LayerSpec::other(Gelu {}),
+                LayerSpec::dense(4),
+            ],
+            vec![2, 3, 2],
         ),
         (
             "batch normalisation and a scaler",

@@ -74,6 +74,7 @@ pub(super) fn separable(ops: &[Op]) -> bool {
         | Op::GroupNorm { .. } => true,
         // It normalises by the whole batch, and what a module of the user's does nobody knows.
         Op::BatchNorm { .. } | Op::Script { .. } => false,
+        Op::Other { layer, .. } => layer.get().takes_samples_apart(),
         Op::Exit { head } => separable(head),
         Op::Residual { body, shortcut } => separable(body) && separable(shortcut),
     })

@@ -10,7 +10,7 @@ use crate::method::testing::{local, narrow};
 use crate::method::{Payload, Phase, PublicData, Received, ServerHalf, ServerJob};
 use crate::model::{preset, Mode, Selection};
 use crate::model::{ParamSet, Sizes};
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::rng::{stream, Purpose};
 use std::path::Path;
@@ -497,7 +497,7 @@ fn the_labels_of_the_test_data_change_no_model() {
         );
         let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]).unwrap();
         let out = at(&format!("run-{shift}"));
-        let options = crate::scenario::run::Options {
+        let options = crate::run::Options {
             workers: 1,
             device: Default::default(),
             out: Some(out.clone()),
@@ -510,7 +510,7 @@ fn the_labels_of_the_test_data_change_no_model() {
             ranks: None,
         };
         let stop = std::sync::atomic::AtomicBool::new(false);
-        let finished = crate::scenario::run::run(&scenario, &options, &stop).unwrap();
+        let finished = crate::run::run(&scenario, &options, &stop).unwrap();
         let clients = std::fs::read_to_string(out.join("clients.csv")).unwrap();
         (clients, finished.totals.final_loss)
     };

@@ -1,7 +1,7 @@
 //! The units of a sub-model: which are chosen, and how that is told.
 
 use super::super::{MethodError, Payload};
-use crate::model::{Model, ParamError, ParamSet, Place};
+use crate::model::{Entry, Model, ParamError, ParamSet, Part, Place};
 
 /// For each set of a network, the units that a sub-model keeps, in ascending order.
 pub(super) type UnitLists = Vec<Vec<u32>>;
@@ -23,13 +23,18 @@ pub(super) fn largest(values: &[f64], n: usize) -> Vec<u32> {
     order
 }
 
+/// Whether what it holds are the weights and biases that make units, and not what is done to them.
+fn makes_units(entry: &Entry) -> bool {
+    entry.role.place != Place::Norm && entry.role.part != Part::Own
+}
+
 /// Sum of squares of the weights and biases that make each unit.
 pub(super) fn magnitudes(full: &Model, params: &ParamSet) -> Result<Vec<Vec<f64>>, ParamError> {
     let values = params.as_slice()?;
     let sets = full.units().sets().iter();
     let mut sums: Vec<Vec<f64>> = sets.map(|set| vec![0.0; set.size]).collect();
     let entries = full.layout().entries().iter().zip(full.units().entries());
-    for (entry, of) in entries.filter(|(entry, _)| entry.role.place != Place::Norm) {
+    for (entry, of) in entries.filter(|(entry, _)| makes_units(entry)) {
         let row: usize = entry.shape.iter().skip(1).product();
         let rows = values[entry.offset..entry.offset + entry.len].chunks(row.max(1));
         for (sum, row) in sums[of.rows].iter_mut().zip(rows) {

@@ -3,8 +3,9 @@
 use super::values::{check_values, problem, threshold, MAX_SIZE};
 use super::{Model, Op, MAX_ACTIVATIONS, MAX_PARAMETERS};
 use crate::model::units::{Columns, EntryUnits, UnitsBuilder};
-use crate::model::{LayerProblem, LayerSpec, Layout, ModelError, Part, Place, Role};
-use std::fmt::Write;
+use crate::model::{
+    Layer, LayerProblem, LayerSpec, Layout, ModelError, Part, Place, Role, Start, Tensors,
+};
 use std::sync::Arc;
 
 pub(super) fn model(
@@ -310,6 +311,14 @@ impl Walk {
                 units = out.units;
                 (Op::Residual { body, shortcut }, out.shape)
             }
+            LayerSpec::Other(spec) => {
+                let (tensors, next) = self.other(spec.get(), path, flow, &mut units)?;
+                let op = Op::Other {
+                    layer: spec.clone(),
+                    tensors,
+                };
+                (op, next)
+            }
         };
         self.keep(&next)?;
         Ok((op, Flow { shape: next, units }))
@@ -378,6 +387,70 @@ impl Walk {
         Ok((weight, bias))
     }
 
+    /// Adds the tensors of a layer of the registry; their numbers, and the shape behind it.
+    fn other(
+        &mut self,
+        layer: &dyn Layer,
+        path: &str,
+        flow: &Flow,
+        units: &mut Columns,
+    ) -> Result<(Vec<usize>, Vec<usize>), Fault> {
+        let of_units = (self.units.size(units.set), units.each);
+        let mut tensors = Tensors::new(&flow.shape, of_units);
+        let next = layer
+            .build(&flow.shape, &mut tensors)
+            .map_err(Fault::Here)?;
+        if let Some(problem) = tensors.problem() {
+            return Err(Fault::Here(problem));
+        }
+        let sized = |n: &usize| (1..=MAX_SIZE).contains(n);
+        if !matches!(next.len(), 1 | 3) || !next.iter().all(sized) {
+            return Err(Fault::Here(format!(
+                "expected a result of shape [features] or [channels, height, width], got {next:?}"
+            )));
+        }
+        // Who cannot say which units its values belong to gets all of them, in every sub-model.
+        let ends = tensors.fixed || next.first() != flow.shape.first();
+        let mut numbers = Vec::with_capacity(tensors.told.len());
+        for told in tensors.told {
+            let rows = match told.whole {
+                true => self.units.fixed(told.shape[0]),
+                false => units.set,
+            };
+            let (start, fan_in) = match told.start {
+                Start::Constant(value) => (Some(value), 1),
+                Start::FanIn(inputs) => (None, inputs),
+            };
+            let role = Role {
+                place: Place::Hidden,
+                part: Part::Own,
+            };
+            let number = self.named(
+                &format!("{path}.{}", told.name),
+                told.shape,
+                role,
+                fan_in as u64,
+            )?;
+            self.layout.set_start(number, start);
+            self.units.entry(EntryUnits {
+                rows,
+                columns: None,
+            });
+            numbers.push(number);
+        }
+        if ends {
+            self.units.fix(units.set);
+            *units = Columns {
+                set: self.units.fixed(next[0]),
+                each: 1,
+            };
+        }
+        let too_many = || Fault::Here("needs more operations than can be counted".to_owned());
+        self.flops = self.flops.checked_add(tensors.flops).ok_or_else(too_many)?;
+        self.activations = self.activations.saturating_add(tensors.kept);
+        Ok((numbers, next))
+    }
+
     /// Adds the vectors of a normalisation of `units`.
     fn norm<const N: usize>(
         &mut self,
@@ -408,22 +481,32 @@ impl Walk {
         role: Role,
         fan_in: u64,
     ) -> Result<usize, Fault> {
+        let part = match role.part {
+            Part::Weight => "weight",
+            Part::Bias => "bias",
+            Part::Mean => "mean",
+            Part::Square => "square",
+            Part::Own => "own",
+        };
+        self.named(&format!("{path}.{part}"), shape, role, fan_in)
+    }
+
+    fn named(
+        &mut self,
+        name: &str,
+        shape: Vec<usize>,
+        role: Role,
+        fan_in: u64,
+    ) -> Result<usize, Fault> {
         shape
             .iter()
             .try_fold(1usize, |product, &n| product.checked_mul(n))
             .and_then(|len| self.layout.total().checked_add(len))
             .filter(|&total| total <= MAX_PARAMETERS)
             .ok_or_else(too_many_parameters)?;
-        let mut name = path.to_owned();
-        let part = match role.part {
-            Part::Weight => "weight",
-            Part::Bias => "bias",
-            Part::Mean => "mean",
-            Part::Square => "square",
-        };
-        // Writing to a string cannot fail.
-        let _ = write!(name, ".{part}");
-        Ok(self.layout.push(name, shape, role, fan_in as usize))
+        Ok(self
+            .layout
+            .push(name.to_owned(), shape, role, fan_in as usize))
     }
 
     /// Marks the first convolution or dense layer, and those that give scores.

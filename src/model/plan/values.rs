@@ -125,6 +125,11 @@ pub(super) fn check_values(
                 }
                 check_values(head, &format!("{here}.head"), depth + 1, count, problems);
             }
+            LayerSpec::Other(spec) => {
+                for said in spec.get().problems() {
+                    problem(problems, &here, format!("{}: {said}", layer.name()));
+                }
+            }
             LayerSpec::Relu
             | LayerSpec::Tanh
             | LayerSpec::Sigmoid

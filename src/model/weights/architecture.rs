@@ -1,7 +1,8 @@
 //! The layers of a network as JSON, with all that is needed to build it elsewhere.
 
 use super::names::torch_name;
-use crate::model::{LayerSpec, Layout, Model};
+use crate::model::{Layer, LayerSpec, Layout, Model};
+use crate::registry::Spec;
 use serde::Serialize;
 use serde_json::{json, Map, Value};
 
@@ -111,6 +112,7 @@ fn one(layer: &LayerSpec, path: &str, layout: &Layout) -> Value {
         LayerSpec::Exit { head } => {
             json!({ "head": list(head, &format!("{path}.head"), layout) })
         }
+        LayerSpec::Other(spec) => settings(spec),
         LayerSpec::Relu
         | LayerSpec::Tanh
         | LayerSpec::Sigmoid
@@ -122,6 +124,14 @@ fn one(layer: &LayerSpec, path: &str, layout: &Layout) -> Value {
         said.extend(fields);
     }
     Value::Object(said)
+}
+
+/// The settings of a layer of the registry: what is written is `{"PRelu": {"slope": 0.25}}`.
+fn settings(spec: &Spec<dyn Layer>) -> Value {
+    match serde_json::to_value(spec) {
+        Ok(Value::Object(mut written)) => written.remove(spec.name()).unwrap_or_default(),
+        _ => Value::Null,
+    }
 }
 
 #[cfg(test)]

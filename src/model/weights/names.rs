@@ -15,7 +15,7 @@ pub fn torch_name(entry: &Entry) -> String {
     let part = match entry.role.part {
         Part::Mean => "running_mean",
         Part::Square => "running_var",
-        Part::Weight | Part::Bias => return name,
+        Part::Weight | Part::Bias | Part::Own => return name,
     };
     name.truncate(name.rfind('.').map_or(0, |dot| dot + 1));
     name.push_str(part);

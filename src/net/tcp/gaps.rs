@@ -53,8 +53,9 @@ impl Dice {
 pub struct Gaps {
     loss: Loss,
     left: u64,
-    /// The state of a burst process; every message meets it in its long-run mixture.
-    bad: bool,
+    /// The state of a burst process (1 is the bad one), which every message meets in its long-run mixture;
+    /// of a law of the registry, what that remembers.
+    state: u64,
 }
 
 impl Gaps {
@@ -63,11 +64,11 @@ impl Gaps {
         let mut gaps = Self {
             loss,
             left: 0,
-            bad: false,
+            state: 0,
         };
         if loss != Loss::None {
             let mut rng = dice.stream();
-            gaps.bad = loss.begins_bad(&mut rng);
+            gaps.state = u64::from(loss.begins_bad(&mut rng));
             gaps.draw(&mut rng);
         } else {
             gaps.left = u64::MAX;
@@ -79,6 +80,7 @@ impl Gaps {
         self.left = match self.loss {
             Loss::None => u64::MAX,
             Loss::Independent { p } => geometric(p.get(), rng).saturating_sub(1),
+            Loss::Other(law) => law.get().gap(&mut self.state, rng),
             Loss::GilbertElliott {
                 p_good_to_bad,
                 p_bad_to_good,
@@ -89,7 +91,7 @@ impl Gaps {
                 // A process that loses nothing in either state never ends; neither does this loop
                 // then, so it has a bound: a loss so far ahead does not come.
                 for _ in 0..1_000 {
-                    let (lost, moves) = if self.bad {
+                    let (lost, moves) = if self.state == 1 {
                         (loss_bad, p_bad_to_good)
                     } else {
                         (loss_good, p_good_to_bad)
@@ -98,13 +100,13 @@ impl Gaps {
                     let stay = geometric(moves.get(), rng);
                     if loss <= stay {
                         if loss == stay {
-                            self.bad = !self.bad;
+                            self.state ^= 1;
                         }
                         self.left = through.saturating_add(loss - 1);
                         return;
                     }
                     through = through.saturating_add(stay);
-                    self.bad = !self.bad;
+                    self.state ^= 1;
                 }
                 u64::MAX
             }
@@ -142,17 +144,17 @@ impl Loss {
 
 impl Snapshot for Gaps {
     fn save(&self, to: &mut Writer) {
-        let Self { loss, left, bad } = self;
+        let Self { loss, left, state } = self;
         loss.save(to);
         left.save(to);
-        bad.save(to);
+        state.save(to);
     }
 
     fn load(from: &mut Reader) -> Result<Self, Damaged> {
         Ok(Self {
             loss: Snapshot::load(from)?,
             left: Snapshot::load(from)?,
-            bad: Snapshot::load(from)?,
+            state: Snapshot::load(from)?,
         })
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::learn::HostDevice;
-use crate::scenario::run::assemble;
+use crate::run::assemble;
 use std::path::Path;
 
 const MACHINE: Machine = Machine {

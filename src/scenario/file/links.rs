@@ -1,5 +1,7 @@
 //! Links, as typed.
 
+use crate::net::{PacketLoss, Retransmission};
+use crate::registry::{either, Spec};
 use crate::text::fields::{Duration, Fraction, OrDistribution, Rate, Size};
 use serde::Deserialize;
 
@@ -45,7 +47,8 @@ pub enum SharingFile {
 }
 
 /// Which packets are lost.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(remote = "Self")]
 pub enum LossFile {
     /// None.
     None,
@@ -64,7 +67,12 @@ pub enum LossFile {
         #[serde(default = "one")]
         loss_bad: Fraction,
     },
+    /// By a law of the registry.
+    #[serde(skip)]
+    Other(Spec<dyn PacketLoss>),
 }
+
+either! { LossFile, dyn PacketLoss }
 
 const fn zero() -> Fraction {
     Fraction(crate::quantity::Probability::ZERO)
@@ -75,7 +83,8 @@ const fn one() -> Fraction {
 }
 
 /// What is done about lost packets.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(remote = "Self")]
 pub enum TransportFile {
     /// Nothing: one lost packet loses the message.
     Datagram,
@@ -103,7 +112,12 @@ pub enum TransportFile {
         #[serde(default = "six_megabytes")]
         receive_window: Size,
     },
+    /// By a law of the registry.
+    #[serde(skip)]
+    Other(Spec<dyn Retransmission>),
 }
+
+either! { TransportFile, dyn Retransmission }
 
 /// What messages are sent over.
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -6,6 +6,7 @@ use crate::net::{
     preset, presets, Connection, Handshake, Latency, LinkModel, Loss, Sharing, Transport,
 };
 use crate::quantity::{Bandwidth, Distribution};
+use crate::registry::Interned;
 use crate::scenario::file::{
     CongestionFile, ConnectionFile, HandshakeFile, LinkFields, LossFile, PresetOr, SharingFile,
     TransportFile,
@@ -75,6 +76,7 @@ impl Resolver<'_> {
                     loss_good: loss_good.0,
                     loss_bad: loss_bad.0,
                 },
+                LossFile::Other(law) => Loss::Other(Interned::new(law)),
             };
         }
         if let Some(mtu) = fields.mtu {
@@ -108,6 +110,7 @@ impl Resolver<'_> {
                     initial_window,
                     receive_window: receive_window.0,
                 },
+                TransportFile::Other(law) => Transport::Other(Interned::new(law)),
             };
         }
         if let Some(buffer) = fields.buffer {

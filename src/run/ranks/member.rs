@@ -10,7 +10,7 @@ use crate::federation::{DeviceMemory, DeviceWorker, Held, Job, Output, Wire};
 use crate::learn::HostDevice;
 use crate::observe::record::Host;
 use crate::quantity::{Bytes, VirtualTime};
-use crate::scenario::run::{assemble, RunError};
+use crate::run::{assemble, RunError};
 use crate::scenario::Scenario;
 use crate::sim::{Key, NodeId, Unit, Workers};
 use std::collections::BTreeMap;

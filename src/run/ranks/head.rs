@@ -130,7 +130,7 @@ impl Head {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(in crate::scenario) fn begin(&self, setup: &Setup) -> Result<(), String> {
+    pub(in crate::run) fn begin(&self, setup: &Setup) -> Result<(), String> {
         self.ask(Ask::Tell(frame::of(frame::SETUP, setup)?));
         Ok(())
     }
@@ -139,11 +139,7 @@ impl Head {
     ///
     /// # Errors
     /// When one of them is not, in words; or when it is interrupted.
-    pub(in crate::scenario) fn agree(
-        &self,
-        identity: u64,
-        stop: &AtomicBool,
-    ) -> Result<(), String> {
+    pub(in crate::run) fn agree(&self, identity: u64, stop: &AtomicBool) -> Result<(), String> {
         let cpu = Host::detect("").cpu;
         let mut wrong = Vec::new();
         for _ in &self.board.others {
@@ -188,7 +184,7 @@ impl Head {
     ///
     /// # Errors
     /// When memory ran out.
-    pub(in crate::scenario) fn elsewhere(
+    pub(in crate::run) fn elsewhere(
         &self,
         federation: &Federation,
     ) -> io::Result<Elsewhere<Job, Output>> {
@@ -212,12 +208,12 @@ impl Head {
     }
 
     /// The first rank that was lost, and how, in words.
-    pub(in crate::scenario) fn lost(&self) -> Option<String> {
+    pub(in crate::run) fn lost(&self) -> Option<String> {
         self.board.lost()
     }
 
     /// All ranks, for the record of a run on which this one has `workers`.
-    pub(in crate::scenario) fn record(&self, workers: usize) -> Vec<Rank> {
+    pub(in crate::run) fn record(&self, workers: usize) -> Vec<Rank> {
         let mut ranks = vec![Rank {
             rank: 0,
             host: Whereabouts::of_this_process().host,

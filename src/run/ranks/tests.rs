@@ -1,7 +1,7 @@
 use super::link::testing::{threads, Threads};
 use super::*;
 use crate::observe::record::{RunRecord, Status};
-use crate::scenario::run::{run, Finished};
+use crate::run::{run, Finished};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;

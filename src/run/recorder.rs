@@ -2,7 +2,8 @@
 
 use super::checkpoint::Checkpoints;
 use super::models::{Held, Models};
-use super::{observe, RunError};
+use super::record::observe;
+use super::RunError;
 use crate::federation::{Federation, Message, Record, DATA_SPENT, ENERGY_SPENT};
 use crate::model::Sizes;
 use crate::observe::folder::{remove, EventLine, Lengths, RunFolder};
@@ -15,7 +16,7 @@ use crate::observe::rows::{ClientOutcome, ClientRow, CostRow, RoundRow};
 use crate::observe::staleness::Staleness;
 use crate::observe::ObserveError;
 use crate::quantity::VirtualTime;
-use crate::scenario::trace::{TraceWriter, TRACE};
+use crate::run::trace::{TraceWriter, TRACE};
 use crate::scenario::{EventFilter, Scenario};
 use crate::sim::{Delivery, Digest as _, Key, Message as _, Observe, Recorder, RecorderError};
 use crate::snapshot::{snapshot_struct, Reader, Snapshot, Writer};

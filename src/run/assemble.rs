@@ -3,7 +3,7 @@
 //! Whatever can be refused before the first round is refused here. `shoal check` goes through it as a
 //! run does and drops what comes of it, so that the two cannot say different things.
 
-use super::{room, RunError};
+use super::{fits, RunError};
 use crate::attack::Adversaries;
 use crate::data::{
     inspect, load, DataError, Dataset, PartitionError, Partitioner, PublicSplit, Values,
@@ -47,7 +47,7 @@ pub(super) fn assemble_counted(
     let tf32 = precisions.any(|precision| precision == Precision::Tf32);
     let model = scenario.build_model()?;
     if let (HostDevice::Cpu, Some(limit)) = (device, total_memory()) {
-        room::fits(scenario, &model, limit)?;
+        fits::fits(scenario, &model, limit)?;
     }
     let device = device.open_for(if tf32 {
         Precision::Tf32

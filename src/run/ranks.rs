@@ -125,7 +125,7 @@ pub fn enter<L: Link>(
 ///
 /// # Errors
 /// When they cannot be told.
-pub(in crate::scenario) fn call(options: &Options) -> Result<(), RunError> {
+pub(in crate::run) fn call(options: &Options) -> Result<(), RunError> {
     let Some(head) = &options.ranks else {
         return Ok(());
     };
@@ -145,7 +145,7 @@ pub(in crate::scenario) fn call(options: &Options) -> Result<(), RunError> {
 ///
 /// # Errors
 /// When one of them is not, in words.
-pub(in crate::scenario) fn agree(
+pub(in crate::run) fn agree(
     scenario: &Scenario,
     options: &Options,
     plan: &Plan,

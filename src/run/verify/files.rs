@@ -3,8 +3,8 @@
 use crate::disk;
 use crate::observe::folder::{digest, MODELS, RECORD};
 use crate::observe::record::{is_as_written, RunRecord, Status};
-use crate::scenario::run::{tidy, RunError};
-use crate::scenario::trace::{TraceReader, TRACE};
+use crate::run::trace::{TraceReader, TRACE};
+use crate::run::{tidy, RunError};
 use std::io::ErrorKind;
 use std::path::Path;
 

@@ -4,10 +4,9 @@ mod files;
 
 pub use files::altered;
 
-use super::run::ranks::{agree, call, Head};
-use super::run::{assemble, simulate, Hands, Options, RunError, LIBTORCH, SCENARIO};
+use super::ranks::{agree, call, Head};
 use super::trace::{TraceReader, TRACE};
-use super::Scenario;
+use super::{assemble, simulate, Executors, Options, RunError, LIBTORCH, SCENARIO};
 use crate::disk;
 use crate::federation::{DeviceMemory, Federation, Message, Record};
 use crate::learn::HostDevice;
@@ -15,6 +14,7 @@ use crate::model::Spill;
 use crate::observe::folder::RECORD;
 use crate::observe::record::{Host, RunRecord};
 use crate::quantity::Bytes;
+use crate::scenario::Scenario;
 use crate::sim::{Delivery, Key, Message as _, Observe, Recorder, RecorderError, SimError};
 use std::fmt;
 use std::io;
@@ -252,7 +252,7 @@ pub fn verify(
         federation,
         None,
         scenario.seed,
-        Hands::of(&options),
+        Executors::of(&options),
         memory,
         &mut comparer,
         stop,
