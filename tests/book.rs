@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `<!-- ignored: WHY -->` | `ron,ignore` | the block is neither a scenario nor fields of one |
 //! | `<!-- each by itself -->` | `ron` | the fields are shown together and do not go together |
+//! | `<!-- with FIELDS -->` | `ron` | the fields go with these, such as `population: [(count: 4)]` |
 //! | `<!-- file: NAME -->` | any | the reader writes the block to this file |
 //! | `<!-- only parsed: WHY -->` | `sh` | the commands are not run: they take long, or more than is here |
 //! | `<!-- shortened: PATH=VALUE … -->` | `sh` | `run` and `sweep` get these with `--set` as well, to take less time |
@@ -355,6 +356,7 @@ fn completed(fields: &[String]) -> String {
     let base = [
         "data: Digits",
         "model: [Conv(out: 8, kernel: 3, padding: 1), Relu, MaxPool(size: 2), Flatten, Dense(32), Relu, Dense(10)]",
+        "partition: (by: Dirichlet(alpha: 0.3), min_per_client: 4)",
         "population: [(name: \"phones\", count: 60, device: \"phone-mid\", link: \"4g\")]",
         schedule,
     ];
@@ -382,17 +384,19 @@ const OF_A_GROUP: &[&str] = &[
 ];
 
 /// The scenarios that a block stands for: itself, or a small one with its fields. A field that stands
-/// there twice is shown with two values, of which each gets a scenario; `apart` says that all fields do.
-fn scenarios(text: &str, apart: bool) -> Vec<String> {
-    let entries = entries(text);
+/// there twice is shown with two values, of which each gets a scenario.
+fn scenarios(block: &Block) -> Vec<String> {
+    let with = block.said("with").map_or(Vec::new(), entries);
+    let small = |fields: &[String]| completed(&[fields, &with].concat());
+    let entries = entries(&block.text);
     if let [whole] = &entries[..] {
         let body = whole.strip_prefix("Scenario").unwrap_or(whole);
         match body.starts_with('(') {
             true if body.contains("population:") && body.contains("data:") => {
-                return vec![text.to_string()];
+                return vec![block.text.clone()];
             }
             // A group of a population.
-            true => return vec![completed(&[format!("population: [{body}]")])],
+            true => return vec![small(&[format!("population: [{body}]")])],
             false => {}
         }
     }
@@ -400,18 +404,17 @@ fn scenarios(text: &str, apart: bool) -> Vec<String> {
     if names.iter().all(Option::is_none) {
         // Values without a field are sources of data.
         let data = entries.iter().map(|value| format!("data: {value}"));
-        return data.map(|data| completed(&[data])).collect();
+        return data.map(|data| small(&[data])).collect();
     }
     if names.iter().flatten().any(|name| OF_A_GROUP.contains(name)) {
         let mut group = entries.clone();
         if !names.contains(&Some("count")) {
             group.push("count: 60".to_string());
         }
-        return vec![completed(&[format!(
-            "population: [({})]",
-            group.join(", ")
-        )])];
+        let group = format!("population: [({})]", group.join(", "));
+        return vec![small(&[group])];
     }
+    let apart = block.said("each by itself").is_some();
     let repeated = |entry: &str| {
         let name = field(entry);
         apart || names.iter().filter(|other| **other == name).count() > 1
@@ -419,10 +422,10 @@ fn scenarios(text: &str, apart: bool) -> Vec<String> {
     let (once, each): (Vec<_>, Vec<_>) =
         entries.iter().cloned().partition(|entry| !repeated(entry));
     match each.is_empty() {
-        true => vec![completed(&once)],
+        true => vec![small(&once)],
         false => each
             .into_iter()
-            .map(|entry| completed(&[&once[..], &[entry]].concat()))
+            .map(|entry| small(&[&once[..], &[entry]].concat()))
             .collect(),
     }
 }
@@ -434,12 +437,12 @@ fn is_of_a_missing_file(problem: &Diagnostic) -> bool {
 }
 
 /// What is wrong with a block as a scenario or as fields of one.
-fn refused(text: &str, apart: bool) -> Option<String> {
+fn refused(block: &Block) -> Option<String> {
     let read = |text: &String| -> Result<_, Diagnostics> {
         // Relative paths start where there is a file of weights, for those that begin with one.
         Scenario::parse(text, Path::new("scenarios/weights/page.ron"), &[])
     };
-    let problems = scenarios(text, apart)
+    let problems = scenarios(block)
         .iter()
         .filter_map(|scenario| read(scenario).err())
         .collect::<Vec<_>>();
@@ -461,8 +464,7 @@ fn every_scenario_of_a_page_is_one_that_shoal_takes() {
             match block.language.as_str() {
                 "ron" => {
                     taken += 1;
-                    let apart = block.said("each by itself").is_some();
-                    if let Some(why) = refused(&block.text, apart) {
+                    if let Some(why) = refused(block) {
                         wrong += &format!("{place}: {why}\n");
                     }
                 }
@@ -742,6 +744,10 @@ fn what_the_tutorial_and_the_how_tos_say_can_be_done() {
 #[test]
 fn what_is_wrong_on_a_page_is_found() {
     let parse = |text: &str| Page::parse(Path::new("docs/made_up.md"), text);
+    let block = |comment: &str, text: &str| {
+        let mut page = parse(&format!("{comment}\n```ron\n{text}\n```\n"));
+        page.blocks.remove(0)
+    };
     let links = parse(
         "[a](nowhere.md) `[b](c.md)` [d](scenario.md#no-such-heading) [e](scenario.md#scenario)",
     );
@@ -799,11 +805,15 @@ fn what_is_wrong_on_a_page_is_found() {
             false,
         ),
     ] {
-        let why = refused(text, false);
+        let why = refused(&block("", text));
         assert_eq!(why.is_none(), right, "{text}: {why:?}");
     }
     let together = "compression: TopK(), secure_aggregation: SecAgg()";
-    assert!(refused(together, false).is_some() && refused(together, true).is_none());
+    assert!(refused(&block("", together)).is_some());
+    assert!(refused(&block("<!-- each by itself -->", together)).is_none());
+    let of_four = "topology: Gossip(graph: Edges([(0, 1), (1, 2), (2, 3)]))";
+    assert!(refused(&block("", of_four)).is_some());
+    assert!(refused(&block("<!-- with population: [(count: 4)] -->", of_four)).is_none());
 
     let shell = "# shoal nothing\nX=1 shoal run 'a b.ron' \\\n  --set \"x=\\\"y\\\"\" > out; nice target/release/shoal lst";
     let lines: Vec<_> = commands(shell)
