@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 
-.PHONY: help setup build demo test kernel bench lint clean
+.PHONY: help setup build demo install dist test kernel bench lint clean
 
 # The feature mpi is checked and tested where an MPI library and libclang are; .ci/mpi.sh brings them.
 FEATURES = $(shell .ci/mpi.sh --there && echo --features mpi)
@@ -20,6 +20,12 @@ build: setup ## Build the release binary, target/release/shoal
 
 demo: build ## Set up, build, and run scenarios/quickstart.ron
 	target/$(if $(DEV),debug,$(PROFILE))/shoal run scenarios/quickstart.ron
+
+install: setup ## Install shoal into ~/.cargo/bin, to be run from any folder
+	SHOAL_COMMIT=$$(git describe --always --dirty) cargo install --path . --locked
+
+dist: setup ## Pack target/shoal-VERSION-MACHINE.tar.gz, for machines without Rust
+	@.ci/dist.sh
 
 test: setup ## Set up and run every test
 	cargo test $(FEATURES)

@@ -20,8 +20,8 @@ tests=(
     learn::tape::tests::the_tape_gives_the_scores
     learn::train::tests::the_loss_of_no_samples
     learn::train::tests::logistic_regression
-    learn::host defend::distances snapshot scenario::run::lock scenario::run::ranks::lent
-    scenario::run::ranks::frame federation::gossip::mix
+    learn::host defend::distances snapshot run::lock run::ranks::lent
+    run::ranks::frame federation::gossip::mix
 )
 # A few random cases each are enough here.
 export PROPTEST_CASES=${PROPTEST_CASES:-6} OMP_NUM_THREADS=1 MKL_NUM_THREADS=1

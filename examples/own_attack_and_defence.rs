@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 use shoal::attack::{Attack, Forge, Forging};
-use shoal::defend::{Defence, Report, Shape, Streaming, Sum};
-use shoal::registry::Registry;
+use shoal::defend::{Access, Defence, Streaming, Sum, Update};
+use shoal::registry::{Registry, Taken};
 use shoal::sim::rng::Stream;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ struct Capped {
 
 impl Defence for Capped {
     /// It needs one report at a time, so memory does not grow with the cohort.
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     /// What the virtual server is charged: about four operations a value of each of `n` reports.
@@ -47,11 +47,11 @@ impl Defence for Capped {
 }
 
 impl Streaming for Capped {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let squares = report.update.iter().map(|v| f64::from(*v).powi(2));
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let squares = update.values.iter().map(|v| f64::from(*v).powi(2));
         let norm = squares.sum::<f64>().sqrt();
         let factor = (self.norm / norm.max(self.norm)).min(1.0);
-        sum.add(report.update, factor, f64::from(report.samples));
+        sum.add(update.values, factor, f64::from(update.samples));
     }
 
     fn finish(&self, sum: &Sum, _: &mut Stream) -> Vec<f32> {
@@ -59,12 +59,15 @@ impl Streaming for Capped {
     }
 }
 
-fn main() -> std::process::ExitCode {
+/// What scenarios may name now. It fails where something else has the name.
+pub fn add(registry: &mut Registry) -> Result<(), Taken> {
+    registry.add::<dyn Attack, Drown>("Drown", "The update, many times as large")?;
+    registry.add::<dyn Defence, Capped>("Capped", "Long updates shortened")
+}
+
+fn main() -> Result<std::process::ExitCode, Taken> {
     let mut registry = Registry::standard();
-    let added = registry
-        .add::<dyn Attack, Drown>("Drown", "The update, many times as large")
-        .and_then(|()| registry.add::<dyn Defence, Capped>("Capped", "Long updates shortened"));
-    assert!(added.is_ok(), "nothing else has these names");
+    add(&mut registry)?;
     registry.install();
-    shoal::cli::main()
+    Ok(shoal::cli::main())
 }

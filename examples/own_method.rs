@@ -15,7 +15,7 @@ use shoal::method::{
 };
 use shoal::model::{Buffer, ParamSet};
 use shoal::quantity::Flops;
-use shoal::registry::Registry;
+use shoal::registry::{Registry, Taken};
 use shoal::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 
@@ -113,11 +113,15 @@ impl ServerHalf for Server {
     }
 }
 
-fn main() -> std::process::ExitCode {
-    let mut registry = Registry::standard();
+/// What scenarios may name now. It fails where something else has the name.
+pub fn add(registry: &mut Registry) -> Result<(), Taken> {
     let about = "FedAvg whose server goes a part of the way to the mean";
-    let added = registry.add::<dyn Method, Damped>("Damped", about);
-    assert!(added.is_ok(), "no other method has that name");
+    registry.add::<dyn Method, Damped>("Damped", about)
+}
+
+fn main() -> Result<std::process::ExitCode, Taken> {
+    let mut registry = Registry::standard();
+    add(&mut registry)?;
     registry.install();
-    shoal::cli::main()
+    Ok(shoal::cli::main())
 }

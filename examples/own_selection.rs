@@ -6,7 +6,7 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use shoal::registry::Registry;
+use shoal::registry::{Registry, Taken};
 use shoal::select::{Ask, Policy, Selection};
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -21,24 +21,28 @@ impl Selection for Fastest {
 
 impl Policy for Fastest {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let all = 0..ask.crowd.population();
+        let all = 0..ask.population.size();
         // A draw of 0 counts whoever may be there as there.
         let mut there: Vec<u32> = all
-            .filter(|client| ask.crowd.is_there(*client, 0))
+            .filter(|client| ask.population.is_there(*client, 0))
             .collect();
         // Equally fast clients are asked in the order of their numbers: a sort that kept no order
         // would make runs differ.
-        there.sort_by_key(|client| (ask.crowd.expected(*client).total(), *client));
+        there.sort_by_key(|client| (ask.population.expected(*client).total(), *client));
         there.truncate(ask.wanted as usize);
         there
     }
 }
 
-fn main() -> std::process::ExitCode {
-    let mut registry = Registry::standard();
+/// What scenarios may name now. It fails where something else has the name.
+pub fn add(registry: &mut Registry) -> Result<(), Taken> {
     let about = "Those who are expected to be done soonest";
-    let added = registry.add::<dyn Selection, Fastest>("Fastest", about);
-    assert!(added.is_ok(), "no other policy has that name");
+    registry.add::<dyn Selection, Fastest>("Fastest", about)
+}
+
+fn main() -> Result<std::process::ExitCode, Taken> {
+    let mut registry = Registry::standard();
+    add(&mut registry)?;
     registry.install();
-    shoal::cli::main()
+    Ok(shoal::cli::main())
 }

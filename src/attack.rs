@@ -1,23 +1,25 @@
 //! Attacks: what adversaries do among the clients of a federation.
 //!
 //! An [`Attack`] acts at one or more of three places:
-//! - on the **data**: copies of the adversary's samples are changed when the federation is assembled,
-//!   and it trains on those ([`Poison`], `adversaries`);
-//! - on its own **report**, after training ([`Forge`], `client`): before anything else is done to it;
-//! - at the server's **door** ([`Craft`], `door`): an attack that knows what others sent in the same
-//!   round. Its content is decided when the round closes: the adversaries' honest reports are held
-//!   back, and what they agree on is handed in instead, before any defence looks.
+//! - On the **data** ([`Poison`], module `adversaries`): when the federation is assembled, copies
+//!   of the adversary's samples are changed, and the adversary trains on the copies.
+//! - On the adversary's own **report** ([`Forge`], module `client`): the report is changed after
+//!   training, before any layer compresses or encrypts it.
+//! - At the **server** ([`Craft`], module `collusion`): the attack uses what other clients sent in
+//!   the same round. The server holds back the honest reports of the adversaries. When the round
+//!   closes, the adversaries agree on an update, which is handed in instead, before any defence
+//!   sees the reports.
 //!
 //! The adversaries of one entry of a scenario collude; those of different entries do not.
 //!
-//! A new attack is one file here, one line in [`registry`].
+//! A new attack is one file in this folder and one line in [`registry`].
 
 mod adversaries;
 mod alie;
 mod backdoor;
 mod client;
+mod collusion;
 mod copies;
-mod door;
 mod edge_case;
 mod free_rider;
 mod ipm;
@@ -37,41 +39,41 @@ mod testing;
 pub use adversaries::{Adversaries, Adversary};
 pub use client::Forging;
 pub(crate) use client::Poisoner;
+pub use collusion::Collusion;
 pub use copies::{Picture, Sample, Trigger};
-pub use door::Door;
 pub use known::{Knowledge, Known, Line};
 pub use registry::AttackSpec;
 pub use rounds::Rounds;
 
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::quantity::{bounds, listed};
 use crate::sim::rng::Stream;
 use std::fmt::Debug;
 
-/// An attack, with its parameters.
+/// An attack, with its settings.
 pub trait Attack: Debug + Send + Sync {
-    /// What is wrong with the parameters: each with the name of the field at fault.
-    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
+    /// The problems with the settings: for each, the name of the field and a message. Where a field
+    /// contradicts others, their names follow its own, as in `"weights, tiers"`.
     fn check(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    /// The fields that name a class, and the class each names.
+    /// The fields that name a class, each with the class that it names.
     fn classes(&self) -> Vec<(&'static str, u32)> {
         Vec::new()
     }
 
-    /// What it does to the adversaries' data.
+    /// The change of the adversaries' training data, if the attack makes one.
     fn poison(&self) -> Option<&dyn Poison> {
         None
     }
 
-    /// What it does to an adversary's own report.
+    /// The change of an adversary's own report, if the attack makes one.
     fn forge(&self) -> Option<&dyn Forge> {
         None
     }
 
-    /// What it makes of the reports of a round.
+    /// The update that colluding adversaries agree on, if the attack crafts one.
     fn craft(&self) -> Option<&dyn Craft> {
         None
     }
@@ -79,17 +81,20 @@ pub trait Attack: Debug + Send + Sync {
 
 /// An attack on training data.
 pub trait Poison {
-    /// What of the parameters does not fit the samples: each with its field.
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    /// The problems of the settings with the data set, for example a trigger that is larger than
+    /// the pictures: for each, the name of the field and a message.
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let _ = samples;
         Vec::new()
     }
 
-    /// What an adversary trains on instead of its `own` samples of `data`.
+    /// The samples that an adversary trains on instead of its `own` samples of `data`. `draws` is
+    /// the stream of random numbers of this adversary.
     fn poison(&self, data: &Dataset, own: &[u32], draws: &mut Stream) -> Vec<Sample>;
 
-    /// What the attack's success is measured on: copies of samples of `test`, labelled with what the
-    /// adversary wants to be seen. None where it wants nothing in particular.
+    /// The samples on which the success of the attack is measured: copies of samples of `test`,
+    /// labelled with the class that the adversary wants to see predicted. Empty for an attack that
+    /// has no such class.
     fn targets(&self, data: &Dataset, test: &Dataset) -> Vec<Sample> {
         let _ = (data, test);
         Vec::new()
@@ -98,50 +103,51 @@ pub trait Poison {
 
 /// An attack on the adversary's own report.
 pub trait Forge {
-    /// Whether it is class scores that are forged, or updates.
+    /// Whether the attack changes class scores; otherwise it changes updates.
     fn scores(&self) -> bool {
         false
     }
 
-    /// Whether the adversary trains at all. One that does not costs its device nothing and forges an
-    /// update of zeros.
+    /// Whether the adversary trains. One that does not train costs its device nothing, and its
+    /// update is zero before it is forged.
     fn trains(&self) -> bool {
         true
     }
 
-    /// Whether all adversaries train as the first of them, on its data, and report that.
+    /// Whether all adversaries of an entry train like the first of them, on its data, and report
+    /// the result.
     fn shared(&self) -> bool {
         false
     }
 
-    /// Changes what training made of the global model (the update, one value a parameter) or of the
-    /// public samples (the scores, sample after sample).
+    /// Changes the report in place. `values` are the update, with one value for each parameter, or
+    /// the class scores of the public samples, sample after sample.
     fn forge(&self, values: &mut [f32], forging: &mut Forging);
 }
 
-/// An attack that is made at the server's door, from what others have sent.
+/// An attack that is made at the server, from what other clients have sent in the round.
 pub trait Craft {
-    /// What the adversaries know.
+    /// How much the adversaries know when they craft their update.
     fn knowledge(&self) -> Knowledge;
 
-    /// Where the update lies that all of them send, and how far along.
+    /// The line on which the adversaries' common update lies, and how far along it the attack goes.
     fn line(&self, known: &Known<'_>) -> Line;
 }
 
-/// A problem with a field unless the number is above 0, and not so large that single precision has
-/// no room for what it makes of an update.
+/// A problem with a field unless its number is above 0 and at most [`bounds::MOST`], so that the
+/// changed update still fits single precision.
 fn positive(field: &'static str, value: f64) -> Option<(&'static str, String)> {
     bounds::above_zero(field, value, bounds::MOST)
 }
 
-/// A problem with a field unless the share is in (0, 1].
+/// A problem with a field unless its number is a share in (0, 1].
 fn share(field: &'static str, value: f64) -> Option<(&'static str, String)> {
     let wrong = !(value > 0.0 && value <= 1.0);
     wrong.then(|| (field, format!("{value} is outside (0, 1]")))
 }
 
-/// A problem with a field unless it is a class.
-fn class(field: &'static str, value: u32, samples: &Shape) -> Option<(&'static str, String)> {
+/// A problem with a field unless its number is one of the classes of the data.
+fn class(field: &'static str, value: u32, samples: &DataSummary) -> Option<(&'static str, String)> {
     let last = samples.classes.saturating_sub(1);
     let wrong = value as usize > last;
     wrong.then(|| {

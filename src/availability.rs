@@ -1,17 +1,21 @@
-//! Availability: which clients are there, and when.
+//! Availability: which clients are present, and when.
 //!
-//! A group of the population has one [`Availability`]. Whether a client is there is a pure function
-//! of the seed, the client and the moment, as with faults: nothing is scheduled, nothing is stored, and
-//! a client that is away costs nothing. There are two kinds:
+//! Each group of the population has one [`Availability`]. As with faults, whether a client is present
+//! is a pure function of the seed, the client and the moment. Nothing is scheduled and nothing is
+//! stored, so a client that is away costs nothing. There are two kinds:
 //!
-//! - by round (`rounds`): drawn for each client and round, as FLGo (Wang et al. 2023,
-//!   arXiv:2306.12079) and most studies have it. A client that is there for a round stays for it;
-//! - by the clock: sessions in virtual time, from a renewal process (`sessions`), the time of day
-//!   (`diurnal`, `charging`) or a recorded trace (`trace`). A client may leave in the middle of
-//!   its work; [`Leaving`] says what becomes of that.
+//! - by round (`rounds`): drawn for each client and round, as in FLGo (Wang et al. 2023,
+//!   arXiv:2306.12079) and most studies. A client that is present when a round begins stays for the
+//!   whole round;
+//! - by time: sessions in virtual time, from a renewal process (`sessions`), from the time of day
+//!   (`diurnal`, `charging`), from a recorded trace (`trace`) or from a rule of another crate
+//!   (`timetable`). A client may leave in the middle of its work; [`Leaving`] says what becomes of that work.
 //!
-//! [`Presence`] answers for a whole population: to the server, which asks those who are there when a
-//! round opens; to clients, when a task comes; to the network, when a message is on its way.
+//! For example, with `Independent(0.3)` about 30 of 100 clients are present in a round, and others in
+//! the next one.
+//!
+//! [`Presence`] answers for a whole population: the server asks which clients are present when a round
+//! opens, a client asks when a task comes, and the network asks while a message is on its way.
 
 mod charging;
 mod clock;
@@ -19,17 +23,20 @@ mod diurnal;
 mod presence;
 mod rounds;
 mod sessions;
+mod timetable;
 mod trace;
 
 pub use charging::Charging;
 pub use clock::{Day, MOST_ZONE};
 pub use diurnal::Diurnal;
-pub use presence::{Crowd, Presence};
+pub use presence::{ClientGroup, Presence};
 pub use rounds::Holdings;
 pub use sessions::Markov;
+pub use timetable::{Client, Timetable};
 pub use trace::{read as read_trace, Row as TraceRow, Trace};
 
 use crate::quantity::{Probability, VirtualTime};
+use crate::registry::Spec;
 use crate::sim::rng::{stream, Purpose, Stream};
 use serde::Serialize;
 
@@ -45,10 +52,13 @@ macro_rules! availabilities {
                 #[serde(rename = $name)]
                 $variant $(($inner))?,
             )+
+            /// By a rule of the registry.
+            #[serde(untagged)]
+            Other(Spec<dyn Timetable>),
         }
 
         impl Availability {
-            /// Every kind: its name in a scenario, and what it is.
+            /// Every kind: its name in a scenario, and a description.
             pub const ALL: &'static [(&'static str, &'static str)] =
                 &[$(($name, concat!($($about),+)),)+];
         }
@@ -88,7 +98,7 @@ availabilities! {
     "Trace" Trace(Trace),
 }
 
-// The variants come from the macro, where none can be marked.
+// The macro makes the variants, and none of them can be marked as the default there.
 #[expect(clippy::derivable_impls)]
 impl Default for Availability {
     fn default() -> Self {
@@ -97,77 +107,83 @@ impl Default for Availability {
 }
 
 impl Availability {
-    /// Whether all are always there.
+    /// Whether all clients are always present.
     pub const fn is_always(&self) -> bool {
         matches!(self, Self::Always)
     }
 
-    /// Whether it goes by the clock, so that a client may leave in the middle of a round.
+    /// Whether presence depends on virtual time, so that a client may leave in the middle of a round.
     pub const fn is_timed(&self) -> bool {
         matches!(
             self,
-            Self::Markov(_) | Self::Diurnal(_) | Self::Charging(_) | Self::Trace(_)
+            Self::Markov(_)
+                | Self::Diurnal(_)
+                | Self::Charging(_)
+                | Self::Trace(_)
+                | Self::Other(_)
         )
     }
 }
 
-/// What becomes of a task whose client goes away before its report is sent.
+/// What becomes of a task whose client leaves before its report is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum Leaving {
-    /// It goes on regardless: absence only means that nobody new is asked.
+    /// The client goes on with its work: absence only means that it is not asked for new tasks.
     #[default]
     Continue,
-    /// It stands still until the client is back: the report is late. One that is being sent gets
-    /// through when the client is back.
-    Pause,
-    /// It begins anew whenever the client is back, until it is done in one go; a report that is being
+    /// The work stands still until the client is back, so the report is late. A report that is being
     /// sent gets through when the client is back.
+    Pause,
+    /// The work begins anew whenever the client is back, until it is done without an interruption. A
+    /// report that is being sent gets through when the client is back.
     Restart,
-    /// It is lost, with a report that is being sent; once the client is back it is free for a new
-    /// task. What is sent to it while it is away is dropped.
+    /// The work is lost, and so is a report that is being sent. Once the client is back, it is free for
+    /// a new task. Messages to the client are dropped while it is away.
     Abandon,
 }
 
 impl Leaving {
-    /// Whether it is the default.
+    /// Whether this is the default.
     pub const fn is_continue(&self) -> bool {
         matches!(self, Self::Continue)
     }
 }
 
-/// A stretch of time in which a client is there: `[start, end)`. Two may touch.
+/// A period in which a client is present: `[start, end)`. Two sessions may touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
     /// The first moment.
     pub start: VirtualTime,
-    /// The first moment after it.
+    /// The first moment after the session.
     pub end: VirtualTime,
 }
 
-/// Whose presence is asked for.
+/// The client whose presence is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Whose {
     /// The seed of the run.
     seed: u64,
     /// The client, from 0.
     client: u32,
-    /// Its place in its group, from 0.
+    /// The number of the client in its group, from 0.
     place: u32,
 }
 
-/// What the lanes of draws are for; those of a population's other properties have numbers below 2^40.
+/// The purposes of random draws; draws for other properties of a population have numbers below 2^40.
 #[derive(Debug, Clone, Copy)]
 enum Lane {
-    /// Whether a client is there in a round.
+    /// Whether a client is present in a round.
     Round = 1,
-    /// A client's rate.
+    /// The presence rate of a client.
     Rate = 2,
-    /// A client's time zone.
+    /// The time zone of a client.
     Zone = 3,
-    /// A client's day.
+    /// The day of a client.
     Day = 4,
-    /// What a client is at, at time zero.
+    /// The state of a client at time zero.
     Start = 5,
+    /// What a rule of the registry draws.
+    Timetable = 6,
 }
 
 impl Whose {

@@ -13,6 +13,7 @@ mod probe;
 mod resume;
 mod run;
 mod scale;
+mod shell;
 mod signals;
 mod swarm;
 mod sweep;
@@ -22,6 +23,7 @@ use crate::learn::{available_memory, HostDevice};
 use crate::note;
 use crate::quantity::{parse_quantity, Bytes, Unit};
 use crate::run::ranks::{self, Head, Joined};
+use crate::run::LIBTORCH;
 use crate::say::Notes;
 use crate::scenario::Scenario;
 use crate::text::{read_text, Diagnostics};
@@ -30,7 +32,19 @@ use exit::Exit;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// `0.2.0 (commit 0cbda5d, libtorch 2.11.0)`. The commit is known where a build was told it, as `make
+/// install` and `make dist` do: asking git in each build would build everything anew after each commit.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let commit = option_env!("SHOAL_COMMIT").filter(|commit| !commit.is_empty());
+        let commit = commit.map(|commit| format!("commit {commit}, "));
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or_default());
+        format!("{version} ({commit}libtorch {LIBTORCH})")
+    });
+    &VERSION
+}
 
 /// Simulate federated learning: a whole federation, in virtual time, on one machine.
 ///
@@ -39,7 +53,8 @@ use std::sync::Arc;
 /// `shoal check FILE` explains what a file means, or what is wrong with it.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    name = "shoal",
+    version = version(),
     after_help = "Exit status:\n  0  done\n  1  the run failed, or verify found a difference\n  \
                   2  the input is wrong: scenario, data, arguments\n  3  the run came to its end, and no round was completed\n  \
                   130  interrupted; what was done is kept\n  \
@@ -146,6 +161,21 @@ enum Command {
         /// Threads on the CPU that are measured together [default: one per core]
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         workers: Option<u16>,
+    },
+    /// Print a script that completes the command line in a shell
+    #[command(
+        after_help = "Example:\n  shoal completions bash > ~/.local/share/bash-completion/completions/shoal"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command
+    #[command(after_help = "Example:\n  shoal man --dir ~/.local/share/man/man1; man shoal-run")]
+    Man {
+        /// The folder for the pages of all commands; only the first one is printed when not given
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
     /// List what a scenario can name
     List {
@@ -295,7 +325,11 @@ impl Command {
     /// answer with their exit status.
     const fn is_all_words(&self) -> bool {
         match self {
-            Self::Check { .. } | Self::List { .. } | Self::Devices { .. } => true,
+            Self::Check { .. }
+            | Self::List { .. }
+            | Self::Devices { .. }
+            | Self::Completions { .. }
+            | Self::Man { dir: None } => true,
             Self::Sweep(args) => args.only_lists(),
             _ => false,
         }
@@ -351,6 +385,8 @@ fn execute(command: Command, ranks: &Ranks) -> Exit {
         Command::Scale(args) => scale::scale_of(&args),
         Command::Sweep(args) => sweep::sweep_of(&args),
         Command::Devices { workers: given } => devices::devices(workers(given)),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { dir } => shell::man(dir.as_deref()),
         Command::List { what } => list::list(what),
     }
 }

@@ -1,19 +1,23 @@
-//! Data: where samples come from, and which client gets which.
+//! Data: where samples come from, and which client gets which samples.
 //!
-//! A [`Source`] says where the samples are; [`load()`] reads it into a [`Split`]: a training
-//! [`Dataset`] and a [`TestSet`], two types so that one cannot be passed for the other. A
-//! [`Partitioner`] then deals the training samples to clients as a [`Partition`], which holds
-//! indices, never copies of samples. [`describe`] says what a source holds, reading no more than it
-//! must.
+//! A [`Source`] says where the samples are. [`load()`] reads it into a [`Split`]: a training
+//! [`Dataset`] and a [`TestSet`], two types so that test data cannot be passed for training data. A
+//! [`Partitioner`] then distributes the training samples to clients as a [`Partition`], which holds
+//! indices and never copies of samples. [`describe`] says what a source contains, and reads no more
+//! than it has to.
 //!
-//! Guarantees: the same source, seed and files give the same samples in the same order; a partition
-//! gives no sample to two clients; and a file that is truncated, too long or lies about its size is
-//! a [`DataError`] that says where, before memory is spent on what it promised.
+//! Guarantees:
+//! - with equal source, seed and files, the samples and their order are equal;
+//! - a partition gives no sample to two clients, unless the rule is one that shares samples
+//!   ([`Partitioner::Shared`]);
+//! - a file that is truncated, too long or wrong about its size gives a [`DataError`] with the place,
+//!   before memory is spent on the size that it states.
 //!
-//! The folder: `dataset` (the types), `source` (what a scenario can name) and `load` (from a name to
-//! samples); `input` (bounded reading) and on it the readers `idx`, `cifar`, `npy`, `npz`, `table`
-//! (CSV) and `leaf`; `assemble` (what the readers of user files share); the sources that need no
-//! file, `digits`, `synthetic` and `noise`; `partition`; and `public` (what the server holds).
+//! The submodules: `dataset` (the types), `source` (what a scenario can name) and `load` (from a name
+//! to samples); `input` (bounded reading) and the readers on top of it, `idx`, `cifar`, `npy`, `npz`,
+//! `table` (CSV) and `leaf`; `assemble` (what the readers of user files share); the sources that need
+//! no file, `digits`, `synthetic` and `noise`; `partition`; and `public` (the samples that the server
+//! holds).
 //!
 //! ```
 //! # use shoal::data::{load, Partitioner, Source};
@@ -50,7 +54,7 @@ mod table;
 mod fuzz;
 
 pub use classes::{ClassCount, ClassNames};
-pub use dataset::{Dataset, Scaling, Shape, Split, TestSet, Values, MAX_BYTES, MAX_CLASSES};
+pub use dataset::{DataSummary, Dataset, Scaling, Split, TestSet, Values, MAX_BYTES, MAX_CLASSES};
 pub use error::{DataError, Place};
 pub(crate) use input::{lines_of, read_whole};
 pub use load::{describe, inspect, load, Inspection};

@@ -1,8 +1,9 @@
-//! Files of a run folder: opened as files and nothing else, replaced as a whole, held by one process.
+//! Files of a run folder: opened only if they are regular files, replaced as a whole, held by one
+//! process.
 //!
-//! Anything can lie where a file is expected. Opening a named pipe waits for somebody at its other
-//! end, for ever; a device gives bytes without end. So a file is opened without waiting, and refused
-//! unless it is a regular one.
+//! Anything can lie where a file is expected. Opening a named pipe waits for another process at its
+//! other end, perhaps for ever, and a device gives bytes without end. So a file is opened without
+//! waiting, and is refused unless it is a regular one.
 
 pub(crate) mod lock;
 
@@ -11,22 +12,22 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Opens a regular file to read.
+/// Opens a regular file for reading.
 ///
 /// # Errors
-/// What the system says, or what it is if it is no regular file.
+/// Returns the error of the operating system, or says what the file is if it is no regular file.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file as `options` say.
+/// Opens a regular file with the given options.
 ///
 /// # Errors
-/// As [`open`].
+/// Returns the errors of [`open`].
 pub(crate) fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let opened = options.custom_flags(libc::O_NONBLOCK).open(path);
     let file = opened.map_err(|error| match error.raw_os_error() {
-        // A named pipe with nobody at its other end, opened to be written.
+        // A named pipe that no process reads, opened for writing.
         Some(libc::ENXIO) => not_a_file("a named pipe"),
         _ => error,
     })?;
@@ -43,7 +44,7 @@ fn not_a_file(other: &str) -> io::Error {
     )
 }
 
-/// What it is, where it is no regular file.
+/// What kind of file it is, where it is no regular file.
 fn kind(meta: &Metadata) -> Option<&'static str> {
     let is: FileType = meta.file_type();
     match () {
@@ -55,31 +56,32 @@ fn kind(meta: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// All of a regular file.
+/// Reads all bytes of a regular file.
 ///
 /// # Errors
-/// As [`open`].
+/// Returns the errors of [`open`], and of reading.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// All of a regular file, which is text.
+/// Reads all of a regular file as text.
 ///
 /// # Errors
-/// As [`open`].
+/// Returns the errors of [`open`], and of reading text.
 pub(crate) fn read_to_string(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open(path)?.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Writes a file beside its place and moves it there, so that a reader sees the old one or the new and
-/// never a half. `draft` is what it is called until then; nothing is left of it if it cannot be written.
+/// Writes a file beside its place and moves it there, so that a reader sees either the old file or the
+/// new one, never a part. `draft` is the name of the file until then; no draft is left if the file
+/// cannot be written.
 ///
 /// # Errors
-/// The first thing that went wrong.
+/// Returns the first error.
 pub(crate) fn replace(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = new(draft).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -87,7 +89,7 @@ pub(crate) fn replace(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()>
     });
     let moved = written.and_then(|()| fs::rename(draft, path));
     if moved.is_err() {
-        // The room it takes may be what is wanting.
+        // The disk may be full, so the draft is removed.
         let _ = fs::remove_file(draft);
     }
     moved
@@ -96,7 +98,7 @@ pub(crate) fn replace(path: &Path, draft: &Path, bytes: &[u8]) -> io::Result<()>
 /// A new file, in the place of one that a killed process may have left there.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the operating system.
 pub(crate) fn new(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -105,7 +107,7 @@ pub(crate) fn new(path: &Path) -> io::Result<File> {
     File::create_new(path)
 }
 
-/// What a file in `folder` is called while it is written.
+/// The path of a file in `folder` while it is written.
 pub(crate) fn draft(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!(".{name}.new"))
 }
@@ -136,7 +138,7 @@ mod tests {
             assert_eq!(said, format!("it is {is}, and no file"));
             assert_eq!(says(read_to_string(path).map(drop)), said);
         }
-        // Nobody is at its other end, which is another error of the system's.
+        // No process reads this pipe, which gives another error of the operating system.
         let said = regular(OpenOptions::new().write(true), &fifo).unwrap_err();
         assert_eq!(said.to_string(), "it is a named pipe, and no file");
     }

@@ -1,8 +1,13 @@
-//! Who talks to whom where there is no server, and how much each counts: graphs and mixing weights.
+//! Graphs for federations without a server: which nodes exchange models, and with which weights they
+//! mix them.
 //!
-//! A [`GraphSpec`] is what a scenario says; a [`Graph`] is one of so many nodes, drawn where there is
-//! something to draw. Graphs with a rule (ring, torus, complete, exponential) are worked out node by
-//! node and take no memory; drawn and given ones take their edges.
+//! A [`GraphSpec`] is the graph as a scenario describes it; a [`Graph`] is that graph for a number of
+//! nodes, with its edges drawn where it is random. Graphs that follow a rule (ring, torus, complete,
+//! exponential) are computed node by node and take no memory. Random graphs and given ones keep their
+//! edges.
+//!
+//! For example, in a `Ring` of 5 nodes node 0 has the neighbours 1 and 4, and with Metropolis weights
+//! each of the three models counts a third.
 //!
 //! - `adjacency`: graphs as lists of neighbours
 //! - `draw`: random regular and small-world graphs
@@ -23,44 +28,44 @@ use adjacency::Adjacency;
 use serde::Serialize;
 use std::fmt;
 
-/// What a graph is, whoever is in it.
+/// The description of a graph, for any number of nodes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum GraphSpec {
-    /// Everybody has the one before and the one after.
+    /// Each node has the node before and the node after it as neighbours.
     Ring,
-    /// A grid whose ends meet, as square as the number of nodes allows: four neighbours each.
+    /// A grid whose opposite ends meet, as square as the number of nodes allows: four neighbours each.
     Torus,
-    /// Everybody has everybody.
+    /// Each node has all others as neighbours.
     Complete,
-    /// A uniformly drawn graph in which all have the same number of neighbours.
+    /// A graph in which all nodes have `degree` neighbours, drawn uniformly.
     RandomRegular {
-        /// How many.
+        /// The number of neighbours.
         degree: u32,
     },
-    /// A ring on which each has its nearest `degree` neighbours, some of whose edges lead elsewhere
-    /// (Watts and Strogatz, 1998).
+    /// A ring on which each node has its nearest `degree` neighbours, with some of the edges moved to
+    /// random nodes (Watts and Strogatz, 1998).
     SmallWorld {
-        /// Mean number of neighbours, even.
+        /// The mean number of neighbours; even.
         degree: u32,
-        /// Each edge leads elsewhere with this probability.
+        /// The probability with which an edge is moved.
         rewire: Probability,
     },
-    /// One-peer exponential: in round r node i sends to i + 2^(r−1 mod ⌈log₂ n⌉) only (Ying et al.,
-    /// 2021). The one graph whose edges have a direction.
+    /// The one-peer exponential graph: in round r node i sends only to node i + 2^(r−1 mod ⌈log₂ n⌉)
+    /// (Ying et al., 2021). This is the only graph whose edges have a direction.
     Exponential,
-    /// Exactly these edges.
+    /// Exactly these edges, as pairs of node numbers.
     Edges(Vec<(u32, u32)>),
 }
 
-/// A graph of so many nodes.
+/// A graph of a given number of nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     nodes: u32,
-    shape: Shape,
+    shape: GraphKind,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Shape {
+enum GraphKind {
     Ring,
     Torus { columns: u32 },
     Complete,
@@ -69,7 +74,7 @@ enum Shape {
 }
 
 impl GraphSpec {
-    /// Its name in a scenario.
+    /// The name of the graph in a scenario.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Ring => "Ring",
@@ -82,7 +87,7 @@ impl GraphSpec {
         }
     }
 
-    /// All graphs, with what they are.
+    /// The names of all graphs, each with a description.
     pub const ALL: &'static [(&'static str, &'static str)] = &[
         ("Ring", "everybody has two neighbours"),
         ("Torus", "a grid whose ends meet: four neighbours each"),
@@ -102,13 +107,13 @@ impl GraphSpec {
         ("Edges", "exactly the edges that are given"),
     ];
 
-    /// Whether there is something to draw, so that it can be drawn anew.
+    /// Whether the graph is random, so that it can be drawn anew.
     pub const fn is_drawn(&self) -> bool {
         matches!(self, Self::RandomRegular { .. } | Self::SmallWorld { .. })
     }
 
-    /// What is wrong with it for so many nodes: each with the name of the field at fault (empty: the
-    /// graph as a whole).
+    /// Everything that is wrong with the graph for a number of nodes: the name of the field at fault
+    /// (empty for the graph as a whole), and the problem in words.
     pub fn check(&self, nodes: u32) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         match self {
@@ -173,8 +178,8 @@ impl GraphSpec {
         problems
     }
 
-    /// How many messages a round on it has among so many nodes, and how many draws it takes to make it: told
-    /// before anything is drawn.
+    /// The number of messages that a round on this graph takes among `nodes` nodes, and the number of
+    /// random draws that it takes to make the graph. Both are known before anything is drawn.
     pub fn size(&self, nodes: u32) -> (u64, u64) {
         let n = u64::from(nodes);
         let of_degree = |degree: u32| n.saturating_mul(u64::from(degree));
@@ -186,7 +191,7 @@ impl GraphSpec {
             Self::Edges(edges) => (2 * edges.len() as u64, 0),
             Self::RandomRegular { degree } => (of_degree(*degree), of_degree(*degree)),
             Self::SmallWorld { degree, .. } => {
-                // An edge that leads elsewhere is drawn until it meets somebody who is no neighbour yet.
+                // An edge is moved again until it leads to a node that is not a neighbour yet.
                 let others = n.saturating_sub(u64::from(*degree)).max(1);
                 let tries = n.div_ceil(others);
                 (of_degree(*degree), of_degree(*degree).saturating_mul(tries))
@@ -194,36 +199,36 @@ impl GraphSpec {
         }
     }
 
-    /// The graph of so many nodes; the `number`-th, where one is drawn again and again.
+    /// The graph for `nodes` nodes; for a graph that is drawn again and again, the `number`-th.
     ///
     /// # Errors
-    /// When no connected graph comes of many draws.
+    /// Returns an error in words when none of many draws gives a connected graph.
     pub fn graph(&self, nodes: u32, seed: u64, number: u32) -> Result<Graph, String> {
         let shape = match self {
-            Self::Ring => Shape::Ring,
+            Self::Ring => GraphKind::Ring,
             Self::Torus => {
                 let columns = torus(nodes).ok_or("so many nodes make no torus")?;
-                Shape::Torus { columns }
+                GraphKind::Torus { columns }
             }
-            Self::Complete => Shape::Complete,
-            Self::Exponential => Shape::Exponential,
+            Self::Complete => GraphKind::Complete,
+            Self::Exponential => GraphKind::Exponential,
             Self::RandomRegular { degree } => {
-                Shape::Sparse(draw::connected(seed, number, |rng| {
+                GraphKind::Sparse(draw::connected(seed, number, |rng| {
                     draw::random_regular(nodes, *degree, rng)
                 })?)
             }
             Self::SmallWorld { degree, rewire } => {
-                Shape::Sparse(draw::connected(seed, number, |rng| {
+                GraphKind::Sparse(draw::connected(seed, number, |rng| {
                     Some(draw::small_world(nodes, *degree, rewire.get(), rng))
                 })?)
             }
-            Self::Edges(edges) => Shape::Sparse(Adjacency::of(nodes, edges.iter().copied())),
+            Self::Edges(edges) => GraphKind::Sparse(Adjacency::of(nodes, edges.iter().copied())),
         };
         Ok(Graph { nodes, shape })
     }
 }
 
-/// The first edge that cannot be one.
+/// The first edge that is not allowed, described in words.
 fn wrong_edge(edges: &[(u32, u32)], nodes: u32) -> Option<String> {
     let mut seen = std::collections::BTreeSet::new();
     edges.iter().find_map(|&(a, b)| {
@@ -244,7 +249,8 @@ fn wrong_edge(edges: &[(u32, u32)], nodes: u32) -> Option<String> {
     })
 }
 
-/// The columns of the most nearly square torus of so many nodes: rows and columns of 3 or more.
+/// The number of columns of the most nearly square torus of `nodes` nodes, with at least 3 rows and
+/// columns.
 fn torus(nodes: u32) -> Option<u32> {
     let root = libm::sqrt(f64::from(nodes)) as u32 + 1;
     let rows = (3..=root)
@@ -253,7 +259,7 @@ fn torus(nodes: u32) -> Option<u32> {
     Some(nodes / rows)
 }
 
-/// Rounds after which a one-peer exponential graph begins again.
+/// The number of rounds after which a one-peer exponential graph repeats.
 fn exponents(nodes: u32) -> u32 {
     nodes
         .saturating_sub(1)
@@ -262,48 +268,48 @@ fn exponents(nodes: u32) -> u32 {
 }
 
 impl Graph {
-    /// How many nodes it has.
+    /// The number of nodes.
     pub const fn nodes(&self) -> u32 {
         self.nodes
     }
 
-    /// How far ahead the one peer of a round is.
+    /// The distance from a node to its one peer of a round.
     fn hop(&self, round: u32) -> u32 {
         1 << (round.saturating_sub(1) % exponents(self.nodes))
     }
 
-    /// How many send to `node` in a round.
+    /// The number of nodes that send to `node` in a round.
     pub fn degree(&self, node: u32) -> u32 {
         match &self.shape {
-            Shape::Ring => 2.min(self.nodes.saturating_sub(1)),
-            Shape::Torus { .. } => 4,
-            Shape::Complete => self.nodes.saturating_sub(1),
-            Shape::Exponential => 1,
-            Shape::Sparse(lists) => lists.neighbours(node).len() as u32,
+            GraphKind::Ring => 2.min(self.nodes.saturating_sub(1)),
+            GraphKind::Torus { .. } => 4,
+            GraphKind::Complete => self.nodes.saturating_sub(1),
+            GraphKind::Exponential => 1,
+            GraphKind::Sparse(lists) => lists.neighbours(node).len() as u32,
         }
     }
 
-    /// Whether all have the same number of neighbours.
+    /// Whether all nodes have one number of neighbours.
     pub fn is_regular(&self) -> bool {
-        let Shape::Sparse(_) = self.shape else {
+        let GraphKind::Sparse(_) = self.shape else {
             return true;
         };
         let first = self.degree(0);
         (1..self.nodes).all(|node| self.degree(node) == first)
     }
 
-    /// How many messages all of them send in a round.
+    /// The number of messages that all nodes together send in a round.
     pub fn messages(&self) -> u64 {
         match &self.shape {
-            Shape::Sparse(lists) => lists.entries(),
+            GraphKind::Sparse(lists) => lists.entries(),
             _ => u64::from(self.nodes) * u64::from(self.degree(0)),
         }
     }
 
-    /// Calls `visit` with everybody that `node` sends to in a round, in ascending order.
+    /// Calls `visit` with each node to which `node` sends in a round, in ascending order.
     pub fn each_target(&self, node: u32, round: u32, visit: impl FnMut(u32)) {
         match &self.shape {
-            Shape::Exponential => {
+            GraphKind::Exponential => {
                 let n = u64::from(self.nodes.max(1));
                 let ahead = u64::from(node) + u64::from(self.hop(round));
                 std::iter::once((ahead % n) as u32).for_each(visit);
@@ -312,12 +318,12 @@ impl Graph {
         }
     }
 
-    /// Calls `visit` with everybody that sends to `node` in a round, in ascending order.
+    /// Calls `visit` with each node that sends to `node` in a round, in ascending order.
     pub fn each_source(&self, node: u32, round: u32, mut visit: impl FnMut(u32)) {
         let n = self.nodes;
         match &self.shape {
-            Shape::Ring => sorted([before(node, 1, n), after(node, 1, n)], node, visit),
-            Shape::Torus { columns } => {
+            GraphKind::Ring => sorted([before(node, 1, n), after(node, 1, n)], node, visit),
+            GraphKind::Torus { columns } => {
                 let (row, column) = (node / columns, node % columns);
                 let rows = n / columns;
                 let around = [
@@ -328,9 +334,9 @@ impl Graph {
                 ];
                 sorted(around, node, visit);
             }
-            Shape::Complete => (0..n).filter(|other| *other != node).for_each(visit),
-            Shape::Exponential => visit(before(node, self.hop(round), n)),
-            Shape::Sparse(lists) => lists.neighbours(node).iter().copied().for_each(visit),
+            GraphKind::Complete => (0..n).filter(|other| *other != node).for_each(visit),
+            GraphKind::Exponential => visit(before(node, self.hop(round), n)),
+            GraphKind::Sparse(lists) => lists.neighbours(node).iter().copied().for_each(visit),
         }
     }
 }

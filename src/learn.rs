@@ -1,20 +1,31 @@
-//! Training and evaluation: what it computes on the host, and what it costs a simulated device.
+//! Training and evaluation: the computation on the host, and its cost on a simulated device.
 //!
-//! A [`TrainJob`] is a pure function of its fields: [`train`] gives the same bits every time, on
-//! whichever worker thread it runs, and may be rerun if a worker fails. Its virtual duration comes
-//! from [`cost`](Cost) and a [`VirtualDevice`], never from how long the host took.
+//! A [`TrainJob`] is trained by [`train`], a pure function of the job: it gives the same bits every
+//! time, on any worker thread, and may be run again if a worker fails. The virtual duration of a
+//! job comes from its [`Cost`] and a [`VirtualDevice`], never from how long the host took.
 //!
-//! - `virtual_device`: phones to servers; `cost`: operations, memory and time of a job
-//! - `host`: the CPU or GPU that really computes; `admission`: its memory; `data`: samples where it reads them
-//! - `local`: optimiser settings and schedules; `update`: their arithmetic
-//! - `tape`: forward and reverse pass; `perceptron`: dense networks without torch; `dense`: kernels
-//!   for small batches; `loss`: cross entropy
-//! - `train`, `evaluate`: the jobs; `course`: the batches of a job; `stack`, `stacked`: jobs that
-//!   run together
-//! - `objective`: training on another loss; `ordered`: ordered dropout;
-//!   `exits`: classifiers that teach each other; `distill`: towards given scores; `soft`: distance
-//!   from soft targets; `importance`: of units, while weights stay
-//! - `error`: what can go wrong
+//! - `virtual_device`: simulated devices, from phones to servers
+//! - `cost`: operations and memory of a job
+//! - `host`: the CPU or GPU that really computes
+//! - `admission`: the memory of the host device
+//! - `data`: samples in the form that training reads
+//! - `local`: settings of local training: optimiser, schedule, batches
+//! - `update`: the arithmetic of the optimisers
+//! - `tape`: forward and reverse pass
+//! - `perceptron`: dense networks without torch
+//! - `dense`: kernels for dense layers with small batches
+//! - `loss`: cross entropy
+//! - `train`, `evaluate`: the two kinds of job
+//! - `course`: the batches of a job
+//! - `stack`, `stacked`: jobs that run together
+//! - `objective`: training on another loss than cross entropy
+//! - `ordered`: ordered dropout
+//! - `exits`: networks whose classifiers teach each other
+//! - `distill`: training towards given class scores
+//! - `soft`: the distance from soft targets
+//! - `importance`: the importance of units, with fixed weights
+//! - `precision`: the precision of matrix products
+//! - `error`: the errors of jobs
 
 mod admission;
 mod cost;
@@ -47,7 +58,7 @@ pub(crate) use course::go_on;
 pub use data::{DeviceData, Features, Normalisation};
 pub use distill::{class_scores, distill, ScoreLoss};
 pub use error::LearnError;
-pub use evaluate::{evaluate, HeldOut, Tally};
+pub use evaluate::{evaluate, EvaluationSums, HeldOut};
 pub use exits::train_exits;
 pub use host::{available_memory, prepare_worker_thread, total_memory, HostDevice, HostError};
 pub use importance::importance;

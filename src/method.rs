@@ -1,12 +1,17 @@
-//! Federated methods: one file each, a server half and a client half over typed payloads.
+//! Federated methods: each is one file, with a server half and a client half that exchange typed
+//! payloads.
 //!
-//! A method never sees virtual time, links or devices. It says what a client is sent
-//! ([`ServerHalf::task`]), what the client does with it ([`ClientHalf`], run on a device worker as a
-//! pure function of its input), how a report is taken in ([`ServerHalf::receive`], one at a time, so
-//! that memory does not grow with the cohort) and what the server works on between rounds
-//! ([`ServerHalf::step`]). Client and server state are kept apart from jobs.
+//! A method never sees virtual time, links or devices. It defines four things:
+//! - what a client is sent ([`ServerHalf::task`]);
+//! - what the client does with it ([`ClientHalf`], which runs on a device worker as a pure function
+//!   of its input);
+//! - how the server takes in a report ([`ServerHalf::receive`]: one report at a time, so that
+//!   memory does not grow with the cohort);
+//! - what the server computes between rounds ([`ServerHalf::step`]).
 //!
-//! A new method is one file here, one line in [`registry`], one scenario.
+//! The state of clients and server is kept apart from jobs.
+//!
+//! A new method is one file in this folder, one line in [`registry`] and one scenario.
 
 mod average;
 mod centralised;
@@ -75,20 +80,20 @@ use crate::model::{Model, ModelError};
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// The models that a method leaves behind.
+/// The models that exist when a run of a method is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leaves {
-    /// A global one.
+    /// Whether there is a global model.
     pub global: bool,
-    /// One of its own for each client that took part.
+    /// Whether each client that took part has a model of its own.
     pub own: bool,
 }
 
 /// A federated method, with its hyper-parameters.
 pub trait Method: Debug + Send + Sync {
-    /// What is wrong with the hyper-parameters, or with their combination with the clients' local
-    /// training: each with the name of the field at fault (empty: the method as a whole).
-    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
+    /// The problems with the hyper-parameters, alone or together with the clients' local training:
+    /// for each, the name of the field (empty for the method as a whole) and a message. Where a
+    /// field contradicts others, their names follow its own, as in `"weights, tiers"`.
     fn check(&self, local: &LocalTraining) -> Vec<(&'static str, String)> {
         let _ = local;
         Vec::new()
@@ -99,7 +104,7 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
-    /// The network of clients of width `ratio`.
+    /// The network of clients of width `ratio`, made from the network `full`.
     ///
     /// # Errors
     /// When the layers do not fit at that width.
@@ -107,12 +112,12 @@ pub trait Method: Debug + Send + Sync {
         full.narrowed(ratio)
     }
 
-    /// Whether it learns from a public set.
+    /// Whether the method learns from a public set.
     fn needs_public(&self) -> bool {
         false
     }
 
-    /// Which models there are when a run is over, for a record of them.
+    /// The models that exist when a run is over and can be written to files.
     fn leaves(&self) -> Leaves {
         Leaves {
             global: true,
@@ -120,64 +125,68 @@ pub trait Method: Debug + Send + Sync {
         }
     }
 
-    /// Whether all clients begin with one model, the server's.
+    /// Whether all clients start from one model, the server's.
     fn begins_with_one(&self) -> bool {
         true
     }
 
-    /// Whether layers that nobody is to train keep their values in it, bit for bit: clients train by
-    /// [`crate::learn::train`] and nothing else changes the model but the server's mean, which can be put
-    /// right ([`ServerHalf::adopt`]).
+    /// Whether the method keeps frozen layers unchanged, bit for bit. That is so if clients train
+    /// by [`crate::learn::train`] and the server changes its model only by a mean, which can be
+    /// corrected ([`ServerHalf::adopt`]).
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason why it does not, in words.
     fn freezes(&self) -> Result<(), &'static str> {
         Err("it changes parameters in ways of its own")
     }
 
-    /// Why it has to know the layers of the network, in words; `None` where any network will do, a module of
-    /// the user's too.
+    /// The reason why the method has to know the layers of the network, in words; `None` if it
+    /// works with any network, including a TorchScript module.
     fn reads_layers(&self) -> Option<&'static str> {
         None
     }
 
-    /// What its clients report: layers around a method ask, to know whether they can be worn.
+    /// What the method's clients report. Layers, defences and attacks use this to know whether they
+    /// can be combined with the method.
     fn reports(&self) -> ReportKind {
         ReportKind::Other
     }
 
-    /// How much a report counts in its mean: servers between take means the same way.
+    /// The weight of a report in the method's mean; servers between the clients and the server use
+    /// it, too.
     fn weighting(&self) -> Weighting {
         Weighting::Samples
     }
 
-    /// Whether the new model is the mean of the clients' models, weighted as [`Self::weighting`] says, and
-    /// nothing else: then whoever saw the reports can work it out, as the swarm's audit does.
+    /// Whether the new model is the mean of the clients' models, weighted as [`Self::weighting`]
+    /// says, and nothing else. The mean can then be computed from the reports alone, as the swarm's
+    /// audit does.
     fn is_plain_mean(&self) -> bool {
         false
     }
 
-    /// Whether its clients need nothing of a server but a model, so that they can train what they have
-    /// mixed among themselves.
+    /// Whether clients need nothing from a server but a model. In a federation without a server,
+    /// they can then train the models that they have mixed among themselves.
     fn mixes_without_server(&self) -> bool {
         false
     }
 
-    /// Whether its rounds can be modelled without their arithmetic: what clients and server do, and
-    /// the size of what they send, must not depend on what is learned.
+    /// Whether rounds can be modelled without computing them (`compute: Modelled`). For that, the
+    /// work of clients and server and the sizes of their messages must not depend on what is
+    /// learned.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason why they cannot, in words.
     fn modelled(&self) -> Result<(), &'static str> {
         Ok(())
     }
 
-    /// The server half of a run.
+    /// Makes the server half for a run.
     ///
     /// # Errors
-    /// When the set-up cannot be done (out of memory).
+    /// When the server half cannot be set up, for example for lack of memory.
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError>;
 
-    /// The client half, shared by all clients.
+    /// The client half, which all clients share.
     fn client(&self) -> Arc<dyn ClientHalf>;
 }

@@ -1,4 +1,5 @@
-//! Links: how long a message takes from one node to another, and whether it gets there.
+//! The network between nodes: how long a message takes from one node to another, and whether it
+//! arrives.
 //!
 //! Every node has one access link. A message from `a` to `b` crosses the up side of `a`'s link and
 //! then the down side of `b`'s:
@@ -9,20 +10,23 @@
 //!          └── lost packets ◀─┘   reliable transport: again after a timeout
 //! ```
 //!
-//! - [`Latency`]: what each side adds to the way, never less than its bound;
+//! - [`Latency`]: what each side of the path adds to the time of a message, never less than its bound;
 //! - [`Loss`]: which packets get lost, one by one or in bursts;
-//! - [`LinkModel`]: latency, rates, [`Sharing`] of a rate, loss and [`Transport`] of a link;
-//! - [`LinkTable`]: which node has which link; [`LinkNetwork`]: the network the kernel runs;
-//! - [`Connection`]: whether a message has to wait for one to be set up, and what that takes;
-//! - [`tcp`]: TCP at flow level, windows and losses and timeouts;
-//! - [`presets`]: links people know by name, with the source of each figure.
+//! - [`LinkModel`]: one link with its latency, rates, [`Sharing`] of a rate, loss and [`Transport`];
+//! - [`LinkTable`]: which node has which link;
+//! - [`LinkNetwork`]: the network that the kernel runs;
+//! - [`Connection`]: whether a message has to wait until a connection is set up, and how long that
+//!   takes;
+//! - [`tcp`]: TCP at flow level, with windows, losses and timeouts;
+//! - [`presets`]: links with well-known names (4G, DSL, …), with the source of each figure.
 //!
 //! Guarantees:
-//! - a message never takes less than the sum of the two links' bounds, so the kernel's lookahead is
-//!   the least such sum of nodes that talk ([`Topology`]);
-//! - the fate of a message is drawn from a stream of its own, named by source and sequence number:
+//! - a message never takes less than the sum of the two links' latency bounds, so the kernel's
+//!   lookahead is the least such sum over the nodes that send to each other ([`Topology`]);
+//! - the fate of a message is drawn from a stream of its own, named by source and sequence number, so
 //!   it does not depend on how nodes are spread over shards;
-//! - every message handed in is delivered, lost, or waits visibly inside an interface.
+//! - every message handed to the network is delivered, lost or dropped, or waits inside an interface,
+//!   where it is counted.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

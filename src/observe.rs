@@ -1,23 +1,25 @@
-//! What a run leaves behind, and the picture of it.
+//! The output of a run: tables, records and the report.
 //!
-//! Everything here is downstream of the simulation: it is told what happened and writes it down, and
-//! nothing it does reaches a result. The rows are written as the run goes, whole rounds at a time, so
-//! that a run which is stopped half-way leaves every round it finished.
+//! Everything here comes after the simulation: it receives what happened and writes it down, and
+//! nothing it does affects a result. Rows are written while the run goes on, whole rounds at a time, so
+//! a run that is stopped half-way leaves every round that it finished.
 //!
-//! In the folder:
-//! - [`rows`]: one struct per line of `rounds.csv`, `clients.csv` and `accuracy.csv`;
+//! The submodules:
+//! - [`rows`]: one struct for each kind of line in `rounds.csv`, `clients.csv`, `accuracy.csv` and the
+//!   other tables;
 //! - [`table`]: CSV files of rows, written and read back exactly;
 //! - [`folder`]: the run folder, its place and its files;
-//! - [`record`]: `run.json`, which says what ran, where, and what came of it;
-//! - [`histograms`]: HdrHistograms of latency, rounds, compute and queueing, as standard log files;
+//! - [`record`]: `run.json`, which says what was run, on which machine, and with which results;
+//! - [`histograms`]: HdrHistograms of message latency, rounds, computation and queueing, as standard
+//!   log files;
 //! - [`ledger`]: what became of every invitation, and what it cost;
 //! - [`participation`]: how evenly clients were asked;
-//! - [`staleness`]: how old reports were that came to no round;
-//! - [`dealt`]: who has which samples, as a report draws it;
-//! - [`digest`]: a finished run's rows, boiled down to what a report draws;
+//! - [`staleness`]: how old the used reports were where the server holds no rounds;
+//! - [`dealt`]: which client has which samples, as the report draws it;
+//! - [`digest`]: the rows of a finished run, reduced to what the report draws;
 //! - [`summary`]: the closing table on the terminal;
-//! - [`progress`]: the line that moves while a run goes;
-//! - [`report`]: `report.html`, one file with every picture.
+//! - [`progress`]: the progress line of a run;
+//! - [`report`]: `report.html`, one file with all pictures.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

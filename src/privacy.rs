@@ -1,14 +1,15 @@
-//! Differential privacy and secure aggregation: layers around methods whose clients report one model
-//! or update.
+//! Differential privacy and secure aggregation: layers around methods whose clients report one
+//! model or one update.
 //!
-//! - [`CentralDp`]: updates are clipped, the server adds noise to their sum (DP-FedAvg)
-//! - [`LocalDp`]: every client adds noise to its own
-//! - [`secagg`]: the server learns the sum of updates only
-//! - `rdp`: what either guarantees
-//! - `clip`: bounding and noise; `adaptive`: a bound that follows the updates
+//! - [`CentralDp`]: updates are clipped, and the server adds noise to their sum (DP-FedAvg)
+//! - [`LocalDp`]: every client adds noise to its own update
+//! - [`secagg`]: the server learns only the sum of the updates
+//! - `rdp`: the accountant, which computes the ε that a run guarantees
+//! - `clip`: clipping and noise
+//! - `adaptive`: a clipping bound that follows the norms of the updates
 //!
-//! Noise is drawn from the run's named streams, in floating point: a simulation of the mechanisms,
-//! not a protection of anybody.
+//! Noise is drawn from the run's named random streams, in floating point. These layers simulate the
+//! mechanisms; they do not protect anybody's data.
 
 mod adaptive;
 mod central;
@@ -28,29 +29,34 @@ pub use rdp::Accountant;
 use crate::quantity::bounds;
 use serde::{Deserialize, Serialize};
 
-/// What errors call these layers.
+/// The name of these layers in error messages.
 const NAME: &str = "privacy";
 
-/// A form of differential privacy by its name in a scenario.
+/// A form of differential privacy by its name in a scenario, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Privacy {
-    /// At a server that is trusted.
+    /// The server adds the noise and has to be trusted.
     CentralDp(CentralDp),
-    /// At every client.
+    /// Every client adds noise, and nobody has to be trusted.
     LocalDp(LocalDp),
 }
 
 impl Privacy {
-    /// Every form: its name, what it is, and its source.
+    /// All forms: the name, and a description with its source, as `shoal list` shows them.
     pub const ALL: &'static [(&'static str, &'static str)] = &[
         (
             "CentralDp",
-            "Clipped updates, noise on their sum (McMahan et al. 2018; adaptive: Andrew et al. 2021)",
+            "Clipped updates, with noise that the server adds to their sum (McMahan et al. 2018; adaptive \
+             clipping: Andrew et al. 2021)",
         ),
-        ("LocalDp", "Clipped updates, noise at every client"),
+        (
+            "LocalDp",
+            "Clipped updates, with noise that every client adds to its own (Dwork and Roth 2014)",
+        ),
     ];
 
-    /// The name.
+    /// The name of the form, as a scenario writes it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::CentralDp(_) => "CentralDp",
@@ -58,7 +64,8 @@ impl Privacy {
         }
     }
 
-    /// What is wrong with the parameters, each with its field, in rounds of `cohort` clients.
+    /// The problems with the settings in rounds of `cohort` clients: for each, the name of the
+    /// field and a message.
     pub fn check(&self, cohort: u32) -> Vec<(&'static str, String)> {
         match self {
             Self::CentralDp(central) => central.check(cohort),
@@ -67,11 +74,12 @@ impl Privacy {
     }
 }
 
-/// Complaints about what all forms have.
+/// The problems with the settings that all forms have.
 fn check(clip: f64, noise: f64, delta: f64) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
     problems.extend(bounds::above_zero("clip", clip, bounds::MOST));
-    // Without noise updates are clipped and nothing is promised: the ablation of clipping alone.
+    // A noise of 0 is allowed: updates are then clipped but nothing is guaranteed, which shows the
+    // effect of clipping alone.
     problems.extend(bounds::zero_or_more("noise", noise, bounds::MOST));
     if !(delta > 0.0 && delta < 1.0) {
         let message = format!("expected a probability in (0, 1) such as 1e-5, found {delta}");

@@ -1,7 +1,8 @@
 //! Quantities with their units in the type: virtual time, bytes, rates, probabilities, distributions.
 //!
-//! A constructor either returns a value that obeys the rule of its type or an [`OutOfRange`] that
-//! says which rule was broken. Nothing here knows of the simulation; everything may use it.
+//! A constructor either returns a value that obeys the rule of its type, or says which rule was broken,
+//! for example with an [`OutOfRange`]. This module knows nothing of the simulation, and every other
+//! module may use it.
 
 pub(crate) mod bounds;
 mod distribution;
@@ -15,7 +16,7 @@ mod shown;
 mod snapshots;
 mod time;
 
-pub(crate) use distribution::{picked, standard_normal};
+pub(crate) use distribution::{picked, standard_normal, unit};
 pub use distribution::{Distribution, Sampled};
 pub use normal::{normal_cdf, normal_quantile};
 pub use parse::{nearest, parse_quantity, Unit, UnitError};
@@ -26,11 +27,11 @@ pub use shown::shown;
 pub(crate) use shown::{is_harmless, listed};
 pub use time::{Span, VirtualTime};
 
-/// A value outside what its type allows.
+/// An error: a value outside the range that its type allows.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{what} {found} is outside {allowed}")]
 pub struct OutOfRange {
-    /// What the value is, in the field's words ("probability").
+    /// The name of the quantity in the words of the field ("probability").
     pub what: &'static str,
     /// The value as given.
     pub found: String,
@@ -39,7 +40,7 @@ pub struct OutOfRange {
 }
 
 impl OutOfRange {
-    /// An error that says `found` is not a legal `what`.
+    /// An error which says that `found` is not a legal `what`.
     pub fn new(what: &'static str, found: impl ToString, allowed: &'static str) -> Self {
         Self {
             what,

@@ -1,9 +1,9 @@
-//! Words to a person: the one place that writes to standard output and standard error.
+//! Messages to a person: the one module that writes to standard output and standard error.
 //!
-//! What cannot be written (the reader of a pipe has left, the disk of a log is full) is lost, and ends
-//! nothing: a run of hours is worth more than a line about it. Whether standard output lost anything is
-//! remembered ([`lost`]), so that a command whose words are all there is of it can say so with its exit
-//! status. `println!` and `eprintln!` panic instead, and are denied in this crate.
+//! Text that cannot be written (because the reader of a pipe has ended, or the disk of a log is full)
+//! is lost, and the program goes on: a run of hours is worth more than a line about it. The module
+//! remembers whether standard output lost anything ([`lost`]), so that a command can report the loss
+//! with its exit status. `println!` and `eprintln!` panic instead, so this crate forbids them.
 //!
 //! ```
 //! shoal::say!("a result");
@@ -15,25 +15,26 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// Says a line on standard output: what a command was asked for.
+/// Writes a line to standard output: the result that a command was asked for.
 #[macro_export]
 macro_rules! say {
     ($($words:tt)*) => { $crate::say::out(format_args!("{}\n", format_args!($($words)*))) };
 }
 
-/// Says a line on standard error: what a person should know beside what was asked for.
+/// Writes a line to standard error: information beside the result.
 #[macro_export]
 macro_rules! note {
     ($($words:tt)*) => { $crate::say::note(format_args!($($words)*)) };
 }
 
-/// The system's number for why standard output was lost; 0 while it is not.
+/// The operating system's number for the error at which standard output was lost; 0 while nothing is
+/// lost.
 static LOST: AtomicI32 = AtomicI32::new(0);
-/// An error that the system has no number for.
+/// Stands for an error for which the operating system has no number.
 const NAMELESS: i32 = i32::MAX;
 
-/// Writes to standard output as it is, without a line break of its own. After a first failure nothing
-/// more is written: text with a hole in it misleads.
+/// Writes to standard output without adding a line break. After a first failure nothing more is
+/// written, since text with a gap is misleading.
 pub fn out(text: fmt::Arguments<'_>) {
     if LOST.load(Ordering::Relaxed) != 0 {
         return;
@@ -46,7 +47,7 @@ pub fn out(text: fmt::Arguments<'_>) {
     }
 }
 
-/// Why standard output lost some of what was written to it, if it did.
+/// The error at which standard output lost text, if it did.
 pub fn lost() -> Option<io::Error> {
     match LOST.load(Ordering::Relaxed) {
         0 => None,
@@ -55,12 +56,12 @@ pub fn lost() -> Option<io::Error> {
     }
 }
 
-/// Says a line on standard error, in one piece.
+/// Writes a line to standard error, in one piece.
 pub fn note(words: fmt::Arguments<'_>) {
     let _ = Notes.write_all(format!("{words}\n").as_bytes());
 }
 
-/// Says a line on standard error if that can be done without waiting for whoever reads it.
+/// Writes a line to standard error if that is possible without waiting for its reader.
 pub fn note_at_once(words: fmt::Arguments<'_>) {
     if is_ready(io::stderr().as_raw_fd(), 0) {
         note(words);
@@ -75,7 +76,7 @@ impl Write for Notes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut to = io::stderr().lock();
         let fd = to.as_raw_fd();
-        // There is nowhere to say that nothing can be said.
+        // If standard error fails, the failure cannot be reported anywhere.
         let _ = put(&mut to, fd, bytes);
         Ok(bytes.len())
     }
@@ -85,8 +86,7 @@ impl Write for Notes {
     }
 }
 
-/// Writes all of it, also where whoever started this process made the descriptor one that refuses
-/// instead of waiting.
+/// Writes all bytes, also to a descriptor that was set not to wait when its reader is slow.
 fn put(to: &mut impl Write, fd: RawFd, bytes: &[u8]) -> io::Result<()> {
     let mut rest = bytes;
     loop {
@@ -107,7 +107,8 @@ fn put(to: &mut impl Write, fd: RawFd, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Whether a descriptor takes something, within so many milliseconds (-1: whenever it does).
+/// Whether a descriptor can be written to within this many milliseconds (-1: waits for as long as it
+/// takes).
 fn is_ready(fd: RawFd, milliseconds: i32) -> bool {
     let mut asked = libc::pollfd {
         fd,

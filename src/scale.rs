@@ -1,13 +1,13 @@
-//! How far a scenario goes: one federation at several population sizes, and what runs out first.
+//! Scaling: one federation at several population sizes, and the resource that runs out first.
 //!
-//! A population is measured in a process of its own, so that its peak of resident memory is its own
-//! ([`measure()`]); [`Trial`] says what is changed in the scenario for it. What was measured is a
-//! table ([`Measurement`]), from which [`verdict()`] draws conclusions.
+//! Each population is measured in a process of its own, so that the peak of resident memory belongs
+//! to it alone ([`measure()`]). A [`Trial`] says what is changed in the scenario for that. The
+//! measurements form a table ([`Measurement`]), from which [`verdict()`] draws conclusions.
 //!
 //! - `trial`: a scenario at another size
-//! - `measure`: one run, with a stopwatch
+//! - `measure`: one run, measured
 //! - `fit`: power laws and lines by least squares
-//! - `verdict`: what grows how, and what ends first
+//! - `verdict`: how each resource grows, and which one runs out first
 
 mod fit;
 mod measure;

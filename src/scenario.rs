@@ -1,4 +1,4 @@
-//! Scenarios: from a RON file to a checked description of a whole run, and on to the run.
+//! Scenarios: from a RON file to a checked description of a whole run ([`crate::run`] runs it).
 //!
 //! Two stages, as in every careful reader of configuration: [`mod@file`] is what was typed, [`Scenario`]
 //! is what it means, with every preset looked up, every default filled in and every rule checked.
@@ -8,8 +8,6 @@
 //! - `resolve`: from the one to the other
 //! - [`plausible`]: what to expect of a round before it is run
 //! - [`estimate`]: about what a run takes of this machine
-//! - [`run`]: a scenario becomes a federation, a federation becomes a run folder
-//! - [`verify`]: a run folder becomes a run again, and the two are compared
 
 mod classes;
 pub mod estimate;
@@ -21,7 +19,7 @@ mod sound;
 mod warnings;
 
 use crate::attack::Adversary;
-use crate::data::{Partitioner, Shape, Source};
+use crate::data::{DataSummary, Partitioner, Source};
 use crate::defend::DefenceSpec;
 use crate::fault::Fault;
 use crate::federation::{Compute, Evaluation, Gossip, Group, Keep, Layers, Schedule, Tier};
@@ -46,7 +44,7 @@ pub struct Scenario {
     /// Where the samples come from.
     pub data: Source,
     /// What the samples are like.
-    pub samples: Shape,
+    pub samples: DataSummary,
     /// Who gets which.
     pub partition: Partition,
     /// What the server holds of it.
@@ -161,7 +159,7 @@ impl Architecture {
     ///
     /// # Errors
     /// When layers do not fit; never for a scenario that was resolved.
-    pub(crate) fn built(&self, samples: &Shape) -> Result<Model, crate::model::ModelError> {
+    pub(crate) fn built(&self, samples: &DataSummary) -> Result<Model, crate::model::ModelError> {
         let (shape, classes) = (&samples.shape, samples.classes);
         match &self.script {
             Some(ScriptModel {

@@ -1,11 +1,11 @@
-//! Who is asked in a round.
+//! Policies of selection: which clients a server invites to a round.
 //!
-//! A policy chooses among the clients that are there. It is asked once a round and hears what comes of
-//! it; what it remembers is part of a checkpoint. Where the policy allows, a choice costs as much as
-//! the cohort, not as the population.
+//! A [`Policy`] chooses among the clients that are present. It is asked once a round and learns
+//! which reports were used; the state that later choices depend on is part of a checkpoint. Where a
+//! policy allows it, a choice costs as much work as the cohort is large, not as the population is.
 //!
-//! One file a policy, one line in `registry`. `draw` has what several of them need: samples without
-//! repetition, uniform or weighted.
+//! A new policy is one file in this folder and one line in `registry`. The module `draw` has
+//! functions that several policies need: uniform and weighted sampling without repetition.
 
 mod by_data;
 mod by_loss;
@@ -30,140 +30,143 @@ use crate::snapshot::{Damaged, Reader, Writer};
 use std::fmt;
 use std::ops::Range;
 
-/// What a client is expected to take for a round on idle links without losses.
+/// The times that a client is expected to need for a round, on idle links without losses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Expected {
-    /// For the model to come.
+    /// The time that the model takes to arrive.
     pub download: Span,
-    /// For training.
+    /// The time that training takes.
     pub compute: Span,
-    /// For the report to go.
+    /// The time that the report takes to arrive.
     pub upload: Span,
 }
 
 impl Expected {
-    /// All of it.
+    /// The sum of the three times.
     pub fn total(self) -> Span {
         self.download + self.compute + self.upload
     }
 }
 
-/// What a policy may know of the clients.
-pub trait Crowd {
-    /// How many there are.
-    fn population(&self) -> u32;
+/// The clients among whom a policy chooses, and what it may know of them.
+pub trait Population {
+    /// The number of clients. They are numbered from 0.
+    fn size(&self) -> u32;
 
-    /// Whether a client is there in this round; `draw` decides where that is a matter of chance.
+    /// Whether a client is present in this round. Where presence is a matter of chance, `draw`, a
+    /// random 64-bit number, decides it.
     fn is_there(&self, client: u32, draw: u64) -> bool;
 
-    /// On how many samples it trains.
+    /// The number of samples that a client trains on.
     fn samples(&self, client: u32) -> u32;
 
-    /// What a round is expected to take it.
+    /// The times that a round is expected to take a client.
     fn expected(&self, client: u32) -> Expected;
 
-    /// The clients of each group, in order.
+    /// The numbers of the clients of each group, in the order of the scenario.
     fn groups(&self) -> Vec<Range<u32>>;
 
-    /// When the round ends with what it has.
+    /// The time after which the round closes with the reports that it has; `None` without a
+    /// deadline.
     fn deadline(&self) -> Option<Span>;
 }
 
-/// A round that wants clients.
+/// A round for which a policy shall choose clients.
 pub struct Ask<'a> {
-    /// Names the draws.
+    /// The seed of the run, from which the policy's random streams are named.
     pub seed: u64,
-    /// The round, from 1.
+    /// The number of the round, from 1.
     pub round: u32,
-    /// How many are wanted.
+    /// The number of clients that are wanted.
     pub wanted: u32,
-    /// Whom there is to choose from.
-    pub crowd: &'a dyn Crowd,
+    /// The clients to choose from.
+    pub population: &'a dyn Population,
 }
 
-/// A report that was used, as far as policies want to know.
+/// A report that the server used, reduced to what policies need.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Heard {
-    /// Who.
+pub struct UsedReport {
+    /// The client that reported.
     pub client: u32,
-    /// In which round.
+    /// The round of the report.
     pub round: u32,
-    /// On how many samples it trained.
+    /// The number of samples that the client trained on.
     pub samples: u32,
-    /// Its mean training loss, if it took a step.
+    /// The client's mean training loss; `None` if it took no training step.
     pub loss: Option<f64>,
-    /// From being asked to being heard.
+    /// The time from the invitation to the arrival of the report.
     pub took: Span,
 }
 
-/// How good the model is on a client's held-out samples.
+/// The accuracy of the model on the held-out samples of one client.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
-    /// Whose samples.
+    /// The client whose samples they are.
     pub client: u32,
-    /// Those classified right.
+    /// The number of samples that the model classifies correctly.
     pub correct: u64,
-    /// All of them.
+    /// The number of samples.
     pub count: u64,
 }
 
-/// How clients are chosen, as a scenario says it.
+/// A policy of selection as a scenario names it, with its settings.
 pub trait Selection: fmt::Debug + Send + Sync {
-    /// A policy that has not chosen yet.
+    /// A policy at the start of a run, before its first choice.
     fn policy(&self) -> Box<dyn Policy>;
 
-    /// What is wrong with the settings, each with its field.
-    /// Fields that it was held against are named after it, as in `"weights, tiers"`.
+    /// The problems with the settings: for each, the name of the field and a message. Where a field
+    /// contradicts others, their names follow its own, as in `"weights, tiers"`.
     fn check(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    /// Whether it goes by what clients have learned.
+    /// Whether the policy needs the training losses of the clients.
     fn needs_losses(&self) -> bool {
         false
     }
 
-    /// Whether it goes by how good the model is on clients' held-out samples.
+    /// Whether the policy needs the accuracy of the model on the clients' held-out samples.
     fn needs_accuracies(&self) -> bool {
         false
     }
 
-    /// Whether every set of as many clients of those who are there is equally likely, in each round anew:
-    /// the accountant of differential privacy counts on nothing less.
+    /// Whether, in every round independently, each set of present clients of the wanted size is
+    /// equally likely. The accountant of differential privacy relies on such uniform sampling.
     fn is_uniform(&self) -> bool {
         false
     }
 
-    /// Whether rounds need a deadline for it.
+    /// Whether the policy works only in rounds with a deadline.
     fn needs_deadline(&self) -> bool {
         false
     }
 }
 
-/// Chooses in one run.
+/// Chooses the clients of every round of one run.
 pub trait Policy: Send {
-    /// Up to as many clients as are wanted, each once, in the order in which they are asked.
+    /// Chooses clients for a round: at most as many as are wanted, each once, in the order in which
+    /// the server invites them.
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32>;
 
-    /// A report came and was used.
-    fn heard(&mut self, heard: &Heard) {
-        let _ = heard;
+    /// Informs the policy that a report arrived and was used.
+    fn reported(&mut self, report: &UsedReport) {
+        let _ = report;
     }
 
-    /// The model was measured on clients' held-out samples.
+    /// Informs the policy of the accuracies of the model on the clients' held-out samples.
     fn measured(&mut self, clients: &[Measured]) {
         let _ = clients;
     }
 
-    /// Writes what later choices depend on.
+    /// Writes the state that later choices depend on, for a checkpoint.
     fn save(&self, to: &mut Writer) {
         let _ = to;
     }
 
-    /// Takes what [`Policy::save`] wrote.
+    /// Reads the state that [`Policy::save`] wrote.
     ///
     /// # Errors
-    /// When the bytes are not those of such a policy.
+    /// When the bytes are not the state of such a policy.
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
         let _ = from;
         Ok(())

@@ -1,16 +1,20 @@
 //! The kernel: virtual time, events and the actors that handle them.
 //!
-//! A [`World`] says which nodes there are and how they talk; a [`Simulation`] runs it. Time moves in
-//! windows as long as the network's lookahead: no message sent inside a window can arrive inside it,
-//! so the nodes of all shards run it side by side, and only what their own interfaces and timers
-//! cause is handled within it.
+//! A [`World`] says which nodes there are and how they communicate; a [`Simulation`] runs it. Virtual
+//! time advances in windows as long as the network's lookahead, which is the least time that any
+//! message takes. No message sent inside a window can therefore arrive inside it, so all shards (groups
+//! of nodes) run a window side by side. The only new events within a window are those that a node's own
+//! network interface and timers cause.
+//!
+//! For example, with a lookahead of 20 ms a message sent at 45 ms, in the window from 40 to 60 ms,
+//! arrives at 65 ms at the earliest.
 //!
 //! Guarantees:
 //! - events are ordered by [`Key`] `(time, source, sequence)` and by nothing else;
-//! - the [`TraceHash`] of a run depends on world and seed, not on shards, workers or the host;
-//! - a panicking handler is that node's crash; the run goes on;
-//! - every message sent is delivered, lost, dropped or in flight, and a run whose books do not
-//!   balance is an error.
+//! - the [`TraceHash`] of a run depends on the world and the seed, not on shards, workers or the host;
+//! - a handler that panics crashes its own node only, and the run goes on;
+//! - every message sent is delivered, lost, dropped or in flight; a run in which the counts do not add
+//!   up ends with an error.
 
 mod accounting;
 mod checkpoint;
@@ -36,6 +40,6 @@ pub use network::{NetContext, Network};
 pub use node::{Context, Fate, Input, JobId, Left, Message, Node, Outcome, World};
 pub use recorder::{Delivery, Observe, Recorder, RecorderError, Silent};
 pub use stack::Stack;
-pub use work::{given_up, Away, Elsewhere, Executor, Workers};
+pub use work::{given_up, Executor, RemoteWorker, RemoteWorkers, Workers};
 
 pub(crate) use stack::Unit;

@@ -1,13 +1,14 @@
-//! Values as bytes and back: what a checkpoint is made of.
+//! Values as bytes and back, for checkpoints.
 //!
-//! A type that can be part of a checkpoint is a [`Snapshot`]; the macros here make one of a struct or
-//! an enum from the names of its fields, and do not compile when a field is left out. Numbers are
-//! little-endian or LEB128, floats are their bits. What is shared by reference ([`Arc`]) is written
-//! once and shared again when it is read ([`Writer::shared`]).
+//! A type that can be part of a checkpoint is a [`Snapshot`]. The macros here implement it for a struct
+//! or an enum from the names of its fields, and do not compile when a field is left out. Numbers are
+//! little-endian or LEB128, and floats are their bits. A value that is shared by reference ([`Arc`]) is
+//! written once, and is shared again when it is read ([`Writer::shared`]).
 //!
 //! - `writer`, `reader`: the two ends of a stream;
 //! - `values`: numbers, text, lists and maps;
-//! - `file`: a stream as a file that is whole or not there, with a checksum.
+//! - `file`: a stream as a file that is whole or not there, with a checksum;
+//! - `memory`: a stream in memory, with a checksum.
 //!
 //! [`Arc`]: std::sync::Arc
 
@@ -23,26 +24,27 @@ pub use writer::Writer;
 
 /// A value that can be written to a checkpoint and read from it.
 pub trait Snapshot: Sized {
-    /// Writes it.
+    /// Writes the value.
     fn save(&self, to: &mut Writer);
 
-    /// Reads what [`Snapshot::save`] wrote.
+    /// Reads a value that [`Snapshot::save`] wrote.
     ///
     /// # Errors
-    /// When the bytes are not those of such a value.
+    /// Returns [`Damaged`] when the bytes are not those of such a value.
     fn load(from: &mut Reader) -> Result<Self, Damaged>;
 
-    /// Writes many, without their number.
+    /// Writes many values, without their number.
     fn save_all(items: &[Self], to: &mut Writer) {
         items.iter().for_each(|item| item.save(to));
     }
 
-    /// Reads `count` of them.
+    /// Reads `count` values.
     ///
     /// # Errors
-    /// As [`Snapshot::load`].
+    /// Returns [`Damaged`] as [`Snapshot::load`] does.
     fn load_all(count: usize, from: &mut Reader) -> Result<Vec<Self>, Damaged> {
-        // A lying count is found out at the end of the bytes, not by running out of memory.
+        // A wrong count leads to an error at the end of the bytes; it must not use up the memory
+        // before.
         let mut items = Vec::with_capacity(count.min(1 << 12));
         for _ in 0..count {
             items.push(Self::load(from)?);
@@ -126,7 +128,7 @@ pub(crate) use {snapshot_enum, snapshot_struct};
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! Streams in memory.
+    //! Streams in memory, for tests.
 
     use super::{memory, Damaged, Reader, Snapshot, Writer};
     use std::io;
@@ -136,21 +138,21 @@ pub(crate) mod testing {
         try_bytes_of(save).unwrap()
     }
 
-    /// The same, or what went wrong.
+    /// The bytes that `save` writes, or the error.
     pub fn try_bytes_of(save: impl FnOnce(&mut Writer)) -> io::Result<Vec<u8>> {
         let mut bytes = memory::write(save)?;
-        // The checksum is the file's business.
+        // Tests of values leave out the checksum.
         bytes.truncate(bytes.len() - 8);
         Ok(bytes)
     }
 
-    /// A stream of `bytes`.
+    /// A reader of `bytes`.
     pub fn reader(bytes: &[u8]) -> Reader {
         let source = std::io::Cursor::new(bytes.to_vec());
         Reader::new(Box::new(source), bytes.len() as u64)
     }
 
-    /// What comes back of a value; nothing may be left over.
+    /// Writes `value`, reads it back and returns it; no bytes may be left over.
     pub fn again<T: Snapshot>(value: &T) -> Result<T, Damaged> {
         let mut from = reader(&bytes_of(|to| value.save(to)));
         let value = T::load(&mut from)?;

@@ -1,15 +1,23 @@
-//! Swarm testing: many runs of one scenario, each amid its own random faults, and what must hold in
-//! all of them.
+//! Swarm testing: many runs of one scenario, each with its own random faults, and a set of
+//! invariants that must hold in all of them.
 //!
-//! Each run first leaves some kinds of fault out altogether (Groce et al., "Swarm Testing", ISSTA
-//! 2012), then draws a plan from the others. Until a time that the plan knows everything may go
-//! wrong (safety); from then on nothing does, but for a minority of clients that is gone for good,
-//! and the federation must finish its rounds (liveness). `trial` has the invariants; what watches a
-//! server that holds rounds is `audit`, one that asks clients one by one `steps`, clients without a
-//! server `peers`.
+//! Each run first leaves out some kinds of fault altogether (Groce et al., "Swarm Testing", ISSTA
+//! 2012) and then draws a plan from the others. Until a time that is known from the plan, anything
+//! may go wrong; no invariant may break all the same (safety). After that time nothing goes wrong,
+//! except that a minority of clients is gone for good, and the federation must complete its rounds
+//! (liveness).
 //!
-//! A run is named by the swarm's seed and its number. One that breaks an invariant is shrunk to a
-//! smallest set of faults that still does, and printed as a scenario.
+//! - `subject`: the scenario under test, made small
+//! - `draw`: random fault plans
+//! - `trial`: one run, and the invariants
+//! - `audit`: the check of a server that holds rounds
+//! - `steps`: the check of a server that asks clients one by one
+//! - `peers`: the check of clients without a server
+//! - `shrink`: the reduction of a failing plan
+//!
+//! A run is named by the seed of the swarm and its number. The plan of a run that breaks an
+//! invariant is reduced to a smallest set of faults that still breaks one, and is printed as a
+//! scenario.
 
 mod audit;
 mod draw;
@@ -35,60 +43,61 @@ use std::time::Instant;
 /// A run that broke an invariant.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// Which run.
+    /// The number of the run.
     pub run: u32,
-    /// The scenario's seed in it.
+    /// The seed of the run's scenario.
     pub seed: u64,
-    /// Its faults, as RON.
+    /// The faults of the run, each as RON.
     pub plan: Vec<String>,
-    /// What it broke.
+    /// The invariant that was broken.
     pub violation: Violation,
 }
 
-/// What came of a swarm.
+/// The result of a swarm, or of the part that has run so far.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
-    /// Runs that ended.
+pub struct SwarmResult {
+    /// The number of runs that ended.
     pub runs: u32,
-    /// Faults in their plans.
+    /// The number of faults in their plans.
     pub faults: u64,
-    /// Rounds held.
+    /// The number of rounds held.
     pub rounds: u64,
-    /// Reports that the server did not use.
+    /// The number of reports that a server refused.
     pub rejected: u64,
-    /// The failure of the run with the lowest number.
+    /// The failure of the run with the lowest number, if any failed.
     pub failure: Option<Failure>,
 }
 
 /// How a swarm runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Names the plans.
+    /// The seed from which all plans follow.
     pub seed: u64,
-    /// How many runs.
+    /// The number of runs.
     pub runs: u32,
-    /// Runs at the same time.
+    /// The number of runs at the same time.
     pub jobs: usize,
-    /// No run begins after this.
+    /// No run begins after this moment.
     pub until: Option<Instant>,
-    /// A defect put in on purpose.
+    /// A defect that is put into the engine on purpose, to test the swarm itself.
     pub bug: Option<Bug>,
 }
 
-/// The plan and the seed of a run.
+/// The faults of run number `run`, as RON, and the seed of its scenario.
 pub fn of_run(subject: &Subject, reference: &Reference, seed: u64, run: u32) -> (Vec<String>, u64) {
     draw::plan(seed, run, &subject.bounds(reference))
 }
 
-/// Runs the swarm; `each` hears of every run that ends. It stops at the first failure: of those
-/// that ended by then the one with the lowest number is told.
+/// Runs the swarm and calls `each` after every run that ends. The swarm stops at the first failure;
+/// of the failures until all threads have stopped, the result has the one with the lowest run
+/// number.
 pub fn swarm(
     subject: &Subject,
     reference: &Reference,
     settings: Settings,
     stop: &AtomicBool,
-    mut each: impl FnMut(&Tally),
-) -> Tally {
+    mut each: impl FnMut(&SwarmResult),
+) -> SwarmResult {
     let next = AtomicU32::new(0);
     let failed = AtomicBool::new(false);
     let jobs = settings.jobs.max(1);
@@ -98,7 +107,7 @@ pub fn swarm(
             || failed.load(Ordering::Relaxed)
             || settings.until.is_some_and(|until| Instant::now() >= until)
     };
-    let mut tally = Tally::default();
+    let mut result = SwarmResult::default();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             let sender = sender.clone();
@@ -118,18 +127,18 @@ pub fn swarm(
                 }
             });
         }
-        // The threads' senders are the only ones left: the loop ends with the last thread.
+        // Only the threads hold senders now, so the loop ends when the last thread does.
         drop(sender);
         for (run, seed, plan, outcome) in &ended {
-            tally.runs += 1;
-            tally.faults += plan.len() as u64;
+            result.runs += 1;
+            result.faults += plan.len() as u64;
             match outcome {
                 Ok(outcome) => {
-                    tally.rounds += u64::from(outcome.rounds);
-                    tally.rejected += outcome.rejected;
+                    result.rounds += u64::from(outcome.rounds);
+                    result.rejected += outcome.rejected;
                 }
-                Err(violation) if tally.failure.as_ref().is_none_or(|first| run < first.run) => {
-                    tally.failure = Some(Failure {
+                Err(violation) if result.failure.as_ref().is_none_or(|first| run < first.run) => {
+                    result.failure = Some(Failure {
                         run,
                         seed,
                         plan,
@@ -138,8 +147,8 @@ pub fn swarm(
                 }
                 Err(_) => {}
             }
-            each(&tally);
+            each(&result);
         }
     });
-    tally
+    result
 }

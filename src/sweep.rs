@@ -1,17 +1,19 @@
-//! A sweep: one scenario with parameters varied, under several seeds, each combination a run of its own.
+//! Sweeps: one scenario with varied parameters, under several seeds, where each combination is a
+//! run of its own.
 //!
-//! A [`Plan`] lists the cells in a fixed order, each with its overrides, its seed and its folder; it is
-//! the same for every shard and every number of processes, so that a batch scheduler can spread it.
-//! A cell is run by `shoal run` in a process of its own ([`crate::run`]) and is the run that
-//! the same overrides give alone. What came of all of them is read from their folders, whoever ran them.
+//! A [`SweepPlan`] lists the cells in a fixed order, each with its overrides, its seed and its
+//! folder. The list does not depend on shards or processes, so a batch scheduler can distribute it.
+//! A cell is run by `shoal run` in a process of its own ([`crate::run`]) and gives the
+//! results that its overrides would give alone. The results are read from the folders of the cells,
+//! whichever process ran them.
 //!
-//! - `vary`: what the command line says is varied
-//! - `cells`: the combinations, and the share of a shard
-//! - `plan`: the sweep as a file, and what is wrong with any of its cells
-//! - `hold`: the right to a cell
-//! - `state`: what a cell's folder holds
-//! - `outcome`: what came of a cell
-//! - `tables`: a row a cell, and figures over the seeds
+//! - `vary`: the varied parameters as the command line gives them
+//! - `cells`: the combinations, and the share of each shard
+//! - `plan`: the sweep as a file, and the problems of its cells
+//! - `hold`: the lock on a cell
+//! - `state`: what the folder of a cell contains
+//! - `outcome`: the result of a cell
+//! - `tables`: a table with a row for each cell, and a table of statistics over seeds
 
 mod cells;
 mod hold;
@@ -24,7 +26,7 @@ mod vary;
 pub use cells::{cells, Cell, Shard, MOST_CELLS};
 pub use hold::{in_use_by, Hold};
 pub use outcome::{Outcome, Standing};
-pub use plan::{keep_text, replace, Plan, SweepError, PLAN};
+pub use plan::{keep_text, replace, SweepError, SweepPlan, PLAN};
 pub use state::{state, tidied, State};
 pub use tables::{collect, spread, Collected, Spread};
 pub use tables::{SUMMARY, SUMMARY_COLUMNS, TABLE, TABLE_COLUMNS};

@@ -1,25 +1,34 @@
-//! Scenario text: RON in, typed values out, every mistake reported at once with its place.
+//! Reading scenario text: RON in, typed values out, and every mistake reported at once with its place.
 //!
-//! A [`Document`] is a RON file read into a tree whose every value knows where it stands.
-//! [`Document::read`] turns that tree into any serde type. Where serde stops at the first mistake,
-//! the document notes it, takes the offending field or list element out so that its default
-//! applies, and reads again, until nothing new is found: one [`Diagnostic`] a mistake, in the order
-//! of the file. Nothing here knows what a scenario contains.
+//! A [`Document`] is a RON file read into a tree in which every value has its place in the file.
+//! [`Document::read`] turns that tree into any type that serde can read. serde stops at the first
+//! mistake, so the document does more: it records the mistake, takes the field or list element at fault
+//! out of the tree so that its default applies, and reads again, until no new mistake is found. The
+//! result is one [`Diagnostic`] for each mistake, in the order of the file. This module does not know
+//! what a scenario contains.
 //!
-//! What the folder holds: `syntax` reads characters into the `tree`; `reader` is the serde
-//! deserializer over the tree and `hole` its stand-in for a value already reported; `fault` says
-//! what went wrong in the reader's words and `repair` drives the rereading; `path` finds and sets
-//! values by paths such as `population[0].count`; [`Diagnostics`] are what the user sees; [`fields`]
-//! holds field types for durations, sizes, rates, fractions and distributions; [`names_of`] says which
-//! names a type can have.
+//! For example, a scenario with the two mistakes `cohort: "ten"` and `ruonds: 5` gives two diagnostics
+//! in one run, each with its line and column.
 //!
-//! Types to be read this way derive `Deserialize` as usual. Unknown fields are always errors, with
-//! or without `deny_unknown_fields`. `Option` fields take a bare value as well as `Some(value)`; a
-//! struct variant takes its values by name or by position; a newtype variant over a struct takes
-//! that struct's fields directly, and none at all when they all have defaults (`FedAvg`).
+//! The submodules:
+//!
+//! - `syntax` reads characters into the `tree`;
+//! - `reader` is the serde deserializer over the tree, and `hole` stands in for a value already
+//!   reported;
+//! - `fault` describes why one reading stopped, and `repair` drives the repeated readings;
+//! - `path` finds and sets values by paths such as `population[0].count`;
+//! - [`Diagnostics`] are the messages that a user sees;
+//! - [`fields`] has field types for durations, sizes, rates, fractions and distributions;
+//! - [`names_of`] lists the names that a type can have.
+//!
+//! Types that are read in this way derive `Deserialize` as usual. Unknown fields are always errors,
+//! with or without `deny_unknown_fields`. `Option` fields take a bare value as well as `Some(value)`. A
+//! struct variant takes its values by name or by position. A newtype variant over a struct takes that
+//! struct's fields directly, and none at all when they all have defaults (`FedAvg`).
+//!
 //! `flatten` and `untagged` buffer values and lose their places, and serde's `MapAccessDeserializer`
-//! loses the names of the fields: avoid them ([`read_fields`] is there instead). Whatever a type passes
-//! over nevertheless is refused, so that nothing in a file is ignored.
+//! loses the names of the fields; types should avoid them ([`read_fields`] is there instead). A value
+//! that a type ignores in spite of this is refused, so that nothing in a file is ignored silently.
 
 mod diagnostic;
 mod fault;
@@ -58,15 +67,15 @@ use tree::{Node, Source};
 /// The longest text that is read, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// A RON text as a tree of values that know their places.
+/// A RON text as a tree of values, each with its place in the text.
 #[derive(Debug, Clone)]
 pub struct Document {
     /// The file first, then one source for each override.
     sources: Vec<Source>,
     root: Node,
-    /// Slips in the syntax that did not stop the reading; their values are marked as removed.
+    /// Mistakes in the syntax that did not stop the reading; their values are marked as removed.
     slips: Vec<Diagnostic>,
-    /// What is said of mistakes beside what the types expect.
+    /// Gives hints about mistakes beyond what the types expect.
     hints: Hints,
 }
 
@@ -74,19 +83,20 @@ impl Document {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// When it cannot be read, is not UTF-8, is over 4 MiB, or as [`Document::parse`].
+    /// Returns diagnostics if the file cannot be read, is not UTF-8 or is over 4 MiB, or if
+    /// [`Document::parse`] refuses its text.
     pub fn open(path: &Path) -> Result<Self, Diagnostics> {
         Self::parse(&read_text(path)?, path)
     }
 
-    /// Reads `source`; `name` is what its diagnostics call it.
+    /// Reads the text `source`; diagnostics call it `name`.
     ///
-    /// Slips that leave the rest readable (a duplicate field, a number with letters, a missing
-    /// comma between fields) are kept for [`Document::read`] to report with everything else.
+    /// Mistakes in the syntax that leave the rest readable (a duplicate field, a number with letters, a
+    /// missing comma between fields) are kept for [`Document::read`] to report with all other mistakes.
     ///
     /// # Errors
-    /// Syntax that leaves the structure in doubt, nesting over 64 deep, over 4 MiB of text, or over
-    /// 262,144 values.
+    /// Returns diagnostics for syntax that leaves the structure in doubt, for nesting over 64 deep, and
+    /// for more than 4 MiB of text or 262,144 values.
     pub fn parse(source: &str, name: &Path) -> Result<Self, Diagnostics> {
         if source.len() > MAX_BYTES {
             return Err(Diagnostic::about_file(name.into(), too_long()).into());
@@ -113,7 +123,8 @@ impl Document {
         }
     }
 
-    /// This document, of whose mistakes `hints` can say more than the types that it is read as.
+    /// Returns this document with `hints`, which can say more about a mistake than the types that are
+    /// read.
     pub fn with_hints(mut self, hints: Hints) -> Self {
         self.hints = hints;
         self
@@ -122,7 +133,7 @@ impl Document {
     /// Reads the document as a `T`.
     ///
     /// # Errors
-    /// Every mistake found, each once, in the order of the file and then of the overrides.
+    /// Returns every mistake found, each once, in the order of the file and then of the overrides.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Diagnostics> {
         let read = self.read_mended();
         match read.value {
@@ -131,9 +142,9 @@ impl Document {
         }
     }
 
-    /// Reads the document as a `T`, as it would be with every mistake taken out: a default or a
-    /// placeholder stands where something was wrong. Further checks on such a value can find more
-    /// mistakes, and must not be believed about what was mended.
+    /// Reads the document as a `T` with every mistake taken out: a default or a placeholder is in the
+    /// place of each value at fault. Further checks on such a value can find more mistakes, but their
+    /// findings about the repaired parts mean nothing.
     pub fn read_mended<T: DeserializeOwned>(&self) -> Mended<T> {
         if self.slips.is_empty() {
             if let Ok(value) = T::deserialize(reader::Reader::new(&self.root)) {
@@ -148,12 +159,13 @@ impl Document {
         repair::Repair::new(&self.sources, root, slips, self.hints).read()
     }
 
-    /// Applies one override, `path=value`. The value is RON; a bare word or an unquoted quantity
-    /// may stand for text. Fields missing on the way are added, for [`Document::read`] to judge.
+    /// Applies one override, `path=value`, for example `schedule.rounds=20`. The value is RON; a bare
+    /// word or an unquoted quantity may stand for text. Fields that are missing on the path are added,
+    /// and [`Document::read`] checks them.
     ///
     /// # Errors
-    /// No `=`, a path that is not one, an index past the end of a list, a parent that has no
-    /// fields, or a value that is neither RON nor text.
+    /// Returns diagnostics if there is no `=`, if the path is malformed, if an index is past the end of
+    /// a list, if a parent has no fields, or if the value is neither RON nor text.
     pub fn set(&mut self, assignment: &str) -> Result<(), Diagnostics> {
         let id = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
         path::set(&mut self.root, id, assignment)
@@ -164,37 +176,38 @@ impl Document {
             .map_err(|message| Diagnostic::about_override(assignment, message).into())
     }
 
-    /// Where the value at `path` (`population[1].link.latency`) stands; where its nearest ancestor
-    /// does when the document leaves it out.
+    /// The place of the value at `path` (`population[1].link.latency`), or of its nearest ancestor
+    /// where the document leaves the value out.
     pub fn span_of(&self, path: &str) -> Span {
         path::find(&self.root, path).span
     }
 
-    /// The document as RON, overrides included; comments are gone.
+    /// The document as RON, overrides included; comments are lost.
     pub fn to_ron(&self) -> String {
         print::print(&self.root)
     }
 
-    /// Whether the document says anything at `path`.
+    /// Whether the document has a value at `path`.
     pub fn has(&self, path: &str) -> bool {
         path::has(&self.root, path)
     }
 
-    /// A diagnostic about the value at `path`, for checks made after reading.
+    /// A diagnostic about the value at `path`, for checks that are made after the reading.
     pub fn error(&self, path: &str, message: impl Into<String>) -> Diagnostic {
         let span = self.span_of(path);
         diagnose(&self.sources, span, path.to_string(), message.into())
     }
 }
 
-/// The text of the file at `path`, which is read once: a pipe has nothing for a second reading.
+/// The text of the file at `path`. The file is read only once, since a pipe cannot be read a second
+/// time.
 ///
 /// # Errors
-/// When it cannot be read, is not UTF-8, or is over 4 MiB.
+/// Returns diagnostics if the file cannot be read, is not UTF-8, or is over 4 MiB.
 pub fn read_text(path: &Path) -> Result<String, Diagnostics> {
     let refuse = |message: String| Diagnostics::from(Diagnostic::about_file(path.into(), message));
     let mut bytes = Vec::new();
-    // A device or a pipe may never end: one byte over the limit is enough to know.
+    // A device or a pipe may never end, so at most one byte over the limit is read.
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| refuse(format!("cannot read the file: {error}")))?;
@@ -219,7 +232,7 @@ fn too_long() -> String {
     )
 }
 
-/// A diagnostic at `span`, whichever source it is in.
+/// A diagnostic at `span`, in whichever source that is.
 fn diagnose(sources: &[Source], span: Span, path: String, message: String) -> Diagnostic {
     match sources.get(span.source as usize) {
         Some(source) => source.diagnostic(span, path, message),

@@ -1,4 +1,4 @@
-//! Which clients something concerns: a fault, an attack.
+//! Which clients something concerns, for example a fault or an attack.
 
 use crate::quantity::Probability;
 use crate::sim::rng::{below, stream, Purpose};
@@ -7,34 +7,34 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Which clients, as a scenario says it, checked.
+/// A choice of clients, as a scenario gives it, checked.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Who {
-    /// All of them.
+    /// All clients.
     All,
-    /// These, by number.
+    /// The clients with these numbers.
     Clients(Vec<u32>),
-    /// Those of a group.
+    /// The clients of a group, by its name.
     Group(Arc<str>),
-    /// A share of the population, drawn once by the seed, without replacement.
+    /// A share of the population, drawn once from the seed, without replacement.
     Share(Probability),
-    /// So many, drawn likewise.
+    /// This many clients, drawn once from the seed, without replacement.
     Count(u32),
 }
 
 /// A set of clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Members {
-    /// Consecutive ones.
+    /// Clients with consecutive numbers.
     Range(Range<u32>),
-    /// Any, in order, each once.
+    /// Any clients, in ascending order, each once.
     Listed(Arc<[u32]>),
 }
 
 impl Who {
-    /// The clients of a population whose groups have these names and counts. `which` tells draws
-    /// apart: two selectors with the same number draw from one order, so that the smaller is part of
-    /// the larger.
+    /// The clients of a population of groups with these names and numbers of clients. `which` separates
+    /// the draws of different choices: two choices with one `which` draw from one order, so that the
+    /// smaller set is part of the larger.
     pub fn members<'a>(
         &self,
         groups: impl Iterator<Item = (&'a str, u32)> + Clone,
@@ -66,7 +66,7 @@ impl Who {
 }
 
 impl Members {
-    /// Nobody.
+    /// The empty set.
     pub const NONE: Self = Self::Range(0..0);
 
     fn listed(mut clients: Vec<u32>) -> Self {
@@ -75,7 +75,7 @@ impl Members {
         Self::Listed(clients.into())
     }
 
-    /// The first `count` of a random order (Fisher–Yates, only as far as needed).
+    /// The first `count` clients of a random order (Fisher–Yates, only as far as needed).
     fn drawn(count: u32, population: u32, seed: u64, which: u64) -> Self {
         let mut rng = stream(seed, 0, Purpose::Members, which);
         let mut moved: BTreeMap<u32, u32> = BTreeMap::new();
@@ -92,7 +92,7 @@ impl Members {
         Self::listed(drawn.collect())
     }
 
-    /// Whether a client is among them.
+    /// Whether a client is in the set.
     pub fn contains(&self, client: u32) -> bool {
         match self {
             Self::Range(range) => range.contains(&client),
@@ -100,7 +100,7 @@ impl Members {
         }
     }
 
-    /// How many they are.
+    /// The number of clients in the set.
     pub fn len(&self) -> usize {
         match self {
             Self::Range(range) => range.len(),
@@ -108,12 +108,12 @@ impl Members {
         }
     }
 
-    /// Whether there is nobody.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All of them, in order.
+    /// All clients of the set, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         let (range, listed) = match self {
             Self::Range(range) => (range.clone(), [].as_slice()),
@@ -122,7 +122,7 @@ impl Members {
         range.chain(listed.iter().copied())
     }
 
-    /// The place of a client among them, from 0.
+    /// The position of a client in the set, from 0, if it is in the set.
     pub fn place(&self, client: u32) -> Option<usize> {
         match self {
             Self::Range(range) => range

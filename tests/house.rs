@@ -106,15 +106,29 @@ fn outside(folder: &Path) -> PathBuf {
     };
     let own = format!(
         "[package]\nname = \"outside\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\n\
+         rand = {{ version = \"0.10\", default-features = false }}\n\
          serde = {{ version = \"1.0\", features = [\"derive\"] }}\n\
+         tch = \"=0.24.0\"\n\
          shoal = {{ path = {ROOT:?}{features} }}\n\n[workspace]\n\n{profiles}\n"
     );
     fs::write(folder.join("Cargo.toml"), own).unwrap();
     let lock = fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
     fs::write(folder.join("Cargo.lock"), lock).unwrap();
     fs::create_dir(folder.join("src")).unwrap();
-    let source = Path::new(ROOT).join("examples/own_method.rs");
-    fs::copy(source, folder.join("src/main.rs")).unwrap();
+    // All examples that add something, as modules of one program.
+    let (mut modules, mut adds) = (String::new(), String::new());
+    for name in stems("rs").iter().filter(|name| name.starts_with("own_")) {
+        let source = Path::new(ROOT).join(format!("examples/{name}.rs"));
+        fs::copy(source, folder.join(format!("src/{name}.rs"))).unwrap();
+        modules += &format!("#[allow(dead_code)]\nmod {name};\n");
+        adds += &format!("    {name}::add(&mut registry)?;\n");
+    }
+    let main = format!(
+        "{modules}\nfn main() -> Result<std::process::ExitCode, shoal::registry::Taken> {{\n    let mut \
+         registry = shoal::registry::Registry::standard();\n{adds}    registry.install();\n    \
+         Ok(shoal::cli::main())\n}}\n"
+    );
+    fs::write(folder.join("src/main.rs"), main).unwrap();
     // A program finds libtorch where it was built with it: cargo passes no such thing on to dependents.
     let build = "fn main() {\n    if let Ok(torch) = std::env::var(\"LIBTORCH\") {\n        \
                  println!(\"cargo:rustc-link-arg=-Wl,-rpath,{torch}/lib\");\n    }\n}\n";
@@ -133,12 +147,12 @@ fn outside(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_crate_outside_adds_a_method_that_is_run_verified_resumed_and_swarmed() {
+fn what_a_crate_outside_adds_is_run_verified_resumed_and_swarmed() {
     let folder = tempfile::tempdir().unwrap();
     let program = outside(folder.path());
     let scenario = folder.path().join("s.ron");
-    let text = fs::read_to_string(Path::new(ROOT).join("examples/own_method.ron")).unwrap();
-    fs::write(&scenario, &text).unwrap();
+    let text = OUTSIDE;
+    fs::write(&scenario, text).unwrap();
     let outside = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.args(arguments).current_dir(folder.path());
@@ -175,36 +189,69 @@ fn a_crate_outside_adds_a_method_that_is_run_verified_resumed_and_swarmed() {
         record["trace_hash"].to_string()
     };
     assert_eq!(trace("broken"), trace("whole"));
-    let listed = ends_well(&mut outside(&["list", "methods"]));
-    assert!(
-        listed.contains("Damped") && listed.contains("FedAvg"),
-        "{listed}"
-    );
+    for (what, own, shipped) in [
+        ("methods", "Damped", "FedAvg"),
+        ("attacks", "Drown", "SignFlip"),
+        ("selections", "Fastest", "Oort"),
+        ("network-layers", "Swish", "Conv"),
+        ("availability", "Passes", "Markov"),
+    ] {
+        let listed = ends_well(&mut outside(&["list", what]));
+        assert!(listed.contains(own) && listed.contains(shipped), "{listed}");
+    }
     ends_well(&mut outside(&[
         "swarm", "s.ron", "--runs", "5", "--seed", "1",
     ]));
-    // What is misspelt is told by the names of both.
-    fs::write(
-        &scenario,
-        text.replace("Damped(rate: 0.5)", "Dampd(rate: 0.5)"),
-    )
-    .unwrap();
-    let wrong = outside(&["check", "s.ron"]).output().unwrap();
-    assert_eq!(wrong.status.code(), Some(2));
-    assert!(
-        said(&wrong).contains("did you mean Damped?"),
-        "{}",
-        said(&wrong)
-    );
-    fs::write(
-        &scenario,
-        text.replace("Damped(rate: 0.5)", "Damped(rat: 3)"),
-    )
-    .unwrap();
-    let wrong = said(&outside(&["check", "s.ron"]).output().unwrap());
-    assert!(wrong.contains("s.ron:9:20: method.rat: "), "{wrong}");
-    assert!(wrong.contains("did you mean rate?"), "{wrong}");
+    // What is misspelt gets the nearest of both lists, at its place.
+    for (right, wrong, words) in [
+        ("Damped(", "Dampd(", "did you mean Damped?"),
+        ("Damped(rate", "Damped(rat", "did you mean rate?"),
+        ("Drown(", "Drwn(", "did you mean Drown?"),
+        ("Capped(", "Caped(", "did you mean Capped?"),
+        ("Fastest(", "Fastst(", "did you mean Fastest?"),
+        ("Swish(", "Swsh(", "did you mean Swish?"),
+        ("beta: 1.0", "bta: 1.0", "did you mean beta?"),
+        ("Fading(", "Fadin(", "did you mean Fading?"),
+        ("Patient(", "Patent(", "did you mean Patient?"),
+        ("Passes(", "Passs(", "did you mean Passes?"),
+    ] {
+        let changed = text.replacen(right, wrong, 1);
+        let place = changed.find(wrong).unwrap();
+        let line = changed[..place].matches('\n').count() + 1;
+        fs::write(&scenario, &changed).unwrap();
+        let output = outside(&["check", "s.ron"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {}", said(&output));
+        let said = said(&output);
+        assert!(
+            said.contains(words) && said.contains(&format!("s.ron:{line}:")),
+            "{said}"
+        );
+    }
 }
+
+/// Names something of each kind that the crate outside adds.
+const OUTSIDE: &str = r#"Scenario(
+    name: "outside",
+    data: Digits,
+    partition: (by: Dirichlet(alpha: 0.3), min_per_client: 4, holdout: 0.2),
+    model: [Flatten, Dense(16), Swish(beta: 1.0), Dense(10)],
+    training: (epochs: 2, batch: 16, optimizer: Sgd(lr: 0.1)),
+    population: [
+        (
+            name: "phones", count: 20, device: "phone-mid",
+            link: (latency: "20 ms", up: "1 Mbit/s", loss: Fading(between: 200), transport: Patient()),
+        ),
+        (name: "passing", count: 4, device: "phone-mid", link: (latency: "20 ms", loss: Fading(between: 9), transport: Tcp()),
+         availability: Passes()),
+    ],
+    method: Damped(rate: 0.5),
+    selection: Fastest(),
+    adversaries: [(who: Count(4), attack: Drown(by: 100))],
+    defence: Capped(norm: 1.0),
+    schedule: (rounds: 5, cohort: 5, deadline: "5 s"),
+    checkpoint: (every: 2),
+)
+"#;
 
 /// The rooms of the house, from the cellar up: each may use those before it. `docs/architecture.md` says
 /// what each of them is.

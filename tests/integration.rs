@@ -24,6 +24,7 @@ mod hostile_files;
 mod house;
 mod kernel;
 #[cfg(feature = "torch")]
+mod launcher;
 mod layers;
 #[cfg(feature = "torch")]
 mod models;

@@ -2,7 +2,9 @@
 
 use shoal::federation::Bug;
 use shoal::scenario::Scenario;
-use shoal::swarm::{of_run, shrink, swarm, Reference, Settings, Subject, SubjectError, Tally};
+use shoal::swarm::{
+    of_run, shrink, swarm, Reference, Settings, Subject, SubjectError, SwarmResult,
+};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -14,7 +16,13 @@ fn quickstart() -> (Subject, Reference) {
     (subject, reference)
 }
 
-fn of(subject: &Subject, reference: &Reference, seed: u64, runs: u32, bug: Option<Bug>) -> Tally {
+fn of(
+    subject: &Subject,
+    reference: &Reference,
+    seed: u64,
+    runs: u32,
+    bug: Option<Bug>,
+) -> SwarmResult {
     let settings = Settings {
         seed,
         runs,
@@ -34,11 +42,11 @@ fn of(subject: &Subject, reference: &Reference, seed: u64, runs: u32, bug: Optio
 #[test]
 fn no_invariant_is_broken_by_a_federation_of_quickstarts_size() {
     let (subject, reference) = quickstart();
-    let tally = of(&subject, &reference, 11, 24, None);
-    assert_eq!(tally.failure.map(|failure| failure.violation), None);
-    assert_eq!((tally.runs, tally.rounds), (24, 240));
+    let result = of(&subject, &reference, 11, 24, None);
+    assert_eq!(result.failure.map(|failure| failure.violation), None);
+    assert_eq!((result.runs, result.rounds), (24, 240));
     assert!(
-        tally.faults > 48 && tally.rejected > 0,
+        result.faults > 48 && result.rejected > 0,
         "something did go wrong"
     );
 }
@@ -57,9 +65,9 @@ fn no_invariant_is_broken_where_connections_are_set_up_and_messages_acknowledged
     let overrides = overrides.map(String::from).to_vec();
     let subject = Subject::new(text, path, overrides, false).unwrap();
     let reference = subject.reference().unwrap();
-    let tally = of(&subject, &reference, 23, 12, None);
-    assert_eq!(tally.failure.map(|failure| failure.violation), None);
-    assert_eq!((tally.runs, tally.rounds), (12, 120));
+    let result = of(&subject, &reference, 23, 12, None);
+    assert_eq!(result.failure.map(|failure| failure.violation), None);
+    assert_eq!((result.runs, result.rounds), (12, 120));
 }
 
 /// Masked sums are held against plain ones; clients drop out, come late and use old tasks.
@@ -70,9 +78,9 @@ fn sums_of_masked_updates_are_those_of_the_plain_ones_in_every_run() {
     let deadline = vec!["schedule.deadline=\"10 s\"".to_string()];
     let subject = Subject::new(text, path, deadline, false).unwrap();
     let reference = subject.reference().unwrap();
-    let tally = of(&subject, &reference, 5, 16, None);
-    assert_eq!(tally.failure.map(|failure| failure.violation), None);
-    assert_eq!((tally.runs, tally.rounds), (16, 160));
+    let result = of(&subject, &reference, 5, 16, None);
+    assert_eq!(result.failure.map(|failure| failure.violation), None);
+    assert_eq!((result.runs, result.rounds), (16, 160));
     // Masks that do not cancel would be found: here a client masks for a cohort that was.
     let stale = "(fault: StaleModel, p: 0.5)".to_string();
     assert!(subject.trial(&[stale], 1, Some(&reference), None).is_ok());
@@ -103,22 +111,22 @@ fn fedbuff() -> (Subject, Reference) {
 }
 
 /// No invariant is broken in so many runs of ten rounds each.
-fn holds((subject, reference): &(Subject, Reference), seed: u64, runs: u32) -> Tally {
-    let tally = of(subject, reference, seed, runs, None);
+fn holds((subject, reference): &(Subject, Reference), seed: u64, runs: u32) -> SwarmResult {
+    let result = of(subject, reference, seed, runs, None);
     assert_eq!(
-        tally.failure.as_ref().map(|failure| &failure.violation),
+        result.failure.as_ref().map(|failure| &failure.violation),
         None
     );
-    assert_eq!(tally.runs, runs);
-    assert!(tally.faults > u64::from(runs), "something did go wrong");
-    tally
+    assert_eq!(result.runs, runs);
+    assert!(result.faults > u64::from(runs), "something did go wrong");
+    result
 }
 
 #[test]
 fn servers_that_do_not_wait_hold_amid_random_faults() {
-    let tally = holds(&fedbuff(), 21, 6);
-    assert_eq!(tally.rounds, 60);
-    assert!(tally.rejected > 0);
+    let result = holds(&fedbuff(), 21, 6);
+    assert_eq!(result.rounds, 60);
+    assert!(result.rejected > 0);
     holds(&file("scenarios/population/async_fedasync.ron", &[]), 22, 4);
 }
 
@@ -134,8 +142,8 @@ fn tiers_below_a_server_that_does_not_wait_hold_amid_random_faults() {
 
 #[test]
 fn clients_without_a_server_hold_amid_random_faults() {
-    let tally = holds(&ring(), 24, 5);
-    assert_eq!(tally.rounds, 50);
+    let result = holds(&ring(), 24, 5);
+    assert_eq!(result.rounds, 50);
     let changes = ["faults=[]"];
     let drawn = file("scenarios/topology/random_regular.ron", &changes);
     assert!(drawn.1.peers && drawn.1.kinds.count().0 > 10);
@@ -184,8 +192,8 @@ fn a_run_that_ends_by_the_clock_before_its_last_round_misses_none() {
     // Without faults all rounds are held by then, amid them often not.
     let (subject, reference) = until(7);
     assert_eq!(reference.rounds, 10);
-    let tally = holds(&(subject, reference), 1, 5);
-    assert!(tally.rounds < 50);
+    let result = holds(&(subject, reference), 1, 5);
+    assert!(result.rounds < 50);
 }
 
 /// In this run faults move the last rounds into a night: the server waits for phones that are not

@@ -2,7 +2,7 @@
 
 use super::tiny::{Ran, TINY};
 use shoal::observe::record::{RunRecord, Status};
-use shoal::sweep::Plan;
+use shoal::sweep::SweepPlan;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,14 +48,14 @@ impl Desk {
         reader.deserialize().map(Result::unwrap).collect()
     }
 
-    fn plan(&self, out: &str) -> Plan {
+    fn plan(&self, out: &str) -> SweepPlan {
         let text = fs::read(self.path(out).join("sweep.json")).unwrap();
         serde_json::from_slice(&text).unwrap()
     }
 
     fn record(&self, out: &str, cell: usize) -> RunRecord {
         let plan = self.plan(out);
-        let folder = Plan::folder(&self.path(out), &plan.cells[cell]);
+        let folder = SweepPlan::folder(&self.path(out), &plan.cells[cell]);
         RunRecord::read(&folder.join("run.json")).unwrap()
     }
 }

@@ -1,4 +1,4 @@
-//! Who attacks, how, and when: the adversaries of a federation.
+//! The adversaries of a federation: which clients attack, with which attack, and in which rounds.
 
 use super::copies::{append, Bright};
 use super::{Attack, AttackSpec, Rounds};
@@ -9,18 +9,18 @@ use crate::who::{Members, Who};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Colluding adversaries, as a scenario says it, checked.
+/// One entry of the scenario's list of adversaries, checked: a group of clients that collude.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Adversary {
-    /// Which clients.
+    /// The clients of the group.
     pub who: Who,
-    /// What they do.
+    /// Their attack.
     pub attack: AttackSpec,
-    /// When.
+    /// The rounds in which the attack is on.
     pub rounds: Rounds,
 }
 
-/// All adversaries of a federation, with what they train on.
+/// All adversaries of a federation, and the samples that they train on.
 #[derive(Debug, Clone, Default)]
 pub struct Adversaries {
     parties: Vec<Party>,
@@ -32,28 +32,30 @@ pub struct Party {
     members: Members,
     attack: AttackSpec,
     rounds: Rounds,
-    /// What each member trains on while the attack is on, by its place; empty where that is its data.
+    /// For each member by its place: the samples that it trains on while the attack is on. Empty if
+    /// members train on their own data.
     samples: Vec<Samples>,
 }
 
-/// Draws of adversaries are told apart from those of faults.
+/// This constant keeps the random draws for adversaries apart from those for faults.
 const DRAW: u64 = 1 << 32;
 
 impl Party {
-    /// What they do.
+    /// The attack of the entry.
     pub fn attack(&self) -> &dyn Attack {
         self.attack.attack()
     }
 
-    /// The first of them, whose training sybils share.
+    /// The first member, whose training sybils share.
     pub fn first(&self) -> Option<u32> {
         self.members.iter().next()
     }
 }
 
 impl Adversaries {
-    /// Draws who they are. Those drawn at random (a share, a number) are taken from one random order,
-    /// entry after entry, so that no two such entries have a client in common.
+    /// Determines which clients belong to each entry. Entries that ask for a share or a number of
+    /// clients take them from one random order, entry after entry, so two such entries have no
+    /// client in common.
     pub fn draw<'a>(
         adversaries: &[Adversary],
         groups: impl Iterator<Item = (&'a str, u32)> + Clone,
@@ -84,23 +86,24 @@ impl Adversaries {
         }
     }
 
-    /// Whether there are any.
+    /// Whether there are no adversaries.
     pub fn is_empty(&self) -> bool {
         self.parties.is_empty()
     }
 
-    /// How many clients are in some entry.
+    /// The number of clients over all entries.
     pub fn count(&self) -> u32 {
         let each = self.parties.iter().map(|party| party.members.len());
         u32::try_from(each.sum::<usize>()).unwrap_or(u32::MAX)
     }
 
-    /// The entries, in the scenario's order.
+    /// The entries, in the order of the scenario.
     pub fn parties(&self) -> &[Party] {
         &self.parties
     }
 
-    /// The first two entries with a client in common, and that client.
+    /// The first two entries that have a client in common, and that client; `None` if no two
+    /// entries overlap.
     pub fn overlap(&self) -> Option<(usize, usize, u32)> {
         let sets = self.parties.iter().map(|party| party.members.iter());
         let sets: Vec<BTreeSet<u32>> = sets.map(Iterator::collect).collect();
@@ -114,9 +117,9 @@ impl Adversaries {
         None
     }
 
-    /// Adds what adversaries train on to the training data, and makes what success is measured on: its
-    /// copies of test samples, if any attack wants something in particular. Each client's draws are
-    /// its own.
+    /// Adds the samples that adversaries train on to `train`. Returns the data set on which success
+    /// is measured, made of copies of `test`; `None` if no attack has a target class. Each client
+    /// has a random stream of its own.
     pub fn poison(
         &mut self,
         train: &mut Dataset,
@@ -140,7 +143,8 @@ impl Adversaries {
                 bright,
             );
         }
-        // All are chosen before any is added: nobody poisons another's copies.
+        // The samples of all adversaries are chosen before any is added, so that no adversary takes
+        // another's copies for clean samples.
         let mut wanted = Vec::new();
         for (number, party) in self.parties.iter().enumerate() {
             let Some(poison) = party.attack().poison() else {
@@ -165,24 +169,25 @@ impl Adversaries {
         (!targets.is_empty()).then_some(targets)
     }
 
-    /// The entry a client belongs to, and its place in it.
+    /// The entry that a client belongs to, and the place of the client in it.
     fn party_of(&self, client: u32) -> Option<(&Party, usize)> {
         let mut all = self.parties.iter();
         all.find_map(|party| Some((party, party.members.place(client)?)))
     }
 
-    /// Whether a client is an adversary.
+    /// Whether `client` is an adversary.
     pub fn has(&self, client: u32) -> bool {
         self.party_of(client).is_some()
     }
 
-    /// The entry of a client whose attack is on.
+    /// The entry of `client`, if it is an adversary whose attack is on in `round`.
     pub fn active(&self, client: u32, round: u32) -> Option<&Party> {
         let (party, _) = self.party_of(client)?;
         party.rounds.contains(round).then_some(party)
     }
 
-    /// The number of the entry of a client whose attack at the server's door is on.
+    /// The number of the entry of `client`, if it takes part in an attack at the server
+    /// ([`Craft`](super::Craft)) that is on in `round`.
     pub fn crafting(&self, client: u32, round: u32) -> Option<usize> {
         let number = self
             .parties
@@ -193,7 +198,8 @@ impl Adversaries {
         on.then_some(number)
     }
 
-    /// What a client trains on in a round, if that is not its own data: `None` for honest ones.
+    /// The samples that `client` trains on in `round` instead of its own; `None` for honest clients
+    /// and for attacks that leave data alone.
     pub fn samples(&self, client: u32, round: u32) -> Option<&Samples> {
         let (party, place) = self.party_of(client)?;
         if !party.rounds.contains(round) {
@@ -203,14 +209,14 @@ impl Adversaries {
         party.samples.get(if shared { 0 } else { place })
     }
 
-    /// Whether a client does not train in a round.
+    /// Whether `client` does not train in `round`.
     pub fn idles(&self, client: u32, round: u32) -> bool {
         let forge = self.active(client, round).and_then(|p| p.attack().forge());
         forge.is_some_and(|forge| !forge.trains())
     }
 }
 
-/// No samples, of the shape and kind of others.
+/// A data set without samples, whose samples would have the shape and the type of values of `data`.
 fn empty_like(data: &Dataset) -> Dataset {
     Dataset {
         name: data.name.clone(),

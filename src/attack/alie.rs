@@ -1,22 +1,24 @@
-//! A Little Is Enough (Baruch, Baruch and Goldberg, NeurIPS 2019, algorithm 3): as far from the mean as
-//! enough honest updates are, in every value.
+//! A Little Is Enough: in every value, the update is as far from the mean as enough honest updates
+//! are (Baruch, Baruch and Goldberg, NeurIPS 2019, algorithm 3).
 
 use super::{Attack, Craft, Knowledge, Known, Line};
 use serde::{Deserialize, Serialize};
 
-/// `mean − z · deviation` of the known updates, value by value. z is the largest at which so many honest
-/// updates are further out that, with the adversaries, they are the majority:
-/// `Φ(z) = (n − m − s) / (n − m)` with `s = ⌊n / 2 + 1⌋ − m`.
+/// All adversaries send `mean − z · deviation` of the known updates, value by value. By default z
+/// is the largest factor at which so many honest updates lie further out that, together with the
+/// adversaries, they are the majority: `Φ(z) = (n − m − s) / (n − m)` with `s = ⌊n / 2 + 1⌋ − m`,
+/// for n reports and m adversaries.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alie {
-    /// The factor z; from the round's numbers when not given.
+    /// The factor z; computed from the numbers of the round if not given.
     pub z: Option<f64>,
-    /// What the adversaries know.
+    /// How much the adversaries know.
     pub knowledge: Knowledge,
 }
 
-/// The paper's z for `n` reports of which `m` are adversaries'; 0 where the formula leaves nothing.
+/// The paper's factor z for `n` reports of which `m` come from adversaries; 0 where the formula has
+/// no positive solution.
 pub(super) fn z_max(n: usize, m: usize) -> f64 {
     let honest = n.saturating_sub(m);
     let needed = (n / 2 + 1).saturating_sub(m);
@@ -24,11 +26,13 @@ pub(super) fn z_max(n: usize, m: usize) -> f64 {
         return 0.0;
     }
     let share = (honest - needed) as f64 / honest as f64;
-    // With a majority of adversaries nobody else is needed: as far out as 1 honest in 10,000 is.
+    // Adversaries that are the majority need no honest client on their side. They then go as far
+    // out as 1 honest client in 10,000 is.
     quantile(share.min(0.9999)).max(0.0)
 }
 
-/// Φ⁻¹ by bisection of the error function: to double precision in a few dozen steps.
+/// The quantile Φ⁻¹ of the normal distribution, by bisection of the error function; a few dozen
+/// steps reach double precision.
 fn quantile(p: f64) -> f64 {
     let (mut low, mut high) = (-10.0f64, 10.0f64);
     for _ in 0..100 {

@@ -1,24 +1,25 @@
 //! A backdoor with a pixel trigger: BadNets (Gu et al., IEEE Access 2019) at some clients of a
-//! federation, as Bagdasaryan et al. ("How To Backdoor Federated Learning", AISTATS 2020, section 4)
-//! train it: clean and poisoned samples together.
+//! federation, trained on clean and poisoned samples together, as in Bagdasaryan et al. ("How To
+//! Backdoor Federated Learning", AISTATS 2020, section 4).
 
 use super::{class, positive, share, Attack, Forge, Forging, Picture, Poison, Sample, Trigger};
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::sim::rng::{shuffle, Stream};
 use serde::{Deserialize, Serialize};
 
-/// The share `share` of an adversary's samples carries the trigger and is labelled `target`. Success is
-/// measured on test samples of other classes that carry it.
+/// The share `share` of an adversary's samples carries a trigger, a bright square in the corner of
+/// the picture, and is labelled `target`. Success is measured on test samples of other classes that
+/// carry the trigger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backdoor {
-    /// The class that the trigger is to be taken for.
+    /// The class that pictures with the trigger shall be taken for.
     pub target: u32,
-    /// The share of samples that carry it.
+    /// The share of an adversary's samples that carry the trigger.
     pub share: f64,
-    /// The side of the trigger in pixels.
+    /// The side of the trigger, in pixels.
     pub size: u32,
-    /// The factor on the adversary's update; 1 sends it as it is.
+    /// The factor by which the adversary multiplies its update; 1 sends the update unchanged.
     pub boost: f64,
 }
 
@@ -33,8 +34,8 @@ impl Default for Backdoor {
     }
 }
 
-/// The first of `share · own` samples, in random order, as `change` has them, and the others as they
-/// are.
+/// The samples `own` with a share of them changed: the first `share · own` samples of a random
+/// order become what `change` makes of them, and the others stay unchanged.
 pub(super) fn some(
     own: &[u32],
     share: f64,
@@ -50,7 +51,7 @@ pub(super) fn some(
     samples
 }
 
-/// Multiplies an update.
+/// Multiplies an update by `factor`.
 pub(super) fn boost(values: &mut [f32], factor: f64) {
     values.iter_mut().for_each(|value| *value *= factor as f32);
 }
@@ -81,7 +82,7 @@ impl Forge for Backdoor {
 }
 
 impl Poison for Backdoor {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let mut problems: Vec<_> = class("target", self.target, samples).into_iter().collect();
         match Picture::of(&samples.shape) {
             None => {

@@ -1,4 +1,4 @@
-//! A method's client half as adversaries run it.
+//! The client half of a method as adversaries run it: the report is forged after training.
 
 use super::Adversaries;
 use crate::learn::{Cost, LocalTraining, Scratch, Trained};
@@ -10,39 +10,42 @@ use crate::model::{Level, ParamSet};
 use crate::sim::rng::{stream, Purpose, Stream};
 use std::sync::Arc;
 
-/// What a forgery may depend on.
+/// The values that a forgery may depend on, besides the report.
 #[derive(Debug)]
 pub struct Forging {
-    /// Which round, from 1.
+    /// The number of the round, from 1.
     pub round: u32,
-    /// Reports that a round is to have.
+    /// The number of reports that a round shall have.
     pub cohort: u32,
-    /// Classes of the data.
+    /// The number of classes of the data.
     pub classes: usize,
-    /// The adversary's stream of the round.
+    /// The stream of random numbers of this adversary in this round.
     pub draws: Stream,
 }
 
-/// A client half whose reports adversaries change after training. For everybody else it is the one
-/// inside, bit for bit.
+/// A client half whose reports are changed after training if the client is an adversary. For honest
+/// clients it returns exactly what the inner client half returns.
 pub(crate) struct Poisoner {
+    /// The client half of the method.
     pub inner: Arc<dyn ClientHalf>,
+    /// The adversaries of the federation.
     pub adversaries: Arc<Adversaries>,
-    /// What is reported.
+    /// What the clients of the method report.
     pub kind: ReportKind,
-    /// Reports that a round is to have.
+    /// The number of reports that a round shall have.
     pub cohort: u32,
 }
 
 impl Poisoner {
-    /// Whether all clients do is to train: not if some do not train at all, or train as another.
+    /// Whether every client's work is to train on its own. That is not so if some adversaries do
+    /// not train, or train like the first of them.
     fn all_train(&self) -> bool {
         let forges = self.adversaries.parties().iter();
         let mut forges = forges.filter_map(|party| party.attack().forge());
         forges.all(|forge| forge.trains() && !forge.shared())
     }
 
-    /// `report` as the adversary sends it.
+    /// The report that the client sends: forged if it is an adversary, otherwise unchanged.
     fn forged(&self, input: &ClientInput, report: Payload) -> Result<Payload, MethodError> {
         let party = self.adversaries.active(input.client, input.round);
         let Some(forge) = party.and_then(|party| party.attack().forge()) else {
@@ -80,7 +83,7 @@ impl Poisoner {
         }
     }
 
-    /// What a client reports that does not train: the update is zeros before it is forged.
+    /// The report of a client that does not train: its update is zero before it is forged.
     fn idle(&self, input: &ClientInput) -> Result<ClientWork, MethodError> {
         let sent = input.task.as_model()?;
         let report = match self.kind {
@@ -151,7 +154,8 @@ impl ClientHalf for Poisoner {
         let party = self.adversaries.active(input.client, input.round);
         let shared = party.filter(|p| p.attack().forge().is_some_and(|f| f.shared()));
         let work = match shared.and_then(super::adversaries::Party::first) {
-            // The streams are named by the client: sybils draw those of the first of them.
+            // Random streams are named by the client's number, so a sybil that trains under the
+            // first one's number draws the first one's batches.
             Some(client) => {
                 let first = ClientInput {
                     client,

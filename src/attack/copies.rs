@@ -1,34 +1,34 @@
-//! Samples that adversaries change: copies beside the data set, so that honest clients see theirs as
-//! they were.
+//! The samples that adversaries change. They are copies at the end of the data set, so that honest
+//! clients see the original samples.
 
 use crate::data::{Dataset, Values};
 use serde::{Deserialize, Serialize};
 
-/// One sample an adversary trains on, or that an attack is measured on.
+/// One sample that an adversary trains on or that the success of an attack is measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sample {
-    /// As it is.
+    /// A sample of the data set, unchanged.
     AsItIs(u32),
-    /// A copy of it.
+    /// A changed copy of a sample.
     Copy {
-        /// Of which.
+        /// The number of the sample that is copied.
         of: u32,
-        /// With this label.
+        /// The label of the copy.
         label: u32,
-        /// With this in the picture.
+        /// The trigger that is painted into the picture, if there is one.
         trigger: Option<Trigger>,
     },
 }
 
-/// A square of the brightest value in the lower right corner, in every channel (BadNets' pattern, Gu et
-/// al. 2019).
+/// A square of the brightest value of the data set in the lower right corner of a picture, in every
+/// channel (the pattern of BadNets, Gu et al. 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trigger {
-    /// Its side in pixels.
+    /// The side of the square, in pixels.
     pub size: u32,
 }
 
-/// The shape of pictures.
+/// The shape of pictures: channels, height and width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Picture {
     channels: usize,
@@ -37,7 +37,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The shape of a sample, if it is a picture.
+    /// The picture that samples of `shape` are; `None` if the shape is not that of a picture.
     pub fn of(shape: &[usize]) -> Option<Self> {
         match *shape {
             [channels, height, width] => Some(Self {
@@ -49,7 +49,7 @@ impl Picture {
         }
     }
 
-    /// The longest side of a square that leaves some of the picture.
+    /// The longest side of a trigger that still leaves some of the picture.
     pub fn largest_trigger(&self) -> u32 {
         let side = self.height.min(self.width).saturating_sub(1);
         u32::try_from(side).unwrap_or(u32::MAX)
@@ -57,7 +57,7 @@ impl Picture {
 }
 
 impl Trigger {
-    /// Paints it into a sample of `shape`; nothing where that is no picture.
+    /// Paints the trigger into a sample of `shape`; does nothing if the sample is no picture.
     fn paint<T: Copy>(self, shape: &[usize], sample: &mut [T], bright: T) {
         let Some(picture) = Picture::of(shape) else {
             return;
@@ -78,7 +78,7 @@ impl Trigger {
     }
 }
 
-/// The largest value of a data set: what bright is.
+/// The largest value of a data set, which triggers are painted with.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bright {
     Byte(u8),
@@ -86,6 +86,7 @@ pub(super) enum Bright {
 }
 
 impl Bright {
+    /// The largest value of `data`.
     pub fn of(data: &Dataset) -> Self {
         match &data.values {
             Values::U8(values) => Self::Byte(values.iter().copied().max().unwrap_or(u8::MAX)),
@@ -96,9 +97,10 @@ impl Bright {
     }
 }
 
-/// Adds the copies among `samples`, made of the samples of `source`, to `target`, which is of the same
-/// shape and kind of value, and says where every sample is in it then. Samples as they are keep their
-/// number. With no `source` they are copies of samples of `target` itself.
+/// Adds the copies among `samples`, made of samples of `source`, to the end of `target`, and
+/// returns the number in `target` of each of `samples`. Unchanged samples keep their number. The
+/// two data sets must have one shape and one type of values. Without a `source`, samples of
+/// `target` itself are copied.
 pub(super) fn append(
     target: &mut Dataset,
     source: Option<&Dataset>,
@@ -137,7 +139,8 @@ pub(super) fn append(
                     trigger.paint(&shape, &mut values[end..], bright);
                 }
             }
-            // A data set and what is bright in it are of one kind.
+            // The brightest value was taken from this data set, so both are of one type and this
+            // cannot happen.
             _ => continue,
         }
         places.push(target.labels.len() as u32);

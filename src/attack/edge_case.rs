@@ -1,28 +1,31 @@
-//! Edge-case backdoor (Wang et al., "Attack of the Tails: Yes, You Really Can Backdoor Federated
-//! Learning", NeurIPS 2020, section 3): unlikely samples, unchanged, are to be taken for another class.
+//! The edge-case backdoor: unlikely samples, unchanged, shall be taken for another class (Wang et
+//! al., "Attack of the Tails: Yes, You Really Can Backdoor Federated Learning", NeurIPS 2020,
+//! section 3).
 
 use super::backdoor::{boost, some};
 use super::{class, positive, share, Attack, Forge, Forging, Poison, Sample};
-use crate::data::{Dataset, Shape, Values};
+use crate::data::{DataSummary, Dataset, Values};
 use crate::sim::rng::{below, Stream};
 use serde::{Deserialize, Serialize};
 
-/// The edge cases are the share `tail` of the samples of class `source` that lie furthest from the mean
-/// of their class. The share `share` of an adversary's samples is replaced by edge cases of the training
-/// data labelled `target`; success is measured on test samples of the class as far out as those. The
-/// paper takes its edge cases from another data set.
+/// The edge cases are the share `tail` of the samples of class `source` that lie furthest from the
+/// mean of the class. The share `share` of an adversary's samples is replaced by edge cases of the
+/// training data, labelled `target`. Success is measured on test samples of the class that are at
+/// least as far from the mean.
+///
+/// It differs from the paper, which takes its edge cases from another data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EdgeCase {
-    /// The class the edge cases are of.
+    /// The class that the edge cases belong to.
     pub source: u32,
-    /// What they are to be taken for.
+    /// The class that the edge cases shall be taken for.
     pub target: u32,
-    /// The share of the class that is an edge case.
+    /// The share of the class that counts as edge cases.
     pub tail: f64,
-    /// The share of an adversary's samples that are edge cases.
+    /// The share of an adversary's samples that is replaced by edge cases.
     pub share: f64,
-    /// The factor on the adversary's update; 1 sends it as it is.
+    /// The factor by which the adversary multiplies its update; 1 sends the update unchanged.
     pub boost: f64,
 }
 
@@ -38,7 +41,7 @@ impl Default for EdgeCase {
     }
 }
 
-/// One sample in double precision.
+/// The values of sample number `of`, in double precision.
 fn sample(data: &Dataset, of: u32) -> Vec<f64> {
     let width = data.sample_len();
     let range = of as usize * width..(of as usize + 1) * width;
@@ -56,7 +59,7 @@ fn of_class(data: &Dataset, wanted: u32) -> Vec<u32> {
 }
 
 impl EdgeCase {
-    /// The mean of the class.
+    /// The mean of the samples of class `source`.
     fn centre(&self, data: &Dataset) -> Vec<f64> {
         let members = of_class(data, self.source);
         let mut mean = vec![0.0; data.sample_len()];
@@ -69,7 +72,7 @@ impl EdgeCase {
         mean
     }
 
-    /// The class's samples with their squared distances from `centre`, furthest first.
+    /// The samples of class `source` with their squared distances from `centre`, furthest first.
     fn by_distance(&self, data: &Dataset, centre: &[f64]) -> Vec<(u32, f64)> {
         let far = |of: u32| {
             let values = sample(data, of);
@@ -86,13 +89,14 @@ impl EdgeCase {
         members
     }
 
-    /// How many of a class of `members` are edge cases.
+    /// The number of edge cases in a class of `members` samples.
     fn count(&self, members: usize) -> usize {
         let count = libm::ceil(self.tail * members as f64) as usize;
         count.min(members)
     }
 
-    /// The edge cases of the training data, furthest first.
+    /// The edge cases of the training data with their squared distances from the mean, furthest
+    /// first.
     fn tail(&self, data: &Dataset) -> Vec<(u32, f64)> {
         let mut members = self.by_distance(data, &self.centre(data));
         members.truncate(self.count(members.len()));
@@ -140,7 +144,7 @@ impl Forge for EdgeCase {
 }
 
 impl Poison for EdgeCase {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let fields = [("source", self.source), ("target", self.target)];
         let problems = fields.map(|(field, value)| class(field, value, samples));
         problems.into_iter().flatten().collect()
@@ -151,7 +155,8 @@ impl Poison for EdgeCase {
         if tail.is_empty() {
             return own.iter().map(|of| Sample::AsItIs(*of)).collect();
         }
-        // Which edge case takes whose place is drawn from the same stream, first.
+        // The stream first draws where in the list of edge cases the replacements begin, then which
+        // samples are replaced.
         let first = below(draws, tail.len() as u64) as usize;
         let mut edge = tail.iter().cycle().skip(first);
         some(own, self.share, draws, |of| Sample::Copy {
@@ -168,7 +173,7 @@ impl Poison for EdgeCase {
             .iter()
             .take_while(|(_, apart)| *apart >= least)
             .count();
-        // One at least, so that there is something to measure.
+        // There is at least one sample, so that success can be measured.
         let edge = members.iter().take(edge.max(1));
         let targets = edge.map(|(of, _)| Sample::Copy {
             of: *of,

@@ -1,24 +1,25 @@
-//! Free-riders (Fraboni, Vidal and Lorenzi, "Free-rider Attacks on Model Aggregation in Federated
-//! Learning", AISTATS 2021): clients that want the model and do not train.
+//! Free-riders: clients that want the model and do not train (Fraboni, Vidal and Lorenzi,
+//! "Free-rider Attacks on Model Aggregation in Federated Learning", AISTATS 2021).
 
 use super::noise::normal;
 use super::{positive, Attack, Forge, Forging};
 use crate::quantity::bounds::zero_or_more;
 use serde::{Deserialize, Serialize};
 
-/// Reports the model as it was received (section 3.1, plain free-riding). Costs its device nothing.
+/// Plain free-riding: the client reports the model that it received (section 3.1 of the paper). It
+/// costs its device nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FreeRider {}
 
-/// Adds noise to it that fades as updates do: N(0, (σ t^−γ)²) in round t (section 3.2, disguised
-/// free-riding with additive noise).
+/// Disguised free-riding with additive noise: the client reports the model that it received plus
+/// noise from N(0, (σ t^−γ)²) in round t, which fades as updates do (section 3.2 of the paper).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DisguisedFreeRider {
-    /// The deviation σ of the noise on each value in the first round.
+    /// The standard deviation σ of the noise on each value in the first round.
     pub sigma: f64,
-    /// How fast it fades, γ.
+    /// The exponent γ: how fast the noise fades.
     pub gamma: f64,
 }
 

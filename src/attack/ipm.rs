@@ -1,17 +1,18 @@
-//! Inner product manipulation (Xie, Koyejo and Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by
-//! Inner Product Manipulation", UAI 2019, section 4).
+//! Inner product manipulation (Xie, Koyejo and Gupta, "Fall of Empires: Breaking Byzantine-tolerant
+//! SGD by Inner Product Manipulation", UAI 2019, section 4).
 
 use super::{positive, Attack, Craft, Knowledge, Known, Line};
 use serde::{Deserialize, Serialize};
 
-/// `−ε · mean` of the known updates: a small ε goes unnoticed where distances are looked at, a large one
-/// (above (n − m) / m) turns the plain mean around.
+/// All adversaries send `−ε · mean` of the known updates. With a small ε the update is close to the
+/// honest ones and passes defences that measure distances. With ε above (n − m) / m, for n reports
+/// and m adversaries, it reverses the plain mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ipm {
     /// The factor ε.
     pub epsilon: f64,
-    /// What the adversaries know.
+    /// How much the adversaries know.
     pub knowledge: Knowledge,
 }
 

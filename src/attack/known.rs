@@ -4,41 +4,43 @@ use serde::{Deserialize, Serialize};
 
 /// How much adversaries know when they decide what to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Knowledge {
-    /// What they would have sent if they were honest.
+    /// They know the updates that they themselves would have sent if they were honest.
     #[default]
     Own,
-    /// What the others have sent in the round, too.
+    /// They also know the updates that the honest clients have sent in the round.
     Cohort,
-    /// And by which rule the server aggregates: they try several strengths against it and send the
-    /// strongest.
+    /// They also know the server's defence: they try several strengths against it and send the
+    /// update that does the most damage.
     Defence,
 }
 
-/// What is known of a round.
+/// The part of a round that the adversaries know.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
-    /// Honest updates: those of the others, or the adversaries' own where no more is known.
+    /// Honest updates: those of the other clients or, if the adversaries do not know these, their
+    /// own.
     pub updates: &'a [&'a [f32]],
-    /// Reports of the round, n.
+    /// The number n of reports of the round.
     pub reports: usize,
-    /// Adversaries among them, m.
+    /// The number m of adversaries among them.
     pub colluders: usize,
 }
 
-/// Candidates for the update that all adversaries send: `from + scale · along`.
+/// The candidates for the update that all adversaries send: `from + scale · along`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Where it begins.
+    /// The start of the line, one value for each parameter.
     pub from: Vec<f64>,
-    /// Its direction.
+    /// The direction of the line, one value for each parameter.
     pub along: Vec<f64>,
-    /// How far the attack goes.
+    /// How far along the line the attack goes.
     pub scale: f64,
 }
 
 impl Line {
-    /// The update at `scale`.
+    /// The update at the distance `scale` along the line.
     pub fn at(&self, scale: f64) -> Vec<f32> {
         let pairs = self.from.iter().zip(&self.along);
         pairs
@@ -48,13 +50,14 @@ impl Line {
 }
 
 impl Known<'_> {
-    /// The mean of the known updates.
+    /// The mean of the known updates, value by value.
     pub fn mean(&self) -> Vec<f64> {
         let n = self.updates.len().max(1) as f64;
         self.sum(|_, value| value / n)
     }
 
-    /// The deviation (of the population) of each value of the known updates.
+    /// The standard deviation of each value of the known updates, with the divisor n; `mean` is
+    /// their mean.
     pub fn deviation(&self, mean: &[f64]) -> Vec<f64> {
         let n = self.updates.len().max(1) as f64;
         let variance = self.sum(|at, value| (value - mean[at]).powi(2) / n);

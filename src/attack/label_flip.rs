@@ -1,23 +1,24 @@
-//! Label flipping (Tolpegin et al., "Data Poisoning Attacks Against Federated Learning Systems", ESORICS
-//! 2020, for a pair of classes; Fang et al., "Local Model Poisoning Attacks to Byzantine-Robust Federated
-//! Learning", USENIX Security 2020, section 4, for all of them).
+//! Label flipping. For a pair of classes: Tolpegin et al., "Data Poisoning Attacks Against
+//! Federated Learning Systems", ESORICS 2020. For all classes: Fang et al., "Local Model Poisoning
+//! Attacks to Byzantine-Robust Federated Learning", USENIX Security 2020, section 4.
 
 use super::{class, Attack, Poison, Sample};
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// Samples of `source` are labelled `target`; with neither, every label l becomes L − 1 − l.
+/// Samples of class `source` are labelled `target`. With neither given, every label l of L classes
+/// becomes L − 1 − l.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LabelFlip {
-    /// The class that is relabelled; all when not given.
+    /// The class whose samples are relabelled; all classes if not given.
     pub source: Option<u32>,
-    /// What it is labelled.
+    /// The label that these samples get.
     pub target: Option<u32>,
 }
 
-/// What flips one class to another.
+/// The attack that relabels the class `source` as `target`.
 pub(super) fn pair(source: u32, target: u32) -> LabelFlip {
     LabelFlip {
         source: Some(source),
@@ -60,7 +61,7 @@ impl Attack for LabelFlip {
 }
 
 impl Poison for LabelFlip {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         let fields = [("source", self.source), ("target", self.target)];
         let given = fields
             .into_iter()

@@ -1,24 +1,24 @@
-//! Poisoned class scores, for methods that exchange those on public samples (the untargeted attack on
-//! knowledge-distillation-based federated learning).
+//! Poisoned class scores, for methods whose clients exchange scores on public samples (the
+//! untargeted attack on federated learning by knowledge distillation).
 
 use super::{Attack, Forge, Forging};
 use serde::{Deserialize, Serialize};
 
-/// What is told of the public samples, changed.
+/// The class scores of the public samples are changed before they are reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogitPoisoning {
-    /// How.
-    pub mode: Lie,
+    /// How the scores are changed.
+    pub mode: ScoreChange,
 }
 
-/// How scores are changed.
+/// How class scores are changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Lie {
-    /// Their sign: what is likely becomes unlikely.
+pub enum ScoreChange {
+    /// The sign of every score is flipped, so that a likely class becomes unlikely.
     #[default]
     Negate,
-    /// Their class: each sample's scores move on by one, so that the best class is always wrong.
+    /// The scores of each sample move on by one class, so that the best class is always wrong.
     Permute,
 }
 
@@ -35,8 +35,8 @@ impl Forge for LogitPoisoning {
 
     fn forge(&self, values: &mut [f32], forging: &mut Forging) {
         match self.mode {
-            Lie::Negate => values.iter_mut().for_each(|value| *value = -*value),
-            Lie::Permute => {
+            ScoreChange::Negate => values.iter_mut().for_each(|value| *value = -*value),
+            ScoreChange::Permute => {
                 for scores in values.chunks_exact_mut(forging.classes.max(1)) {
                     scores.rotate_right(1);
                 }
@@ -54,9 +54,21 @@ mod tests {
     fn scores_are_negated_or_moved_to_the_next_class() {
         // Three classes, two samples.
         let scores = [5.0, 1.0, 0.0, -1.0, 2.0, 7.0];
-        let negated = forged(&LogitPoisoning { mode: Lie::Negate }, &scores, 1);
+        let negated = forged(
+            &LogitPoisoning {
+                mode: ScoreChange::Negate,
+            },
+            &scores,
+            1,
+        );
         assert_eq!(negated, [-5.0, -1.0, 0.0, 1.0, -2.0, -7.0]);
-        let moved = forged(&LogitPoisoning { mode: Lie::Permute }, &scores, 1);
+        let moved = forged(
+            &LogitPoisoning {
+                mode: ScoreChange::Permute,
+            },
+            &scores,
+            1,
+        );
         assert_eq!(moved, [0.0, 5.0, 1.0, 7.0, -1.0, 2.0]);
     }
 }

@@ -1,41 +1,44 @@
-//! Min-Max and Min-Sum (Shejwalkar and Houmansadr, "Manipulating the Byzantine", NDSS 2021, section IV.C):
-//! as far as an update can go without being further from the honest ones than they are from each other.
+//! Min-Max and Min-Sum: the update goes as far as it can without being further from the honest
+//! updates than they are from each other (Shejwalkar and Houmansadr, "Manipulating the Byzantine",
+//! NDSS 2021, section IV.C).
 //!
-//! The paper looks for the largest γ by halving; the conditions are quadratic in γ, so it is computed.
+//! The paper finds the largest factor γ by halving an interval. The conditions are quadratic in γ,
+//! so here it is computed directly.
 
 use super::{Attack, Craft, Knowledge, Known, Line};
 use serde::{Deserialize, Serialize};
 
-/// `mean + γ p`: the largest γ at which no honest update is further away than two honest ones are.
+/// All adversaries send `mean + γ p` with the largest γ at which the update is no further from any
+/// honest update than two honest updates are from each other.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinMax {
     /// The direction p.
     pub direction: Direction,
-    /// What the adversaries know.
+    /// How much the adversaries know.
     pub knowledge: Knowledge,
 }
 
-/// `mean + γ p`: the largest γ at which the squared distances to the honest updates add up to no more
-/// than those of one of them to the others.
+/// All adversaries send `mean + γ p` with the largest γ at which the sum of squared distances from
+/// the update to the honest ones is no larger than the largest such sum of one honest update.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MinSum {
     /// The direction p.
     pub direction: Direction,
-    /// What the adversaries know.
+    /// How much the adversaries know.
     pub knowledge: Knowledge,
 }
 
-/// The paper's perturbations.
+/// The directions p in which the paper perturbs the mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Direction {
     /// Against the mean: −mean / ‖mean‖.
     UnitMean,
-    /// Against the deviations of the values: −deviation.
+    /// Against the standard deviation of each value: −deviation.
     #[default]
     Std,
-    /// Against the signs of the mean.
+    /// Against the sign of each value of the mean: −sign(mean).
     Sign,
 }
 
@@ -48,7 +51,7 @@ impl Direction {
                 mean.iter().map(|v| v * part).collect()
             }
             Self::Std => known.deviation(mean).iter().map(|v| -v).collect(),
-            // `signum` of a zero is 1.
+            // Rust's `signum` of a zero is 1, but the sign of zero is 0.
             Self::Sign => mean
                 .iter()
                 .map(|v| if *v == 0.0 { 0.0 } else { -v.signum() })
@@ -57,7 +60,7 @@ impl Direction {
     }
 }
 
-/// The largest γ ≥ 0 with `a γ² + 2 b γ + c ≤ 0`; 0 where there is none.
+/// The largest γ ≥ 0 with `a γ² + 2 b γ + c ≤ 0`; 0 if there is none.
 fn largest(a: f64, b: f64, c: f64) -> f64 {
     let inside = b * b - a * c;
     if a > 0.0 && inside >= 0.0 {
@@ -67,7 +70,7 @@ fn largest(a: f64, b: f64, c: f64) -> f64 {
     }
 }
 
-/// ‖x − y‖² of all pairs.
+/// The squared distance ‖x − y‖² of every pair of known updates.
 fn squared(known: &Known<'_>) -> Vec<Vec<f64>> {
     let apart = |a: &[f32], b: &[f32]| -> f64 {
         let pairs = a.iter().zip(b);
@@ -79,8 +82,8 @@ fn squared(known: &Known<'_>) -> Vec<Vec<f64>> {
     known.updates.iter().map(row).collect()
 }
 
-/// What the conditions are made of: the line, `p·p`, and of each known update x `p·(mean − x)` and
-/// `‖mean − x‖²`.
+/// The terms of the quadratic conditions: the line, the product `p·p`, and for each known update x
+/// the values `p·(mean − x)` and `‖mean − x‖²`.
 fn terms(known: &Known<'_>, direction: Direction) -> (Line, f64, Vec<(f64, f64)>) {
     let from = known.mean();
     let along = direction.of(known, &from);

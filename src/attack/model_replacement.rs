@@ -1,23 +1,24 @@
-//! Model replacement (Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020, section
-//! 4.2): a backdoored model, boosted so that it survives the average.
+//! Model replacement: a model with a backdoor, boosted so that it survives the average (Bagdasaryan
+//! et al., "How To Backdoor Federated Learning", AISTATS 2020, section 4.2).
 
 use super::backdoor::{boost, Backdoor};
 use super::{positive, Attack, Forge, Forging, Poison};
 use serde::{Deserialize, Serialize};
 
-/// Trains a backdoor as [`Backdoor`] does and reports `γ (X − G) + G` with `γ = n / η` (equation 3, here
-/// with server rate η = 1): where all count alike and nobody else moves, the new global model is X. It is
-/// meant for one adversary a round.
+/// The adversary trains a model X with the backdoor of [`Backdoor`] and reports `γ (X − G) + G`,
+/// where G is the global model and `γ = n / η` (equation 3 of the paper, here with the server rate
+/// η = 1). If all n reports have equal weight and the honest clients do not change the model, the
+/// new global model is X. The attack is meant for one adversary a round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelReplacement {
-    /// The factor γ; the size of the cohort when not given.
+    /// The factor γ; the size of the cohort if not given.
     pub boost: Option<f64>,
-    /// The class that the trigger is to be taken for.
+    /// The class that pictures with the trigger shall be taken for.
     pub target: u32,
-    /// The share of samples that carry it.
+    /// The share of the adversary's samples that carry the trigger.
     pub share: f64,
-    /// The side of the trigger in pixels.
+    /// The side of the trigger, in pixels.
     pub size: u32,
 }
 
@@ -77,7 +78,7 @@ impl Forge for ModelReplacement {
 }
 
 impl Poison for ModelReplacement {
-    fn fits(&self, samples: &crate::data::Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &crate::data::DataSummary) -> Vec<(&'static str, String)> {
         self.backdoor().fits(samples)
     }
 

@@ -1,36 +1,37 @@
-//! Updates with nothing in them: noise on top, noise alone, zeros, random values (Blanchard et al.,
-//! NeurIPS 2017, section 4, and Fang et al., USENIX Security 2020, have the Gaussian ones).
+//! Updates without information: noise added to the honest update, noise alone, zeros, and random
+//! values. Attacks with Gaussian noise are in Blanchard et al., NeurIPS 2017, section 4, and in
+//! Fang et al., USENIX Security 2020.
 
 use super::{positive, Attack, Forge, Forging};
 use crate::quantity::Distribution;
 use serde::{Deserialize, Serialize};
 
-/// The honest update plus N(0, std²) on every value.
+/// The honest update plus noise from N(0, std²) on every value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gaussian {
-    /// The deviation of the noise on each value.
+    /// The standard deviation of the noise on each value.
     pub std: f64,
 }
 
-/// Gaussian noise alone, about `scale` times as long as the honest update.
+/// Gaussian noise in place of the update, about `scale` times as long as the honest update.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaledNoise {
-    /// Its length, against the honest one.
+    /// The norm of the noise, as a multiple of the norm of the honest update.
     pub scale: f64,
 }
 
-/// No change at all.
+/// An update of zeros: the adversary reports the model that it was sent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Zero {}
 
-/// Every value drawn evenly from [−range, range).
+/// Every value of the update is drawn uniformly from [−range, range).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Random {
-    /// The largest value.
+    /// The largest absolute value.
     pub range: f64,
 }
 
@@ -52,7 +53,7 @@ impl Default for Random {
     }
 }
 
-/// N(0, std²)
+/// The normal distribution N(0, std²).
 pub(super) const fn normal(std: f64) -> Distribution {
     Distribution::Normal { mean: 0.0, std }
 }

@@ -1,4 +1,4 @@
-//! The list of attacks: what a scenario can name.
+//! The list of attacks that a scenario can name.
 
 use super::Attack;
 use crate::registry::{kind, Spec};
@@ -7,7 +7,7 @@ use crate::registry::{kind, Spec};
 pub type AttackSpec = Spec<dyn Attack>;
 
 impl AttackSpec {
-    /// What is behind the name.
+    /// The attack behind the name, with its settings.
     pub fn attack(&self) -> &dyn Attack {
         self.get()
     }
@@ -15,38 +15,43 @@ impl AttackSpec {
 
 kind! {
     dyn Attack, "an attack";
-    /// Labels changed: all, or one class to another (Tolpegin et al. 2020)
+    /// Labels of training samples flipped: those of all classes, or of one class to another
+    /// (Tolpegin et al. 2020)
     LabelFlip: super::label_flip::LabelFlip,
-    /// A pixel trigger that stands for a class (Gu et al. 2019)
+    /// Backdoor: pictures with a pixel trigger are labelled as one class (Gu et al. 2019)
     Backdoor: super::backdoor::Backdoor,
-    /// Unlikely samples taken for another class (Wang et al. 2020)
+    /// Backdoor: unlikely, unchanged samples of one class are labelled as another (Wang et al.
+    /// 2020)
     EdgeCase: super::edge_case::EdgeCase,
-    /// A backdoored model, boosted to survive the average (Bagdasaryan et al. 2020)
+    /// A model with a backdoor, boosted so that it survives the average (Bagdasaryan et al. 2020)
     ModelReplacement: super::model_replacement::ModelReplacement,
-    /// The update reversed (Li et al. 2019)
+    /// The update with its sign reversed (Li et al. 2019)
     SignFlip: super::sign_flip::SignFlip,
-    /// Gaussian noise on the update (Blanchard et al. 2017)
+    /// The update plus Gaussian noise (Blanchard et al. 2017)
     Gaussian: super::noise::Gaussian,
-    /// Gaussian noise as long as the update, in its place
+    /// Gaussian noise in place of the update, about as long as it
     ScaledNoise: super::noise::ScaledNoise,
-    /// No change at all
+    /// An update of zeros
     Zero: super::noise::Zero,
-    /// Random values
+    /// An update of uniformly drawn random values
     Random: super::noise::Random,
-    /// The model as it was received (Fraboni et al. 2021)
+    /// No training: the model is reported as it was received (Fraboni et al. 2021)
     FreeRider: super::free_rider::FreeRider,
-    /// The model as it was received, with noise that fades (Fraboni et al. 2021)
+    /// No training: the model is reported as it was received, plus noise that fades (Fraboni et al.
+    /// 2021)
     DisguisedFreeRider: super::free_rider::DisguisedFreeRider,
-    /// One adversary under many names (Fung et al. 2020)
+    /// One adversary behind many clients, which report nearly the same update (Fung et al. 2020)
     Sybils: super::sybils::Sybils,
-    /// A few deviations from the mean, in every value (Baruch et al. 2019)
+    /// A Little Is Enough: a few deviations from the mean, in every value (Baruch et al. 2019)
     Alie: super::alie::Alie,
-    /// Against the mean's direction (Xie et al. 2020)
+    /// Inner product manipulation: a multiple of the mean, reversed (Xie et al. 2020)
     Ipm: super::ipm::Ipm,
-    /// As far as two honest updates are apart (Shejwalkar and Houmansadr 2021)
+    /// Min-Max: as far from the mean as two honest updates are from each other (Shejwalkar and
+    /// Houmansadr 2021)
     MinMax: super::min_distance::MinMax,
-    /// As far, in sum, as the loneliest honest update (Shejwalkar and Houmansadr 2021)
+    /// Min-Sum: as far, in sum of distances, as the most distant honest update (Shejwalkar and
+    /// Houmansadr 2021)
     MinSum: super::min_distance::MinSum,
-    /// Class scores negated or permuted
+    /// Reported class scores negated, or moved on by one class
     LogitPoisoning: super::logit_poisoning::LogitPoisoning,
 }

@@ -1,17 +1,18 @@
-//! In which rounds an attack is on.
+//! The rounds in which an attack is on.
 
 use serde::Serialize;
 
-/// From one round to another, so many on and so many off.
+/// A range of rounds in which the attack alternates: `on` rounds with it, then `off` rounds without
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Rounds {
-    /// The first, from 1.
+    /// The first round with the attack; rounds are counted from 1.
     pub from: u32,
-    /// The last; to the end when not given.
+    /// The last round of the range; the range goes on to the end of the run if not given.
     pub until: Option<u32>,
-    /// Rounds on, one after the other, from the first.
+    /// The number of successive rounds in which the attack is on.
     pub on: u32,
-    /// Rounds off after those.
+    /// The number of rounds after those in which it is off.
     pub off: u32,
 }
 
@@ -27,7 +28,7 @@ impl Default for Rounds {
 }
 
 impl Rounds {
-    /// Whether a round is one of them.
+    /// Whether the attack is on in `round`.
     pub fn contains(&self, round: u32) -> bool {
         let Some(since) = round.checked_sub(self.from) else {
             return false;

@@ -1,14 +1,14 @@
-//! Sign flipping (used against Byzantine-robust aggregation since Li et al., "RSA", AAAI 2019).
+//! Sign flipping, an attack on robust aggregation that is used since Li et al., "RSA", AAAI 2019.
 
 use super::backdoor::boost;
 use super::{positive, Attack, Forge, Forging};
 use serde::{Deserialize, Serialize};
 
-/// The update, reversed: −scale · Δ.
+/// The reversed update: the adversary reports −scale · Δ in place of its update Δ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SignFlip {
-    /// How long it is, against the honest one.
+    /// The norm of the reversed update, as a multiple of the norm of the honest one.
     pub scale: f64,
 }
 

@@ -1,24 +1,25 @@
-//! Sybils (Douceur 2002; in federated learning Fung, Yoon and Beschastnikh, "The Limitations of Federated
-//! Learning in Sybil Settings", RAID 2020): one adversary under many names.
+//! Sybils: one adversary behind many clients (Douceur 2002; in federated learning Fung, Yoon and
+//! Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID 2020).
 
 use super::label_flip::pair;
 use super::noise::normal;
 use super::{Attack, Forge, Forging, Poison, Sample};
-use crate::data::{Dataset, Shape};
+use crate::data::{DataSummary, Dataset};
 use crate::quantity::bounds::{zero_or_more, MOST};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// All adversaries report one and the same update, what training makes of the first one's data with
-/// `source` labelled `target`, each with a little noise of its own.
+/// All adversaries of an entry report one update, each with a little noise of its own. The update
+/// comes from training on the data of the first adversary, in which samples of class `source` are
+/// labelled `target`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sybils {
-    /// The class that is relabelled.
+    /// The class whose samples are relabelled.
     pub source: u32,
-    /// What it is labelled.
+    /// The label that these samples get.
     pub target: u32,
-    /// The deviation of the noise on each value.
+    /// The standard deviation of the noise on each value.
     pub noise: f64,
 }
 
@@ -53,7 +54,7 @@ impl Attack for Sybils {
 }
 
 impl Poison for Sybils {
-    fn fits(&self, samples: &Shape) -> Vec<(&'static str, String)> {
+    fn fits(&self, samples: &DataSummary) -> Vec<(&'static str, String)> {
         pair(self.source, self.target).fits(samples)
     }
 

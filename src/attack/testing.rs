@@ -1,4 +1,4 @@
-//! What the tests of attacks share.
+//! Helpers for the tests of attacks.
 
 use super::{Adversaries, Adversary, Attack, AttackSpec, Forging, Known, Poison, Rounds, Sample};
 use crate::data::{Dataset, Scaling, Values};
@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Reports of a round in [`forged`].
+/// The number of reports of a round in [`forged`].
 pub const COHORT: u32 = 8;
 
-/// `n` pictures of one channel and 4 × 4 pixels, of three classes in turn; the brightest pixel is 200.
+/// `n` pictures with one channel and 4 × 4 pixels, of three classes in turn; the brightest pixel is
+/// 200.
 pub fn pictures(n: usize) -> Dataset {
     Dataset {
         name: "pictures".into(),
@@ -38,7 +39,7 @@ pub fn poisoned(data: &Dataset, attack: &dyn Poison, own: &[u32]) -> Vec<u32> {
     samples.into_iter().map(label).collect()
 }
 
-/// What becomes of `values` in `round`, where there are three classes.
+/// The report that `attack` makes of `values` in `round`, with three classes.
 pub fn forged(attack: &dyn Attack, values: &[f32], round: u32) -> Vec<f32> {
     let mut forged = values.to_vec();
     let mut forging = Forging {
@@ -51,7 +52,7 @@ pub fn forged(attack: &dyn Attack, values: &[f32], round: u32) -> Vec<f32> {
     forged
 }
 
-/// Some updates of a few values each.
+/// A proptest strategy for a few updates with a few values each.
 pub fn updates(reports: Range<usize>) -> impl Strategy<Value = Vec<Vec<f32>>> {
     (reports, 1usize..7).prop_flat_map(|(n, d)| {
         let update = prop::collection::vec(-10.0f32..10.0, d);
@@ -59,7 +60,7 @@ pub fn updates(reports: Range<usize>) -> impl Strategy<Value = Vec<Vec<f32>>> {
     })
 }
 
-/// Looks at `updates` as what `colluders` adversaries know.
+/// Calls `f` with `updates` as `colluders` adversaries know them.
 pub fn known<T>(updates: &[Vec<f32>], colluders: usize, f: impl FnOnce(&Known<'_>) -> T) -> T {
     let updates: Vec<&[f32]> = updates.iter().map(Vec::as_slice).collect();
     f(&Known {
@@ -69,12 +70,12 @@ pub fn known<T>(updates: &[Vec<f32>], colluders: usize, f: impl FnOnce(&Known<'_
     })
 }
 
-/// The groups of a population of `count` clients: their names, and how many are in each.
+/// The groups of a population of `count` clients: the name and the size of each.
 pub fn groups(count: u32) -> impl Iterator<Item = (&'static str, u32)> + Clone {
     std::iter::once(("all", count))
 }
 
-/// An entry whose attack is always on.
+/// An entry whose attack is on in every round.
 pub fn entry(who: Who, attack: AttackSpec) -> Adversary {
     Adversary {
         who,
@@ -83,7 +84,7 @@ pub fn entry(who: Who, attack: AttackSpec) -> Adversary {
     }
 }
 
-/// The adversaries of a federation of three, all of one entry.
+/// The adversaries of a federation of three clients, all of one entry.
 pub fn of_three(clients: &[u32], attack: AttackSpec) -> Arc<Adversaries> {
     let entries = [entry(Who::Clients(clients.to_vec()), attack)];
     Arc::new(Adversaries::draw(&entries, groups(3), 1))

@@ -1,4 +1,4 @@
-//! Presence while plugged in.
+//! Presence while a device is plugged in.
 
 use super::clock::Day;
 use super::{Lane, Session, Whose};
@@ -6,25 +6,26 @@ use crate::quantity::{Distribution, Probability, Span, VirtualTime};
 use rand::Rng;
 use serde::Serialize;
 
-/// The search for the next session looks at so many days.
+/// The number of days that the search for the next session covers.
 const MOST_DAYS: u64 = 400;
 
-/// Once a day a client is plugged in, and there until it is unplugged: the condition under which
-/// phones train (Bonawitz et al. 2019, MLSys).
+/// Once a day a client is plugged in, and it is present until it is unplugged: the condition under
+/// which phones train (Bonawitz et al. 2019, MLSys).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Charging {
-    /// Seconds of local time after midnight, drawn a client and day, kept within the day.
+    /// When the client is plugged in, in seconds of local time after midnight; drawn for each client
+    /// and day, and kept within the day.
     pub plugged: Distribution,
-    /// Seconds until it is unplugged, drawn likewise; no more than a day.
+    /// How many seconds the client stays plugged in, at most a day; drawn for each client and day.
     pub lasts: Distribution,
-    /// On so many days it is not plugged in.
+    /// The probability that the client is not plugged in on a day.
     pub skipped: Probability,
-    /// The days.
+    /// The length of a day, and the time zones.
     pub day: Day,
 }
 
 impl Charging {
-    /// The session that begins in a day.
+    /// The session that begins on a day, as start and end in nanoseconds of local time.
     fn of_day(&self, whose: Whose, day: u64) -> Option<(u64, u64)> {
         let length = self.day.length.nanos().max(1);
         let mut rng = whose.draws(Lane::Day, day);
@@ -38,7 +39,7 @@ impl Charging {
 
     pub(super) fn at_or_after(&self, whose: Whose, now: VirtualTime) -> Option<Session> {
         let local = self.day.local(whose, now);
-        // What began yesterday may last until now; nothing older does.
+        // A session that began yesterday may last until now; an older one cannot.
         let days = local.day.saturating_sub(1)..local.day.saturating_add(MOST_DAYS);
         let sessions = days.filter_map(|day| {
             let (start, lasts) = self.of_day(whose, day)?;
@@ -90,7 +91,7 @@ mod tests {
         for zone in [0.0, 5.0] {
             let rule = charging(0.25, vec![zone]);
             for half_hour in 0..48 {
-                // From the very start: a night before it has begun already.
+                // This holds from the very start: a night before the run has begun already.
                 let now = seconds(f64::from(half_hour) / 2.0);
                 let hour = (f64::from(half_hour) / 2.0 + zone) % 24.0;
                 let there = (0..n).filter(|&client| {

@@ -5,33 +5,33 @@ use crate::quantity::{Span, VirtualTime};
 use crate::sim::rng::below;
 use serde::Serialize;
 
-/// No time zone is further from the server's.
+/// The largest number of hours between a time zone and the server's.
 pub const MOST_ZONE: f64 = 14.0;
 
 /// The days of a group.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Day {
-    /// How long one is; its 24th part is an hour.
+    /// The length of a day; an hour is a 24th of it.
     pub length: Span,
-    /// The hours by which local time is ahead of the run's, which begins at midnight; each client has
-    /// one of these, drawn with equal odds.
+    /// The hours by which local time is ahead of the run's time, which begins at midnight. Each client
+    /// has one of these time zones, drawn with equal probability.
     pub zones: Vec<f64>,
 }
 
 /// A moment of a client's local time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Local {
-    /// The day, from 1: a run begins in day 1 or 2, so that there is a day before.
+    /// The number of the day, from 1: a run begins in day 1 or 2, so that there is a day before.
     pub day: u64,
     /// Nanoseconds into the day.
     pub time: u64,
-    /// Nanoseconds from day 0 to time zero of the run.
+    /// Nanoseconds from the beginning of day 0 to time zero of the run.
     origin: u64,
     length: u64,
 }
 
 impl Day {
-    /// Local time of a client.
+    /// The local time of a client at `now`.
     pub(super) fn local(&self, whose: Whose, now: VirtualTime) -> Local {
         let length = self.length.nanos().max(1);
         let zone = match self.zones.as_slice() {
@@ -42,7 +42,7 @@ impl Day {
                 all.get(drawn as usize).copied().unwrap_or(0.0)
             }
         };
-        // Within a day either way; two days on keeps it above zero.
+        // Local time is at most a day ahead or behind; adding two days keeps it above zero.
         let ahead = libm::round(zone / 24.0 * length as f64) as i64;
         let origin = length.saturating_mul(2).saturating_add_signed(ahead);
         let nanos = now.nanos().saturating_add(origin);
@@ -56,7 +56,7 @@ impl Day {
 }
 
 impl Local {
-    /// The moment of the run at which it is `time` into `day`; the start, if that was before.
+    /// The moment of the run at which it is `time` into `day`; time zero if that was before the run.
     pub fn moment(self, day: u64, time: u64) -> VirtualTime {
         let nanos = u128::from(day) * u128::from(self.length) + u128::from(time);
         let since = nanos.saturating_sub(u128::from(self.origin));

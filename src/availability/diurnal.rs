@@ -6,26 +6,28 @@ use crate::quantity::{Probability, VirtualTime};
 use rand::Rng;
 use serde::Serialize;
 
-/// The search for the next session looks at so many days.
+/// The number of days that the search for the next session covers.
 const MOST_DAYS: u64 = 400;
-/// A curve is taken at so many moments of the day.
+/// The number of steps of a day in which a wave is given.
 const STEPS: u32 = 96;
 
-/// With a probability that depends on local time. Each client draws one number a day, uniform in
-/// \[0, 1), and is there while the probability lies above it: so at any moment with just that
-/// probability, in few sessions a day, and around the peak if it is there at all. Days and clients are
-/// independent of each other.
+/// Presence with a probability that depends on local time. Each client draws one number a day, uniform
+/// in \[0, 1), and is present while the probability is above that number. So at any moment the client
+/// is present with just that probability, in few sessions a day, and if it is present at all on a day,
+/// then around the peak. Days and clients are independent of each other.
+///
+/// For example, a client that draws 0.7 is present only while the probability is above 0.7.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diurnal {
     /// The probability over a day, in equal steps.
     pub shares: Vec<Probability>,
-    /// The days.
+    /// The length of a day, and the time zones.
     pub day: Day,
 }
 
 impl Diurnal {
-    /// A wave between `low` and `high` with its top at `peak` hours:
-    /// low + (high - low) (1 + cos(2π (h - peak) / 24)) / 2, taken in the middle of each of 96 steps.
+    /// A wave between `low` and `high` with its peak at the hour `peak`: low + (high - low) (1 + cos(2π
+    /// (h - peak) / 24)) / 2, taken in the middle of each of 96 steps.
     pub fn wave(low: Probability, high: Probability, peak: f64, day: Day) -> Self {
         let share = |step: u32| {
             let hour = (f64::from(step) + 0.5) / f64::from(STEPS) * 24.0;
@@ -40,21 +42,21 @@ impl Diurnal {
         }
     }
 
-    /// Where a step begins, in nanoseconds of a day that has `length`.
+    /// The beginning of a step, in nanoseconds of the day.
     fn edge(&self, step: usize) -> u64 {
         let nanos = u128::from(self.day.length.nanos()) * step as u128;
         (nanos / self.shares.len().max(1) as u128) as u64
     }
 
-    /// The step that a time of day lies in.
+    /// The step that contains a time of day, in nanoseconds.
     fn step(&self, time: u64) -> usize {
         let length = u128::from(self.day.length.nanos().max(1));
         let step = (u128::from(time) * self.shares.len() as u128 / length) as usize;
-        // Edges are rounded down: a time just at one may fall behind it.
+        // The edges of steps are rounded down, so a time at an edge may be put into the step before it.
         step + usize::from(self.edge(step + 1) <= time)
     }
 
-    /// What `whose` draws for a day decides at which steps it is there.
+    /// The number that a client draws for a day, which decides in which steps the client is present.
     fn draw(&self, whose: Whose, day: u64) -> u64 {
         whose.draws(Lane::Day, day).next_u64()
     }

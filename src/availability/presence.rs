@@ -1,27 +1,28 @@
-//! The presence of a whole population.
+//! The presence of all clients of a population.
 
 use super::rounds::{Holdings, Rates};
 use super::sessions::Sessions;
-use super::{Availability, Charging, Diurnal, Leaving, Session, Trace, Whose};
+use super::{Availability, Charging, Client, Diurnal, Leaving, Session, Timetable, Trace, Whose};
 use crate::quantity::{Span, VirtualTime};
+use crate::registry::Spec;
 use std::cell::Cell;
 use std::ops::Range;
 
-/// A piece of work that is interrupted more often than this is never done.
+/// The largest number of interruptions of a piece of work; work with more of them is never done.
 const MOST_PIECES: u32 = 1 << 20;
 
-/// Clients of one kind.
+/// Consecutive clients with one availability.
 #[derive(Debug, Clone, Copy)]
-pub struct Crowd<'a> {
-    /// How many.
+pub struct ClientGroup<'a> {
+    /// The number of clients.
     pub count: u32,
-    /// When they are there.
+    /// When the clients are present.
     pub availability: &'a Availability,
-    /// What becomes of their work when they go.
+    /// What becomes of their work when they leave.
     pub leaving: Leaving,
 }
 
-/// When the clients of a group are there, ready to be asked.
+/// The availability of a group, prepared for questions.
 #[derive(Debug)]
 enum Rule {
     Always,
@@ -29,23 +30,29 @@ enum Rule {
     Timed(Timed),
 }
 
-/// Rules that go by the clock.
+/// Availability that depends on virtual time.
 #[derive(Debug)]
 enum Timed {
     Sessions(Sessions),
     Diurnal(Diurnal),
     Charging(Charging),
     Trace(Trace),
+    Other(Spec<dyn Timetable>),
 }
 
 impl Timed {
-    /// The session that `now` lies in, or else the next one.
+    /// The session that contains `now`, or else the next one.
     fn at_or_after(&self, whose: Whose, now: VirtualTime) -> Option<Session> {
         match self {
             Self::Sessions(sessions) => sessions.at_or_after(whose, now),
             Self::Diurnal(diurnal) => diurnal.at_or_after(whose, now),
             Self::Charging(charging) => charging.at_or_after(whose, now),
             Self::Trace(trace) => trace.at_or_after(whose, now),
+            // A session that is over would be asked for without end.
+            Self::Other(table) => {
+                let session = table.get().session(Client(whose), now);
+                session.filter(|session| session.start < session.end && session.end > now)
+            }
         }
     }
 
@@ -62,38 +69,39 @@ struct Group {
     leaving: Leaving,
 }
 
-/// Who is there, of all clients of a federation.
+/// Which clients are present, among all clients of a federation.
 #[derive(Debug, Default)]
 pub struct Presence {
     seed: u64,
-    /// In order; empty where everybody is always there.
+    /// The groups in order; empty where all clients are always present.
     groups: Vec<Group>,
-    /// Whether some group's work depends on whether its clients are there.
+    /// Whether the work of some group depends on the presence of its clients.
     matters: bool,
 }
 
 impl Presence {
-    /// Of a population of `crowds`, who have these holdings.
+    /// The presence of a population of `groups`; `holdings` are the samples of all clients.
     pub fn new<'a>(
         seed: u64,
-        crowds: impl Iterator<Item = Crowd<'a>> + Clone,
+        groups: impl Iterator<Item = ClientGroup<'a>> + Clone,
         holdings: &Holdings<'_>,
     ) -> Self {
-        if crowds.clone().all(|crowd| crowd.availability.is_always()) {
+        if groups.clone().all(|group| group.availability.is_always()) {
             return Self::default();
         }
         let mut first = 0u32;
-        let groups = crowds.map(|crowd| {
-            let clients = first..first.saturating_add(crowd.count);
+        let groups = groups.map(|group| {
+            let clients = first..first.saturating_add(group.count);
             first = clients.end;
-            let timed = match crowd.availability {
+            let timed = match group.availability {
                 Availability::Markov(law) => Some(Timed::Sessions(Sessions::new(law))),
                 Availability::Diurnal(diurnal) => Some(Timed::Diurnal(diurnal.clone())),
                 Availability::Charging(charging) => Some(Timed::Charging(charging.clone())),
                 Availability::Trace(trace) => Some(Timed::Trace(trace.clone())),
+                Availability::Other(table) => Some(Timed::Other(table.clone())),
                 _ => None,
             };
-            let rates = || Rates::new(crowd.availability, clients.clone(), holdings, seed);
+            let rates = || Rates::new(group.availability, clients.clone(), holdings, seed);
             let rule = match timed {
                 Some(timed) => Rule::Timed(timed),
                 None => rates().map_or(Rule::Always, Rule::Rounds),
@@ -101,7 +109,7 @@ impl Presence {
             Group {
                 clients,
                 rule,
-                leaving: crowd.leaving,
+                leaving: group.leaving,
             }
         });
         let groups: Vec<Group> = groups.collect();
@@ -115,12 +123,12 @@ impl Presence {
         }
     }
 
-    /// Whether somebody may be away.
+    /// Whether clients may be away.
     pub fn is_any(&self) -> bool {
         !self.groups.is_empty()
     }
 
-    /// Whether somebody's work depends on whether it is there.
+    /// Whether the work of some client depends on its presence.
     pub const fn matters(&self) -> bool {
         self.matters
     }
@@ -149,13 +157,13 @@ impl Presence {
         }
     }
 
-    /// Whether a client is there to be asked in a round that opens at `now`.
+    /// Whether a client is present, to be asked in a round that opens at `now`.
     pub fn is_there(&self, client: u32, round: u32, now: VirtualTime) -> bool {
         let group = self.group(client);
         group.is_none_or(|group| self.has(group, client, round, now))
     }
 
-    /// Whether a client that is asked in a round at `from` is there all the time to `until`.
+    /// Whether a client that is asked in a round at `from` is present all the time until `until`.
     pub fn stays(&self, client: u32, round: u32, from: VirtualTime, until: VirtualTime) -> bool {
         let Some(group) = self.group(client) else {
             return true;
@@ -170,7 +178,7 @@ impl Presence {
         }
     }
 
-    /// How many are there.
+    /// The number of clients that are present.
     pub fn count(&self, round: u32, now: VirtualTime) -> u32 {
         let each = self.groups.iter().map(|group| match group.rule {
             Rule::Always => group.clients.len(),
@@ -182,9 +190,9 @@ impl Presence {
         u32::try_from(each.sum::<usize>()).unwrap_or(u32::MAX)
     }
 
-    /// The first moment after `now` at which `more` clients that are away can have come back; nobody
-    /// knows whether those who are there now are there then. `None` if so many never come, or not
-    /// within a year or so of days.
+    /// The first moment after `now` at which `more` clients that are away now can have come back.
+    /// Clients that are present now may be away by then. `None` if that many never come back, or not
+    /// within the days that are searched.
     pub fn return_of(&self, more: u32, now: VirtualTime) -> Option<VirtualTime> {
         let mut starts: Vec<VirtualTime> = Vec::new();
         for group in &self.groups {
@@ -204,7 +212,8 @@ impl Presence {
         Some(*at)
     }
 
-    /// A client's rule, if its work depends on whether it is there in the way of `leaving`.
+    /// The availability of a client, if it depends on time and the client's work depends on it in the
+    /// way of `leaving`.
     fn timed(&self, client: u32, leaving: Leaving) -> Option<(&Timed, Whose)> {
         if !self.matters {
             return None;
@@ -218,18 +227,20 @@ impl Presence {
         }
     }
 
-    /// Whether nobody is there to take what is sent to a client: one that abandons its work, away.
+    /// Whether messages to a client are dropped at `now`, because it abandons its work when it leaves
+    /// and is away.
     pub fn is_gone(&self, client: u32, now: VirtualTime) -> bool {
         let timed = self.timed(client, Leaving::Abandon);
         timed.is_some_and(|(timed, whose)| !timed.is_there(whose, now))
     }
 
-    /// Whether work in `[from, until)` is lost: a client that abandons it is away some time of it.
+    /// Whether work in `[from, until)` is lost, because the client abandons its work and is away at
+    /// some time of it.
     pub fn abandons(&self, client: u32, from: VirtualTime, until: VirtualTime) -> bool {
         self.leaves_within(client, from, until).is_some()
     }
 
-    /// When a client that abandons its work is first away in `[from, until)`, if it is.
+    /// When a client that abandons its work is first away in `[from, until)`, if it is away at all.
     pub fn leaves_within(
         &self,
         client: u32,
@@ -250,7 +261,7 @@ impl Presence {
         Some(at)
     }
 
-    /// When a client that stands still while it is away can go on: at once, if it is there.
+    /// When a client whose work stands still while it is away can go on; `now` if it is present.
     pub fn resumes(&self, client: u32, now: VirtualTime) -> VirtualTime {
         let held = self.timed(client, Leaving::Pause);
         let Some((timed, whose)) = held.or_else(|| self.timed(client, Leaving::Restart)) else {
@@ -260,9 +271,10 @@ impl Presence {
         session.map_or(VirtualTime::NEVER, |session| session.start.max(now))
     }
 
-    /// When work is done that begins anew whenever its client is back, and how long the client has been
-    /// at it in all; `None` where it does not begin anew, and [`VirtualTime::NEVER`] where it is never
-    /// done. `finish` says when work that begins at a moment is done if nothing interrupts it.
+    /// For a client whose work begins anew whenever it is back: when the work is done, and how long the
+    /// client has worked in all. The result is `None` for other clients, and has [`VirtualTime::NEVER`]
+    /// where the work is never done. For a moment at which work begins, `finish` returns when it is
+    /// done without an interruption.
     pub fn in_one_go(
         &self,
         client: u32,
@@ -294,8 +306,8 @@ impl Presence {
         Some((VirtualTime::NEVER, worked))
     }
 
-    /// Whether the work of a client goes on at a moment, and until when that stays; `None` where it
-    /// always does. For one piece of work.
+    /// For one piece of work of a client whose work pauses while it is away: a function that returns
+    /// whether the work goes on at a moment, and until when that stays so. `None` for other clients.
     pub fn working_times(
         &self,
         client: u32,
@@ -325,25 +337,27 @@ mod tests {
     use std::sync::OnceLock;
 
     /// Populations of kinds that look at no data.
-    fn presence(crowds: &[(u32, Availability, Leaving)]) -> Presence {
+    fn presence(groups: &[(u32, Availability, Leaving)]) -> Presence {
         static DEALT: OnceLock<Partition> = OnceLock::new();
         let partition = DEALT.get_or_init(|| {
             let data = load(&Source::Digits, 1, Path::new(".")).unwrap().train;
             let rule = Partitioner::Shards { per_client: 2 };
             rule.partition(&data, 10, 1, 1).unwrap()
         });
-        let crowds = crowds.iter().map(|(count, availability, leaving)| Crowd {
-            count: *count,
-            availability,
-            leaving: *leaving,
-        });
+        let groups = groups
+            .iter()
+            .map(|(count, availability, leaving)| ClientGroup {
+                count: *count,
+                availability,
+                leaving: *leaving,
+            });
         let holdings = Holdings {
             partition,
             holdout: partition,
             labels: &[],
             classes: 10,
         };
-        Presence::new(3, crowds, &holdings)
+        Presence::new(3, groups, &holdings)
     }
 
     fn trace(rows: &[&[(u64, u64)]], period: u64) -> Availability {

@@ -1,8 +1,9 @@
-//! Presence by round: each client is there with a probability of its own, drawn anew each round.
+//! Presence by round: each client is present with a probability of its own, drawn anew for each round.
 //!
 //! The modes are those of FLGo (Wang et al. 2023, arXiv:2306.12079), by the formulas of its
-//! `flgo.simulator.default_simulator`; where its comments say another formula, the code counts. There
-//! maxima are over all clients; here over those of the group. Rounds count from 1.
+//! `flgo.simulator.default_simulator`; where the comments there give another formula than the code, the
+//! code counts. Maxima in FLGo are over all clients; here they are over the clients of the group.
+//! Rounds count from 1.
 
 use super::{Availability, Lane, Whose};
 use crate::data::Partition;
@@ -10,29 +11,29 @@ use crate::quantity::{Distribution, Probability};
 use rand::Rng;
 use std::ops::Range;
 
-/// Rounds after which SLN and YC begin again.
+/// The number of rounds after which SLN and YC repeat.
 const CYCLE: u32 = 24;
 
-/// What clients have, for the modes that look at it.
+/// The samples of clients, for the modes whose probabilities depend on them.
 #[derive(Debug, Clone, Copy)]
 pub struct Holdings<'a> {
-    /// The samples that each trains on.
+    /// The samples that each client trains on.
     pub partition: &'a Partition,
-    /// Those that each holds out; their labels count, too.
+    /// The samples that each client holds out; their labels count, too.
     pub holdout: &'a Partition,
     /// The label of each sample.
     pub labels: &'a [u32],
-    /// Labels are below this.
+    /// The number of classes; all labels are below it.
     pub classes: usize,
 }
 
 impl Holdings<'_> {
-    /// The samples that a client trains on; one at least, so that nobody's rate is without bounds.
+    /// The number of samples that a client trains on; at least one, so that no rate is infinite.
     fn samples(&self, client: u32) -> f64 {
         self.partition.client(client as usize).len().max(1) as f64
     }
 
-    /// The labels that a client has, in order, each once.
+    /// The labels that a client has, in ascending order, each once.
     fn labels(&self, client: u32) -> Vec<u32> {
         let [train, held] = [self.partition, self.holdout].map(|p| p.client(client as usize));
         let samples = train.iter().chain(held);
@@ -43,36 +44,36 @@ impl Holdings<'_> {
         labels
     }
 
-    /// The highest label; 1 where there is but one class.
+    /// The highest label; 1 where there is only one class.
     fn highest(&self) -> f64 {
         self.classes.saturating_sub(1).max(1) as f64
     }
 }
 
-/// The probabilities of the clients of a group.
+/// The probabilities of presence of the clients of a group.
 #[derive(Debug)]
 pub(super) enum Rates {
-    /// The same for all.
+    /// One probability for all clients.
     Same(f64),
-    /// Of each, by its place.
+    /// The probability of each client, by its number in the group.
     Each(Vec<f64>),
-    /// A log-normal draw a client, over the greatest one.
+    /// A log-normal draw for each client, divided by the greatest draw.
     LogNormal {
         law: Distribution,
         greatest: f64,
-        /// Whether it rises and falls over the rounds.
+        /// Whether the probability rises and falls over the rounds.
         waves: bool,
     },
-    /// 1 in the part of a cycle that a client's labels span, else `otherwise`.
+    /// Probability 1 in the part of a cycle that a client's labels span, else `otherwise`.
     Cycle {
-        /// By place, as shares of the cycle.
+        /// The part of the cycle for each client of the group, as shares of the cycle.
         spans: Vec<(f64, f64)>,
         otherwise: f64,
     },
 }
 
 impl Rates {
-    /// Of the `clients` of a group; `None` if its availability does not go by rounds.
+    /// The probabilities of the `clients` of a group; `None` if its availability does not go by rounds.
     pub fn new(
         kind: &Availability,
         clients: Range<u32>,
@@ -119,7 +120,7 @@ impl Rates {
         })
     }
 
-    /// FLGo has -ln(1 - β - 1e-6), which keeps β = 0 and β = 1 apart from their limits.
+    /// FLGo has -ln(1 - β - 1e-6), which keeps β = 0 and β = 1 from being limits.
     fn drawn(beta: f64, waves: bool, clients: Range<u32>, seed: u64) -> Self {
         let law = Distribution::LogNormal {
             median: 1.0,
@@ -141,7 +142,7 @@ impl Rates {
         }
     }
 
-    /// The probability that a client is there in a round.
+    /// The probability that a client is present in a round.
     pub fn of(&self, whose: Whose, round: u32) -> f64 {
         let place = whose.place as usize;
         match self {

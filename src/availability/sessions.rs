@@ -1,41 +1,46 @@
-//! Sessions and absences in turn: an alternating renewal process that runs since long before the
-//! start.
+//! Sessions and absences in turn: an alternating renewal process that has been running since long
+//! before the start of the run.
 
 use super::{Lane, Session, Whose};
 use crate::fault::{Milestones, Periods, When};
 use crate::quantity::{Distribution, Span, VirtualTime};
 use serde::Serialize;
 
-/// Which entry of a fault plan the periods draw as: none has so high a number.
+/// The number under which the periods of sessions draw, as if they were an entry of a fault plan; no
+/// entry has so high a number.
 const ENTRY: u32 = 0xffff;
 
-/// Alternately there and away, for times drawn independently. With exponential laws this is the
-/// two-state Markov chain in continuous time. At time zero the process is stationary: a client is
-/// there with probability E\[on\] / (E\[on\] + E\[off\]), and what is left of the stretch that it is in
-/// is drawn from the equilibrium law, density P(X > x) / E\[X\] (Cox, Renewal Theory, 1962).
+/// A client is alternately present and away, for times drawn independently. With exponential
+/// distributions this is the two-state Markov chain in continuous time. At time zero the process is
+/// stationary: a client is present with probability E\[on\] / (E\[on\] + E\[off\]), and the rest of its
+/// current session or absence is drawn from the equilibrium distribution, density P(X > x) / E\[X\]
+/// (Cox, Renewal Theory, 1962).
+///
+/// For example, with sessions of 600 s and absences of 1,800 s a quarter of the clients is present at
+/// any time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Markov {
-    /// Seconds of a session.
+    /// The length of a session, in seconds.
     pub on: Distribution,
-    /// Seconds of an absence.
+    /// The length of an absence, in seconds.
     pub off: Distribution,
 }
 
-/// A [`Markov`] that can be asked.
+/// A [`Markov`], prepared for questions.
 #[derive(Debug)]
 pub(super) struct Sessions {
     law: Markov,
-    /// The probability of being there.
+    /// The probability of being present.
     share: f64,
     when: When,
     milestones: Milestones,
 }
 
 impl Markov {
-    /// The share of time that a client is there.
+    /// The share of time for which a client is present.
     pub fn share(&self) -> f64 {
         let (on, off) = (self.on.mean_length(), self.off.mean_length());
-        // A law without a finite mean is never over.
+        // A state whose length has no finite mean takes all of the time in the long run.
         match (on.is_finite(), off.is_finite()) {
             (true, true) if on + off > 0.0 => on / (on + off),
             (false, true) => 1.0,
@@ -59,8 +64,8 @@ impl Sessions {
         }
     }
 
-    /// The session that a client is in at time zero, or else the first one. Periods of the renewal
-    /// process are counted from its end.
+    /// The session that a client is in at time zero, or else its first one. The periods of the renewal
+    /// process are counted from the end of this session.
     fn first(&self, whose: Whose) -> Session {
         let mut rng = whose.draws(Lane::Start, 0);
         let unit = {
@@ -77,7 +82,7 @@ impl Sessions {
         } else {
             &self.law.off
         };
-        // What is left of a stretch that a random moment falls into: a uniform share of it.
+        // What is left of an interval that contains a random moment is a uniform share of it.
         let whole = law.sample_length_biased(&mut rng);
         let left = VirtualTime::ZERO + length(whole * unit(&mut rng));
         if is_there {

@@ -1,6 +1,6 @@
-//! Presence as recorded: a file of intervals, which clients take in turn.
+//! Presence as recorded: a file of intervals, whose rows the clients of a group take in turn.
 //!
-//! Two forms, told apart by the ending of the file's name:
+//! The ending of the file's name decides between two forms:
 //!
 //! - `.csv`: a table `client,start_s,end_s`, one interval a line ([`csv`]);
 //! - `.json`: FedScale's behaviour trace (Lai et al. 2022, ICML, `client_behave_trace`), an object with
@@ -17,20 +17,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// No trace is larger.
+/// The largest size of a trace in bytes.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// A recorded trace. The n-th client of a group follows the row with the number n modulo the number
-/// of rows.
+/// A recorded trace. The n-th client of a group follows row n modulo the number of rows. For example,
+/// with 100 rows, client 250 of a group follows row 50.
 #[derive(Debug, Clone, Serialize)]
 pub struct Trace {
-    /// Where it was read from, as the scenario says it.
+    /// The file, as the scenario names it.
     pub file: PathBuf,
-    /// The XXH3 (64 bits) of the file: what it says is part of the scenario.
+    /// The XXH3 hash (64 bits) of the file: the content of the file is part of the scenario.
     pub content: u64,
-    /// After so long each row begins again; if not given, as its row says, or never.
+    /// The time after which each row begins again; if not given, the row decides, or it never begins
+    /// again.
     pub period: Option<Span>,
-    /// What the file says; one row at least.
+    /// The rows of the file; at least one.
     #[serde(skip)]
     pub rows: Arc<[Row]>,
 }
@@ -44,19 +45,20 @@ impl PartialEq for Trace {
 /// The intervals of one recorded client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Row {
-    /// Start and end in nanoseconds; in order, apart from each other, none empty.
+    /// Start and end of each interval in nanoseconds; in order, not touching, none empty.
     intervals: Vec<(u64, u64)>,
-    /// After so many nanoseconds it begins again; not below the last end. Never, where there is none.
+    /// The number of nanoseconds after which the row begins again, at least the last end; `None` if it
+    /// never does.
     period: Option<u64>,
 }
 
 impl Row {
-    /// Sorted intervals as a row: those that touch become one, empty ones go. `Err` with the number of
-    /// the first that is out of order or overlaps the one before.
+    /// Makes a row of sorted intervals: intervals that touch are joined, and empty ones are left out.
+    /// `Err` has the number of the first interval that is out of order or overlaps the one before.
     pub(super) fn of(intervals: impl IntoIterator<Item = (u64, u64)>) -> Result<Self, usize> {
         let intervals = intervals.into_iter();
         let mut row = Self::default();
-        // A trace may have millions of rows of one interval each, or one of millions.
+        // A trace may have millions of rows of one interval each, or one row of millions of intervals.
         row.intervals.reserve_exact(intervals.size_hint().0);
         let mut last = 0;
         for (number, (start, end)) in intervals.enumerate() {
@@ -73,7 +75,7 @@ impl Row {
         Ok(row)
     }
 
-    /// When its last interval ends, in nanoseconds.
+    /// The end of the last interval, in nanoseconds.
     pub fn end(&self) -> u64 {
         self.intervals.last().map_or(0, |interval| interval.1)
     }
@@ -103,24 +105,24 @@ impl Trace {
         self.rows.get(place)?.at_or_after(now.nanos(), period)
     }
 
-    /// When the first interval begins that looks like Unix time: a run begins at 0, and so nobody is
-    /// there for decades. `None` for a trace that begins as a run does.
+    /// When the first interval begins, if that looks like Unix time: a run begins at 0, so no client
+    /// would be present for decades. `None` for a trace that begins as a run does.
     pub fn unix_start(&self) -> Option<Span> {
         let starts = self.rows.iter().filter_map(|row| row.intervals.first());
         let first = starts.map(|interval| interval.0).min()?;
         (first >= UNIX * 1_000_000_000).then(|| Span::from_nanos(first))
     }
 
-    /// Whether rows begin again.
+    /// Whether the rows begin again.
     pub fn repeats(&self) -> bool {
         self.period.is_some() || self.rows.iter().all(|row| row.period.is_some())
     }
 }
 
-/// Reads a trace: its rows, and the XXH3 of the file.
+/// Reads a trace: its rows, and the XXH3 hash of the file.
 ///
 /// # Errors
-/// [`DataError`], with the line where the file is wrong.
+/// Returns a [`DataError`], with the line at which the file is wrong.
 pub fn read(path: &Path) -> Result<(Vec<Row>, u64), DataError> {
     let ending = path.extension().unwrap_or_default().to_string_lossy();
     let parse = match ending.to_ascii_lowercase().as_str() {
@@ -158,22 +160,22 @@ fn wrong(
     DataError::malformed(file, place, expected, found)
 }
 
-/// Above this a time is more likely seconds since 1970 than since a run began: 32 years.
+/// A time above this is more likely in seconds since 1970 than since the start of a run: 32 years.
 const UNIX: u64 = 1_000_000_000;
 
-/// What to do with a trace in milliseconds since 1970.
+/// The advice for a trace in milliseconds since 1970.
 const FROM_MILLISECONDS: &str =
     "this looks like Unix time in milliseconds: divide by 1000, and subtract the \
                                  first time, as a run begins at 0";
 
-/// Whether a number too large for seconds looks like milliseconds since 1970.
+/// Whether a number that is too large for seconds looks like milliseconds since 1970.
 fn is_unix_milliseconds(seconds: f64) -> bool {
     (1e12..1e13).contains(&seconds)
 }
 
-/// Seconds as nanoseconds; `None` for what is no time of a run.
+/// Seconds as nanoseconds; `None` for a number that cannot be a time of a run.
 fn nanos(seconds: f64) -> Option<u64> {
-    // 317 years, as for any duration in a scenario.
+    // The limit is 317 years, as for any duration in a scenario.
     let fits = (0.0..=1e10).contains(&seconds);
     fits.then(|| libm::round(seconds * 1e9) as u64)
 }

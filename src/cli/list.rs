@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use crate::attack::Attack;
-use crate::availability::Availability;
+use crate::availability::{Availability, Timetable};
 use crate::compress::Scheme;
 use crate::data::Source;
 use crate::defend::Defence;
@@ -63,7 +63,10 @@ fn table(what: What) -> String {
         What::Selections => registered("selection", &all::<dyn Selection>()),
         What::Defences => registered("defence", &all::<dyn Defence>()),
         What::Attacks => registered("attack", &all::<dyn Attack>()),
-        What::Availability => registered("availability", Availability::ALL),
+        What::Availability => {
+            let listed = all::<dyn Timetable>();
+            registered("availability", &[Availability::ALL, &listed].concat())
+        }
         What::Graphs => registered("graph", GraphSpec::ALL),
         What::NetworkLayers => {
             let listed = all::<dyn Layer>();

@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::signals::stop_flag;
 use super::{workers, ScenarioArgs};
 use crate::federation::Bug;
-use crate::swarm::{of_run, shrink, swarm, Failure, Reference, Settings, Subject, Tally};
+use crate::swarm::{of_run, shrink, swarm, Failure, Reference, Settings, Subject, SwarmResult};
 use crate::text::read_text;
 use crate::{note, say};
 use clap::{Args, ValueEnum};
@@ -112,27 +112,27 @@ pub fn swarm_of(args: &SwarmArgs) -> Exit {
     };
     let stop = stop_flag();
     let bar = indicatif::ProgressBar::new(u64::from(args.runs));
-    let tally = swarm(&subject, &reference, settings, &stop, |tally| {
-        bar.set_position(u64::from(tally.runs));
+    let result = swarm(&subject, &reference, settings, &stop, |result| {
+        bar.set_position(u64::from(result.runs));
     });
     bar.finish_and_clear();
     let took = began.elapsed().as_secs_f64();
-    say!("{}", in_words(&tally, seed, took));
-    match &tally.failure {
+    say!("{}", in_words(&result, seed, took));
+    match &result.failure {
         Some(failure) => told(&subject, &reference, failure, bug, args, seed),
         None if stop.load(Ordering::Relaxed) => Exit::Interrupted,
         None => Exit::Done,
     }
 }
 
-fn in_words(tally: &Tally, seed: u64, took: f64) -> String {
-    let verdict = match &tally.failure {
+fn in_words(result: &SwarmResult, seed: u64, took: f64) -> String {
+    let verdict = match &result.failure {
         Some(_) => "one broke an invariant",
         None => "no invariant broken",
     };
     format!(
         "swarm of seed {seed}: {} runs amid {} faults, {} rounds, {} reports rejected, {took:.1} s: {verdict}",
-        tally.runs, tally.faults, tally.rounds, tally.rejected
+        result.runs, result.faults, result.rounds, result.rejected
     )
 }
 

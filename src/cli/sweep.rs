@@ -12,7 +12,7 @@ use crate::quantity::{Bytes, Span};
 use crate::run::SCENARIO;
 use crate::sweep::{
     collect, in_use_by, keep_text, parse_seeds, replace, state, tidied, Cell, Collected, Hold,
-    Outcome, Plan, Shard, Standing, State, Varied, MOST_CELLS, SUMMARY, TABLE,
+    Outcome, Shard, Standing, State, SweepPlan, Varied, MOST_CELLS, SUMMARY, TABLE,
 };
 use crate::text::read_text;
 use crate::{note, say};
@@ -98,7 +98,7 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
             return Exit::BadInput;
         }
     };
-    let plan = Plan::new(
+    let plan = SweepPlan::new(
         (&text, file),
         &args.scenario.all_overrides(),
         args.vary.clone(),
@@ -121,7 +121,12 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
         .cells
         .iter()
         .filter(|cell| args.shard.takes(cell.index))
-        .map(|cell| (cell, state(&Plan::folder(&out, cell), &text, cell, &device)))
+        .map(|cell| {
+            (
+                cell,
+                state(&SweepPlan::folder(&out, cell), &text, cell, &device),
+            )
+        })
         .collect();
     if args.dry_run {
         say::out(format_args!("{}", listed(&plan, &mine)));
@@ -131,7 +136,7 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
         return told(&plan, &out, args, &[], Exit::Done);
     }
     if let Some((cell, _)) = mine.iter().find(|(_, state)| *state == State::Foreign) {
-        let folder = Plan::folder(&out, cell);
+        let folder = SweepPlan::folder(&out, cell);
         note!(
             "error: {}: the run of something else is there; choose another folder with --out",
             folder.display()
@@ -139,7 +144,7 @@ pub fn sweep_of(args: &SweepArgs) -> Exit {
         return Exit::BadInput;
     }
     for (cell, _) in mine.iter().filter(|(_, state)| *state == State::Done) {
-        tidied(&Plan::folder(&out, cell));
+        tidied(&SweepPlan::folder(&out, cell));
     }
     let kept = || plan.write(&out).and_then(|()| keep_text(&out, &text));
     if let Err(error) = kept() {
@@ -175,7 +180,12 @@ fn turn(folder: &Path, text: &str, cell: &Cell, device: &str) -> Turn {
 }
 
 /// Runs what is to be run of this shard's cells, and says what came of it.
-fn run(plan: &Plan, out: &Path, args: &SweepArgs, (mine, text): (&[(&Cell, State)], &str)) -> Exit {
+fn run(
+    plan: &SweepPlan,
+    out: &Path,
+    args: &SweepArgs,
+    (mine, text): (&[(&Cell, State)], &str),
+) -> Exit {
     let todo: Vec<&Cell> = mine
         .iter()
         .filter(|(_, state)| *state != State::Done)
@@ -192,11 +202,11 @@ fn run(plan: &Plan, out: &Path, args: &SweepArgs, (mine, text): (&[(&Cell, State
     let host = host_arguments(args, jobs, workers);
     let jobs_of = todo.iter().map(|cell| Job {
         name: cell.in_words(&plan.varied),
-        folder: Plan::folder(out, cell),
-        log: Plan::log(out, cell),
+        folder: SweepPlan::folder(out, cell),
+        log: SweepPlan::log(out, cell),
         anew: run_arguments(args, &host, cell, out),
         go_on: {
-            let folder = Plan::folder(out, cell);
+            let folder = SweepPlan::folder(out, cell);
             let mut words = vec!["resume".into(), folder.into(), "--quiet".into()];
             words.extend(host.iter().cloned());
             words
@@ -210,7 +220,7 @@ fn run(plan: &Plan, out: &Path, args: &SweepArgs, (mine, text): (&[(&Cell, State
         jobs,
         &interruptions,
         |job| match todo.get(job) {
-            Some(cell) => turn(&Plan::folder(out, cell), text, cell, &device),
+            Some(cell) => turn(&SweepPlan::folder(out, cell), text, cell, &device),
             None => Turn::Done,
         },
         |job, ended| match (todo.get(job), ended) {
@@ -279,7 +289,7 @@ fn run_arguments(args: &SweepArgs, host: &[OsString], cell: &Cell, out: &Path) -
         args.scenario.file.clone().into(),
         "--quiet".into(),
         "--out".into(),
-        Plan::folder(out, cell).into(),
+        SweepPlan::folder(out, cell).into(),
         "--text".into(),
         out.join(SCENARIO).into(),
     ];
@@ -294,7 +304,13 @@ fn run_arguments(args: &SweepArgs, host: &[OsString], cell: &Cell, out: &Path) -
 }
 
 /// Makes the tables of all that is there, and prints this shard's lines.
-fn told(plan: &Plan, out: &Path, args: &SweepArgs, mine: &[(&Cell, State)], exit: Exit) -> Exit {
+fn told(
+    plan: &SweepPlan,
+    out: &Path,
+    args: &SweepArgs,
+    mine: &[(&Cell, State)],
+    exit: Exit,
+) -> Exit {
     let collected = match collect(plan, out, args.goal) {
         Ok(collected) => collected,
         Err(error) => {
@@ -335,7 +351,7 @@ fn told(plan: &Plan, out: &Path, args: &SweepArgs, mine: &[(&Cell, State)], exit
 }
 
 /// Where one path has numbers for values.
-fn drawn(plan: &Plan, collected: &Collected) -> Result<Option<String>, String> {
+fn drawn(plan: &SweepPlan, collected: &Collected) -> Result<Option<String>, String> {
     let [varied] = plan.varied.as_slice() else {
         return Ok(None);
     };
@@ -379,7 +395,7 @@ fn result(outcome: &Outcome) -> String {
 }
 
 /// What would be done.
-fn listed(plan: &Plan, mine: &[(&Cell, State)]) -> String {
+fn listed(plan: &SweepPlan, mine: &[(&Cell, State)]) -> String {
     let mut lines = vec![vec![
         "CELL".into(),
         "FOLDER".into(),
@@ -407,7 +423,7 @@ fn listed(plan: &Plan, mine: &[(&Cell, State)]) -> String {
 
 /// A line a cell.
 fn table(
-    plan: &Plan,
+    plan: &SweepPlan,
     collected: &Collected,
     goal: Option<f64>,
     shown: impl Fn(&Cell) -> bool,

@@ -1,6 +1,6 @@
-//! Bytes made of numbers of any width, lowest bit first.
+//! Packing of numbers of any width into bytes, lowest bit first.
 
-/// Bits that one of `count` things needs.
+/// The number of bits that can number `count` things.
 pub fn width(count: usize) -> u32 {
     count
         .saturating_sub(1)
@@ -8,17 +8,17 @@ pub fn width(count: usize) -> u32 {
         .map_or(0, |top| top + 1)
 }
 
-/// Writes numbers of some bits each.
+/// Writes numbers of a few bits each.
 #[derive(Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,
-    /// Bits that do not fill a byte yet.
+    /// The bits that do not fill a byte yet.
     pending: u64,
     filled: u32,
 }
 
 impl Writer {
-    /// A writer that expects to be given so many bytes.
+    /// A writer with memory for `bytes` bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(bytes),
@@ -26,7 +26,7 @@ impl Writer {
         }
     }
 
-    /// Appends the lowest `width` bits of `value`; at most 32.
+    /// Appends the lowest `width` bits of `value`; `width` is at most 32.
     pub fn bits(&mut self, value: u32, width: u32) {
         let kept = u64::from(value) & ((1u64 << width) - 1);
         self.pending |= kept << self.filled;
@@ -38,7 +38,7 @@ impl Writer {
         }
     }
 
-    /// Begins a new byte.
+    /// Fills the current byte with zeros, so that the next number begins a new byte.
     pub fn align(&mut self) {
         if self.filled > 0 {
             self.bytes.push(self.pending as u8);
@@ -46,25 +46,25 @@ impl Writer {
         }
     }
 
-    /// Appends whole bytes, from a new byte on.
+    /// Appends whole bytes, beginning with a new byte.
     pub fn whole(&mut self, bytes: &[u8]) {
         self.align();
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Appends a number of four bytes, from a new byte on.
+    /// Appends a number in single precision as four bytes, beginning with a new byte.
     pub fn float(&mut self, value: f32) {
         self.whole(&value.to_le_bytes());
     }
 
-    /// All of it.
+    /// The bytes written so far, with the last one filled with zeros.
     pub fn finish(mut self) -> Vec<u8> {
         self.align();
         self.bytes
     }
 }
 
-/// Reads what a [`Writer`] wrote; `None` where there is nothing left.
+/// Reads what a [`Writer`] wrote. Its functions return `None` where the bytes end.
 #[derive(Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -73,6 +73,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// A reader from the start of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -81,7 +82,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next `width` bits; at most 32.
+    /// The next `width` bits; `width` is at most 32.
     pub fn bits(&mut self, width: u32) -> Option<u32> {
         while self.filled < width {
             let (first, rest) = self.bytes.split_first()?;
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    /// The next `N` bytes, from a new byte on.
+    /// The next `N` bytes, beginning with a new byte.
     pub fn whole<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.align();
         let (first, rest) = self.bytes.split_first_chunk()?;
@@ -103,17 +104,17 @@ impl<'a> Reader<'a> {
         Some(*first)
     }
 
-    /// The next number of four bytes, from a new byte on, if it is finite.
+    /// The next number in single precision, beginning with a new byte; `None` if it is not finite.
     pub fn float(&mut self) -> Option<f32> {
         Some(f32::from_le_bytes(self.whole()?)).filter(|value| value.is_finite())
     }
 
-    /// Goes on to a new byte.
+    /// Skips the rest of the current byte.
     pub fn align(&mut self) {
         (self.pending, self.filled) = (0, 0);
     }
 
-    /// Whether everything was read.
+    /// `Some` if every byte has been read.
     pub fn end(self) -> Option<()> {
         self.bytes.is_empty().then_some(())
     }

@@ -1,4 +1,5 @@
-//! The client's end: reports are packed, what they leave out may be kept.
+//! The client's end of the compression layer: reports are packed, and with error feedback the part
+//! that was left out is kept for the next report.
 
 use super::codec::Codec;
 use super::Compression;
@@ -10,24 +11,25 @@ use crate::model::{Buffer, ParamSet};
 use crate::quantity::{Bytes, Flops};
 use crate::sim::rng::{stream, Purpose, Stream};
 
-/// The name of what was not sent yet in the client's state: a bundle, one update for each set of the
-/// report.
+/// The name under which the client's state keeps what was left out so far: a bundle with one update
+/// for each parameter set of the report.
 pub(super) const RESIDUAL: &str = "compression residual";
 
 /// Packs the models and updates of every report.
 ///
-/// With error feedback a client keeps a residual e for each: it sends C(Δ + e) and keeps
-/// e ← Δ + e − C(Δ + e), whether or not its report arrives in time.
+/// With error feedback a client keeps a residual e for each parameter set. It sends C(Δ + e), where
+/// C is the compression, and keeps e ← Δ + e − C(Δ + e), whether or not its report arrives in time.
 #[derive(Debug)]
 pub struct Compressor(Codec);
 
 impl Compressor {
-    /// The client's end of `compression`.
+    /// The client's end of the layer for the scheme `compression`.
     pub fn new(compression: Compression) -> Self {
         Self(Codec::new(compression))
     }
 
-    /// Packs `change`, with what was left over of the last one on top; and what is left over now.
+    /// Packs `change`, plus the residual of the last report. Returns the packed form and the new
+    /// residual, which is `None` without error feedback.
     fn pack(
         &self,
         form: Form,
@@ -37,7 +39,7 @@ impl Compressor {
     ) -> Result<(Payload, Option<ParamSet>), MethodError> {
         let mut change = change;
         let layout = change.layout().clone();
-        // A residual of another network's (the client's width has changed) belongs nowhere.
+        // A residual of another layout is dropped: the client's width has changed since.
         if let Some(residual) = residual.filter(|set| set.has_layout(&layout).is_ok()) {
             change.add_scaled(1.0, residual)?;
         }
@@ -78,7 +80,8 @@ impl ClientLayer for Compressor {
         };
         let mut left = Vec::new();
         let report = work.report.map_parts(&mut |part| {
-            // A model with no counterpart in the task has nothing that it could differ from.
+            // A part that is no parameter set, or that has no counterpart in the task to differ
+            // from, is sent unchanged.
             let Some((form, change)) = part.change(&input.task)? else {
                 return Ok(part.clone());
             };
@@ -103,7 +106,8 @@ impl ClientLayer for Compressor {
 
     fn cost(&self, sets: usize, values: usize) -> Cost {
         let values = sets as u64 * values as u64;
-        // The difference, the code, and for a residual two additions and reading it back.
+        // One operation for the difference, those of the scheme, and for a residual two additions
+        // and the decoding.
         let feedback = if self.0.scheme().feedback() { 3 } else { 0 };
         let each = 1 + self.0.scheme().operations() + feedback;
         Cost {

@@ -1,5 +1,5 @@
-//! A scheme over the parameters of a network: what is learned is compressed, what is measured
-//! travels as it is.
+//! A scheme applied to the parameters of a network: learned tensors are compressed, measured
+//! statistics are sent unchanged.
 
 use super::{Compression, Scheme};
 use crate::method::MethodError;
@@ -8,14 +8,15 @@ use crate::sim::rng::Stream;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What errors call this layer.
+/// The name of this layer in error messages.
 const NAME: &str = "compression";
 
-/// Both directions of a scheme.
+/// Encodes and decodes vectors with a scheme.
 #[derive(Debug, Clone)]
 pub(crate) struct Codec(Arc<Compression>);
 
-/// The places of a network's parameters: learned tensors, and measured ones behind them.
+/// The ranges of the learned tensors and of the measured statistics in the flat vector of
+/// parameters.
 struct Places {
     learned: Vec<Range<usize>>,
     measured: Vec<Range<usize>>,
@@ -41,18 +42,20 @@ impl Places {
 }
 
 impl Codec {
+    /// A codec for the scheme `compression`.
     pub fn new(compression: Compression) -> Self {
         Self(Arc::new(compression))
     }
 
+    /// The scheme.
     pub fn scheme(&self) -> &dyn Scheme {
         self.0.scheme()
     }
 
-    /// Packs `values`, a vector of `layout`.
+    /// Packs `values`, a vector of the given layout.
     ///
     /// # Errors
-    /// When some are not finite: there is no code for them.
+    /// When some values are not finite, since there is no code for them.
     pub fn encode(
         &self,
         layout: &Layout,
@@ -81,10 +84,10 @@ impl Codec {
         Ok(bytes)
     }
 
-    /// Unpacks a vector of `layout`.
+    /// Unpacks a vector of the given layout.
     ///
     /// # Errors
-    /// When the bytes are not what [`Codec::encode`] makes of one.
+    /// When the bytes are not an encoding of such a vector by [`Codec::encode`].
     pub fn decode(&self, layout: &Layout, bytes: &[u8]) -> Result<Vec<f32>, MethodError> {
         let unreadable = || MethodError::layer(NAME, "the bytes are not those of a coded vector");
         let places = Places::of(layout);

@@ -1,20 +1,23 @@
-//! A byte a value.
+//! Stochastic uniform quantisation with one byte for each value.
 
 use super::bits::{Reader, Writer};
-use super::{unit, Scheme};
+use super::Scheme;
+use crate::quantity::unit;
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// 256 evenly spaced values between the least and the greatest of each block, rounded at random to
-/// one of the two nearest (stochastic uniform quantisation: Suresh et al., "Distributed Mean
-/// Estimation with Limited Communication", ICML 2017, §2.2, with blocks). Unbiased; a value's
-/// variance is at most a quarter of the square of a step.
+/// In each block of values, 256 evenly spaced levels lie between the least and the greatest value,
+/// and each value is rounded at random to one of the two nearest levels (Suresh et al.,
+/// "Distributed Mean Estimation with Limited Communication", ICML 2017, §2.2, with blocks). The
+/// result is unbiased. The variance of a value is at most a quarter of the square of the distance
+/// between two levels.
 ///
-/// On the wire: the least value and the step of a block, 8 bytes, and a byte a value.
+/// On the wire, a block takes 8 bytes for its least value and the distance, and one byte for each
+/// value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Int8 {
-    /// Values that share a range; 0: each tensor has its own.
+    /// The number of values in a block; 0 makes each tensor one block.
     pub block: usize,
 }
 

@@ -1,22 +1,23 @@
-//! Levels between zero and the norm.
+//! QSGD: quantisation to random levels between zero and the norm.
 
 use super::bits::{width, Reader, Writer};
-use super::{outside, unit, Scheme};
+use super::{outside, Scheme};
+use crate::quantity::unit;
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// QSGD (Alistarh et al., NeurIPS 2017, §3.1 and the buckets of §4): in each bucket of d values, a
-/// value is rounded at random to one of the two nearest of `levels` steps of ‖x‖₂ / `levels`.
-/// Unbiased, E‖C(x) − x‖² ≤ min(d/s², √d/s) ‖x‖² for s levels (lemma 3.1).
+/// QSGD (Alistarh et al., NeurIPS 2017, §3.1 and the buckets of §4). In each bucket of d values,
+/// the magnitude of a value is rounded at random to one of the two nearest multiples of ‖x‖₂ / s,
+/// for s levels. The result is unbiased, with E‖C(x) − x‖² ≤ min(d/s², √d/s) ‖x‖² (lemma 3.1).
 ///
-/// On the wire: 4 bytes of norm a bucket, then a sign and ⌈log₂(s + 1)⌉ bits of level a value. The
-/// paper's Elias code would be shorter where most levels are zero.
+/// On the wire, a bucket takes 4 bytes for its norm, and for each value a sign bit and ⌈log₂(s +
+/// 1)⌉ bits for the level. The paper's Elias code would be shorter where most levels are zero.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Qsgd {
-    /// Steps s between zero and the norm, from 1 to 65535.
+    /// The number s of levels above zero, from 1 to 65535.
     pub levels: u32,
-    /// Values that share a norm; 0: all of them.
+    /// The number of values that share a norm; 0 makes all values one bucket.
     pub bucket: usize,
 }
 
@@ -37,7 +38,7 @@ impl Qsgd {
         }
     }
 
-    /// Bits of a level.
+    /// The number of bits of a level.
     fn level(&self) -> u32 {
         width(self.levels as usize + 1)
     }
@@ -63,7 +64,8 @@ impl Scheme for Qsgd {
         let mut norms = Vec::with_capacity(buckets().len());
         for bucket in buckets() {
             let squares: f64 = bucket.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();
-            // What is rounded must be what the receiver multiplies by.
+            // The norm is rounded to single precision first, since the receiver multiplies by that
+            // number.
             let norm = (libm::sqrt(squares).min(f64::from(f32::MAX))) as f32;
             writer.float(norm);
             norms.push(f64::from(norm));

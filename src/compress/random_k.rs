@@ -1,4 +1,4 @@
-//! Values at random places.
+//! Sparsification: the values at random places are sent.
 
 use super::bits::{Reader, Writer};
 use super::{check_share, kept, Scheme};
@@ -7,19 +7,22 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// A `share` of the values at places drawn uniformly (Wangni et al., "Gradient Sparsification for
-/// Communication-Efficient Distributed Optimization", NeurIPS 2018; Stich et al., NeurIPS 2018).
+/// A `share` of the values is sent: k of n, at places drawn uniformly (Wangni et al., "Gradient
+/// Sparsification for Communication-Efficient Distributed Optimization", NeurIPS 2018; Stich et
+/// al., NeurIPS 2018).
 ///
-/// Scaled by n/k it is unbiased, E‖C(x) − x‖² = (n/k − 1) ‖x‖². With error feedback values are not
-/// scaled, which makes it a contraction by 1 − k/n.
+/// Without error feedback the values are scaled by n/k, which makes the result unbiased, with
+/// E‖C(x) − x‖² = (n/k − 1) ‖x‖². With error feedback they are not scaled, which makes the scheme a
+/// contraction by 1 − k/n.
 ///
-/// On the wire: the seed that the places are drawn from, 8 bytes, and 4 bytes a value.
+/// On the wire, the report has 8 bytes for the seed that the places are drawn from, and 4 bytes for
+/// each value sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomK {
-    /// Share of the values that are sent, in (0, 1].
+    /// The share of the values that is sent, in (0, 1].
     pub share: f64,
-    /// Whether what was not sent is added to what is sent next time.
+    /// Whether the values that were not sent are added to the next report.
     pub error_feedback: bool,
 }
 
@@ -32,7 +35,8 @@ impl Default for RandomK {
     }
 }
 
-/// `k` of `n` places, each set of them with equal odds, ascending (Floyd's algorithm).
+/// Draws `k` of `n` places so that every set of places has equal probability (Floyd's algorithm).
+/// The places are in ascending order.
 fn places(seed: u64, n: usize, k: usize) -> BTreeSet<u64> {
     let mut rng = stream(seed, 0, Purpose::Compression, 0);
     let (n, k) = (n as u64, k as u64);

@@ -1,4 +1,4 @@
-//! The list of compression schemes: what a scenario can name.
+//! The list of compression schemes that a scenario can name.
 
 use super::Scheme;
 use crate::registry::{kind, Spec};
@@ -7,7 +7,7 @@ use crate::registry::{kind, Spec};
 pub type Compression = Spec<dyn Scheme>;
 
 impl Compression {
-    /// What is behind the name.
+    /// The scheme behind the name, with its settings.
     pub fn scheme(&self) -> &dyn Scheme {
         self.get()
     }
@@ -15,16 +15,18 @@ impl Compression {
 
 kind! {
     dyn Scheme, "a compression scheme";
-    /// The values of largest magnitude, with error feedback (Aji and Heafield 2017, Stich et al. 2018)
+    /// The values of largest magnitude, with error feedback (Aji and Heafield 2017, Stich et al.
+    /// 2018)
     TopK: super::top_k::TopK,
-    /// Values at random places, scaled to be unbiased (Stich et al. 2018)
+    /// The values at random places, scaled to be unbiased (Stich et al. 2018)
     RandomK: super::random_k::RandomK,
-    /// Random levels between zero and the norm, unbiased (Alistarh et al. 2017)
+    /// QSGD: values rounded to random levels between zero and the norm, unbiased (Alistarh et al.
+    /// 2017)
     Qsgd: super::qsgd::Qsgd,
-    /// Minus one, zero, one times the greatest, unbiased (Wen et al. 2017)
+    /// TernGrad: −1, 0 or 1 times the largest magnitude, unbiased (Wen et al. 2017)
     Ternary: super::ternary::Ternary,
-    /// Signs and a mean magnitude, with error feedback (Karimireddy et al. 2019)
+    /// The sign of each value and one mean magnitude, with error feedback (Karimireddy et al. 2019)
     Sign: super::sign::Sign,
-    /// A byte a value between the ends of its block, unbiased (Suresh et al. 2017)
+    /// One byte for each value, between the ends of its block, unbiased (Suresh et al. 2017)
     Int8: super::int8::Int8,
 }

@@ -1,4 +1,5 @@
-//! The server's end: packed reports become what the method's server half expects.
+//! The server's end of the compression layer: packed reports are decoded before the method's server
+//! half gets them.
 
 use super::codec::Codec;
 use super::Compression;
@@ -7,19 +8,20 @@ use crate::model::ParamSet;
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Writer};
 
-/// What errors call it.
+/// The name of this layer in error messages.
 const NAME: &str = "compression";
 
 /// Unpacks the models and updates of every report.
 #[derive(Debug)]
 pub struct Decompressor {
     codec: Codec,
-    /// Values of the full network.
+    /// The number of parameters of the full network.
     values: usize,
 }
 
 impl Decompressor {
-    /// The server's end of `compression`, for a network of `values` values.
+    /// The server's end of the layer for the scheme `compression` and a network of `values`
+    /// parameters.
     pub fn new(compression: Compression, values: usize) -> Self {
         Self {
             codec: Codec::new(compression),
@@ -27,7 +29,7 @@ impl Decompressor {
         }
     }
 
-    /// What `report` says to a client that was sent `sent`.
+    /// The report of a client that was sent `sent`, unpacked.
     fn unpack(&self, report: &Payload, sent: &Payload) -> Result<Payload, MethodError> {
         report.map_parts(&mut |part| {
             let Payload::Coded(coded) = part else {
@@ -71,7 +73,7 @@ impl ServerLayer for Decompressor {
     }
 
     fn receive_flops(&self) -> Flops {
-        // Decoding a value and adding it to the model that was sent.
+        // For each value, one operation to decode it and one to add it to the model that was sent.
         Flops(2 * self.values as u64)
     }
 }

@@ -1,19 +1,19 @@
-//! One bit a value.
+//! Sign compression with one bit for each value.
 
 use super::bits::{Reader, Writer};
 use super::Scheme;
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// The signs of a tensor's values and their mean magnitude, ‖x‖₁/d · sign(x) (Karimireddy et al.,
-/// "Error Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML 2019, §4). Biased:
-/// it needs the error feedback that it has unless told otherwise.
+/// The signs of a tensor's d values and their mean magnitude: C(x) = ‖x‖₁/d · sign(x) (Karimireddy
+/// et al., "Error Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML 2019, §4).
+/// The result is biased, so the scheme needs error feedback, which is on by default.
 ///
-/// On the wire: 4 bytes a tensor and a bit a value.
+/// On the wire, a tensor takes 4 bytes, and one bit for each value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sign {
-    /// Whether what was not sent is added to what is sent next time.
+    /// Whether the difference between a report and its compressed form is added to the next report.
     pub error_feedback: bool,
 }
 

@@ -1,20 +1,21 @@
-//! Minus one, zero, one.
+//! TernGrad: quantisation to −1, 0 and 1.
 
 use super::bits::{Reader, Writer};
-use super::{unit, Scheme};
+use super::Scheme;
+use crate::quantity::unit;
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// TernGrad (Wen et al., NeurIPS 2017, equation 1): in each tensor a value becomes s·sign(x) with
-/// probability |x|/s and zero otherwise, for s = max |x| of the tensor. Unbiased; E‖C(x) − x‖² is
-/// s·‖x‖₁ − ‖x‖². Their clipping of gradients is left out.
+/// TernGrad (Wen et al., NeurIPS 2017, equation 1). In each tensor with the largest magnitude s =
+/// max |x|, a value x becomes s·sign(x) with probability |x|/s, and zero otherwise. The result is
+/// unbiased, and E‖C(x) − x‖² is s·‖x‖₁ − ‖x‖². The paper's clipping of gradients is left out.
 ///
-/// On the wire: 4 bytes a tensor, and a byte for five values (3⁵ = 243).
+/// On the wire, a tensor takes 4 bytes, and one byte for every five values, since 3⁵ = 243.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ternary {}
 
-/// Values in a byte.
+/// The number of values in a byte.
 const TRITS: usize = 5;
 
 impl Scheme for Ternary {
@@ -38,7 +39,7 @@ impl Scheme for Ternary {
             .iter()
             .zip(&scales)
             .map(|(value, scale)| {
-                // One draw a value, whatever it is.
+                // Every value takes one draw, also a value of zero.
                 let hit = unit(rng) * scale < f64::from(value.abs());
                 match (hit, value.is_sign_negative()) {
                     (false, _) => 0,

@@ -1,22 +1,23 @@
-//! The values of largest magnitude.
+//! Sparsification: the values of largest magnitude are sent.
 
 use super::bits::{width, Reader, Writer};
 use super::{check_share, kept, Scheme};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// The `share` of the values of largest magnitude, all others zero (Aji and Heafield, "Sparse
-/// Communication for Distributed Gradient Descent", EMNLP 2017); ties go to the first. With error
-/// feedback: Stich et al., "Sparsified SGD with Memory", NeurIPS 2018.
+/// The `share` of the values with the largest magnitudes is sent, and all others count as zero (Aji
+/// and Heafield, "Sparse Communication for Distributed Gradient Descent", EMNLP 2017). Of equal
+/// magnitudes the first is taken. The error feedback is that of Stich et al., "Sparsified SGD with
+/// Memory", NeurIPS 2018.
 ///
-/// On the wire: which ones they are, as a bit a value or as an index of ⌈log₂ n⌉ bits each,
-/// whichever is shorter, and 4 bytes each.
+/// On the wire, the places of the values are one bit for each value of the vector or an index of
+/// ⌈log₂ n⌉ bits for each value sent, whichever is shorter; then come 4 bytes for each value sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopK {
-    /// Share of the values that are sent, in (0, 1].
+    /// The share of the values that is sent, in (0, 1].
     pub share: f64,
-    /// Whether what was not sent is added to what is sent next time.
+    /// Whether the values that were not sent are added to the next report.
     pub error_feedback: bool,
 }
 
@@ -29,7 +30,7 @@ impl Default for TopK {
     }
 }
 
-/// The indices of the `k` values of largest magnitude, ascending.
+/// The indices of the `k` values of largest magnitude, in ascending order.
 fn largest(values: &[f32], k: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
     if k < order.len() {
@@ -43,7 +44,7 @@ fn largest(values: &[f32], k: usize) -> Vec<u32> {
     order
 }
 
-/// Whether a bit a value is no longer than `k` indices.
+/// Whether one bit for each of `n` values is no longer than `k` indices.
 fn as_flags(n: usize, k: usize) -> bool {
     n <= k * width(n) as usize
 }
@@ -107,7 +108,7 @@ impl Scheme for TopK {
     }
 
     fn operations(&self) -> u64 {
-        // Selection looks at each value a few times.
+        // The selection looks at each value a few times.
         6
     }
 }

@@ -1,4 +1,4 @@
-//! From raw samples to a checked [`Split`]: what the readers of user files have in common.
+//! From raw samples to a checked [`Split`]: the code that the readers of user files share.
 
 use super::classes::{gap_note, unseen_note, ClassNames, Counts};
 use super::dataset::{Dataset, Scaling, Split, Values, MAX_CLASSES};
@@ -9,10 +9,10 @@ use crate::sim::rng::{below, stream, Purpose, Stream};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The stream that draws test samples; no natural user has this number.
+/// The node of the stream that draws test samples; no natural user has this number.
 const SPLIT_NODE: u64 = u64::MAX;
 
-/// Samples as a reader finds them.
+/// Samples as a reader finds them in a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Raw {
     /// Shape of one sample.
@@ -22,14 +22,14 @@ pub(super) struct Raw {
     pub users: Option<Vec<u32>>,
 }
 
-/// Where a raw part's test counterpart comes from.
+/// Where the test samples of a raw training part come from.
 #[derive(Debug)]
 pub(super) enum RawTest {
     Given(Raw),
     Fraction(Probability),
 }
 
-/// Numbers for whatever a file calls its users or labels, in order of first appearance.
+/// Numbers for the users or labels of a file, in order of first appearance.
 #[derive(Debug)]
 pub(super) struct Names<K: Ord>(BTreeMap<K, u32>);
 
@@ -40,12 +40,13 @@ impl<K: Ord> Default for Names<K> {
 }
 
 impl<K: Ord> Names<K> {
-    /// How many names there are.
+    /// The number of names.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The number of `name`, which may be new. Only 2^32 samples are allowed, so there is one.
+    /// The number of `name`, which may be new. At most 2^32 samples are allowed, so a number is always
+    /// free.
     pub fn number(&mut self, name: K) -> u32 {
         let next = self.0.len() as u32;
         *self.0.entry(name).or_insert(next)
@@ -57,18 +58,18 @@ impl<K: Ord> Names<K> {
     }
 }
 
-/// A label that is the index of its class, if the number can be one.
+/// The label as the index of its class, if it can be one.
 pub(super) fn index(number: i64) -> Option<u32> {
     let label = u32::try_from(number).ok();
     label.filter(|label| (*label as usize) < MAX_CLASSES)
 }
 
-/// What [`index`] takes, in words.
+/// The numbers that [`index`] accepts, in words.
 pub(super) fn indices_in_words() -> String {
     format!("labels from 0 to {}", MAX_CLASSES - 1)
 }
 
-/// Number of classes: as given, or one above the highest label of `labels`, a file.
+/// The number of classes: the given one, or one above the highest label in the file `labels`.
 pub(super) fn classes(labels: &Path, shaping: &Shaping, needed: usize) -> Result<usize, DataError> {
     let classes = shaping.classes.unwrap_or(needed);
     if classes < needed.max(1) || classes > MAX_CLASSES {
@@ -83,8 +84,8 @@ pub(super) fn classes(labels: &Path, shaping: &Shaping, needed: usize) -> Result
     Ok(classes)
 }
 
-/// What is to be said of labels that are indices: gaps, unless the number of classes is given, and
-/// classes that only test samples `given` apart have.
+/// Remarks on labels that are indices: about gaps, unless the number of classes is given, and about
+/// classes that occur only in separately `given` test samples.
 pub(super) fn index_notes(
     shaping: &Shaping,
     given: bool,
@@ -99,7 +100,7 @@ pub(super) fn index_notes(
     gap.into_iter().chain(unseen.flatten()).collect()
 }
 
-/// Shape of one sample: as given, if it has as many values as the file's.
+/// The shape of one sample: the given one, if it has as many values as the samples of the file.
 pub(super) fn shape(
     name: &str,
     shaping: &Shaping,
@@ -114,13 +115,13 @@ pub(super) fn shape(
             format!("{wanted:?}"),
         )
         .at("shape")),
-        // A single number a sample is a row of one feature.
+        // A sample of a single number is a row of one feature.
         None if read.is_empty() => Ok(vec![1]),
         None => Ok(read.to_vec()),
     }
 }
 
-/// That samples of this shape look like images with their channels last.
+/// The remark that samples of this shape look like images with their channels last.
 pub(super) fn layout_note(shape: &[usize]) -> Option<String> {
     let [height, width, channels @ 1..=4] = *shape else {
         return None;
@@ -137,7 +138,8 @@ pub(super) fn layout_note(shape: &[usize]) -> Option<String> {
     })
 }
 
-/// How many of `n` samples are for testing: the nearest whole number, which must leave some for each.
+/// How many of `n` samples are for testing: the nearest whole number to the share, which must leave
+/// samples for training and for testing.
 pub(super) fn test_count(name: &str, n: usize, fraction: Probability) -> Result<usize, DataError> {
     let count = libm::round(fraction.get() * n as f64) as usize;
     if count == 0 || count >= n {
@@ -150,8 +152,8 @@ pub(super) fn test_count(name: &str, n: usize, fraction: Probability) -> Result<
     Ok(count)
 }
 
-/// Builds and checks the split of samples of so many classes. Without a `scaling`, bytes go to [0, 1]
-/// and other numbers stay.
+/// Builds and checks the split of samples of `classes` classes. Without a `scaling`, bytes are scaled
+/// to [0, 1] and other numbers stay as they are.
 pub(super) fn split(
     name: &str,
     train: Raw,
@@ -191,16 +193,16 @@ pub(super) fn split(
     Split::new(train, test)
 }
 
-/// Which samples of a file are for testing, one after another.
+/// Decides which samples of a file are for testing, one sample after the other.
 pub(super) struct TestDraw {
     rng: Stream,
-    /// Samples not yet asked about, and how many of those are for testing.
+    /// The number of samples not yet decided, and how many of those are for testing.
     rest: u64,
     left: u64,
 }
 
 impl TestDraw {
-    /// `count` of `n` samples.
+    /// A draw of `count` of `n` samples.
     pub fn new(n: usize, count: usize, seed: u64) -> Self {
         Self {
             rng: stream(seed, SPLIT_NODE, Purpose::Data, 0),
@@ -209,8 +211,8 @@ impl TestDraw {
         }
     }
 
-    /// Whether the next sample is for testing. Selection sampling (Knuth, TAOCP 3.4.2, algorithm S):
-    /// each subset is equally likely.
+    /// Whether the next sample is for testing. This is selection sampling (Knuth, TAOCP 3.4.2,
+    /// algorithm S), by which each subset is equally likely.
     pub fn takes_next(&mut self) -> bool {
         if self.rest == 0 {
             return false;
@@ -238,7 +240,8 @@ fn draw(data: Dataset, fraction: Probability, seed: u64) -> Result<(Dataset, Dat
     Ok((data.select(&train), data.select(&test)))
 }
 
-/// Numbers users by first appearance, in the training samples first, so that they have no gaps there.
+/// Numbers users by first appearance, in the training samples first, so that the numbers of the
+/// training samples have no gaps.
 fn renumber(train: &mut Dataset, test: &mut Dataset) {
     let mut numbers = Names::default();
     for data in [train, test] {
@@ -248,8 +251,8 @@ fn renumber(train: &mut Dataset, test: &mut Dataset) {
     }
 }
 
-/// Mean and deviation of each channel over all samples, in double precision. A channel that never
-/// varies gets deviation 1.
+/// Mean and standard deviation of each channel over all samples, in double precision. A channel that
+/// never varies gets the deviation 1.
 fn standardised(data: &Dataset) -> Scaling {
     let scale = match data.values {
         Values::U8(_) => 1.0 / 255.0,
@@ -275,7 +278,7 @@ fn standardised(data: &Dataset) -> Scaling {
     };
     let mean = over(&|_, x| x);
     let variance = over(&|channel, x| (x - mean[channel]) * (x - mean[channel]));
-    // What rounding makes of a constant is no variation.
+    // A deviation that rounding alone gives to a constant counts as none.
     let deviation = |(variance, mean): (&f64, &f64)| {
         let std = libm::sqrt(*variance);
         let varies = std > 1e-6 * libm::fabs(*mean) && std as f32 > 0.0;

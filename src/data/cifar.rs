@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 
 pub(super) const PIXELS: usize = 3 * 32 * 32;
 
-/// What the labels of a record are.
+/// The labels of a record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Format {
-    /// Label bytes before the pixels.
+    /// The number of label bytes before the pixels.
     pub labels: usize,
-    /// Which of them is wanted.
+    /// The index of the wanted label byte.
     pub wanted: usize,
-    /// Number of classes of that label.
+    /// The number of classes of that label.
     pub classes: usize,
 }
 
-/// How many records a file of `size` bytes holds.
+/// The number of records in a file of `size` bytes.
 pub(super) fn count(file: &Path, size: u64, format: Format) -> Result<usize, DataError> {
     let record = (PIXELS + format.labels) as u64;
     if size == 0 || !size.is_multiple_of(record) {
@@ -63,7 +63,7 @@ pub(super) fn read(
     input.finish()
 }
 
-/// The files of one part, in `folder` or in the folder that the archive unpacks to.
+/// The files of one part, in `folder` or in the folder into which the archive unpacks.
 pub(super) fn locate(
     folder: &Path,
     unpacked: &str,

@@ -1,19 +1,20 @@
-//! What a data set calls its classes, and how many samples each has.
+//! The names of the classes of a data set, and how many samples each class has.
 
 use crate::quantity::{listed, shown};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A longer name is cut: names are for people to read.
+/// The number of characters after which a name is cut, since names are for people to read.
 const LONGEST_NAME: usize = 60;
 
-/// The names of the classes, by index. A class without a name of its own is called by its index.
+/// The names of the classes, by index. A class without a name of its own is named by its index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClassNames(Arc<[Box<str>]>);
 
 impl ClassNames {
-    /// Names in the order of the classes; a long one is cut. Names that are the indices are none.
+    /// Names in the order of the classes; a long name is cut. Names that are equal to the indices count
+    /// as none.
     pub fn new<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Self {
         let names = names.into_iter();
         let names: Vec<Box<str>> = names
@@ -26,7 +27,7 @@ impl ClassNames {
         }
     }
 
-    /// What class `index` is called.
+    /// The name of class `index`.
     pub fn of(&self, index: u32) -> Cow<'_, str> {
         match self.0.get(index as usize) {
             Some(name) => Cow::Borrowed(name),
@@ -40,26 +41,27 @@ impl ClassNames {
     }
 }
 
-/// A class, and how many samples it has.
+/// A class, with the number of its samples.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassCount {
-    /// What models, attacks and tables call it.
+    /// The index by which models, attacks and tables name the class.
     pub index: u32,
-    /// What the data calls it.
+    /// The name that the data has for the class.
     pub name: String,
-    /// Training samples, before faults and attacks change any.
+    /// The number of training samples, before faults and attacks change any.
     pub train: u64,
-    /// Test samples.
+    /// The number of test samples.
     pub test: u64,
 }
 
-/// So many classes are listed; what sizes a list is not left to a label.
+/// The largest number of classes that are listed; the labels of a file must not decide how long a list
+/// gets.
 const MOST_LISTED: u32 = 1000;
 
-/// Labels below this are counted in a row, higher ones (as a file may make up) one by one.
+/// Labels below this are counted in an array, higher ones (which a file may contain) one by one.
 const IN_A_ROW: usize = 4096;
 
-/// How many samples each class has, in memory for the classes that occur.
+/// The number of samples of each class, in memory for the classes that occur.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Counts {
     low: Vec<u64>,
@@ -84,7 +86,7 @@ impl Counts {
         self.low[at] += count;
     }
 
-    /// The same counts where class `c` is class `indices[c]`.
+    /// These counts, where class `c` becomes class `indices[c]`.
     pub fn renumbered(&self, indices: &[u32]) -> Self {
         let mut counts = Self::default();
         for label in self.present() {
@@ -94,7 +96,7 @@ impl Counts {
         counts
     }
 
-    /// Of a whole list.
+    /// The counts of a whole list of labels.
     pub fn of(labels: &[u32]) -> Self {
         let mut counts = Self::default();
         labels.iter().for_each(|label| counts.add(*label));
@@ -112,7 +114,7 @@ impl Counts {
         low.map(|(label, _)| label).chain(self.high.keys().copied())
     }
 
-    /// One above the highest class that occurs.
+    /// The number of classes needed: one above the highest class that occurs.
     pub fn needed(&self) -> usize {
         let top = self.high.keys().next_back().copied();
         top.map_or(self.low.len(), |top| top as usize + 1)
@@ -136,7 +138,7 @@ pub(super) fn counted(
     .collect()
 }
 
-/// That a label that is its own class index leaves classes without a sample.
+/// The remark that labels which are their own class indices leave classes without a sample.
 pub(super) fn gap_note(train: &Counts, test: &Counts) -> Option<String> {
     let needed = train.needed().max(test.needed());
     let has = |label: u32| train.get(label) + test.get(label) > 0;
@@ -169,7 +171,7 @@ pub(super) fn gap_note(train: &Counts, test: &Counts) -> Option<String> {
     })
 }
 
-/// That test samples are of classes that cannot be learned.
+/// The remark that test samples are of classes that occur in no training sample.
 pub(super) fn unseen_note(names: &ClassNames, train: &Counts, test: &Counts) -> Option<String> {
     let unseen: Vec<u32> = test.present().filter(|l| train.get(*l) == 0).collect();
     let samples: u64 = unseen.iter().map(|label| test.get(*label)).sum();
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_begin_at_1_or_leave_gaps_are_told_of() {
+    fn labels_that_begin_at_1_or_leave_gaps_are_reported() {
         let note = |train: &[u32], test: &[u32]| {
             gap_note(&Counts::of(train), &Counts::of(test)).unwrap_or_default()
         };
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_only_the_test_samples_have_are_told_of() {
+    fn classes_that_only_the_test_samples_have_are_reported_of() {
         let names = ClassNames::new(["Cat", "cat", "dog"]);
         let note = unseen_note(&names, &Counts::of(&[1, 2]), &Counts::of(&[0, 0, 2])).unwrap();
         assert!(

@@ -1,55 +1,56 @@
-//! Samples in memory: features as they were read, labels, and the constants that normalise them.
+//! Samples in memory: the features as they were read, the labels, and the constants that normalise the
+//! features.
 
 use super::classes::{counted, ClassCount, ClassNames, Counts};
 use super::error::DataError;
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// The most bytes that the features of one data set may take.
+/// The largest number of bytes that the features of one data set may take.
 pub const MAX_BYTES: u64 = 1 << 33;
 
-/// The most classes that labels may name: what sizes a model's last layer is not left to a file.
+/// The largest number of classes: a file must not decide how large a model's last layer gets.
 pub const MAX_CLASSES: usize = 1 << 20;
 
 /// Labelled samples of one shape, row-major `[len, shape...]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// What errors and reports call it.
+    /// The name of the data set in errors and reports.
     pub name: String,
     /// Shape of one sample: `[channels, height, width]` for images, `[features]` for rows.
     pub shape: Vec<usize>,
-    /// Raw features, `len × shape` of them.
+    /// The raw features, `len × shape` of them.
     pub values: Values,
     /// How a raw feature becomes a model's input.
     pub scaling: Scaling,
-    /// One label a sample, each below `classes`.
+    /// One label for each sample, each below `classes`.
     pub labels: Vec<u32>,
-    /// Number of classes.
+    /// The number of classes.
     pub classes: usize,
-    /// The natural user of each sample, numbered from 0 without gaps (in a [`TestSet`] numbers may
-    /// be missing: they are those of the training set).
+    /// The natural user of each sample, numbered from 0 without gaps. (In a [`TestSet`] the numbers are
+    /// those of the training set, and some may be missing.)
     pub users: Option<Vec<u32>>,
 }
 
-/// What dealing samples needs to know of them.
+/// The labels and users of samples, which is all that a partition rule needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Labelled<'a> {
-    /// What errors call the data set.
+    /// The name of the data set in errors.
     pub name: &'a str,
-    /// One label a sample.
+    /// One label for each sample.
     pub labels: Cow<'a, [u32]>,
     /// The natural user of each sample.
     pub users: Option<Cow<'a, [u32]>>,
 }
 
 impl Labelled<'_> {
-    /// How many samples there are.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 }
 
-/// Features as the source has them; they become floats on the device that learns from them.
+/// Features as the source has them. They become floats on the device that learns from them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// Bytes, as in image files.
@@ -58,59 +59,62 @@ pub enum Values {
     F32(Vec<f32>),
 }
 
-/// Normalisation: `x = (raw · scale − mean[c]) / std[c]`, where c is a sample's first dimension
-/// (the channel of an image, the feature of a row).
+/// Normalisation: `x = (raw · scale − mean[c]) / std[c]`, where c is the index in a sample's first
+/// dimension (the channel of an image, the feature of a row). For example, with `Scaling::bytes()` the
+/// byte 51 becomes 0.2.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
-    /// Factor on the raw value (1/255 for byte images).
+    /// The factor for the raw value (1/255 for byte images).
     pub scale: f32,
-    /// Mean of the scaled values: one a channel, or a single one for all.
+    /// The mean of the scaled values: one for each channel, or a single one for all.
     pub mean: Vec<f32>,
-    /// Standard deviation of the scaled values, above zero; as many as `mean`.
+    /// The standard deviation of the scaled values, above zero; as many values as `mean` has.
     pub std: Vec<f32>,
 }
 
-/// Data that only evaluation may see. It gives no way to where training data is expected.
+/// Test data, which only evaluation may use: the type cannot be passed where training data is expected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestSet(Dataset);
 
-/// A source as read: what is learned from, and what is only measured on.
+/// A source that was read: training data and test data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
-    /// Dealt to clients by a partitioner.
+    /// The training data, which a partitioner distributes to clients.
     pub train: Dataset,
-    /// Same shape and classes as `train`.
+    /// The test data, with the shape and the classes of `train`.
     pub test: TestSet,
-    /// What the data calls its classes.
+    /// The names that the data has for its classes.
     pub names: ClassNames,
-    /// Sentences about what is probably not meant.
+    /// Remarks, in sentences, about what is probably not intended.
     pub notes: Vec<String>,
 }
 
-/// What a source holds, without its samples.
+/// A summary of a source without its samples.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shape {
-    /// Shape of one sample.
+pub struct DataSummary {
+    /// The shape of one sample.
     pub shape: Vec<usize>,
-    /// Number of classes.
+    /// The number of classes.
     pub classes: usize,
-    /// Training samples.
+    /// The number of training samples.
     pub train: usize,
-    /// Test samples.
+    /// The number of test samples.
     pub test: usize,
-    /// Natural users, where the source has them. Where test samples are drawn from the same file,
-    /// a user whose every sample is drawn is counted here but has none to train on.
+    /// The number of natural users, where the source has users. Where test samples are drawn from the
+    /// training file, this counts also a user all of whose samples were drawn, who has none to train
+    /// on.
     pub users: Option<usize>,
-    /// What the data calls its classes; `run.json` has a list of its own.
+    /// The names that the data has for its classes; `run.json` has a list of its own.
     #[serde(skip)]
     pub names: ClassNames,
-    /// Sentences about what is allowed and probably not meant, as far as it was looked at.
+    /// Remarks, in sentences, about what is allowed but probably not intended, as far as the source was
+    /// read.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
 
 impl Values {
-    /// Number of features, over all samples.
+    /// The number of features, over all samples.
     pub fn len(&self) -> usize {
         match self {
             Self::U8(values) => values.len(),
@@ -118,24 +122,24 @@ impl Values {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no features.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Scaling {
-    /// Raw values as they are.
+    /// No change: raw values are used as they are.
     pub fn identity() -> Self {
         Self::uniform(1.0, 0.0, 1.0)
     }
 
-    /// Bytes to [0, 1].
+    /// Scales bytes to [0, 1].
     pub fn bytes() -> Self {
         Self::uniform(1.0 / 255.0, 0.0, 1.0)
     }
 
-    /// One mean and deviation for every channel.
+    /// One mean and one standard deviation for all channels.
     pub fn uniform(scale: f32, mean: f32, std: f32) -> Self {
         Self {
             scale,
@@ -146,41 +150,42 @@ impl Scaling {
 }
 
 impl Dataset {
-    /// Number of samples.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// Features in one sample: the product of its shape.
+    /// The number of features in one sample: the product of its shape.
     pub fn sample_len(&self) -> usize {
         self.shape
             .iter()
             .fold(1, |product, d| product.saturating_mul(*d))
     }
 
-    /// Number of natural users: one above the highest id.
+    /// The number of natural users: one above the highest user number.
     pub fn user_count(&self) -> Option<usize> {
         self.users
             .as_ref()
             .map(|users| users.iter().max().map_or(0, |top| *top as usize + 1))
     }
 
-    /// Checks every rule of the type: shape without zeros, lengths that agree, at least one sample,
+    /// Checks every rule of the type: a shape without zeros, lengths that agree, at least one sample,
     /// labels below `classes`, finite features, deviations above zero, users without gaps.
     ///
     /// # Errors
-    /// [`DataError::Invalid`] with the first rule that is broken.
+    /// Returns [`DataError::Invalid`] with the first rule that is broken.
     pub fn validate(&self) -> Result<(), DataError> {
         self.check()?;
         let Some(users) = &self.users else {
             return Ok(());
         };
-        // An id beyond the number of samples leaves a gap; so the marks below stay bounded.
+        // A user number beyond the number of samples means that there is a gap, so this list stays
+        // bounded.
         let mut seen = vec![false; users.len()];
         for user in users {
             match seen.get_mut(*user as usize) {
@@ -205,7 +210,7 @@ impl Dataset {
         self.check_scaling()
     }
 
-    /// Whether shape, values, labels and users agree in number: what makes [`Self::select`] safe.
+    /// Whether shape, values, labels and users agree in number; [`Self::select`] relies on it.
     pub(super) fn check_lengths(&self) -> Result<(), DataError> {
         if self.is_empty() {
             return Err(self.broken("at least one sample", "none".into()));
@@ -235,7 +240,7 @@ impl Dataset {
         Ok(())
     }
 
-    /// Whether the number of classes is fit for a table of them, and every label below it.
+    /// Whether the number of classes is one for which a table can be made, and every label is below it.
     pub(super) fn check_labels(&self) -> Result<(), DataError> {
         if self.classes == 0 || self.classes > MAX_CLASSES {
             let expected = format!("1 to {MAX_CLASSES} classes");
@@ -308,7 +313,8 @@ impl TestSet {
     /// Marks `data` as fit for evaluation only.
     ///
     /// # Errors
-    /// The rules of [`Dataset::validate`], except that user ids may have gaps.
+    /// Returns an error if a rule of [`Dataset::validate`] is broken, except that user numbers may have
+    /// gaps.
     pub fn new(data: Dataset) -> Result<Self, DataError> {
         data.check()?;
         Ok(Self(data))
@@ -319,7 +325,7 @@ impl TestSet {
         &self.0
     }
 
-    /// The samples, for measuring a model, to be moved to a host device.
+    /// The samples, for measuring a model, by value, so that they can be moved to a device of the host.
     pub fn into_evaluation(self) -> Dataset {
         self.0
     }
@@ -329,7 +335,8 @@ impl Split {
     /// Pairs training and test data.
     ///
     /// # Errors
-    /// When either breaks a rule of its own, or they differ in shape, kind of value or classes.
+    /// Returns an error if either part breaks a rule of its own, or if they differ in shape, kind of
+    /// value or classes.
     pub fn new(train: Dataset, test: Dataset) -> Result<Self, DataError> {
         train.validate()?;
         let test = TestSet::new(test)?;
@@ -351,21 +358,21 @@ impl Split {
         })
     }
 
-    /// The classes with their names and how many samples each has; of very many, the first thousand.
+    /// The classes with their names and numbers of samples; of very many classes, the first thousand.
     pub fn classes(&self) -> Vec<ClassCount> {
         let (train, test) = self.counts();
         counted(&self.names, self.train.classes, &train, &test)
     }
 
-    /// How many samples of each class both parts have.
+    /// The number of samples of each class, for training and for testing.
     pub(super) fn counts(&self) -> (Counts, Counts) {
         let test = self.test.as_evaluation();
         (Counts::of(&self.train.labels), Counts::of(&test.labels))
     }
 
-    /// What the split holds.
-    pub fn describe(&self) -> Shape {
-        Shape {
+    /// A summary of the split.
+    pub fn describe(&self) -> DataSummary {
+        DataSummary {
             shape: self.train.shape.clone(),
             classes: self.train.classes,
             train: self.train.len(),

@@ -13,17 +13,17 @@ use std::path::Path;
 const FILE: &[u8] = include_bytes!("embedded/digits.csv.gz");
 const SAMPLES: usize = 1797;
 const PIXELS: usize = 64;
-/// Every how manyth sample is for testing.
+/// One sample in this many is for testing.
 const TEST_EVERY: usize = 5;
 
-/// Training and test samples.
+/// The number of training samples; `TEST` is the number of test samples.
 pub(super) const TRAIN: usize = SAMPLES - TEST;
 pub(super) const TEST: usize = SAMPLES.div_ceil(TEST_EVERY);
 /// Shape of one sample.
 pub(super) const SHAPE: [usize; 3] = [1, 8, 8];
 pub(super) const CLASSES: usize = 10;
 
-/// Pixels go from 0 to 16; mean and deviation are those of the scaled training pixels.
+/// Pixels go from 0 to 16; the mean and the deviation are those of the scaled training pixels.
 const SCALE: f32 = 1.0 / 16.0;
 const MEAN: f32 = 0.305_754_45;
 const STD: f32 = 0.376_216_9;
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_first_image_is_the_zero_that_begins_the_file() {
-        // Class 0 in file order begins with the file's first line, so it is a test sample.
+        // The first line of the file is the first sample of class 0, so it is a test sample.
         let split = load().unwrap();
         let test = split.test.as_evaluation();
         assert_eq!(test.labels[0], 0);

@@ -1,26 +1,26 @@
-//! Why data cannot be used: the file, the place in it, the rule it breaks and what to do.
+//! Errors of data: the file, the place in it, the rule that is broken, and advice.
 
 use crate::quantity::shown;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// What a message shows of what was expected or found. Readers cut what they quote to far less; this
-/// bounds whatever a library's own text repeats of a file.
+/// The number of characters that a message shows of what was expected or found. Readers cut their
+/// quotations to far less; this limit bounds what a library's own text repeats of a file.
 const LONGEST: usize = 400;
 
-/// Where in a file something is wrong.
+/// The place in a file where something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The file as a whole.
     Whole,
-    /// This many bytes from the start (of the inflated data, where the file is compressed).
+    /// The number of bytes from the start (of the inflated data, where the file is compressed).
     Byte(u64),
-    /// Line and column of a text, both from 1.
+    /// A line and a column of a text, both from 1.
     Line {
-        /// Line, from 1.
+        /// The line, from 1.
         line: u64,
-        /// Column, from 1; 0 where only the line is known.
+        /// The column, from 1; 0 where only the line is known.
         column: u64,
     },
 }
@@ -38,47 +38,48 @@ impl fmt::Display for Place {
 
 /// Why a source cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DataError {
-    /// The file or folder is not there, or the system refuses it.
+    /// The file or folder does not exist, or the operating system refuses to open it.
     #[error("{}: {problem}{}", file.display(), after_semicolon(remedy))]
     Unreadable {
         /// The file or folder.
         file: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         problem: String,
-        /// What to do; empty where nothing can be advised.
+        /// What the user can do; empty where there is no advice.
         remedy: String,
     },
-    /// The file is there but is not what it should be.
+    /// The file exists but is not what it should be.
     #[error("{}{place}: expected {expected}, found {found}{}", file.display(), after_semicolon(remedy))]
     Malformed {
         /// The file; for an entry of an archive, archive/entry.
         file: PathBuf,
-        /// Where in the file.
+        /// The place in the file.
         place: Place,
-        /// What would have been right.
+        /// What would be right.
         expected: String,
-        /// What is there.
+        /// What was found.
         found: String,
-        /// What to do; empty where nothing can be advised.
+        /// What the user can do; empty where there is no advice.
         remedy: String,
     },
-    /// Samples that break a rule of [`super::Dataset`], or a source's parameter out of its range.
+    /// Samples break a rule of [`super::Dataset`], or a parameter of the source is out of its range.
     #[error("{name}: expected {expected}, found {found}")]
     Invalid {
         /// The data set or the source.
         name: String,
-        /// The rule.
+        /// The rule that is broken.
         expected: String,
-        /// What breaks it.
+        /// The value that breaks it.
         found: String,
     },
-    /// Any of these, and the field of the source that the user wrote it in.
+    /// Any of these errors, with the field of the source in which the user made the mistake.
     #[error("{error}")]
     At {
-        /// Path in the source, such as `train.y`.
+        /// The path in the source, such as `train.y`.
         field: String,
-        /// What is wrong.
+        /// The error.
         error: Box<DataError>,
     },
 }
@@ -127,7 +128,7 @@ impl DataError {
         }
     }
 
-    /// The same error with advice, where it has room for some.
+    /// This error with advice, where it has a place for advice.
     pub(crate) fn advise(mut self, advice: &str) -> Self {
         match &mut self {
             Self::Unreadable { remedy, .. } | Self::Malformed { remedy, .. } => {
@@ -142,7 +143,7 @@ impl DataError {
         self
     }
 
-    /// The same error, with the field of the source that it is about.
+    /// This error with the field of the source that it is about.
     pub(super) fn at(self, field: &str) -> Self {
         match self {
             Self::At { .. } => self,
@@ -153,7 +154,7 @@ impl DataError {
         }
     }
 
-    /// The field of the source that this is about, such as `train.y`; empty where that is not known.
+    /// The field of the source that the error is about, such as `train.y`; empty where it is not known.
     /// With `data.` before it, it is a path in the scenario.
     pub fn field(&self) -> &str {
         match self {

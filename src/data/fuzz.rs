@@ -1,6 +1,6 @@
-//! Every reader against files that mean ill: any bytes at all, and good files that were flipped, cut,
-//! lengthened or made to lie. A reader may refuse; it must not panic, hang or hold more than the file
-//! could pay for.
+//! Tests of every reader with damaged and malicious files: any bytes at all, and good files that were
+//! flipped, cut, lengthened or given wrong numbers. A reader may refuse a file; it must not panic,
+//! hang, or use more memory than the file's size justifies.
 
 use super::dataset::Values;
 use super::{cifar, idx, input::Input, leaf, npy, npz, table};
@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use zip::CompressionMethod;
 
-/// The most that deflate inflates a byte to.
+/// The largest factor by which deflate inflates a byte.
 const INFLATION: usize = 1032;
 
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
@@ -29,7 +29,7 @@ enum Change {
     },
     Cut(prop::sample::Index),
     Extend(Vec<u8>),
-    /// Overwrites a field with a number that is likely to hurt.
+    /// Overwrites a field with a number that is likely to cause trouble.
     Lie {
         at: prop::sample::Index,
         with: Vec<u8>,
@@ -71,7 +71,7 @@ fn apply(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
             Change::Cut(at) => file.truncate(at.index(file.len())),
             Change::Extend(tail) => file.extend(tail),
             Change::Lie { at, with } => {
-                // Aimed at the front, where headers are, as often as anywhere.
+                // Half of the changes are aimed at the front, where headers are.
                 let at = at.index(file.len().min(200));
                 let end = file.len().min(at + with.len());
                 file[at..end].copy_from_slice(&with[..end - at]);
@@ -86,7 +86,7 @@ fn apply(mut file: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 }
 
 /// Either any bytes or one of `files`, changed.
-fn hostile(files: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+fn damaged(files: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changed = (
         prop::sample::select(files),
         prop::collection::vec(change(), 1..4),
@@ -97,7 +97,7 @@ fn hostile(files: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Bytes that values take as they are held.
+/// Bytes that the values take in memory.
 fn held(values: &Values) -> usize {
     match values {
         Values::U8(values) => values.capacity(),
@@ -139,7 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn idx_files_cannot_hurt(file in hostile(idx_files())) {
+    fn idx_files_cannot_hurt(file in damaged(idx_files())) {
         let open = || Input::maybe_gzipped(Path::new("f"), &file[..], file.len() as u64);
         if let Ok((shape, pixels)) = open().and_then(idx::images) {
             prop_assert_eq!(shape.iter().product::<usize>(), pixels.len());
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn cifar_files_cannot_hurt(file in hostile(vec![vec![1; 3074], vec![0; 6148]])) {
+    fn cifar_files_cannot_hurt(file in damaged(vec![vec![1; 3074], vec![0; 6148]])) {
         if let Ok(records) = cifar::tests::parse(&file, cifar::tests::FINE) {
             prop_assert_eq!(records.labels.len() * 3074, file.len());
             prop_assert!(records.labels.iter().all(|label| *label < 100));
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn npy_files_cannot_hurt(file in hostile(npy_files())) {
+    fn npy_files_cannot_hurt(file in damaged(npy_files())) {
         if let Ok(array) = npy::tests::parse(&file) {
             prop_assert_eq!(array.shape.iter().product::<usize>(), array.values.len());
             prop_assert!(held(&array.values) <= 16 * file.len());
@@ -177,7 +177,7 @@ proptest! {
     }
 
     #[test]
-    fn npz_files_cannot_hurt(file in hostile(npz_files())) {
+    fn npz_files_cannot_hurt(file in damaged(npz_files())) {
         for key in ["x", "y"] {
             if let Ok(array) = npz::tests::parse(&file, key) {
                 prop_assert_eq!(array.shape.iter().product::<usize>(), array.values.len());
@@ -188,7 +188,7 @@ proptest! {
 
     #[test]
     fn tables_cannot_hurt(
-        file in hostile(vec![b"who,a,y,b\nann,1,2,3\nbob,4,0,-5e1\n\"c,d\",7,2,9\n".to_vec()]),
+        file in damaged(vec![b"who,a,y,b\nann,1,2,3\nbob,4,0,-5e1\n\"c,d\",7,2,9\n".to_vec()]),
     ) {
         if let Ok(table) = table::tests::parse(&file, "y", Some("who")) {
             prop_assert_eq!(table.raw.values.len(), table.raw.labels.len() * table.header.features());
@@ -197,7 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn leaf_files_cannot_hurt(file in hostile(vec![leaf::tests::GOOD.into()])) {
+    fn leaf_files_cannot_hurt(file in damaged(vec![leaf::tests::GOOD.into()])) {
         if let Ok(samples) = leaf::tests::parse(&file) {
             prop_assert_eq!(samples.labels.len(), samples.users.len());
             let width = samples.width.unwrap_or(0);

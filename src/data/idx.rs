@@ -1,7 +1,7 @@
-//! The IDX format of MNIST and its kin, plain or gzipped.
+//! The IDX format of MNIST and similar data sets, plain or gzipped.
 //!
-//! Layout (Y. LeCun, "The MNIST database"): two zero bytes, a type (only 0x08, unsigned byte, is
-//! read here), the number of dimensions, each dimension as a big-endian `u32`, then the data.
+//! Layout (Y. LeCun, "The MNIST database"): two zero bytes, a type (only 0x08, unsigned byte, is read
+//! here), the number of dimensions, each dimension as a big-endian `u32`, then the data.
 
 use super::error::DataError;
 use super::input::{Flow, Input};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const UNSIGNED_BYTE: u8 = 0x08;
 
-/// Reads the header and holds it against the file's size: dimensions and their product.
+/// Reads the header and checks it against the file's size; returns the dimensions and their product.
 pub(super) fn header(
     input: &mut Input<'_>,
     dimensions: RangeInclusive<u8>,
@@ -50,7 +50,7 @@ pub(super) fn header(
     Ok((shape, total))
 }
 
-/// Reads images: `[n, rest...]` and the bytes.
+/// Reads images: returns `[n, rest...]` and the bytes.
 pub(super) fn images(mut input: Input<'_>) -> Result<(Vec<usize>, Vec<u8>), DataError> {
     let (shape, total) = header(&mut input, 2..=4, "pixels")?;
     let bytes = input.bytes(total, "pixels")?;
@@ -58,7 +58,7 @@ pub(super) fn images(mut input: Input<'_>) -> Result<(Vec<usize>, Vec<u8>), Data
     Ok((shape, bytes))
 }
 
-/// Hands labels, one byte each, to `each` with their places.
+/// Passes labels, one byte each, to `each`, with their places.
 pub(super) fn labels(
     mut input: Input<'_>,
     mut each: impl FnMut(u64, u8) -> Result<(), DataError>,
@@ -75,14 +75,14 @@ pub(super) fn labels(
     input.finish()
 }
 
-/// Reads images to the end, and keeps nothing.
+/// Reads images to the end without keeping them.
 pub(super) fn scan(mut input: Input<'_>) -> Result<(), DataError> {
     let (_, total) = header(&mut input, 2..=4, "pixels")?;
     input.pieces(total, 1, "pixels", |_| Ok(Flow::On))?;
     input.finish()
 }
 
-/// The shape of one sample: a channel is put before images that have none.
+/// The shape of one sample: images without a channel dimension get one in front.
 pub(super) fn sample_shape(dimensions: &[usize]) -> Vec<usize> {
     match dimensions {
         [_, height, width] => vec![1, *height, *width],
@@ -91,7 +91,7 @@ pub(super) fn sample_shape(dimensions: &[usize]) -> Vec<usize> {
     }
 }
 
-/// The file in `folder` that holds `part` ("train-images", "t10k-labels"), under either of the names
+/// The file in `folder` that contains `part` ("train-images", "t10k-labels"), under either of the names
 /// in use, gzipped or not.
 pub(super) fn locate(folder: &Path, part: &str, remedy: &str) -> Result<PathBuf, DataError> {
     let suffix = if part.ends_with("images") {
@@ -112,7 +112,7 @@ pub(super) fn locate(folder: &Path, part: &str, remedy: &str) -> Result<PathBuf,
     Err(error.advise(&looked_in(folder, remedy)))
 }
 
-/// How to get a data set, and where it was looked for.
+/// How to get a data set, and where Shoal looked for it.
 pub(super) fn looked_in(folder: &Path, remedy: &str) -> String {
     format!(
         "looked in the folder {} (dir: \"...\" names another, relative to the scenario's folder); {remedy}",

@@ -1,5 +1,5 @@
-//! Bounded reading: no length that a file states is believed before it is held against what the
-//! file can hold, and nothing is allocated beyond what truly arrives.
+//! Bounded reading: no length that a file states is used before it is checked against the size of the
+//! file, and no memory is allocated beyond the bytes that really arrive.
 
 use super::dataset::MAX_BYTES;
 use super::error::{DataError, Place};
@@ -9,31 +9,31 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// The most that deflate can inflate a byte to: 258 bytes for two bits, rounded up.
+/// The largest factor by which deflate can inflate a byte: 258 bytes for two bits, rounded up.
 const INFLATION: u64 = 1032;
 
-/// Bytes per step when values are converted while they are read.
+/// The number of bytes in one step when values are converted while they are read.
 const STEP: usize = 1 << 16;
 
-/// A file, or an entry of an archive, being read from its start.
+/// A file, or an entry of an archive, that is read from its start.
 pub(super) struct Input<'a> {
     file: PathBuf,
     reader: Box<dyn Read + 'a>,
     offset: u64,
-    /// How many bytes there can be in all.
+    /// The largest number of bytes that there can be.
     limit: u64,
-    /// Whether there are exactly `limit` bytes: true for a plain file.
+    /// Whether there are exactly `limit` bytes, as in a plain file.
     exact: bool,
 }
 
-/// Whether more is wanted.
+/// Whether the receiver of the pieces wants more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
     On,
     Enough,
 }
 
-/// Opens a regular file; a folder, pipe or device is refused before it can block.
+/// Opens a regular file; a folder, pipe or device is refused before the opening can block.
 pub(super) fn open_file(path: &Path) -> Result<(File, u64), DataError> {
     let fail = |e: io::Error| {
         let advice = match e.kind() {
@@ -54,7 +54,7 @@ pub(super) fn open_file(path: &Path) -> Result<(File, u64), DataError> {
 /// Reads a whole regular file of at most `most` bytes.
 ///
 /// # Errors
-/// When it is not there, is no regular file, or is larger.
+/// Returns an error if the file does not exist, is no regular file, or is larger.
 pub(crate) fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {
     let (file, size) = open_file(path)?;
     if size > most {
@@ -62,7 +62,7 @@ pub(crate) fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {
         return Err(DataError::unreadable(path, problem));
     }
     let mut bytes = Vec::with_capacity(size as usize);
-    // It may grow while it is read.
+    // The file may grow while it is read.
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|error| DataError::unreadable(path, error))?;
@@ -72,7 +72,7 @@ pub(crate) fn read_whole(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {
 /// The lines of a small table with their numbers, from 1; a byte-order mark is left out.
 ///
 /// # Errors
-/// When the file is of another kind than text, or not in UTF-8.
+/// Returns an error if the file is of another kind than text, or not in UTF-8.
 pub(crate) fn lines_of<'a>(
     file: &Path,
     bytes: &'a [u8],
@@ -93,13 +93,13 @@ pub(crate) fn lines_of<'a>(
 }
 
 impl<'a> Input<'a> {
-    /// A file as it is.
+    /// A plain file.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let (file, size) = open_file(path)?;
         Ok(Self::plain(path, file, size))
     }
 
-    /// A file that may be gzipped; which, its first bytes say and not its name.
+    /// A file that may be gzipped; its first bytes decide, not its name.
     pub fn open_maybe_gzipped(path: &Path) -> Result<Self, DataError> {
         let (file, size) = open_file(path)?;
         Self::maybe_gzipped(path, file, size)
@@ -116,7 +116,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// `size` bytes from `reader`, inflated if they begin as gzip does.
+    /// `size` bytes from `reader`, which are inflated if they begin as gzip data does.
     pub fn maybe_gzipped(
         file: &Path,
         reader: impl Read + 'a,
@@ -138,7 +138,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// What `reader` inflates from `compressed` bytes, of which no more than `most` are allowed.
+    /// The bytes that `reader` inflates from `compressed` bytes; more than `most` bytes are not
+    /// allowed.
     pub fn inflated(file: &Path, reader: impl Read + 'a, compressed: u64, most: u64) -> Self {
         let mut input = Self::plain(file, reader, compressed.saturating_mul(INFLATION).min(most));
         input.exact = false;
@@ -150,12 +151,12 @@ impl<'a> Input<'a> {
         &self.file
     }
 
-    /// An error at the present place.
+    /// An error at the current place.
     pub fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> DataError {
         DataError::malformed(&self.file, Place::Byte(self.offset), expected, found)
     }
 
-    /// Fails unless `len` more bytes, and no others, can follow.
+    /// Fails unless exactly `len` more bytes can follow.
     pub fn expect_rest(&self, len: u64, what: &str) -> Result<(), DataError> {
         self.expect(len, what)?;
         let left = self.limit.saturating_sub(self.offset);
@@ -194,7 +195,7 @@ impl<'a> Input<'a> {
         Ok(out)
     }
 
-    /// The next `len` bytes. The buffer grows with what arrives, not with what was promised.
+    /// The next `len` bytes. The buffer grows with the bytes that arrive, not with the stated length.
     pub fn bytes(&mut self, len: u64, what: &str) -> Result<Vec<u8>, DataError> {
         self.expect(len, what)?;
         let mut out = Vec::new();
@@ -208,13 +209,13 @@ impl<'a> Input<'a> {
         Ok(out)
     }
 
-    /// Whether the number of bytes is known, not bounded only.
+    /// Whether the number of bytes is known exactly, and not only bounded.
     pub fn is_exact(&self) -> bool {
         self.exact
     }
 
-    /// Hands the next `len` bytes to `each` in pieces whose sizes are multiples of `unit`, but the
-    /// last, until it has enough.
+    /// Passes the next `len` bytes to `each`, until it wants no more. All pieces but the last have
+    /// sizes that are multiples of `unit`.
     pub fn pieces(
         &mut self,
         len: u64,
@@ -241,7 +242,7 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// Fails if anything follows. Reading to the end also checks a checksum, where there is one.
+    /// Fails if any bytes follow. Reading to the end also checks a checksum, where there is one.
     pub fn finish(mut self) -> Result<(), DataError> {
         let mut one = [0];
         loop {

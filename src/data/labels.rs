@@ -1,9 +1,12 @@
-//! One map from what tables call their classes to class indices, for all tables of a data set.
+//! Maps the labels in tables to class indices, with one map for all tables of a data set.
 //!
-//! Labels are names. Numbers that are equal are one name however they are written (`1`, `1.0`, `01`);
-//! they come first, as numbers (10 after 2), then texts by their bytes. A class's index is its place in
-//! that order, so whole numbers from 0 without gaps are their own indices. Where the number of classes
-//! is given and every label is a whole number below it, a label is its own index, gaps or not.
+//! Labels are names. Numbers that are equal are one name, however they are written (`1`, `1.0`, `01`).
+//! Numbers come first, in numerical order (10 after 2), then texts by their bytes. The index of a class
+//! is its position in that order, so whole numbers from 0 without gaps are their own indices. Where the
+//! number of classes is given and every label is a whole number below it, a label is its own index,
+//! gaps or not.
+//!
+//! For example, the labels `cat`, `dog` and `7` get the indices 1, 2 and 0.
 
 use super::assemble::Names;
 use super::classes::ClassNames;
@@ -13,24 +16,24 @@ use crate::quantity::{listed, shown};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
-/// Whole numbers beyond 2^53 are no longer told apart in double precision.
+/// Whole numbers beyond 2^53 cannot be distinguished in double precision.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
 
-/// So many different numbers with fractions are no classes.
+/// More different numbers with fractions than this are taken as values to be predicted, not as classes.
 const MOST_FRACTIONS: usize = 20;
 
-/// From so many different whole numbers on it is worth asking whether they are classes.
+/// From this number of different whole numbers on, it is worth asking whether they are classes.
 const MANY_NUMBERS: usize = 100;
 
-/// What programs write for a value that is not there.
+/// Texts that programs write for a missing value.
 const MISSING: &[&str] = &["nan", "na", "n/a", "null", "none", "inf", "-inf", "?"];
 
-/// What a table calls a class or a user.
+/// The name of a class or a user in a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
     /// A number of at most 2^53.
     Number(Number),
-    /// Anything else.
+    /// Any other text.
     Text(String),
 }
 
@@ -53,7 +56,7 @@ impl Ord for Number {
 }
 
 impl Name {
-    /// A name as text has it.
+    /// The name for a text of a file.
     pub fn parse(text: &str) -> Self {
         match text.parse::<f64>() {
             Ok(x) if libm::fabs(x) <= LARGEST => Self::Number(Number(x + 0.0)),
@@ -61,7 +64,7 @@ impl Name {
         }
     }
 
-    /// A whole number.
+    /// The name for a whole number.
     pub fn whole(number: i64) -> Self {
         match number.unsigned_abs() <= LARGEST as u64 {
             true => Self::Number(Number(number as f64)),
@@ -77,30 +80,30 @@ impl Name {
     }
 }
 
-/// The labels of some tables, numbered in the order in which they appear.
+/// The labels of all tables, numbered in the order in which they appear.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     names: Names<Name>,
-    /// Where the first label that stands for none was found.
+    /// The place at which the first text for a missing value was found.
     missing: Option<(PathBuf, Place, String)>,
     samples: usize,
 }
 
-/// The classes that labels turned out to be.
+/// The classes to which labels were mapped.
 #[derive(Debug, PartialEq)]
 pub(super) struct Classes {
-    /// The index of each label, by its number.
+    /// The class index of each label, by the label's number.
     pub indices: Vec<u32>,
-    /// Their names, where they are not the indices.
+    /// The names of the classes, where they are not the indices.
     pub names: ClassNames,
-    /// How many classes there are.
+    /// The number of classes.
     pub count: usize,
-    /// What is probably not meant.
+    /// Remarks about what is probably not intended.
     pub notes: Vec<String>,
 }
 
 impl Labels {
-    /// The number of a label found at this place.
+    /// The number of a label that was found at this place.
     pub fn number(&mut self, file: &Path, place: Place, name: Name) -> Result<u32, DataError> {
         if let (Name::Text(text), None) = (&name, &self.missing) {
             if MISSING.contains(&text.to_ascii_lowercase().as_str()) {
@@ -116,8 +119,8 @@ impl Labels {
         Ok(number)
     }
 
-    /// What they mean, where `classes` is what the scenario says of their number; `file` is whose
-    /// labels are at fault if they mean nothing.
+    /// Maps the labels to classes. `classes` is the number of classes that the scenario gives, if it
+    /// does; `file` is the file that an error names.
     pub fn resolve(&self, file: &Path, classes: Option<usize>) -> Result<Classes, DataError> {
         let wrong = |expected: String, found: String, remedy: &str| {
             DataError::malformed(file, Place::Whole, expected, found).advise(remedy)
@@ -187,7 +190,7 @@ impl Labels {
         })
     }
 
-    /// Among numbers, a word for "no value" is no class.
+    /// Among numbers, a text for a missing value is not a class.
     fn refuse_missing(&self, numbers: &[f64], texts: &[(&Name, u32)]) -> Result<(), DataError> {
         let stands_for_none = |name: &Name| match name {
             Name::Text(text) => MISSING.contains(&text.to_ascii_lowercase().as_str()),
@@ -226,7 +229,7 @@ impl Labels {
     }
 }
 
-/// What to do where a number is to be predicted.
+/// The advice for labels that are numbers to be predicted.
 pub(super) const REGRESSION: &str =
     "predicting a number (regression) is not there yet: cut it into classes, \
                                      for example with pandas.cut(y, 5, labels=False)";
@@ -238,7 +241,7 @@ fn number(name: &Name) -> Option<f64> {
     }
 }
 
-/// That whole labels and class indices differ, where they do.
+/// The remark that whole-number labels and class indices differ, where they do.
 fn gaps(numbers: &[f64], top: usize) -> Option<String> {
     let first = *numbers.first()?;
     let agree = (0..).zip(numbers).all(|(place, x)| f64::from(place) == *x);
@@ -299,7 +302,7 @@ mod tests {
         assert_eq!(indices(&["-1", "1"]), [0, 1]);
         assert_eq!(indices(&["b", "a10", "a2"]), [2, 0, 1]);
         assert_eq!(indices(&["x", "10", "9"]), [2, 1, 0]);
-        // Two numbers beyond what double precision tells apart are two names.
+        // Two numbers that double precision cannot distinguish are two names.
         assert_eq!(indices(&["9007199254740993", "9007199254740994"]), [0, 1]);
     }
 
@@ -333,7 +336,7 @@ mod tests {
                 && said.contains("regression"),
             "{said}"
         );
-        // Few values, many samples: classes with odd names.
+        // Few different values for many samples are classes with unusual names.
         assert_eq!(indices(&["0.5", "1.5", "0.5", "1.5"]), [0, 1, 0, 1]);
     }
 

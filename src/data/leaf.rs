@@ -1,5 +1,5 @@
-//! LEAF's JSON (Caldas et al. 2018): `users`, `num_samples` and `user_data`, which holds for each user
-//! the features `x` and the labels `y`. Read as a stream, so that only the numbers are kept.
+//! LEAF's JSON (Caldas et al. 2018): `users`, `num_samples` and `user_data`, which has the features `x`
+//! and the labels `y` of each user. The file is read as a stream, so that only the numbers are kept.
 
 use super::assemble::Names;
 use super::dataset::MAX_CLASSES;
@@ -13,17 +13,17 @@ use std::fmt;
 use std::io::BufRead;
 use std::path::Path;
 
-/// Samples of the files read so far.
+/// The samples of the files read so far.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Samples {
     pub values: Vec<f32>,
     pub labels: Vec<u32>,
     pub users: Vec<u32>,
-    /// Values a sample, once one was read.
+    /// The number of values of a sample, once a sample was read.
     pub width: Option<usize>,
 }
 
-/// Appends the samples of one file, in its own order; users are numbered in `names`.
+/// Appends the samples of one file, in the file's order; users are numbered in `names`.
 pub(super) fn read(
     file: &Path,
     mut reader: impl BufRead,
@@ -61,7 +61,7 @@ pub(super) fn read(
         })
 }
 
-/// A seed that reads a JSON object or array with the visitor that it is itself.
+/// Implements reading a JSON object or array for a type that is its own visitor.
 macro_rules! seed {
     ($name:ident, $value:ty, $method:ident) => {
         impl<'de> DeserializeSeed<'de> for $name<'_> {
@@ -139,8 +139,8 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 }
 
-/// `users`: returns the place of each. One that is there twice is refused at once, so that a list holds
-/// no more than its names.
+/// Reads `users`: returns the position of each. A user that occurs twice is refused at once, so that
+/// the list holds no more than the names.
 struct Users;
 
 impl<'de> DeserializeSeed<'de> for Users {
@@ -169,7 +169,7 @@ impl<'de> Visitor<'de> for Users {
     }
 }
 
-/// `user_data`: returns how many samples each user has.
+/// Reads `user_data`: returns the number of samples of each user.
 struct UserData<'a> {
     into: &'a mut Samples,
     names: &'a mut Names<String>,
@@ -197,7 +197,7 @@ impl<'de> Visitor<'de> for UserData<'_> {
     }
 }
 
-/// One user's `x` and `y`: returns the number of samples.
+/// Reads one user's `x` and `y`: returns the number of samples.
 struct User<'a> {
     into: &'a mut Samples,
 }
@@ -232,7 +232,7 @@ impl<'de> Visitor<'de> for User<'_> {
     }
 }
 
-/// The rows of `x`, each of the same width.
+/// Reads the rows of `x`, all of one width.
 struct Rows<'a> {
     into: &'a mut Samples,
 }
@@ -263,7 +263,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
     }
 }
 
-/// One sample: a number, or numbers in arrays however nested, flattened.
+/// Reads one sample, flattened: a number, or numbers in arrays, however nested.
 struct Row<'a>(&'a mut Vec<f32>);
 seed!(Row, (), deserialize_any);
 
@@ -303,7 +303,7 @@ impl<'de> Visitor<'de> for Row<'_> {
     }
 }
 
-/// `y`: returns how many.
+/// Reads `y`: returns the number of labels.
 struct Labels<'a>(&'a mut Vec<u32>);
 seed!(Labels, u64, deserialize_seq);
 
@@ -316,7 +316,7 @@ impl<'de> Visitor<'de> for Labels<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<u64, A::Error> {
         let mut count = 0;
-        // Generators write labels as floats too ("3.0").
+        // Programs also write labels as floats ("3.0").
         while let Some(value) = seq.next_element::<f64>()? {
             if !(libm::trunc(value) == value && (0.0..MAX_CLASSES as f64).contains(&value)) {
                 let text = match libm::trunc(value) == value {

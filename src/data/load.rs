@@ -1,11 +1,11 @@
-//! From the name of a source to its samples, or to their number and shape.
+//! From the name of a source to its samples, or to a summary of them.
 
 mod arrays;
 mod images;
 mod text;
 
 use super::classes::{counted, ClassCount, ClassNames, Counts};
-use super::dataset::{Shape, Split};
+use super::dataset::{DataSummary, Split};
 use super::digits;
 use super::error::DataError;
 use super::noise::Noise;
@@ -18,33 +18,33 @@ use std::path::{Path, PathBuf};
 
 /// Reads `source`. Relative paths are relative to `base`, the folder of the scenario file.
 ///
-/// `seed` reaches generated samples and test samples that are drawn; files are read as they are.
+/// `seed` affects generated samples and the draw of test samples; files are read as they are.
 ///
 /// # Errors
-/// [`DataError`] for a file that is missing or not what it should be, a parameter out of its range, or
-/// samples that break a rule of [`super::Dataset`].
+/// Returns a [`DataError`] for a file that is missing or not what it should be, for a parameter out of
+/// its range, or for samples that break a rule of [`super::Dataset`].
 pub fn load(source: &Source, seed: u64, base: &Path) -> Result<Split, DataError> {
-    match Plan::of(source, base)? {
-        Plan::Digits => digits::load(),
-        Plan::Synthetic(synthetic) => synthetic.load(seed),
-        Plan::Noise(noise) => noise.load(seed),
-        Plan::Images(set) => set.load(seed),
-        Plan::Npz(file, request) => arrays::load(&mut open_archive(&file)?, &request, seed),
-        Plan::Npy(request) => arrays::load(&mut arrays::Folder(base), &request, seed),
-        Plan::Csv(table) => table.load(seed),
-        Plan::Leaf(leaf) => leaf.load(seed),
+    match Located::of(source, base)? {
+        Located::Digits => digits::load(),
+        Located::Synthetic(synthetic) => synthetic.load(seed),
+        Located::Noise(noise) => noise.load(seed),
+        Located::Images(set) => set.load(seed),
+        Located::Npz(file, request) => arrays::load(&mut open_archive(&file)?, &request, seed),
+        Located::Npy(request) => arrays::load(&mut arrays::Folder(base), &request, seed),
+        Located::Csv(table) => table.load(seed),
+        Located::Leaf(leaf) => leaf.load(seed),
     }
 }
 
-/// What [`load`] with the same arguments would give. Of images only headers and sizes are read (and
-/// labels, where nothing else says how many classes there are), of arrays only headers, labels and
-/// users; tables and LEAF files have to be read whole.
+/// The summary of what [`load`] would return for these arguments. Of images, only headers and sizes are
+/// read (and labels, where nothing else gives the number of classes); of arrays, only headers, labels
+/// and users; tables and LEAF files have to be read whole.
 ///
 /// # Errors
-/// As [`load`], as far as it can tell without reading everything.
-pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataError> {
-    match Plan::of(source, base)? {
-        Plan::Digits => Ok(Shape {
+/// Returns the errors of [`load`], as far as they can be found without reading everything.
+pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<DataSummary, DataError> {
+    match Located::of(source, base)? {
+        Located::Digits => Ok(DataSummary {
             shape: digits::SHAPE.to_vec(),
             classes: digits::CLASSES,
             train: digits::TRAIN,
@@ -53,9 +53,9 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
             names: ClassNames::default(),
             notes: Vec::new(),
         }),
-        Plan::Synthetic(synthetic) => {
+        Located::Synthetic(synthetic) => {
             let counts = synthetic.counts(seed)?;
-            Ok(Shape {
+            Ok(DataSummary {
                 shape: vec![synthetic::FEATURES],
                 classes: synthetic::CLASSES,
                 train: counts.iter().map(|(train, _)| train).sum(),
@@ -65,9 +65,9 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
                 notes: Vec::new(),
             })
         }
-        Plan::Noise(noise) => {
+        Located::Noise(noise) => {
             noise.check()?;
-            Ok(Shape {
+            Ok(DataSummary {
                 shape: noise.shape.to_vec(),
                 classes: noise.classes,
                 train: noise.train,
@@ -77,46 +77,49 @@ pub fn describe(source: &Source, seed: u64, base: &Path) -> Result<Shape, DataEr
                 notes: Vec::new(),
             })
         }
-        Plan::Images(set) => set.describe(),
-        Plan::Npz(file, request) => {
+        Located::Images(set) => set.describe(),
+        Located::Npz(file, request) => {
             let mut archive = open_archive(&file)?;
             Ok(arrays::describe(&mut archive, &request, seed)?.0)
         }
-        Plan::Npy(request) => Ok(arrays::describe(&mut arrays::Folder(base), &request, seed)?.0),
-        Plan::Csv(table) => Ok(table.load(seed)?.describe()),
-        Plan::Leaf(leaf) => Ok(leaf.load(seed)?.describe()),
+        Located::Npy(request) => Ok(arrays::describe(&mut arrays::Folder(base), &request, seed)?.0),
+        Located::Csv(table) => Ok(table.load(seed)?.describe()),
+        Located::Leaf(leaf) => Ok(leaf.load(seed)?.describe()),
     }
 }
 
-/// All that can be known of a source before anything is learned from it.
+/// Everything that can be known of a source before learning begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspection {
-    /// Shape, numbers, names, and what is probably not meant.
-    pub shape: Shape,
-    /// The classes, and how many samples each has.
+    /// The summary of the source, with remarks about what is probably not intended.
+    pub shape: DataSummary,
+    /// The classes, with the number of samples of each.
     pub classes: Vec<ClassCount>,
 }
 
-/// What was counted, and what else is wrong.
-type Inspected = (Result<(Shape, Counts, Counts), DataError>, Vec<DataError>);
+/// The summary with counts, and further errors.
+type Inspected = (
+    Result<(DataSummary, Counts, Counts), DataError>,
+    Vec<DataError>,
+);
 
-/// Reads all of `source`, as a run would before its first round, and says what [`describe`] cannot
+/// Reads all of `source`, as a run would before its first round, and reports what [`describe`] cannot
 /// see in headers: features that are not finite (with row and column), labels and users that do not
-/// fit, files that are cut short or go on too long. It takes the time that a run takes to read it.
+/// fit, files that are cut short or too long. It takes the time that a run takes to read the source.
 ///
 /// # Errors
-/// Everything for which [`load`] with the same arguments would fail; several at once where several
-/// files are at fault.
+/// Returns every error with which [`load`] would fail for these arguments; several at once where
+/// several files are at fault.
 pub fn inspect(source: &Source, seed: u64, base: &Path) -> Result<Inspection, Vec<DataError>> {
     let one = |error| vec![error];
-    let (described, mut wrong) = match Plan::of(source, base).map_err(one)? {
-        // Nothing of an array or an image is kept.
-        Plan::Npz(file, request) => {
+    let (described, mut wrong) = match Located::of(source, base).map_err(one)? {
+        // No value of an array or an image is kept.
+        Located::Npz(file, request) => {
             let mut archive = open_archive(&file).map_err(one)?;
             arrays::inspect(&mut archive, &request, seed)
         }
-        Plan::Npy(request) => arrays::inspect(&mut arrays::Folder(base), &request, seed),
-        Plan::Images(set) => set.inspect(),
+        Located::Npy(request) => arrays::inspect(&mut arrays::Folder(base), &request, seed),
+        Located::Images(set) => set.inspect(),
         _ => {
             let split = load(source, seed, base).map_err(one)?;
             return Ok(Inspection {
@@ -132,7 +135,7 @@ pub fn inspect(source: &Source, seed: u64, base: &Path) -> Result<Inspection, Ve
         }),
         Ok(_) => Err(wrong),
         Err(error) => {
-            // A file that is not there is told of once.
+            // A missing file is reported only once.
             wrong.retain(|other| *other != error);
             wrong.insert(0, error);
             Err(wrong)
@@ -144,8 +147,8 @@ fn open_archive(file: &Path) -> Result<Npz<BufReader<File>>, DataError> {
     Npz::open(file).map_err(|error| error.at("file"))
 }
 
-/// A source with its files found.
-enum Plan<'a> {
+/// A source whose files have been found.
+enum Located<'a> {
     Digits,
     Synthetic(Synthetic),
     Noise(Noise<'a>),
@@ -156,7 +159,7 @@ enum Plan<'a> {
     Leaf(text::Leaf<'a>),
 }
 
-impl<'a> Plan<'a> {
+impl<'a> Located<'a> {
     fn of(source: &'a Source, base: &Path) -> Result<Self, DataError> {
         Ok(match source {
             Source::Digits => Self::Digits,

@@ -1,18 +1,19 @@
-//! What a file is that is not what it should be, by its first bytes.
+//! Recognises, by its first bytes, a file that is of another kind than it should be.
 
-/// A kind of file and what to do with one.
+/// A kind of file, with advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {
-    /// With its article.
+    /// The kind, with its article.
     pub what: &'static str,
-    /// What to do.
+    /// What the user can do.
     pub remedy: &'static str,
 }
 
 const UNPACK: &str = "unpack it first";
 const AS_CSV: &str = "save it as CSV, with a header line, commas and UTF-8";
 
-/// The first bytes of each kind. `Csv`, `Npy` and so on are sources that read the kind.
+/// The first bytes of each kind, its name, and advice. `Csv`, `Npy` and so on are the sources that read
+/// it.
 const KINDS: &[(&[u8], &str, &str)] = &[
     (b"\x1f\x8b", "a gzip file", "unpack it first (gunzip)"),
     (
@@ -86,7 +87,8 @@ const KINDS: &[(&[u8], &str, &str)] = &[
 ];
 const PICKLE: &str = "write what it holds with numpy.savez or as CSV";
 
-/// What begins with `start`, if it is a kind of file that is not text for a reader of tables.
+/// The kind of a file that begins with `start`, if it is a kind that no reader of tables can read as
+/// text.
 pub(super) fn kind(start: &[u8]) -> Option<Kind> {
     if start.starts_with(b"PK\x03\x04") {
         return Some(zip(start));
@@ -95,7 +97,7 @@ pub(super) fn kind(start: &[u8]) -> Option<Kind> {
     known.map(|(_, what, remedy)| Kind { what, remedy })
 }
 
-/// What kind of zip archive it is, as far as its first entry tells.
+/// The kind of zip archive, as far as its first entry shows.
 fn zip(start: &[u8]) -> Kind {
     let has = |needle: &[u8]| start.windows(needle.len()).any(|window| window == needle);
     let office = [&b"[Content_Types].xml"[..], b"_rels/", b"xl/"];

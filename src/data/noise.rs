@@ -1,5 +1,5 @@
 //! Noise of any shape: features drawn from N(0, 1) and labels drawn uniformly, independent of each
-//! other. It weighs what real data weighs and teaches nothing.
+//! other. Noise costs as much memory and time as real data, and nothing can be learned from it.
 
 use super::dataset::{Dataset, Scaling, Split, Values, MAX_BYTES, MAX_CLASSES};
 use super::error::DataError;
@@ -7,12 +7,12 @@ use super::source::Element;
 use crate::sim::rng::{below, stream, Purpose, Stream};
 use rand::Rng;
 
-/// Features are drawn as the sum of four uniform bytes, which has this mean and this variance: close
-/// to normal, and four draws from one word.
+/// Features are drawn as the sum of four uniform bytes, which has this mean and this variance. It is
+/// close to normal, and one random word gives four bytes.
 const MEAN: f32 = 510.0;
 const VARIANCE: f32 = 4.0 * (256.0 * 256.0 - 1.0) / 12.0;
 
-/// What is wanted.
+/// The parameters of the noise.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noise<'a> {
     pub shape: &'a [usize],
@@ -23,7 +23,7 @@ pub(super) struct Noise<'a> {
 }
 
 impl Noise<'_> {
-    /// Fails where the samples would not fit, or none are asked for.
+    /// Fails if the samples would take too much memory, or if none are asked for.
     pub fn check(&self) -> Result<(), DataError> {
         let width = match self.element {
             Element::U8 => 1u64,
@@ -53,7 +53,7 @@ impl Noise<'_> {
         Ok(())
     }
 
-    /// Draws the samples; a sample is a function of the seed and its own number.
+    /// Draws the samples; each sample is a function of the seed and its own number.
     pub fn load(&self, seed: u64) -> Result<Split, DataError> {
         self.check()?;
         let part = |first: usize, count: usize| {

@@ -1,8 +1,9 @@
 //! NumPy's `.npy` format, versions 1.0 to 3.0: one array of numbers.
 //!
-//! Read: unsigned and signed integers of 1 to 8 bytes, booleans, floats of 2, 4 and 8 bytes, of either
-//! byte order, in C or Fortran order (which is turned to C order); as labels and users, texts of
-//! fixed length (`U`, `S`) too. Format: NumPy enhancement proposal 1 and `numpy.lib.format`.
+//! The reader accepts unsigned and signed integers of 1 to 8 bytes, booleans, and floats of 2, 4 and 8
+//! bytes, of either byte order, in C or Fortran order (which is turned to C order). Labels and users
+//! may also be texts of fixed length (`U`, `S`). The format is described in NumPy enhancement proposal
+//! 1 and `numpy.lib.format`.
 
 mod element;
 mod header;
@@ -15,18 +16,18 @@ use super::error::DataError;
 use super::input::{Flow, Input};
 use super::magic;
 
-/// NumPy itself warns beyond 10,000.
+/// The longest header in bytes; NumPy itself warns beyond 10,000.
 const MAX_HEADER: u32 = 1 << 16;
 
 /// One array.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Array {
-    /// `[n, ...]`, no dimension 0.
+    /// The shape `[n, ...]`, without a dimension 0.
     pub shape: Vec<usize>,
     pub values: Values,
 }
 
-/// What a header says.
+/// The content of a header.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Header {
     pub shape: Vec<usize>,
@@ -41,32 +42,32 @@ impl Header {
         self.element.kind == Kind::Unsigned && self.element.size == 1
     }
 
-    /// Whether its elements are texts.
+    /// Whether the elements are texts.
     pub fn is_text(&self) -> bool {
         self.element.is_text()
     }
 
-    /// How many elements there are.
+    /// The number of elements.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Rows: the first dimension.
+    /// The number of rows: the first dimension.
     pub fn rows(&self) -> usize {
         self.shape.first().copied().unwrap_or(0)
     }
 
-    /// Whether it is a list, of any orientation: no dimension but one is above 1.
+    /// Whether the array is a list, in any orientation: at most one dimension is above 1.
     pub fn is_list(&self) -> bool {
         self.shape.iter().copied().max() == Some(self.count)
     }
 
-    /// Bytes of the elements.
+    /// The number of bytes of all elements.
     fn bytes(&self) -> u64 {
         (self.count as u64).saturating_mul(self.element.size as u64)
     }
 
-    /// The index of the element that is written at `place`, as NumPy writes it.
+    /// The index of the element at position `place` of the file, as NumPy writes it.
     fn index(&self, place: usize) -> String {
         let mut left = place;
         let mut index = vec![0; self.shape.len()];
@@ -82,7 +83,7 @@ impl Header {
     }
 }
 
-/// Reads the header and holds it against the file's size.
+/// Reads the header and checks it against the file's size.
 pub(super) fn header(input: &mut Input<'_>) -> Result<Header, DataError> {
     let magic = input.array::<6>("the .npy signature")?;
     if &magic != b"\x93NUMPY" {
@@ -121,7 +122,7 @@ pub(super) fn header(input: &mut Input<'_>) -> Result<Header, DataError> {
     Ok(header)
 }
 
-/// Reads an array of features: bytes stay bytes, every other type becomes `f32`.
+/// Reads an array of features: bytes stay bytes, and every other type becomes `f32`.
 pub(super) fn read(mut input: Input<'_>) -> Result<Array, DataError> {
     let header = header(&mut input)?;
     let values = if header.is_bytes() {
@@ -129,7 +130,8 @@ pub(super) fn read(mut input: Input<'_>) -> Result<Array, DataError> {
     } else {
         let mut values = Vec::new();
         if input.is_exact() {
-            // The file has so many bytes; each element has one at least.
+            // The file has at least one byte for each element, so this reserves no more than its size
+            // justifies.
             values.reserve_exact(header.count);
         }
         features(&mut input, &header, |value| values.push(value))?;
@@ -142,7 +144,7 @@ pub(super) fn read(mut input: Input<'_>) -> Result<Array, DataError> {
     })
 }
 
-/// Reads an array of features as [`read`] does, and keeps nothing.
+/// Reads an array of features as [`read`] does, without keeping it.
 pub(super) fn scan(mut input: Input<'_>) -> Result<(), DataError> {
     let header = header(&mut input)?;
     match header.is_bytes() {
@@ -152,7 +154,7 @@ pub(super) fn scan(mut input: Input<'_>) -> Result<(), DataError> {
     input.finish()
 }
 
-/// Hands the features to `each` in the order of the file; all are finite.
+/// Passes the features to `each` in the order of the file; all of them are finite.
 fn features(
     input: &mut Input<'_>,
     header: &Header,
@@ -191,8 +193,8 @@ fn features(
     }
 }
 
-/// Hands the elements of an array of labels or users to `each`, with their places; the array has one
-/// dimension above 1 at most. What `each` says is wrong is told with the file: expected, found.
+/// Passes the elements of an array of labels or users to `each`, with their positions; the array has at
+/// most one dimension above 1. An error of `each`, as (expected, found), is returned with the file.
 pub(super) fn cells(
     mut input: Input<'_>,
     what: &str,
@@ -400,7 +402,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_feature_that_is_not_finite_is_told_with_row_and_column() {
+    fn a_feature_that_is_not_finite_is_reported_with_row_and_column() {
         let body = [1f32, 2.0, 3.0, 4.0, f32::NAN, 6.0]
             .map(f32::to_le_bytes)
             .concat();

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use zip::read::{ArchiveOffset, Config};
 use zip::ZipArchive;
 
-/// The record that ends a zip file's directory, without a comment (NumPy writes none).
+/// The size of the record that ends a zip file's directory, without a comment (NumPy writes none).
 const END: usize = 22;
-/// The record before it that points to a zip64 directory.
+/// The size of the record before it, which points to a zip64 directory.
 const ZIP64_LOCATOR: usize = 20;
 
 /// An open archive.
@@ -47,7 +47,7 @@ impl<R: Read + Seek> Npz<R> {
         })
     }
 
-    /// The array called `key`, ready to be read.
+    /// The array with the name `key`, ready to be read.
     pub fn array(&mut self, key: &str) -> Result<Input<'_>, DataError> {
         let name = format!("{key}.npy");
         let Some(index) = self.archive.index_for_name(&name) else {
@@ -72,14 +72,14 @@ impl<R: Read + Seek> Npz<R> {
         let entry = self.archive.by_index(index).map_err(|e| {
             DataError::malformed(&path, Place::Whole, "a readable entry", e.to_string())
         })?;
-        // Both sizes are the archive's word; the file's own size bounds what can be inflated.
+        // Both sizes are stated by the archive; the file's own size bounds what can be inflated.
         let (stated, compressed) = (entry.size(), entry.compressed_size().min(size));
         Ok(Input::inflated(&path, entry, compressed, stated))
     }
 }
 
-/// Fails unless the directory lies right before an end record without comment and is not zip64. Then
-/// it has at most 65,535 entries, and no count that the file states can ask for more memory.
+/// Fails unless the directory is right before an end record without a comment, and is not zip64. Then
+/// it has at most 65,535 entries, and no number that the file states can ask for more memory.
 fn check_end(file: &Path, reader: &mut (impl Read + Seek), size: u64) -> Result<(), DataError> {
     let fail = |found: &str| {
         let expected = "an .npz archive below 4 GiB as numpy.savez writes it";

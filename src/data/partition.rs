@@ -1,9 +1,12 @@
 //! Which client gets which samples.
 //!
-//! A [`Partitioner`] is the rule, a [`Partition`] the outcome: for each client the indices of its
-//! samples, all in one row. The folder: `csr` (the outcome), `rows` (whose samples stand where in it),
-//! `gamma` (Dirichlet draws in log space), `deal` (the rules), `repair` (the minimum per client). No rule takes time or memory of samples
-//! times clients.
+//! A [`Partitioner`] is the rule, and a [`Partition`] is the outcome: for each client the indices of
+//! its samples, all in one array. For example, `Iid` with 100 samples and 4 clients shuffles the
+//! samples and gives each client 25.
+//!
+//! The submodules: `csr` (the outcome), `rows` (where each client's samples are in the array), `gamma`
+//! (Dirichlet draws in log space), `deal` (the rules) and `repair` (the minimum for each client). No
+//! rule takes time or memory in proportion to samples times clients.
 
 mod csr;
 mod deal;
@@ -19,90 +22,94 @@ use serde::Serialize;
 use std::borrow::Cow;
 use thiserror::Error;
 
-/// More clients than any machine could hold; bounds what a number in a file can allocate.
+/// The largest number of clients, more than any machine could hold; it bounds the memory that a number
+/// in a file can ask for.
 const MAX_CLIENTS: usize = 1 << 27;
 
-/// A rule that deals samples to clients.
+/// A rule that distributes samples to clients.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Partitioner {
-    /// Shuffled and cut into equal parts.
+    /// Samples are shuffled and cut into equal parts.
     Iid {
-        /// As many for each client and no more; the samples that remain are not used. All samples,
-        /// in parts that differ by one at most, when not given.
+        /// The number of samples of each client; the remaining samples are not used. `None` uses all
+        /// samples, in parts whose sizes differ by at most one.
         samples_per_client: Option<usize>,
     },
-    /// For each class, shares of the clients drawn from Dir(α, ..., α) (Hsu et al. 2019 as implemented
-    /// by NIID-Bench, Li et al. 2022, "distribution-based label imbalance"; without that code's rule
-    /// that a client with its fair share of samples gets no more). Small α: few classes and unequal
-    /// sizes; large α: like IID.
+    /// For each class, the shares of the clients are drawn from Dir(α, ..., α) (Hsu et al. 2019 as
+    /// implemented by NIID-Bench, Li et al. 2022, "distribution-based label imbalance"; without that
+    /// code's rule that a client with its fair share of samples gets no more). A small α gives few
+    /// classes and unequal sizes, a large α is like IID.
     Dirichlet {
-        /// Concentration, above 0.
+        /// The concentration α, above 0.
         alpha: f64,
     },
-    /// Sorted by label, cut into `clients · per_client` equal shards, `per_client` random shards for
-    /// each (McMahan et al. 2017, the pathological non-IID partition, with two).
+    /// Samples are sorted by label and cut into `clients · per_client` equal shards, and each client
+    /// gets `per_client` random shards (McMahan et al. 2017, the pathological non-IID partition, with
+    /// two).
     Shards {
-        /// Shards of each client.
+        /// The number of shards of each client.
         per_client: usize,
     },
-    /// IID in content; sizes follow a power law: the client at rank r gets a share in proportion to
-    /// r^-exponent, ranks dealt at random.
+    /// The content is IID, and the sizes follow a power law: the client at rank r gets a share in
+    /// proportion to r^-exponent, and ranks are given to clients at random.
     QuantitySkew {
-        /// Zero for equal sizes.
+        /// The exponent; zero for equal sizes.
         exponent: f64,
     },
-    /// Both: for each class, shares drawn from Dir(α · K · w) where K is the number of clients and w
-    /// the power-law shares of `QuantitySkew`. Sizes follow the power law on average, labels are as
-    /// skewed as with `Dirichlet`, which this is when the exponent is zero.
+    /// Both labels and sizes are skewed: for each class, shares are drawn from Dir(α · K · w), where K
+    /// is the number of clients and w the power-law shares of `QuantitySkew`. Sizes follow the power
+    /// law on average, and labels are as skewed as with `Dirichlet`. With an exponent of zero this rule
+    /// is `Dirichlet`.
     LabelAndQuantity {
-        /// Concentration, above 0.
+        /// The concentration α, above 0.
         alpha: f64,
-        /// Zero for equal sizes.
+        /// The exponent of the power law; zero for equal sizes.
         exponent: f64,
     },
     /// Each client has samples of `per_client` classes, and the samples of a class are cut into equal
-    /// parts for the clients that have it (NIID-Bench, "quantity-based label imbalance"). Classes are
-    /// dealt so that all are had by equally many clients, to one.
+    /// parts for the clients that have it (NIID-Bench, "quantity-based label imbalance"). The numbers
+    /// of clients that have a class differ by at most one between classes.
     Labels {
-        /// Classes of each client.
+        /// The number of classes of each client.
         per_client: usize,
     },
-    /// By natural user: one client each, or, when there are fewer clients, whole users dealt at random
-    /// in equal numbers.
+    /// By natural user: each client is one user or, when there are fewer clients than users, has whole
+    /// users drawn at random in equal numbers.
     Natural,
-    /// Each client has `per_client` samples that follow each other in one shuffled row, around its
-    /// end, from a place drawn for the client. Clients share samples: for populations larger than
-    /// any data set, as in capacity planning. Nothing is stored for a client.
+    /// Each client has `per_client` consecutive samples of one shuffled array, continued at its start,
+    /// from a position drawn for the client. Clients share samples. The rule is meant for populations
+    /// larger than any data set, as in capacity planning; nothing is stored for a client.
     Shared {
-        /// Samples of each client.
+        /// The number of samples of each client.
         per_client: usize,
-        /// Whether the row is sorted by class, shuffled within each: a client's samples are of one class
-        /// or of few then.
+        /// Whether the array is sorted by class, and shuffled within each class. A client's samples are
+        /// then of one class or of few.
         by_label: bool,
     },
 }
 
 /// Why a rule cannot be applied.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum PartitionError {
-    /// No clients, or more than can be.
+    /// There are no clients, or too many.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// Not enough samples for what each client must have.
+    /// There are not enough samples for what each client must have.
     #[error(
         "{clients} clients with {per_client} samples each need {}, but there are {samples}; \
          ask for fewer clients or fewer samples each",
         .clients.saturating_mul(*.per_client)
     )]
     TooFewSamples {
-        /// Samples there are.
+        /// The number of samples.
         samples: usize,
-        /// Clients.
+        /// The number of clients.
         clients: usize,
-        /// Samples that each must have.
+        /// The number of samples that each client must have.
         per_client: usize,
     },
-    /// More shards or shares of classes than samples.
+    /// There are more shards, or shares of classes, than samples.
     #[error(
         "{clients} clients with {per_client} {what} each make more {what} than there are samples \
          ({samples}); ask for fewer clients or fewer {what} each"
@@ -110,40 +117,40 @@ pub enum PartitionError {
     TooManyParts {
         /// "shards" or "classes".
         what: &'static str,
-        /// Samples there are.
+        /// The number of samples.
         samples: usize,
-        /// Clients.
+        /// The number of clients.
         clients: usize,
-        /// Parts of each.
+        /// The number of parts of each client.
         per_client: usize,
     },
-    /// Clients cannot have that many classes, or together would not have them all.
+    /// Clients cannot have that many classes, or would not have all classes together.
     #[error(
         "{clients} clients with {per_client} classes each: each can have 1 to {classes} classes, \
          and together they must have all {classes} that occur"
     )]
     Classes {
-        /// Classes that occur.
+        /// The number of classes that occur.
         classes: usize,
-        /// Clients.
+        /// The number of clients.
         clients: usize,
-        /// Classes of each.
+        /// The number of classes of each client.
         per_client: usize,
     },
-    /// The data set does not say whose its samples are.
+    /// The data set does not say which user each sample belongs to.
     #[error(
         "data set {0} has no natural users; choose another partitioner, or a source with users"
     )]
     NoUsers(String),
-    /// More clients than users.
+    /// There are more clients than users.
     #[error("{clients} clients but only {users} natural users; ask for at most {users} clients")]
     TooFewUsers {
-        /// Users that have samples.
+        /// The number of users that have samples.
         users: usize,
-        /// Clients.
+        /// The number of clients.
         clients: usize,
     },
-    /// A user has less than the minimum; samples are never moved between natural users.
+    /// A user has fewer samples than the minimum; samples are never moved between natural users.
     #[error(
         "client {client} of the natural partition has {found} samples, fewer than the {minimum} \
          each must have; lower the minimum or ask for fewer clients"
@@ -151,9 +158,9 @@ pub enum PartitionError {
     SmallUser {
         /// The first such client.
         client: usize,
-        /// Samples it has.
+        /// The number of samples that it has.
         found: usize,
-        /// Samples it must have.
+        /// The number of samples that it must have.
         minimum: usize,
     },
     /// The data set breaks a rule of its own.
@@ -162,15 +169,16 @@ pub enum PartitionError {
 }
 
 impl Partitioner {
-    /// Deals the samples of `data` to `clients` clients, at least `min_per_client` to each.
+    /// Distributes the samples of `data` to `clients` clients, with at least `min_per_client` for each.
     ///
-    /// Every sample goes to exactly one client (with `samples_per_client`, to at most one). Where the
-    /// rule leaves a client with fewer than the minimum, it gets samples drawn from whoever has most
-    /// at that moment; the quantity rule instead deals the minimum first. The outcome depends on the
-    /// arguments alone. A client's indices are ascending.
+    /// Every sample goes to exactly one client (with `samples_per_client`, to at most one; with
+    /// `Shared`, clients may have common samples). Where the rule leaves a client with fewer samples
+    /// than the minimum, it gets samples drawn from the client that has most at that moment; the
+    /// quantity rule instead distributes the minimum first. The outcome depends on the arguments alone.
+    /// A client's indices are ascending.
     ///
     /// # Errors
-    /// [`PartitionError`] when the samples do not suffice or a parameter is out of range.
+    /// Returns a [`PartitionError`] when there are not enough samples or a parameter is out of range.
     pub fn partition(
         &self,
         data: &Dataset,
@@ -181,10 +189,11 @@ impl Partitioner {
         self.partition_without(data, &[], clients, min_per_client, seed)
     }
 
-    /// As [`Partitioner::partition`], of the samples that are not in `reserved` (ascending).
+    /// Distributes the samples that are not in `reserved` (ascending indices), as
+    /// [`Partitioner::partition`] does.
     ///
     /// # Errors
-    /// [`PartitionError`] when the samples do not suffice or a parameter is out of range.
+    /// Returns a [`PartitionError`] when there are not enough samples or a parameter is out of range.
     pub fn partition_without(
         &self,
         data: &Dataset,
@@ -235,7 +244,7 @@ impl Partitioner {
                 let rule = "[minimum per client, number of samples]";
                 return Err(OutOfRange::new("samples per client", per_client, rule).into());
             }
-            // However many clients there are.
+            // Nothing is stored for a client, however many there are.
             Self::Shared { .. } => 0,
             Self::Iid {
                 samples_per_client: Some(each),

@@ -1,24 +1,25 @@
-//! The public set: labelled samples that the server holds, taken from the training data before any
-//! client is dealt its own.
+//! The public set: labelled samples that the server holds, taken from the training data before clients
+//! get theirs.
 
 use super::dataset::Dataset;
 use crate::sim::rng::{shuffle, stream, Purpose};
 
 /// Samples of the training data, by index, that belong to no client.
 ///
-/// What a server learns from and what it chooses by (epochs, stopping) are two lists without a
-/// common sample; test data is a type of its own ([`super::TestSet`]) and can be neither.
+/// The samples from which a server learns, and those by which it decides (on epochs, or when to stop),
+/// are two lists without a common sample. Test data has a type of its own ([`super::TestSet`]) and can
+/// be in neither.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PublicSplit {
-    /// To learn from.
+    /// The samples to learn from.
     pub train: Vec<u32>,
-    /// To choose by.
+    /// The samples to decide by.
     pub select: Vec<u32>,
 }
 
 impl PublicSplit {
-    /// `public` of the samples, drawn at random, of which `select` are kept for choosing; both
-    /// shares are rounded to whole samples. Each list is ascending.
+    /// Draws the share `public` of the samples at random, and keeps the share `select` of those for
+    /// decisions; both shares are rounded to whole samples. Each list is ascending.
     pub fn draw(data: &Dataset, public: f64, select: f64, seed: u64) -> Self {
         let mut all: Vec<u32> = (0..data.len() as u32).collect();
         shuffle(&mut stream(seed, 0, Purpose::Public, 0), &mut all);
@@ -33,14 +34,14 @@ impl PublicSplit {
         Self { train: all, select }
     }
 
-    /// All of them, ascending.
+    /// All samples of both lists, in ascending order.
     pub fn all(&self) -> Vec<u32> {
         let mut all = [self.train.as_slice(), &self.select].concat();
         all.sort_unstable();
         all
     }
 
-    /// Whether there are none.
+    /// Whether both lists are empty.
     pub fn is_empty(&self) -> bool {
         self.train.is_empty() && self.select.is_empty()
     }

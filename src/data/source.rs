@@ -1,4 +1,4 @@
-//! What a scenario can name as data: each variant with everything that is needed to read it.
+//! The sources of data that a scenario can name, each with everything that is needed to read it.
 //!
 //! Relative paths are relative to the folder of the scenario file.
 
@@ -6,55 +6,55 @@ use crate::quantity::Probability;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// A source of samples, resolved.
+/// A source of samples, with all defaults filled in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Source {
     /// The embedded UCI optical digits: 1,797 images of 8×8, 10 classes.
     Digits,
     /// Synthetic(α, β) of FedProx (Li et al. 2020, section 5.1): 60 features, 10 classes.
     Synthetic {
-        /// How much the users' models differ: deviation of their means.
+        /// The deviation of the means of the users' models: how much these models differ.
         alpha: f64,
-        /// How much the users' features differ: deviation of their means.
+        /// The deviation of the means of the users' features: how much these features differ.
         beta: f64,
-        /// Number of natural users.
+        /// The number of natural users.
         users: usize,
-        /// Samples of each user.
+        /// The number of samples of each user.
         samples: SampleCounts,
-        /// One model and one distribution of features for all users; α and β are then unused.
+        /// Whether all users have one model and one distribution of features; α and β are then unused.
         iid: bool,
-        /// Share of each user's samples that is for testing.
+        /// The share of each user's samples that is for testing.
         test: Probability,
     },
-    /// Random-normal features and uniform labels: noise, from which nothing can be learned. For
-    /// benches and tests of everything but accuracy.
+    /// Random normal features and uniform labels, from which nothing can be learned: for benchmarks,
+    /// and for tests of everything but accuracy.
     Random {
-        /// Shape of one sample.
+        /// The shape of one sample.
         shape: Vec<usize>,
-        /// Number of classes.
+        /// The number of classes.
         classes: usize,
-        /// Training samples.
+        /// The number of training samples.
         train: usize,
-        /// Test samples.
+        /// The number of test samples.
         test: usize,
-        /// Type of the features.
+        /// The type of the features.
         element: Element,
     },
     /// MNIST (LeCun et al. 1998): 70,000 images of 28×28, 10 classes.
     Mnist {
-        /// Folder with the four IDX files.
+        /// The folder with the four IDX files.
         dir: PathBuf,
     },
-    /// Fashion-MNIST (Xiao et al. 2017): as MNIST, of clothes.
+    /// Fashion-MNIST (Xiao et al. 2017): images of clothes in the format of MNIST.
     FashionMnist {
-        /// Folder with the four IDX files.
+        /// The folder with the four IDX files.
         dir: PathBuf,
     },
-    /// EMNIST (Cohen et al. 2017): letters and digits as MNIST.
+    /// EMNIST (Cohen et al. 2017): letters and digits in the format of MNIST.
     Emnist {
-        /// Folder with the IDX files ("gzip" in the official archive).
+        /// The folder with the IDX files ("gzip" in the official archive).
         dir: PathBuf,
-        /// Which of its splits.
+        /// Which of its splits is read.
         split: EmnistSplit,
     },
     /// Any other IDX files of unsigned bytes.
@@ -67,19 +67,19 @@ pub enum Source {
         test_images: PathBuf,
         /// Test labels.
         test_labels: PathBuf,
-        /// Shape, classes, scaling.
+        /// The shape of a sample, the number of classes, and the normalisation.
         shaping: Shaping,
     },
     /// CIFAR-10, binary version: 60,000 images of 3×32×32.
     Cifar10 {
-        /// Folder with the batches, or with `cifar-10-batches-bin`.
+        /// The folder with the batches, or with `cifar-10-batches-bin`.
         dir: PathBuf,
     },
     /// CIFAR-100, binary version: 60,000 images of 3×32×32.
     Cifar100 {
-        /// Folder with `train.bin` and `test.bin`, or with `cifar-100-binary`.
+        /// The folder with `train.bin` and `test.bin`, or with `cifar-100-binary`.
         dir: PathBuf,
-        /// Which of its two labels.
+        /// Which of its two labels is used.
         labels: CifarLabels,
     },
     /// Arrays of one NumPy archive.
@@ -90,60 +90,60 @@ pub enum Source {
         train: Arrays<String>,
         /// Names of the test arrays, or a share of the training arrays.
         test: Test<Arrays<String>>,
-        /// Shape, classes, scaling.
+        /// The shape of a sample, the number of classes, and the normalisation.
         shaping: Shaping,
     },
-    /// NumPy arrays, a file each.
+    /// NumPy arrays, each in a file of its own.
     Npy {
-        /// Training files.
+        /// The training files.
         train: Arrays<PathBuf>,
-        /// Test files, or a share of the training files.
+        /// The test files, or a share of the training samples.
         test: Test<Arrays<PathBuf>>,
-        /// Shape, classes, scaling.
+        /// The shape of a sample, the number of classes, and the normalisation.
         shaping: Shaping,
     },
-    /// A table with a header line; every column but label and user is a feature.
+    /// A table with a header line; every column except those of the label and the user is a feature.
     Csv {
         /// The table.
         file: PathBuf,
-        /// A second table with the same columns, or a share of the first.
+        /// A second table with the columns of the first, or a share of the first.
         test: Test<PathBuf>,
-        /// Column of the labels: whole numbers, or names (then numbered in sorted order).
+        /// The column of the labels: whole numbers, or names (which are then numbered in sorted order).
         label: String,
-        /// Column of the natural user: any text.
+        /// The column of the natural user, which may be any text.
         user: Option<String>,
-        /// Shape, classes, scaling.
+        /// The shape of a sample, the number of classes, and the normalisation.
         shaping: Shaping,
     },
     /// LEAF JSON (Caldas et al. 2018) with numeric features.
     Leaf {
         /// A file, or a folder whose `.json` files are read in the order of their names.
         train: PathBuf,
-        /// The same for testing, or a share of the training samples.
+        /// A file or folder for testing, or a share of the training samples.
         test: Test<PathBuf>,
-        /// Shape, classes, scaling.
+        /// The shape of a sample, the number of classes, and the normalisation.
         shaping: Shaping,
     },
 }
 
-/// How many samples each synthetic user has.
+/// The number of samples of each synthetic user.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub enum SampleCounts {
     /// `least + floor(exp(N(log_mean, log_std²)))`.
     LogNormal {
-        /// Mean of the logarithm.
+        /// The mean of the logarithm.
         log_mean: f64,
-        /// Deviation of the logarithm.
+        /// The standard deviation of the logarithm.
         log_std: f64,
-        /// Added to every draw.
+        /// The number added to every draw.
         least: usize,
     },
-    /// The same for all.
+    /// One number for all users.
     Constant(usize),
 }
 
 impl SampleCounts {
-    /// The figures of FedProx's generator: 50 + floor(lognormal(4, 2)).
+    /// The numbers of FedProx's generator: 50 + floor(lognormal(4, 2)).
     pub const FEDPROX: Self = Self::LogNormal {
         log_mean: 4.0,
         log_std: 2.0,
@@ -151,12 +151,12 @@ impl SampleCounts {
     };
 }
 
-/// Type of generated features.
+/// The type of generated features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Element {
-    /// Bytes, scaled to about N(0, 1) on the device.
+    /// Bytes, which are scaled to about N(0, 1) on the device.
     U8,
-    /// Floats.
+    /// Single-precision numbers.
     F32,
 }
 
@@ -177,7 +177,7 @@ pub enum EmnistSplit {
     Mnist,
 }
 
-/// Which label of a CIFAR-100 record.
+/// The label of a CIFAR-100 record that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum CifarLabels {
     /// 20 superclasses.
@@ -189,44 +189,44 @@ pub enum CifarLabels {
 /// Where test samples come from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Test<T> {
-    /// From here.
+    /// From this file or array.
     Given(T),
-    /// This share of the samples, drawn by the seed.
+    /// This share of the samples, drawn from the seed.
     Fraction(Probability),
 }
 
 /// The arrays that make up one part of a data set, by file or by name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Arrays<T> {
-    /// Features, `[n, ...]`.
+    /// The features, `[n, ...]`.
     pub x: T,
-    /// Labels, `[n]`, whole numbers.
+    /// The labels, `[n]`: whole numbers, or texts.
     pub y: T,
-    /// Natural users, `[n]`, whole numbers.
+    /// The natural users, `[n]`: whole numbers, or texts.
     pub users: Option<T>,
 }
 
-/// What a file of the user's own does not say about its samples.
+/// What a user's own file does not say about its samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Shaping {
-    /// Shape of one sample, with as many values as the file has; as in the file when not given.
-    /// Values keep their order: channels must come first.
+    /// The shape of one sample, with as many values as a sample has in the file; `None` takes the shape
+    /// of the file. Values keep their order, so channels must come first.
     pub shape: Option<Vec<usize>>,
-    /// Number of classes; one above the highest label when not given.
+    /// The number of classes; `None` means one above the highest label.
     pub classes: Option<usize>,
-    /// Normalise each channel to mean 0 and deviation 1, as measured on the training samples.
-    /// Otherwise bytes are scaled to [0, 1] and other numbers are taken as they are.
+    /// Whether to normalise each channel to mean 0 and deviation 1, as measured on the training
+    /// samples. Otherwise bytes are scaled to [0, 1], and other numbers are used as they are.
     pub standardise: bool,
 }
 
 /// One line of `shoal list data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preset {
-    /// As a scenario spells it.
+    /// The name in a scenario.
     pub name: &'static str,
-    /// What it is.
+    /// A description.
     pub summary: &'static str,
-    /// Where to get it.
+    /// Where to get the data.
     pub origin: &'static str,
 }
 
@@ -310,12 +310,12 @@ const PRESETS: &[Preset] = &[
 ];
 
 impl Source {
-    /// Every kind of source, in the order in which a reader would want them.
+    /// Every kind of source, in the order in which they are listed.
     pub fn presets() -> &'static [Preset] {
         PRESETS
     }
 
-    /// The name of this kind, as a scenario spells it and as [`Self::presets`] lists it.
+    /// The name of this kind of source in a scenario and in [`Self::presets`].
     pub fn name(&self) -> &'static str {
         match self {
             Self::Digits => "Digits",

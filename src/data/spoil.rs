@@ -1,4 +1,4 @@
-//! Samples made wrong: noise on labels and on features.
+//! Faults of samples: noise on labels and on features.
 
 use super::dataset::{Dataset, Values};
 use crate::fault::DataFault;
@@ -7,8 +7,8 @@ use crate::sim::rng::{below, stream, Purpose};
 use rand::Rng;
 
 impl Dataset {
-    /// Spoils these samples; `entry` tells apart what several faults draw. A sample's noise is a
-    /// function of the seed, the entry and its own number.
+    /// Spoils these samples; `entry` separates the draws of different faults. The noise of a sample is
+    /// a function of the seed, the entry and its own number.
     pub fn spoil(
         &mut self,
         fault: DataFault,
@@ -27,7 +27,7 @@ impl Dataset {
                     let hit = p.hit(rng.next_u64());
                     let other = below(&mut rng, (self.classes as u64).saturating_sub(1)) as u32;
                     if let Some(label) = self.labels.get_mut(sample).filter(|_| hit) {
-                        // Any class but its own.
+                        // Any class but the sample's own.
                         *label = if other >= *label { other + 1 } else { other };
                         *label = (*label).min(self.classes as u32 - 1);
                     }
@@ -35,7 +35,8 @@ impl Dataset {
                 DataFault::FeatureNoise(std) => {
                     let place = sample * width..(sample + 1) * width;
                     let scaling = &self.scaling;
-                    // x = (raw · scale − mean) / std: noise of std on x is so much on raw.
+                    // From x = (raw · scale − mean) / std follows how much noise on raw makes this
+                    // deviation on x.
                     let unit = |index: usize| {
                         let channel = index / plane.max(1);
                         let deviation = scaling.std.get(channel).or(scaling.std.first());
@@ -114,7 +115,7 @@ mod tests {
         let mean = normalised.clone().sum::<f64>() / n;
         let std = (normalised.map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
         assert!((std - 0.5).abs() < 0.01, "{std}");
-        // 128 is not quite the middle.
+        // 128 is not exactly the middle of the range.
         assert!((mean - (128.0 / 255.0 - 0.5) / 0.25).abs() < 0.01, "{mean}");
     }
 

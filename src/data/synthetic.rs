@@ -2,9 +2,9 @@
 //!
 //! For user k: u_k ~ N(0, α), every element of W_k (60×10) and b_k ~ N(u_k, 1); B_k ~ N(0, β), every
 //! element of v_k ~ N(B_k, 1); x ~ N(v_k, Σ) with Σ diagonal, Σ_jj = j^-1.2; y = argmax(W_kᵀ x + b_k).
-//! As in the authors' generator, α and β are used as standard deviations, a user has 50 samples and
-//! a log-normal number more, and the last tenth of them is for testing. The IID variant is the
-//! authors' too: one W and b ~ N(0, 1) for all, v = 0.
+//! As in the authors' generator, α and β are used as standard deviations, a user has 50 samples plus a
+//! log-normal number of them, and the last tenth of them is for testing. The IID variant is the
+//! authors' too: one W and b ~ N(0, 1) for all users, and v = 0.
 //!
 //! A user's samples are a function of the seed and the user's number alone.
 
@@ -17,15 +17,15 @@ use crate::sim::rng::{stream, Purpose, Stream};
 pub(super) const FEATURES: usize = 60;
 pub(super) const CLASSES: usize = 10;
 
-/// Counters of a user's streams.
+/// The counters of a user's streams.
 const COUNT: u64 = 0;
 const MODEL: u64 = 1;
 const SAMPLES: u64 = 2;
 
-/// Whose model the IID variant uses: no user has this number.
+/// The user whose model the IID variant uses; no real user has this number.
 const EVERYONE: u64 = u64::MAX;
 
-/// What is wanted.
+/// The parameters of the source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Synthetic {
     pub alpha: f64,
@@ -56,7 +56,8 @@ impl Model {
         }
     }
 
-    /// The class with the highest logit, the lowest of equals (softmax does not change which).
+    /// The class with the highest logit, the lowest index of equals. Softmax would not change the
+    /// choice.
     fn classify(&self, x: &[f64; FEATURES]) -> u32 {
         let mut best = (f64::NEG_INFINITY, 0);
         for (class, (weights, bias)) in self.weights.iter().zip(&self.bias).enumerate() {
@@ -70,9 +71,9 @@ impl Model {
 }
 
 impl Synthetic {
-    /// Samples for training and for testing of each user.
+    /// The numbers of samples for training and for testing of each user.
     ///
-    /// Fails where a parameter is out of range or the samples would not fit.
+    /// It fails if a parameter is out of range, or if the samples would take too much memory.
     pub fn counts(&self, seed: u64) -> Result<Vec<(usize, usize)>, DataError> {
         let wrong =
             |expected: &str, found: String| Err(DataError::invalid("Synthetic", expected, found));
@@ -115,7 +116,7 @@ impl Synthetic {
                     format!("{count} of user {user}, {total} up to there"),
                 );
             }
-            // Some to train on and some to test on, whatever the fraction.
+            // Each user keeps samples for training and for testing, whatever the fraction is.
             let test = libm::ceil(self.test.get() * count as f64).clamp(1.0, count as f64 - 1.0);
             counts.push((count as usize - test as usize, test as usize));
         }
@@ -325,7 +326,7 @@ mod tests {
                 .unwrap();
             differ += u32::from(top as u32 != *label);
         }
-        // Labels were set before features were rounded to single precision.
+        // Labels are computed before features are rounded to single precision.
         assert!(differ <= 1, "{differ} of {}", data.len());
         assert!(data.labels.iter().any(|l| *l != data.labels[0]));
     }

@@ -1,4 +1,5 @@
-//! CSV tables: one sample a line, features in columns, a label column, perhaps a user column.
+//! CSV tables: one sample a line, with the features in columns, a label column, and perhaps a user
+//! column.
 
 mod header;
 mod lines;
@@ -14,14 +15,14 @@ use lines::Bounded;
 use std::io::BufRead;
 use std::path::Path;
 
-/// The columns that are no features.
+/// The columns that are not features.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Columns<'a> {
     pub label: &'a str,
     pub user: Option<&'a str>,
 }
 
-/// A table as read. Its labels are numbers of names, until they are resolved.
+/// A table that was read. Its labels are numbers of names, until they are mapped to classes.
 #[derive(Debug)]
 pub(super) struct Table {
     pub raw: Raw,
@@ -172,7 +173,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn columns_are_told_apart_by_name() {
+    fn columns_are_reported_apart_by_name() {
         let table = parse(
             b"who,a,y,b\nann,1,2,3\nbob,4,0,-5e1\nann,7,2,9\n",
             "y",
@@ -214,7 +215,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_empty_label_or_user_is_told_with_row_and_column() {
+    fn an_empty_label_or_user_is_reported_with_row_and_column() {
         assert_eq!(
             error("who,a,y\nann,1,0\nbob,2,\n"),
             "t.csv:3:3: expected a label in column \"y\", found an empty cell; fill it, or drop the lines \

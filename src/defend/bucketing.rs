@@ -1,21 +1,24 @@
-//! Bucketing (Karimireddy, He and Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via
-//! Bucketing", ICLR 2022, algorithm 1): another defence over means of a few reports each.
+//! Bucketing: another defence, applied to the means of small random groups of reports (Karimireddy,
+//! He and Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing", ICLR 2022,
+//! algorithm 1).
 
 use super::registry::DefenceSpec;
-use super::{aggregate, settle, Cohort, Defence, Keeping, Memory, Shape};
+use super::{aggregate, settle, Access, Cohort, Defence, Keeping, Memory};
 use crate::sim::rng::shuffle;
 use serde::{Deserialize, Serialize};
 
-/// The reports are shuffled and cut into ⌈n / s⌉ buckets of s; the defence inside sees each bucket's
-/// mean. Makes reports of clients with different data more alike. Keeps the cohort; samples do not
-/// weigh within a bucket, and a bucket has the sum of its reports' samples. An adversary spoils a whole
-/// bucket: what is inside must stand with f of ⌈n / s⌉.
+/// The n reports are shuffled and cut into ⌈n / s⌉ buckets of s reports; the inner defence gets the
+/// mean of each bucket. This makes the vectors of clients with different data more alike.
+///
+/// The updates of the cohort are kept. Within a bucket all reports have the same weight; the
+/// samples of a bucket are the sum of those of its reports. One adversary spoils the mean of its
+/// whole bucket, so the inner defence must withstand f adversaries among ⌈n / s⌉ buckets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bucketing {
-    /// Reports in a bucket, s; the last may have fewer.
+    /// The number s of reports in a bucket; the last bucket may have fewer.
     pub size: u32,
-    /// What is made of the buckets.
+    /// The defence that gets the means of the buckets.
     pub inner: Box<DefenceSpec>,
 }
 
@@ -28,7 +31,7 @@ impl Default for Bucketing {
     }
 }
 
-/// Means of a cohort's buckets, with their samples.
+/// The means of the buckets of a cohort, and the samples behind each.
 struct Buckets {
     numbers: Vec<u32>,
     samples: Vec<u32>,
@@ -94,12 +97,12 @@ impl Defence for Bucketing {
     }
 
     fn least(&self) -> u32 {
-        // The fewest reports that make as many buckets as the inner one needs.
+        // The smallest number of reports that makes as many buckets as the inner defence needs.
         let full = self.inner.defence().least().max(1) - 1;
         full.saturating_mul(self.size).saturating_add(1)
     }
 
-    /// An adversary spoils the bucket that it falls into.
+    /// In the worst case each adversary is in a bucket of its own and spoils it.
     fn bears(&self, n: u32) -> Option<u32> {
         self.inner.defence().bears(n.div_ceil(self.size.max(1)))
     }
@@ -112,8 +115,8 @@ impl Defence for Bucketing {
         self.inner.defence().needs_public()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -132,7 +135,8 @@ impl Keeping for Bucketing {
     }
 
     fn settle(&self, cohort: &Cohort<'_>, aggregate: &[f32], memory: &mut Memory) {
-        // Defences that look at clients are not let in here: the aggregate alone can matter.
+        // The inner defence sees buckets, not clients, so all that it can remember is the
+        // aggregate.
         settle(self.inner.defence(), cohort, aggregate, memory);
     }
 }

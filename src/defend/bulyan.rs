@@ -1,19 +1,23 @@
-//! Bulyan (El Mhamdi, Guerraoui and Rouault, "The Hidden Vulnerability of Distributed Learning in
-//! Byzantium", ICML 2018, section 4) over Krum.
+//! Bulyan over Krum: a selection of updates, then a trimmed mean of each coordinate (El Mhamdi,
+//! Guerraoui and Rouault, "The Hidden Vulnerability of Distributed Learning in Byzantium", ICML
+//! 2018, section 4).
 
 use super::distances::{distances, flops};
 use super::krum::scores;
 use super::median::{each_coordinate, median};
-use super::{Cohort, Defence, Keeping, Memory, Shape};
+use super::{Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
-/// Krum chooses θ = n − 2f updates, one after the other, each among those that are left; each value is
-/// then the mean of the β = θ − 2f chosen values nearest to their median. Keeps the cohort; samples do
-/// not weigh. Needs n ≥ 4f + 3, and then stands with f adversaries.
+/// Krum chooses θ = n − 2f updates, one after the other, each among the updates that are left. Each
+/// value of the aggregate is the mean of the β = θ − 2f chosen values that are nearest to their
+/// median.
+///
+/// The updates of the cohort are kept; samples are no weights. The rule needs n ≥ 4f + 3 reports
+/// and then withstands f adversaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bulyan {
-    /// The number f of adversaries in a cohort that it is to stand with.
+    /// The number f of adversaries in a cohort that the rule shall withstand.
     pub byzantine: u32,
 }
 
@@ -24,7 +28,7 @@ impl Default for Bulyan {
 }
 
 impl Bulyan {
-    /// θ updates by repeated Krum.
+    /// The places in the cohort of θ updates, chosen by Krum again and again among those left.
     fn choose(&self, cohort: &Cohort<'_>) -> Vec<usize> {
         let n = cohort.len();
         let theta = n.saturating_sub(2 * self.byzantine as usize).max(1);
@@ -34,7 +38,7 @@ impl Bulyan {
         while chosen.len() < theta && !left.is_empty() {
             let scores = scores(&pairs, &left, self.byzantine);
             let places = 0..left.len();
-            // `min_by` takes the first of equals.
+            // `min_by` returns the first of several equal scores.
             match places.min_by(|&a, &b| scores[a].total_cmp(&scores[b])) {
                 Some(best) => chosen.push(left.remove(best)),
                 None => break,
@@ -57,8 +61,8 @@ impl Defence for Bulyan {
         "n ≥ 4f + 3"
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

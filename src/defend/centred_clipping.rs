@@ -1,21 +1,24 @@
-//! Centred clipping (Karimireddy, He and Jaggi, "Learning from History for Byzantine Robust
-//! Optimization", ICML 2021, algorithm 2).
+//! Centred clipping: updates are clipped around the aggregate of the last round (Karimireddy, He
+//! and Jaggi, "Learning from History for Byzantine Robust Optimization", ICML 2021, algorithm 2).
 
 use super::cohort::narrow;
 use super::geometric_median::distance;
-use super::{iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
-/// From the last round's aggregate (0 at first), so many times
-/// `v ← v + 1/n Σ (Δ_k − v) min(1, τ / ‖Δ_k − v‖)`. Keeps the cohort and one vector between rounds;
-/// samples do not weigh. Moves by τ a step at most, whoever reports. Its proof wants clients whose
-/// momentum lowers the variance of what they send.
+/// Starting from the aggregate v of the last round (0 at first), the step `v ← v + 1/n Σ (Δ_k − v)
+/// min(1, τ / ‖Δ_k − v‖)` is taken `iterations` times. A step moves v by at most τ, whatever
+/// clients report.
+///
+/// The updates of the cohort are kept, and one vector between rounds; samples are no weights. The
+/// proof in the paper assumes that clients use momentum, which lowers the variance of what they
+/// send.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CentredClipping {
-    /// The radius τ, in the norm of updates.
+    /// The radius τ, in the unit of the norm of updates.
     pub radius: f64,
-    /// Steps a round; the paper takes one.
+    /// The number of steps in a round; the paper takes one.
     pub iterations: u32,
 }
 
@@ -28,7 +31,7 @@ impl Default for CentredClipping {
     }
 }
 
-/// Where the last aggregate is kept.
+/// The number under which [`Memory`] keeps the last aggregate.
 const CENTRE: u32 = 0;
 
 impl Defence for CentredClipping {
@@ -40,8 +43,8 @@ impl Defence for CentredClipping {
         problems.into_iter().flatten().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

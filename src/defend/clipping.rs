@@ -1,17 +1,18 @@
-//! Norm clipping (Sun et al., "Can You Really Backdoor Federated Learning?", 2019, section 4): an
-//! update longer than a bound is scaled down to it.
+//! Norm clipping: an update longer than a bound is scaled down to the bound (Sun et al., "Can You
+//! Really Backdoor Federated Learning?", 2019, section 4).
 
 use super::cohort::{narrow, norm_squared};
-use super::{positive, Defence, Report, Shape, Streaming, Sum};
+use super::{positive, Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// `Σ n_k Δ_k min(1, M / ‖Δ_k‖) / Σ n_k`. Streams; samples weigh, as for the plain mean. Bounds what
-/// one client can do, and stops no direction.
+/// The aggregate is `Σ n_k Δ_k min(1, M / ‖Δ_k‖) / Σ n_k`, where n_k is the number of samples of
+/// client k, as in the plain mean. Clipping bounds the influence of one client but does not change
+/// the direction of its update. Reports are taken one by one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormClipping {
-    /// The bound M, in the norm of updates.
+    /// The bound M, in the unit of the norm of updates.
     pub bound: f64,
 }
 
@@ -21,7 +22,7 @@ impl Default for NormClipping {
     }
 }
 
-/// What an update is multiplied by so that its norm is `bound` at most.
+/// The factor by which an update is multiplied so that its norm is at most `bound`.
 pub(super) fn factor(update: &[f32], bound: f64) -> f64 {
     let norm = norm_squared(update).sqrt();
     if norm > bound {
@@ -36,8 +37,8 @@ impl Defence for NormClipping {
         positive("bound", self.bound).into_iter().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -46,9 +47,9 @@ impl Defence for NormClipping {
 }
 
 impl Streaming for NormClipping {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let factor = factor(report.update, self.bound);
-        sum.add(report.update, factor, f64::from(report.samples));
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let factor = factor(update.values, self.bound);
+        sum.add(update.values, factor, f64::from(update.samples));
     }
 
     fn finish(&self, sum: &Sum, _: &mut Stream) -> Vec<f32> {

@@ -1,12 +1,14 @@
-//! Scalar products and distances of all pairs of a cohort, from one matrix product.
+//! Scalar products and distances of all pairs of vectors of a cohort, from one matrix product.
 //!
-//! `‖x − y‖² = ‖x‖² + ‖y‖² − 2 x·y`, with all products from `G = X Xᵀ`. In double precision, so that
-//! what cancels leaves the distance of vectors that are almost the same.
+//! The squared distances are `‖x − y‖² = ‖x‖² + ‖y‖² − 2 x·y`, with all scalar products from `G = X
+//! Xᵀ`. The product is computed in double precision, so that the difference is still accurate for
+//! vectors that are nearly equal.
 
-/// Columns that one step of the product takes: a block of a hundred rows fits the second-level cache.
+/// The number of columns in one step of the matrix product: a block with a hundred rows of so many
+/// columns fits the second-level cache.
 const BLOCK: usize = 1024;
 
-/// A symmetric matrix of one value a pair, row-major.
+/// A symmetric matrix with one value for each pair of vectors, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pairs {
     n: usize,
@@ -14,24 +16,24 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// The value of a pair; 0 for one that does not exist.
+    /// The value of the pair of vectors `i` and `j`; 0 if there is no such pair.
     pub fn at(&self, i: usize, j: usize) -> f64 {
         self.values.get(i * self.n + j).copied().unwrap_or(0.0)
     }
 
-    /// The values of `i` with all, itself included.
+    /// The values of the pairs of vector `i` with every vector, including itself.
     pub fn row(&self, i: usize) -> &[f64] {
         let start = i * self.n;
         self.values.get(start..start + self.n).unwrap_or_default()
     }
 
-    /// How many rows there are.
+    /// The number of vectors.
     pub const fn len(&self) -> usize {
         self.n
     }
 }
 
-/// `x·y` of every pair of vectors of one length.
+/// The scalar product `x·y` of every pair of vectors, which must have one length.
 pub fn products(vectors: &[&[f32]]) -> Pairs {
     let n = vectors.len();
     let length = vectors.iter().map(|vector| vector.len()).min().unwrap_or(0);
@@ -72,7 +74,7 @@ pub fn products(vectors: &[&[f32]]) -> Pairs {
     Pairs { n, values }
 }
 
-/// `‖x − y‖²` of every pair.
+/// The squared distance `‖x − y‖²` of every pair of vectors, which must have one length.
 pub fn distances(vectors: &[&[f32]]) -> Pairs {
     let mut pairs = products(vectors);
     let n = pairs.n;
@@ -86,7 +88,7 @@ pub fn distances(vectors: &[&[f32]]) -> Pairs {
             };
         }
     }
-    // Rounding must not tell the two halves apart.
+    // Rounding could make the two halves of the matrix differ, so one half is copied to the other.
     for i in 0..n {
         for j in 0..i {
             pairs.values[i * n + j] = pairs.values[j * n + i];
@@ -95,7 +97,7 @@ pub fn distances(vectors: &[&[f32]]) -> Pairs {
     pairs
 }
 
-/// Operations of either for `n` vectors of `d` values.
+/// The floating-point operations of [`products`] or [`distances`] for `n` vectors of `d` values.
 pub const fn flops(n: u64, d: u64) -> u64 {
     n.saturating_mul(n).saturating_mul(d).saturating_mul(2)
 }

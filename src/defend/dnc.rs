@@ -1,26 +1,29 @@
-//! DnC, divide and conquer (Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model
-//! Poisoning Attacks and Defenses for Federated Learning", NDSS 2021, algorithm 2).
+//! DnC, divide and conquer: outliers along the direction of largest variation are left out
+//! (Shejwalkar and Houmansadr, "Manipulating the Byzantine: Optimizing Model Poisoning Attacks and
+//! Defenses for Federated Learning", NDSS 2021, algorithm 2).
 
 use super::distances::{products, Pairs};
-use super::{at_least_1, iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{at_least_1, iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use crate::sim::rng::{below, Stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// So many times: of a random subset of values, centred, those updates are left out that reach
-/// furthest along the direction in which all differ most (the top right singular vector), `filter`
-/// times f of them. The mean of those never left out. If none is, of those left out least often. Keeps
-/// the cohort; samples do not weigh.
+/// In each of `iterations` passes a random subset of the coordinates is drawn and the updates are
+/// centred. The c · f updates that reach furthest along the top right singular vector, which is the
+/// direction in which the updates differ most, are left out. The aggregate is the mean of the
+/// updates that no pass left out; if there is none, of those left out least often.
+///
+/// The updates of the cohort are kept; samples are no weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dnc {
     /// The number f of adversaries in a cohort.
     pub byzantine: u32,
-    /// How often a subset is drawn; the paper's is 1.
+    /// The number of passes, each with a subset of its own; the paper takes 1.
     pub iterations: u32,
-    /// Values in a subset; the paper's is 10,000.
+    /// The number of coordinates in a subset; the paper takes 10,000.
     pub dimensions: u32,
-    /// The factor c on the number left out; the paper's is 1.
+    /// The factor c: each pass leaves out c · f updates. The paper takes 1.
     pub filter: f64,
 }
 
@@ -36,12 +39,12 @@ impl Default for Dnc {
 }
 
 impl Dnc {
-    /// How many are left out of each subset.
+    /// The number of updates that each pass leaves out.
     fn removed(&self) -> usize {
         libm::ceil(self.filter * f64::from(self.byzantine) - 1e-9).max(0.0) as usize
     }
 
-    /// The part of each update that is looked at, centred.
+    /// The drawn coordinates of each update, minus their mean over the updates.
     fn part(&self, cohort: &Cohort<'_>, draws: &mut Stream) -> Vec<Vec<f32>> {
         let chosen = subset(cohort.values(), self.dimensions as usize, draws);
         let pick = |update: &&[f32]| chosen.iter().map(|&at| update[at]).collect();
@@ -57,8 +60,8 @@ impl Dnc {
     }
 }
 
-/// `wanted` of the numbers below `of`, ascending; all, if there are not more. Fisher–Yates, only as far
-/// as needed.
+/// `wanted` of the numbers below `of`, in ascending order, or all if there are not more. A
+/// Fisher–Yates shuffle that stops after `wanted` draws.
 fn subset(of: usize, wanted: usize, draws: &mut Stream) -> Vec<usize> {
     if wanted >= of {
         return (0..of).collect();
@@ -75,15 +78,18 @@ fn subset(of: usize, wanted: usize, draws: &mut Stream) -> Vec<usize> {
     chosen
 }
 
-/// Multiplications by the matrix that bring any start to its first eigenvector, near enough.
+/// The number of multiplications by the matrix. After so many, the power iteration is close enough
+/// to the first eigenvector from any starting vector.
 const POWERS: usize = 300;
 
-/// The first eigenvector of a matrix of products: its squares are, up to one factor, the squared
-/// projections of the rows on their top right singular vector.
+/// The first eigenvector of the matrix of scalar products of some rows. The squares of its entries
+/// are, up to one common factor, the squared projections of the rows on their top right singular
+/// vector.
 fn first_eigenvector(pairs: &Pairs) -> Vec<f64> {
     let n = pairs.len();
-    // The longest row's products: it reaches furthest, so it is not at right angles to the answer
-    // but in cases that rounding undoes.
+    // The iteration starts from the scalar products of the longest row. That row reaches furthest,
+    // so the start is at right angles to the eigenvector only in special cases, which rounding
+    // removes.
     let longest = (0..n).max_by(|&a, &b| pairs.at(a, a).total_cmp(&pairs.at(b, b)));
     let mut v: Vec<f64> = longest.map_or_else(Vec::new, |at| pairs.row(at).to_vec());
     for _ in 0..POWERS {
@@ -120,8 +126,8 @@ impl Defence for Dnc {
         "n > filter · f"
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

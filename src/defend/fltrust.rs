@@ -1,16 +1,19 @@
-//! FLTrust (Cao et al., "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping", NDSS
-//! 2021, section IV): the server trains on a small clean set of its own and trusts what points the same
-//! way.
+//! FLTrust: the server trains on a small clean set of its own and trusts the updates that point in
+//! the direction of its own update (Cao et al., "FLTrust: Byzantine-robust Federated Learning via
+//! Trust Bootstrapping", NDSS 2021, section IV).
 
 use super::cohort::{dot, narrow, norm_squared};
-use super::{Defence, Report, Shape, Streaming, Sum};
+use super::{Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// `Σ TS_k (‖g₀‖ / ‖Δ_k‖) Δ_k / Σ TS_k` with `TS_k = max(0, cos(Δ_k, g₀))`; nothing where no report is
-/// trusted. g₀ is what local training of the first group makes of the global model on the scenario's
-/// public set, before the clients are asked. Streams; trust weighs, samples do not. No number of
-/// adversaries breaks it while the public set is like the clients' data.
+/// The aggregate is `Σ TS_k (‖g₀‖ / ‖Δ_k‖) Δ_k / Σ TS_k` with the trust scores `TS_k = max(0,
+/// cos(Δ_k, g₀))`; it is zero if no report is trusted. The server's own update g₀ comes from
+/// training the global model on the public set of the scenario, with the local training of the
+/// first group, before the clients are asked.
+///
+/// Reports are taken one by one; trust scores are the weights, samples are not. No number of
+/// adversaries breaks the rule as long as the public set is like the clients' data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlTrust {}
@@ -20,8 +23,8 @@ impl Defence for FlTrust {
         true
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -30,17 +33,17 @@ impl Defence for FlTrust {
 }
 
 impl Streaming for FlTrust {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let Some(trusted) = report.trusted else {
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let Some(trusted) = update.trusted else {
             return;
         };
         let own = norm_squared(trusted).sqrt();
-        let theirs = norm_squared(report.update).sqrt();
+        let theirs = norm_squared(update.values).sqrt();
         let scale = own * theirs;
         if scale > 0.0 && scale.is_finite() {
-            let trust = (dot(report.update, trusted) / scale).clamp(0.0, 1.0);
+            let trust = (dot(update.values, trusted) / scale).clamp(0.0, 1.0);
             if trust > 0.0 {
-                sum.add(report.update, own / theirs, trust);
+                sum.add(update.values, own / theirs, trust);
             }
         }
     }

@@ -1,22 +1,27 @@
-//! FoolsGold (Fung, Yoon and Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID
-//! 2020, algorithm 1): clients whose updates have always pointed the same way count for little.
+//! FoolsGold: clients whose updates have always pointed in one common direction get little weight
+//! (Fung, Yoon and Beschastnikh, "The Limitations of Federated Learning in Sybil Settings", RAID
+//! 2020, algorithm 1).
 
 use super::cohort::narrow;
 use super::distances::products;
-use super::{Cohort, Defence, Keeping, Memory, Shape};
+use super::{Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
-/// `Σ α_k Δ_k / Σ α_k`, where α falls with the largest cosine between the sum of a client's updates so
-/// far and another's; nothing where all α are 0. Keeps the cohort, and a vector for every client that
-/// has ever reported; samples do not weigh. Stands with any number of sybils, and not with one
-/// adversary alone.
+/// The aggregate is `Σ α_k Δ_k / Σ α_k`; it is zero if all α are 0. The weight α_k falls with the
+/// largest cosine between the sum of all updates of client k so far and the sum of another
+/// client's.
 ///
-/// As in the paper, but the mean where it has the sum (its clients send gradients), and all values are
-/// looked at where it may choose those that matter to the scores.
+/// The updates of the cohort are kept, and a vector for every client that has ever reported;
+/// samples are no weights. The rule withstands any number of sybils, but not a single adversary
+/// without sybils.
+///
+/// It differs from the paper in two points. It takes the mean where the paper takes the sum, since
+/// the paper's clients send gradients. It computes the cosines from all values, where the paper may
+/// choose the values that matter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FoolsGold {
-    /// The confidence κ: how steeply the logit tells apart.
+    /// The confidence κ: how steeply the logit function separates small weights from large ones.
     pub confidence: f64,
 }
 
@@ -27,9 +32,9 @@ impl Default for FoolsGold {
 }
 
 impl FoolsGold {
-    /// The weight of each update of a cohort.
+    /// The weight α of each update of the cohort.
     fn weights(&self, cohort: &Cohort<'_>, memory: &Memory) -> Vec<f64> {
-        // What a client has sent so far, this round included.
+        // The sum of the updates of each client so far, including this round's.
         let histories: Vec<Vec<f32>> = cohort
             .clients
             .iter()
@@ -55,7 +60,8 @@ impl FoolsGold {
             .map(|i| others(i).map(|j| cosine(i, j)).fold(0.0, f64::max))
             .collect();
         let weight = |i: usize| {
-            // Pardoning: a client is not to blame for one that is more like others than it is.
+            // The paper calls this pardoning: a client keeps its weight if the client that it
+            // resembles is even more like others.
             let pardoned = others(i).map(|j| {
                 let pardon = if most[j] > most[i] && most[j] > 0.0 {
                     most[i] / most[j]
@@ -69,7 +75,7 @@ impl FoolsGold {
         let mut weights: Vec<f64> = (0..n).map(weight).collect();
         let largest = weights.iter().copied().fold(0.0, f64::max);
         for weight in &mut weights {
-            // What rounding leaves of 1 − 1 is not to be made a weight of.
+            // A difference 1 − 1 that rounding has left above 0 must not become a weight.
             *weight = match largest > 1e-9 {
                 true => self.logit(*weight / largest),
                 false => 0.0,
@@ -78,7 +84,7 @@ impl FoolsGold {
         weights
     }
 
-    /// κ (ln(α / (1 − α)) + 1/2), cut to [0, 1].
+    /// The paper's logit κ (ln(α / (1 − α)) + 1/2), cut to [0, 1].
     fn logit(&self, weight: f64) -> f64 {
         let weight = weight.min(0.99);
         if weight <= 0.0 {
@@ -99,8 +105,8 @@ impl Defence for FoolsGold {
         true
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

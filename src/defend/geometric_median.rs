@@ -1,19 +1,23 @@
-//! The geometric median by the smoothed Weiszfeld algorithm (Pillutla, Kakade and Harchaoui, "Robust
-//! Aggregation for Federated Learning", IEEE Transactions on Signal Processing 2022, algorithm 2: RFA).
+//! The geometric median by the smoothed Weiszfeld algorithm, known as RFA (Pillutla, Kakade and
+//! Harchaoui, "Robust Aggregation for Federated Learning", IEEE Transactions on Signal Processing
+//! 2022, algorithm 2).
 
 use super::cohort::{add, narrow};
-use super::{iterations, positive, Cohort, Defence, Keeping, Memory, Shape};
+use super::{iterations, positive, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
-/// The point with the least weighted sum of distances to the updates, nearly: from their mean, so many
-/// times `v ← Σ β_k Δ_k / Σ β_k` with `β_k = n_k / max(ν, ‖v − Δ_k‖)`. Keeps the cohort; samples weigh.
-/// Stands while adversaries have less than half of the weight.
+/// The aggregate is approximately the point v with the least weighted sum of distances to the
+/// updates. Starting from the mean of the updates, the step `v ← Σ β_k Δ_k / Σ β_k` with `β_k = n_k
+/// / max(ν, ‖v − Δ_k‖)` is taken `iterations` times.
+///
+/// The updates of the cohort are kept; the samples n_k are the weights. The rule works while
+/// adversaries have less than half of the weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeometricMedian {
-    /// Weiszfeld steps; the paper finds 3 enough in practice.
+    /// The number of Weiszfeld steps; the paper finds 3 enough in practice.
     pub iterations: u32,
-    /// The smoothing ν, in the norm of updates.
+    /// The smoothing ν, in the unit of the norm of updates.
     pub smoothing: f64,
 }
 
@@ -26,7 +30,7 @@ impl Default for GeometricMedian {
     }
 }
 
-/// ‖v − x‖
+/// The Euclidean distance ‖v − x‖.
 pub(super) fn distance(v: &[f64], x: &[f32]) -> f64 {
     let pairs = v.iter().zip(x);
     let squared: f64 = pairs.map(|(v, x)| (v - f64::from(*x)).powi(2)).sum();
@@ -34,7 +38,7 @@ pub(super) fn distance(v: &[f64], x: &[f32]) -> f64 {
 }
 
 impl Defence for GeometricMedian {
-    /// Less than half of them.
+    /// Adversaries must be less than half of the reports.
     fn bears(&self, n: u32) -> Option<u32> {
         Some(n.saturating_sub(1) / 2)
     }
@@ -47,8 +51,8 @@ impl Defence for GeometricMedian {
         problems.into_iter().flatten().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

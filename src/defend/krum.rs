@@ -1,26 +1,30 @@
-//! Krum and Multi-Krum (Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant Gradient
-//! Descent", NeurIPS 2017).
+//! Krum and Multi-Krum (Blanchard et al., "Machine Learning with Adversaries: Byzantine Tolerant
+//! Gradient Descent", NeurIPS 2017).
 
 use super::distances::{distances, flops, Pairs};
-use super::{at_least_1, Cohort, Defence, Keeping, Memory, Shape};
+use super::{at_least_1, Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
-/// The update with the least sum of squared distances to its n − f − 2 nearest. Keeps the cohort;
-/// samples do not weigh. Needs n ≥ 2f + 3, and then stands with f adversaries.
+/// The aggregate is the update with the least score, where the score of an update is the sum of its
+/// squared distances to its n − f − 2 nearest neighbours.
+///
+/// The updates of the cohort are kept; samples are no weights. The rule needs n ≥ 2f + 3 reports
+/// and then withstands f adversaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Krum {
-    /// The number f of adversaries in a cohort that it is to stand with.
+    /// The number f of adversaries in a cohort that the rule shall withstand.
     pub byzantine: u32,
 }
 
-/// The mean of the `keep` updates of least score. Otherwise as [`Krum`].
+/// The aggregate is the mean of the `keep` updates with the least scores; scores and requirements
+/// are those of [`Krum`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MultiKrum {
-    /// The number f of adversaries in a cohort that it is to stand with.
+    /// The number f of adversaries in a cohort that the rule shall withstand.
     pub byzantine: u32,
-    /// How many updates are averaged.
+    /// The number of updates that are averaged.
     pub keep: u32,
 }
 
@@ -39,8 +43,8 @@ impl Default for MultiKrum {
     }
 }
 
-/// Every update's score among `among`: the sum of its `among − f − 2` least squared distances to the
-/// others (at least one, where there is another).
+/// The score of every update within the set `among` of m updates: the sum of its m − f − 2 least
+/// squared distances to the others (of at least one, if there is another).
 pub(super) fn scores(pairs: &Pairs, among: &[usize], byzantine: u32) -> Vec<f64> {
     let others = among.len().saturating_sub(1);
     let nearest = among.len().saturating_sub(byzantine as usize + 2);
@@ -56,7 +60,8 @@ pub(super) fn scores(pairs: &Pairs, among: &[usize], byzantine: u32) -> Vec<f64>
     among.iter().map(score).collect()
 }
 
-/// The places of all updates by their score, best first; of equal ones the first.
+/// The places of all updates in ascending order of their scores; of equal scores, the first place
+/// comes first.
 fn by_score(cohort: &Cohort<'_>, byzantine: u32) -> Vec<usize> {
     let mut places: Vec<usize> = (0..cohort.len()).collect();
     let scores = scores(&distances(cohort.updates), &places, byzantine);
@@ -83,8 +88,8 @@ impl Defence for Krum {
         RULE
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -110,7 +115,7 @@ impl Defence for MultiKrum {
     }
 
     fn least(&self) -> u32 {
-        // Of fewer, some adversary's would be among the kept.
+        // With fewer reports, an adversary's update would be among those kept.
         least(self.byzantine).max(self.keep.saturating_add(self.byzantine))
     }
 
@@ -118,8 +123,8 @@ impl Defence for MultiKrum {
         "n ≥ 2f + 3 and n ≥ keep + f"
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {

@@ -1,22 +1,23 @@
-//! Coordinate-wise median and trimmed mean (Yin et al., "Byzantine-Robust Distributed Learning: Towards
-//! Optimal Statistical Rates", ICML 2018, definitions 1 and 2).
+//! The coordinate-wise median and the coordinate-wise trimmed mean (Yin et al., "Byzantine-Robust
+//! Distributed Learning: Towards Optimal Statistical Rates", ICML 2018, definitions 1 and 2).
 
-use super::{Cohort, Defence, Keeping, Memory, Shape};
+use super::{Access, Cohort, Defence, Keeping, Memory};
 use serde::{Deserialize, Serialize};
 
-/// Each value is the median of the reports'; of an even number, the mean of the middle two. Keeps the
-/// cohort; samples do not weigh. Stands while fewer than half of the reports are adversaries'.
+/// Each value of the aggregate is the median of the reported values; for an even number of reports
+/// it is the mean of the middle two. The updates of the cohort are kept; samples are no weights.
+/// The rule works while fewer than half of the reports come from adversaries.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Median {}
 
-/// Of each value, the share `trim` of the reports with the largest and as many with the smallest are
-/// left out, and the mean of the rest is taken. Keeps the cohort; samples do not weigh. Stands while
-/// no more than ⌊trim · n⌋ reports are adversaries'.
+/// For each coordinate, the share `trim` of the reports with the largest values and as many with
+/// the smallest are left out, and the rest are averaged. The updates of the cohort are kept;
+/// samples are no weights. The rule works while at most ⌊trim · n⌋ reports come from adversaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrimmedMean {
-    /// The share β left out at each end, in [0, 1/2).
+    /// The share β of the reports that is left out at each end, in [0, 1/2).
     pub trim: f64,
 }
 
@@ -26,10 +27,12 @@ impl Default for TrimmedMean {
     }
 }
 
-/// Coordinates that are gathered at once: their columns fit the first-level cache for small cohorts.
+/// The number of coordinates that are gathered at once: for small cohorts, their columns fit the
+/// first-level cache.
 const TILE: usize = 64;
 
-/// Calls `f` with each coordinate's number and its values, report after report, which it may reorder.
+/// Calls `f` for each coordinate with its number and with its value in every report. `f` may
+/// reorder the values.
 pub(super) fn each_coordinate(updates: &[&[f32]], mut f: impl FnMut(usize, &mut [f32])) {
     let n = updates.len();
     let length = updates.iter().map(|update| update.len()).min().unwrap_or(0);
@@ -47,7 +50,7 @@ pub(super) fn each_coordinate(updates: &[&[f32]], mut f: impl FnMut(usize, &mut 
     }
 }
 
-/// The median of some numbers, which are reordered; 0 of none.
+/// The median of `values`, which are reordered; 0 if there are none.
 pub(super) fn median(values: &mut [f32]) -> f32 {
     let n = values.len();
     if n == 0 {
@@ -63,17 +66,17 @@ pub(super) fn median(values: &mut [f32]) -> f32 {
 }
 
 impl Defence for Median {
-    /// Less than half of them.
+    /// Adversaries must be less than half of the reports.
     fn bears(&self, n: u32) -> Option<u32> {
         Some(n.saturating_sub(1) / 2)
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
-        // Selecting takes about three comparisons a value.
+        // Selecting the median takes about three comparisons for each value.
         n.saturating_mul(d).saturating_mul(3)
     }
 }
@@ -87,7 +90,7 @@ impl Keeping for Median {
 }
 
 impl Defence for TrimmedMean {
-    /// As many as are left out at each end.
+    /// Adversaries may be as many as the reports left out at each end.
     fn bears(&self, n: u32) -> Option<u32> {
         Some(libm::floor(self.trim * f64::from(n) + 1e-9) as u32)
     }
@@ -105,8 +108,8 @@ impl Defence for TrimmedMean {
         }
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Keeping(self)
+    fn access(&self) -> Access<'_> {
+        Access::Keeping(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -118,7 +121,8 @@ impl Defence for TrimmedMean {
 impl Keeping for TrimmedMean {
     fn aggregate(&self, cohort: &Cohort<'_>, _: &Memory) -> Vec<f32> {
         let n = cohort.len();
-        // A share below a half leaves at least one; a little is allowed for 0.1 · 30 = 2.9999….
+        // A share below a half leaves at least one report. The small addition makes up for products
+        // such as 0.1 · 30 = 2.9999….
         let cut = libm::floor(self.trim * n as f64 + 1e-9) as usize;
         let cut = cut.min(n.saturating_sub(1) / 2);
         let mut out = vec![0.0; cohort.values()];

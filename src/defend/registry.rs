@@ -1,4 +1,4 @@
-//! The list of defences: what a scenario can name.
+//! The list of defences that a scenario can name.
 
 use super::Defence;
 use crate::registry::{kind, Spec};
@@ -7,7 +7,7 @@ use crate::registry::{kind, Spec};
 pub type DefenceSpec = Spec<dyn Defence>;
 
 impl DefenceSpec {
-    /// What is behind the name.
+    /// The defence behind the name, with its settings.
     pub fn defence(&self) -> &dyn Defence {
         self.get()
     }
@@ -15,32 +15,39 @@ impl DefenceSpec {
 
 kind! {
     dyn Defence, "a defence";
-    /// Long updates scaled down to a bound (Sun et al. 2019)
+    /// Norm clipping: updates longer than a bound are scaled down to it, then averaged (Sun et al.
+    /// 2019)
     NormClipping: super::clipping::NormClipping,
-    /// Coordinate-wise median (Yin et al. 2018)
+    /// Coordinate-wise median of the updates (Yin et al. 2018)
     Median: super::median::Median,
-    /// Coordinate-wise mean without the extremes (Yin et al. 2018)
+    /// Coordinate-wise mean without the largest and the smallest values (Yin et al. 2018)
     TrimmedMean: super::median::TrimmedMean,
-    /// Least sum of distances, by smoothed Weiszfeld steps (Pillutla et al. 2022)
+    /// The point with the least sum of distances to the updates, by smoothed Weiszfeld steps
+    /// (Pillutla et al. 2022)
     GeometricMedian: super::geometric_median::GeometricMedian,
-    /// The update nearest to its neighbours (Blanchard et al. 2017)
+    /// Krum: the one update that is nearest to its neighbours (Blanchard et al. 2017)
     Krum: super::krum::Krum,
-    /// The mean of the best by Krum's score (Blanchard et al. 2017)
+    /// Multi-Krum: the mean of the updates with the best Krum scores (Blanchard et al. 2017)
     MultiKrum: super::krum::MultiKrum,
-    /// Repeated Krum, then a trimmed mean (El Mhamdi et al. 2018)
+    /// Bulyan: updates chosen by repeated Krum, then a coordinate-wise trimmed mean (El Mhamdi et
+    /// al. 2018)
     Bulyan: super::bulyan::Bulyan,
-    /// Trust in what points the way of the server's own update (Cao et al. 2021)
+    /// FLTrust: updates weighted by how well they agree with the server's own update on a public
+    /// set (Cao et al. 2021)
     FLTrust: super::fltrust::FlTrust,
-    /// Clipping around the last aggregate (Karimireddy et al. 2021)
+    /// Updates clipped around the aggregate of the last round (Karimireddy et al. 2021)
     CentredClipping: super::centred_clipping::CentredClipping,
-    /// Outliers along the first singular vector left out (Shejwalkar and Houmansadr 2021)
+    /// Divide and conquer: outliers along the first singular vector are left out (Shejwalkar and
+    /// Houmansadr 2021)
     DnC: super::dnc::Dnc,
-    /// Clients that always agree count for little (Fung et al. 2020)
+    /// FoolsGold: clients whose updates always point in one common direction get little weight
+    /// (Fung et al. 2020)
     FoolsGold: super::foolsgold::FoolsGold,
-    /// Another defence over means of random buckets (Karimireddy et al. 2022)
+    /// Another defence, applied to the means of random buckets of reports (Karimireddy et al. 2022)
     Bucketing: super::bucketing::Bucketing,
-    /// Norm clipping and a little noise (Sun et al. 2019)
+    /// Weak differential privacy: norm clipping and a little Gaussian noise on the mean (Sun et al.
+    /// 2019)
     WeakDp: super::weak_dp::WeakDp,
-    /// One vote a client on every value's sign (Bernstein et al. 2019)
+    /// Majority vote: every client has one vote on the sign of every value (Bernstein et al. 2019)
     SignMajority: super::sign_majority::SignMajority,
 }

@@ -1,7 +1,7 @@
-//! A method's server half behind a defence.
+//! A server half that stands in front of a method's own and applies a defence to the reports.
 
 use super::cohort::draws;
-use super::{aggregate, settle, Cohort, DefenceSpec, Memory, Report, Shape, Sum};
+use super::{aggregate, settle, Access, Cohort, DefenceSpec, Memory, Sum, Update};
 use crate::method::{
     difference, MethodError, OwnTraining, Payload, Phase, Received, ReportKind, ServerHalf,
     ServerJob, Setup, Whole,
@@ -11,28 +11,29 @@ use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 
-/// The server half of a method that wears a defence: it takes the reports in, makes one robust update
-/// of them when the round is over, and hands that to the method as the only report, with the samples of
-/// all. The method's own step (mean, momentum, Adam, ...) goes on from there.
+/// The server half of a method behind a defence. It collects the reports of a round, makes one
+/// robust aggregate of them when the round is over, and hands that to the method as the only
+/// report, with the samples of all reports together. The method's own step (a mean, momentum, Adam
+/// and so on) follows.
 ///
-/// A report with a value that is not finite is refused.
+/// A report that contains a value that is not finite is refused.
 pub struct Defended {
     inner: Box<dyn ServerHalf>,
     spec: DefenceSpec,
     kind: ReportKind,
     seed: u64,
     whole: Whole,
-    /// The round's reports, for a defence that keeps them.
+    /// The reports of the round, for a defence that keeps them.
     held: Vec<Held>,
-    /// The round's sum, for a defence that streams.
+    /// The sum of the round, for a streaming defence.
     sum: Option<Sum>,
-    /// Whom the one report will come from: the first that was taken in.
+    /// The client in whose name the one report is handed in: the first whose report was taken.
     first: Option<u32>,
-    /// Reports and samples taken in.
+    /// The number of reports taken, and the sum of their samples.
     taken: (u64, u32),
     memory: Memory,
     own: Option<OwnTraining>,
-    /// Whether the server's own training has been asked for.
+    /// Whether the server's own training has been started for this round.
     training: bool,
     trusted: Option<ParamSet>,
 }
@@ -44,10 +45,10 @@ struct Held {
 }
 
 impl Defended {
-    /// `inner`, whose clients report `kind`, behind the defence `spec`.
+    /// Puts the defence `spec` in front of the server half `inner`, whose clients report `kind`.
     ///
     /// # Errors
-    /// When the defence needs a public set and there is none.
+    /// When the defence needs a public set and the scenario has none.
     pub fn new(
         inner: Box<dyn ServerHalf>,
         kind: ReportKind,
@@ -92,13 +93,13 @@ impl Defended {
         self.training = false;
     }
 
-    /// What the round's reports come to.
+    /// The aggregate of the reports of the round.
     fn aggregate(&mut self, round: u32) -> Result<Vec<f32>, MethodError> {
         let defence = self.spec.defence();
-        if let (Shape::Streaming(streaming), Some(sum)) = (defence.shape(), &self.sum) {
+        if let (Access::Streaming(streaming), Some(sum)) = (defence.access(), &self.sum) {
             return Ok(streaming.finish(sum, &mut draws(self.seed, round)));
         }
-        // Whoever came first must not matter.
+        // The order in which reports came in must not change the result.
         self.held.sort_by_key(|held| held.client);
         let clients: Vec<u32> = self.held.iter().map(|held| held.client).collect();
         let samples: Vec<u32> = self.held.iter().map(|held| held.samples).collect();
@@ -118,7 +119,7 @@ impl Defended {
         Ok(made)
     }
 
-    /// Hands the method one report for all.
+    /// Hands the method one report that stands for all.
     fn hand_in(&mut self, round: u32) -> Result<(), MethodError> {
         let Some(client) = self.first else {
             return Ok(());
@@ -135,7 +136,8 @@ impl Defended {
         self.inner.receive(&report)
     }
 
-    /// The server's own update, which the defence compares with.
+    /// Starts the server's own training on the public set, or takes its result, for a defence that
+    /// compares reports with it.
     fn train(&mut self, round: u32, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         let Some(own) = &self.own else {
             return self.inner.step(Phase::BeforeRound(round), outputs);
@@ -181,22 +183,22 @@ impl ServerHalf for Defended {
         let update = self.whole.update_of(report)?;
         let global = self.inner.global();
         global.map_or(Ok(()), |global| update.has_layout(global.layout()))?;
-        match self.spec.defence().shape() {
-            Shape::Keeping(_) => self.held.push(Held {
+        match self.spec.defence().access() {
+            Access::Keeping(_) => self.held.push(Held {
                 client: report.client,
                 samples: report.samples,
                 update,
             }),
-            Shape::Streaming(streaming) => {
-                let update = update.as_slice()?;
-                let sum = self.sum.get_or_insert_with(|| Sum::of(update.len()));
+            Access::Streaming(streaming) => {
+                let values = update.as_slice()?;
+                let sum = self.sum.get_or_insert_with(|| Sum::of(values.len()));
                 let trusted = self.trusted.as_ref().map(ParamSet::as_slice).transpose()?;
-                let report = Report {
-                    update,
+                let update = Update {
+                    values,
                     samples: report.samples,
                     trusted,
                 };
-                streaming.add(sum, &report);
+                streaming.add(sum, &update);
             }
         }
         self.first.get_or_insert(report.client);
@@ -221,7 +223,8 @@ impl ServerHalf for Defended {
         self.inner.abandon();
     }
 
-    /// A report is made an update; the defence's own work is counted when the round is over.
+    /// The cost of turning a report into an update; the defence's own work is counted when the
+    /// round is over.
     fn receive_flops(&self) -> Flops {
         Flops(self.global().map_or(0, |global| global.len() as u64))
     }

@@ -1,16 +1,18 @@
-//! signSGD with majority vote (Bernstein et al., "signSGD with Majority Vote is Communication Efficient
-//! and Fault Tolerant", ICLR 2019, algorithm 1), of updates instead of gradients.
+//! The majority vote of signSGD, applied to updates instead of gradients (Bernstein et al.,
+//! "signSGD with Majority Vote is Communication Efficient and Fault Tolerant", ICLR 2019, algorithm
+//! 1).
 
-use super::{positive, Defence, Report, Shape, Streaming, Sum};
+use super::{positive, Access, Defence, Streaming, Sum, Update};
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// `rate · sign(Σ sign(Δ_k))`, value by value; a tie moves nothing. Streams; every client has one
-/// vote. A value stands while fewer than half of the votes on it are adversaries'.
+/// Each value of the aggregate is `rate · sign(Σ sign(Δ_k))`; a tie moves nothing. Reports are
+/// taken one by one, and every client has one vote on every value. A value is right while fewer
+/// than half of the votes on it come from adversaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SignMajority {
-    /// By how much a value moves in a round.
+    /// The amount by which a value of the model moves in a round.
     pub rate: f64,
 }
 
@@ -21,7 +23,7 @@ impl Default for SignMajority {
 }
 
 impl Defence for SignMajority {
-    /// Less than half of them.
+    /// Adversaries must be less than half of the reports.
     fn bears(&self, n: u32) -> Option<u32> {
         Some(n.saturating_sub(1) / 2)
     }
@@ -30,8 +32,8 @@ impl Defence for SignMajority {
         positive("rate", self.rate).into_iter().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
@@ -40,9 +42,9 @@ impl Defence for SignMajority {
 }
 
 impl Streaming for SignMajority {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        for (votes, value) in sum.values.iter_mut().zip(report.update) {
-            // `signum` of a zero is 1.
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        for (votes, value) in sum.values.iter_mut().zip(update.values) {
+            // Rust's `signum` of a zero is 1, so zeros are left out: they are no vote.
             if *value != 0.0 {
                 *votes += f64::from(value.signum());
             }

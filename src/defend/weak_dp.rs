@@ -1,20 +1,22 @@
-//! Weak differential privacy (Sun et al., "Can You Really Backdoor Federated Learning?", 2019, section
-//! 4): norm clipping, and Gaussian noise on the aggregate, too little for a privacy guarantee.
+//! Weak differential privacy: norm clipping, and Gaussian noise on the aggregate that is too small
+//! for a privacy guarantee (Sun et al., "Can You Really Backdoor Federated Learning?", 2019,
+//! section 4).
 
 use super::clipping::factor;
 use super::cohort::narrow;
-use super::{positive, Defence, Report, Shape, Streaming, Sum};
+use super::{positive, Access, Defence, Streaming, Sum, Update};
 use crate::quantity::Distribution;
 use crate::sim::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// Clipped mean plus N(0, σ²) on every value. Streams; samples weigh.
+/// The aggregate is the mean of the clipped updates plus noise from N(0, σ²) on every value.
+/// Reports are taken one by one; samples are the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeakDp {
-    /// The bound M, in the norm of updates.
+    /// The bound M, in the unit of the norm of updates.
     pub bound: f64,
-    /// The deviation σ of the noise on each value of the aggregate; the paper's is 0.025.
+    /// The standard deviation σ of the noise on each value of the aggregate; the paper takes 0.025.
     pub noise: f64,
 }
 
@@ -34,20 +36,20 @@ impl Defence for WeakDp {
         problems.into_iter().flatten().collect()
     }
 
-    fn shape(&self) -> Shape<'_> {
-        Shape::Streaming(self)
+    fn access(&self) -> Access<'_> {
+        Access::Streaming(self)
     }
 
     fn flops(&self, n: u64, d: u64) -> u64 {
-        // A normal draw is taken for ten operations.
+        // A draw from a normal distribution is counted as ten operations.
         n.saturating_mul(4).saturating_add(11).saturating_mul(d)
     }
 }
 
 impl Streaming for WeakDp {
-    fn add(&self, sum: &mut Sum, report: &Report<'_>) {
-        let factor = factor(report.update, self.bound);
-        sum.add(report.update, factor, f64::from(report.samples));
+    fn add(&self, sum: &mut Sum, update: &Update<'_>) {
+        let factor = factor(update.values, self.bound);
+        sum.add(update.values, factor, f64::from(update.samples));
     }
 
     fn finish(&self, sum: &Sum, draws: &mut Stream) -> Vec<f32> {

@@ -1,7 +1,7 @@
-//! A thing that one process at a time may have, and a word on who has it.
+//! A lock that one process at a time can hold, with a text that says which process holds it.
 //!
-//! The system takes a lock away from a process that ends, in whichever way; so a file that is left
-//! behind holds nothing. Its text is only for people.
+//! The operating system takes a lock away from a process that ends, however it ends, so a file that is
+//! left behind locks nothing. Its text is only for people.
 
 use super::regular;
 use std::fs::{self, File, OpenOptions};
@@ -11,12 +11,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// For so long a lock may be held by one who only looks whether it is.
+/// How long a process that only checks for a lock may hold it.
 const A_LOOK: Duration = Duration::from_millis(500);
-/// Characters of a holder's words that are told.
+/// The largest number of bytes of the holder's text that are shown.
 const LONGEST: u64 = 200;
 
-/// Held until it is dropped, or the process ends.
+/// A lock that is held until it is dropped, or the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
@@ -25,15 +25,15 @@ pub(crate) struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is still held: whoever takes it next makes a file of its own.
+        // The file is removed while the lock is still held: the next holder makes a file of its own.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Takes the lock of the file at `path`, and writes into it who has it now.
+/// Takes the lock of the file at `path`, and writes into the file who holds it now.
 ///
 /// # Errors
-/// Inside, who has it; outside, what the system says.
+/// The inner error says who holds the lock; the outer one is an error of the operating system.
 pub(crate) fn take(path: &Path, words: &str) -> io::Result<Result<Lock, String>> {
     let began = Instant::now();
     loop {
@@ -47,11 +47,12 @@ pub(crate) fn take(path: &Path, words: &str) -> io::Result<Result<Lock, String>>
             }
             return Ok(Err(words_in(&mut file)));
         }
-        // Its last holder may have removed it between the two calls: then it is nobody's lock.
+        // The last holder may have removed the file between the two calls; then this lock is not the
+        // one at `path`.
         if !is_at(&file, path) {
             continue;
         }
-        // Without room for them there is a lock all the same.
+        // On a full disk the text cannot be written, but the lock is held all the same.
         let _ = file
             .set_len(0)
             .and_then(|()| file.write_all(format!("{words}\n").as_bytes()));
@@ -62,7 +63,7 @@ pub(crate) fn take(path: &Path, words: &str) -> io::Result<Result<Lock, String>>
     }
 }
 
-/// Who has the lock of the file at `path`, if anybody has.
+/// Who holds the lock of the file at `path`, if any process does.
 pub(crate) fn holder(path: &Path) -> Option<String> {
     let mut file = super::open(path).ok()?;
     match try_lock(&file, libc::LOCK_SH) {
@@ -71,7 +72,8 @@ pub(crate) fn holder(path: &Path) -> Option<String> {
     }
 }
 
-/// Whether it is locked now; false if another has it. File systems without locks go without.
+/// Tries to lock the file; false if another process has it locked. On a file system without locks the
+/// call succeeds.
 fn try_lock(file: &File, how: libc::c_int) -> io::Result<bool> {
     loop {
         // SAFETY: a call on a descriptor that is open; it touches no memory.
@@ -123,7 +125,7 @@ mod tests {
         drop(held);
         assert_eq!(holder(&path), None);
         assert!(!path.exists());
-        // What a killed process leaves behind is only text.
+        // A file that a killed process left behind locks nothing.
         fs::write(&path, "process 7 on a machine that was switched off").unwrap();
         assert_eq!(holder(&path), None);
         let held = take(&path, "process 2").unwrap().unwrap();

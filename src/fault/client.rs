@@ -1,4 +1,4 @@
-//! Faults of clients: their devices, and what they report.
+//! Faults of clients: of their devices, and of their reports.
 
 use super::plan::Entry;
 use super::speed::{Change, Pace};
@@ -8,64 +8,68 @@ use crate::snapshot::{snapshot_enum, snapshot_struct};
 use rand::Rng;
 use serde::Serialize;
 
-/// Something that goes wrong on a client's device.
+/// A fault of a client's device or of its report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum ClientFault {
-    /// It is down while the fault holds: what it computes and sends is lost, what is sent to it is
-    /// dropped. It comes back when the fault ends, and waits to be asked.
+    /// The client is down while the fault holds: work and messages that it is sending are lost, and
+    /// messages to it are dropped. It comes up again when the fault ends, and waits to be asked.
     Crash {
-        /// Whether what it kept between rounds (personal model, control variates) survives.
+        /// Whether the state that the client keeps between rounds (a personal model, control variates)
+        /// survives.
         keep_state: bool,
     },
-    /// It stands still, and goes on where it was.
+    /// The client stands still, and afterwards goes on where it was.
     Pause,
-    /// Work takes so many times as long.
+    /// Work takes this many times as long.
     Slow(f64),
-    /// Work comes to take so many times as long, evenly over the period.
+    /// Work gets slower until it takes this many times as long; the slowdown grows evenly over the
+    /// period.
     Degrade(f64),
-    /// What a task computes beyond some time takes so many times as long: it gets hot. Between tasks
-    /// it cools down.
+    /// The device gets hot: the computation of a task beyond `after` takes `slowdown` times as long.
+    /// The device cools down between tasks.
     Throttle {
-        /// Of computing at full speed.
+        /// The time for which a task computes at full speed.
         after: Span,
-        /// From then on.
+        /// How many times as long the rest takes.
         slowdown: f64,
     },
-    /// Training runs out of memory half-way; the client declines.
+    /// Training runs out of memory half-way; the client declines the task.
     OutOfMemory,
-    /// Its clock is wrong: what it says of when things happened.
+    /// The client's clock is wrong, and so are the times that the client reports.
     Clock {
-        /// It shows more than the true time by this, in seconds; less if negative.
+        /// By how many seconds the clock is ahead of the true time; behind it if negative.
         ahead: f64,
-        /// And gains this many seconds a second.
+        /// How many seconds the clock gains in each second.
         drift: f64,
     },
-    /// Its handler panics when it gets a task: it is gone for good.
+    /// The client's handler panics when it gets a task; the client is gone for good.
     Panic,
-    /// It trains so small a part of what it was asked, in steps.
+    /// The client trains only this share of the steps that it was asked for.
     PartialWork(Probability),
-    /// It trains from the model it was sent the time before.
+    /// The client trains from the model that it was sent with its previous task.
     StaleModel,
-    /// Its report is wrong.
+    /// The client's report is wrong.
     Report(ReportFault),
 }
 
-/// What is wrong with a report.
+/// A way in which a report is wrong.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum ReportFault {
-    /// A value is not a number.
+    /// One value is not a number.
     NotANumber,
-    /// A value is infinite.
+    /// One value is infinite.
     Infinite,
-    /// A value is missing.
+    /// One value is missing.
     WrongShape,
-    /// It says that it belongs to a round so much later; earlier if negative.
+    /// The report names a round this much later; earlier if negative.
     WrongRound(i32),
-    /// It is sent so many times more.
+    /// The report is sent this many more times.
     Duplicate(u32),
-    /// It is sent so many seconds late.
+    /// The report is sent this many seconds late.
     Late(Distribution),
-    /// The report of the time before is sent with it, again.
+    /// The client's previous report is sent again, together with this one.
     Replay,
 }
 
@@ -76,26 +80,26 @@ pub struct ClientFaults {
     entries: Vec<Entry<ClientFault>>,
 }
 
-/// What befalls one task of one client.
+/// The faults that one task of one client meets.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Job {
-    /// Its handler panics.
+pub struct TaskFaults {
+    /// Whether the client's handler panics.
     pub panics: bool,
-    /// It runs out of memory.
+    /// Whether training runs out of memory.
     pub out_of_memory: bool,
-    /// It takes the model of the time before.
+    /// Whether the client trains from the model of its previous task.
     pub stale: bool,
-    /// The share of the steps it takes.
+    /// The share of the steps that the client trains.
     pub share: f64,
     /// What is wrong with its report.
     pub report: Vec<ReportFault>,
-    /// How late the report is.
+    /// How late the report is sent.
     pub late: Span,
-    /// Whether the report is kept, to be sent again some time.
+    /// Whether the report is kept, because a fault may send it again later.
     pub keeps_report: bool,
 }
 
-snapshot_struct!(Job {
+snapshot_struct!(TaskFaults {
     panics,
     out_of_memory,
     stale,
@@ -124,7 +128,7 @@ impl ClientFaults {
         Self { seed, entries }
     }
 
-    /// Whether there is none.
+    /// Whether there are no faults of clients.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -142,7 +146,7 @@ impl ClientFaults {
         })
     }
 
-    /// Only the crashes among them, if there are any.
+    /// The crashes among the faults, if there are any.
     pub(super) fn only_crashes(&self) -> Option<Self> {
         let is_crash =
             |entry: &&Entry<ClientFault>| matches!(entry.fault, ClientFault::Crash { .. });
@@ -152,13 +156,13 @@ impl ClientFaults {
         (!entries.is_empty()).then_some(Self { seed, entries })
     }
 
-    /// Whether a client is down.
+    /// Whether a client is down at `now`.
     pub fn is_down(&self, client: u32, now: VirtualTime) -> bool {
         self.crashes(client)
             .any(|(entry, _)| entry.periods(self.seed, node(client)).at(now).is_some())
     }
 
-    /// The first end after `now` of a time in which a client is down, if there is one.
+    /// The first moment after `now` at which a client comes up again after being down, if there is one.
     pub fn next_rise(&self, client: u32, now: VirtualTime) -> Option<VirtualTime> {
         let ends = self.crashes(client).filter_map(|(entry, _)| {
             let periods = entry.periods(self.seed, node(client));
@@ -190,7 +194,7 @@ impl ClientFaults {
         firsts.min()
     }
 
-    /// Whether a crash in `(after, until]` took what a client kept.
+    /// Whether a crash in `(after, until]` erased the state that a client kept.
     pub fn forgets_within(&self, client: u32, after: VirtualTime, until: VirtualTime) -> bool {
         self.crashes(client).any(|(entry, keeps)| {
             !keeps
@@ -200,14 +204,15 @@ impl ClientFaults {
         })
     }
 
-    /// When work that takes `compute` on a healthy device is done if it begins at `start`; never, if
-    /// the device stands still for good.
+    /// When work that begins at `start`, and takes `compute` on a healthy device, is done;
+    /// [`VirtualTime::NEVER`] if the device stands still for good.
     pub fn finish(&self, client: u32, start: VirtualTime, compute: Span) -> VirtualTime {
         self.finish_while(client, start, compute, |_| (true, VirtualTime::NEVER))
     }
 
-    /// The same for work that goes on only while it may: `open` says whether it may at a moment, and
-    /// until when that stays.
+    /// When work is done that goes on only at certain times, with `start` and `compute` as in
+    /// [`ClientFaults::finish`]. For a moment, `open` returns whether work goes on then, and until when
+    /// that stays so.
     pub fn finish_while(
         &self,
         client: u32,
@@ -253,16 +258,17 @@ impl ClientFaults {
         shown
     }
 
-    /// What befalls the task of a round that reaches a client at `now` as its `number`-th, from 1.
-    pub fn job(&self, client: u32, round: u32, number: u64, now: VirtualTime) -> Job {
+    /// The faults that the task of `round` meets when it reaches a client at `now`. `number` counts the
+    /// tasks of the client, from 1.
+    pub fn of_task(&self, client: u32, round: u32, number: u64, now: VirtualTime) -> TaskFaults {
         let moment = Moment {
             now,
             round,
             message: number,
         };
-        let mut job = Job {
+        let mut befalls = TaskFaults {
             keeps_report: self.keeps_reports(client),
-            ..Job::default()
+            ..TaskFaults::default()
         };
         for entry in self.of(client) {
             if !entry.periods(self.seed, node(client)).holds(moment) {
@@ -279,21 +285,21 @@ impl ClientFaults {
                 continue;
             }
             match &entry.fault {
-                ClientFault::Panic => job.panics = true,
-                ClientFault::OutOfMemory => job.out_of_memory = true,
-                ClientFault::StaleModel => job.stale = true,
-                ClientFault::PartialWork(share) => job.share *= share.get(),
+                ClientFault::Panic => befalls.panics = true,
+                ClientFault::OutOfMemory => befalls.out_of_memory = true,
+                ClientFault::StaleModel => befalls.stale = true,
+                ClientFault::PartialWork(share) => befalls.share *= share.get(),
                 ClientFault::Report(ReportFault::Late(by)) => {
-                    job.late = job.late + Span::from_seconds(by.sample(&mut rng));
+                    befalls.late = befalls.late + Span::from_seconds(by.sample(&mut rng));
                 }
-                ClientFault::Report(report) => job.report.push(report.clone()),
+                ClientFault::Report(report) => befalls.report.push(report.clone()),
                 _ => {}
             }
         }
-        job
+        befalls
     }
 
-    /// Whether some client may use a model or send a report of the time before.
+    /// Whether a client may train from the model of its previous task.
     pub fn keeps_tasks(&self, client: u32) -> bool {
         self.of(client)
             .any(|entry| entry.fault == ClientFault::StaleModel)
@@ -304,14 +310,14 @@ impl ClientFaults {
         self.seed
     }
 
-    /// Whether a client may send its last report again.
+    /// Whether a client may send its previous report again.
     fn keeps_reports(&self, client: u32) -> bool {
         self.of(client)
             .any(|entry| entry.fault == ClientFault::Report(ReportFault::Replay))
     }
 }
 
-impl Default for Job {
+impl Default for TaskFaults {
     fn default() -> Self {
         Self {
             panics: false,

@@ -1,14 +1,16 @@
-//! Faults of data: samples that are wrong from the start.
+//! Faults of data: samples that are wrong from the start of a run.
 
 use crate::quantity::Probability;
 use serde::Serialize;
 
-/// Something that is wrong with a client's training samples.
+/// A fault of a client's training samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum DataFault {
-    /// A label is replaced with this probability by another class, drawn uniformly (symmetric label
+    /// With this probability a label is replaced by another class, drawn uniformly (symmetric label
     /// noise).
     LabelNoise(Probability),
-    /// Gaussian noise on every feature, with this standard deviation in units of the normalised input.
+    /// Gaussian noise is added to every feature, with this standard deviation in units of the
+    /// normalised input.
     FeatureNoise(f64),
 }

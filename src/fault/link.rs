@@ -9,162 +9,167 @@ use crate::sim::NodeId;
 use rand::Rng;
 use serde::Serialize;
 
-/// Something that goes wrong on a link.
+/// A fault of a link.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum LinkFault {
-    /// Every message takes this much longer, in seconds; a distribution is jitter.
+    /// Every message takes this many seconds longer; a distribution gives jitter.
     Delay(Distribution),
-    /// Every message takes longer by what is drawn once for the client and direction.
+    /// Every message takes longer by a number of seconds that is drawn once for each client and
+    /// direction.
     Offset(Distribution),
-    /// Every packet is lost with this probability, beside what the link itself loses.
+    /// Every packet is lost with this probability, in addition to the losses of the link itself.
     Loss(Probability),
-    /// The same in bursts (Gilbert and Elliott, as [`crate::net::Loss`] has it).
+    /// Packets are lost in bursts, in addition to the losses of the link itself (the model of Gilbert
+    /// and Elliott, as in [`crate::net::Loss`]).
     BurstLoss {
-        /// From the good state to the bad one, after a packet.
+        /// The probability to move from the good state to the bad one, after a packet.
         p_good_to_bad: Probability,
-        /// Back.
+        /// The probability to move from the bad state to the good one, after a packet.
         p_bad_to_good: Probability,
-        /// Loss in the good state.
+        /// The probability that a packet is lost in the good state.
         loss_good: Probability,
-        /// Loss in the bad state.
+        /// The probability that a packet is lost in the bad state.
         loss_bad: Probability,
     },
-    /// A second copy arrives, so much later: a replay if that is long.
+    /// A second copy of the message arrives later; a copy that comes much later is a replay.
     Duplicate {
-        /// In seconds.
+        /// How many seconds later the copy arrives.
         after: Distribution,
     },
-    /// The message is held back, so that later ones overtake it.
+    /// The message is held back, so that later messages overtake it.
     Reorder {
-        /// In seconds.
+        /// How many seconds the message is held back.
         hold: Distribution,
     },
-    /// Bits change on the way.
+    /// Bits of the message change on the way.
     Corrupt {
-        /// How.
+        /// How the content changes.
         how: Corruption,
-        /// Whether a checksum finds it: the packet is thrown away then, otherwise the content
-        /// arrives changed.
+        /// Whether a checksum detects the change. If so, the packet is thrown away; otherwise the
+        /// message arrives with changed content.
         checksum: bool,
     },
-    /// The rates of the link are this share of what they were.
+    /// The rates of the link are reduced to this share.
     Bandwidth(Probability),
-    /// A packet carries no more bytes of a message than this.
+    /// A packet carries at most this many bytes of a message.
     Mtu(Bytes),
-    /// The queue in front of the link holds no more than this.
+    /// The queue in front of the link has a limited capacity.
     Queue {
-        /// Of messages that wait, the one under way counted.
+        /// The capacity in bytes of messages that wait, including the message that is being sent.
         capacity: Bytes,
-        /// Who must go when it is full.
+        /// Which message leaves when the queue is full.
         drop: Drop,
     },
     /// Messages do not get through.
     Outage(Outage),
 }
 
-/// How content changes.
+/// How the content of a message changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub enum Corruption {
-    /// So many bits are flipped.
+    /// This many bits are flipped.
     Flip(u32),
-    /// The end is missing.
+    /// The end is cut off.
     Truncate,
 }
 
-/// Who leaves a full queue.
+/// Which message leaves a full queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Drop {
-    /// The message that comes.
+    /// The message that arrives.
     Newest,
-    /// The one that has waited longest.
+    /// The message that has waited longest.
     Oldest,
-    /// Any, drawn.
+    /// A message drawn at random.
     Random,
 }
 
-/// A link, or many, that let nothing through.
+/// An outage: one link or several let nothing through.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Outage {
     /// Which of the clients concerned are cut off in a period.
     pub cut: Cut,
-    /// Whether messages wait for the end of it; otherwise they are lost, and only a reliable transport
-    /// sends them again.
+    /// Whether messages wait for the end of the outage. Otherwise they are lost, and only a reliable
+    /// transport sends them again.
     pub held: bool,
-    /// Each client's link comes back up to so much later than the period ends, in random order.
+    /// Each client's link comes back up to this much later than the period ends; the delay is drawn for
+    /// each client.
     pub heal: Span,
 }
 
 /// Which clients an outage cuts off from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Cut {
-    /// All it concerns.
+    /// All clients that the fault concerns.
     All,
-    /// Each with probability 1/2, drawn anew a period.
+    /// Each client with probability 1/2, drawn anew for each period.
     Half,
-    /// The clients fall into so many groups, the server is in one of them.
+    /// The clients fall into this many groups; those that are not in the server's group are cut off.
     Groups(u32),
-    /// One of them, drawn anew a period.
+    /// One client, drawn anew for each period.
     One,
 }
 
-/// Which way messages go.
+/// The direction of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum Direction {
-    /// Either.
+    /// Messages in both directions.
     #[default]
     Both,
-    /// From the client.
+    /// Messages from the client.
     Up,
-    /// To the client.
+    /// Messages to the client.
     Down,
 }
 
 /// Which messages a link fault concerns.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Filter {
-    /// Which way they go.
+    /// The direction of the messages.
     pub direction: Direction,
-    /// The kinds, as indices into the message type's; all when not given.
+    /// The kinds of message, as indices into [`crate::sim::Message::KINDS`]; `None` means all.
     pub kinds: Option<Vec<u8>>,
-    /// Only messages of so many bytes or more.
+    /// Only messages of at least this many bytes.
     pub at_least: Bytes,
-    /// Only messages of so many bytes or less.
+    /// Only messages of at most this many bytes.
     pub at_most: Option<Bytes>,
 }
 
-/// A message that passes a link.
+/// The properties of a message that crosses a link, by which faults select it.
 #[derive(Debug, Clone, Copy)]
 pub struct Traffic {
-    /// The sender.
+    /// The node that sends the message.
     pub source: NodeId,
-    /// The receiver.
+    /// The node that gets the message.
     pub target: NodeId,
-    /// The sender's number for it.
+    /// The sender's sequence number of the message.
     pub sequence: u64,
-    /// How often it was sent before.
+    /// How often the message was sent before.
     pub attempt: u32,
-    /// Its kind.
+    /// The kind of the message.
     pub kind: u8,
-    /// Its size.
+    /// The size of the message.
     pub bytes: Bytes,
-    /// The round it belongs to.
+    /// The round to which the message belongs.
     pub round: u32,
-    /// The how-manieth it is that its sender sends, from 1.
+    /// The number of the message among those that its sender sends, from 1.
     pub number: u64,
 }
 
 /// A fault that a message meets.
 #[derive(Debug, Clone, Copy)]
 pub struct Pass<'a> {
-    /// Which entry of the plan.
+    /// The number of the fault's entry in the plan.
     pub entry: u32,
-    /// What it is.
+    /// The fault that the message meets.
     pub fault: &'a LinkFault,
-    /// The client's node.
+    /// The node of the client whose link is at fault.
     pub node: NodeId,
-    /// Whether the message comes from that client.
+    /// Whether the message comes from that client; otherwise it goes to the client.
     pub up: bool,
-    /// When it ends, if it is told by the clock.
+    /// When the fault ends, if its periods depend on time.
     pub until: Option<VirtualTime>,
 }
 
@@ -172,9 +177,9 @@ pub struct Pass<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct LinkFaults {
     seed: u64,
-    /// Each with the messages it concerns.
+    /// The faults, each with the messages that it concerns.
     entries: Vec<(Entry<LinkFault>, Filter)>,
-    /// Crashes take what their node is sending.
+    /// Crashes of clients, which lose the messages that the client is sending.
     crashes: Option<super::ClientFaults>,
     server: Option<super::ServerFaults>,
 }
@@ -196,7 +201,8 @@ impl Filter {
 }
 
 impl Entry<LinkFault> {
-    /// Whether the fault holds for the link of `node`; the end of it where it has one.
+    /// Whether the fault holds for the link of `node`: `Some` if it does, with its end where it has
+    /// one.
     fn holds(&self, seed: u64, node: NodeId, moment: Moment) -> Option<Option<VirtualTime>> {
         let periods = self.periods(seed, u64::from(node.0));
         if !self.when.is_timed() {
@@ -206,7 +212,7 @@ impl Entry<LinkFault> {
         let LinkFault::Outage(outage) = &self.fault else {
             return periods.at(moment.now).map(|period| Some(period.end));
         };
-        // A link that heals late is still out in a period that is over.
+        // A link that comes back late is still cut off in a period that is over.
         let back = VirtualTime::from_nanos(moment.now.nanos().saturating_sub(outage.heal.nanos()));
         let mut next = periods.at_or_after(back);
         while let Some(period) = next.filter(|period| period.start <= moment.now) {
@@ -219,7 +225,7 @@ impl Entry<LinkFault> {
         None
     }
 
-    /// When the link of `node` is whole again after `period`.
+    /// When the link of `node` lets messages through again after `period`.
     fn healed(&self, seed: u64, node: NodeId, outage: &Outage, period: Period) -> VirtualTime {
         if outage.heal == Span::ZERO || period.end == VirtualTime::NEVER {
             return period.end;
@@ -235,7 +241,8 @@ impl Entry<LinkFault> {
         period.end + Span::from_nanos(below(&mut rng, outage.heal.nanos().saturating_add(1)))
     }
 
-    /// Whether an outage's period with this number cuts `node` off; other faults concern all.
+    /// Whether the outage's period with this number cuts `node` off; faults other than outages concern
+    /// all nodes.
     fn cuts(&self, seed: u64, node: NodeId, period: u64) -> bool {
         let LinkFault::Outage(outage) = &self.fault else {
             return true;
@@ -272,20 +279,21 @@ impl LinkFaults {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no faults of links.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.crashes.is_none() && self.server.is_none()
     }
 
-    /// Whether some fault counts messages.
+    /// Whether some fault depends on the number of a message.
     pub fn counts(&self) -> bool {
         self.entries
             .iter()
             .any(|(entry, _)| matches!(entry.when, When::Messages { .. }))
     }
 
-    /// The faults that a message meets at `now`, in the order of the plan. Of those that hit only
-    /// some messages it meets the ones that hit it: that is drawn once an attempt, whenever asked.
+    /// The faults that a message meets at `now`, in the order of the plan. Where a fault hits only some
+    /// messages, one draw for each attempt decides whether it hits this one; asking again gives the
+    /// answer of the first time.
     pub fn met<'a>(
         &'a self,
         traffic: &'a Traffic,
@@ -320,7 +328,7 @@ impl LinkFaults {
     }
 
     fn fate(&self, entry: u32, traffic: &Traffic) -> Stream {
-        // No transport sends more than a thousand times.
+        // No transport sends a message more than a thousand times.
         let number = traffic.sequence << 10 | u64::from(traffic.attempt & 1023);
         draws(
             self.seed,
@@ -331,19 +339,19 @@ impl LinkFaults {
         )
     }
 
-    /// The draws that decide what `pass` does to a message; the first is whether it is hit.
+    /// The random draws that decide what `pass` does to a message; the first draw is whether it is hit.
     pub fn draws(&self, pass: &Pass<'_>, traffic: &Traffic) -> Stream {
         self.draws_of(pass.entry, traffic)
     }
 
-    /// The same, by the entry of the plan.
+    /// The random draws of [`LinkFaults::draws`] for the entry of the plan with this number.
     pub fn draws_of(&self, entry: u32, traffic: &Traffic) -> Stream {
         let mut rng = self.fate(entry, traffic);
         let _ = rng.next_u64();
         rng
     }
 
-    /// What [`LinkFault::Offset`] adds for good.
+    /// The constant delay that [`LinkFault::Offset`] adds.
     pub fn offset(&self, pass: &Pass<'_>, law: &Distribution) -> Span {
         let lane = lane::FIXED + u8::from(pass.up);
         Span::from_seconds(law.sample(&mut draws(
@@ -355,7 +363,7 @@ impl LinkFaults {
         )))
     }
 
-    /// How the rate of one side of the link of `node` changes; `None` if it does not.
+    /// How the rate of one side of the link of `node` changes over time; `None` if it never does.
     fn pace(&self, node: NodeId, up: bool) -> Option<Pace<'_>> {
         let client = node.0.checked_sub(1)?;
         let mut pace = Pace::default();
@@ -383,12 +391,14 @@ impl LinkFaults {
         self.pace(node, up).is_some()
     }
 
-    /// The time that a side of a link would need for what it has done by `now` at its full rate.
+    /// The service time of one side of a link at `now`: the time that the side would need at its full
+    /// rate for what it can have sent by `now`.
     pub fn service(&self, node: NodeId, up: bool, now: VirtualTime) -> VirtualTime {
         self.pace(node, up).map_or(now, |pace| pace.done_by(now))
     }
 
-    /// The first moment at which it has done as much as in `service` at its full rate.
+    /// The first moment at which the service time of one side reaches `service`; the inverse of
+    /// [`LinkFaults::service`].
     pub fn moment(&self, node: NodeId, up: bool, service: VirtualTime) -> VirtualTime {
         self.pace(node, up)
             .map_or(service, |pace| pace.when_done(service))

@@ -1,9 +1,9 @@
-//! What faults are called in a scenario.
+//! The names of faults in a scenario.
 
 use super::{ClientFault, Cut, DataFault, LinkFault, ReportFault, ServerFault, What};
 
 impl What {
-    /// The name that a scenario has for it.
+    /// The name of the fault in a scenario.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Link(fault) => match fault {

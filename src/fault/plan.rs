@@ -1,4 +1,5 @@
-//! The plan: entries of a scenario, and what they come to for links, clients, server and data.
+//! The fault plan: the entries of a scenario, and the faults of links, clients, server and data that
+//! follow from them.
 
 use super::client::{ClientFault, ClientFaults};
 use super::data::DataFault;
@@ -10,29 +11,30 @@ use crate::who::{Members, Who};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// One entry of a plan.
+/// One entry of a fault plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fault {
-    /// What goes wrong.
+    /// The fault: what goes wrong, on which part of the federation.
     pub what: What,
-    /// On whom: clients, with their links and data.
+    /// The clients concerned, with their links and data.
     pub who: Who,
-    /// When.
+    /// When the fault holds.
     pub when: When,
-    /// Whether all of them share their times; otherwise each has its own.
+    /// Whether all clients concerned share the times of the fault; otherwise each client has times of
+    /// its own.
     pub together: bool,
-    /// Of the messages or tasks that it could hit it hits each with this probability.
+    /// The probability with which the fault hits each message or task that it could hit.
     pub probability: Probability,
-    /// Which messages, for faults of links.
+    /// The messages concerned, for faults of links.
     pub filter: Filter,
 }
 
-/// One entry of a plan, its victims known.
+/// One entry of a fault plan for which the clients concerned are known.
 #[derive(Debug, Clone)]
 pub(super) struct Entry<T> {
-    /// Which entry: names its draws.
+    /// The number of the entry, which names its random draws.
     pub number: u32,
-    /// What goes wrong.
+    /// The fault, with the parameters of the scenario.
     pub fault: T,
     pub when: When,
     together: bool,
@@ -54,7 +56,7 @@ impl<T> Entry<T> {
         }
     }
 
-    /// The times of the node of one victim.
+    /// The periods of the entry for the node of one client.
     pub fn periods(&self, seed: u64, node: u64) -> Periods<'_> {
         Periods {
             when: &self.when,
@@ -66,34 +68,35 @@ impl<T> Entry<T> {
     }
 }
 
-/// What goes wrong.
+/// A fault by the part of the federation that it concerns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum What {
-    /// On a client's link.
+    /// A fault of a client's link.
     Link(LinkFault),
-    /// On a client's device or in its report.
+    /// A fault of a client's device or of its report.
     Client(ClientFault),
-    /// At the server.
+    /// A fault of the server.
     Server(ServerFault),
-    /// In a client's samples.
+    /// A fault of a client's samples.
     Data(DataFault),
 }
 
-/// A plan whose victims are known.
+/// All faults of a run, with the clients concerned known.
 #[derive(Debug, Clone, Default)]
-pub struct Plan {
-    /// Of links.
+pub struct FaultPlan {
+    /// Faults of the clients' links.
     pub links: LinkFaults,
-    /// Of clients.
+    /// Faults of the clients' devices and reports.
     pub clients: ClientFaults,
-    /// Of the server.
+    /// Faults of the server.
     pub server: ServerFaults,
-    /// Of samples.
+    /// Faults of samples, each with the number of its entry and the clients concerned.
     pub data: Vec<(u32, DataFault, Members)>,
 }
 
-impl Plan {
-    /// Whether anything goes wrong at all.
+impl FaultPlan {
+    /// Whether there is any fault at all.
     pub fn is_any(&self) -> bool {
         !(self.links.is_empty()
             && self.clients.is_empty()
@@ -101,7 +104,7 @@ impl Plan {
             && self.data.is_empty())
     }
 
-    /// The plan of `faults` for a population whose groups have these names and counts.
+    /// The plan of `faults` for a population of groups with these names and numbers of clients.
     pub fn new<'a>(
         faults: &[Fault],
         groups: impl Iterator<Item = (&'a str, u32)> + Clone,

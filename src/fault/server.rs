@@ -8,21 +8,23 @@ use rand::Rng;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Something that goes wrong at the server.
+/// A fault of the server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum ServerFault {
-    /// Its work takes so many times as long.
+    /// The server's work takes this many times as long.
     Slow(f64),
-    /// Its clock gains so many seconds a second: deadlines come early, or late if negative.
+    /// The server's clock gains this many seconds in each second, so deadlines come early; late if
+    /// negative.
     ClockDrift(f64),
-    /// It is down: what it was doing is lost, what is sent to it is dropped. Then it goes on from its
+    /// The server is down: its work is lost, and messages to it are dropped. Then it goes on from its
     /// last checkpoint that can be read.
     Crash,
-    /// A checkpoint that it writes is cut short.
+    /// A checkpoint that the server writes is cut short.
     Torn,
 }
 
-/// One entry of the plan that concerns the server.
+/// One entry of a fault plan that concerns the server.
 #[derive(Debug, Clone)]
 struct Entry {
     number: u32,
@@ -57,7 +59,7 @@ impl ServerFaults {
         });
     }
 
-    /// Only the crashes among them, if there are any.
+    /// The crashes among the faults, if there are any.
     pub(super) fn only_crashes(&self) -> Option<Self> {
         let is_crash = |entry: &&Entry| entry.fault == ServerFault::Crash;
         let entries: Vec<Entry> = self.entries.iter().filter(is_crash).cloned().collect();
@@ -65,7 +67,7 @@ impl ServerFaults {
         (!entries.is_empty()).then_some(Self { seed, entries })
     }
 
-    /// Whether there is none.
+    /// Whether there are no faults of the server.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -87,17 +89,18 @@ impl ServerFaults {
             .map(|entry| self.periods(entry))
     }
 
-    /// Whether the server can crash at all.
+    /// Whether a crash of the server is among the faults.
     pub fn can_crash(&self) -> bool {
         self.crashes().next().is_some()
     }
 
-    /// Whether it is down.
+    /// Whether the server is down at `now`.
     pub fn is_down(&self, now: VirtualTime) -> bool {
         self.crashes().any(|periods| periods.at(now).is_some())
     }
 
-    /// When it goes down: `now` if it is down already; `None` if it never does any more.
+    /// When the server goes down next: `now` if it is down already; `None` if it does not go down
+    /// again.
     pub fn next_crash(&self, now: VirtualTime) -> Option<VirtualTime> {
         let next = self.crashes().filter_map(|periods| {
             let period = periods.at_or_after(now)?;
@@ -106,20 +109,20 @@ impl ServerFaults {
         next.min()
     }
 
-    /// Until when it is down, at least; `now` if it is not.
+    /// The earliest moment at which the server can be up again; `now` if it is not down.
     pub fn down_until(&self, now: VirtualTime) -> VirtualTime {
         let ends = self.crashes().filter_map(|periods| periods.at(now));
         ends.map(|period| period.end).max().unwrap_or(now)
     }
 
-    /// Whether it crashes in `(after, until]`.
+    /// Whether the server crashes in `(after, until]`.
     pub fn crashes_within(&self, after: VirtualTime, until: VirtualTime) -> bool {
         self.crashes()
             .any(|periods| periods.begins_within(after, until))
     }
 
-    /// How many bytes are left of a checkpoint of `bytes`, the server's `number`-th, from 1, written
-    /// after `round`; `None` if it is whole.
+    /// The number of bytes that are left of a checkpoint of `bytes`, the server's `number`-th from 1,
+    /// written after `round`; `None` if the checkpoint is whole.
     pub fn tears(&self, bytes: u64, round: u32, number: u64, now: VirtualTime) -> Option<u64> {
         let moment = Moment {
             now,
@@ -137,7 +140,7 @@ impl ServerFaults {
         })
     }
 
-    /// When work that takes `work` on a healthy server is done if it begins at `start`.
+    /// When work that begins at `start`, and takes `work` on a healthy server, is done.
     pub fn finish(&self, start: VirtualTime, work: Span) -> VirtualTime {
         let mut pace = Pace::default();
         for entry in &self.entries {
@@ -149,7 +152,7 @@ impl ServerFaults {
         pace.finish(start, work)
     }
 
-    /// How long the server takes for `span`, by its own clock, at `now`.
+    /// The true time in which the server's own clock measures `span`, beginning at `now`.
     pub fn by_its_clock(&self, now: VirtualTime, span: Span) -> Span {
         let mut rate = 1.0;
         for entry in &self.entries {
@@ -165,7 +168,7 @@ impl ServerFaults {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Fault, Filter, Plan, What};
+    use super::super::{Fault, FaultPlan, Filter, What};
     use super::*;
     use crate::who::Who;
 
@@ -183,7 +186,7 @@ mod tests {
             filter: Filter::default(),
         });
         let entries: Vec<Fault> = entries.collect();
-        Plan::new(&entries, std::iter::empty(), 7).server
+        FaultPlan::new(&entries, std::iter::empty(), 7).server
     }
 
     fn once(start: u64, lasts: u64) -> When {
@@ -206,7 +209,8 @@ mod tests {
         assert_eq!(faults.next_crash(at(20.0)), None);
         let down = [0.0, 10.0, 19.9, 20.0].map(|s| faults.is_down(at(s)));
         assert_eq!(down, [false, true, true, false]);
-        // The second crash begins while the first lasts: it is seen when that is over.
+        // The second crash begins while the first lasts: the server asks about it when the first is
+        // over.
         assert_eq!(faults.down_until(at(10.0)), at(15.0));
         assert_eq!(faults.down_until(at(15.0)), at(20.0));
         assert_eq!(faults.down_until(at(20.0)), at(20.0));

@@ -1,22 +1,24 @@
-//! A rate that faults change over time: how long something takes, across all of it.
+//! A rate that faults change over time, and how long work takes across all these changes.
 
 use super::when::Periods;
 use crate::quantity::{Span, VirtualTime};
 
-/// Stretches that are followed one by one. Work that lasts through more of them has seen their average
-/// to a part in some hundreds, and goes on at its mean rate so far: however often faults come and go, and
-/// however slow a device is, how long something takes is worked out in bounded time.
+/// The number of intervals of constant rate that are followed one by one. Work that lasts through more
+/// of them has met their average to a part in some hundreds, and goes on at its mean rate so far. So
+/// the end of any work is computed in bounded time, however often faults begin and end and however slow
+/// a device is.
 const STRETCHES: u64 = 1 << 17;
 
-/// A gradual change is made in this many steps.
+/// The number of steps in which a gradual change is made.
 const STEPS: u64 = 32;
 
-/// What a fault does to a rate while it holds.
+/// How a fault changes a rate while it holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Change {
-    /// It is this share of what it was; 0 stops it.
+    /// The rate falls to this share; 0 stops the work.
     To(f64),
-    /// Over a period it falls, evenly in the time that a piece of work takes, to a `1/n`-th.
+    /// Over a period the rate falls to a `1/n`-th, in such a way that the time for a piece of work
+    /// grows evenly.
     Down(f64),
 }
 
@@ -27,7 +29,7 @@ pub(super) struct Pace<'a> {
 }
 
 impl Pace<'_> {
-    /// The rate at `now`, and until when it stays.
+    /// The rate at `now`, and until when it stays so.
     fn at(&self, now: VirtualTime) -> (f64, VirtualTime) {
         let mut rate = 1.0;
         let mut until = VirtualTime::NEVER;
@@ -58,13 +60,14 @@ impl Pace<'_> {
         (rate, until)
     }
 
-    /// When `work` (its time at rate 1) that begins at `start` is done; never, if the rate stays 0.
+    /// When work that begins at `start` is done, where `work` is its time at rate 1;
+    /// [`VirtualTime::NEVER`] if the rate stays 0.
     pub fn finish(&self, start: VirtualTime, work: Span) -> VirtualTime {
         self.finish_while(start, work, |_| (true, VirtualTime::NEVER))
     }
 
-    /// The same for work that goes on only while it may: `open` says whether it may at a moment, and
-    /// until when that stays.
+    /// When work is done that goes on only at certain times. For a moment, `open` returns whether work
+    /// goes on then, and until when that stays so.
     pub fn finish_while(
         &self,
         start: VirtualTime,
@@ -93,12 +96,12 @@ impl Pace<'_> {
         let (done, took) = (work.nanos() as f64 - left, now.since(start).nanos() as f64);
         match done > 0.0 {
             true => now + Span::from_nanos(libm::ceil(left * (took / done)) as u64),
-            // In so many stretches nothing was done.
+            // Nothing was done in that many intervals.
             false => VirtualTime::NEVER,
         }
     }
 
-    /// What is done by `now` of work that began at time zero: the rate's integral, in whole
+    /// How much is done by `now` of work that began at time zero: the integral of the rate, in whole
     /// nanoseconds.
     pub fn done_by(&self, now: VirtualTime) -> VirtualTime {
         let mut at = VirtualTime::ZERO;
@@ -112,17 +115,17 @@ impl Pace<'_> {
             followed += 1;
         }
         if at < now {
-            // As much a nanosecond as so far.
+            // The rest goes on at the mean rate so far.
             done *= now.nanos() as f64 / at.nanos() as f64;
         }
         VirtualTime::from_nanos(done as u64)
     }
 
-    /// The first moment by which as much as `done` is done: [`Pace::done_by`] the other way round.
+    /// The first moment by which `done` is done; the inverse of [`Pace::done_by`].
     pub fn when_done(&self, done: VirtualTime) -> VirtualTime {
         let mut now = self.finish(VirtualTime::ZERO, done.since(VirtualTime::ZERO));
-        // What the sums of both directions round differently is made up for: who waits for this
-        // moment finds it done. A nanosecond or two are enough, but for a rate that is almost 0: from
+        // The sums of the two directions can be rounded differently. The result is increased until the
+        // work is done at that moment. A nanosecond or two are enough unless the rate is almost 0: from
         // the ninth time on, twice as much is added each time.
         for time in 0..72 {
             if now >= VirtualTime::NEVER {
@@ -222,8 +225,8 @@ mod tests {
 
     #[test]
     fn work_through_more_stretches_than_are_followed_goes_on_at_its_mean_rate() {
-        // A millisecond of full speed, a millisecond at a quarter: five eighths on average. Ten hours
-        // of it are 36 million stretches.
+        // One millisecond of full speed and one at a quarter make five eighths on average. Ten hours
+        // have 36 million intervals.
         let when = When::Repeated {
             between: Distribution::Constant(1e-3),
             lasts: Distribution::Constant(1e-3),
@@ -239,7 +242,7 @@ mod tests {
         assert!((done - 36_000.0 * 0.625).abs() < 1.0, "{done}");
         let back = pace(0.25).when_done(pace(0.25).done_by(seconds(36_000.0)));
         assert!((back.seconds() - 36_000.0).abs() < 1.0, "{back}");
-        // What stands still all the time is never done, and that is found out too.
+        // Work at a rate that is always 0 is never done, and that is found in bounded time too.
         let stops = Pace {
             changes: vec![
                 (periods(&when), Change::To(0.0)),

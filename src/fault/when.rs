@@ -1,4 +1,4 @@
-//! When a fault holds.
+//! The times at which a fault holds.
 
 use crate::quantity::{Distribution, Span, VirtualTime};
 use crate::sim::rng::{stream, Purpose, Stream};
@@ -6,92 +6,93 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// When a fault holds.
+/// The times at which a fault holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum When {
-    /// From the start to the end.
+    /// During the whole run.
     Always,
-    /// Once.
+    /// During one period, which may last until the end of the run.
     Once {
-        /// From here on.
+        /// The start of the period.
         at: Span,
-        /// So long; for ever when not given.
+        /// The length of the period; `None` means until the end of the run.
         lasts: Option<Span>,
     },
-    /// Again and again: an alternating renewal process. Constant spans make it periodic, an
-    /// exponential `between` makes it a Poisson process; the least values of both are the
-    /// stability times of either state.
+    /// During repeated periods: an alternating renewal process. Constant spans make it periodic, and an
+    /// exponential `between` makes it a Poisson process. The least values of both distributions are the
+    /// shortest times for which either state lasts.
     Repeated {
         /// Seconds before the first period, and between the end of one and the start of the next.
         between: Distribution,
         /// Seconds a period lasts.
         lasts: Distribution,
-        /// Nothing of it holds from here on.
+        /// The time from which the fault no longer holds.
         until: Option<Span>,
     },
-    /// During these rounds: of messages that belong to them, of clients that have been asked in them.
+    /// During these rounds: for messages that belong to them, and for clients that were asked in them.
     Rounds {
-        /// The first.
+        /// The first round in which the fault holds.
         from: u32,
-        /// The last; none when not given.
+        /// The last round; `None` means all rounds from the first on.
         until: Option<u32>,
     },
-    /// From the n-th message on: of a link in its direction, of a client the n-th task.
+    /// From the n-th message of a link in its direction, or from the n-th task of a client.
     Messages {
-        /// The first, from 1.
+        /// The first number, counted from 1.
         from: u64,
-        /// The last; none when not given.
+        /// The last number; `None` means all from the first on.
         until: Option<u64>,
     },
 }
 
-/// The moment somebody asks about.
+/// A moment about which the fault plan is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// Virtual time.
+    /// The virtual time of the question.
     pub now: VirtualTime,
-    /// The round of the protocol, 0 outside one.
+    /// The round of the protocol; 0 outside a round.
     pub round: u32,
-    /// The number of the message, from 1.
+    /// The number of the message or task, from 1.
     pub message: u64,
 }
 
-/// A stretch of time in which a fault holds: `[start, end)`.
+/// A period in which a fault holds: `[start, end)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// Its number, from 0.
+    /// The number of the period, from 0.
     pub number: u64,
-    /// The first moment.
+    /// The first moment of the period.
     pub start: VirtualTime,
-    /// The first moment after it.
+    /// The first moment after the period.
     pub end: VirtualTime,
 }
 
-/// The periods of one entry of the plan for one victim.
+/// The periods of one entry of a fault plan for one client.
 #[derive(Debug, Clone, Copy)]
 pub struct Periods<'a> {
-    /// When.
+    /// The times of the entry.
     pub when: &'a When,
     /// The seed of the run.
     pub seed: u64,
-    /// Which entry of the plan.
+    /// The number of the entry in the plan.
     pub entry: u32,
-    /// Whose: a client's node, or 0 where all victims share their times.
+    /// The node of the client, or 0 where all clients concerned share their times.
     pub node: u64,
-    /// Where ends of earlier periods are noted; without it every search begins at the start.
+    /// Where the ends of earlier periods are noted; without it every search begins at the start of the
+    /// run.
     pub milestones: Option<&'a Milestones>,
 }
 
-/// Ends of some periods of one entry, by node, so that a search walks few of them, however late it is.
-/// Periods follow from seed, entry and node alone: what is noted here changes no answer.
+/// Ends of some periods of one entry, by node, so that a search visits few periods even late in a run.
+/// Periods follow from seed, entry and node alone, so these notes change no answer.
 #[derive(Debug, Default)]
 pub struct Milestones(Mutex<BTreeMap<u64, Vec<VirtualTime>>>);
 
 impl Milestones {
-    /// Periods between two of them.
+    /// The number of periods between two notes.
     const EVERY: u64 = 64;
 
-    /// The last period noted that is over by `now`: the number of the one after it, and its end.
+    /// The last noted period that is over by `now`: the number of the period after it, and its end.
     fn before(&self, node: u64, now: VirtualTime) -> (u64, VirtualTime) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ends = all.get(&node).map_or(&[][..], Vec::as_slice);
@@ -102,7 +103,7 @@ impl Milestones {
         }
     }
 
-    /// The periods below `number` end at `end`.
+    /// Notes that the period before period `number` ends at `end`.
     fn note(&self, node: u64, number: u64, end: VirtualTime) {
         if number.is_multiple_of(Self::EVERY) {
             let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,21 +115,21 @@ impl Milestones {
     }
 }
 
-/// A stream of an entry of the plan: `lane` tells apart what it is drawn for.
+/// A random stream of an entry of the plan; `lane` separates the purposes of draws.
 pub(super) fn draws(seed: u64, node: u64, entry: u32, lane: u8, number: u64) -> Stream {
     let counter = u64::from(entry) << 48 | u64::from(lane) << 40 | (number & ((1 << 40) - 1));
     stream(seed, node, Purpose::Fault, counter)
 }
 
-/// What the lanes are for.
+/// The purposes of random draws.
 pub(super) mod lane {
     /// When periods begin and end.
     pub const PERIOD: u8 = 0;
-    /// Whom a period concerns.
+    /// Which clients a period concerns.
     pub const CUT: u8 = 1;
-    /// What happens to a message, to a report.
+    /// What happens to a message or to a report.
     pub const FATE: u8 = 2;
-    /// What is fixed for the run.
+    /// Values that are fixed for the run.
     pub const FIXED: u8 = 3;
 }
 
@@ -166,7 +167,7 @@ impl Periods<'_> {
                 until,
             } if last < VirtualTime::NEVER => {
                 let mut rng = draws(self.seed, self.node, self.entry, lane::PERIOD, number);
-                // Neither state is left before a nanosecond is over, whatever is drawn.
+                // Each state lasts at least a nanosecond, whatever is drawn.
                 let mut span = |law: &Distribution| {
                     Span::from_seconds(law.sample(&mut rng)).max(Span::from_nanos(1))
                 };
@@ -179,7 +180,8 @@ impl Periods<'_> {
         }
     }
 
-    /// Where constant spans allow it, what lies before the period at hand is skipped.
+    /// The period from which a search for `now` begins, with the end of the period before; where
+    /// constant spans allow it, earlier periods are skipped.
     fn from(&self, now: VirtualTime) -> (u64, VirtualTime) {
         if let When::Repeated {
             between: Distribution::Constant(between),
@@ -200,7 +202,7 @@ impl Periods<'_> {
         noted.unwrap_or((0, VirtualTime::ZERO))
     }
 
-    /// The period that `now` lies in, or else the next one.
+    /// The period that contains `now`, or else the next one.
     pub fn at_or_after(&self, now: VirtualTime) -> Option<Period> {
         let (mut number, mut end) = self.from(now);
         loop {
@@ -216,17 +218,17 @@ impl Periods<'_> {
         }
     }
 
-    /// The period that `now` lies in.
+    /// The period that contains `now`.
     pub fn at(&self, now: VirtualTime) -> Option<Period> {
         self.at_or_after(now).filter(|period| period.start <= now)
     }
 
-    /// Whether one begins in `(after, until]`.
+    /// Whether a period begins in `(after, until]`.
     pub fn begins_within(&self, after: VirtualTime, until: VirtualTime) -> bool {
         self.first_within(after, until).is_some()
     }
 
-    /// When the first begins in `(after, until]`, if one does.
+    /// When the first period in `(after, until]` begins, if there is one.
     pub fn first_within(&self, after: VirtualTime, until: VirtualTime) -> Option<VirtualTime> {
         let (mut number, mut end) = self.from(after);
         while let Some(period) = self.after(end, number) {
@@ -257,7 +259,7 @@ impl Periods<'_> {
 }
 
 impl When {
-    /// Whether it is told by the clock.
+    /// Whether the periods depend on virtual time, and not on rounds or messages.
     pub const fn is_timed(&self) -> bool {
         matches!(
             self,

@@ -4,7 +4,7 @@ use super::hierarchy::Below;
 use super::sizing::cost_of;
 use super::world::{Federation, Shared};
 use crate::quantity::{Bytes, Span, VirtualTime};
-use crate::select::{Crowd, Expected};
+use crate::select::{Expected, Population};
 use crate::sim::NodeId;
 use std::ops::Range;
 
@@ -21,8 +21,8 @@ pub(super) struct Gathering<'a> {
     pub deadline: Option<Span>,
 }
 
-impl Crowd for Gathering<'_> {
-    fn population(&self) -> u32 {
+impl Population for Gathering<'_> {
+    fn size(&self) -> u32 {
         self.below.count()
     }
 

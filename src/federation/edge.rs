@@ -336,7 +336,7 @@ impl Edge {
             seed: mix_words(&[plan.seed, u64::from(self.member)]),
             round: number,
             wanted,
-            crowd: &Gathering {
+            population: &Gathering {
                 shared: &self.shared,
                 server: Federation::node_of(self.member),
                 below,

@@ -4,7 +4,7 @@
 //! in order, so its figures do not depend on how many workers there are.
 
 use super::plan::Plan;
-use crate::learn::{evaluate, Cost, DeviceData, Samples, Tally};
+use crate::learn::{evaluate, Cost, DeviceData, EvaluationSums, Samples};
 use crate::method::MethodError;
 use crate::model::{Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
@@ -45,7 +45,7 @@ snapshot_struct!(Place { level, piece });
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marks {
     /// Sums over the piece.
-    pub tally: Tally,
+    pub tally: EvaluationSums,
     /// Sample by sample.
     pub correct: Vec<bool>,
 }
@@ -122,16 +122,16 @@ struct OfLevel {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// Central figures of each width that was measured; the first is the global model's.
-    pub levels: Vec<Option<Tally>>,
+    pub levels: Vec<Option<EvaluationSums>>,
     /// Each client's, on its own held-out samples with the model of its width; ascending.
-    pub clients: Vec<(u32, Tally)>,
+    pub clients: Vec<(u32, EvaluationSums)>,
     /// How often the global model sees what adversaries want it to see.
-    pub attack: Option<Tally>,
+    pub attack: Option<EvaluationSums>,
 }
 
 impl Scores {
     /// The global model's figures.
-    pub fn central(&self) -> Option<Tally> {
+    pub fn central(&self) -> Option<EvaluationSums> {
         self.levels.first().copied().flatten()
     }
 }
@@ -301,7 +301,7 @@ impl Evaluator {
                 let Some(own) = own.filter(|own| !own.is_empty()) else {
                     continue;
                 };
-                let tally = Tally {
+                let tally = EvaluationSums {
                     count: own.len() as u64,
                     correct: own.iter().filter(|c| **c).count() as u64,
                     loss_sum: 0.0,
@@ -316,9 +316,9 @@ impl Evaluator {
 }
 
 /// The sums of some pieces together; `None` of none.
-fn total(pieces: &[Marks]) -> Option<Tally> {
+fn total(pieces: &[Marks]) -> Option<EvaluationSums> {
     let sum = || {
-        let mut sum = Tally::default();
+        let mut sum = EvaluationSums::default();
         pieces.iter().for_each(|marks| sum.merge(&marks.tally));
         sum
     };

@@ -2,7 +2,7 @@
 //! change what comes of it; the server lets in what arrives, defends, and aggregates.
 
 use super::plan::Plan;
-use crate::attack::{Door, Poisoner};
+use crate::attack::{Collusion, Poisoner};
 use crate::defend::Defended;
 use crate::method::{ClientHalf, MethodError, ServerHalf, Setup};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) fn server(
     let parties = plan.adversaries.parties();
     if parties.iter().any(|party| party.attack().craft().is_some()) {
         let adversaries = Arc::clone(&plan.adversaries);
-        half = Box::new(Door::new(
+        half = Box::new(Collusion::new(
             half,
             kind,
             adversaries,

@@ -10,7 +10,7 @@ use super::sizing::SizeRule;
 use super::traits::{Capacity, Correlation, DeviceTier, Ranks, Whose};
 use super::waiting::Waiting;
 use crate::attack::Adversaries;
-use crate::availability::{Availability, Crowd, Holdings, Leaving, Presence};
+use crate::availability::{Availability, ClientGroup, Holdings, Leaving, Presence};
 use crate::data::{Partition, PublicSplit};
 use crate::defend::DefenceSpec;
 use crate::learn::{DeviceData, LocalTraining, VirtualDevice};
@@ -232,7 +232,7 @@ impl Plan {
 
     /// Who is there when.
     pub fn presence(&self) -> Presence {
-        let crowds = self.groups.iter().map(|group| Crowd {
+        let groups = self.groups.iter().map(|group| ClientGroup {
             count: group.count,
             availability: &group.availability,
             leaving: group.leaving,
@@ -243,7 +243,7 @@ impl Plan {
             labels: self.train.labels(),
             classes: self.train.classes(),
         };
-        Presence::new(self.seed, crowds, &holdings)
+        Presence::new(self.seed, groups, &holdings)
     }
 
     /// The index of a client's group; the last one's for a client that does not exist.

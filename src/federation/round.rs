@@ -1,6 +1,6 @@
 //! One round, as the server keeps it.
 
-use crate::learn::Tally;
+use crate::learn::EvaluationSums;
 use crate::observe::rows::{Outcome, Rejection, RoundRow};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::snapshot::{snapshot_enum, snapshot_struct};
@@ -260,7 +260,7 @@ impl Round {
     }
 
     /// The round's line in the table.
-    pub fn row(&self, ended: VirtualTime, central: Option<Tally>) -> RoundRow {
+    pub fn row(&self, ended: VirtualTime, central: Option<EvaluationSums>) -> RoundRow {
         RoundRow {
             round: self.number,
             started: self.started,

@@ -1,7 +1,7 @@
 //! How accuracy is spread over the clients: of the model that the server would hand out now, and of
 //! each client's own model around its latest local training.
 
-use crate::learn::{HeldOut, Tally};
+use crate::learn::{EvaluationSums, HeldOut};
 use crate::observe::rows::{ClientAccuracyRow, RoundRow};
 use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ snapshot_struct!(Own { round, held_out });
 pub struct PerClient {
     /// With the model that each would be handed now, where the method hands one out that clients begin
     /// with; ascending.
-    pub now: Vec<(u32, Tally)>,
+    pub now: Vec<(u32, EvaluationSums)>,
     /// Around each client's latest local training.
     pub own: BTreeMap<u32, Own>,
 }
@@ -94,7 +94,7 @@ impl PerClient {
         round: u32,
         group: impl Fn(u32) -> Arc<str> + 'a,
     ) -> impl Iterator<Item = ClientAccuracyRow> + 'a {
-        let now: BTreeMap<u32, Tally> = self.now.iter().copied().collect();
+        let now: BTreeMap<u32, EvaluationSums> = self.now.iter().copied().collect();
         let mut all: Vec<u32> = now.keys().chain(self.own.keys()).copied().collect();
         all.sort_unstable();
         all.dedup();
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_client_has_a_line_for_what_is_known_of_it_and_figures_stand_in_columns_of_their_own() {
-        let tally = |correct, count| Tally {
+        let tally = |correct, count| EvaluationSums {
             count,
             correct,
             loss_sum: 0.0,

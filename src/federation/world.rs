@@ -30,7 +30,7 @@ use crate::net::{LinkNetwork, Wire as _};
 use crate::observe::ledger::{Fact, What};
 use crate::privacy::secagg::Witness;
 use crate::quantity::{Bytes, VirtualTime};
-use crate::select::Crowd;
+use crate::select::Population;
 use crate::sim::{Context, Fate, Input, Left, Node, NodeId, Stack, World};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +48,7 @@ pub struct Shared {
     /// Where dormant clients' parameters go beyond a memory budget.
     pub(super) spill: Option<Arc<Spill>>,
     pub(super) evaluator: Evaluator,
-    pub(super) faults: fault::Plan,
+    pub(super) faults: fault::FaultPlan,
     /// Who is there when.
     pub(super) presence: Arc<Presence>,
     pub(super) bug: Option<Bug>,
@@ -229,7 +229,7 @@ fn server_half(
 /// Clients by what a round with the server is expected to take them, cut among `servers`.
 fn by_speed(shared: &Shared, servers: u32) -> Vec<u32> {
     let population = shared.plan.population();
-    let crowd = Gathering {
+    let gathering = Gathering {
         shared,
         server: Federation::SERVER,
         below: Below::all(population),
@@ -237,7 +237,9 @@ fn by_speed(shared: &Shared, servers: u32) -> Vec<u32> {
         now: VirtualTime::ZERO,
         deadline: None,
     };
-    sorted(population, servers, |client| crowd.expected(client).total())
+    sorted(population, servers, |client| {
+        gathering.expected(client).total()
+    })
 }
 
 /// One client's range of a partition; empty for a client that is not in it.
@@ -316,7 +318,7 @@ impl Federation {
             public,
             spill: None,
             evaluator,
-            faults: fault::Plan::default(),
+            faults: fault::FaultPlan::default(),
             presence,
             network,
             bug: None,
@@ -354,7 +356,7 @@ impl Federation {
     }
 
     /// The same, with faults.
-    pub fn amid(mut self, faults: fault::Plan) -> Self {
+    pub fn amid(mut self, faults: fault::FaultPlan) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.network.set_faults(faults.links.clone());
             shared.faults = faults;

@@ -1,15 +1,15 @@
-//! A graph as its lists of neighbours, one after the other.
+//! A graph as the lists of neighbours of its nodes, one list after the other.
 
-/// Undirected; the neighbours of each node in ascending order.
+/// An undirected graph; the neighbours of each node are in ascending order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Adjacency {
-    /// Where the neighbours of each node begin, and where the last one's end.
+    /// Where the list of each node begins, and where the last list ends.
     bounds: Vec<usize>,
     neighbours: Vec<u32>,
 }
 
 impl Adjacency {
-    /// The graph of `nodes` nodes with these edges, each of which counts once.
+    /// The graph of `nodes` nodes with these edges; an edge given twice counts once.
     pub fn of(nodes: u32, edges: impl Iterator<Item = (u32, u32)>) -> Self {
         let mut lists = vec![Vec::new(); nodes as usize];
         for (a, b) in edges {
@@ -37,7 +37,7 @@ impl Adjacency {
         graph
     }
 
-    /// The neighbours of a node; none of one that is not there.
+    /// The neighbours of a node; empty for a node that does not exist.
     pub fn neighbours(&self, node: u32) -> &[u32] {
         let node = node as usize;
         let bounds = (self.bounds.get(node), self.bounds.get(node + 1));
@@ -47,12 +47,12 @@ impl Adjacency {
         }
     }
 
-    /// Entries of all lists: twice the edges.
+    /// The number of entries of all lists: twice the number of edges.
     pub fn entries(&self) -> u64 {
         self.neighbours.len() as u64
     }
 
-    /// Whether everybody can be reached from everybody.
+    /// Whether each node can be reached from each other node.
     pub fn is_connected(&self) -> bool {
         let nodes = self.bounds.len() - 1;
         if nodes == 0 {

@@ -1,24 +1,24 @@
-//! Graphs that are drawn.
+//! Random graphs: random regular ones and small worlds.
 
 use super::adjacency::Adjacency;
 use crate::sim::rng::{below, shuffle, stream, Purpose, Stream};
 use rand::Rng;
 use std::collections::BTreeMap;
 
-/// So many draws that come out disconnected, one after the other, are no accident.
+/// The number of draws after which a graph counts as one that cannot be connected.
 const TRIES: u64 = 1 << 10;
 
-/// The first connected graph of those that `draw` gives, from streams named by seed, number and try.
+/// The first connected graph that `draw` gives, from streams named by seed, number and attempt.
 ///
 /// # Errors
-/// When none is.
+/// Returns an error in words when none of the draws gives a connected graph.
 pub(super) fn connected(
     seed: u64,
     number: u32,
     mut draw: impl FnMut(&mut Stream) -> Option<Adjacency>,
 ) -> Result<Adjacency, String> {
     for attempt in 0..TRIES {
-        // Node 0 is nobody's but the federation's.
+        // No client is node 0, so no client draws from these streams.
         let counter = u64::from(number) << 16 | attempt;
         let mut rng = stream(seed, 0, Purpose::Graph, counter);
         if let Some(graph) = draw(&mut rng).filter(Adjacency::is_connected) {
@@ -28,13 +28,13 @@ pub(super) fn connected(
     Err(format!("{TRIES} drawn graphs in a row are not connected"))
 }
 
-/// A graph in which all nodes have `degree` neighbours, each such graph as likely as any other in the
-/// limit (Steger and Wormald, 1999): ends of edges are paired at random, pairs that would be a loop or
-/// a second edge are paired again. `None` where the last ones cannot be.
+/// A graph in which all nodes have `degree` neighbours; in the limit each such graph is equally likely
+/// (Steger and Wormald, 1999). Ends of edges are paired at random, and pairs that would make a loop or
+/// a second edge are paired again. `None` where the last ends cannot be paired.
 pub(super) fn random_regular(nodes: u32, degree: u32, rng: &mut Stream) -> Option<Adjacency> {
     let others = nodes.saturating_sub(1);
     if degree > others / 2 {
-        // What is left out is as regular, and has fewer edges to be paired.
+        // The complement of a regular graph is regular, and here it has fewer edges to be paired.
         let left_out = pair(nodes, others - degree, rng)?;
         let kept = left_out.iter().zip(0..nodes).map(|(out, node)| {
             let others = (0..nodes).filter(|other| *other != node);
@@ -78,7 +78,7 @@ fn pair(nodes: u32, degree: u32, rng: &mut Stream) -> Option<Vec<Vec<u32>>> {
     Some(lists)
 }
 
-/// Makes an edge, unless it is there; lists stay in order.
+/// Adds an edge and keeps the lists sorted; returns whether the edge is new.
 fn join(lists: &mut [Vec<u32>], a: u32, b: u32) -> bool {
     let Err(place) = lists[a as usize].binary_search(&b) else {
         return false;
@@ -98,8 +98,9 @@ fn part(lists: &mut [Vec<u32>], a: u32, b: u32) {
     }
 }
 
-/// Watts and Strogatz (1998): each node of a ring has its `degree` nearest, and each edge, neighbour
-/// distance after neighbour distance around the ring, gets another far end with probability `rewire`.
+/// The graph of Watts and Strogatz (1998): each node of a ring has its `degree` nearest neighbours. For
+/// one neighbour distance after the other, around the ring, each edge is moved to another far end with
+/// probability `rewire`.
 pub(super) fn small_world(nodes: u32, degree: u32, rewire: f64, rng: &mut Stream) -> Adjacency {
     let mut lists = vec![Vec::with_capacity(degree as usize); nodes as usize];
     let ahead = |node: u32, by: u32| ((u64::from(node) + u64::from(by)) % u64::from(nodes)) as u32;
@@ -111,7 +112,7 @@ pub(super) fn small_world(nodes: u32, degree: u32, rewire: f64, rng: &mut Stream
     for by in 1..=degree / 2 {
         for node in 0..nodes {
             let u = (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
-            // One that has everybody already keeps them.
+            // The edges of a node that is joined to all others stay.
             if u >= rewire || lists[node as usize].len() as u32 >= nodes - 1 {
                 continue;
             }

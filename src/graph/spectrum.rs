@@ -1,29 +1,29 @@
-//! How fast mixing alone brings all models together: the second largest magnitude among the
-//! eigenvalues of W. One less that is the spectral gap.
+//! How fast mixing alone brings all models together: the second largest magnitude among the eigenvalues
+//! of the mixing matrix W. One minus this value is the spectral gap.
 
-use super::{Graph, Shape, Weights};
+use super::{Graph, GraphKind, Weights};
 use crate::sim::rng::{stream, Purpose};
 use rand::Rng;
 use std::f64::consts::PI;
 
-/// Work that a look at a scenario may take: entries of W times steps.
+/// The largest amount of work for a check of a scenario: entries of W times steps.
 const MOST: u64 = 200_000_000;
 
-/// Steps of a power iteration; where they are too few the result is a little small.
+/// The number of steps of a power iteration; where they are too few, the result is a little too small.
 const STEPS: u64 = 500;
 
 impl Graph {
-    /// ρ = max(|λ₂|, |λ_n|) of W: the distance to the mean falls by this factor a round at least. In
-    /// closed form where there is one, otherwise by power iteration. `None` for graphs that change in
-    /// every round, and for those that are too large.
+    /// ρ = max(|λ₂|, |λ_n|) of W: the distance to the mean falls by at least this factor in each round.
+    /// The value is exact where a closed form exists; otherwise it comes from power iteration. `None`
+    /// for graphs that change in every round, and for graphs that are too large.
     pub fn contraction(&self, weights: Weights) -> Option<f64> {
         let n = self.nodes;
         match &self.shape {
-            Shape::Complete => Some(0.0),
-            Shape::Exponential => None,
-            Shape::Ring if n < 3 => Some(0.0),
-            Shape::Ring => {
-                // Between the longest wave and the shortest all others lie.
+            GraphKind::Complete => Some(0.0),
+            GraphKind::Exponential => None,
+            GraphKind::Ring if n < 3 => Some(0.0),
+            GraphKind::Ring => {
+                // All other eigenvalues lie between those of the longest and the shortest wave.
                 let ends = [1, n / 2, n.div_ceil(2), n - 1];
                 let each = ends.map(|k| (1.0 + 2.0 * wave(k, n)) / 3.0);
                 Some(
@@ -31,8 +31,8 @@ impl Graph {
                         .fold(0.0, |most, value| f64::max(most, value.abs())),
                 )
             }
-            Shape::Torus { columns } => {
-                // The least and the largest of each direction decide.
+            GraphKind::Torus { columns } => {
+                // The least and the largest eigenvalue of each direction decide.
                 let ends = |n: u32| [wave(0, n), wave(1, n), wave(n / 2, n)];
                 let mut most = 0.0f64;
                 for (i, a) in ends(n / columns).into_iter().enumerate() {
@@ -44,7 +44,7 @@ impl Graph {
                 }
                 Some(most)
             }
-            Shape::Sparse(lists) => {
+            GraphKind::Sparse(lists) => {
                 let entries = lists.entries() + u64::from(n);
                 (entries <= MOST / STEPS).then(|| self.by_power_iteration(weights))
             }
@@ -62,7 +62,7 @@ impl Graph {
             .collect();
         let mut norm = 0.0;
         for _ in 0..STEPS {
-            // The first eigenvector is that of all ones.
+            // The first eigenvector is the vector of all ones.
             let mean = x.iter().sum::<f64>() / x.len() as f64;
             x.iter_mut().for_each(|value| *value -= mean);
             let length = x.iter().map(|value| value * value).sum::<f64>().sqrt();
@@ -81,7 +81,7 @@ impl Graph {
     }
 }
 
-/// cos(2πk/n)
+/// The cosine of 2πk/n, from which the eigenvalues of rings and tori follow.
 fn wave(k: u32, n: u32) -> f64 {
     libm::cos(2.0 * PI * f64::from(k) / f64::from(n))
 }

@@ -297,7 +297,7 @@ fn the_contraction_is_the_second_eigenvalue() {
 }
 
 #[test]
-fn what_cannot_be_a_graph_is_told() {
+fn what_cannot_be_a_graph_is_reported() {
     let message = |spec: GraphSpec, nodes| {
         let problems = spec.check(nodes);
         problems

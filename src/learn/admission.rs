@@ -1,9 +1,10 @@
-//! Admission to a host device by memory: many workers share it, and none starts what would not fit.
+//! Admission of jobs by memory: many workers share a host device, and none starts a job that would
+//! not fit.
 
 use crate::quantity::Bytes;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The memory of a host device, handed out job by job.
+/// The memory of a host device, which is granted to one job after the other.
 #[derive(Debug)]
 pub struct Admission {
     budget: Bytes,
@@ -11,7 +12,7 @@ pub struct Admission {
     freed: Condvar,
 }
 
-/// The right to use some memory, until dropped.
+/// The right to use some of the memory, until the value is dropped.
 #[derive(Debug)]
 pub struct Permit<'a> {
     admission: &'a Admission,
@@ -19,7 +20,7 @@ pub struct Permit<'a> {
 }
 
 impl Admission {
-    /// A device with `budget` for the work of all its workers.
+    /// A device with `budget` bytes for the jobs of all its workers together.
     pub const fn new(budget: Bytes) -> Self {
         Self {
             budget,
@@ -28,13 +29,14 @@ impl Admission {
         }
     }
 
-    /// What the device has.
+    /// The memory for the jobs of all workers together.
     pub const fn budget(&self) -> Bytes {
         self.budget
     }
 
-    /// Waits until `need` fits beside what others use. Who needs more than there is goes alone:
-    /// estimates err on the large side, and what then really does not fit is cut.
+    /// Waits until `need` bytes are free beside those that other jobs use. A job that needs more
+    /// than the whole budget runs alone: estimates are rather too large, and a job that really does
+    /// not fit is cut into pieces.
     pub fn admit(&self, need: Bytes) -> Permit<'_> {
         let mut used = self.used();
         while *used > 0 && used.saturating_add(need.0) > self.budget.0 {

@@ -1,4 +1,4 @@
-//! What a job costs the simulated device that runs it.
+//! The cost of a job on the simulated device that runs it.
 
 use super::LocalTraining;
 use crate::model::Model;
@@ -6,20 +6,21 @@ use crate::quantity::{Bytes, Flops};
 use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 
-/// Operations and memory of a job.
+/// The operations and the memory of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Cost {
-    /// Operations, counted from the model.
+    /// The number of operations, counted from the model.
     pub flops: Flops,
-    /// Most memory in use at once.
+    /// The largest amount of memory in use at once.
     pub memory: Bytes,
 }
 
 snapshot_struct!(Cost { flops, memory });
 
 impl Cost {
-    /// Local training over `samples` samples; `corrections` is the number of parameter-sized terms
-    /// that a method adds to each gradient (1 for FedProx and for SCAFFOLD).
+    /// The cost of local training over `samples` samples. `corrections` is the number of
+    /// parameter-sized terms that a method adds to each gradient; it is 1 for FedProx and for
+    /// SCAFFOLD.
     pub fn training(
         model: &Model,
         local: &LocalTraining,
@@ -30,7 +31,7 @@ impl Cost {
         let batch = local.batch_of(samples) as u64;
         let seen = local.samples_seen(samples);
         let training = model.training_flops().0.saturating_mul(seen);
-        // Statistics of batch normalisations are measured in one more forward pass.
+        // The statistics of batch normalisation are measured in one more forward pass.
         let measuring = match model.has_statistics() {
             true => model.forward_flops().0.saturating_mul(samples as u64),
             false => 0,
@@ -41,7 +42,8 @@ impl Cost {
         }
     }
 
-    /// Both, one after the other.
+    /// The cost of this job and then the job `next`: operations add up, and the larger memory
+    /// counts.
     pub fn then(self, next: Self) -> Self {
         Self {
             flops: Flops(self.flops.0.saturating_add(next.flops.0)),
@@ -49,8 +51,8 @@ impl Cost {
         }
     }
 
-    /// A forward pass over `samples` samples, `batch` at a time. Two activations are alive at once;
-    /// all of them are counted, as an upper bound.
+    /// The cost of a forward pass over `samples` samples, `batch` at a time. Only two activations
+    /// are alive at once, but all of them are counted, as an upper bound.
     pub fn evaluation(model: &Model, samples: usize, batch: usize) -> Self {
         let held = batch.min(samples) as u64;
         let activations = model.activations().saturating_mul(4).saturating_mul(held);

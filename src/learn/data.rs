@@ -1,4 +1,4 @@
-//! Samples where training reads them: raw as they came, normalised batch by batch.
+//! Samples in the form that training reads: stored raw, and normalised batch by batch.
 
 use super::LearnError;
 use crate::model::{wide, Fresh, ParamError};
@@ -6,31 +6,32 @@ use crate::quantity::Bytes;
 use tch::{Device, Kind, Tensor};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Raw features of all samples, sample after sample, each in row-major order.
+/// The raw features of all samples, sample after sample, each in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Features {
-    /// Bytes, as in image files.
+    /// Features as bytes, as in image files.
     U8(Vec<u8>),
-    /// Single-precision numbers.
+    /// Features as numbers in single precision.
     F32(Vec<f32>),
 }
 
-/// How a raw feature becomes a model's input: `x = (raw · scale − mean[c]) / std[c]`, where c is the
-/// first dimension of a sample (the channel of an image, the feature of a row).
+/// The rule that makes a model's input of a raw feature: `x = (raw · scale − mean[c]) / std[c]`.
+/// Here c is the index in the first dimension of a sample: the channel of an image, or the feature
+/// of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Normalisation {
-    /// Factor on the raw value.
+    /// The factor on raw values.
     pub scale: f32,
-    /// One mean per channel, or a single one for all.
+    /// One mean for each channel, or a single one for all.
     pub mean: Vec<f32>,
-    /// Standard deviations, above zero; as many as means.
+    /// The standard deviations, above zero, as many as means.
     pub std: Vec<f32>,
 }
 
-/// A data set on a host device, shared by every job that reads it.
+/// A data set on a host device, shared by all jobs that read it.
 ///
-/// It takes over the values it is given. On the CPU they stay as they are, bytes as bytes, and a
-/// batch is normalised while it is gathered: that costs no more than copying it.
+/// It takes ownership of the values. On the CPU they stay in their type, bytes as bytes, and a
+/// batch is normalised while it is gathered, which costs no more than a copy.
 #[derive(Debug)]
 pub struct DeviceData {
     shape: Vec<usize>,
@@ -45,8 +46,8 @@ pub struct DeviceData {
 enum Store {
     U8(Vec<u8>),
     F32(Vec<f32>),
-    /// `[samples, features]` on a device of its own, with means and deviations that broadcast
-    /// against a batch.
+    /// The values as `[samples, features]` on another device, with means and deviations that
+    /// broadcast against a batch.
     Away(Away),
 }
 
@@ -101,17 +102,18 @@ impl Away {
     }
 }
 
-/// A sample's first dimension and what lies behind it, with the constants of each channel.
+/// The size of a sample's first dimension and of the rest, with the constants of each channel.
 #[derive(Debug)]
 struct Channels {
     count: usize,
     plane: usize,
     normal: Normalisation,
-    /// For bytes with few channels: what each of the 256 values becomes.
+    /// For bytes with few channels: the normalised value of each of the 256 bytes, for each
+    /// channel.
     table: Vec<[f32; 256]>,
 }
 
-/// More channels than this would make the tables larger than they are worth.
+/// The number of channels above which the tables would cost more memory than they save time.
 const MAX_TABLES: usize = 64;
 
 impl Channels {
@@ -123,7 +125,8 @@ impl Channels {
         )
     }
 
-    /// Writes one normalised sample, row-major or with the channel as the fastest dimension.
+    /// Writes one normalised sample, in row-major order or with the channel as the fastest
+    /// dimension.
     fn write<T: Copy>(
         &self,
         raw: &[T],
@@ -153,7 +156,8 @@ impl Channels {
     fn write_u8(&self, raw: &[u8], out: &mut [f32], channels_last: bool) {
         let scale = self.normal.scale;
         if !channels_last || self.count == 1 {
-            // Eight values at once are computed sooner than looked up; the bits are the same.
+            // Computing eight values at once is faster than looking them up, and gives the same
+            // bits.
             wide(|| {
                 let planes = raw.chunks_exact(self.plane);
                 for (channel, (raw, out)) in planes.zip(out.chunks_mut(self.plane)).enumerate() {
@@ -187,10 +191,10 @@ impl Channels {
 }
 
 impl DeviceData {
-    /// Samples of `shape` on `device`, with a label each.
+    /// A data set of samples of the given `shape` on `device`, with one label for each sample.
     ///
     /// # Errors
-    /// When the parts do not fit each other, or the device has no room.
+    /// When the parts do not fit each other, or the device has too little memory.
     pub fn new(
         shape: &[usize],
         features: Features,
@@ -272,7 +276,8 @@ impl DeviceData {
         })
     }
 
-    /// 64 bits of labels and raw features; of labels alone where the features are on another device.
+    /// A digest of 64 bits of the labels and the raw features, or of the labels alone if the
+    /// features are on another device.
     pub fn digest(&self) -> u64 {
         let mut hash = Xxh3::new();
         self.labels
@@ -290,27 +295,27 @@ impl DeviceData {
         hash.digest()
     }
 
-    /// Number of samples.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// How stored values are normalised.
+    /// The rule by which stored values are normalised.
     pub const fn normalisation(&self) -> &Normalisation {
         &self.channels.normal
     }
 
-    /// Shape of one sample.
+    /// The shape of one sample.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Number of classes.
+    /// The number of classes.
     pub const fn classes(&self) -> usize {
         self.classes
     }
@@ -320,12 +325,12 @@ impl DeviceData {
         self.device
     }
 
-    /// One label per sample.
+    /// The label of each sample.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// Labels of the given samples, into `out` (cleared first).
+    /// Writes the labels of the given samples to `out`, which is cleared first.
     ///
     /// # Errors
     /// When a sample does not exist.
@@ -338,12 +343,12 @@ impl DeviceData {
         Ok(())
     }
 
-    /// The given samples, normalised: floats of shape `[samples, shape...]` on this data's device.
-    /// With `channels_last`, images on the CPU are laid out with the channel as the fastest
-    /// dimension, which convolutions and pooling prefer; shape and values are the same.
+    /// The given samples, normalised: floats of shape `[samples, shape...]` on the device of this
+    /// data set. With `channels_last`, images on the CPU are stored with the channel as the fastest
+    /// dimension, which convolutions and pooling prefer; shape and values do not change.
     ///
     /// # Errors
-    /// When a sample does not exist or the memory cannot be had.
+    /// When a sample does not exist, or the device has too little memory.
     pub fn batch(&self, samples: &[u32], channels_last: bool) -> Result<Tensor, LearnError> {
         self.exist(samples)?;
         let mut dims = vec![samples.len() as i64];
@@ -365,11 +370,11 @@ impl DeviceData {
         Ok(batch)
     }
 
-    /// The given samples, normalised, in row-major order into `out`, which is of their size; for
-    /// data on the CPU.
+    /// Writes the given samples, normalised and in row-major order, to `out`, which must have their
+    /// size. Only for data on the CPU.
     ///
     /// # Errors
-    /// When a sample does not exist or the data is on another device.
+    /// When a sample does not exist, or the data is on another device.
     pub(super) fn gather(&self, samples: &[u32], out: &mut [f32]) -> Result<(), LearnError> {
         self.exist(samples)?;
         let size = samples.len() * self.channels.count * self.channels.plane;
@@ -383,10 +388,10 @@ impl DeviceData {
         Ok(())
     }
 
-    /// Writes samples that exist and are on the CPU.
+    /// Writes samples, which must exist and be on the CPU.
     fn write(&self, samples: &[u32], out: &mut [f32], channels_last: bool) {
         let size = self.channels.count * self.channels.plane;
-        // They lie anywhere in memory: all are on their way before the first is needed.
+        // Samples are scattered in memory, so all are requested before the first is needed.
         for &index in samples {
             self.fetch(index as usize * size, size);
         }
@@ -406,7 +411,7 @@ impl DeviceData {
         }
     }
 
-    /// Asks for `size` values from `at` to be brought into the cache, a small sample at most.
+    /// Requests `size` values from place `at` on for the cache, but not more than a small sample.
     fn fetch(&self, at: usize, size: usize) {
         const LINE: usize = 64;
         const MOST: usize = 4096;
@@ -434,9 +439,9 @@ impl DeviceData {
         missing.map_or(Ok(()), |&index| Err(self.no_such(index)))
     }
 
-    /// What `samples` samples take on the wire: their values as they are stored, one byte each of
-    /// byte images and four of numbers, and a label of one, two or four bytes, as many as the classes
-    /// need.
+    /// The bytes of `samples` samples on the wire: their values as they are stored (one byte for
+    /// byte images, four for numbers), and a label of one, two or four bytes, as the number of
+    /// classes requires.
     pub fn wire_bytes(&self, samples: usize) -> Bytes {
         let each = match &self.store {
             Store::U8(_) => 1,

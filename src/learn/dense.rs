@@ -1,11 +1,13 @@
-//! Dense layers over small batches, without the packing of a general matrix product.
+//! Dense layers with small batches, without the packing of a general matrix product.
 //!
-//! With a handful of samples a dense layer is bound by reading its weights once; a general product
-//! first copies them into panels. These three kernels read them in place. They need AVX2 and FMA:
-//! where those are missing, and for large batches, [`Kernel::for_batch`] gives nothing and the
-//! caller asks torch. The order of additions depends on the sizes only.
+//! With a handful of samples, the time of a dense layer is that of reading its weights once, but a
+//! general matrix product first copies them into panels. These three kernels read the weights in
+//! place. They need AVX2 and FMA. Where the processor lacks these, and for large batches,
+//! [`Kernel::for_batch`] returns `None` and the caller uses torch. The order of additions depends
+//! only on the sizes.
 
-/// Sizes of a layer: weights are `[outputs, inputs]`, a batch is `[batch, inputs]`.
+/// A kernel for a layer of a certain size: weights are `[outputs, inputs]`, a batch is `[batch,
+/// inputs]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kernel {
     batch: usize,
@@ -13,11 +15,12 @@ pub(super) struct Kernel {
     outputs: usize,
 }
 
-/// From here on a general product reuses its packed panels often enough.
+/// The batch size from which a general matrix product uses its packed panels often enough to be
+/// faster.
 pub(super) const MAX_BATCH: usize = 32;
 
 impl Kernel {
-    /// The kernel for these sizes, where it can run and is worth it.
+    /// The kernel for these sizes; `None` if it cannot run here or would not be faster.
     pub(super) fn for_batch(batch: usize, inputs: usize, outputs: usize) -> Option<Self> {
         (batch <= MAX_BATCH && supported()).then_some(Self {
             batch,
@@ -26,33 +29,33 @@ impl Kernel {
         })
     }
 
-    /// The kernel of the same layer for another batch.
+    /// The kernel of this layer for another batch size.
     pub(super) const fn with_batch(self, batch: usize) -> Self {
         Self { batch, ..self }
     }
 
-    /// The kernel of a layer with other outputs.
+    /// The kernel of a layer with another number of outputs.
     pub(super) const fn with_outputs(self, outputs: usize) -> Self {
         Self { outputs, ..self }
     }
 
-    /// Samples in a batch.
+    /// The number of samples in a batch.
     pub(super) const fn batch(self) -> usize {
         self.batch
     }
 
-    /// Values of a batch of inputs.
+    /// The number of values in a batch of inputs.
     pub(super) const fn inputs(self) -> usize {
         self.batch * self.inputs
     }
 
-    /// Values of a batch of outputs.
+    /// The number of values in a batch of outputs.
     pub(super) const fn outputs(self) -> usize {
         self.batch * self.outputs
     }
 
-    /// Values of a batch of inputs, of the weights, and of a batch of outputs; nothing where they are
-    /// more than can be counted.
+    /// The numbers of values of a batch of inputs, of the weights, and of a batch of outputs;
+    /// `None` on overflow.
     const fn sizes(self) -> Option<[usize; 3]> {
         let (batch, inputs, outputs) = (self.batch, self.inputs, self.outputs);
         match (
@@ -65,7 +68,7 @@ impl Kernel {
         }
     }
 
-    /// `y = x · wᵀ + bias`.
+    /// Computes `y = x · wᵀ + bias`.
     pub(super) fn forward(self, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         assert_eq!(Some([x.len(), w.len(), y.len()]), self.sizes());
         for row in y.chunks_exact_mut(self.outputs.max(1)) {
@@ -82,7 +85,7 @@ impl Kernel {
         }
     }
 
-    /// `dx = g · w`, for `g` of shape `[batch, outputs]`.
+    /// Computes `dx = g · w`, for `g` of shape `[batch, outputs]`.
     pub(super) fn input_gradient(self, g: &[f32], w: &[f32], dx: &mut [f32]) {
         assert_eq!(Some([dx.len(), w.len(), g.len()]), self.sizes());
         // SAFETY: as for `forward`.
@@ -92,7 +95,7 @@ impl Kernel {
         }
     }
 
-    /// `dw = gᵀ · x`, for `g` of shape `[batch, outputs]`.
+    /// Computes `dw = gᵀ · x`, for `g` of shape `[batch, outputs]`.
     pub(super) fn weight_gradient(self, g: &[f32], x: &[f32], dw: &mut [f32]) {
         assert!(self.batch <= MAX_BATCH);
         assert_eq!(Some([x.len(), dw.len(), g.len()]), self.sizes());
@@ -103,8 +106,9 @@ impl Kernel {
         }
     }
 
-    /// `w = from − lr · gᵀ · x`, for `g` of shape `[batch, outputs]`; `from` is `w` itself when not
-    /// given. The bits are those of [`Self::weight_gradient`] and a step of plain SGD after it.
+    /// Computes `w = from − lr · gᵀ · x`, for `g` of shape `[batch, outputs]`; if `from` is not
+    /// given, it is `w` itself. The bits are those of [`Self::weight_gradient`] followed by a step
+    /// of plain SGD.
     pub(super) fn descend(
         self,
         g: &[f32],

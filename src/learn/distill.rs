@@ -1,4 +1,5 @@
-//! Training towards given scores instead of labels: the student's half of knowledge distillation.
+//! Training towards given class scores instead of labels: the student's half of knowledge
+//! distillation.
 
 use super::course::go_on;
 use super::objective::{like, train_on, Batch, Scores};
@@ -8,16 +9,16 @@ use super::{DeviceData, LearnError, Tape, TrainJob, Trained};
 use crate::model::{Mode, Model, ParamSet};
 use serde::{Deserialize, Serialize};
 
-/// How far scores are from those they should become.
+/// The distance between scores and their targets that training reduces.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum ScoreLoss {
-    /// Mean over the classes of |s − t|, on the scores themselves.
+    /// The mean over the classes of |s − t|, for scores s and targets t.
     #[default]
     MeanAbsolute,
-    /// [`divergence`] of softmax(s / T) from softmax(t / T), times T² (Hinton et al. 2015).
+    /// The [`divergence`] of softmax(s / T) from softmax(t / T), times T² (Hinton et al. 2015).
     Divergence {
-        /// T, above 0.
+        /// The temperature T, above 0.
         #[serde(default = "one")]
         temperature: f64,
     },
@@ -27,11 +28,13 @@ const fn one() -> f64 {
     1.0
 }
 
-/// Trains a job towards `targets`: for each of the job's samples, in order, the scores of all classes.
-/// Corrections of the job have no part in it. Equal jobs give equal bits, as with [`super::train`].
+/// Trains a job towards `targets`, which contain, for each of the job's samples in order, the
+/// scores of all classes. Corrections of the job are ignored. Equal jobs give equal bits, as with
+/// [`super::train`].
 ///
 /// # Errors
-/// As [`super::train`], and when there are not as many targets as that.
+/// The errors of [`super::train`], and an error if the number of targets is not samples times
+/// classes.
 pub fn distill(job: &TrainJob, targets: &[f32], loss: ScoreLoss) -> Result<Trained, LearnError> {
     let (samples, classes) = (job.samples.as_slice(), job.model.classes());
     let expected = samples.len() * classes;
@@ -62,9 +65,9 @@ pub fn distill(job: &TrainJob, targets: &[f32], loss: ScoreLoss) -> Result<Train
     })
 }
 
-/// The scores that samples should get, found by the samples' numbers.
+/// The target scores of samples, found by the samples' numbers.
 struct Targets<'a> {
-    /// In ascending order.
+    /// The samples with their targets, in ascending order of the samples' numbers.
     each: Vec<(u32, &'a [f32])>,
 }
 
@@ -76,7 +79,7 @@ impl<'a> Targets<'a> {
         Self { each }
     }
 
-    /// Those of `samples`, row after row.
+    /// Writes the targets of `samples` to `rows`, one row after the other.
     fn of(&self, samples: &[u32], rows: &mut Vec<f32>) {
         rows.clear();
         for &sample in samples {
@@ -90,10 +93,10 @@ impl<'a> Targets<'a> {
     }
 }
 
-/// The class scores of `samples`, sample after sample, computed `batch` at a time.
+/// The class scores of `samples`, sample after sample, computed `batch` samples at a time.
 ///
 /// # Errors
-/// When the parts do not fit each other, a sample does not exist or the host device cannot.
+/// When the parts do not fit each other, a sample does not exist, or the host device fails.
 pub fn class_scores(
     model: &Model,
     params: &ParamSet,
@@ -116,9 +119,10 @@ pub fn class_scores(
     Ok(all)
 }
 
-/// Sum over the batch of the distance between `scores` and `targets` (both row-major
-/// `[batch, classes]`), and into `gradient`, which is zero, that of its **mean** with respect to the
-/// scores. Where a score equals its target, the gradient of the absolute value is 0.
+/// The sum over the batch of the distance between `scores` and `targets`, both row-major `[batch,
+/// classes]`. Writes the gradient of the **mean** distance with respect to the scores to
+/// `gradient`, which must be zero. Where a score equals its target, the gradient of the absolute
+/// value is 0.
 fn score_loss(
     scores: &[f32],
     targets: &[f32],

@@ -1,4 +1,4 @@
-//! Why a job gave no result.
+//! The errors of training and evaluation.
 
 use crate::model::{first_line, ParamError};
 use tch::TchError;
@@ -6,86 +6,87 @@ use thiserror::Error;
 
 /// Why training or evaluation gave no result.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LearnError {
-    /// The loss or the weights stopped being numbers.
+    /// The loss or the weights are no longer finite numbers.
     #[error(
         "training diverged at step {step} (loss {loss}); lower the learning rate or clip gradients"
     )]
     Diverged {
-        /// Steps done before, from 0.
+        /// The number of steps before the failing one.
         step: u64,
-        /// The loss there.
+        /// The loss of the failing step.
         loss: f64,
     },
-    /// A job over nothing.
+    /// A job has no samples.
     #[error("no samples to learn from or to measure on")]
     NoSamples,
-    /// A sample that does not exist.
+    /// A sample does not exist.
     #[error("sample {index} was asked for, the data set has {len}")]
     NoSuchSample {
-        /// The index asked for.
+        /// The number of the sample.
         index: u32,
-        /// Samples there are.
+        /// The number of samples in the data set.
         len: usize,
     },
-    /// Data that is not what its description says.
+    /// The data does not match its description.
     #[error("data set: expected {expected}, got {found}")]
     Data {
-        /// What the description implies.
+        /// The content that the description implies.
         expected: String,
-        /// What is there.
+        /// The content that was found.
         found: String,
     },
-    /// Data of another kind than the model takes.
+    /// The model takes data of another shape or with other classes.
     #[error("the model takes samples of shape {model:?} in {classes} classes, the data set has shape {data:?} and {labels} classes")]
     Shape {
-        /// Shape the model takes.
+        /// The shape of the samples that the model takes.
         model: Vec<usize>,
-        /// Classes the model tells apart.
+        /// The number of classes that the model distinguishes.
         classes: usize,
-        /// Shape the data has.
+        /// The shape of the samples in the data.
         data: Vec<usize>,
-        /// Classes the data has.
+        /// The number of classes in the data.
         labels: usize,
     },
-    /// Flags for another number of classes than the model tells apart.
+    /// The number of class flags differs from the number of classes of the model.
     #[error("expected a flag for each of {expected} classes, got {found}")]
     Classes {
-        /// Classes the model tells apart.
+        /// The number of classes of the model.
         expected: usize,
-        /// Flags given.
+        /// The number of flags.
         found: usize,
     },
-    /// A list of networks to draw from that is empty.
+    /// The list of networks to draw from is empty.
     #[error("expected at least one width to train, got none")]
     NoWidths,
-    /// Target scores that do not belong to the samples.
+    /// The target scores do not belong to the samples.
     #[error("expected {expected} target scores, one for each sample and class, got {found}")]
     Targets {
-        /// Samples times classes.
+        /// The number of samples times the number of classes.
         expected: usize,
-        /// Scores given.
+        /// The number of scores.
         found: usize,
     },
-    /// Parameters that do not belong to the model.
+    /// The parameters do not belong to the model.
     #[error(transparent)]
     Parameters(ParamError),
-    /// Jobs that cannot be stacked.
+    /// The jobs cannot be stacked, since they differ in more than their data.
     #[error("{jobs} jobs were to be trained as one; they must share model, data, training and kind of correction")]
     Unlike {
-        /// How many.
+        /// The number of jobs.
         jobs: usize,
     },
-    /// The host has not the memory for it.
+    /// The host device has too little memory.
     #[error("out of memory on the host device: {detail}; use a smaller batch or fewer workers")]
     OutOfMemory {
-        /// Torch's words.
+        /// The error message of torch.
         detail: String,
     },
-    /// The run that the job is of has ended: nobody takes what comes of it.
+    /// The run that the job belongs to has ended, so nobody needs its result.
     #[error("the run was stopped before the job was done")]
     GivenUp,
-    /// Torch refused for another reason.
+    /// Torch reported another error.
     #[error("torch: {0}")]
     Torch(String),
 }

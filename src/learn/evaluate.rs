@@ -1,4 +1,4 @@
-//! Measuring a model on samples it is not trained on here.
+//! Evaluation of a model on samples.
 
 use super::course::go_on;
 use super::train::{fits, read};
@@ -7,33 +7,32 @@ use crate::model::{Mode, Model, ParamSet};
 use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 
-/// Sums over evaluated samples; the tallies of parts add up to that of the whole when they are
-/// merged in a fixed order.
+/// Sums over evaluated samples. The sums of parts, merged in a fixed order, are those of the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct Tally {
-    /// Samples.
+pub struct EvaluationSums {
+    /// The number of samples.
     pub count: u64,
-    /// Those whose largest score was their label's.
+    /// The number of samples whose largest score is that of their label.
     pub correct: u64,
-    /// Sum of their cross entropies.
+    /// The sum of their cross entropies.
     pub loss_sum: f64,
 }
 
-snapshot_struct!(Tally {
+snapshot_struct!(EvaluationSums {
     count,
     correct,
     loss_sum
 });
 
-/// How a client's model does on the samples that the client holds out, before and after its local
-/// training: observation, which no method reads.
+/// The accuracy of a client's model on the samples that the client holds out, before and after its
+/// local training. It is only recorded; no method reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HeldOut {
-    /// Samples held out; at least one.
+    /// The number of samples held out; at least one.
     pub count: u32,
-    /// Those that the model classifies right as it is before local training.
+    /// The number of samples that the received model classifies correctly, before local training.
     pub received: u32,
-    /// Those that it classifies right after local training.
+    /// The number of samples that the model classifies correctly after local training.
     pub trained: u32,
 }
 
@@ -44,8 +43,9 @@ snapshot_struct!(HeldOut {
 });
 
 impl HeldOut {
-    /// Of the same samples before and after; `None` where there are none.
-    pub fn of(received: Option<Tally>, trained: Option<Tally>) -> Option<Self> {
+    /// The comparison of two evaluations on one set of samples, before and after training; `None`
+    /// without samples.
+    pub fn of(received: Option<EvaluationSums>, trained: Option<EvaluationSums>) -> Option<Self> {
         let (received, trained) = received.zip(trained)?;
         (trained.count > 0).then_some(Self {
             count: trained.count as u32,
@@ -54,18 +54,18 @@ impl HeldOut {
         })
     }
 
-    /// Accuracy before local training, in [0, 1].
+    /// The accuracy before local training, in [0, 1].
     pub fn received_accuracy(&self) -> f64 {
         f64::from(self.received) / f64::from(self.count.max(1))
     }
 
-    /// Accuracy after local training, in [0, 1].
+    /// The accuracy after local training, in [0, 1].
     pub fn trained_accuracy(&self) -> f64 {
         f64::from(self.trained) / f64::from(self.count.max(1))
     }
 }
 
-impl Tally {
+impl EvaluationSums {
     /// Adds the sums of another part.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
@@ -73,24 +73,26 @@ impl Tally {
         self.loss_sum += other.loss_sum;
     }
 
-    /// Share of correct samples; 0 where there were none.
+    /// The share of samples that are classified correctly; 0 without samples.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.count.max(1) as f64
     }
 
-    /// Mean cross entropy; 0 where there were no samples.
+    /// The mean cross entropy; 0 without samples.
     pub fn mean_loss(&self) -> f64 {
         self.loss_sum / self.count.max(1) as f64
     }
 }
 
-/// Evaluates `model` under `params` on the given samples, `batch` at a time (at least one).
+/// Evaluates `model` with the parameters `params` on the given samples, `batch` samples at a time
+/// (at least one).
 ///
-/// With `hits`, appends for every sample whether it was right. A sample whose scores are not numbers
-/// counts as wrong; of equal scores, the first class wins.
+/// If `hits` is given, one flag for each sample is appended, which says whether the sample was
+/// classified correctly. A sample whose scores are not numbers counts as wrong; of equal scores,
+/// that of the first class wins.
 ///
 /// # Errors
-/// When the parts do not fit each other, a sample does not exist or the host device cannot.
+/// When the parts do not fit each other, a sample does not exist, or the host device fails.
 pub fn evaluate(
     model: &Model,
     params: &ParamSet,
@@ -98,31 +100,31 @@ pub fn evaluate(
     samples: &[u32],
     batch: usize,
     mut hits: Option<&mut Vec<bool>>,
-) -> Result<Tally, LearnError> {
+) -> Result<EvaluationSums, LearnError> {
     fits(model, params, data)?;
     let _guard = tch::no_grad_guard();
     let params = params.to_device(data.device())?;
     let views = params.views()?;
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     let classes = model.classes();
-    let mut tally = Tally::default();
+    let mut sums = EvaluationSums::default();
     for part in samples.chunks(batch.max(1)) {
         go_on()?;
         let x = data.batch(part, model.starts_with_images())?;
         data.labels_of(part, &mut labels)?;
         let out = model.forward(&views, &x, Mode::Evaluate)?;
         read(&out, &mut scores)?;
-        tally.count += part.len() as u64;
-        tally.loss_sum += cross_entropy(&scores, classes, &labels, None);
+        sums.count += part.len() as u64;
+        sums.loss_sum += cross_entropy(&scores, classes, &labels, None);
         for (row, &label) in scores.chunks_exact(classes).zip(&labels) {
             let hit = first_largest(row) == Some(label as usize);
-            tally.correct += u64::from(hit);
+            sums.correct += u64::from(hit);
             if let Some(hits) = hits.as_deref_mut() {
                 hits.push(hit);
             }
         }
     }
-    Ok(tally)
+    Ok(sums)
 }
 
 fn first_largest(row: &[f32]) -> Option<usize> {
@@ -171,22 +173,22 @@ mod tests {
     fn correct_samples_and_losses_are_those_computed_by_hand() {
         let (model, params, data) = identity(vec![1.0, 0.0, 0.5, 2.0, 3.0, 3.0], vec![0, 0, 0]);
         let mut hits = Vec::new();
-        let tally = evaluate(&model, &params, &data, &[0, 1, 2], 2, Some(&mut hits)).unwrap();
+        let sums = evaluate(&model, &params, &data, &[0, 1, 2], 2, Some(&mut hits)).unwrap();
         assert_eq!(hits, [true, false, true]);
-        assert_eq!((tally.count, tally.correct), (3, 2));
+        assert_eq!((sums.count, sums.correct), (3, 2));
         let expected = (1.0 + (-1.0f64).exp()).ln() + (1.0 + 1.5f64.exp()).ln() + 2f64.ln();
-        assert!((tally.loss_sum - expected).abs() < 1e-6);
-        assert!((tally.accuracy() - 2.0 / 3.0).abs() < 1e-15);
+        assert!((sums.loss_sum - expected).abs() < 1e-6);
+        assert!((sums.accuracy() - 2.0 / 3.0).abs() < 1e-15);
     }
 
     #[test]
     fn scores_that_are_not_numbers_are_wrong_and_nothing_is_nothing() {
         let (model, params, data) = identity(vec![f32::NAN, 0.0], vec![1]);
-        let tally = evaluate(&model, &params, &data, &[0], 1, None).unwrap();
-        assert_eq!(tally.correct, 0);
-        assert!(tally.loss_sum.is_nan());
+        let sums = evaluate(&model, &params, &data, &[0], 1, None).unwrap();
+        assert_eq!(sums.correct, 0);
+        assert!(sums.loss_sum.is_nan());
         let none = evaluate(&model, &params, &data, &[], 0, None).unwrap();
-        assert_eq!(none, Tally::default());
+        assert_eq!(none, EvaluationSums::default());
         assert_eq!((none.accuracy(), none.mean_loss()), (0.0, 0.0));
     }
 

@@ -1,15 +1,15 @@
-//! Training a network with exits so that its classifiers teach each other.
+//! Training of a network with several classifiers (exits) that teach each other.
 
 use super::objective::{like, train_on, Scores};
 use super::soft::divergence;
 use super::{LearnError, Tape, TrainJob, Trained};
 
-/// Trains `job` on mutual self-distillation (Kim et al., DepthFL, ICLR 2023, section 3.2): for the n
-/// classifiers of its network, with scores giving the class probabilities p₁ ... pₙ,
-/// `Σᵢ [CEᵢ + consistency / (n − 1) · Σⱼ≠ᵢ KL(pⱼ ‖ pᵢ)]`, where pⱼ is a constant.
+/// Trains `job` by mutual self-distillation (Kim et al., DepthFL, ICLR 2023, section 3.2). The n
+/// classifiers of the network give the class probabilities p₁ ... pₙ, and the loss is `Σᵢ [CEᵢ +
+/// consistency / (n − 1) · Σⱼ≠ᵢ KL(pⱼ ‖ pᵢ)]`, in which pⱼ is treated as a constant.
 ///
 /// # Errors
-/// As [`super::train`].
+/// The errors of [`super::train`].
 pub fn train_exits(job: &TrainJob, consistency: f64) -> Result<Trained, LearnError> {
     train_on(job, |batch, gradients| {
         let tape = Tape::forward(

@@ -7,36 +7,37 @@ use std::str::FromStr;
 use tch::Device;
 use thiserror::Error;
 
-/// A CPU or GPU of the host, as named on the command line.
+/// A CPU or GPU of the host, as `--device` on the command line names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HostDevice {
-    /// `cpu`
+    /// The CPU, written `cpu`.
     #[default]
     Cpu,
-    /// `cuda:N`
+    /// The GPU with this number, written `cuda:N`.
     Cuda(usize),
 }
 
 /// Why a host device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HostError {
-    /// Not the name of a device.
+    /// The text names no device.
     #[error("expected a device such as \"cpu\" or \"cuda:0\", got {0:?}")]
     Name(String),
-    /// Torch's CUDA half is not there.
+    /// This libtorch cannot use CUDA.
     #[error("{device} was asked for, but this libtorch cannot use CUDA: {reason}; use --device cpu, or install a CUDA build of libtorch 2.11 and set LIBTORCH")]
     NoCuda {
-        /// The device asked for.
+        /// The device that was asked for.
         device: HostDevice,
-        /// What the loader said.
+        /// The message of the library loader.
         reason: String,
     },
-    /// There are fewer GPUs.
+    /// The host has fewer GPUs than the number of the device requires.
     #[error("{device} was asked for, but the host has {found} CUDA devices")]
     NoSuchDevice {
-        /// The device asked for.
+        /// The device that was asked for.
         device: HostDevice,
-        /// Devices there are.
+        /// The number of GPUs.
         found: usize,
     },
 }
@@ -59,7 +60,7 @@ impl FromStr for HostDevice {
             "cuda" => "0",
             _ => text.strip_prefix("cuda:").unwrap_or_default(),
         };
-        // Torch counts devices in a signed byte.
+        // Torch counts devices in a signed byte, so numbers end at 127.
         match digits.parse::<usize>() {
             Ok(index) if index < 128 && !digits.starts_with('+') => Ok(Self::Cuda(index)),
             _ => Err(HostError::Name(text.to_owned())),
@@ -68,19 +69,21 @@ impl FromStr for HostDevice {
 }
 
 impl HostDevice {
-    /// Makes the device ready. To be called before anything else asks torch for CUDA.
+    /// Makes the device ready. This must happen before anything else asks torch for CUDA.
     ///
     /// # Errors
-    /// When torch has no CUDA here or there is no such GPU.
+    /// When torch cannot use CUDA here, or there is no such GPU.
     pub fn open(self) -> Result<Device, HostError> {
         self.open_for(Precision::Single)
     }
 
-    /// As [`Self::open`], with tensor cores used for TF32 if `most` is that. (Torch would use them
-    /// for convolutions in single precision too, unasked: then they are switched off.) It holds for
-    /// the process, and only if CUDA is not in use yet.
+    /// As [`Self::open`], with tensor cores switched on for TF32 if `most` is [`Precision::Tf32`].
+    /// Otherwise they are switched off, since torch would use them for convolutions in single
+    /// precision without being asked. The setting holds for the whole process, and only if CUDA is
+    /// not in use yet.
     ///
     /// # Errors
+    /// The errors of [`Self::open`].
     /// As [`Self::open`].
     pub fn open_for(self, most: Precision) -> Result<Device, HostError> {
         let Self::Cuda(index) = self else {
@@ -88,7 +91,7 @@ impl HostDevice {
         };
         match most {
             Precision::Tf32 => std::env::set_var("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1"),
-            // Read by NVIDIA's libraries when they are loaded.
+            // NVIDIA's libraries read this variable when they are loaded.
             Precision::Single | Precision::Bf16 => std::env::set_var("NVIDIA_TF32_OVERRIDE", "0"),
         }
         load_cuda().map_err(|reason| HostError::NoCuda {
@@ -113,8 +116,8 @@ impl HostDevice {
 }
 
 impl HostDevice {
-    /// What memory jobs may take together, unless the user says: on the CPU what the system has
-    /// left, on a GPU a part of what even small ones have.
+    /// The memory that jobs may use together if the user sets no limit: on the CPU the memory that
+    /// the system has left, on a GPU a part of what even small GPUs have.
     pub fn available(self) -> Bytes {
         match self {
             Self::Cpu => available_memory().unwrap_or(Bytes(u64::MAX)),
@@ -122,7 +125,8 @@ impl HostDevice {
         }
     }
 
-    /// The limit that stacks keep to: the user's, or on a GPU one that is the same for every run.
+    /// The memory limit of stacks: that of the user, or on a GPU a limit that is equal for every
+    /// run.
     pub fn stack_limit(self, given: Option<Bytes>) -> Option<Bytes> {
         given.or(match self {
             Self::Cpu => None,
@@ -131,33 +135,35 @@ impl HostDevice {
     }
 }
 
-/// What jobs may take of a GPU unless the user says. (Torch does not tell a GPU's memory through its
-/// C++ interface.)
+/// The memory of a GPU that jobs may use if the user sets no limit. It is a constant, since torch's
+/// C++ interface does not report a GPU's memory.
 const GPU_MEMORY: Bytes = Bytes(6 << 30);
 
-/// Loads torch's CUDA half, which registers itself. The linker drops it from the binary because no
-/// symbol of it is named.
+/// Loads the CUDA part of torch, which registers itself. The linker leaves it out of the binary
+/// because the program names none of its symbols.
 fn load_cuda() -> Result<(), String> {
     // SAFETY: the library belongs to the libtorch this binary runs on; its initialisers register
     // kernels and nothing else.
     let library =
         unsafe { libloading::Library::new("libtorch_cuda.so") }.map_err(|e| e.to_string())?;
-    // Registered kernels point into it: it must never be unloaded.
+    // Registered kernels point into the library, so it must never be unloaded.
     std::mem::forget(library);
     Ok(())
 }
 
-/// Host memory that programs can still be given, as Linux estimates it; `None` elsewhere.
+/// The host memory that is still available to programs, as Linux estimates it; `None` on other
+/// systems.
 pub fn available_memory() -> Option<Bytes> {
     meminfo("MemAvailable:")
 }
 
-/// All the memory that programs of this process's control group can ever be given: what the host has,
-/// swap included, or less where that is limited. `None` where the system does not say.
+/// The total memory that the programs of this process's control group can ever have: that of the
+/// host including swap, or the limit of the group if it is lower. `None` where the system does not
+/// report it.
 pub fn total_memory() -> Option<Bytes> {
     let swap = meminfo("SwapTotal:").unwrap_or(Bytes(0));
     let host = Bytes(meminfo("MemTotal:")?.0.saturating_add(swap.0));
-    // "max" where there is no limit.
+    // The file contains "max" if there is no limit.
     let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
     let limit = limit.and_then(|text| text.trim().parse().ok());
     Some(limit.map_or(host, |limit: u64| Bytes(limit.min(host.0))))
@@ -170,16 +176,17 @@ fn meminfo(field: &str) -> Option<Bytes> {
     Some(Bytes(kibibytes.checked_mul(1024)?))
 }
 
-/// To be called once in every thread that runs jobs: one intra-op thread each, so that workers do
-/// not compete for cores and sums are always taken in the same order; and, for the whole process,
-/// an allocator that keeps the megabytes that every step frees and asks for again.
+/// Prepares a thread that runs jobs; every such thread must call this once. It sets torch to one
+/// thread for each operation, so that workers do not compete for cores and sums are always computed
+/// in one order. For the whole process, it makes the allocator keep the megabytes that every
+/// training step frees and allocates again.
 pub fn prepare_worker_thread() {
     tch::set_num_threads(1);
     keep_freed_memory();
 }
 
-/// By default glibc returns large blocks to the system at once, and getting them back costs a page
-/// fault for every four kilobytes: a twentieth of a training step.
+/// By default glibc returns large blocks to the system at once. Getting them back costs a page
+/// fault for every four kilobytes, which is a twentieth of a training step.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn keep_freed_memory() {
     use std::ffi::c_int;
@@ -197,8 +204,8 @@ fn keep_freed_memory() {
         unsafe {
             mallopt(M_MMAP_THRESHOLD, 32 << 20);
             mallopt(M_TRIM_THRESHOLD, 256 << 20);
-            // Without the lists of small blocks that every free of a large one walks; threads have
-            // caches of their own before them.
+            // This avoids the lists of small blocks that every free of a large block walks through;
+            // threads have caches of their own for small blocks.
             mallopt(M_MXFAST, 0);
         }
     });

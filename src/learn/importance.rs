@@ -1,4 +1,4 @@
-//! Learning how much the units of a network matter on some samples, while its weights stay.
+//! Learning how important the units of a network are for some samples, with fixed weights.
 
 use super::course::{Course, Progress};
 use super::objective::{like, Scores};
@@ -8,25 +8,26 @@ use crate::model::{Buffer, Entry, MaskSource, Model, ParamSet, Part, Place};
 use std::sync::Arc;
 use tch::Device;
 
-/// Rows of a tensor that belong to units with a factor: their set, and where they lie.
+/// The rows of a tensor that belong to units with a factor: the set of the units, and the place of
+/// the rows.
 struct Rows {
     set: usize,
     offset: usize,
-    /// Values in a row.
+    /// The number of values in a row.
     each: usize,
 }
 
-/// A factor for each unit, set by set as in [`Model::units`]; those of sets that every sub-model keeps
-/// are 1.
+/// Learns a factor for each unit, set by set as in [`Model::units`]. The factors of sets that every
+/// sub-model keeps whole are 1.
 ///
-/// A factor multiplies what the unit puts out, after the normalisation where one follows. It begins at
-/// 1, follows the gradient of cross entropy plus `sparsity` times the mean square of all factors over
-/// the batches of the job, and is kept within [0, 1]. The steps are plain SGD whatever the job's
-/// optimiser, its weights stay, and its corrections have no part in it. Computed on the CPU, wherever
-/// the data lies.
+/// A factor multiplies the output of its unit, after the normalisation if one follows. It starts at
+/// 1 and is kept within [0, 1]. It follows the gradient of the cross entropy plus `sparsity` times
+/// the mean square of all factors, over the batches of the job. The steps are plain SGD whatever
+/// the job's optimiser is; weights do not change, and the job's corrections are ignored. All of
+/// this is computed on the CPU, wherever the data is.
 ///
 /// # Errors
-/// When the parts of the job do not fit each other, or what is learnt is no number.
+/// When the parts of the job do not fit each other, or a factor is no longer a finite number.
 pub fn importance(job: &TrainJob, sparsity: f64) -> Result<Vec<Vec<f64>>, LearnError> {
     check(job)?;
     let _guard = tch::no_grad_guard();
@@ -66,8 +67,8 @@ pub fn importance(job: &TrainJob, sparsity: f64) -> Result<Vec<Vec<f64>>, LearnE
     Ok(factors)
 }
 
-/// The tensors whose rows have factors: scale and shift of a normalisation, and weights and biases of
-/// layers that none follows. (A batch normalisation would undo a factor that comes before it.)
+/// The tensors whose rows have factors: scale and shift of normalisations, and weights and biases
+/// of layers that no normalisation follows. (A batch normalisation would undo a factor before it.)
 fn rows(model: &Model) -> Vec<Rows> {
     let entries = model.layout().entries();
     let units = model.units().entries();
@@ -78,7 +79,7 @@ fn rows(model: &Model) -> Vec<Rows> {
     };
     let has_factors = |at: usize, entry: &Entry| {
         let free = !model.units().sets()[units[at].rows].fixed;
-        // What a layer of the registry does with its tensors is not known.
+        // What a layer from the registry does with its tensors is not known, so it gets no factors.
         free && entry.role.part != Part::Own
             && !entry.role.part.is_statistic()
             && (is_norm(entry) || !normalised(at))
@@ -97,7 +98,8 @@ fn is_norm(entry: &Entry) -> bool {
     entry.role.place == Place::Norm
 }
 
-/// Multiplying what a unit puts out is multiplying the weights and the bias that make it.
+/// The parameters with the factors applied: to multiply the output of a unit is to multiply the
+/// weights and the bias that produce it.
 fn scaled(params: &ParamSet, rows: &[Rows], factors: &[Vec<f64>]) -> Result<ParamSet, LearnError> {
     let mut buffer = Buffer::copy_of(params)?;
     let values = buffer.as_mut_slice()?;
@@ -111,8 +113,8 @@ fn scaled(params: &ParamSet, rows: &[Rows], factors: &[Vec<f64>]) -> Result<Para
     Ok(buffer.freeze())
 }
 
-/// One step: by the chain rule, a factor's gradient is the scalar product of a unit's weights with the
-/// gradient of the scaled ones.
+/// One step. By the chain rule, the gradient of a factor is the scalar product of the unit's
+/// weights with the gradient of the scaled weights.
 fn descend(
     factors: &mut [Vec<f64>],
     (params, gradients): (&ParamSet, &Gradients),
@@ -131,7 +133,7 @@ fn descend(
         }
     }
     for tensor in rows {
-        // A set may have several tensors; its step is taken once.
+        // A set may have several tensors, but its factors take one step.
         let slopes = std::mem::take(&mut slopes[tensor.set]);
         for (factor, slope) in factors[tensor.set].iter_mut().zip(slopes) {
             *factor = (*factor - lr * (slope + pull * *factor)).clamp(0.0, 1.0);

@@ -1,4 +1,5 @@
-//! How a client trains: optimiser, learning-rate schedule, amount, batches, clipping.
+//! Local training of a client: optimiser, schedule of the learning rate, amount, batches and
+//! clipping.
 
 use super::Precision;
 use crate::quantity::bounds;
@@ -6,89 +7,93 @@ use crate::snapshot::snapshot_enum;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Local training as a scenario describes it.
+/// The settings of local training, as a scenario describes them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalTraining {
-    /// The optimiser; its state starts anew with every job.
+    /// The optimiser; its state starts anew in every job.
     pub optimizer: Optimizer,
-    /// How the learning rate changes from round to round.
+    /// The change of the learning rate from round to round.
     #[serde(default)]
     pub schedule: Schedule,
-    /// How much a job trains.
+    /// The amount of training in a job.
     #[serde(default)]
     pub amount: Amount,
-    /// Samples in a batch, the last one of an epoch possibly smaller; 0 is the whole local set.
+    /// The number of samples in a batch; the last batch of an epoch may be smaller. With 0, a batch
+    /// is the whole local data set.
     #[serde(default = "ten")]
     pub batch: usize,
-    /// Largest Euclidean norm of a gradient; a longer one is scaled down to it.
+    /// The largest Euclidean norm of a gradient; a longer gradient is scaled down to it.
     #[serde(default)]
     pub clip: Option<f64>,
-    /// How precisely products are computed.
+    /// The precision of matrix products and convolutions.
     #[serde(default)]
     pub precision: Precision,
 }
 
-/// How parameters follow gradients. Weight decay is added to the gradient (L2), as in PyTorch.
+/// The rule by which parameters follow gradients. Weight decay is added to the gradient (L2), as in
+/// PyTorch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Optimizer {
-    /// Stochastic gradient descent, with PyTorch's form of (Nesterov) momentum.
+    /// Stochastic gradient descent, with (Nesterov) momentum in the form of PyTorch.
     Sgd {
-        /// Learning rate.
+        /// The learning rate.
         lr: f64,
-        /// Momentum, in [0, 1).
+        /// The momentum, in [0, 1).
         #[serde(default)]
         momentum: f64,
-        /// Whether momentum is Nesterov's (Sutskever et al., 2013).
+        /// Whether the momentum is Nesterov's (Sutskever et al., 2013).
         #[serde(default)]
         nesterov: bool,
-        /// Weight decay.
+        /// The factor of weight decay.
         #[serde(default)]
         weight_decay: f64,
     },
     /// Adam (Kingma and Ba, 2015, algorithm 1).
     Adam {
-        /// Learning rate.
+        /// The learning rate.
         lr: f64,
-        /// Decay of the first moment.
+        /// The decay of the first moment.
         #[serde(default = "beta1")]
         beta1: f64,
-        /// Decay of the second moment.
+        /// The decay of the second moment.
         #[serde(default = "beta2")]
         beta2: f64,
-        /// Added to the root of the second moment.
+        /// The number ε that is added to the square root of the second moment.
         #[serde(default = "epsilon")]
         epsilon: f64,
-        /// Weight decay.
+        /// The factor of weight decay.
         #[serde(default)]
         weight_decay: f64,
     },
 }
 
-/// Learning rate of a round, as a function of the base rate.
+/// The learning rate of a round, as a function of the base rate.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Schedule {
-    /// The base rate always.
+    /// Every round has the base rate.
     #[default]
     Constant,
-    /// Times `factor` after every `every` rounds.
+    /// The rate is multiplied by `factor` after every `every` rounds.
     Step {
-        /// Rounds between two changes.
+        /// The number of rounds between two changes.
         every: u64,
-        /// What the rate is multiplied by.
+        /// The factor on the rate.
         factor: f64,
     },
-    /// Times `factor` after every round.
+    /// The rate is multiplied by `factor` after every round.
     Exponential {
-        /// What the rate is multiplied by.
+        /// The factor on the rate.
         factor: f64,
     },
-    /// Half a cosine from the base rate to `min` over `rounds` rounds, then `min` (Loshchilov and
-    /// Hutter, 2017, without restarts).
+    /// The rate falls along half a cosine from the base rate to `min` over `rounds` rounds, and
+    /// stays at `min` (Loshchilov and Hutter, 2017, without restarts).
     Cosine {
-        /// Rounds until the least rate.
+        /// The number of rounds until the least rate.
         rounds: u64,
         /// The least rate.
         #[serde(default)]
@@ -96,12 +101,12 @@ pub enum Schedule {
     },
 }
 
-/// How much a job trains.
+/// The amount of training in a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Amount {
-    /// Passes over the local samples, each in a new order.
+    /// This many passes over the local samples, each in a new order.
     Epochs(u32),
-    /// Batches; passes follow one another until there were enough.
+    /// This many batches; passes follow one another until there were enough.
     Steps(u32),
 }
 
@@ -110,12 +115,12 @@ snapshot_enum!(Amount {
     1 => Steps(count),
 });
 
-/// A setting that breaks its rule.
+/// A setting that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
-    /// The field (`optimizer.momentum`).
+    /// The name of the field, such as `optimizer.momentum`.
     pub path: &'static str,
-    /// What was expected and what was found.
+    /// The value that was expected and the one that was found.
     pub message: String,
 }
 
@@ -148,7 +153,7 @@ const fn epsilon() -> f64 {
 }
 
 impl Optimizer {
-    /// Whether it keeps a first and a second moment of the gradients.
+    /// Whether the optimiser keeps a first and a second moment of the gradients.
     pub(super) const fn moments(&self) -> [bool; 2] {
         match self {
             Self::Sgd { momentum, .. } => [*momentum != 0.0, false],
@@ -165,7 +170,7 @@ impl Optimizer {
 }
 
 impl Schedule {
-    /// The rate of `round` (the first is 0) for the base rate `lr`.
+    /// The learning rate of `round`, counted from 0, for the base rate `lr`.
     pub fn rate(&self, lr: f64, round: u64) -> f64 {
         match *self {
             Self::Constant => lr,
@@ -211,12 +216,12 @@ impl LocalTraining {
         }
     }
 
-    /// The learning rate of `round` (the first is 0).
+    /// The learning rate of `round`, counted from 0.
     pub fn rate(&self, round: u64) -> f64 {
         self.schedule.rate(self.optimizer.lr(), round)
     }
 
-    /// Samples in a full batch of a client that has `samples`.
+    /// The number of samples in a full batch of a client with `samples` samples.
     pub fn batch_of(&self, samples: usize) -> usize {
         if self.batch == 0 {
             samples
@@ -225,7 +230,7 @@ impl LocalTraining {
         }
     }
 
-    /// Steps of a job of a client that has `samples`.
+    /// The number of steps in a job of a client with `samples` samples.
     pub fn steps(&self, samples: usize) -> u64 {
         if samples == 0 {
             return 0;
@@ -237,7 +242,8 @@ impl LocalTraining {
         }
     }
 
-    /// Samples that a job goes through, repetitions counted, of a client that has `samples`.
+    /// The number of samples that a job of a client with `samples` samples goes through, counted
+    /// with repetitions.
     pub fn samples_seen(&self, samples: usize) -> u64 {
         if samples == 0 {
             return 0;
@@ -248,7 +254,8 @@ impl LocalTraining {
             Amount::Epochs(epochs) => n.saturating_mul(u64::from(epochs)),
             Amount::Steps(steps) => {
                 let steps = u64::from(steps);
-                // Only the last batch of an epoch is short, and what is left over never reaches it.
+                // Only the last batch of an epoch is short, and the steps that are left over never
+                // reach it.
                 (steps / an_epoch)
                     .saturating_mul(n)
                     .saturating_add((steps % an_epoch) * batch)
@@ -256,7 +263,7 @@ impl LocalTraining {
         }
     }
 
-    /// Every setting that breaks its rule.
+    /// The problems of all settings.
     pub fn problems(&self) -> Vec<SettingProblem> {
         let mut found = Vec::new();
         let mut check = |path, value: f64, ok: bool, allowed: &str| {
@@ -308,7 +315,7 @@ impl LocalTraining {
                 check("optimizer.lr", lr, amount(lr), "[0, 1e6]");
                 check("optimizer.beta1", beta1, fraction(beta1), "[0, 1)");
                 check("optimizer.beta2", beta2, fraction(beta2), "[0, 1)");
-                // A smaller one is zero in single precision.
+                // A smaller value would be zero in single precision.
                 check(
                     "optimizer.epsilon",
                     epsilon,
@@ -344,7 +351,7 @@ impl LocalTraining {
     }
 }
 
-/// The largest rate or factor; what is larger is a slip of the hand.
+/// The largest rate or factor; a larger one is a typing error.
 const MAX: f64 = 1e6;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Cross entropy of class scores.
+//! The cross entropy of class scores.
 
-/// Sum over the batch of the cross entropy between `scores` (row-major `[batch, classes]`) and
-/// `labels`, and into `gradient`, where given, the gradient of its **mean** with respect to the
-/// scores: (softmax − one-hot) / batch. Every label must be below `classes`.
+/// The sum over the batch of the cross entropy between `scores` (row-major `[batch, classes]`) and
+/// `labels`. If `gradient` is given, the gradient of the **mean** with respect to the scores is
+/// written to it: (softmax − one-hot) / batch. Every label must be below `classes`.
 ///
 /// Exponentials come from a portable routine, so equal scores give equal bits on every machine.
 pub fn cross_entropy(
@@ -42,8 +42,9 @@ pub fn cross_entropy(
     total
 }
 
-/// As [`cross_entropy`] with a gradient, where the scores of classes that are not `counted` (one flag
-/// a class) are replaced by 0, and so have none (Diao et al. 2021, section 3).
+/// As [`cross_entropy`] with a gradient, except that the scores of classes that are not `counted`
+/// (one flag for each class) are replaced by 0, so that their gradient is 0 (Diao et al. 2021,
+/// section 3).
 pub fn masked_cross_entropy(
     scores: &mut [f32],
     classes: usize,

@@ -1,5 +1,5 @@
-//! Local training on an objective of the method's own: the same epochs, batches, order of samples,
-//! learning rate and optimiser as [`super::train`], and a gradient that the caller computes.
+//! Local training on an objective of the method's own. Epochs, batches, order of samples, learning
+//! rate and optimiser are those of [`super::train`], but the caller computes the gradient.
 
 use super::course::{Course, Progress};
 use super::train::{check, measure, read};
@@ -9,22 +9,23 @@ use crate::model::{Buffer, MaskSource, Viewed};
 use std::sync::Arc;
 use tch::Tensor;
 
-/// What one step learns from.
+/// The batch that one step learns from.
 pub(super) struct Batch<'a> {
-    /// The parameters, one view per entry of the job's layout.
+    /// The parameters, with one view for each entry of the job's layout.
     pub params: &'a [Tensor],
     /// The numbers of the samples.
     pub samples: &'a [u32],
-    /// The samples.
+    /// The samples, normalised.
     pub x: &'a Tensor,
-    /// Their labels.
+    /// The labels of the samples.
     pub labels: &'a [u32],
-    /// Where dropout gets its masks.
+    /// The source of dropout masks.
     pub masks: &'a mut MaskSource,
 }
 
-/// Trains on `objective`, which replaces the gradients by those of the mean of its loss over a batch
-/// and returns the sum of that loss. Corrections of the job have no part in it.
+/// Trains on `objective`, which is called for every batch. It replaces the gradients by those of
+/// its mean loss over the batch, and returns the sum of the loss. Corrections of the job are
+/// ignored.
 pub(super) fn train_on(
     job: &TrainJob,
     mut objective: impl FnMut(Batch, &mut Gradients) -> Result<f64, LearnError>,
@@ -63,9 +64,11 @@ pub(super) fn train_on(
     Trained::of(weights.into_flat().freeze(), progress)
 }
 
-/// Class scores on the host, where losses are computed: they are few.
+/// Class scores in the memory of the host. Losses are computed there, since scores are few.
 pub(super) struct Scores {
+    /// The scores, sample after sample.
     pub values: Vec<f32>,
+    /// The number of classes.
     pub classes: usize,
 }
 
@@ -77,7 +80,7 @@ impl Scores {
         Ok(Self { values, classes })
     }
 
-    /// Sum of the cross entropies, and `weight` times the gradient of their mean.
+    /// The sum of the cross entropies, and `weight` times the gradient of their mean.
     pub(super) fn cross_entropy(&self, labels: &[u32], weight: f64) -> (f64, Vec<f32>) {
         let mut gradient = vec![0.0; self.values.len()];
         let loss = cross_entropy(&self.values, self.classes, labels, Some(&mut gradient));
@@ -89,7 +92,7 @@ impl Scores {
     }
 }
 
-/// A gradient with respect to `scores`, where they are.
+/// A gradient with respect to `scores`, as a tensor on their device.
 pub(super) fn like(scores: &Tensor, gradient: &[f32]) -> Result<Tensor, LearnError> {
     let flat = Tensor::f_from_slice(gradient)?;
     Ok(flat

@@ -1,5 +1,6 @@
-//! Ordered dropout: local training in which each step learns for a narrower network made of the first
-//! units of every layer, of a width drawn anew (Horváth et al., FjORD, NeurIPS 2021, section 3).
+//! Ordered dropout: local training in which each step trains a narrower network, made of the first
+//! units of every layer, whose width is drawn anew (Horváth et al., FjORD, NeurIPS 2021, section
+//! 3).
 
 use super::objective::{like, train_on, Batch, Scores};
 use super::soft::divergence;
@@ -9,22 +10,23 @@ use crate::sim::rng::{below, stream, Purpose};
 use std::sync::Arc;
 use tch::{TchError, Tensor};
 
-/// The widest network as the teacher of the drawn one (FjORD, section 3.3): a step follows the
-/// gradient of `CE(teacher) + (1 − α) · CE(student) + α · KL(teacher ‖ student)`, in which the teacher
-/// of the last term is a constant.
+/// Self-distillation: the widest network teaches the drawn one (FjORD, section 3.3). A step follows
+/// the gradient of `CE(teacher) + (1 − α) · CE(student) + α · KL(teacher ‖ student)`, where the
+/// teacher in the last term is treated as a constant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SelfDistillation {
-    /// α, from 0 to 1.
+    /// The weight α, from 0 to 1.
     pub alpha: f64,
-    /// What both networks' scores are divided by in the last term.
+    /// The temperature: the scores of both networks are divided by it in the last term.
     pub temperature: f64,
 }
 
-/// Trains `job`; in each step the network is one of `widths`, drawn with equal odds from the method's
-/// stream of the client and round. All of them are made of the first units of the job's own network.
+/// Trains `job`. In each step the network is one of `widths`, drawn with equal probability from the
+/// method's random stream of the client and round. Every one of them consists of the first units of
+/// the job's own network.
 ///
 /// # Errors
-/// As [`super::train`], and when a network is not a narrower one of the job's.
+/// The errors of [`super::train`], and an error if a network is not a narrower one of the job's.
 pub fn train_ordered(
     job: &TrainJob,
     widths: &[Arc<Model>],
@@ -71,7 +73,7 @@ struct Narrow {
 }
 
 impl Narrow {
-    /// Computes the gradients of its own parameters; returns the sum of its losses.
+    /// Computes the gradients of this network's parameters and returns the sum of its losses.
     fn pass(
         &mut self,
         batch: &mut Batch,
@@ -99,7 +101,7 @@ impl Narrow {
         Ok(objective)
     }
 
-    /// Adds its gradients to those of the network it is a part of.
+    /// Adds the gradients of this network to those of the network that it is a part of.
     fn add_to(&self, gradients: &mut Gradients) -> Result<(), LearnError> {
         let parts = first_units(gradients.views_mut(), self.model.layout())?;
         for (mut part, own) in parts.into_iter().zip(self.gradients.views()) {
@@ -109,8 +111,8 @@ impl Narrow {
     }
 }
 
-/// The parts of `whole` that a network of the first units has: the first rows and columns of each
-/// tensor, of which they are views.
+/// The parts of the tensors `whole` that a network of the first units has: views of the first rows
+/// and columns of each tensor.
 fn first_units(whole: &[Tensor], layout: &Layout) -> Result<Vec<Tensor>, TchError> {
     let entries = layout.entries().iter().zip(whole);
     let parts = entries.map(|(entry, whole)| {

@@ -1,11 +1,12 @@
 //! Training of networks of dense layers, without torch.
 //!
-//! For a small dense network most of a training step in torch is not arithmetic: tensors are made,
-//! dispatched and dropped for a few thousand multiplications each. Here a step is a walk over
-//! slices, with the kernels of [`super::dense`], and everything it touches stays in the cache. Under
-//! plain SGD the gradient of a weight is never stored: it goes from registers into the weight.
+//! For a small dense network, most of the time of a training step in torch is not arithmetic:
+//! tensors are created, dispatched and dropped for a few thousand multiplications each. Here a step
+//! is a loop over slices, with the kernels of [`super::dense`], and all its memory stays in the
+//! cache. With plain SGD the gradient of a weight is never stored: it goes from registers into the
+//! weight.
 //!
-//! Each job is trained by itself, so what it gives does not depend on which jobs share its unit.
+//! Each job is trained by itself, so its result does not depend on the other jobs of its unit.
 
 mod behind;
 mod lines;
@@ -21,12 +22,12 @@ use behind::Behind;
 use lines::Lines;
 use std::ops::Range;
 
-/// A network of dense layers and functions of single values.
+/// A network of dense layers and activation functions.
 #[derive(Debug)]
 pub(super) struct Perceptron {
     steps: Vec<Step>,
     inputs: usize,
-    /// The first dense layer, and where its weights lie.
+    /// The kernel of the first dense layer, and the place of its weights.
     first: (Kernel, Range<usize>),
 }
 
@@ -36,11 +37,12 @@ enum Step {
         weight: Range<usize>,
         bias: Option<Range<usize>>,
         kernel: Kernel,
-        /// Whether anything before it learns, so that the gradient of its input is wanted.
+        /// Whether a layer before this one learns, so that the gradient of this layer's input is
+        /// needed.
         deeper: bool,
     },
     Each(Function),
-    /// A 16-bit draw below the threshold drops the value.
+    /// A dropout: a 16-bit draw below the threshold sets the value to 0.
     Dropout(u16),
 }
 
@@ -51,14 +53,14 @@ enum Function {
     Sigmoid,
 }
 
-/// A job under way.
+/// The state of a job in training.
 struct Walk<'a> {
     job: &'a TrainJob,
     masks: MaskSource,
     progress: Progress,
 }
 
-/// Whether a job's steps are weights less a rate times gradients, and nothing else.
+/// Whether a step only subtracts the rate times the gradient from the weights.
 fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
     let plain = match job.local.optimizer {
         Optimizer::Sgd {
@@ -75,10 +77,11 @@ fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
     plain && bare && job.local.clip.is_none()
 }
 
-/// Memory reused from job to job: the input, then what each step puts out; dropout's masks; the
-/// gradient on its way back, and the next one; what the first layer is still to learn.
+/// Memory that is reused from job to job: the input and the output of each step, the masks of
+/// dropout, the gradient on its way back and the next one, the labels, and the steps that the first
+/// layer has not taken yet.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct Workspace {
     values: Vec<Lines>,
     masks: Vec<Vec<f32>>,
     gradient: Vec<f32>,
@@ -87,20 +90,20 @@ pub(super) struct Room {
     behind: Behind,
 }
 
-/// Where a forward pass finds the weights.
+/// The place where a forward pass finds the weights.
 #[derive(Debug, Clone, Copy)]
 struct Sources<'a> {
-    /// Those of the first layer.
+    /// The parameters with the weights of the first layer.
     first: &'a [f32],
-    /// All others.
+    /// The parameters with all other weights.
     rest: &'a [f32],
-    /// The rate of the steps that the first layer is behind by.
+    /// The learning rate of the steps that the first layer has not taken yet.
     lr: f32,
 }
 
 impl Perceptron {
-    /// The network of `model` for batches of up to `batch`, if these kernels can run it and are
-    /// worth it.
+    /// The network of `model` for batches of up to `batch` samples; `None` if these kernels cannot
+    /// run it or would not be faster.
     pub fn of(model: &Model, batch: usize) -> Option<Self> {
         let inputs: usize = model.input().iter().product();
         let layout = model.layout().entries();
@@ -132,7 +135,7 @@ impl Perceptron {
                 Op::Tanh => steps.push(Step::Each(Function::Tanh)),
                 Op::Sigmoid => steps.push(Step::Each(Function::Sigmoid)),
                 Op::Dropout { threshold } => steps.push(Step::Dropout(threshold)),
-                // Samples are rows of values here whatever their shape.
+                // Samples are rows of values here, whatever their shape.
                 Op::Flatten => {}
                 _ => return None,
             }
@@ -148,34 +151,35 @@ impl Perceptron {
         })
     }
 
-    /// Trains a job whose parts have been checked, with data on the CPU.
+    /// Trains a job whose parts have been checked and whose data is on the CPU.
     pub fn train(
         &self,
         job: &TrainJob,
         terms: Terms,
-        memory: (&mut Room, &mut Buffer, &mut Moments),
+        memory: (&mut Workspace, &mut Buffer, &mut Moments),
     ) -> Result<(ParamSet, Progress), LearnError> {
         let mut walk = Walk {
             job,
             masks: MaskSource::new(job.seed, job.client, job.round),
             progress: Progress::default(),
         };
-        let (room, gradients, moments) = memory;
+        let (workspace, gradients, moments) = memory;
         let weights = if goes_straight_down(job, terms) {
-            self.descend(&mut walk, room)?
+            self.descend(&mut walk, workspace)?
         } else {
-            self.optimise(&mut walk, terms, room, gradients, moments)?
+            self.optimise(&mut walk, terms, workspace, gradients, moments)?
         };
         Ok((weights.freeze(), walk.progress))
     }
 
-    /// Plain SGD, every gradient straight into its weight; into those of the first layer, which are
-    /// most of all in a small network, for several steps at once.
-    fn descend(&self, walk: &mut Walk, room: &mut Room) -> Result<Buffer, LearnError> {
+    /// Training by plain SGD: every gradient goes straight into its weight. The weights of the
+    /// first layer, most of all weights in a small network, are updated for several steps at once.
+    fn descend(&self, walk: &mut Walk, workspace: &mut Workspace) -> Result<Buffer, LearnError> {
         let job = walk.job;
         let start = job.start.as_slice()?;
         let lr = job.local.rate(job.round) as f32;
-        // The first step reads where the job starts and writes every weight: no copy is due.
+        // The first step reads the job's start and writes every weight, so the start need not be
+        // copied.
         let mut buffer = Buffer::unwritten(job.start.layout().clone(), tch::Device::Cpu)?;
         let mut target = Descent {
             start,
@@ -183,31 +187,37 @@ impl Perceptron {
             lr,
             first_written: false,
             rest_written: false,
-            behind: std::mem::take(&mut room.behind),
+            behind: std::mem::take(&mut workspace.behind),
             layer: self.first.clone(),
         };
         target.behind.clear();
         let mut course = Course::of(job);
         while let Some(samples) = course.next() {
             target.make_room(samples.len());
-            self.forward(walk, samples, target.sources(), Some(&target.behind), room)?;
-            self.backward(samples.len(), room, &mut target);
+            self.forward(
+                walk,
+                samples,
+                target.sources(),
+                Some(&target.behind),
+                workspace,
+            )?;
+            self.backward(samples.len(), workspace, &mut target);
             target.rest_written = true;
         }
         target.catch_up();
         if walk.progress.steps == 0 {
             target.weights.copy_from_slice(start);
         }
-        room.behind = target.behind;
+        workspace.behind = target.behind;
         Ok(buffer)
     }
 
-    /// Any optimiser, with all gradients in memory.
+    /// Training by any optimiser, with all gradients in memory.
     fn optimise(
         &self,
         walk: &mut Walk,
         terms: Terms,
-        room: &mut Room,
+        workspace: &mut Workspace,
         gradients: &mut Buffer,
         moments: &mut Moments,
     ) -> Result<Buffer, LearnError> {
@@ -221,12 +231,12 @@ impl Perceptron {
                 rest: weights.as_slice()?,
                 lr: 0.0,
             };
-            self.forward(walk, samples, from, None, room)?;
+            self.forward(walk, samples, from, None, workspace)?;
             let mut target = Store {
                 weights: weights.as_slice()?,
                 gradients: gradients.as_mut_slice()?,
             };
-            self.backward(samples.len(), room, &mut target);
+            self.backward(samples.len(), workspace, &mut target);
             let step = walk.progress.steps;
             update::step(
                 &mut weights,
@@ -241,14 +251,15 @@ impl Perceptron {
         Ok(weights)
     }
 
-    /// Fills the room with what each step puts out and with the gradient of the loss, and counts it.
+    /// Fills the workspace with the output of each step and with the gradient of the loss, and
+    /// counts the loss.
     fn forward(
         &self,
         walk: &mut Walk,
         samples: &[u32],
         from: Sources<'_>,
         behind: Option<&Behind>,
-        room: &mut Room,
+        workspace: &mut Workspace,
     ) -> Result<(), LearnError> {
         let Walk {
             job,
@@ -256,17 +267,18 @@ impl Perceptron {
             progress,
         } = walk;
         let batch = samples.len();
-        job.data.labels_of(samples, &mut room.labels)?;
-        room.values
+        job.data.labels_of(samples, &mut workspace.labels)?;
+        workspace
+            .values
             .resize_with(self.steps.len() + 1, Lines::default);
-        room.masks.resize_with(self.steps.len(), Vec::new);
-        let Some((input, outputs)) = room.values.split_first_mut() else {
+        workspace.masks.resize_with(self.steps.len(), Vec::new);
+        let Some((input, outputs)) = workspace.values.split_first_mut() else {
             return Ok(());
         };
         let input = input.of_len(batch * self.inputs);
         job.data.gather(samples, input)?;
         let mut x: &[f32] = input;
-        for ((step, y), mask) in self.steps.iter().zip(outputs).zip(&mut room.masks) {
+        for ((step, y), mask) in self.steps.iter().zip(outputs).zip(&mut workspace.masks) {
             let y = match step {
                 Step::Dense {
                     weight,
@@ -299,23 +311,32 @@ impl Perceptron {
             };
             x = y;
         }
-        room.gradient.resize(x.len(), 0.0);
-        let scores = room.values.last_mut().map_or(&mut [][..], Lines::as_mut);
+        workspace.gradient.resize(x.len(), 0.0);
+        let scores = workspace
+            .values
+            .last_mut()
+            .map_or(&mut [][..], Lines::as_mut);
         let counted = job.correction.classes.as_deref();
         let classes = job.model.classes();
-        let loss = masked_cross_entropy(scores, classes, &room.labels, counted, &mut room.gradient);
+        let loss = masked_cross_entropy(
+            scores,
+            classes,
+            &workspace.labels,
+            counted,
+            &mut workspace.gradient,
+        );
         progress.count(loss, batch)
     }
 
-    /// Hands the gradients of all parameters to `target`, last layer first.
-    fn backward(&self, batch: usize, room: &mut Room, target: &mut impl Target) {
-        let Room {
+    /// Passes the gradients of all parameters to `target`, last layer first.
+    fn backward(&self, batch: usize, workspace: &mut Workspace, target: &mut impl Target) {
+        let Workspace {
             values,
             masks,
             gradient,
             next,
             ..
-        } = room;
+        } = workspace;
         for (at, step) in self.steps.iter().enumerate().rev() {
             match step {
                 Step::Dense {
@@ -327,7 +348,7 @@ impl Perceptron {
                     let kernel = kernel.with_batch(batch);
                     if *deeper {
                         next.resize(kernel.inputs(), 0.0);
-                        // Before the weights move.
+                        // The gradient of the input must be computed before the weights change.
                         kernel.input_gradient(gradient, target.weights(weight.clone()), next);
                     }
                     let x = values[at].as_ref();
@@ -355,7 +376,7 @@ impl Perceptron {
     }
 }
 
-/// Sum of column `at` of rows of `width`.
+/// The sum of column `at` of rows that are `width` long.
 fn column(rows: &[f32], at: usize, width: usize) -> f32 {
     rows.iter().skip(at).step_by(width).sum()
 }
@@ -370,14 +391,15 @@ impl Function {
     fn apply(self, x: &[f32], y: &mut [f32]) {
         let pairs = y.iter_mut().zip(x);
         match self {
-            // What is not a number stays so: the loss must tell.
+            // A value that is not a number must stay so, so that the loss shows it.
             Self::Relu => pairs.for_each(|(y, &x)| *y = if x <= 0.0 { 0.0 } else { x }),
             Self::Tanh => pairs.for_each(|(y, &x)| *y = libm::tanhf(x)),
             Self::Sigmoid => pairs.for_each(|(y, &x)| *y = 1.0 / (1.0 + libm::expf(-x))),
         }
     }
 
-    /// Turns the gradient of the result `y` into that of the argument.
+    /// Turns the gradient with respect to the function's result `y` into that with respect to its
+    /// argument.
     fn reverse(self, y: &[f32], g: &mut [f32]) {
         let pairs = g.iter_mut().zip(y);
         match self {
@@ -388,24 +410,24 @@ impl Function {
     }
 }
 
-/// Where gradients go.
+/// The place where gradients go.
 trait Target {
-    /// Weights of a layer that is not the first, as the forward pass saw them.
+    /// The weights of a layer that is not the first, as the forward pass saw them.
     fn weights(&self, range: Range<usize>) -> &[f32];
 
-    /// Takes `gᵀ · x`.
+    /// Takes the gradient `gᵀ · x` of a layer's weights.
     fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]);
 
-    /// Takes the same of the first layer.
+    /// Takes the gradient `gᵀ · x` of the first layer's weights.
     fn first(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
         self.weight(kernel, range, g, x);
     }
 
-    /// Takes the sum of the rows of `g`.
+    /// Takes the gradient of a bias: the sum of the rows of `g`.
     fn bias(&mut self, range: Range<usize>, g: &[f32]);
 }
 
-/// Into a vector of gradients, for an optimiser to use.
+/// Stores gradients in a vector, for an optimiser.
 struct Store<'a> {
     weights: &'a [f32],
     gradients: &'a mut [f32],
@@ -429,14 +451,15 @@ impl Target for Store<'_> {
     }
 }
 
-/// Straight into the weights, which move by −lr times each gradient.
+/// Applies gradients at once: the weights change by −lr times each gradient.
 struct Descent<'a> {
     start: &'a [f32],
     weights: &'a mut [f32],
     lr: f32,
-    /// Whether the weights of the first layer are in `weights` yet, or still where the job starts.
+    /// Whether the weights of the first layer are in `weights` already, or still where the job
+    /// starts.
     first_written: bool,
-    /// The same of all others.
+    /// Whether all other weights are in `weights` already.
     rest_written: bool,
     behind: Behind,
     layer: (Kernel, Range<usize>),
@@ -452,7 +475,7 @@ impl Descent<'_> {
         }
     }
 
-    /// Lets the first layer catch up if the next batch would be too much to be behind by.
+    /// Lets the first layer take its outstanding steps if the next batch would make them too many.
     fn make_room(&mut self, samples: usize) {
         if self.behind.samples + samples > MAX_BATCH {
             self.catch_up();

@@ -1,37 +1,39 @@
-//! How precisely matrix products and convolutions are computed in local training.
+//! The precision of matrix products and convolutions in local training.
 //!
-//! Weights, optimiser state, normalisations, losses and what travels stay in single precision, as in
-//! the usual mixed-precision training (Micikevicius et al., 2018). Both formats have the exponents of
-//! single precision, so that no loss needs scaling.
+//! Weights, optimiser state, normalisations, losses and all values that travel stay in single
+//! precision, as in the usual mixed-precision training (Micikevicius et al., 2018). Both reduced
+//! formats have the exponents of single precision, so no loss needs scaling.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tch::{Kind, TchError, Tensor};
 
-/// What the factors of products are rounded to.
+/// The format that the factors of products are rounded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Precision {
-    /// 24 significant bits.
+    /// Single precision: 24 significant bits.
     #[default]
     Single,
-    /// 11 significant bits (NVIDIA's TF32), products and sums in single precision. A GPU with tensor
-    /// cores does so faster; elsewhere the factors are rounded and the cost is that of `Single`.
+    /// TF32 of NVIDIA: factors with 11 significant bits, products and sums in single precision. A
+    /// GPU with tensor cores computes this faster. On other devices the factors are rounded, and
+    /// the cost is that of `Single`.
     Tf32,
-    /// 8 significant bits (bfloat16): factors and results; sums in single precision.
+    /// bfloat16: factors and results with 8 significant bits, sums in single precision.
     Bf16,
 }
 
-/// Bits of a single-precision mantissa that TF32 does not have.
+/// The number of bits of a single-precision mantissa that TF32 lacks.
 const DROPPED: i64 = 13;
 
 impl Precision {
-    /// `x` as a factor of a product.
+    /// The tensor `x` in the precision of a factor of a product.
     pub(super) fn factor(self, x: &Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::Single => Ok(x.shallow_clone()),
             Self::Bf16 => x.f_to_kind(Kind::BFloat16),
             Self::Tf32 if !x.requires_grad() => tf32(x),
-            // Rounding passes gradients through as they are, and autograd is not told of it.
+            // Rounding passes gradients through unchanged, so autograd must not see it.
             Self::Tf32 => {
                 let change = tch::no_grad(|| tf32(&x.f_detach()?)?.f_sub(&x.f_detach()?))?;
                 x.f_add(&change)
@@ -39,7 +41,7 @@ impl Precision {
         }
     }
 
-    /// `b` as it is added to products.
+    /// The tensor `b` in the precision of a summand of products.
     pub(super) fn addend(self, b: &Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::Bf16 => b.f_to_kind(Kind::BFloat16),
@@ -47,7 +49,7 @@ impl Precision {
         }
     }
 
-    /// What comes of a product, for what is not one.
+    /// The result `y` of a product in single precision, for operations that are no products.
     pub(super) fn result(self, y: Tensor) -> Result<Tensor, TchError> {
         match self {
             Self::Bf16 => y.f_to_kind(Kind::Float),
@@ -56,7 +58,8 @@ impl Precision {
     }
 }
 
-/// To the nearest value of 11 significant bits, halves away from zero, as tensor cores are fed.
+/// Rounds to the nearest value with 11 significant bits, halves away from zero, as the input of
+/// tensor cores is rounded.
 fn tf32(x: &Tensor) -> Result<Tensor, TchError> {
     let bits = x.f_contiguous()?.f_view_dtype(Kind::Int)?;
     let half = 1i64 << (DROPPED - 1);
@@ -64,7 +67,7 @@ fn tf32(x: &Tensor) -> Result<Tensor, TchError> {
         .f_add_scalar(half)?
         .f_bitwise_and(-(1i64 << DROPPED))?
         .f_view_dtype(Kind::Float)?;
-    // What is not finite would be carried into another value.
+    // Values that are not finite are kept: rounding would turn them into other values.
     x.f_where_self(&x.f_isfinite()?.f_logical_not()?, &rounded)
 }
 

@@ -1,10 +1,10 @@
-//! Soft targets: how far one set of class scores is from another.
+//! Soft targets: the distance between two sets of class scores.
 
-/// Sum over the batch of `T² · KL(softmax(teacher / T) ‖ softmax(student / T))` between scores
-/// (row-major `[batch, classes]`), and adds to `gradient` `weight` times the gradient of its **mean**
-/// with respect to the student's scores: `T · (softmax(student / T) − softmax(teacher / T)) / batch`.
-/// The teacher is a constant. `T²` keeps the gradient's length when the temperature changes (Hinton,
-/// Vinyals and Dean 2015, section 2).
+/// The sum over the batch of `T² · KL(softmax(teacher / T) ‖ softmax(student / T))` between scores,
+/// which are row-major `[batch, classes]`. Adds `weight` times the gradient of the **mean** with
+/// respect to the student's scores to `gradient`: `T · (softmax(student / T) − softmax(teacher /
+/// T)) / batch`. The teacher is treated as a constant. The factor T² keeps the size of the gradient
+/// when the temperature changes (Hinton, Vinyals and Dean 2015, section 2).
 ///
 /// Exponentials come from a portable routine, so equal scores give equal bits on every machine.
 pub fn divergence(
@@ -39,7 +39,7 @@ pub fn divergence(
     temperature * temperature * total
 }
 
-/// Logarithms of the softmax of one row of scores at a temperature.
+/// The logarithms of the softmax of one row of scores at a temperature.
 fn log_softmax(scores: &[f32], temperature: f64, out: &mut [f64]) {
     for (out, &score) in out.iter_mut().zip(scores) {
         *out = f64::from(score) / temperature;

@@ -1,25 +1,26 @@
-//! Which jobs run together, and how many.
+//! The decision which jobs run together, and how many.
 //!
-//! A static rule, from what a job costs: never from how long anything took.
+//! It is a fixed rule about the cost of a job, and does not depend on how long anything took.
 
 use super::{Amount, LocalTraining, Optimizer};
 use crate::model::{Model, Op};
 use crate::sim::{mix_words, Stack};
 use tch::Device;
 
-/// On the CPU jobs run one after the other whichever way; a unit of so many operations (about half a
-/// millisecond) makes handing it out, and telling that it is done, a small part of the whole.
+/// The operations in a unit on the CPU, where jobs run one after the other in any case. With so
+/// many operations (about half a millisecond), the time to hand out the unit and to report its end
+/// is a small part of the whole.
 const CPU_UNIT_FLOPS: u64 = 1 << 25;
-/// Fewer units than this leave cores without work.
+/// The number of units below which cores would have no work.
 const CPU_UNITS: usize = 4;
-/// On a GPU a step of a stack is to have so many operations: enough to fill it, and to outweigh
-/// that every operation of a layer must be launched.
+/// The operations in one step of a stack on a GPU: enough to fill the GPU, and to make the launch
+/// of each operation cheap in comparison.
 const GPU_STEP_FLOPS: u64 = 50_000_000_000;
-/// The most jobs in a unit.
+/// The largest number of jobs in a unit.
 const WIDEST: u64 = 256;
 
-/// Whether some operation runs one network at a time: several classifiers are averaged, and modules and
-/// layers of the registry know of no stack.
+/// Whether some operation can run only one network at a time. Networks with several classifiers
+/// average these; TorchScript modules and layers from the registry have no stacked form.
 fn alone(ops: &[Op]) -> bool {
     ops.iter().any(|op| match op {
         Op::Exit { .. } | Op::Script { .. } | Op::Other { .. } => true,
@@ -28,23 +29,23 @@ fn alone(ops: &[Op]) -> bool {
     })
 }
 
-/// How a job of local training may run with others; `None` if alone.
+/// How a job of local training may run together with others; `None` if it must run alone.
 pub fn stack(
     model: &Model,
     local: &LocalTraining,
     samples: usize,
     device: Device,
 ) -> Option<Stack> {
-    // Statistics are measured one network at a time.
+    // The statistics of normalisations are measured for one network at a time.
     if (alone(model.ops()) || model.has_statistics()) && device != Device::Cpu {
         return None;
     }
     let per_sample = model.training_flops().0.max(1);
-    let (room, one, units) = match device {
+    let (budget, one, units) = match device {
         Device::Cpu => (CPU_UNIT_FLOPS, local.samples_seen(samples), CPU_UNITS),
         _ => (GPU_STEP_FLOPS, local.batch_of(samples) as u64, 1),
     };
-    let width = room / per_sample.saturating_mul(one.max(1)).max(1);
+    let width = budget / per_sample.saturating_mul(one.max(1)).max(1);
     (width > 1).then(|| Stack {
         key: key(model, local),
         width: width.min(WIDEST) as usize,
@@ -52,8 +53,8 @@ pub fn stack(
     })
 }
 
-/// Equal for jobs of one network and one way of training. (That it is equal proves nothing: whoever
-/// needs to know compares.)
+/// A key that is equal for jobs with one network and one way of training. Equal keys do not prove
+/// that jobs are alike; the code that stacks them compares the jobs themselves.
 fn key(model: &Model, local: &LocalTraining) -> u64 {
     let amount = match local.amount {
         Amount::Epochs(n) => [0, u64::from(n)],
@@ -101,7 +102,7 @@ mod tests {
         let width = |model: &Model, samples, device| {
             stack(model, &local, samples, device).map(|stack| stack.width)
         };
-        // 20 samples at 3 · 101,706 operations are a fifth of the room.
+        // 20 samples at 3 · 101,706 operations are a fifth of the budget.
         assert_eq!(width(&mlp(64), 20, Device::Cpu), Some(5));
         assert_eq!(width(&mlp(64), 500, Device::Cpu), None);
         assert_eq!(width(&pfl, 50, Device::Cpu), None);

@@ -1,10 +1,10 @@
-//! Stacked training: jobs of one network and one way of training run as one, with their parameters
-//! stacked along a first dimension.
+//! Stacked training: jobs with one network and one way of training run as one, with their
+//! parameters stacked along a first dimension.
 //!
-//! A GPU is kept busy by one client's batch for a few microseconds an operation, less than it takes
-//! to launch it. Stacked, one operation does the same step of all clients. Each keeps its own
-//! weights, batches, dropout masks, optimiser state and clipping; clients with fewer samples are
-//! filled up with samples that count for nothing, clients with fewer steps leave the stack. The
+//! On a GPU, one client's batch takes a few microseconds for an operation, less than the launch of
+//! the operation. In a stack, one operation performs the step of all clients. Each client keeps its
+//! own weights, batches, dropout masks, optimiser state and clipping. Clients with fewer samples
+//! are padded with samples of weight 0, and clients with fewer steps leave the stack early. The
 //! result agrees with training one by one to float tolerance, on any device.
 
 mod network;
@@ -19,9 +19,10 @@ use optimizer::{step, Stacked};
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Trains all of some jobs, in the way that suits where their data lies: one by one on the CPU,
-/// whose caches want it so and where [`train`] gives its bits; stacked elsewhere. A stack that the
-/// device has no memory for is halved, down to single jobs. One result each, in order.
+/// Trains all `jobs` in the way that suits the device of their data. On the CPU they are trained
+/// one by one, which suits its caches and gives the bits of [`train`]. On other devices they are
+/// stacked. A stack that does not fit the memory of the device is halved, down to single jobs.
+/// There is one result for each job, in order.
 pub fn train_all(jobs: &[TrainJob], scratch: &mut Scratch) -> Vec<Result<Trained, LearnError>> {
     let on_cpu = jobs.iter().any(|job| job.data.device() == Device::Cpu);
     if on_cpu || !alike(jobs) {
@@ -33,10 +34,11 @@ pub fn train_all(jobs: &[TrainJob], scratch: &mut Scratch) -> Vec<Result<Trained
     })
 }
 
-/// What a stack of jobs gives: one result each, or none at all.
+/// The results of a stack of jobs, one for each, or the error of the stack as a whole.
 type Attempt = Result<Vec<Result<Trained, LearnError>>, LearnError>;
 
-/// Results of `attempt`, on ever fewer jobs at once while the whole of it fails.
+/// Returns the results of `attempt`, which is called on ever fewer jobs at once while it fails as a
+/// whole.
 fn halving(
     jobs: &[TrainJob],
     attempt: &mut impl FnMut(&[TrainJob]) -> Attempt,
@@ -53,7 +55,7 @@ fn halving(
     results
 }
 
-/// Whether jobs can be stacked. Those under a mask or with frozen layers are trained one by one.
+/// Whether the jobs can be stacked. Jobs with a mask or with frozen layers are trained one by one.
 fn alike(jobs: &[TrainJob]) -> bool {
     let Some((first, others)) = jobs.split_first() else {
         return true;
@@ -72,16 +74,17 @@ fn alike(jobs: &[TrainJob]) -> bool {
     })
 }
 
-/// Trains jobs that are alike, stacked.
+/// Trains a stack of jobs that are alike. An error that concerns a single job is the result of that
+/// job.
 ///
 /// # Errors
-/// When the stack as a whole cannot be trained: a device out of memory, jobs that are not alike.
-/// What is wrong with a single job is that job's result.
+/// When the stack as a whole cannot be trained: the device has too little memory, or the jobs are
+/// not alike.
 pub fn train_stack(jobs: &[TrainJob]) -> Attempt {
     let _guard = tch::no_grad_guard();
     let mut results: Vec<Option<Result<Trained, LearnError>>> =
         jobs.iter().map(|job| check(job).err().map(Err)).collect();
-    // Those with more steps come first, so that those still training are the first of the stack.
+    // Jobs with more steps come first, so that those still in training are the first of the stack.
     let mut places: Vec<usize> = (0..jobs.len()).filter(|&k| results[k].is_none()).collect();
     places.sort_by_key(|&k| std::cmp::Reverse(jobs[k].local.steps(jobs[k].samples.len())));
     let sound: Vec<&TrainJob> = places.iter().map(|&k| &jobs[k]).collect();
@@ -103,11 +106,11 @@ pub fn train_stack(jobs: &[TrainJob]) -> Attempt {
 /// A stack in training.
 struct Run<'a> {
     jobs: &'a [&'a TrainJob],
-    /// One per layout entry.
+    /// The stacked parameters, one tensor for each entry of the layout.
     stack: Vec<Stacked>,
     courses: Vec<Course>,
     masks: Vec<MaskSource>,
-    /// Mean losses of each step, on the device, with the sizes of the batches.
+    /// The mean losses of each step, on the device, with the sizes of the batches.
     losses: Vec<(Tensor, Vec<usize>)>,
 }
 
@@ -142,13 +145,14 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// One step of all jobs that have one left; false when none has. `first` is any of them.
+    /// Takes one step for all jobs that have one left; returns false if none has. `first` is any of
+    /// the jobs.
     fn step(&mut self, first: &TrainJob) -> Result<bool, LearnError> {
         let mut samples: Vec<Vec<u32>> = Vec::new();
         for course in &mut self.courses {
             match course.next() {
                 Some(batch) => samples.push(batch.to_vec()),
-                // Nor have those behind it: they are sorted.
+                // The jobs are sorted, so those after it have no step left either.
                 None => break,
             }
         }
@@ -193,7 +197,8 @@ impl<'a> Run<'a> {
                 .f_mul(&shares)?
                 .f_sum_dim_intlist([1i64].as_slice(), false, Kind::Float)?
                 .f_neg()?;
-            // Each network's loss reaches its own parameters only: one sum serves them all.
+            // The loss of each network depends only on its own parameters, so the sum of all losses
+            // serves them all.
             let gradients =
                 Tensor::f_run_backward(&[loss.f_sum(Kind::Float)?], &leaves, false, false)?;
             Ok::<_, TchError>((loss.f_detach()?, gradients))
@@ -206,8 +211,8 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// 1 for the scores that count in each network's loss, 0 for those that are replaced by 0:
-    /// `[networks, 1, classes]`; nothing where all count.
+    /// The mask of the scores that count in each network's loss, 1 or 0, as `[networks, 1,
+    /// classes]`; `None` if all scores count.
     fn counted(&self, networks: usize, device: Device) -> Result<Option<Tensor>, TchError> {
         let jobs = self.jobs.get(..networks).unwrap_or_default();
         if jobs.iter().all(|job| job.correction.classes.is_none()) {
@@ -222,7 +227,7 @@ impl<'a> Run<'a> {
         Ok(Some(flags.f_reshape([networks as i64, 1, -1])?))
     }
 
-    /// What each job came to.
+    /// The results of the jobs.
     fn end(self) -> Attempt {
         let mut progress: Vec<Result<Progress, LearnError>> =
             self.jobs.iter().map(|_| Ok(Progress::default())).collect();
@@ -248,8 +253,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The samples of all batches, each filled up to `batch` by repeating its last one, and what each
-/// sample counts in its network's loss: the mean over its own, nothing for the others.
+/// Pads the samples of all batches to `batch` by repeating the last sample of each. Returns the
+/// samples, and their weights in the network's loss: 1 over the number of the batch's own samples,
+/// and 0 for the padding.
 fn fill_up(samples: &[Vec<u32>], batch: usize) -> (Vec<u32>, Vec<f32>) {
     let mut filled = Vec::with_capacity(samples.len() * batch);
     let mut shares = Vec::with_capacity(samples.len() * batch);
@@ -263,7 +269,7 @@ fn fill_up(samples: &[Vec<u32>], batch: usize) -> (Vec<u32>, Vec<f32>) {
     (filled, shares)
 }
 
-/// One tensor per layout entry, `[sets, shape…]`; nothing if a set is missing.
+/// One tensor for each entry of the layout, `[sets, shape…]`; `None` if a set is missing.
 fn stacked<'a>(
     sets: impl Iterator<Item = Option<&'a ParamSet>>,
     device: Device,
@@ -272,7 +278,7 @@ fn stacked<'a>(
         return Ok(Vec::new());
     };
     let shared = sets.windows(2).all(|pair| pair[0].same(pair[1]));
-    // What all share crosses to the device once.
+    // Parameters that all jobs share are copied to the device once.
     let distinct = if shared { &sets[..1] } else { &sets[..] };
     let mut flat = Vec::with_capacity(distinct.len());
     for set in distinct {
@@ -293,7 +299,7 @@ fn stacked<'a>(
     Ok(parts.collect::<Result<_, TchError>>()?)
 }
 
-/// The parameters of the network at `place`.
+/// The parameters of the network at `place` in the stack.
 fn unstacked(stack: &[Stacked], place: usize, job: &TrainJob) -> Result<ParamSet, LearnError> {
     let layout = job.model.layout();
     let mut buffer = Buffer::unwritten(layout.clone(), job.data.device())?;

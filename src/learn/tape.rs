@@ -1,10 +1,10 @@
-//! A forward pass that remembers what its reverse pass needs.
+//! A forward pass that keeps the values that its reverse pass needs.
 //!
-//! The reverse pass is written out here instead of left to autograd: gradients land directly in one
-//! flat buffer, and small networks are spared most of the bookkeeping. Convolutions and group
-//! normalisation, whose reverse kernels torch does not offer singly, borrow autograd for themselves
-//! alone. The functional forward pass of [`Model`] under autograd gives the same gradients, which
-//! the tests check layer by layer.
+//! The reverse pass is written out here instead of left to autograd, so that gradients go directly
+//! into one flat buffer and small networks avoid most of the bookkeeping. Convolutions and group
+//! normalisation use autograd for themselves alone, since torch does not offer their reverse
+//! kernels separately. The functional forward pass of [`Model`] under autograd gives equal
+//! gradients, which the tests check layer by layer.
 
 use super::dense::Kernel;
 use super::{LearnError, Precision};
@@ -15,15 +15,15 @@ use crate::model::{
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Gradients of all parameters, in one flat buffer.
+/// The gradients of all parameters, in one flat buffer.
 #[derive(Debug)]
 pub struct Gradients(Viewed);
 
 impl Gradients {
-    /// All zeros.
+    /// Gradients of zero.
     ///
     /// # Errors
-    /// When the memory cannot be had.
+    /// When there is too little memory.
     pub fn new(layout: Arc<Layout>, device: Device) -> Result<Self, ParamError> {
         Ok(Self(Viewed::new(Buffer::zeros(layout, device)?)?))
     }
@@ -37,68 +37,70 @@ impl Gradients {
         self.0.flat_mut()
     }
 
-    /// One tensor per entry of the layout, to read.
+    /// One tensor for each entry of the layout, to read.
     pub(super) fn views(&self) -> &[Tensor] {
         self.0.views()
     }
 
-    /// One tensor per entry of the layout, to write.
+    /// One tensor for each entry of the layout, to write.
     pub(super) fn views_mut(&mut self) -> &mut [Tensor] {
         self.0.views_mut()
     }
 }
 
-/// One forward pass in training, ready to be run in reverse.
+/// One forward pass in training, ready for its reverse pass.
 #[derive(Debug)]
 pub struct Tape<'a> {
     model: &'a Model,
     params: &'a [Tensor],
     precision: Precision,
     saved: Vec<Saved>,
-    /// Of each exit, in order, and of the last layer.
+    /// The scores of each exit, in order, and of the last layer.
     classifiers: Vec<Tensor>,
     scores: Tensor,
 }
 
-/// What one operation keeps.
+/// The values that one operation keeps for the reverse pass.
 #[derive(Debug)]
 enum Saved {
-    /// The input of a dense layer; and whether anything before it learns.
+    /// The input of a dense layer, and whether anything before the layer learns.
     Input(Tensor, bool),
-    /// A piece of autograd's graph: its leaves (input first, where its gradient is needed) and result.
+    /// A piece of autograd's graph: its leaves (the input first, if its gradient is needed) and its
+    /// result.
     Graph {
         input: Option<Tensor>,
         leaves: Vec<(usize, Tensor)>,
         output: Tensor,
     },
-    /// A pass of a module of the user's.
+    /// A pass of a TorchScript module.
     Script(Passed),
-    /// The result of an activation.
+    /// The result of an activation function.
     Output(Tensor),
-    /// Input of a pooling, with the winners' places where it was a maximum.
+    /// The input of a pooling, and for maximum pooling the places of the maxima.
     Pool(Tensor, Option<Tensor>),
-    /// Shape of the input.
+    /// The shape of the input.
     Shape(Vec<i64>),
-    /// Shape of the input, and whether it was laid out with the channel as the fastest dimension.
+    /// The shape of the input, and whether its channel was the fastest dimension.
     Layout(Vec<i64>, bool),
-    /// Factors of a dropout.
+    /// The factors of a dropout.
     Mask(Tensor),
-    /// Nothing is needed: the gradient is scaled as the value was.
+    /// Nothing is kept: the gradient is scaled as the value was.
     Factor,
-    /// Both branches of a residual block, and whether anything before it learns.
+    /// Both branches of a residual block, and whether anything before the block learns.
     Branches(Vec<Saved>, Vec<Saved>, bool),
     /// The head of an exit.
     Exit(Vec<Saved>),
-    /// Nothing before or in it learns.
+    /// Nothing in the operation or before it learns.
     Nothing,
 }
 
 impl<'a> Tape<'a> {
-    /// Runs `model` on the batch `x` under `params` (one tensor per layout entry; not tracked by
-    /// autograd), with dropout masks from `masks` and products of `precision`, in both directions.
+    /// Runs `model` forward on the batch `x` with the parameters `params`, which are one tensor for
+    /// each entry of the layout and not tracked by autograd. Dropout masks come from `masks`;
+    /// products have the given `precision` in both directions.
     ///
     /// # Errors
-    /// When a parameter is missing, a shape does not fit or the memory cannot be had.
+    /// When a parameter is missing, a shape does not fit, or there is too little memory.
     pub fn forward(
         model: &'a Model,
         params: &'a [Tensor],
@@ -127,21 +129,21 @@ impl<'a> Tape<'a> {
         })
     }
 
-    /// Class scores, `[batch, classes]`: the mean of the classifiers', where there are several.
+    /// The class scores, `[batch, classes]`: the mean over the classifiers if there are several.
     pub const fn scores(&self) -> &Tensor {
         &self.scores
     }
 
-    /// The scores of each classifier: the exits in order, then the last layer.
+    /// The scores of each classifier: those of the exits in order, then those of the last layer.
     pub fn classifiers(&self) -> &[Tensor] {
         &self.classifiers
     }
 
     /// Replaces `gradients` by those of a loss whose gradient with respect to the scores is
-    /// `of_scores` (`[batch, classes]`).
+    /// `of_scores`, `[batch, classes]`.
     ///
     /// # Errors
-    /// What torch says, e.g. that shapes differ.
+    /// The errors of torch, for example if shapes differ.
     pub fn backward(self, of_scores: Tensor, gradients: &mut Gradients) -> Result<(), LearnError> {
         let _guard = tch::no_grad_guard();
         let several = self.classifiers.len();
@@ -153,11 +155,11 @@ impl<'a> Tape<'a> {
         self.backward_each(of_each, gradients)
     }
 
-    /// As [`Self::backward`], of a loss that sees each classifier: `of_each` has a gradient for each
-    /// of [`Self::classifiers`].
+    /// As [`Self::backward`], for a loss of all classifiers: `of_each` has one gradient for each of
+    /// [`Self::classifiers`].
     ///
     /// # Errors
-    /// What torch says, and when there are fewer gradients than classifiers.
+    /// The errors of torch, and an error if there are fewer gradients than classifiers.
     pub fn backward_each(
         self,
         mut of_each: Vec<Tensor>,
@@ -180,9 +182,9 @@ struct Forward<'a> {
     params: &'a [Tensor],
     masks: &'a mut MaskSource,
     precision: Precision,
-    /// Whether the value at hand depends on a parameter, so that its gradient is wanted.
+    /// Whether the current value depends on a parameter, so that its gradient is needed.
     learns: bool,
-    /// The scores of the exits passed.
+    /// The scores of the exits passed so far.
     exits: Vec<Tensor>,
 }
 
@@ -237,7 +239,7 @@ impl Forward<'_> {
             } => self.graph(x, &[*weight, *bias], |x, p, _| {
                 x.f_group_norm(*groups, p.first(), p.get(1), NORM_EPS, false)
             })?,
-            // Its statistics are no part of training: their gradients stay as they are, zero.
+            // The statistics are not trained, so their gradients stay zero.
             Op::BatchNorm { weight, bias, .. } => self.graph(x, &[*weight, *bias], |x, p, _| {
                 by_batch(x, parameter(p, 0)?, parameter(p, 1)?)
             })?,
@@ -291,7 +293,7 @@ impl Forward<'_> {
         })
     }
 
-    /// Runs `f` under autograd, cut off from everything around it.
+    /// Runs `f` under autograd, separated from everything around it.
     fn graph(
         &mut self,
         x: &Tensor,
@@ -319,7 +321,7 @@ impl Forward<'_> {
     }
 }
 
-/// `x · weightᵀ + bias`.
+/// Computes `x · weightᵀ + bias`.
 fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
     let Some((kernel, [batch, outputs])) = kernel(x, weight) else {
         return x.f_linear(weight, bias);
@@ -350,9 +352,9 @@ fn weight_gradient(g: &Tensor, x: &Tensor, target: &mut Tensor) -> Result<(), Tc
                 kernel.weight_gradient(g, x, out);
                 return Ok(());
             }
-            // Torch would not notice, and read what it has just written.
+            // Torch would not notice the overlap and would read values that it has just written.
             Err(ViewError::Overlap) => return Err(ViewError::Overlap.into()),
-            // Not what kernels take.
+            // The kernels do not take these tensors, so torch computes the product.
             Err(_) => {}
         }
     }
@@ -364,7 +366,7 @@ fn weight_gradient(g: &Tensor, x: &Tensor, target: &mut Tensor) -> Result<(), Tc
     Ok(())
 }
 
-/// `g · weight`.
+/// Computes `g · weight`.
 fn input_gradient(g: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
     let (&[batch, outputs], &[rows, inputs]) = (&*g.size(), &*weight.size()) else {
         return g.f_mm(weight);
@@ -382,7 +384,7 @@ fn input_gradient(g: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
     Ok(dx.into_tensor())
 }
 
-/// The kernel for a batch `x` and weights of fitting shapes, with the shape of what comes out.
+/// The kernel for a batch `x` and weights of matching shapes, with the shape of the result.
 fn kernel(x: &Tensor, weight: &Tensor) -> Option<(Kernel, [i64; 2])> {
     let (&[batch, inputs], &[outputs, columns]) = (&*x.size(), &*weight.size()) else {
         return None;
@@ -399,11 +401,12 @@ struct Reverse<'a> {
     params: &'a [Tensor],
     precision: Precision,
     gradients: &'a mut [Tensor],
-    /// With respect to the scores of the exits that are still to come, the deepest last.
+    /// The gradients with respect to the scores of the exits that are still to come, the deepest
+    /// last.
     of_exits: Vec<Tensor>,
 }
 
-/// Where the gradient of a parameter goes.
+/// The place for the gradient of a parameter.
 fn target(gradients: &mut [Tensor], index: usize) -> Result<&mut Tensor, TchError> {
     let none = || TchError::Shape(format!("no gradient for parameter {index}"));
     gradients.get_mut(index).ok_or_else(none)
@@ -416,7 +419,8 @@ fn next_exit(of_exits: &mut Vec<Tensor>) -> Result<Tensor, TchError> {
 }
 
 impl Reverse<'_> {
-    /// The gradient with respect to the list's input, if anything before it learns.
+    /// The gradient with respect to the input of the list of operations, if anything before the
+    /// list learns.
     fn list(
         &mut self,
         ops: &[Op],
@@ -457,14 +461,14 @@ impl Reverse<'_> {
                     output,
                 },
             ) => {
-                // A convolution's own casts take care of bfloat16.
+                // A convolution casts to bfloat16 by itself.
                 let g = match (op, self.precision) {
                     (Op::Conv { .. }, Precision::Tf32) => self.precision.factor(&g)?,
                     _ => g,
                 };
                 let inputs: Vec<&Tensor> =
                     leaves.iter().map(|(_, leaf)| leaf).chain(&input).collect();
-                // A root whose gradient with respect to the output is g.
+                // This root is a number whose gradient with respect to the output is g.
                 let found = tch::with_grad(|| {
                     let root = output.f_mul(&g)?.f_sum(None)?;
                     Tensor::f_run_backward(&[root], &inputs, false, false)
@@ -474,7 +478,7 @@ impl Reverse<'_> {
                     if let Some(target) = self.gradients.get_mut(*index) {
                         match gradient.defined() {
                             true => target.f_copy_(&gradient)?,
-                            // A layer of the registry that does not use it.
+                            // A layer from the registry may leave a parameter unused.
                             false => drop(target.f_zero_()?),
                         }
                     }
@@ -486,11 +490,11 @@ impl Reverse<'_> {
                 for (target, gradient) in self.gradients.iter_mut().zip(&found) {
                     match gradient.defined() {
                         true => target.f_copy_(gradient)?,
-                        // No score depends on it.
+                        // No score depends on the parameter.
                         false => drop(target.f_zero_()?),
                     }
                 }
-                // Nothing before it learns.
+                // Nothing before the operation learns.
                 return Ok(None);
             }
             (Op::Relu, Saved::Output(y)) => y.f_threshold_backward(&g, 0.0)?,
@@ -519,7 +523,8 @@ impl Reverse<'_> {
             (Op::Flatten, Saved::Layout(shape, channels_last)) => {
                 let g = g.f_reshape(shape.as_slice())?;
                 if channels_last && shape.len() == 4 {
-                    // What comes before works in this layout; mixing the two is several times slower.
+                    // The operations before this one work in this memory layout; mixing the two is
+                    // several times slower.
                     let moved = g.f_permute([0, 2, 3, 1])?.f_contiguous()?;
                     moved.f_permute([0, 3, 1, 2])?
                 } else {
@@ -553,7 +558,7 @@ impl Reverse<'_> {
     }
 }
 
-/// The kind of every tensor of a tape.
+/// The type of every tensor on a tape: single precision.
 pub(super) const KIND: Kind = Kind::Float;
 
 #[cfg(test)]

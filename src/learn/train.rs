@@ -1,9 +1,9 @@
-//! Local training: the job, and how it is done.
+//! Local training: the job, and the function that trains it.
 
 mod pieces;
 
 use super::course::{go_on, Course, Progress};
-use super::perceptron::{Perceptron, Room};
+use super::perceptron::{Perceptron, Workspace};
 use super::update::{self, Moments, Terms};
 use super::{
     masked_cross_entropy, DeviceData, Gradients, HeldOut, LearnError, LocalTraining, Optimizer,
@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tch::{Device, Tensor};
 
-/// Some samples of a data set, by index; a clone shares the indices.
+/// Some samples of a data set, by their numbers; a clone shares the list of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Samples {
     indices: Arc<[u32]>,
@@ -42,23 +42,23 @@ impl Snapshot for Samples {
 }
 
 impl Samples {
-    /// The samples at `range` of a shared list; nothing when the range goes past its end.
+    /// The samples at `range` of a shared list; `None` if the range goes past the end of the list.
     pub fn part(indices: Arc<[u32]>, range: Range<usize>) -> Option<Self> {
         indices.get(range.clone())?;
         Some(Self { indices, range })
     }
 
-    /// Their indices.
+    /// The numbers of the samples.
     pub fn as_slice(&self) -> &[u32] {
         self.indices.get(self.range.clone()).unwrap_or_default()
     }
 
-    /// How many there are.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }
@@ -73,19 +73,19 @@ impl From<Vec<u32>> for Samples {
     }
 }
 
-/// What a method adds to the gradient of the loss.
+/// The terms that a method adds to the gradient of the loss.
 #[derive(Debug, Clone, Default)]
 pub struct Correction {
-    /// μ of FedProx: adds μ(w − w₀), the gradient of μ/2·‖w − w₀‖², where w₀ is where the job starts
-    /// (Li et al., 2020).
+    /// The factor μ of FedProx, which adds μ(w − w₀), the gradient of μ/2·‖w − w₀‖², where w₀ are
+    /// the parameters at the start of the job (Li et al., 2020).
     pub proximal: Option<f64>,
-    /// Added to every gradient as it is: SCAFFOLD's c − cᵢ (Karimireddy et al., 2020).
+    /// A vector that is added to every gradient: SCAFFOLD's c − cᵢ (Karimireddy et al., 2020).
     pub drift: Option<ParamSet>,
-    /// The classes that count, one flag each: in the loss, the scores of all others are replaced by 0
-    /// (HeteroFL's masked cross entropy, Diao et al. 2021, section 3).
+    /// The classes that count, one flag for each: in the loss, the scores of all other classes are
+    /// replaced by 0 (HeteroFL's masked cross entropy, Diao et al. 2021, section 3).
     pub classes: Option<Arc<[bool]>>,
-    /// Every gradient is multiplied by it before anything else is done with it: with zeros for what
-    /// is pruned, that stays exactly as it starts.
+    /// Factors that every gradient is multiplied by before any other step. A factor of 0 keeps a
+    /// pruned parameter exactly at its start.
     pub mask: Option<ParamSet>,
 }
 
@@ -94,47 +94,49 @@ pub struct Correction {
 pub struct TrainJob {
     /// The network.
     pub model: Arc<Model>,
-    /// Where training starts.
+    /// The parameters at the start of training.
     pub start: ParamSet,
     /// The data set.
     pub data: Arc<DeviceData>,
-    /// The client's share of it.
+    /// The client's samples of the data set.
     pub samples: Samples,
-    /// Optimiser, amount, batches.
+    /// The optimiser, the amount of training and the batches.
     pub local: LocalTraining,
-    /// The round, from 0: sets the learning rate and names the random streams.
+    /// The number of the round, counted from 0: it determines the learning rate and names the
+    /// random streams.
     pub round: u64,
-    /// The run's seed.
+    /// The seed of the run.
     pub seed: u64,
-    /// The client's node number.
+    /// The node number of the client.
     pub client: u64,
-    /// What the method adds to the gradient.
+    /// The terms that the method adds to the gradient.
     pub correction: Correction,
 }
 
-/// What local training gives.
+/// The result of local training.
 #[derive(Debug, Clone)]
 pub struct Trained {
     /// The parameters after the last step.
     pub params: ParamSet,
-    /// Steps taken.
+    /// The number of steps.
     pub steps: u64,
-    /// Samples gone through, repetitions counted.
+    /// The number of samples gone through, counted with repetitions.
     pub samples_seen: u64,
-    /// Mean loss over those samples, each as it was met (with dropout, before its step); 0 if there
-    /// was no step.
+    /// The mean loss over those samples, each at the moment of its step (with dropout, before the
+    /// update); 0 if there was no step.
     pub mean_loss: f64,
-    /// Mean loss of the last batch; 0 if there was no step.
+    /// The mean loss of the last batch; 0 if there was no step.
     pub last_loss: f64,
-    /// How the model did before and after on samples that were held out, where somebody watches.
+    /// The accuracy before and after training on held-out samples, if the scenario asks for it.
     pub held_out: Option<HeldOut>,
 }
 
-/// Memory that a worker thread reuses from job to job. It carries nothing from one job to the next.
+/// Memory that a worker thread reuses from job to job. It carries no values from one job to the
+/// next.
 #[derive(Debug, Default)]
 pub struct Scratch {
     work: Option<Work>,
-    room: Room,
+    workspace: Workspace,
     labels: Vec<u32>,
     host: Vec<f32>,
     limit: Option<u64>,
@@ -149,13 +151,14 @@ struct Work {
 }
 
 impl Scratch {
-    /// Without memory yet.
+    /// A scratch without any memory yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Without memory yet, for a device that has `limit`: a batch that by estimate takes more is cut
-    /// into pieces whose gradients are summed. That changes rounding, nothing else.
+    /// A scratch without any memory yet, for a device with `limit` bytes. A batch that is estimated
+    /// to need more is cut into pieces whose gradients are summed; that changes the rounding and
+    /// nothing else.
     pub fn within(limit: Bytes) -> Self {
         Self {
             limit: Some(limit.0),
@@ -165,7 +168,7 @@ impl Scratch {
 }
 
 impl Work {
-    /// The memory of the last job if it fits this one.
+    /// The memory of the last job, if it fits this one.
     fn fitting(
         last: Option<Self>,
         layout: &Arc<Layout>,
@@ -187,7 +190,7 @@ impl Work {
         }
     }
 
-    /// Gradients, and the optimiser's state, all zeros.
+    /// The gradients and the optimiser's state, all zero.
     fn fresh(
         &mut self,
         optimizer: &Optimizer,
@@ -205,13 +208,13 @@ impl Work {
     }
 }
 
-/// Trains, from the job alone: equal jobs give equal bits on every thread that was prepared with
-/// [`super::prepare_worker_thread`].
+/// Trains a job. The result depends on the job alone: equal jobs give equal bits on every thread
+/// that was prepared by [`super::prepare_worker_thread`].
 ///
-/// The parameters of the result lie on the device of the data.
+/// The parameters of the result are on the device of the data.
 ///
 /// # Errors
-/// When the parts of the job do not fit each other, training diverges, or the host device cannot.
+/// When the parts of the job do not fit each other, training diverges, or the host device fails.
 pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnError> {
     check(job)?;
     let _guard = tch::no_grad_guard();
@@ -242,7 +245,7 @@ pub fn train(job: &TrainJob, scratch: &mut Scratch) -> Result<Trained, LearnErro
     Trained::of(params, progress)
 }
 
-/// Whether the parts of a job fit each other.
+/// Checks that the parts of a job fit each other.
 pub(super) fn check(job: &TrainJob) -> Result<(), LearnError> {
     fits(&job.model, &job.start, &job.data)?;
     if job.samples.is_empty() {
@@ -262,8 +265,10 @@ pub(super) fn check(job: &TrainJob) -> Result<(), LearnError> {
 }
 
 impl Trained {
+    /// The result of a job with these parameters and losses.
+    ///
     /// # Errors
-    /// When the parameters are not all numbers.
+    /// When the parameters are not all finite.
     pub(super) fn of(params: ParamSet, progress: Progress) -> Result<Self, LearnError> {
         if !params.is_finite()? {
             return Err(LearnError::Diverged {
@@ -282,7 +287,7 @@ impl Trained {
     }
 }
 
-/// The steps of a job, by the kernels that suit its network.
+/// Takes the steps of a job, with the kernels that suit its network.
 fn steps(
     job: &TrainJob,
     start: &ParamSet,
@@ -296,8 +301,8 @@ fn steps(
     let small = fits.then(|| Perceptron::of(&job.model, batch));
     match small.flatten() {
         Some(network) => {
-            let room = &mut scratch.room;
-            network.train(job, terms, (room, gradients.flat_mut(), moments))
+            let workspace = &mut scratch.workspace;
+            network.train(job, terms, (workspace, gradients.flat_mut(), moments))
         }
         None => {
             let mut weights = Viewed::new(Buffer::copy_of(start)?)?;
@@ -311,7 +316,7 @@ fn steps(
     }
 }
 
-/// The steps of a job on tapes.
+/// Takes the steps of a job on tapes.
 fn descend(
     job: &TrainJob,
     weights: &mut Viewed,
@@ -347,8 +352,9 @@ fn descend(
     Ok(progress)
 }
 
-/// Static batch normalisation: measures, with the trained weights, what every batch normalisation
-/// gets of the client's samples, in their order and in batches of training's size.
+/// Static batch normalisation (HeteroFL): measures, with the trained weights, the input of every
+/// batch normalisation over the client's samples, in their order and in batches of the size of
+/// training.
 pub(super) fn measure(job: &TrainJob, weights: &mut Viewed) -> Result<(), LearnError> {
     let mut statistics = Statistics::new();
     let samples = job.samples.as_slice();
@@ -363,8 +369,8 @@ pub(super) fn measure(job: &TrainJob, weights: &mut Viewed) -> Result<(), LearnE
     Ok(statistics.write(weights.views_mut())?)
 }
 
-/// Sum of the batch's losses, and the gradient of their mean with respect to the scores. The scores
-/// are few, so both are computed on the CPU wherever the network is.
+/// The sum of the batch's losses, and the gradient of their mean with respect to the scores. Both
+/// are computed on the CPU wherever the network is, since scores are few.
 fn loss(
     scores: &Tensor,
     labels: &[u32],
@@ -380,7 +386,7 @@ fn loss(
     Ok((loss, gradient.f_to_device(scores.device())?))
 }
 
-/// Copies a tensor of floats into `host`.
+/// Copies a tensor of floats to `host`.
 pub(super) fn read(tensor: &Tensor, host: &mut Vec<f32>) -> Result<(), LearnError> {
     let here = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
     let n = here.numel();
@@ -392,7 +398,7 @@ pub(super) fn read(tensor: &Tensor, host: &mut Vec<f32>) -> Result<(), LearnErro
     Ok(())
 }
 
-/// Whether data and parameters are what the model takes.
+/// Checks that data and parameters are what the model takes.
 pub(super) fn fits(model: &Model, params: &ParamSet, data: &DeviceData) -> Result<(), LearnError> {
     if model.input() != data.shape() || model.classes() != data.classes() {
         return Err(LearnError::Shape {

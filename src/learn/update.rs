@@ -1,36 +1,36 @@
-//! The arithmetic of the optimisers: one pass over memory a step.
+//! The arithmetic of the optimisers: one pass over the parameters in each step.
 
 use super::{LearnError, LocalTraining, Optimizer};
 use crate::model::{Buffer, ParamSet};
 use std::ops::Range;
 use tch::{Device, Tensor};
 
-/// What a method adds to every gradient.
+/// The terms that a method adds to every gradient.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Terms<'a> {
-    /// μ and the parameters that the proximal term pulls towards.
+    /// The factor μ of the proximal term, and the parameters that the term pulls towards.
     pub proximal: Option<(f32, &'a ParamSet)>,
-    /// Added as it is.
+    /// A vector that is added to the gradient.
     pub drift: Option<&'a ParamSet>,
-    /// What gradients are multiplied by first.
+    /// Factors that the gradient is multiplied by first.
     pub mask: Option<&'a ParamSet>,
-    /// Where values lie that stay as they are, and a set that has them.
+    /// The ranges of parameters that stay fixed, and a parameter set with their values.
     pub frozen: Option<(&'a [Range<usize>], &'a ParamSet)>,
 }
 
-/// The optimiser's state: first and second moment, as far as it has them.
+/// The state of the optimiser: the first and the second moment, as far as it has them.
 #[derive(Debug)]
 pub(super) struct Moments {
     first: Option<Buffer>,
     second: Option<Buffer>,
 }
 
-/// The settings of one step, in the precision it is computed in.
+/// The settings of one step, in the precision of the computation.
 #[derive(Debug, Clone, Copy)]
 struct Factors {
     lr: f32,
     decay: f32,
-    /// What the gradient is multiplied by so that its norm is within the clip.
+    /// The factor that brings the norm of the gradient within the clip.
     clip: f32,
     mu: f32,
 }
@@ -49,7 +49,7 @@ impl Moments {
         })
     }
 
-    /// As new, without giving the memory back.
+    /// Resets the state to zero and keeps its memory.
     pub(super) fn clear(&mut self) -> Result<(), LearnError> {
         for buffer in [&mut self.first, &mut self.second].into_iter().flatten() {
             buffer.clear()?;
@@ -58,10 +58,10 @@ impl Moments {
     }
 }
 
-/// Moves `weights` against `gradients` by step `step` (from 1) at learning rate `lr`.
+/// Moves `weights` against `gradients` by step `step`, counted from 1, with the learning rate `lr`.
 ///
-/// A mask comes before all else. The gradient of the loss and the proximal term μ(w − w₀) are clipped
-/// together, as they would be if the term stood in the loss; drift and weight decay come after.
+/// A mask is applied first. The gradient of the loss and the proximal term μ(w − w₀) are clipped
+/// together, as if the term were part of the loss. Drift and weight decay are added after clipping.
 pub(super) fn step(
     weights: &mut Buffer,
     gradients: &mut Buffer,
@@ -77,14 +77,14 @@ pub(super) fn step(
     let Some((frozen, start)) = terms.frozen else {
         return stepped(weights, gradients, moments, terms, local, lr, step);
     };
-    // What does not move is no part of the gradient's norm.
+    // Parameters that stay fixed do not count in the norm of the gradient.
     gradients.fill_at(frozen, 0.0)?;
     stepped(weights, gradients, moments, terms, local, lr, step)?;
-    // Decay and drift move it all the same.
+    // Weight decay and drift change the fixed parameters too, so their values are put back.
     Ok(weights.put_back(frozen, start)?)
 }
 
-/// A step of all weights.
+/// One step of all weights.
 fn stepped(
     weights: &mut Buffer,
     gradients: &mut Buffer,
@@ -178,7 +178,8 @@ pub(super) fn clip_factor(norm_squared: f64, clip: f64) -> f32 {
     }
 }
 
-/// Squared norm of gradient and proximal term, in double precision and in a fixed order.
+/// The squared norm of the gradient plus the proximal term, in double precision and in a fixed
+/// order.
 fn norm_squared(w: &[f32], g: &[f32], start: Option<&[f32]>, mu: f32) -> f64 {
     const LANES: usize = 16;
     let mut lanes = [0.0f64; LANES];
@@ -206,8 +207,8 @@ fn norm_squared(w: &[f32], g: &[f32], start: Option<&[f32]>, mu: f32) -> f64 {
     lanes.iter().sum()
 }
 
-/// The gradient that the optimiser sees at one position. The terms that are absent cost nothing: the
-/// flags are known when the loop is compiled.
+/// The gradient that the optimiser sees at one place. Absent terms cost nothing, since the flags
+/// are constants of the compiled loop.
 #[inline(always)]
 fn gradient<const PROXIMAL: bool, const DRIFT: bool>(
     w: f32,
@@ -227,7 +228,7 @@ fn gradient<const PROXIMAL: bool, const DRIFT: bool>(
     g + k.decay * w
 }
 
-/// Slices of `n` values where the term is there; anything otherwise.
+/// The values of a term, or an arbitrary slice of `n` values if the term is absent.
 fn present(term: Option<&[f32]>, n: usize) -> &[f32] {
     term.map_or(&[], |values| &values[..n])
 }
@@ -272,7 +273,8 @@ impl Sgd {
         let g = &g[..n];
         let (start, drift) = (present(start, n), present(drift, n));
         let v = if MOMENTUM { &mut v[..n] } else { v };
-        // Nesterov's look-ahead as factors, so that the loop has no branch: g + m·v or 0·g + 1·v.
+        // Nesterov's momentum is expressed by two factors, so that the loop has no branch: g + m·v
+        // or 0·g + 1·v.
         let (ahead, along) = if self.nesterov {
             (1.0, self.momentum)
         } else {
@@ -293,8 +295,8 @@ impl Sgd {
     }
 }
 
-/// Adam's corrections at step `step` (from 1): a factor on the learning rate, and one on the root of
-/// the second moment.
+/// Adam's bias corrections at step `step`, counted from 1: a factor on the learning rate, and one
+/// on the square root of the second moment.
 pub(super) fn bias_corrections(beta1: f64, beta2: f64, step: u64) -> (f64, f32) {
     let t = step as f64;
     let rate = 1.0 / (1.0 - libm::pow(beta1, t));
@@ -306,9 +308,9 @@ struct Adam {
     beta1: f32,
     beta2: f32,
     epsilon: f32,
-    /// Correction of the first moment's bias, as a factor on the learning rate.
+    /// The correction of the first moment's bias, as a factor on the learning rate.
     rate: f64,
-    /// Correction of the second moment's bias, as a factor on its root.
+    /// The correction of the second moment's bias, as a factor on its square root.
     root: f32,
 }
 
@@ -364,7 +366,7 @@ impl Adam {
     }
 }
 
-/// The same step in torch's operations, for values that are not on the CPU.
+/// The same step by operations of torch, for values that are not on the CPU.
 fn on_device(
     weights: &mut Buffer,
     gradients: &mut Buffer,

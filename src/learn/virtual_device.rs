@@ -1,29 +1,30 @@
-//! Devices of simulated clients and servers.
+//! The devices of simulated clients and servers.
 
 use crate::quantity::{nearest, Bytes, Flops, Power, Span, Speed};
 use serde::Serialize;
 use thiserror::Error;
 
-/// What a simulated device can do.
+/// The capabilities of a simulated device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct VirtualDevice {
-    /// Operations per second that training sustains.
+    /// The number of operations per second that training sustains.
     pub speed: Speed,
-    /// Memory that a job may use.
+    /// The memory that a job may use.
     pub memory: Bytes,
-    /// Time that every job costs before it computes anything.
+    /// The time that every job takes before it computes anything.
     pub startup: Span,
-    /// What it draws while it computes.
+    /// The power that the device draws while it computes.
     pub power: Power,
 }
 
 impl VirtualDevice {
-    /// How long a job of `work` takes: the start-up and the operations at this speed.
+    /// The duration of a job of `work` operations: the start-up time plus the time of the
+    /// operations.
     pub fn duration(&self, work: Flops) -> Span {
         self.startup + self.speed.time_for(work)
     }
 
-    /// Whether a job that needs `memory` can run here.
+    /// Whether a job that needs `memory` can run on the device.
     pub fn fits(&self, memory: Bytes) -> bool {
         memory <= self.memory
     }
@@ -32,11 +33,11 @@ impl VirtualDevice {
 /// A device with a name.
 #[derive(Debug, Clone, Copy)]
 pub struct DevicePreset {
-    /// What scenarios call it.
+    /// The name in scenarios.
     pub name: &'static str,
-    /// What it stands for, in one line.
+    /// A description of the device in one line.
     pub about: &'static str,
-    /// Where its figures come from, and what is derived.
+    /// The sources of the figures, and which of them are derived.
     pub source: &'static str,
     gflops: f64,
     gigabytes: u64,
@@ -45,7 +46,7 @@ pub struct DevicePreset {
 }
 
 impl DevicePreset {
-    /// The device itself; nothing where a figure of the table is not a speed.
+    /// The device with these figures; `None` if the speed of the table is invalid.
     pub fn device(&self) -> Option<VirtualDevice> {
         Some(VirtualDevice {
             speed: Speed::flops_per_second(self.gflops * 1e9)?,
@@ -64,9 +65,10 @@ pub struct UnknownDevice {
     hint: String,
 }
 
-/// Start-up times are assumptions: loading a framework and a model on a phone or a board takes
-/// seconds, in a process that stands ready on a larger machine a fraction of one. So is the power
-/// where no maker's figure is named: phones throttle beyond a few watts.
+/// The presets. Start-up times are assumptions: loading a framework and a model takes seconds on a
+/// phone or a board, and a fraction of a second in a process that stands ready on a larger machine.
+/// Where no figure of a manufacturer is named, the power is an assumption, too: phones throttle
+/// beyond a few watts.
 const PRESETS: &[DevicePreset] = &[
     DevicePreset {
         name: "phone-low",
@@ -148,7 +150,7 @@ const PRESETS: &[DevicePreset] = &[
     },
 ];
 
-/// Every preset, in the order they are listed.
+/// All presets, in the order in which they are listed.
 pub fn device_presets() -> &'static [DevicePreset] {
     PRESETS
 }
@@ -156,7 +158,7 @@ pub fn device_presets() -> &'static [DevicePreset] {
 /// The device called `name`.
 ///
 /// # Errors
-/// When there is none; names the nearest.
+/// When no preset has this name; the error names the nearest one.
 pub fn device_preset(name: &str) -> Result<VirtualDevice, UnknownDevice> {
     PRESETS
         .iter()

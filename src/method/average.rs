@@ -1,4 +1,4 @@
-//! Weighted sums and means of parameter sets, one set at a time.
+//! Weighted sums and means of parameter sets, added one at a time.
 
 use crate::model::{Buffer, Layout, ParamError, ParamSet};
 use crate::quantity::Flops;
@@ -6,13 +6,13 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How much a client's report counts.
+/// The weight of a client's report in a mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Weighting {
-    /// By its number of training samples (McMahan et al., 2017).
+    /// The number of training samples of the client (McMahan et al., 2017).
     #[default]
     Samples,
-    /// All alike.
+    /// One: all reports have equal weight.
     Uniform,
 }
 
@@ -26,18 +26,18 @@ impl Weighting {
     }
 }
 
-/// A running weighted sum `Σ w·x` with `Σ w`. Holds one vector, and as many of those added last as
-/// fit a fixed memory: several are summed in one pass.
+/// A running weighted sum `Σ w·x` together with `Σ w`. It keeps one vector, and those added last as
+/// far as they fit a fixed amount of memory, since summing several vectors in one pass is faster.
 #[derive(Debug)]
 pub struct WeightedSum {
     layout: Arc<Layout>,
     sum: Option<Buffer>,
-    /// Not yet in `sum`; they come after it, in this order.
+    /// The vectors that are not yet in `sum`; they are added after it, in this order.
     pending: Vec<(f32, ParamSet)>,
     weight: f64,
 }
 
-/// Bytes of vectors that a sum may hold back.
+/// The bytes of vectors that may wait to be added.
 const PENDING: u64 = 8 << 20;
 
 impl WeightedSum {
@@ -54,12 +54,12 @@ impl WeightedSum {
     /// Adds `set` with `weight`.
     ///
     /// # Errors
-    /// When `set` is of another layout; nothing is added then.
+    /// When `set` has another layout; nothing is added then.
     pub fn add(&mut self, set: &ParamSet, weight: f64) -> Result<(), ParamError> {
         set.has_layout(&self.layout)?;
         match &mut self.sum {
             Some(sum) => {
-                // What cannot be added is to be told now, not when the sum is asked for.
+                // A set that cannot be read is an error now, not only when the sum is taken.
                 set.as_slice()?;
                 self.pending.push((weight as f32, set.clone()));
                 let held = self.pending.len() as u64 * self.layout.bytes().0;
@@ -80,11 +80,11 @@ impl WeightedSum {
         Ok(())
     }
 
-    /// `Σ w·x` as a buffer to go on with, and `Σ w`; the sum is empty then. `None` if nothing of any
-    /// weight was added. For those who can divide in a pass that they make anyway.
+    /// Takes `Σ w·x` as a buffer, and `Σ w`, for callers that divide in a pass of their own; the
+    /// sum is then empty. `None` if nothing with a weight above 0 was added.
     ///
     /// # Errors
-    /// What torch says.
+    /// The errors of torch.
     pub fn take(&mut self) -> Result<Option<(Buffer, f64)>, ParamError> {
         let weight = std::mem::take(&mut self.weight);
         let pending = std::mem::take(&mut self.pending);
@@ -95,10 +95,11 @@ impl WeightedSum {
         Ok(Some((sum, weight)))
     }
 
-    /// The mean `Σ w·x / Σ w`; the sum is empty then. `None` if nothing of any weight was added.
+    /// Takes the mean `Σ w·x / Σ w`; the sum is then empty. `None` if nothing with a weight above 0
+    /// was added.
     ///
     /// # Errors
-    /// What torch says.
+    /// The errors of torch.
     pub fn take_mean(&mut self) -> Result<Option<Buffer>, ParamError> {
         let Some((mut sum, weight)) = self.take()? else {
             return Ok(None);
@@ -107,7 +108,7 @@ impl WeightedSum {
         Ok(Some(sum))
     }
 
-    /// Values of each set.
+    /// The number of values of each set.
     pub fn len(&self) -> usize {
         self.layout.total()
     }
@@ -117,17 +118,18 @@ impl WeightedSum {
         self.len() == 0
     }
 
-    /// Writes what was added to a checkpoint, in the order in which it will go on being added up.
+    /// Writes the sum to a checkpoint, with pending vectors in the order in which they will be
+    /// added.
     pub fn save(&self, to: &mut Writer) {
         self.sum.save(to);
         self.pending.save(to);
         self.weight.save(to);
     }
 
-    /// Takes what [`Self::save`] wrote.
+    /// Reads the sum that [`Self::save`] wrote.
     ///
     /// # Errors
-    /// When the bytes are not those of a sum of sets of this layout.
+    /// When the bytes are not a sum of sets with this layout.
     pub fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
         self.sum = Snapshot::load(from)?;
         self.pending = Snapshot::load(from)?;
@@ -140,7 +142,7 @@ impl WeightedSum {
         Ok(())
     }
 
-    /// Forgets what was added.
+    /// Empties the sum.
     pub fn clear(&mut self) {
         self.sum = None;
         self.pending.clear();
@@ -148,7 +150,8 @@ impl WeightedSum {
     }
 }
 
-/// What adding one vector of `elements` to a weighted sum costs: a multiply and an add each.
+/// The operations of adding one vector of `elements` values to a weighted sum: a multiplication and
+/// an addition for each.
 pub fn add_flops(elements: usize) -> Flops {
     Flops(2 * elements as u64)
 }

@@ -1,13 +1,13 @@
-//! Centralised training: the server trains on all clients' data pooled, and nothing is sent. The
-//! baseline that says what federation costs in accuracy.
+//! Centralised training, a baseline: the server trains on the pooled data of all clients, and
+//! nothing is sent. The difference to a federated method is the accuracy that federation costs.
 
 use super::server_training::{Alone, Nobody, OwnTraining, TrainedAfter};
 use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Centralised training: one round is the scenario's local training (of its first group), once, on
-/// the pooled data. The optimiser starts afresh each round, as it does at a client.
+/// Centralised training. Each round performs the local training of the scenario's first group once,
+/// on the pooled data. The optimiser starts anew in each round, as it does at a client.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Centralised {}

@@ -2,8 +2,8 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    evaluate, Correction, Cost, DeviceData, HeldOut, LearnError, LocalTraining, Samples, Scratch,
-    Tally, TrainJob, Trained,
+    evaluate, Correction, Cost, DeviceData, EvaluationSums, HeldOut, LearnError, LocalTraining,
+    Samples, Scratch, TrainJob, Trained,
 };
 use crate::model::{Initializer, Level, Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
@@ -13,56 +13,58 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Everything a client's work depends on.
+/// All that the work of a client depends on.
 #[derive(Debug, Clone)]
 pub struct ClientInput {
-    /// Which client, from 0.
+    /// The number of the client, from 0.
     pub client: u32,
-    /// Which round, from 1.
+    /// The number of the round, from 1.
     pub round: u32,
-    /// The seed of the run; streams are named by it, the client and the round.
+    /// The seed of the run. With the client and the round, it names the random streams.
     pub seed: u64,
-    /// The client's own network: of its width, where the method has sub-models.
+    /// The client's own network, of the client's width if the method has sub-models.
     pub model: Arc<Model>,
-    /// The widths that clients have, its own among them.
+    /// The widths that clients have, including the client's own.
     pub sizes: Sizes,
-    /// How weights begin that the client draws itself.
+    /// The distribution of initial weights, for clients that draw them themselves.
     pub init: Initializer,
-    /// The public set, where the scenario has one.
+    /// The public set, if the scenario has one.
     pub public: Option<PublicData>,
     /// The training data of all clients, on the host device.
     pub data: Arc<DeviceData>,
-    /// Which samples this client trains on.
+    /// The samples that this client trains on.
     pub train: Samples,
-    /// Which samples it keeps for its own evaluation.
+    /// The samples that this client holds out for its own evaluation.
     pub holdout: Samples,
-    /// Whether its model is measured on those before and after local training, for whoever watches.
+    /// Whether the model is evaluated on the held-out samples before and after local training, to
+    /// be recorded.
     pub watched: bool,
-    /// How it trains, after [`ClientHalf::local`].
+    /// The settings of local training, after [`ClientHalf::local`].
     pub local: Arc<LocalTraining>,
-    /// What the server sent.
+    /// The task that the server sent.
     pub task: Payload,
-    /// What the client kept from its last round.
+    /// The state that the client kept from its last round.
     pub state: ClientState,
 }
 
 impl ClientInput {
-    /// How this client's training may run with that of others.
+    /// How the client's training may run together with that of others; `None` if it must run alone.
     pub fn stack(&self) -> Option<Stack> {
         let device = self.data.device();
         crate::learn::stack(&self.model, &self.local, self.train.len(), device)
     }
 
-    /// Host memory that training takes, by estimate, with some vectors of the model's size that
-    /// correct its gradients. Autograd and convolutions keep about as much again as they must.
+    /// An estimate of the host memory that training takes, with `corrections` vectors of the
+    /// model's size that correct its gradients. Autograd and convolutions keep about as much again
+    /// as they need.
     pub fn memory(&self, corrections: u64) -> Bytes {
         let cost = Cost::training(&self.model, &self.local, self.train.len(), corrections);
         Bytes(cost.memory.0.saturating_mul(2))
     }
 }
 
-/// What a client keeps between rounds: named payloads, so that any method's state can be counted,
-/// spilled or written to a checkpoint without knowing the method.
+/// The state that a client keeps between rounds: named payloads. So the state of any method can be
+/// counted, moved to disk or written to a checkpoint without knowing the method.
 #[derive(Debug, Clone, Default)]
 pub struct ClientState(BTreeMap<Cow<'static, str>, Payload>);
 
@@ -98,29 +100,29 @@ snapshot_struct!(ClientWork {
 });
 
 impl ClientState {
-    /// All that was kept, with its names.
+    /// All payloads with their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Payload)> {
         let each = self.0.iter();
         each.map(|(name, payload)| (name.as_ref(), payload))
     }
 
-    /// What was kept under `name`.
+    /// The payload under `name`, if there is one.
     pub fn get(&self, name: &'static str) -> Option<&Payload> {
         self.0.get(name)
     }
 
-    /// This state with `payload` kept under `name`.
+    /// This state with `payload` under `name`.
     pub fn with(mut self, name: &'static str, payload: Payload) -> Self {
         self.0.insert(Cow::Borrowed(name), payload);
         self
     }
 
-    /// Takes out what was kept under `name`.
+    /// Removes the payload under `name` and returns it.
     pub fn take(&mut self, name: &'static str) -> Option<Payload> {
         self.0.remove(name)
     }
 
-    /// The same state with every parameter set replaced by what `f` makes of it.
+    /// This state with every parameter set replaced by the result of `f`.
     pub(crate) fn map_sets(self, mut f: impl FnMut(ParamSet) -> ParamSet) -> Self {
         let each = self.0.into_iter();
         Self(
@@ -129,7 +131,7 @@ impl ClientState {
         )
     }
 
-    /// Calls `f` with every parameter set.
+    /// Calls `f` for every parameter set.
     pub(crate) fn each_set(&self, mut f: impl FnMut(&ParamSet)) {
         self.clone().map_sets(|set| {
             f(&set);
@@ -137,149 +139,154 @@ impl ClientState {
         });
     }
 
-    /// Whether nothing is kept.
+    /// Whether the state is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// 64 bits of the content.
+    /// A digest of 64 bits of the contents.
     pub fn digest(&self) -> u64 {
         let words: Vec<u64> = self.0.values().map(Payload::digest).collect();
         crate::sim::mix_words(&words)
     }
 }
 
-/// The standard part of a client's work: local training from `start`.
+/// The usual part of a client's work: local training.
 #[derive(Debug, Clone)]
 pub struct Training {
-    /// The parameters to start from.
+    /// The parameters at the start of training.
     pub start: ParamSet,
-    /// What the method adds to each gradient.
+    /// The terms that the method adds to each gradient.
     pub correction: Correction,
 }
 
-/// What a client did.
+/// The result of a client's work.
 #[derive(Debug, Clone)]
 pub struct ClientWork {
-    /// What it reports.
+    /// The report to the server.
     pub report: Payload,
-    /// What it keeps.
+    /// The state to keep for the next round.
     pub state: ClientState,
-    /// What is to be known about it.
+    /// Figures about the work, to be recorded.
     pub metrics: Metrics,
 }
 
-/// Figures of a client's round; observation, never on the wire.
+/// Figures of a client's round. They are recorded and never sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Metrics {
-    /// Optimiser steps taken.
+    /// The number of optimiser steps.
     pub steps: u32,
-    /// Mean training loss over the steps.
+    /// The mean training loss over the steps.
     pub loss: Option<f64>,
-    /// How the client's model did on its held-out samples before and after local training; `None` where
-    /// it holds out none, or nobody asks ([`ClientInput::watched`]).
+    /// The accuracy of the client's model on its held-out samples before and after local training.
+    /// `None` if the client holds out none, or if it is not recorded ([`ClientInput::watched`]).
     pub held_out: Option<HeldOut>,
 }
 
-/// What is known of a client before a width has been chosen for it.
+/// The facts about a client that are known before a width is chosen for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Prospect<'a> {
     /// The full network.
     pub full: &'a Model,
-    /// That of the width in question.
+    /// The network of the width in question.
     pub own: &'a Model,
-    /// How it trains.
+    /// The settings of local training.
     pub local: &'a LocalTraining,
-    /// Its training samples.
+    /// The number of training samples of the client.
     pub samples: usize,
-    /// Public samples to learn from.
+    /// The number of public samples to learn from.
     pub public: usize,
 }
 
-/// What a client does with a task. Pure: state comes in with the input and goes out with the work.
+/// The work of a client with a task. It is a pure function: the state comes in with the input and
+/// goes out with the work.
 ///
-/// Most methods train locally and report something about the outcome: they give
-/// [`ClientHalf::training`] and [`ClientHalf::report`], and the engine is free to train several
-/// clients at once, if they say [`ClientHalf::only_trains`]. A method that works otherwise overrides
+/// Most methods train locally and report something about the outcome. They implement
+/// [`ClientHalf::training`] and [`ClientHalf::report`]; if [`ClientHalf::only_trains`] is true, the
+/// engine may train several clients together. A method that works in another way overrides
 /// [`ClientHalf::run`].
 pub trait ClientHalf: Send + Sync {
-    /// Whether local training between [`ClientHalf::training`] and [`ClientHalf::report`] is all
-    /// there is to this half: [`ClientHalf::run`] is as it stands here. Only then is a client
-    /// trained together with others on devices where that makes a difference.
+    /// Whether this half does nothing but local training between [`ClientHalf::training`] and
+    /// [`ClientHalf::report`], so that [`ClientHalf::run`] is the default one. Only then may a
+    /// client be trained together with others, on devices where that is faster.
     fn only_trains(&self) -> bool {
         false
     }
 
-    /// Local training as this method wants it, from what the scenario says.
+    /// The settings of local training for this method, made from those of the scenario.
     fn local(&self, scenario: &LocalTraining) -> LocalTraining {
         scenario.clone()
     }
 
-    /// Whether what is called `name` in a client's state can be `payload`: asked of what comes out of a
-    /// checkpoint. Names of others are theirs to judge.
+    /// Whether `payload` can be the part of a client's state called `name`. Used to check the
+    /// contents of a checkpoint; names that belong to others must be accepted.
     fn keeps(&self, name: &str, payload: &Payload) -> bool {
         let _ = (name, payload);
         true
     }
 
-    /// The model of its own in what a client has kept; `None` where it has none, or where the server
-    /// knows it ([`super::ServerHalf::own`]).
+    /// The client's own model in its state. `None` if clients have none, or if the server knows it
+    /// ([`super::ServerHalf::own`]).
     fn own<'a>(&self, state: &'a ClientState) -> Option<&'a ParamSet> {
         let _ = state;
         None
     }
 
-    /// How many vectors of the model's size correct the gradients; they take device memory.
+    /// The number of vectors of the model's size that correct the gradients. They take memory on
+    /// the device.
     fn corrections(&self) -> u64 {
         0
     }
 
-    /// What a round costs the device of a client of level `own` with `samples` training samples, where
-    /// other clients have the levels `narrower`. Local training, unless a method does something else.
+    /// The cost of a round on the device of a client of level `own` with `samples` training
+    /// samples, where other clients have the levels `narrower`. It is the cost of local training,
+    /// unless the method does something else.
     fn cost(&self, own: &Level, narrower: &[Level], local: &LocalTraining, samples: usize) -> Cost {
         let _ = narrower;
         Cost::training(&own.model, local, samples, self.corrections())
     }
 
-    /// What this round costs beside that: operations come on top, and memory counts where it is more.
+    /// The cost of this round beside [`ClientHalf::cost`]: operations are added, and memory counts
+    /// where it is larger.
     ///
     /// # Errors
-    /// When the task is not what this method sends.
+    /// When the task is not one that this method sends.
     fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
         let _ = input;
         Ok(Cost::default())
     }
 
-    /// What [`ClientHalf::beside`] will come to, told before there is a task, so that a width can be
-    /// chosen by it: the operations of a round that is not the client's first, the most memory of any.
+    /// The usual result of [`ClientHalf::beside`], before there is a task, so that a width can be
+    /// chosen by it: the operations of a round that is not the client's first, and the largest
+    /// memory of any round.
     fn usually_beside(&self, prospect: &Prospect) -> Cost {
         let _ = prospect;
         Cost::default()
     }
 
-    /// Where local training starts, and what corrects its gradients.
+    /// The start of local training, and the corrections of its gradients.
     ///
     /// # Errors
-    /// When the task is not what this method sends.
+    /// When the task is not one that this method sends.
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError>;
 
-    /// What is reported and kept after local training.
+    /// The report and the state after local training.
     ///
     /// # Errors
     /// When parameter sets do not fit together.
     fn report(&self, input: &ClientInput, trained: Trained) -> Result<ClientWork, MethodError>;
 
-    /// Does the whole work on a device worker.
+    /// Does the whole work of the client, on a device worker.
     ///
     /// # Errors
-    /// [`MethodError`]; the client then declines the round with the reason.
+    /// [`MethodError`]; the client then declines the round and gives the reason.
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
         let trained = train_locally(self, input, scratch)?;
         self.report(input, trained)
     }
 }
 
-/// Local training as `half` wants it.
+/// Performs the local training that `half` asks for.
 pub(super) fn train_locally<C: ClientHalf + ?Sized>(
     half: &C,
     input: &ClientInput,
@@ -290,10 +297,10 @@ pub(super) fn train_locally<C: ClientHalf + ?Sized>(
     Ok(watched(input, &job.start, on_host(trained)?))
 }
 
-/// `trained` with how the model did on the client's held-out samples: as it was when the client's own
-/// training began (`received`), and now. For client halves that train in a way of their own; all that
-/// [train locally](train_locally) have it from there. Nothing but tables depends on it: a model that
-/// cannot be measured is trained and reported like any other.
+/// Adds to `trained` the accuracy on the client's held-out samples, with the model `received` at
+/// the start of the client's own training and with the model now. This is for client halves that
+/// train in their own way; [`train_locally`] does it for all others. Only tables depend on it, so a
+/// model that cannot be evaluated is reported like any other.
 pub(super) fn watched(input: &ClientInput, received: &ParamSet, mut trained: Trained) -> Trained {
     if input.watched {
         let before = measure_own(input, received);
@@ -309,7 +316,7 @@ pub(super) fn watched(input: &ClientInput, received: &ParamSet, mut trained: Tra
     trained
 }
 
-/// The training that `half` wants of a client.
+/// The training job that `half` asks for.
 pub(super) fn job_of<C: ClientHalf + ?Sized>(
     half: &C,
     input: &ClientInput,
@@ -328,19 +335,20 @@ pub(super) fn job_of<C: ClientHalf + ?Sized>(
     })
 }
 
-/// What travels lies in host memory, where methods do their arithmetic; on the CPU it is there.
+/// Copies the parameters to host memory, where methods do their arithmetic; on the CPU they are
+/// there already.
 pub(super) fn on_host(mut trained: Trained) -> Result<Trained, MethodError> {
     trained.params = trained.params.to_device(tch::Device::Cpu)?;
     Ok(trained)
 }
 
-/// The whole work of several clients that all [only train](ClientHalf::only_trains), trained together
-/// where that is sooner. One result each, in order.
+/// The whole work of several clients that all [only train](ClientHalf::only_trains), trained
+/// together where that is faster. There is one result for each client, in order.
 pub fn run_together(
     clients: &[(&dyn ClientHalf, &ClientInput)],
     scratch: &mut Scratch,
 ) -> Vec<Result<ClientWork, MethodError>> {
-    // A client whose task cannot be read does not train; the others do.
+    // A client whose task cannot be read does not train, but the others do.
     let (mut jobs, mut refused) = (Vec::new(), Vec::new());
     for (half, input) in clients {
         refused.push(match job_of(*half, input) {
@@ -366,22 +374,22 @@ pub fn run_together(
     .collect()
 }
 
-/// How the client's own model `params` does on the samples it keeps for its own evaluation; `None`
-/// where there are none.
+/// The accuracy of the client's model `params` on the samples that it holds out; `None` if it holds
+/// out none.
 pub(super) fn measure_own(
     input: &ClientInput,
     params: &ParamSet,
-) -> Result<Option<Tally>, MethodError> {
+) -> Result<Option<EvaluationSums>, MethodError> {
     if input.holdout.is_empty() {
         return Ok(None);
     }
     let samples = input.holdout.as_slice();
-    let tally = evaluate(&input.model, params, &input.data, samples, 64, None)?;
-    Ok(Some(tally))
+    let sums = evaluate(&input.model, params, &input.data, samples, 64, None)?;
+    Ok(Some(sums))
 }
 
 impl ClientWork {
-    /// Work that keeps nothing new: `report`, and the metrics of `trained`.
+    /// Work that leaves no state: `report`, and the metrics of `trained`.
     pub fn stateless(report: Payload, trained: &Trained) -> Self {
         Self {
             report,

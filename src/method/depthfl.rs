@@ -1,13 +1,13 @@
-//! DepthFL (Kim, Yu, Kim and Moon, "DepthFL: Depthwise Federated Learning for Heterogeneous Clients",
-//! ICLR 2023): weak clients train the first layers of the network up to one of its exits; all
-//! classifiers that a client has teach each other; each layer becomes the mean over the clients that
+//! DepthFL: weak clients train the first layers of the network, up to one of its exits (Kim, Yu,
+//! Kim and Moon, "DepthFL: Depthwise Federated Learning for Heterogeneous Clients", ICLR 2023). The
+//! classifiers of a client teach each other, and each layer becomes the mean over the clients that
 //! held it.
 //!
-//! The network has `Exit` layers. Of its n classifiers (the exits and the last layer), a client of size
-//! r has the first ⌊r·n⌋, at least one, and drops what lies behind the deepest of them. The global
-//! model is measured by the mean of all classifiers' scores, as in the paper.
+//! The network has `Exit` layers. Of its n classifiers (the exits and the last layer), a client of
+//! size r has the first ⌊r·n⌋, at least one, and no layers behind the deepest of them. The global
+//! model is evaluated by the mean of the scores of all classifiers, as in the paper.
 //!
-//! The authors' runs also wear FedDyn's regulariser, which has no part here.
+//! The authors' runs also use FedDyn's regulariser, which is not part of this implementation.
 
 use super::average::Weighting;
 use super::client::{job_of, on_host, watched};
@@ -24,16 +24,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// DepthFL.
+/// DepthFL, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DepthFl {
-    /// Whether a client's classifiers teach each other; without it each learns from the labels alone.
+    /// Whether a client's classifiers teach each other; otherwise each learns from the labels
+    /// alone.
     pub self_distillation: bool,
-    /// Rounds over which the weight of that teaching rises to 1, as exp(−5 (1 − t/ramp_up)²) in round
-    /// t + 1; 0 for 1 from the start.
+    /// The number of rounds over which the weight of that teaching rises to 1, as exp(−5 (1 −
+    /// t/ramp_up)²) in round t + 1. With 0 the weight is 1 from the start.
     pub ramp_up: u32,
-    /// How much a report counts; the authors count all alike.
+    /// The weight of a report; the authors give all reports equal weight.
     pub weighting: Weighting,
 }
 
@@ -48,7 +49,7 @@ impl Default for DepthFl {
 }
 
 impl DepthFl {
-    /// The weight of the teaching in a round, from 1.
+    /// The weight of the teaching in `round`, counted from 1.
     fn consistency(&self, round: u32) -> f64 {
         if !self.self_distillation {
             return 0.0;
@@ -97,7 +98,7 @@ impl Method for DepthFl {
     }
 }
 
-/// A shallower network's parameters are the first ones of the global model.
+/// The server half. The parameters of a shallower network are the first ones of the global model.
 struct Server {
     global: ParamSet,
     sizes: Sizes,
@@ -105,12 +106,12 @@ struct Server {
     sum: Option<Buffer>,
     /// For each number of parameters that was reported, the weight of those reports.
     weights: BTreeMap<usize, f64>,
-    /// What clients of a level are sent this round.
+    /// The parameters that clients of each level are sent in this round.
     cut: BTreeMap<usize, ParamSet>,
 }
 
 impl Server {
-    /// The first parameters of the global model, as many as a level's network has.
+    /// The first parameters of the global model, as many as the network of `level` has.
     fn first(&mut self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         if level == 0 {
             return Ok(Some(self.global.clone()));
@@ -125,7 +126,8 @@ impl Server {
         Ok(first)
     }
 
-    /// Replaces each value by the mean of the reports that had it; those that none had stay.
+    /// Replaces each value by the mean of the reports that contained it. A value that no report
+    /// contained stays.
     fn merge(&mut self) -> Result<(), MethodError> {
         let weights = std::mem::take(&mut self.weights);
         let Some(mut sum) = self.sum.take() else {
@@ -134,7 +136,8 @@ impl Server {
         let (values, before) = (sum.as_mut_slice()?, self.global.as_slice()?);
         let mut end = values.len();
         let mut weight = 0.0;
-        // From the deepest values to the first: each report's own begin where its network ends.
+        // The loop goes from the deepest values to the first; the weight of a report is added where
+        // its network ends.
         for (&len, added) in weights.iter().rev() {
             close_segment(&mut values[len..end], &before[len..end], weight);
             weight += added;
@@ -204,7 +207,7 @@ impl ServerHalf for Server {
         Ok(())
     }
 
-    /// A multiply-add a value of the deepest network.
+    /// One multiplication and one addition for each value of the deepest network.
     fn receive_flops(&self) -> Flops {
         Flops(2 * self.global.len() as u64)
     }
@@ -231,7 +234,7 @@ struct Client {
     method: DepthFl,
 }
 
-/// What travels is what FedAvg sends and reports.
+/// Clients are sent and report what they are sent and report in FedAvg.
 const PLAIN: Trainer = Trainer { proximal: None };
 
 impl ClientHalf for Client {
@@ -244,7 +247,7 @@ impl ClientHalf for Client {
     }
 
     fn run(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ClientWork, MethodError> {
-        // One classifier has nobody to learn from: ordinary training.
+        // A single classifier has no other to learn from, so this is ordinary training.
         if input.model.classifiers() == 1 {
             let trained = super::client::train_locally(self, input, scratch)?;
             return self.report(input, trained);

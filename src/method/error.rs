@@ -1,4 +1,4 @@
-//! What can go wrong inside a method.
+//! The errors of a method.
 
 use super::Payload;
 use crate::learn::LearnError;
@@ -6,70 +6,72 @@ use crate::model::ParamError;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use thiserror::Error;
 
-/// A method could not do its part.
+/// Why a method could not do its part.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum MethodError {
-    /// A payload of another kind than the method's halves agreed on.
+    /// The payload is of another kind than the receiver expects.
     #[error("expected {expected}, got {found}")]
     Payload {
-        /// What the receiver needs.
+        /// The kind that the receiver expects.
         expected: &'static str,
-        /// What it was handed.
+        /// The kind that it got.
         found: &'static str,
     },
-    /// Several things in one payload, and not as many as agreed on.
+    /// A payload has another number of parts than the receiver expects.
     #[error("expected {expected} in the {what}, got {found}")]
     Count {
-        /// What holds them.
+        /// The name of the payload.
         what: &'static str,
-        /// How many the receiver needs.
+        /// The number that the receiver expects.
         expected: usize,
-        /// How many it was handed.
+        /// The number that it got.
         found: usize,
     },
-    /// A number that the method cannot work with.
+    /// A number has a value that the method cannot work with.
     #[error("expected {what} to be {expected}, got {found}")]
     Number {
-        /// What the number is.
+        /// The meaning of the number.
         what: &'static str,
-        /// What it may be.
+        /// The values that are allowed.
         expected: &'static str,
-        /// What it is.
+        /// The value that was found.
         found: f64,
     },
-    /// The method learns from a public set and there is none.
+    /// The method learns from a public set, and the scenario has none.
     #[error(
         "the method learns from a public set, and the scenario has none; add public: (share: 0.05)"
     )]
     NoPublicData,
-    /// A network that the method has no rule for.
+    /// The method has no rule for this network.
     #[error("{0}")]
     Network(&'static str),
-    /// An error of work that was done before a checkpoint, in its words.
-    #[error("{words}")]
-    Told {
-        /// Its words.
-        words: String,
-        /// As [`MethodError::diverged`].
+    /// An error of work that was done before a checkpoint. Only its message is known.
+    #[error("{message}")]
+    Restored {
+        /// The message of the error.
+        message: String,
+        /// Whether training diverged, as [`MethodError::diverged`] says of other errors.
         diverged: bool,
     },
     /// A layer around the method could not do its part.
     #[error("{layer}: {what}")]
     Layer {
-        /// Which.
+        /// The name of the layer.
         layer: &'static str,
-        /// What stood in its way.
+        /// What went wrong.
         what: String,
     },
     /// Training or evaluation failed.
     #[error(transparent)]
     Learn(#[from] LearnError),
-    /// Parameter sets do not fit together, or memory ran out.
+    /// Parameter sets do not fit together, or there is too little memory.
     #[error(transparent)]
     Params(#[from] ParamError),
 }
 
-/// In its words, and whether training diverged: that is all that can be seen of it.
+/// A checkpoint contains the message of an error and whether training diverged, since nothing else
+/// of it can be observed.
 impl Snapshot for MethodError {
     fn save(&self, to: &mut Writer) {
         self.to_string().save(to);
@@ -77,19 +79,19 @@ impl Snapshot for MethodError {
     }
 
     fn load(from: &mut Reader) -> Result<Self, Damaged> {
-        Ok(Self::Told {
-            words: Snapshot::load(from)?,
+        Ok(Self::Restored {
+            message: Snapshot::load(from)?,
             diverged: Snapshot::load(from)?,
         })
     }
 }
 
 impl MethodError {
-    /// Whether training ended because its loss or the weights stopped being numbers.
+    /// Whether training ended because its loss or its weights were no longer finite.
     pub const fn diverged(&self) -> bool {
         match self {
             Self::Learn(error) => matches!(error, LearnError::Diverged { .. }),
-            Self::Told { diverged, .. } => *diverged,
+            Self::Restored { diverged, .. } => *diverged,
             _ => false,
         }
     }

@@ -1,17 +1,14 @@
-//! FedAdam (Reddi et al., ICLR 2021, algorithm 2): `v ← β₂ v + (1 − β₂) Δ²`.
+//! FedAdam (Reddi et al., ICLR 2021, algorithm 2): the second moment is `v ← β₂ v + (1 − β₂) Δ²`.
 
-use super::fedavg::Trainer;
-use super::server_optimizer::{check, Optimizing, Rule};
-use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup, Weighting};
-use crate::learn::LocalTraining;
+use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, Rule};
+use super::Weighting;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
-/// FedAdam.
+/// FedAdam, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAdam {
-    /// The server learning rate η.
+    /// The server's learning rate η.
     pub lr: f64,
     /// The decay β₁ of the first moment.
     pub beta1: f64,
@@ -19,7 +16,7 @@ pub struct FedAdam {
     pub beta2: f64,
     /// The degree of adaptivity τ.
     pub tau: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 
@@ -35,8 +32,12 @@ impl Default for FedAdam {
     }
 }
 
-impl Method for FedAdam {
-    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+method_of_rule!(FedAdam);
+
+impl Rule for FedAdam {
+    const FLOPS: u64 = 12;
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
         check(
             self.lr,
             &[("beta1", self.beta1), ("beta2", self.beta2)],
@@ -44,42 +45,14 @@ impl Method for FedAdam {
         )
     }
 
-    fn weighting(&self) -> Weighting {
-        self.weighting
-    }
-
-    fn reports(&self) -> ReportKind {
-        ReportKind::Model
-    }
-
-    fn freezes(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Optimizing::new(
-            self.clone(),
-            self.weighting,
-            setup,
-        )?))
-    }
-
-    fn client(&self) -> Arc<dyn ClientHalf> {
-        Arc::new(Trainer { proximal: None })
-    }
-}
-
-impl Rule for FedAdam {
-    const FLOPS: u64 = 12;
-
     fn initial_second_moment(&self) -> Option<f32> {
         Some((self.tau * self.tau) as f32)
     }
 
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32) {
-        let m = self.beta1 as f32 * m + (1.0 - self.beta1) as f32 * delta;
+        let m = first_moment(self.beta1, m, delta);
         let v = self.beta2 as f32 * v + (1.0 - self.beta2) as f32 * delta * delta;
-        (w + self.lr as f32 * m / (v.sqrt() + self.tau as f32), m, v)
+        (adaptive_step([self.lr, self.tau], w, m, v), m, v)
     }
 }
 

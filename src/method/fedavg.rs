@@ -1,5 +1,6 @@
-//! FedAvg (McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized
-//! Data", AISTATS 2017, algorithm 1): clients train locally, the server averages their models.
+//! FedAvg: clients train locally, and the server averages their models (McMahan et al.,
+//! "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017,
+//! algorithm 1).
 
 use super::average::{add_flops, WeightedSum, Weighting};
 use super::public_tuning::{tuned, PublicTuning};
@@ -15,13 +16,13 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedAvg: `w ← Σ n_k w_k / Σ n_k`.
+/// FedAvg, with its settings. The new global model is `Σ n_k w_k / Σ n_k`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAvg {
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
-    /// Fine-tuning of the mean on the public set.
+    /// Fine-tuning of the mean on the public set, if wanted.
     pub fine_tune: Option<PublicTuning>,
 }
 
@@ -67,7 +68,7 @@ impl Method for FedAvg {
     }
 }
 
-/// A server that sends its model and takes the mean of the models that come back.
+/// A server half that sends its model and becomes the mean of the models that come back.
 #[derive(Debug)]
 pub(super) struct Averager {
     global: ParamSet,
@@ -76,6 +77,7 @@ pub(super) struct Averager {
 }
 
 impl Averager {
+    /// A server half with the model `initial`.
     pub fn new(initial: ParamSet, weighting: Weighting) -> Self {
         Self {
             models: WeightedSum::like(&initial),
@@ -122,7 +124,8 @@ impl ServerHalf for Averager {
 
     fn save(&self, to: &mut Writer) {
         self.global.save(to);
-        // Empty, but for a server between that is a round behind the one at the top.
+        // The sum is empty, except at a server between the clients and the top that is a round
+        // behind.
         self.models.save(to);
     }
 
@@ -144,10 +147,10 @@ impl ServerHalf for Averager {
     }
 }
 
-/// A client that trains from the model it was sent and reports its own.
+/// A client half that trains from the model that it was sent and reports its own.
 #[derive(Debug)]
 pub(super) struct Trainer {
-    /// The weight μ of a proximal term, if any.
+    /// The weight μ of a proximal term, if there is one.
     pub proximal: Option<f64>,
 }
 

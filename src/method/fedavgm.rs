@@ -1,22 +1,20 @@
-//! FedAvgM (Hsu, Qi and Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated
-//! Visual Classification", 2019, section 4.3): `v ← β v + Δ`, `w ← w + η v`.
+//! FedAvgM: FedAvg with momentum on the server, `v ← β v + Δ` and `w ← w + η v` (Hsu, Qi and Brown,
+//! "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification",
+//! 2019, section 4.3).
 
-use super::fedavg::Trainer;
-use super::server_optimizer::{check, Optimizing, Rule};
-use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup, Weighting};
-use crate::learn::LocalTraining;
+use super::server_optimizer::{check, method_of_rule, Rule};
+use super::Weighting;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
-/// FedAvg with server momentum.
+/// FedAvg with server momentum, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedAvgM {
-    /// The server learning rate η.
+    /// The server's learning rate η.
     pub lr: f64,
     /// The momentum β.
     pub momentum: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 
@@ -30,38 +28,14 @@ impl Default for FedAvgM {
     }
 }
 
-impl Method for FedAvgM {
-    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
-        check(self.lr, &[("momentum", self.momentum)], None)
-    }
-
-    fn weighting(&self) -> Weighting {
-        self.weighting
-    }
-
-    fn reports(&self) -> ReportKind {
-        ReportKind::Model
-    }
-
-    fn freezes(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Optimizing::new(
-            self.clone(),
-            self.weighting,
-            setup,
-        )?))
-    }
-
-    fn client(&self) -> Arc<dyn ClientHalf> {
-        Arc::new(Trainer { proximal: None })
-    }
-}
+method_of_rule!(FedAvgM);
 
 impl Rule for FedAvgM {
     const FLOPS: u64 = 4;
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        check(self.lr, &[("momentum", self.momentum)], None)
+    }
 
     fn initial_second_moment(&self) -> Option<f32> {
         None

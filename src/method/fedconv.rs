@@ -1,18 +1,22 @@
-//! FedConv (Shen et al., "FedConv: A Learning-on-Model Paradigm for Heterogeneous Federated Clients",
-//! MobiSys 2024): the server learns, on a public set, convolutions over the parameters themselves
-//! that compress the global model to each client's width and dilate what comes back, and learns
-//! element-wise weights to add the dilated models up with. Clients know nothing of this: they are
-//! sent a dense sub-model and return one.
+//! FedConv (Shen et al., "FedConv: A Learning-on-Model Paradigm for Heterogeneous Federated
+//! Clients", MobiSys 2024). On a public set, the server learns convolutions over the parameters
+//! themselves. They compress the global model to each client's width and dilate the models that
+//! come back. The server also learns element-wise weights with which it adds the dilated models.
+//! Clients know nothing of this: they are sent a dense sub-model and return one.
 //!
-//! A round, with the authors' names: the global model θ is fine-tuned on the public set; a bank F_j
-//! a width is learned so that Compress(θ, F_j) is good on it; clients train; each client's model is
-//! fine-tuned on the public set, and a bank G_k of its own learned so that Dilate(θ_k, G_k) is good;
-//! at last weights a_k, one for each value, so that Σ n_k a_k ∘ Θ_k / Σ n_k is good.
+//! A round, with the authors' names: The global model θ is fine-tuned on the public set. For each
+//! width, a bank F_j is learned so that Compress(θ, F_j) performs well on the set. The clients
+//! train. Each client's model is fine-tuned on the public set, and a bank G_k is learned for it so
+//! that Dilate(θ_k, G_k) performs well. At last, weights a_k with one number for each value are
+//! learned so that Σ n_k a_k ∘ Θ_k / Σ n_k performs well.
 //!
-//! Where this departs from the authors' program, and why, is in `docs/methods.md`.
+//! Where this implementation departs from the authors' program, and why, is in `docs/methods.md`.
 //!
-//! In the folder: `bank`, the filters; `fit`, gradient descent on the public set; `learn`, what is
-//! learned by it; `jobs`, the server's jobs; `server`, their order.
+//! - `bank`: the filters
+//! - `fit`: gradient descent on the public set
+//! - `learn`: learning of banks and of aggregation weights
+//! - `jobs`: the jobs of the server
+//! - `server`: the order of these jobs
 
 mod bank;
 mod fit;
@@ -35,48 +39,49 @@ use server::Server;
 use std::sync::Arc;
 use tch::{TchError, Tensor};
 
-/// FedConv. Every number of epochs is a budget; the authors' are in brackets.
+/// FedConv, with its settings. Every number of epochs is a budget; the authors' numbers are in
+/// brackets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedConv {
-    /// Passes over the public set that fine-tune the global model before a round [10].
+    /// The passes over the public set that fine-tune the global model before a round [10].
     pub tune: u32,
-    /// Passes that learn a compression bank, and as many for a dilation bank [20].
+    /// The passes that learn a compression bank, and as many for a dilation bank [20].
     pub filter: u32,
-    /// The same from the sixth round on [10].
+    /// The passes that learn a bank from the sixth round on [10].
     pub filter_later: u32,
-    /// Passes that fine-tune each client's model after a round [10].
+    /// The passes that fine-tune each client's model after a round [10].
     pub tune_clients: u32,
-    /// Passes that learn the weights of the aggregation [20].
+    /// The passes that learn the weights of the aggregation [20].
     pub aggregate: u32,
-    /// Adam's rate for fine-tuning.
+    /// Adam's learning rate for fine-tuning.
     pub tune_lr: f64,
-    /// Adam's rate for filters and weights, halved every 25 rounds while above 1e-4.
+    /// Adam's learning rate for filters and weights, halved every 25 rounds while it is above 1e-4.
     pub filter_lr: f64,
-    /// Samples a step on the server.
+    /// The number of samples in a training step on the server.
     pub batch: usize,
-    /// What is done, twice, to every compressed or dilated value.
+    /// The function that is applied, twice, to every compressed or dilated value.
     pub activation: Activation,
-    /// How filters begin.
+    /// The initial filters.
     pub init: FilterInit,
-    /// How the weights of the aggregation begin.
+    /// The initial weights of the aggregation.
     pub weights: WeightInit,
-    /// How much a report counts, beside its learned weights.
+    /// The weight of a report, beside its learned weights.
     pub weighting: Weighting,
 }
 
-/// What is done to compressed and dilated values.
+/// The function that is applied to compressed and dilated values.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub enum Activation {
-    /// Nothing. With [`FilterInit::Delta`] a round then begins as HeteroFL's.
+    /// The identity. With [`FilterInit::Delta`], a round then starts as one of HeteroFL.
     #[default]
     Identity,
-    /// The authors' modified leaky ReLU: `negative · x` below 0 and `positive · x` above; theirs has
-    /// 0.001 and 0.85. Applied twice it leaves a millionth of a negative weight.
+    /// The authors' modified leaky ReLU: `negative · x` below 0 and `positive · x` above; the
+    /// authors use 0.001 and 0.85. Applied twice, it leaves a millionth of a negative weight.
     Mlr {
-        /// Slope below 0.
+        /// The slope below 0.
         negative: f64,
-        /// Slope above 0.
+        /// The slope above 0.
         positive: f64,
     },
 }
@@ -93,13 +98,13 @@ impl Activation {
     }
 }
 
-/// How the element-wise weights of the aggregation begin.
+/// The initial element-wise weights of the aggregation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum WeightInit {
     /// Ones: before anything is learned, the aggregation is the weighted mean.
     #[default]
     Ones,
-    /// Drawn from N(0, 1), as the authors have it.
+    /// Numbers drawn from N(0, 1), as the authors do.
     Normal,
 }
 
@@ -162,7 +167,7 @@ impl Method for FedConv {
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
         if full.has_statistics() {
-            // They are measured, not learned: no filter could make them from others.
+            // Batch statistics are measured, not learned, so no filter can make them from others.
             return Err(ModelError {
                 problems: vec![LayerProblem {
                     path: "layers".into(),
@@ -187,7 +192,8 @@ impl Method for FedConv {
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         if setup.model.has_statistics() {
-            // Where all clients have the full width, no sub-model was refused.
+            // This check is needed where all clients have the full width, so that no sub-model was
+            // refused.
             return Err(MethodError::Network(STATISTICS));
         }
         Ok(Box::new(Server::new(self.clone(), setup)))
@@ -198,6 +204,6 @@ impl Method for FedConv {
     }
 }
 
-/// Why batch statistics are refused, and what to do.
+/// Why batch statistics are refused, and what to use instead.
 const STATISTICS: &str =
     "FedConv cannot learn the statistics of BatchNorm, which are measured: use GroupNorm";

@@ -1,10 +1,10 @@
 //! Federated Dropout (Caldas, Konečný, McMahan and Talwalkar, "Expanding the Reach of Federated
-//! Learning by Reducing Client Resource Requirements", 2018, section 3.2): every client is sent the
-//! small dense network of units drawn at random, a fixed share of every hidden layer, anew for each
-//! client and round; what it trained is put back where it came from.
+//! Learning by Reducing Client Resource Requirements", 2018, section 3.2). Every client is sent a
+//! small dense network whose units are drawn at random, a fixed share of every hidden layer, anew
+//! for each client and round. The trained values are put back at the places that they came from.
 //!
-//! Which units is a function of seed, client and round, so a report need not say it, and one that
-//! comes late is put back where that round had taken it from.
+//! The drawn units are a function of seed, client and round. So a report need not contain them, and
+//! a late report is put back at the places of its own round.
 
 use super::average::Weighting;
 use super::sub_models::Choice;
@@ -13,14 +13,15 @@ use crate::model::{Model, ModelError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Federated Dropout. The share of units kept is the size of the clients' models.
+/// Federated Dropout, with its settings. The share of units kept is the size of the clients'
+/// models.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedDropout {
-    /// Whether hidden layers divide what they put out by the share of units kept while they train,
-    /// as inverted dropout does (Srivastava et al. 2014, section 10).
+    /// Whether hidden layers divide their outputs by the share of units kept during training, as
+    /// inverted dropout does (Srivastava et al. 2014, section 10).
     pub scaler: bool,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 

@@ -1,12 +1,13 @@
-//! FedMD (Li and Wang, "FedMD: Heterogenous Federated Learning via Model Distillation", NeurIPS 2019
-//! workshop, algorithm 1): every client has a network of its own, of any size; what travels are class
-//! scores on public samples. The server averages them, and clients train towards that consensus.
+//! FedMD (Li and Wang, "FedMD: Heterogenous Federated Learning via Model Distillation", NeurIPS
+//! 2019 workshop, algorithm 1). Every client has a network of its own, of any size. Clients and
+//! server exchange class scores on public samples: the server averages them, and clients train
+//! towards this consensus.
 //!
-//! The paper's round is: tell scores, hear their mean, digest it, revisit the private data. Here a
-//! round is one message each way, so a task brings the mean of the round before, the client digests
-//! it, revisits its data, and its report tells its scores on the samples of the next mean: the same
-//! sequence, cut at another place. A client that comes for the first time learns the public set and
-//! then its own data first (the paper's transfer learning).
+//! A round of the paper has four steps: send scores, receive their mean, digest the mean, revisit
+//! the private data. Here a round is one message each way. A task brings the mean of the last
+//! round; the client digests it, trains on its own data, and reports its scores on the samples of
+//! the next mean. The sequence of steps is the paper's, divided at another place. A client in its
+//! first round starts with the public set and then its own data (the paper's transfer learning).
 
 use super::average::Weighting;
 use super::client::train_locally;
@@ -29,37 +30,38 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// FedMD. The defaults are those of the authors' code (their CIFAR experiment with unbalanced
-/// classes), where training for the transfer also stops early.
+/// FedMD, with its settings. The defaults are those of the authors' code (the CIFAR experiment with
+/// unbalanced classes), in which the training for the transfer also stops early.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedMd {
-    /// Public samples that the server draws for a round; all of them if there are fewer.
+    /// The number of public samples that the server draws for a round; all of them if there are
+    /// fewer.
     pub subset: usize,
-    /// How far from the consensus is measured. The authors' code takes the mean absolute error of the
+    /// The distance to the consensus. The authors' code takes the mean absolute error of the
     /// scores.
     pub loss: ScoreLoss,
-    /// Passes over a round's subset towards the consensus.
+    /// The passes over a round's subset towards the consensus.
     pub digest_epochs: u32,
-    /// Samples in a batch of them; 0 is the whole subset.
+    /// The number of samples in a batch of these passes; with 0 a batch is the whole subset.
     pub digest_batch: usize,
-    /// Passes over the public set, with its labels, before a client's first round.
+    /// The passes over the labelled public set before a client's first round.
     pub transfer_public_epochs: u32,
-    /// Passes over its own samples after those.
+    /// The passes over the client's own samples after those.
     pub transfer_private_epochs: u32,
-    /// How clients come by the public set.
+    /// How clients get the public set.
     pub public_set: PublicSet,
-    /// How much a client's scores count; the paper counts all alike.
+    /// The weight of a client's scores; the paper gives all clients equal weight.
     pub weighting: Weighting,
 }
 
-/// How clients come by the public set.
+/// How clients get the public set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PublicSet {
-    /// It comes with a client's first task, and is paid for.
+    /// The set is sent with a client's first task, and its bytes are counted.
     #[default]
     Sent,
-    /// It was installed beforehand.
+    /// The set was installed beforehand and costs nothing.
     Installed,
 }
 
@@ -159,7 +161,7 @@ impl Method for FedMd {
 }
 
 struct Server {
-    /// What a client gets with its first task.
+    /// The public set as a client gets it with its first task.
     installation: Payload,
     public: Samples,
     subset: usize,
@@ -168,17 +170,17 @@ struct Server {
     seed: u64,
     /// The samples of this round.
     asked: Arc<[u32]>,
-    /// The scores that came, each times its weight.
+    /// The sum of the scores that were reported, each multiplied by its weight.
     sum: Vec<f64>,
     weight: f64,
-    /// The latest mean of a round.
+    /// The mean of the last round.
     consensus: Payload,
-    /// Who has reported before: those have the public set.
+    /// The clients that have reported before and therefore have the public set.
     known: BTreeSet<u32>,
 }
 
 impl Server {
-    /// The samples that a round is about, in ascending order.
+    /// The public samples of a round, in ascending order.
     fn draw(&self, round: u32) -> Arc<[u32]> {
         let mut all = self.public.as_slice().to_vec();
         if self.subset < all.len() {
@@ -265,11 +267,11 @@ impl ServerHalf for Server {
 /// The name of the client's own model in its state.
 const MODEL: &str = "model";
 
-/// Samples whose scores are computed at once.
+/// The number of samples whose scores are computed at once.
 const BATCH: usize = 64;
 
-/// Streams of the transfer and of the digestion, kept apart from those of private training, which are
-/// numbered by the client.
+/// This bit keeps the streams of transfer and digestion apart from those of private training, which
+/// are numbered by the client.
 const PUBLIC: u64 = 1 << 32;
 const PRIVATE: u64 = 2 << 32;
 const DIGEST: u64 = 3 << 32;
@@ -278,7 +280,7 @@ struct Client {
     settings: FedMd,
 }
 
-/// A task, taken apart.
+/// The parts of a task.
 struct Task<'a> {
     consensus: Option<&'a Scores>,
     asked: &'a Arc<[u32]>,
@@ -305,7 +307,7 @@ fn public(input: &ClientInput) -> Result<&PublicData, MethodError> {
 }
 
 impl Client {
-    /// Passes over a set, in batches of private training's size.
+    /// The settings of passes over a whole set, in batches of the size of private training.
     fn transfer(&self, local: &LocalTraining, epochs: u32) -> LocalTraining {
         LocalTraining {
             amount: Amount::Epochs(epochs),
@@ -313,7 +315,7 @@ impl Client {
         }
     }
 
-    /// Passes over a round's subset.
+    /// The settings of passes over a round's subset.
     fn digestion(&self, local: &LocalTraining) -> LocalTraining {
         LocalTraining {
             amount: Amount::Epochs(self.settings.digest_epochs),
@@ -322,8 +324,8 @@ impl Client {
         }
     }
 
-    /// What a client does once, before its first round: draws a network of its own, and trains it on
-    /// the public set, then on its own samples.
+    /// The work of a client before its first round: it draws a network of its own and trains it on
+    /// the public set and then on its own samples.
     fn begin(&self, input: &ClientInput, scratch: &mut Scratch) -> Result<ParamSet, MethodError> {
         let public = public(input)?;
         let mut own = initial(input)?;
@@ -361,7 +363,7 @@ impl Client {
         Ok(own)
     }
 
-    /// Trains `own` towards the consensus.
+    /// Trains the model `own` towards the consensus.
     fn digest(
         &self,
         input: &ClientInput,
@@ -383,7 +385,7 @@ impl Client {
     }
 }
 
-/// A network that the client draws itself: no two begin alike.
+/// The initial network, which each client draws itself, so that no two are equal.
 fn initial(input: &ClientInput) -> Result<ParamSet, MethodError> {
     let seed = mix_words(&[input.seed, u64::from(input.client)]);
     Ok(input.model.init(seed, input.init)?)
@@ -425,7 +427,7 @@ impl ClientHalf for Client {
         Ok(cost)
     }
 
-    /// Digestion may have larger batches than local training.
+    /// Digestion may use larger batches than local training.
     fn usually_beside(&self, prospect: &Prospect) -> Cost {
         let samples = self.settings.subset.min(prospect.public);
         let digestion = self.digestion(prospect.local);

@@ -1,6 +1,6 @@
 //! FedNova (Wang et al., "Tackling the Objective Inconsistency Problem in Heterogeneous Federated
-//! Optimization", NeurIPS 2020, equation 9 and section 4): clients that take more local steps no
-//! longer pull harder, because each update is divided by the weight of its own steps.
+//! Optimization", NeurIPS 2020, equation 9 and section 4). Each update is divided by the weight of
+//! the client's local steps, so that clients with more steps have no more influence.
 
 use super::average::{add_flops, WeightedSum, Weighting};
 use super::{
@@ -15,13 +15,13 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedNova; `mu` adds a proximal term to the local objectives.
+/// FedNova, with its settings; `mu` adds a proximal term to the local objectives.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedNova {
-    /// The proximal weight μ.
+    /// The weight μ of the proximal term.
     pub mu: f64,
-    /// How much a report counts (the p_i of the paper).
+    /// The weight of a report (p_i in the paper).
     pub weighting: Weighting,
 }
 
@@ -80,10 +80,10 @@ impl Method for FedNova {
     }
 }
 
-/// ‖a‖₁: how much the gradients of `steps` local steps weigh in the client's total change.
+/// The norm ‖a‖₁: how much the gradients of `steps` local steps weigh in the client's total change.
 ///
-/// The sums are taken term by term, all of them positive: the closed forms cancel where ρ is near 1
-/// or α near 0, and a term costs nothing beside the step it stands for.
+/// The sum is computed term by term, and all terms are positive. The closed forms lose digits where
+/// ρ is near 1 or α is near 0, and a term costs little beside the step that it stands for.
 fn step_weight(steps: u64, momentum: f64, decay: f64) -> f64 {
     let (mut norm, mut term) = (0.0, 0.0);
     for step in 0..steps {
@@ -93,7 +93,7 @@ fn step_weight(steps: u64, momentum: f64, decay: f64) -> f64 {
         } else if step == 0 {
             1.0
         } else {
-            // A proximal term shrinks earlier steps by 1 − α each, α = η·μ.
+            // A proximal term shrinks each earlier step by the factor 1 − α, where α = η·μ.
             term * (1.0 - decay)
         };
         norm += term;
@@ -104,11 +104,11 @@ fn step_weight(steps: u64, momentum: f64, decay: f64) -> f64 {
 struct Server {
     global: ParamSet,
     weighting: Weighting,
-    /// Σ n_i Δ_i / ‖a_i‖₁
+    /// The sum Σ n_i Δ_i / ‖a_i‖₁.
     updates: WeightedSum,
-    /// Σ n_i
+    /// The sum Σ n_i.
     samples: f64,
-    /// Σ n_i ‖a_i‖₁
+    /// The sum Σ n_i ‖a_i‖₁.
     steps: f64,
 }
 
@@ -136,9 +136,10 @@ impl ServerHalf for Server {
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            // x += τ_eff Σ p_i Δ_i/‖a_i‖₁ with p_i = n_i/n and τ_eff = Σ p_i ‖a_i‖₁. The paper leaves
-            // τ_eff free; this choice keeps the length of FedAvg's step, proximal term or not (the
-            // authors' program counts plain steps in τ_eff when there is one).
+            // The step is x += τ_eff Σ p_i Δ_i/‖a_i‖₁ with p_i = n_i/n and τ_eff = Σ p_i ‖a_i‖₁.
+            // The paper leaves τ_eff free. This choice keeps the length of FedAvg's step, with or
+            // without a proximal term; the authors' program counts plain steps in τ_eff if there is
+            // one.
             let factor = (self.steps / (self.samples * self.samples)) as f32;
             if let Some((mut x, _)) = self.updates.take()? {
                 Buffer::elementwise([&mut x], [&self.global], |[sum], [x]| [x + factor * sum])?;

@@ -1,5 +1,5 @@
-//! FedProx (Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, equation 2):
-//! FedAvg whose clients minimise `F_k(w) + μ/2 ‖w − w_t‖²`.
+//! FedProx: FedAvg whose clients minimise `F_k(w) + μ/2 ‖w − w_t‖²` (Li et al., "Federated
+//! Optimization in Heterogeneous Networks", MLSys 2020, equation 2).
 
 use super::average::Weighting;
 use super::fedavg::{Averager, Trainer};
@@ -9,13 +9,13 @@ use crate::quantity::bounds::{zero_or_more, MOST};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedProx with proximal weight `mu`; 0 is FedAvg.
+/// FedProx, with its settings; with `mu: 0` it is FedAvg.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedProx {
-    /// The proximal weight μ.
+    /// The weight μ of the proximal term.
     pub mu: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 

@@ -1,12 +1,13 @@
-//! FedRolex (Alam, Liu, Yan and Zhang, "FedRolex: Model-Heterogeneous Federated Learning with Rolling
-//! Sub-Model Extraction", NeurIPS 2022): a client of width r trains r of the units of every hidden
-//! layer, a window that moves on by one unit each round and around the end (equation 2); each
-//! parameter becomes the mean over the clients that held it (algorithm 1).
+//! FedRolex (Alam, Liu, Yan and Zhang, "FedRolex: Model-Heterogeneous Federated Learning with
+//! Rolling Sub-Model Extraction", NeurIPS 2022). A client of width r trains a share r of the units
+//! of every hidden layer. The units form a window that moves on by one unit each round and
+//! continues at the first unit after the last (equation 2). Each parameter becomes the mean over
+//! the clients that held it (algorithm 1).
 //!
 //! Over as many rounds as a layer has units, each of its units is held equally often, by clients of
-//! any width. With the paper's windows, which all move at one pace, that does not carry over to single
-//! weights between two hidden layers: see [`Pace`] for what does hold, and for a pace at which it
-//! does.
+//! any width. With the paper's windows, which all move at one pace, this does not hold for single
+//! weights between two hidden layers. [`Pace`] explains what holds, and has a pace with which it
+//! holds for these weights, too.
 
 use super::average::Weighting;
 use super::sub_models::Choice;
@@ -15,18 +16,19 @@ use crate::model::{Model, ModelError, Pace};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedRolex.
+/// FedRolex, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedRolex {
-    /// How the windows of the layers move.
+    /// The pace at which the windows of the layers move.
     pub pace: Pace,
-    /// HeteroFL's scaler. Not a part of the paper's algorithm; the authors' published runs have it.
+    /// Whether layers have HeteroFL's scaler. It is not part of the paper's algorithm, but the
+    /// authors' published runs use it.
     pub scaler: bool,
-    /// HeteroFL's masked cross entropy. Not a part of the paper's algorithm; the authors' published
-    /// runs have it.
+    /// Whether clients use HeteroFL's masked cross entropy. It is not part of the paper's
+    /// algorithm, but the authors' published runs use it.
     pub masked_loss: bool,
-    /// How much a report counts; the paper counts all alike.
+    /// The weight of a report; the paper gives all reports equal weight.
     pub weighting: Weighting,
 }
 

@@ -1,5 +1,6 @@
-//! FedSGD (McMahan et al., 2017, section 2): each client takes one gradient over all its data, the
-//! server takes one step along their mean. FedAvg with one local step on the whole local set.
+//! FedSGD (McMahan et al., 2017, section 2): each client computes one gradient over all its data,
+//! and the server takes one step along the mean of the gradients. It is FedAvg with one local step
+//! on the whole local data set.
 
 use super::average::Weighting;
 use super::fedavg::{Averager, Trainer};
@@ -11,11 +12,11 @@ use crate::learn::{Amount, LocalTraining, Optimizer, Trained};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FedSGD; the learning rate is that of the local training.
+/// FedSGD, with its settings; the learning rate is that of the local training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedSgd {
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 

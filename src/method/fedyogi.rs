@@ -1,17 +1,15 @@
-//! FedYogi (Reddi et al., ICLR 2021, algorithm 2): `v ← v − (1 − β₂) Δ² sign(v − Δ²)`.
+//! FedYogi (Reddi et al., ICLR 2021, algorithm 2): the second moment is
+//! `v ← v − (1 − β₂) Δ² sign(v − Δ²)`.
 
-use super::fedavg::Trainer;
-use super::server_optimizer::{check, Optimizing, Rule};
-use super::{ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup, Weighting};
-use crate::learn::LocalTraining;
+use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, Rule};
+use super::Weighting;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
-/// FedYogi.
+/// FedYogi, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedYogi {
-    /// The server learning rate η.
+    /// The server's learning rate η.
     pub lr: f64,
     /// The decay β₁ of the first moment.
     pub beta1: f64,
@@ -19,7 +17,7 @@ pub struct FedYogi {
     pub beta2: f64,
     /// The degree of adaptivity τ.
     pub tau: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 
@@ -35,8 +33,12 @@ impl Default for FedYogi {
     }
 }
 
-impl Method for FedYogi {
-    fn check(&self, _: &LocalTraining) -> Vec<(&'static str, String)> {
+method_of_rule!(FedYogi);
+
+impl Rule for FedYogi {
+    const FLOPS: u64 = 14;
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
         check(
             self.lr,
             &[("beta1", self.beta1), ("beta2", self.beta2)],
@@ -44,49 +46,21 @@ impl Method for FedYogi {
         )
     }
 
-    fn weighting(&self) -> Weighting {
-        self.weighting
-    }
-
-    fn reports(&self) -> ReportKind {
-        ReportKind::Model
-    }
-
-    fn freezes(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
-    fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Optimizing::new(
-            self.clone(),
-            self.weighting,
-            setup,
-        )?))
-    }
-
-    fn client(&self) -> Arc<dyn ClientHalf> {
-        Arc::new(Trainer { proximal: None })
-    }
-}
-
-impl Rule for FedYogi {
-    const FLOPS: u64 = 14;
-
     fn initial_second_moment(&self) -> Option<f32> {
         Some((self.tau * self.tau) as f32)
     }
 
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32) {
-        let m = self.beta1 as f32 * m + (1.0 - self.beta1) as f32 * delta;
+        let m = first_moment(self.beta1, m, delta);
         let square = delta * delta;
-        // Rust's signum of 0 is 1; the paper's sign of 0 is 0.
+        // Rust's `signum` of 0 is 1, but the sign of 0 in the paper is 0.
         let sign = if v == square {
             0.0
         } else {
             (v - square).signum()
         };
         let v = v - (1.0 - self.beta2) as f32 * square * sign;
-        (w + self.lr as f32 * m / (v.sqrt() + self.tau as f32), m, v)
+        (adaptive_step([self.lr, self.tau], w, m, v), m, v)
     }
 }
 

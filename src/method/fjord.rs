@@ -1,12 +1,12 @@
-//! FjORD (Horváth, Laskaridis, Almeida, Leontiadis, Venieris and Lane, "FjORD: Fair and Accurate
-//! Federated Learning under Heterogeneous Targets with Ordered Dropout", NeurIPS 2021, algorithm 1): a
-//! client whose largest width is p trains, in each step, the first units of every layer at a width
-//! drawn with equal odds from the levels up to p, so that every narrower network is a good one too;
-//! each parameter becomes the mean over the clients that held it, weighted by their samples
-//! (equation 3).
+//! FjORD: ordered dropout (Horváth, Laskaridis, Almeida, Leontiadis, Venieris and Lane, "FjORD:
+//! Fair and Accurate Federated Learning under Heterogeneous Targets with Ordered Dropout", NeurIPS
+//! 2021, algorithm 1). A client whose largest width is p trains, in each step, the first units of
+//! every layer at a width that is drawn with equal probability from the levels up to p. So every
+//! narrower network becomes a good one, too. Each parameter becomes the mean over the clients that
+//! held it, weighted by their samples (equation 3).
 //!
-//! With self-distillation (section 3.3) each step also trains the client's largest network, whose
-//! scores the drawn one learns from.
+//! With self-distillation (section 3.3), each step also trains the client's largest network, and
+//! the drawn network learns from its scores.
 
 use super::average::Weighting;
 use super::client::{job_of, on_host, watched};
@@ -25,17 +25,17 @@ use crate::quantity::Flops;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// FjORD. The levels are the sizes that the scenario's clients have.
+/// FjORD, with its settings. The levels are the sizes that the scenario's clients have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fjord {
-    /// Whether the client's largest network teaches the one that was drawn.
+    /// Whether the client's largest network teaches the drawn one.
     pub self_distillation: bool,
-    /// Weight of the teacher against the labels in the drawn network's loss, from 0 to 1.
+    /// The weight of the teacher against the labels in the drawn network's loss, from 0 to 1.
     pub alpha: f64,
-    /// What both networks' scores are divided by when they are compared.
+    /// The temperature: the scores of both networks are divided by it when they are compared.
     pub temperature: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 
@@ -101,12 +101,13 @@ struct Client {
     teacher: Option<SelfDistillation>,
 }
 
-/// What travels is what FedAvg sends and reports.
+/// Clients are sent and report what they are sent and report in FedAvg.
 const PLAIN: Trainer = Trainer { proximal: None };
 
 impl ClientHalf for Client {
-    /// The mean over the widths that a step may draw, and the teacher's step where there is one. The
-    /// gradients of a drawn network take at most the memory of another copy.
+    /// The mean cost over the widths that a step may draw, and the cost of the teacher's step if
+    /// there is one. The gradients of a drawn network take at most the memory of another copy of
+    /// the parameters.
     fn cost(&self, own: &Level, narrower: &[Level], local: &LocalTraining, samples: usize) -> Cost {
         let widest = Cost::training(&own.model, local, samples, 1);
         let flops = |level: &Level| Cost::training(&level.model, local, samples, 1).flops.0;

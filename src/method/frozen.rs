@@ -1,5 +1,5 @@
-//! A server half around one that averages models, for layers that nobody trains: a mean of equal values
-//! is rounded, and a frozen layer is to stay as it is, bit for bit.
+//! A server half around one that averages models, for layers that nobody trains. The mean of equal
+//! values may be rounded, but a frozen layer must not change by a bit.
 
 use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob};
 use crate::model::{Buffer, ParamError, ParamSet};
@@ -7,16 +7,17 @@ use crate::snapshot::{Damaged, Reader, Writer};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Puts the values that the model began with back in their place after every round.
+/// Puts the initial values of frozen layers back after every round.
 pub(crate) struct Frozen {
     inner: Box<dyn ServerHalf>,
     start: ParamSet,
-    /// Where they lie.
+    /// The ranges of the frozen values in the flat vector.
     ranges: Arc<[Range<usize>]>,
 }
 
 impl Frozen {
-    /// `inner` with the values of `start` at `ranges`; `inner` itself where there are none.
+    /// The server half `inner`, with the values of `start` put back at `ranges`; just `inner` if
+    /// there are no ranges.
     pub fn around(
         inner: Box<dyn ServerHalf>,
         start: &ParamSet,
@@ -43,7 +44,8 @@ impl Frozen {
     }
 }
 
-/// `set` with the values of `start` at `ranges`; `None` where it has them, bit for bit.
+/// The parameters `set` with the values of `start` at `ranges`; `None` if they are there already,
+/// bit for bit.
 fn with_frozen(
     set: &ParamSet,
     start: &ParamSet,

@@ -1,11 +1,13 @@
 //! Hermes (Li et al., "Hermes: An Efficient Federated Learning Framework for Heterogeneous Mobile
-//! Clients", MobiCom 2021): every client finds a small network of its own by structured pruning. The
-//! server averages what the networks of a round have in common; the rest stays each client's own.
+//! Clients", MobiCom 2021). Every client finds a small network of its own by structured pruning.
+//! The server averages what the networks of a round have in common; the rest stays each client's
+//! own.
 //!
-//! The order of work, the threshold and the norm follow the public implementation in Plato. There a
-//! pruned row leaves its bias and what reads it, and rows of the last layer go too; here a unit goes with
-//! all that belongs to it, so that what is left is a smaller network for all classes. A unit is a channel
-//! or a feature: pruning ranks those of a layer by the norm of the weights that feed them.
+//! The order of work, the threshold and the norm are those of the public implementation in Plato.
+//! There, a pruned row leaves its bias and the weights that read it, and rows of the last layer are
+//! pruned, too. Here, a unit is pruned with all that belongs to it, so that a smaller network for
+//! all classes is left. A unit is a channel or a feature. Pruning ranks the units of a layer by the
+//! norm of the weights that feed them.
 
 use super::average::Weighting;
 use super::client::train_locally;
@@ -23,42 +25,42 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Hermes. The defaults are those of the implementation in Plato.
+/// Hermes, with its settings. The defaults are those of the implementation in Plato.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hermes {
-    /// Share of the units left of every hidden layer that are pruned at once.
+    /// The share of the remaining units of every hidden layer that is pruned in one step.
     pub prune_rate: f64,
-    /// Share of the units of every hidden layer that are pruned in the end; a step that would go
-    /// beyond is shortened.
+    /// The share of the units of every hidden layer that is pruned in the end; a step that would go
+    /// beyond it is shortened.
     pub target: f64,
-    /// Accuracy on its validation samples from which on a client prunes.
+    /// The accuracy on its validation samples from which on a client prunes.
     pub acc_threshold: f64,
-    /// What ranks units.
+    /// The norm that ranks units.
     pub norm: Norm,
-    /// What counts as common to the networks of a round.
+    /// Which values count as common to the networks of a round.
     pub overlap: Overlap,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 
 /// A norm of the weights that feed a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Norm {
-    /// Sum of absolute values.
+    /// The sum of absolute values.
     #[default]
     L1,
-    /// Root of the sum of squares.
+    /// The square root of the sum of squares.
     L2,
 }
 
-/// What counts as common.
+/// Which values count as common to the networks of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Overlap {
-    /// What all reports of the round hold.
+    /// The values that all reports of the round contain.
     #[default]
     All,
-    /// What any report of the round holds: each value becomes the mean over its holders.
+    /// The values that any report of the round contains; each becomes the mean over its holders.
     Any,
 }
 
@@ -119,7 +121,7 @@ impl Method for Hermes {
             shared: None,
             common: None,
             units: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }))
     }
 
@@ -133,22 +135,22 @@ impl Method for Hermes {
 
 struct Server {
     model: Arc<Model>,
-    /// Of every value the latest mean over those who held it.
+    /// Each value as the last mean over the clients that held it.
     global: ParamSet,
     sum: MaskedSum,
     overlap: Overlap,
     weighting: Weighting,
-    /// What was common in the latest round.
+    /// The values that were common in the last round.
     shared: Option<ValueMask>,
     /// The units that all reports of this round have.
     common: Option<UnitFlags>,
-    /// Who has which units, as told in a round that counted.
+    /// The units of each client, as reported in a round that was completed.
     units: BTreeMap<u32, UnitFlags>,
-    /// What this round's reports say of it.
-    told: BTreeMap<u32, UnitFlags>,
+    /// The units of each client that has reported in this round.
+    reported: BTreeMap<u32, UnitFlags>,
 }
 
-/// The units that both have.
+/// The units that are in both `a` and `b`.
 fn meet(a: &UnitFlags, b: &UnitFlags) -> UnitFlags {
     let sets = a.iter().zip(b);
     sets.map(|(a, b)| a.iter().zip(b).map(|(a, b)| *a && *b).collect())
@@ -160,8 +162,8 @@ fn within(inner: &UnitFlags, outer: &UnitFlags) -> bool {
 }
 
 impl ServerHalf for Server {
-    /// What was common in the latest round, as far as the client has it; the first time the whole
-    /// model.
+    /// The values that were common in the last round, as far as the client has them; in a client's
+    /// first round, the whole model.
     fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
         let global = self.global.clone();
         let Some(units) = self.units.get(&client) else {
@@ -197,7 +199,7 @@ impl ServerHalf for Server {
             Some(common) => meet(common, units),
             None => units.clone(),
         });
-        self.told.insert(report.client, units.clone());
+        self.reported.insert(report.client, units.clone());
         Ok(())
     }
 
@@ -211,7 +213,7 @@ impl ServerHalf for Server {
                     Overlap::Any => Some(held),
                 };
             }
-            self.units.append(&mut self.told);
+            self.units.append(&mut self.reported);
         }
         Ok(Vec::new())
     }
@@ -219,7 +221,7 @@ impl ServerHalf for Server {
     fn abandon(&mut self) {
         self.sum.clear();
         self.common = None;
-        self.told.clear();
+        self.reported.clear();
     }
 
     fn save(&self, to: &mut Writer) {
@@ -235,7 +237,8 @@ impl ServerHalf for Server {
         Ok(())
     }
 
-    /// Two multiply-adds a value: one for the sum, one for its weight.
+    /// Two multiplications and two additions for each value: one pair for the sum, one for its
+    /// weight.
     fn receive_flops(&self) -> Flops {
         Flops(4 * self.global.len() as u64)
     }
@@ -262,8 +265,8 @@ struct Client {
 }
 
 impl Client {
-    /// What comes before training: the client's own network with what is common put in, and pruned
-    /// where it does well enough.
+    /// The network at the start of training: the client's own one with the common values put in,
+    /// pruned if its accuracy is high enough.
     fn prepare(&self, input: &ClientInput) -> Result<(Masked, Validated), MethodError> {
         let layout = input.model.layout();
         let own = input.state.get(OWN).map(|own| own.as_masked(layout));
@@ -275,7 +278,7 @@ impl Client {
                 let units = sets.map(|set| vec![true; set.size]).collect();
                 Masked::new(whole, ValueMask::of_units(&input.model, units))?
             }
-            // Sent again, after a lost report: its own network wins.
+            // The whole model was sent again after a lost report; the client's own network is kept.
             (Some(own), Payload::Model(whole)) => {
                 whole.has_layout(layout)?;
                 own.clone()
@@ -295,7 +298,7 @@ impl Client {
     }
 }
 
-/// `own` with the values of `shared` where both keep them.
+/// The network `own` with the values of `shared` where both have them.
 fn put_in(own: &Masked, shared: &Masked) -> Result<Masked, ParamError> {
     let mut values = own.values().as_slice()?.to_vec();
     let flags = own.mask().kept().iter().zip(&**shared.mask().kept());
@@ -309,7 +312,8 @@ fn put_in(own: &Masked, shared: &Masked) -> Result<Masked, ParamError> {
     Masked::new(values, own.mask().clone())
 }
 
-/// The units without those of the smallest norm, layer by layer; every layer keeps one.
+/// The units that remain when those of the smallest norm are pruned, layer by layer; every layer
+/// keeps at least one.
 fn prune(
     model: &Model,
     values: &ParamSet,
@@ -349,7 +353,7 @@ fn prune(
     Ok(left)
 }
 
-/// This round's start.
+/// The network at the start of this round's training.
 fn start(input: &ClientInput) -> Result<&Masked, MethodError> {
     let start = input.state.get(OWN).unwrap_or(&Payload::Nothing);
     start.as_masked(input.model.layout())
@@ -370,7 +374,7 @@ impl ClientHalf for Client {
         }
     }
 
-    /// The mask.
+    /// The mask is one vector.
     fn corrections(&self) -> u64 {
         1
     }

@@ -1,7 +1,8 @@
-//! HeteroFL (Diao, Ding and Tarokh, "HeteroFL: Computation and Communication Efficient Federated
-//! Learning for Heterogeneous Clients", ICLR 2021): a client of width r trains the first r of the
-//! units of every hidden layer; each parameter becomes the mean over the clients that held it
-//! (equations 2 and 3). Its static batch normalisation is the layer `BatchNorm`.
+//! HeteroFL: nested sub-models by width (Diao, Ding and Tarokh, "HeteroFL: Computation and
+//! Communication Efficient Federated Learning for Heterogeneous Clients", ICLR 2021). A client of
+//! width r trains the first units of every hidden layer, a share r of them. Each parameter becomes
+//! the mean over the clients that held it (equations 2 and 3). The paper's static batch
+//! normalisation is the layer `BatchNorm`.
 
 use super::average::Weighting;
 use super::public_tuning::{tuned, PublicTuning};
@@ -18,19 +19,19 @@ use crate::snapshot::{Damaged, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// HeteroFL.
+/// HeteroFL, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeteroFl {
-    /// Whether hidden layers of a sub-model of width r divide what they put out by r while they
-    /// train.
+    /// Whether hidden layers of a sub-model of width r divide their outputs by r during training
+    /// (the paper's scaler).
     pub scaler: bool,
-    /// Whether a client's loss sees its own classes only (masked cross entropy); of the layer that
-    /// gives the scores, it then changes the rows of those classes only.
+    /// Whether a client's loss contains only the classes that the client has (masked cross
+    /// entropy). Of the last layer, the client then changes only the rows of these classes.
     pub masked_loss: bool,
-    /// How much a report counts; the paper counts all alike.
+    /// The weight of a report; the paper gives all reports equal weight.
     pub weighting: Weighting,
-    /// Fine-tuning of the global model on the public set.
+    /// Fine-tuning of the global model on the public set, if wanted.
     pub fine_tune: Option<PublicTuning>,
 }
 
@@ -92,7 +93,7 @@ impl Method for HeteroFl {
     }
 }
 
-/// The network of width `ratio`, with scalers if wanted.
+/// The network of width `ratio`, with scalers if `scaler` is set.
 pub(super) fn sub_model(full: &Model, ratio: f64, scaler: bool) -> Result<Model, ModelError> {
     let narrow = full.narrowed_layers(ratio);
     let layers = match scaler {
@@ -102,7 +103,8 @@ pub(super) fn sub_model(full: &Model, ratio: f64, scaler: bool) -> Result<Model,
     Model::build(&layers, full.input(), full.classes())
 }
 
-/// A server of sub-models of any choice, whose clients say which classes they have if `masked`.
+/// A server of sub-models with any choice of units, whose clients report which classes they have if
+/// `masked` is set.
 pub(super) fn server(setup: Setup, choice: Choice, weighting: Weighting, masked: bool) -> Server {
     Server {
         classes: setup.model.classes(),
@@ -111,12 +113,12 @@ pub(super) fn server(setup: Setup, choice: Choice, weighting: Weighting, masked:
     }
 }
 
-/// A client that trains what it is sent, on its own classes only if `masked`.
+/// A client that trains the network that it is sent, on its own classes only if `masked` is set.
 pub(super) fn client(masked: bool) -> Arc<dyn ClientHalf> {
     Arc::new(Client { masked })
 }
 
-/// For each convolution and dense layer, in order, whether its width changes.
+/// For each convolution and dense layer, in order, whether its width changes in sub-models.
 fn hidden(full: &Model) -> impl Iterator<Item = bool> + '_ {
     let units = full.units();
     let weights = units
@@ -126,7 +128,7 @@ fn hidden(full: &Model) -> impl Iterator<Item = bool> + '_ {
     weights.map(|entry| !units.sets()[entry.rows].fixed)
 }
 
-/// The layers with a scaler behind every layer whose width changes.
+/// The list of layers with a scaler behind every layer whose width changes.
 fn scaled(
     layers: &[LayerSpec],
     rate: f64,
@@ -222,7 +224,7 @@ struct Client {
 }
 
 impl Client {
-    /// The classes that the client has samples of.
+    /// The classes that the client has samples of, as flags; `None` without masked cross entropy.
     fn classes(&self, input: &ClientInput) -> Result<Option<Arc<[bool]>>, MethodError> {
         if !self.masked {
             return Ok(None);

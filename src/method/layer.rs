@@ -1,8 +1,8 @@
-//! Layers around a method's halves: what is done to reports after a client's work and before the
-//! server's, which the method does not know of.
+//! Layers around a method's halves: they change reports after the client's work and before the
+//! server's, and the method does not know of them.
 //!
-//! A layer says what it does ([`ClientLayer`], [`ServerLayer`]); [`LayeredClient`] and
-//! [`LayeredServer`] pass everything else on to the half inside.
+//! A layer implements [`ClientLayer`] and [`ServerLayer`]. [`LayeredClient`] and [`LayeredServer`]
+//! pass everything else on to the half inside.
 
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, MethodError, Payload, Phase, Prospect,
@@ -16,31 +16,33 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a layer does at the client. Pure, as a client half is.
+/// The client's end of a layer. It is a pure function, as a client half is.
 pub trait ClientLayer: Send + Sync {
-    /// The input as the half inside is to see it: without what the layer's server end has put around
-    /// the task.
+    /// The input as the inner half shall see it, without what the server's end of the layer has
+    /// added to the task.
     ///
     /// # Errors
+    /// When the task is not one that the server's end of the layer sends.
     /// When the task is not what the layer's server end sends.
     fn unwrap<'a>(&self, input: &'a ClientInput) -> Result<Cow<'a, ClientInput>, MethodError> {
         Ok(Cow::Borrowed(input))
     }
 
-    /// What is reported and kept instead of `work`. What the layer keeps itself stands in the state
-    /// under a name of its own.
+    /// The report and the state that replace those of `work`. The layer's own state is in the
+    /// client's state under a name of its own.
     ///
     /// # Errors
-    /// [`MethodError`]; the client then declines the round with the reason.
+    /// [`MethodError`]; the client then declines the round and gives the reason.
     fn wrap(&self, input: &ClientInput, work: ClientWork) -> Result<ClientWork, MethodError>;
 
-    /// As [`ClientHalf::keeps`], of what the layer keeps.
+    /// As [`ClientHalf::keeps`], for the part of the state that the layer keeps.
     fn keeps(&self, name: &str, payload: &Payload) -> bool {
         let _ = (name, payload);
         true
     }
 
-    /// What that costs the client's device, for `sets` parameter sets of `values` values.
+    /// The cost of the layer on the client's device, for `sets` parameter sets of `values` values
+    /// each.
     fn cost(&self, sets: usize, values: usize) -> Cost;
 }
 
@@ -51,7 +53,7 @@ pub struct LayeredClient<L> {
 }
 
 impl<L> LayeredClient<L> {
-    /// `layer` around `inner`.
+    /// Puts `layer` around the client half `inner`.
     pub const fn new(inner: Arc<dyn ClientHalf>, layer: L) -> Self {
         Self { inner, layer }
     }
@@ -83,7 +85,7 @@ impl<L: ClientLayer> ClientHalf for LayeredClient<L> {
     }
 
     fn beside(&self, input: &ClientInput) -> Result<Cost, MethodError> {
-        // What comes back is as many sets as were sent, in every method that sends several.
+        // Every method that sends several parameter sets gets as many back.
         let inner = self.layer.unwrap(input)?;
         let sets = inner.task.sets().max(1);
         let own = self.layer.cost(sets, input.model.layout().total());
@@ -110,28 +112,29 @@ impl<L: ClientLayer> ClientHalf for LayeredClient<L> {
     }
 }
 
-/// What a layer does at the server.
+/// The server's end of a layer.
 pub trait ServerLayer: Send {
-    /// These clients will be asked in `round`.
+    /// Informs the layer that `clients` will be asked in `round`.
     fn cohort(&mut self, round: u32, clients: &[u32]) {
         let _ = (round, clients);
     }
 
-    /// What a client is sent instead of `task`.
+    /// The message that a client is sent instead of `task`.
     fn task(&mut self, task: Payload) -> Payload {
         task
     }
 
-    /// A client was asked to take part.
+    /// Informs the layer that `client` was asked to take part.
     fn asked(&mut self, client: u32) {
         let _ = client;
     }
 
-    /// Takes in one report and gives the half inside what that is to see of it, at once or in
-    /// [`ServerLayer::close`]. `sent` is the task that it answers.
+    /// Takes in one report, and gives the server half `inner` the part that it shall see, at once
+    /// or in [`ServerLayer::close`]. `sent` is the task that the report answers.
     ///
     /// # Errors
-    /// When the report is not what the layer's clients send, or the half inside refuses it; it is
+    /// When the report is not one that the layer's clients send, or the inner half refuses it. The
+    /// report is then not used.
     /// then not used.
     fn receive(
         &mut self,
@@ -140,10 +143,11 @@ pub trait ServerLayer: Send {
         inner: &mut dyn ServerHalf,
     ) -> Result<(), MethodError>;
 
-    /// The reports of `round` are in. `sent` holds the tasks of all who were asked, by client.
+    /// Closes `round`, when all reports are in. `sent` contains the tasks of all clients that were
+    /// asked.
     ///
     /// # Errors
-    /// The round cannot go on; the run ends.
+    /// When the round cannot go on; the run then ends.
     fn close(
         &mut self,
         round: u32,
@@ -157,16 +161,17 @@ pub trait ServerLayer: Send {
     /// Forgets the reports of the round.
     fn clear(&mut self) {}
 
-    /// Why a round that asked `asked` clients cannot be closed with the reports there are.
+    /// The reason why a round that asked `asked` clients cannot be closed with the reports that
+    /// have come; `None` if it can.
     fn short(&self, asked: usize) -> Option<String> {
         let _ = asked;
         None
     }
 
-    /// What taking in one report costs beside what the half inside does with it.
+    /// The operations of taking in one report, beside those of the inner half.
     fn receive_flops(&self) -> Flops;
 
-    /// What moving on from a round costs beside.
+    /// The operations at the end of a round, beside those of the inner half.
     fn round_flops(&self) -> Flops {
         Flops(0)
     }
@@ -176,16 +181,16 @@ pub trait ServerLayer: Send {
         let _ = rounds;
     }
 
-    /// Writes to a checkpoint what later rounds depend on; as [`ServerHalf::save`].
+    /// Writes the state that later rounds depend on to a checkpoint, as [`ServerHalf::save`] does.
     fn save(&self, to: &mut Writer);
 
-    /// Takes what [`ServerLayer::save`] wrote.
+    /// Reads the state that [`ServerLayer::save`] wrote.
     ///
     /// # Errors
-    /// When the bytes are not those of such a layer.
+    /// When the bytes are not the state of such a layer.
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged>;
 
-    /// What the layer guarantees by now, where it is privacy.
+    /// The ε that the layer guarantees so far, if it is a layer of differential privacy.
     fn epsilon(&self) -> Option<f64> {
         None
     }
@@ -195,14 +200,14 @@ pub trait ServerLayer: Send {
 pub struct LayeredServer<L> {
     inner: Box<dyn ServerHalf>,
     layer: L,
-    /// What each client of this round was sent: shared payloads.
+    /// The task of each client of this round; the payloads are shared.
     sent: BTreeMap<u32, Payload>,
-    /// Whether clients are asked one by one: what they were sent is kept across rounds.
+    /// Whether clients are asked one by one; the tasks are then kept across rounds.
     one_by_one: bool,
 }
 
 impl<L> LayeredServer<L> {
-    /// `layer` around `inner`.
+    /// Puts `layer` around the server half `inner`.
     pub const fn new(inner: Box<dyn ServerHalf>, layer: L) -> Self {
         Self {
             inner,
@@ -212,13 +217,13 @@ impl<L> LayeredServer<L> {
         }
     }
 
-    /// The same, for clients that are asked one by one where `one_by_one`, and not in rounds.
+    /// Sets whether clients are asked one by one instead of in rounds.
     #[must_use]
     pub fn one_by_one(self, one_by_one: bool) -> Self {
         Self { one_by_one, ..self }
     }
 
-    /// The layer itself.
+    /// The layer.
     #[cfg(test)]
     pub(crate) const fn layer(&self) -> &L {
         &self.layer
@@ -254,7 +259,7 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
     fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         match phase {
             Phase::BeforeRound(_) if !self.one_by_one => self.sent.clear(),
-            // With no outputs the phase begins.
+            // A phase begins with a call without outputs.
             Phase::AfterRound(round) if outputs.is_empty() => {
                 self.layer.close(round, &self.sent, self.inner.as_mut())?;
                 if !self.one_by_one {

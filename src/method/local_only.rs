@@ -1,5 +1,5 @@
-//! Local-only training: every client trains its own model on its own data and shares nothing. The
-//! baseline that says what federation is worth to a client.
+//! Local-only training, a baseline: every client trains a model of its own on its own data, and
+//! nothing is shared. The difference to a federated method is what federation is worth to a client.
 
 use super::{
     ClientHalf, ClientInput, ClientState, ClientWork, Leaves, Method, MethodError, Metrics,
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Local-only training; all clients start from the same initial model, or the part of it that their
-/// width leaves.
+/// Local-only training. All clients start from one initial model, or from the part of it that their
+/// width has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalOnly {}
@@ -44,7 +44,7 @@ impl Method for LocalOnly {
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let initial = setup.sizes.levels().iter().map(|level| {
-            // A module of the user's has no units to choose among, and one width.
+            // A TorchScript module has no units to choose from, and one width only.
             if level.ratio >= 1.0 {
                 return Ok(setup.initial.clone());
             }
@@ -64,10 +64,10 @@ impl Method for LocalOnly {
 }
 
 struct Server {
-    /// Of each width: the first units of the initial model.
+    /// For each width, the first units of the initial model.
     initial: Vec<ParamSet>,
     sizes: Sizes,
-    /// Who has reported before: those have a model of their own.
+    /// The clients that have reported before and therefore have a model of their own.
     known: BTreeSet<u32>,
 }
 
@@ -130,7 +130,8 @@ impl ClientHalf for Client {
     }
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
-        // A model of its own wins over one sent again (after a lost report, say).
+        // The client's own model comes before one that is sent again, for example after a lost
+        // report.
         let own = input.state.get(MODEL).unwrap_or(&input.task);
         Ok(Training {
             start: own.as_model()?.clone(),

@@ -1,12 +1,14 @@
 //! LotteryFL (Li et al., "LotteryFL: Empower Edge Intelligence with Personalized and
-//! Communication-Efficient Federated Learning", SEC 2021, algorithm 1; arXiv:2008.03371): every client
-//! searches its own winning ticket. It is sent the global model under its mask; where that does well
-//! enough on the client's validation samples, the client prunes the smallest weights and begins again
-//! from the initial ones; what it trains, and nothing else, travels back.
+//! Communication-Efficient Federated Learning", SEC 2021, algorithm 1; arXiv:2008.03371). Every
+//! client searches for its own winning ticket. It is sent the global model under its mask. If the
+//! accuracy of that model on the client's validation samples is high enough, the client prunes the
+//! smallest weights and starts again from the initial ones. Only the trained values under the mask
+//! are sent back.
 //!
-//! As in the authors' program, the mean is over those who hold a value, what nobody holds stays, every
-//! layer loses the same share of its weights, and biases are never pruned (nor, here, the parameters of
-//! normalisations). Theirs validates on test data; here a client looks at samples of its own.
+//! As in the authors' program, the mean of a value is over the clients that hold it, a value that
+//! no client holds stays, every layer loses an equal share of its weights, and biases are never
+//! pruned. Here the parameters of normalisations are not pruned either. The authors validate on
+//! test data; here a client uses samples of its own.
 
 use super::average::Weighting;
 use super::client::train_locally;
@@ -24,18 +26,19 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// LotteryFL. The defaults are those of the authors' command for MNIST.
+/// LotteryFL, with its settings. The defaults are those of the authors' command for MNIST.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LotteryFl {
-    /// r_p: share of the weights left that are pruned at once, layer by layer.
+    /// The share of the remaining weights that is pruned in one step, layer by layer (r_p in the
+    /// paper).
     pub prune_rate: f64,
-    /// r_target: share of a layer's weights that are pruned in the end; a step that would go beyond is
-    /// shortened.
+    /// The share of a layer's weights that is pruned in the end (r_target in the paper); a step
+    /// that would go beyond it is shortened.
     pub target: f64,
-    /// Accuracy on its validation samples from which on a client prunes.
+    /// The accuracy on its validation samples from which on a client prunes.
     pub acc_threshold: f64,
-    /// How much a report counts.
+    /// The weight of a report.
     pub weighting: Weighting,
 }
 
@@ -91,7 +94,7 @@ impl Method for LotteryFl {
             initial: setup.initial,
             weighting: self.weighting,
             masks: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }))
     }
 
@@ -105,15 +108,15 @@ struct Server {
     global: ParamSet,
     sum: MaskedSum,
     weighting: Weighting,
-    /// Who holds what, as told in a round that counted.
+    /// The mask of each client, as reported in a round that was completed.
     masks: BTreeMap<u32, ValueMask>,
-    /// What this round's reports say of it.
-    told: BTreeMap<u32, ValueMask>,
+    /// The mask of each client that has reported in this round.
+    reported: BTreeMap<u32, ValueMask>,
 }
 
 impl ServerHalf for Server {
-    /// The global model under the client's mask; the first time all of it, and the initial one to go
-    /// back to, where that is another by now.
+    /// The global model under the client's mask. In a client's first round it is sent the whole
+    /// model, and also the initial model to return to, if the global model has changed since.
     fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
         let global = self.global.clone();
         if let Some(mask) = self.masks.get(&client) {
@@ -136,7 +139,7 @@ impl ServerHalf for Server {
             });
         }
         self.sum.add(masked, self.weighting.of(report.samples))?;
-        self.told.insert(report.client, masked.mask().clone());
+        self.reported.insert(report.client, masked.mask().clone());
         Ok(())
     }
 
@@ -145,14 +148,14 @@ impl ServerHalf for Server {
             if let Some((mean, _)) = self.sum.take_mean(&self.global)? {
                 self.global = mean;
             }
-            self.masks.append(&mut self.told);
+            self.masks.append(&mut self.reported);
         }
         Ok(Vec::new())
     }
 
     fn abandon(&mut self) {
         self.sum.clear();
-        self.told.clear();
+        self.reported.clear();
     }
 
     fn save(&self, to: &mut Writer) {
@@ -168,7 +171,8 @@ impl ServerHalf for Server {
         Ok(())
     }
 
-    /// Two multiply-adds a value: one for the sum, one for its weight.
+    /// Two multiplications and two additions for each value: one pair for the sum, one for its
+    /// weight.
     fn receive_flops(&self) -> Flops {
         Flops(4 * self.global.len() as u64)
     }
@@ -185,7 +189,7 @@ impl ServerHalf for Server {
         true
     }
 
-    /// The global model under the client's mask: what it would be sent.
+    /// The global model under the client's mask, as the client would be sent it.
     fn own(&self, client: u32) -> Result<Option<ParamSet>, MethodError> {
         let Some(mask) = self.masks.get(&client) else {
             return Ok(None);
@@ -195,10 +199,11 @@ impl ServerHalf for Server {
     }
 }
 
-/// What a client keeps: the initial weights, shared with everybody, and its mask.
+/// The name of the initial weights in a client's state, which all clients share.
 const INITIAL: &str = "initial";
+/// The name of the client's mask in its state.
 const MASK: &str = "mask";
-/// Where this round's training starts; not kept.
+/// The name of the start of this round's training, which is not kept after the round.
 const START: &str = "start";
 
 struct Client {
@@ -206,8 +211,8 @@ struct Client {
 }
 
 impl Client {
-    /// What comes before training: the state with a start, and with a smaller mask where the client
-    /// prunes.
+    /// The work before training: the state with the start of training, and with a smaller mask if
+    /// the client prunes.
     fn prepare(&self, input: &ClientInput) -> Result<(ClientState, Validated), MethodError> {
         let layout = input.model.layout();
         let all = ValueMask::all(layout.total());
@@ -224,7 +229,7 @@ impl Client {
             }
         };
         received.has_layout(layout)?;
-        // What it has kept wins over what is sent again (after a lost report, say).
+        // The client's own state comes before what is sent again, for example after a lost report.
         let initial = match (input.state.get(INITIAL), sent) {
             (Some(kept), _) => kept.as_model()?,
             (None, Some(sent)) => sent,
@@ -255,7 +260,7 @@ impl Client {
     }
 }
 
-/// The mask without the smallest weights of each layer of `own`; `None` where the target is reached.
+/// The mask without the smallest weights of each layer of `own`; `None` if the target is reached.
 fn prune(model: &Model, own: &Masked, pace: Pace) -> Result<Option<ValueMask>, ParamError> {
     let values = own.values().as_slice()?;
     let mut kept = own.mask().kept().to_vec();
@@ -274,7 +279,7 @@ fn prune(model: &Model, own: &Masked, pace: Pace) -> Result<Option<ValueMask>, P
     Ok(pruned.then(|| ValueMask::of_values(kept)))
 }
 
-/// This round's start.
+/// The start of this round's training.
 fn start(input: &ClientInput) -> Result<&Masked, MethodError> {
     let start = input.state.get(START).unwrap_or(&Payload::Nothing);
     start.as_masked(input.model.layout())
@@ -289,7 +294,7 @@ impl ClientHalf for Client {
         }
     }
 
-    /// The mask.
+    /// The mask is one vector.
     fn corrections(&self) -> u64 {
         1
     }

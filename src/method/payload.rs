@@ -1,4 +1,4 @@
-//! What travels between server and clients, each kind with its exact size on the wire.
+//! The payloads that travel between server and clients, each kind with its exact size on the wire.
 
 mod coded;
 mod masked;
@@ -16,45 +16,47 @@ use crate::sim::mix_words;
 use crate::snapshot::snapshot_enum;
 use std::sync::Arc;
 
-/// Kind (1 byte), padding (3) and element count (4): what precedes the elements of every payload.
+/// The bytes before the elements of every payload: kind (1 byte), padding (3) and number of
+/// elements (4).
 const PREFIX: u64 = 8;
 
-/// 64 bits of a parameter set. Values that cannot be brought to the CPU count as none: whatever
-/// made them unreadable ends the run where they are used.
+/// A digest of 64 bits of a parameter set. Values that cannot be copied to the CPU are treated as
+/// absent; the code that uses them later ends the run with the reason.
 fn content(set: &ParamSet) -> u64 {
     set.digest().unwrap_or(0)
 }
 
-/// A typed payload. Cloning shares what is large.
+/// A typed payload. A clone shares large contents.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub enum Payload {
     /// No content.
     #[default]
     Nothing,
     /// All parameters of a model, 4 bytes each.
     Model(ParamSet),
-    /// A difference of parameters, of the model's shape, 4 bytes each.
+    /// A difference of the parameters of two models, 4 bytes each.
     Update(ParamSet),
     /// A few numbers, 8 bytes each.
     Scalars(Arc<[f64]>),
-    /// Yes or no for each of many things, one bit each.
+    /// A flag for each of many things, one bit each.
     Mask(Arc<[bool]>),
-    /// Numbers of samples, 4 bytes each.
+    /// The numbers of samples, 4 bytes each.
     Indices(Arc<[u32]>),
-    /// Class scores on some samples, 4 bytes a score and 4 an index.
+    /// Class scores of some samples: 4 bytes for each score, and 4 for the number of each sample.
     Scores(Scores),
-    /// Samples themselves, with their labels, as they are stored.
+    /// Samples with their labels, in the size in which they are stored.
     Samples(PublicSamples),
-    /// The parameters under a mask, 4 bytes each, and the mask: one bit or one index of 4 bytes for
-    /// each thing kept, whichever is shorter.
+    /// The parameters under a mask, 4 bytes each, and the mask: one bit for each thing or an index
+    /// of 4 bytes for each thing kept, whichever is shorter.
     Masked(Masked),
-    /// A model or an update as packed bytes: what a layer around the method made of it.
+    /// A model or an update as packed bytes, made by a layer around the method.
     Coded(Coded),
     /// Bytes of a layer's own protocol.
     Packet(Packet),
     /// Several payloads in one message.
     Bundle(Arc<[Payload]>),
-    /// So many bytes on the wire and no content: a report whose making was only modelled.
+    /// This many bytes on the wire without any content: a report of modelled learning.
     Blank(Bytes),
 }
 
@@ -75,7 +77,7 @@ snapshot_enum!(Payload {
 });
 
 impl Payload {
-    /// Several payloads in one.
+    /// Several payloads in one message.
     pub fn bundle(parts: impl Into<Arc<[Payload]>>) -> Self {
         Self::Bundle(parts.into())
     }
@@ -85,7 +87,7 @@ impl Payload {
         Self::Scalars(numbers.into())
     }
 
-    /// The exact size on the wire; computed, never serialised.
+    /// The exact size on the wire. It is computed; nothing is serialised.
     pub fn wire_bytes(&self) -> Bytes {
         let content = match self {
             Self::Nothing => 0,
@@ -99,13 +101,14 @@ impl Payload {
             Self::Coded(coded) => coded.wire_bytes(),
             Self::Packet(packet) => packet.wire_bytes(),
             Self::Bundle(parts) => parts.iter().map(|part| part.wire_bytes().0).sum(),
-            // All of it, as it was found for the payload that it stands for.
+            // The size is the whole size of the payload that this one stands for.
             Self::Blank(bytes) => return *bytes,
         };
         Bytes(PREFIX + content)
     }
 
-    /// 64 bits of the content. A parameter set's are computed once, however often it is sent.
+    /// A digest of 64 bits of the content. The digest of a parameter set is computed once, however
+    /// often it is sent.
     pub fn digest(&self) -> u64 {
         match self {
             Self::Nothing => 0,
@@ -137,7 +140,7 @@ impl Payload {
         }
     }
 
-    /// The same content with every parameter set replaced by what `f` makes of it.
+    /// This payload with every parameter set replaced by the result of `f`.
     pub(crate) fn map_sets(self, f: &mut impl FnMut(ParamSet) -> ParamSet) -> Self {
         match self {
             Self::Model(set) => Self::Model(f(set)),
@@ -159,11 +162,11 @@ impl Payload {
         }
     }
 
-    /// The same message with every payload in it that is no bundle replaced by what `f` makes of it,
-    /// first to last.
+    /// This message with every payload in it that is not a bundle replaced by the result of `f`, in
+    /// order.
     ///
     /// # Errors
-    /// The first that `f` gives.
+    /// The first error of `f`.
     pub(crate) fn map_parts<E>(
         &self,
         f: &mut impl FnMut(&Self) -> Result<Self, E>,
@@ -178,7 +181,7 @@ impl Payload {
         }
     }
 
-    /// The first model of `layout` in this message.
+    /// The first model with `layout` in this message.
     pub(crate) fn model_of(&self, layout: &Arc<Layout>) -> Option<&ParamSet> {
         match self {
             Self::Model(set) => set.has_layout(layout).is_ok().then_some(set),
@@ -187,7 +190,7 @@ impl Payload {
         }
     }
 
-    /// How many models and updates are in this message.
+    /// The number of models and updates in this message.
     pub(crate) fn sets(&self) -> usize {
         match self {
             Self::Model(_) | Self::Update(_) => 1,
@@ -196,7 +199,7 @@ impl Payload {
         }
     }
 
-    /// The kind in words, for errors.
+    /// The kind of the payload in words, for error messages.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -215,10 +218,10 @@ impl Payload {
         }
     }
 
-    /// Nothing, as agreed on.
+    /// Checks that the payload is empty.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something.
+    /// [`MethodError::Payload`] if it has a content.
     pub fn as_nothing(&self) -> Result<(), MethodError> {
         match self {
             Self::Nothing => Ok(()),
@@ -229,7 +232,7 @@ impl Payload {
     /// The model in this payload.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else.
+    /// [`MethodError::Payload`] if the payload is of another kind.
     pub fn as_model(&self) -> Result<&ParamSet, MethodError> {
         match self {
             Self::Model(set) => Ok(set),
@@ -240,7 +243,7 @@ impl Payload {
     /// The update in this payload.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else.
+    /// [`MethodError::Payload`] if the payload is of another kind.
     pub fn as_update(&self) -> Result<&ParamSet, MethodError> {
         match self {
             Self::Update(set) => Ok(set),
@@ -251,7 +254,8 @@ impl Payload {
     /// The numbers in this payload, if there are exactly `N`.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else, [`MethodError::Count`] if they are not `N`.
+    /// [`MethodError::Payload`] if the payload is of another kind, [`MethodError::Count`] if there
+    /// are not `N` numbers.
     pub fn as_scalars<const N: usize>(&self) -> Result<[f64; N], MethodError> {
         match self {
             Self::Scalars(numbers) => numbers
@@ -262,10 +266,11 @@ impl Payload {
         }
     }
 
-    /// The flags in this payload, if there are `n`.
+    /// The flags in this payload, if there are exactly `n`.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else, [`MethodError::Count`] if they are not `n`.
+    /// [`MethodError::Payload`] if the payload is of another kind, [`MethodError::Count`] if there
+    /// are not `n` flags.
     pub fn as_mask(&self, n: usize) -> Result<&Arc<[bool]>, MethodError> {
         match self {
             Self::Mask(flags) if flags.len() == n => Ok(flags),
@@ -277,7 +282,7 @@ impl Payload {
     /// The numbers of samples in this payload.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else.
+    /// [`MethodError::Payload`] if the payload is of another kind.
     pub fn as_indices(&self) -> Result<&Arc<[u32]>, MethodError> {
         match self {
             Self::Indices(indices) => Ok(indices),
@@ -288,7 +293,7 @@ impl Payload {
     /// The class scores in this payload.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else.
+    /// [`MethodError::Payload`] if the payload is of another kind.
     pub fn as_scores(&self) -> Result<&Scores, MethodError> {
         match self {
             Self::Scores(scores) => Ok(scores),
@@ -299,7 +304,7 @@ impl Payload {
     /// The samples in this payload.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else.
+    /// [`MethodError::Payload`] if the payload is of another kind.
     pub fn as_samples(&self) -> Result<&PublicSamples, MethodError> {
         match self {
             Self::Samples(samples) => Ok(samples),
@@ -307,11 +312,11 @@ impl Payload {
         }
     }
 
-    /// The parameters under a mask in this payload, if they are those of a network with `layout`.
+    /// The parameters under a mask in this payload, if they belong to a network with `layout`.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else, [`MethodError::Params`] if they are of another
-    /// network.
+    /// [`MethodError::Payload`] if the payload is of another kind, [`MethodError::Params`] if the
+    /// parameters belong to another network.
     pub fn as_masked(&self, layout: &Arc<Layout>) -> Result<&Masked, MethodError> {
         match self {
             Self::Masked(masked) => {
@@ -325,7 +330,8 @@ impl Payload {
     /// The parts of this payload, if there are exactly `N`.
     ///
     /// # Errors
-    /// [`MethodError::Payload`] if it is something else, [`MethodError::Count`] if they are not `N`.
+    /// [`MethodError::Payload`] if the payload is of another kind, [`MethodError::Count`] if there
+    /// are not `N` parts.
     pub fn as_parts<const N: usize>(&self) -> Result<&[Payload; N], MethodError> {
         match self {
             Self::Bundle(parts) => parts

@@ -1,26 +1,27 @@
-//! What methods with pruned personal networks share: when a client prunes, and what goes first.
+//! Common parts of methods with pruned personal networks: when a client prunes, and which weights
+//! or units it prunes first.
 
 use super::client::measure_own;
 use super::{ClientInput, ClientWork, MethodError};
-use crate::learn::{evaluate, Cost, Tally};
+use crate::learn::{evaluate, Cost, EvaluationSums};
 use crate::model::ParamSet;
 
-/// Samples whose scores are computed at once.
+/// The number of samples whose scores are computed at once.
 const BATCH: usize = 64;
 
 /// How often and how far a client prunes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pace {
-    /// Share of what is left that goes in one step.
+    /// The share of what is left that is pruned in one step.
     pub rate: f64,
-    /// Share of the whole that is gone in the end.
+    /// The share of the whole that is pruned in the end.
     pub target: f64,
-    /// Accuracy from which on a client prunes.
+    /// The accuracy from which on a client prunes.
     pub threshold: f64,
 }
 
 impl Pace {
-    /// What is wrong with the settings, by the names that the methods give them.
+    /// The problems with the settings, under the names that the methods give them.
     pub fn problems(self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let mut check = |name, value: f64, ok: bool, allowed: &str| {
@@ -41,58 +42,59 @@ impl Pace {
         found
     }
 
-    /// How many of `all` things, of which `left` are left, go in the next step: the share of those
-    /// left, rounded down but at least one, and never beyond the target.
+    /// The number of things to prune in the next step, where `left` of `all` are left: the share of
+    /// those left, rounded down but at least one, and never beyond the target.
     pub fn step(self, all: usize, left: usize) -> usize {
-        // A product that is whole but for rounding counts as whole.
+        // A product that is a whole number except for rounding counts as that number.
         let share = |of: usize, ratio: f64| libm::floor(of as f64 * ratio + 1e-9) as usize;
-        let room = share(all, self.target).saturating_sub(all - left.min(all));
-        share(left, self.rate).max(1).min(room)
+        let allowed = share(all, self.target).saturating_sub(all - left.min(all));
+        share(left, self.rate).max(1).min(allowed)
     }
 
-    /// Whether `accuracy` is enough to prune.
+    /// Whether `accuracy` is high enough to prune.
     pub fn allows(self, accuracy: f64) -> bool {
         accuracy >= self.threshold
     }
 }
 
-/// How a network that a client received does, before it is pruned.
+/// The accuracy of a network that a client received, before it is pruned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Validated {
-    /// On the samples that the client holds out, or, where it holds out none, on those it trains on.
+    /// The accuracy on the samples that the client holds out or, if it holds out none, on those it
+    /// trains on.
     pub accuracy: f64,
-    /// Right on held-out samples, where there are any.
-    held_out: Option<Tally>,
+    /// The sums over the held-out samples, if there are any.
+    held_out: Option<EvaluationSums>,
 }
 
-/// Measures `params`.
+/// Evaluates `params`.
 pub(super) fn validate(input: &ClientInput, params: &ParamSet) -> Result<Validated, MethodError> {
     let held_out = measure_own(input, params)?;
-    let tally = match held_out {
-        Some(tally) => tally,
+    let sums = match held_out {
+        Some(sums) => sums,
         None => {
             let samples = input.train.as_slice();
             evaluate(&input.model, params, &input.data, samples, BATCH, None)?
         }
     };
     Ok(Validated {
-        accuracy: tally.accuracy(),
+        accuracy: sums.accuracy(),
         held_out,
     })
 }
 
 impl Validated {
-    /// Says in `work` that this network is the one that was received. Where a client prunes, its
-    /// training begins elsewhere.
+    /// Records in `work` that this network is the one that was received. A client that prunes
+    /// starts its training from another one.
     pub fn was_received(self, mut work: ClientWork) -> ClientWork {
-        if let Some((watched, tally)) = work.metrics.held_out.as_mut().zip(self.held_out) {
-            watched.received = tally.correct as u32;
+        if let Some((watched, sums)) = work.metrics.held_out.as_mut().zip(self.held_out) {
+            watched.received = sums.correct as u32;
         }
         work
     }
 }
 
-/// What [`validate`] costs.
+/// The cost of [`validate`].
 pub(super) fn validation_cost(input: &ClientInput) -> Cost {
     let samples = match input.holdout.len() {
         0 => input.train.len(),
@@ -101,7 +103,7 @@ pub(super) fn validation_cost(input: &ClientInput) -> Cost {
     Cost::evaluation(&input.model, samples, BATCH)
 }
 
-/// The places of the `n` smallest magnitudes; of equal ones, the first places.
+/// The places of the `n` smallest magnitudes; of equal ones, the first places are taken.
 pub(super) fn smallest(mut magnitudes: Vec<(f64, usize)>, n: usize) -> Vec<usize> {
     let order = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
     if n == 0 {

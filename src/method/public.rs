@@ -1,19 +1,20 @@
-//! The public set, as methods see it.
+//! The public set (proxy set), as methods see it.
 
 use crate::learn::{DeviceData, Samples};
 use std::sync::Arc;
 
-/// Labelled samples that belong to no client (the proxy set).
+/// Labelled samples that belong to no client, known as the proxy set.
 ///
-/// What a server trains on and what it chooses by are two lists without a common sample. Neither is
-/// test data: that is of no use here, because its indices name samples of another data set, which no
+/// The samples that a server trains on and those that it selects by are two lists without a common
+/// sample. Neither contains test data: the numbers of test samples refer to another data set, which
+/// no method gets.
 /// method is given.
 #[derive(Debug, Clone)]
 pub struct PublicData {
-    /// The training data, of which both lists are a part.
+    /// The training data, which both lists are parts of.
     pub data: Arc<DeviceData>,
-    /// To learn from.
+    /// The samples to learn from.
     pub train: Samples,
-    /// To choose by: epochs, stopping, restarts.
+    /// The samples to select by, for example the best epoch or when to stop.
     pub select: Samples,
 }

@@ -1,6 +1,6 @@
-//! The public set alone: the server trains the global model on the public samples and asks no
-//! client. The control that says how much of a method's result the public set would have given by
-//! itself.
+//! Training on the public set alone, a control: the server trains the global model on the public
+//! samples and asks no client. It shows how much of a method's result the public set alone would
+//! have given.
 
 use super::public_tuning::{tuned, PublicTuning};
 use super::server_training::{Alone, Nobody};
@@ -9,7 +9,7 @@ use crate::learn::LocalTraining;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Training on the public set: each round the passes of the settings.
+/// Training on the public set alone: each round makes the passes of the settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicOnly(pub PublicTuning);

@@ -1,6 +1,6 @@
-//! Fine-tuning of the global model on the public set after each aggregation: what FedConv's server
-//! does beside its filters, as an option of other methods, so that a comparison can tell the two
-//! apart.
+//! Fine-tuning of the global model on the public set after each aggregation. FedConv's server does
+//! this beside its filters; as an option of other methods, it lets a comparison separate the two
+//! effects.
 
 use super::server_training::{OwnTraining, SetGlobal, TrainedAfter};
 use super::{MethodError, ServerHalf, Setup};
@@ -9,15 +9,15 @@ use crate::quantity::bounds::MOST_PASSES;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How the global model is fine-tuned: Adam, a fresh state each round.
+/// The settings of the fine-tuning by Adam, whose state starts anew each round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PublicTuning {
-    /// Passes over the public set after each round.
+    /// The passes over the public set after each round.
     pub epochs: u32,
-    /// Adam's rate.
+    /// Adam's learning rate.
     pub lr: f64,
-    /// Samples a step.
+    /// The number of samples in a step.
     pub batch: usize,
 }
 
@@ -32,7 +32,7 @@ impl Default for PublicTuning {
 }
 
 impl PublicTuning {
-    /// What is wrong with it, each with its field.
+    /// The problems with the settings: for each, the name of the field and a message.
     pub(super) fn check(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if self.epochs == 0 || self.batch == 0 {
@@ -54,7 +54,7 @@ impl PublicTuning {
         problems
     }
 
-    /// As the server's own training.
+    /// The settings as a training of the server's own.
     fn training(&self, setup: &Setup) -> Result<OwnTraining, MethodError> {
         let public = setup.public.as_ref().ok_or(MethodError::NoPublicData)?;
         let local = LocalTraining {
@@ -72,10 +72,10 @@ impl PublicTuning {
     }
 }
 
-/// `inner`, fine-tuned after each round if `tuning` says so.
+/// The server half `inner`, with fine-tuning after each round if `tuning` is given.
 ///
 /// # Errors
-/// When it is to be tuned and there is no public set.
+/// When the model shall be fine-tuned and there is no public set.
 pub(super) fn tuned<S: SetGlobal + 'static>(
     inner: S,
     tuning: Option<&PublicTuning>,

@@ -1,4 +1,4 @@
-//! The list of methods: what a scenario can name.
+//! The list of methods that a scenario can name.
 
 use super::Method;
 use crate::registry::{kind, Spec};
@@ -7,7 +7,7 @@ use crate::registry::{kind, Spec};
 pub type MethodSpec = Spec<dyn Method>;
 
 impl MethodSpec {
-    /// What is behind the name.
+    /// The method behind the name, with its settings.
     pub fn method(&self) -> &dyn Method {
         self.get()
     }
@@ -17,47 +17,47 @@ kind! {
     dyn Method, "a method";
     /// Average of locally trained models (McMahan et al. 2017)
     FedAvg: super::fedavg::FedAvg,
-    /// One gradient a client over all its data (McMahan et al. 2017)
+    /// Each client sends one gradient over all its data (McMahan et al. 2017)
     FedSgd: super::fedsgd::FedSgd,
-    /// FedAvg with a proximal term (Li et al. 2020)
+    /// FedAvg with a proximal term in the clients' loss (Li et al. 2020)
     FedProx: super::fedprox::FedProx,
-    /// Control variates against client drift (Karimireddy et al. 2020)
+    /// Control variates that correct the clients' drift (Karimireddy et al. 2020)
     Scaffold: super::scaffold::Scaffold,
-    /// Updates normalised by local steps (Wang et al. 2020)
+    /// Updates divided by the weight of their local steps (Wang et al. 2020)
     FedNova: super::fednova::FedNova,
-    /// FedAvg with server momentum (Hsu et al. 2019)
+    /// FedAvg with momentum on the server (Hsu et al. 2019)
     FedAvgM: super::fedavgm::FedAvgM,
-    /// Adagrad on the server (Reddi et al. 2021)
+    /// FedAvg with Adagrad on the server (Reddi et al. 2021)
     FedAdagrad: super::fedadagrad::FedAdagrad,
-    /// Adam on the server (Reddi et al. 2021)
+    /// FedAvg with Adam on the server (Reddi et al. 2021)
     FedAdam: super::fedadam::FedAdam,
-    /// Yogi on the server (Reddi et al. 2021)
+    /// FedAvg with Yogi on the server (Reddi et al. 2021)
     FedYogi: super::fedyogi::FedYogi,
     /// Nested sub-models by width (Diao et al. 2021)
     HeteroFL: super::heterofl::HeteroFl,
-    /// Sub-models by width from a rolling window (Alam et al. 2022)
+    /// Sub-models by width from a window that rolls over the units (Alam et al. 2022)
     FedRolex: super::fedrolex::FedRolex,
-    /// Sub-models of units drawn at random (Caldas et al. 2018)
+    /// Sub-models of units that are drawn at random (Caldas et al. 2018)
     FedDropout: super::feddropout::FedDropout,
-    /// Ordered dropout: every width up to the client's own (Horváth et al. 2021)
+    /// Ordered dropout: clients train every width up to their own (Horváth et al. 2021)
     FjORD: super::fjord::Fjord,
     /// Sub-models by depth, whose classifiers teach each other (Kim et al. 2023)
     DepthFL: super::depthfl::DepthFl,
-    /// Sub-models by learned convolutions over the parameters (Shen et al. 2024)
+    /// Sub-models made by learned convolutions over the parameters (Shen et al. 2024)
     FedConv: super::fedconv::FedConv,
-    /// Class scores on a public set instead of models (Li and Wang 2019)
+    /// Clients exchange class scores on a public set instead of models (Li and Wang 2019)
     FedMD: super::fedmd::FedMd,
-    /// Personal masks by iterative magnitude pruning (Li et al. 2021)
+    /// Personal masks found by iterative magnitude pruning (Li et al. 2021)
     LotteryFL: super::lotteryfl::LotteryFl,
-    /// Personal networks by structured pruning (Li et al. 2021)
+    /// Personal networks found by structured pruning (Li et al. 2021)
     Hermes: super::hermes::Hermes,
-    /// Sub-models tailored to device and data (Deng et al. 2022)
+    /// Sub-models tailored to the device and the data of each client (Deng et al. 2022)
     TailorFL: super::tailorfl::TailorFl,
-    /// Baseline: every client alone
+    /// Baseline: every client trains alone
     LocalOnly: super::local_only::LocalOnly,
-    /// Baseline: all data at the server
+    /// Baseline: the server trains on all clients' data
     Centralised: super::centralised::Centralised,
-    /// Baseline: the public set alone, at the server
+    /// Baseline: the server trains on the public set alone
     PublicOnly: super::public_only::PublicOnly,
 }
 

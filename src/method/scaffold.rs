@@ -1,5 +1,5 @@
-//! SCAFFOLD (Karimireddy et al., ICML 2020, algorithm 1, option II): control variates take the
-//! clients' drift out of their gradients.
+//! SCAFFOLD: control variates correct the drift in the clients' gradients (Karimireddy et al., ICML
+//! 2020, algorithm 1, option II).
 
 use super::average::{add_flops, WeightedSum};
 use super::{
@@ -14,7 +14,7 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// SCAFFOLD with global learning rate `server_lr` (η_g).
+/// SCAFFOLD, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scaffold {
@@ -79,15 +79,15 @@ impl Method for Scaffold {
 
 struct Server {
     global: ParamSet,
-    /// c
+    /// The server's control variate c.
     control: ParamSet,
-    /// N
+    /// The number N of clients.
     population: u32,
-    /// η_g
+    /// The global learning rate η_g.
     server_lr: f64,
-    /// Sum of Δy_i over the cohort.
+    /// The sum of Δy_i over the cohort.
     updates: WeightedSum,
-    /// Sum of Δc_i over the cohort.
+    /// The sum of Δc_i over the cohort.
     controls: WeightedSum,
 }
 
@@ -102,9 +102,10 @@ impl ServerHalf for Server {
     fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
         let [update, control] = report.payload.as_parts()?;
         let (update, control) = (update.as_update()?, control.as_update()?);
-        // Both or neither: half a report would part c from the mean of the c_i.
+        // Both parts of a report are used, or neither; otherwise c would no longer be the mean of
+        // the c_i.
         control.has_layout(self.control.layout())?;
-        // The paper weighs all clients alike.
+        // The paper gives all clients equal weight.
         self.updates.add(update, 1.0)?;
         self.controls.add(control, 1.0)?;
         Ok(())
@@ -114,7 +115,8 @@ impl ServerHalf for Server {
         if let Phase::AfterRound(_) = phase {
             let sums = (self.updates.take()?, self.controls.take()?);
             if let (Some((mut x, cohort)), Some((mut c, _))) = sums {
-                // x += η_g/|S| Σ Δy_i and c += 1/N Σ Δc_i, that is |S|/N times the mean of the Δc_i.
+                // The step is x += η_g/|S| Σ Δy_i and c += 1/N Σ Δc_i; the latter is |S|/N times
+                // the mean of the Δc_i.
                 let step = (self.server_lr / cohort) as f32;
                 let share = (1.0 / f64::from(self.population)) as f32;
                 let old = [&self.global, &self.control];
@@ -183,7 +185,7 @@ impl ClientHalf for Client {
 
     fn training(&self, input: &ClientInput) -> Result<Training, MethodError> {
         let [model, control] = input.task.as_parts()?;
-        // Each step follows g(y) − c_i + c.
+        // Each local step follows g(y) − c_i + c.
         let drift = match input.state.get(CONTROL) {
             Some(own) => {
                 let mut drift = Buffer::copy_of(control.as_update()?)?;
@@ -205,7 +207,7 @@ impl ClientHalf for Client {
         let [model, control] = input.task.as_parts()?;
         let (x, c) = (model.as_model()?, control.as_update()?);
         let metrics = Metrics::of(&trained);
-        // c_i⁺ − c_i = −c + (x − y_i) / (K·η_l)
+        // The new control variate is c_i⁺ with c_i⁺ − c_i = −c + (x − y_i) / (K·η_l).
         let per_step = trained.steps as f64 * input.local.rate(u64::from(input.round - 1));
         let scale = (1.0 / per_step) as f32;
         let mut update = trained.params.into_buffer()?;
@@ -215,7 +217,8 @@ impl ClientHalf for Client {
                 [y - x, (x - y) * scale - c]
             })?;
         } else {
-            // Steps of no length (a schedule that has come to 0) say nothing about the gradient.
+            // Steps of length 0, when a schedule has reached 0, contain no information about the
+            // gradient.
             update.clear()?;
             change.clear()?;
         }

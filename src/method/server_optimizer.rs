@@ -1,6 +1,6 @@
-//! The server that FedAvgM, FedAdagrad, FedAdam and FedYogi share: it takes the mean client change
-//! `Δ = Σ n_k w_k / Σ n_k − w` as a gradient (Reddi et al., "Adaptive Federated Optimization", ICLR
-//! 2021, algorithm 2) and leaves the step to a rule.
+//! The server half that FedAvgM, FedAdagrad, FedAdam and FedYogi share. It treats the mean change
+//! of the clients, `Δ = Σ n_k w_k / Σ n_k − w`, as a gradient (Reddi et al., "Adaptive Federated
+//! Optimization", ICLR 2021, algorithm 2) and leaves the step to a rule.
 
 use super::average::{add_flops, WeightedSum, Weighting};
 use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
@@ -8,19 +8,77 @@ use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 
-/// One parameter's step: from the model `w`, the moments `m` and `v`, and the mean change `delta`
-/// to the new `(w, m, v)`.
+/// A server optimiser: the rule by which it makes its step, for a single parameter.
 pub(super) trait Rule: Send + 'static {
-    /// Operations per parameter.
+    /// The problems with the hyper-parameters: for each, the name of the field and a message.
+    fn problems(&self) -> Vec<(&'static str, String)>;
+
+    /// The operations for each parameter.
     const FLOPS: u64;
 
-    /// The second moment before the first round, if the rule has one; `v` is 0 for those that do not.
+    /// The second moment before the first round. `None` if the rule has none; the `v` of its steps
+    /// is then 0.
     fn initial_second_moment(&self) -> Option<f32>;
 
-    /// The step.
+    /// The step of one parameter: from the model `w`, the moments `m` and `v`, and the mean change
+    /// `delta` to the new `(w, m, v)`.
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32);
 }
 
+/// Implements [`super::Method`] for a server optimiser with a field `weighting`: clients train as
+/// in FedAvg, and the server makes the step of the type's [`Rule`].
+macro_rules! method_of_rule {
+    ($optimiser:ty) => {
+        impl $crate::method::Method for $optimiser {
+            fn check(&self, _: &$crate::learn::LocalTraining) -> Vec<(&'static str, String)> {
+                $crate::method::server_optimizer::Rule::problems(self)
+            }
+
+            fn weighting(&self) -> $crate::method::Weighting {
+                self.weighting
+            }
+
+            fn reports(&self) -> $crate::method::ReportKind {
+                $crate::method::ReportKind::Model
+            }
+
+            fn freezes(&self) -> Result<(), &'static str> {
+                Ok(())
+            }
+
+            fn server(
+                &self,
+                setup: $crate::method::Setup,
+            ) -> Result<Box<dyn $crate::method::ServerHalf>, $crate::method::MethodError> {
+                let weighting = self.weighting;
+                let server = $crate::method::server_optimizer::Optimizing::new(
+                    self.clone(),
+                    weighting,
+                    setup,
+                )?;
+                Ok(Box::new(server))
+            }
+
+            fn client(&self) -> std::sync::Arc<dyn $crate::method::ClientHalf> {
+                std::sync::Arc::new($crate::method::fedavg::Trainer { proximal: None })
+            }
+        }
+    };
+}
+pub(super) use method_of_rule;
+
+/// The first moment after a step of FedAdagrad, FedAdam or FedYogi: `β₁ m + (1 − β₁) Δ`.
+pub(super) fn first_moment(beta1: f64, m: f32, delta: f32) -> f32 {
+    beta1 as f32 * m + (1.0 - beta1) as f32 * delta
+}
+
+/// The parameter after a step of FedAdagrad, FedAdam or FedYogi with the new moments `m` and `v`:
+/// `w + η m / (√v + τ)`.
+pub(super) fn adaptive_step([lr, tau]: [f64; 2], w: f32, m: f32, v: f32) -> f32 {
+    w + lr as f32 * m / (v.sqrt() + tau as f32)
+}
+
+/// A server half whose model follows a [`Rule`].
 pub(super) struct Optimizing<R> {
     rule: R,
     weighting: Weighting,
@@ -31,6 +89,7 @@ pub(super) struct Optimizing<R> {
 }
 
 impl<R: Rule> Optimizing<R> {
+    /// A server half with the rule `rule` and the initial parameters of `setup`.
     pub fn new(rule: R, weighting: Weighting, setup: Setup) -> Result<Self, MethodError> {
         let global = setup.initial;
         let mut second = None;
@@ -108,7 +167,7 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
     }
 
     fn round_flops(&self) -> Flops {
-        // The rule's own, and the mean and its difference to the model.
+        // The operations of the rule, and those of the mean and of its difference to the model.
         Flops((R::FLOPS + 2) * self.global.len() as u64)
     }
 
@@ -117,7 +176,7 @@ impl<R: Rule> ServerHalf for Optimizing<R> {
     }
 }
 
-/// Problems of the hyper-parameters that several rules share.
+/// The problems with hyper-parameters that several rules have.
 pub(super) fn check(
     lr: f64,
     betas: &[(&'static str, f64)],
@@ -130,7 +189,8 @@ pub(super) fn check(
             Some(value) if !(value.is_finite() && value > 0.0) => {
                 problems.push((name, format!("expected a number above 0, found {value}")));
             }
-            // What is squared or divided by in single precision must neither vanish nor overflow.
+            // Numbers that are squared or divided by in single precision must neither vanish nor
+            // overflow.
             Some(value) if !(1e-15..=1e6).contains(&value) => {
                 problems.push((name, format!("{value:e} is outside [1e-15, 1e6]")));
             }

@@ -1,5 +1,4 @@
-//! Training that the server does by itself, on data that it has: after each aggregation, or instead of
-//! any.
+//! Training by the server itself on data that it has, after each aggregation or in place of it.
 
 use super::{
     ClientHalf, ClientInput, ClientWork, MethodError, Payload, Phase, Received, ServerHalf,
@@ -11,18 +10,23 @@ use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 
-/// On what the server trains, and how; the optimiser's state is fresh each round.
+/// The data and the settings of the server's own training; the optimiser's state starts anew each
+/// round.
 pub(crate) struct OwnTraining {
+    /// The network.
     pub model: Arc<Model>,
+    /// The data set.
     pub data: Arc<DeviceData>,
+    /// The samples of the data set that the server trains on.
     pub samples: Samples,
+    /// The settings of the training.
     pub local: Arc<LocalTraining>,
-    /// The run's seed.
+    /// The seed of the run.
     pub seed: u64,
 }
 
 impl OwnTraining {
-    /// The job of a round (from 1) that starts from `start`.
+    /// The job of a round, counted from 1, that starts from the parameters `start`.
     pub fn job(&self, start: ParamSet, round: u32) -> ServerJob {
         let stand_in = Some(Payload::Model(start.clone()));
         let job = TrainJob {
@@ -33,7 +37,7 @@ impl OwnTraining {
             local: LocalTraining::clone(&self.local),
             round: u64::from(round - 1),
             seed: self.seed,
-            // No client has this number: the server's streams are its own.
+            // No client has this number, so the server's streams are its own.
             client: u64::MAX,
             correction: Default::default(),
         };
@@ -48,21 +52,22 @@ impl OwnTraining {
     }
 }
 
-/// A server whose global model others may replace.
+/// A server half whose global model can be replaced.
 pub(super) trait SetGlobal: ServerHalf {
-    /// Puts `global` in place of the global model.
+    /// Replaces the global model by `global`.
     fn set_global(&mut self, global: ParamSet);
 }
 
-/// A server that trains its global model when `inner` is done with a round.
+/// A server half that trains its global model when the half `inner` has completed a round.
 pub(super) struct TrainedAfter<S> {
     inner: S,
     training: OwnTraining,
-    /// Whether this round's training has been asked for.
+    /// Whether this round's training has been started.
     under_way: bool,
 }
 
 impl<S: SetGlobal> TrainedAfter<S> {
+    /// Adds the training `training` to the server half `inner`.
     pub const fn new(inner: S, training: OwnTraining) -> Self {
         Self {
             inner,
@@ -131,8 +136,9 @@ impl<S: SetGlobal> ServerHalf for TrainedAfter<S> {
     }
 }
 
-/// A server that asks no client: its global model moves only by its own training.
+/// A server half that asks no client: only its own training changes the global model.
 pub(super) struct Alone {
+    /// The global model.
     pub global: ParamSet,
 }
 

@@ -1,5 +1,5 @@
-//! What methods with narrower sub-models share: a server that cuts each client's sub-model out of the
-//! global model and puts the trained ones back where they belong.
+//! The server half of methods with narrower sub-models: it cuts each client's sub-model out of the
+//! global model and puts the trained values back at their places.
 
 use super::average::Weighting;
 use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
@@ -13,30 +13,32 @@ use std::sync::Arc;
 /// Which units a sub-model keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// The first ones, always.
+    /// Always the first ones.
     Prefix,
-    /// A window that moves on from round to round, around the end.
+    /// A window that moves on from round to round and continues at the first unit after the last.
     Rolling(Pace),
-    /// Drawn anew for every client and round.
+    /// Units drawn anew for every client and round.
     Random,
 }
 
-/// A server whose clients train sub-models.
+/// A server half whose clients train sub-models.
 pub(super) struct SubModelServer {
     full: Arc<Model>,
     global: ParamSet,
     sizes: Sizes,
     choice: Choice,
-    /// For each set of units, the rounds that a rolling window rests.
+    /// For each set of units, the number of rounds for which a rolling window stays in its place.
     rests: Vec<u64>,
     weighting: Weighting,
     seed: u64,
     sum: PartialSum,
-    /// What clients of a level are sent this round, where all are sent the same.
+    /// The parameters that clients of each level are sent in this round, if all clients of a level
+    /// are sent the same.
     cut: BTreeMap<usize, ParamSet>,
 }
 
 impl SubModelServer {
+    /// A server half with the parameters of `setup`.
     pub fn new(setup: Setup, choice: Choice, weighting: Weighting) -> Self {
         let rests = match choice {
             Choice::Rolling(pace) => pace.rests(setup.model.units()),
@@ -55,8 +57,8 @@ impl SubModelServer {
         }
     }
 
-    /// The units that a client's sub-model keeps in a round: a function of its arguments, so that a
-    /// report needs not say what it is a part of.
+    /// The units that a client's sub-model keeps in a round. They are a function of the arguments,
+    /// so a report need not contain them.
     pub fn selection(&self, client: u32, round: u32) -> Selection {
         let sub = &self.sizes.of(client).model;
         let (full, sub) = (self.full.units(), sub.units());
@@ -74,13 +76,13 @@ impl SubModelServer {
         }
     }
 
-    /// Puts another in its place.
+    /// Replaces the global model.
     pub fn replace(&mut self, global: ParamSet) {
         self.global = global;
         self.cut.clear();
     }
 
-    /// A client's sub-model as of now.
+    /// The client's sub-model, cut out of the present global model.
     pub fn cut(&mut self, client: u32, round: u32) -> Result<ParamSet, MethodError> {
         let level = self.sizes.level_of(client);
         if level == 0 {
@@ -99,8 +101,8 @@ impl SubModelServer {
         Ok(set)
     }
 
-    /// Takes in a trained sub-model; of the layer that gives the scores only the rows of `classes`,
-    /// where they are given.
+    /// Takes in a trained sub-model. If `classes` is given, only the rows of these classes of the
+    /// last layer are taken.
     pub fn add(
         &mut self,
         report: &Received,
@@ -128,7 +130,7 @@ impl ServerHalf for SubModelServer {
             if let Some(mean) = self.sum.take_mean(&self.global)? {
                 self.replace(mean);
             }
-            // The next round's window is another.
+            // The window of the next round is another one.
             self.cut.clear();
         }
         Ok(Vec::new())
@@ -154,7 +156,8 @@ impl ServerHalf for SubModelServer {
         Ok(())
     }
 
-    /// Two multiply-adds a value of the widest sub-model: one for the sum, one for its weight.
+    /// Two multiplications and two additions for each value of the widest sub-model: one pair for
+    /// the sum, one for its weight.
     fn receive_flops(&self) -> Flops {
         Flops(4 * self.global.len() as u64)
     }
@@ -167,8 +170,8 @@ impl ServerHalf for SubModelServer {
         Some(&self.global)
     }
 
-    /// The first units: what a nested sub-model is, what a window is in the first round, and a draw
-    /// as good as any other.
+    /// The first units: they are a nested sub-model, the window of the first round, and as good as
+    /// any random draw.
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         let Some(sub) = self.sizes.levels().get(level) else {
             return Ok(None);

@@ -1,17 +1,19 @@
 //! TailorFL (Deng et al., "TailorFL: Dual-Personalized Federated Learning under System and Data
-//! Heterogeneity", SenSys 2022): every client's sub-model has the size its device can bear and the
-//! units that matter on its own data. The server averages what overlaps, with parameters scaled by the
-//! sub-models' widths, and tunes which units a client has towards clients with similar data.
+//! Heterogeneity", SenSys 2022). Every client's sub-model has the size that its device can bear and
+//! the units that are important for its own data. The server averages the values that sub-models
+//! share, with parameters scaled by the width of the sub-model. It also tunes the choice of units,
+//! so that clients with similar data share more of them.
 //!
-//! The abstract describes these three parts; their formulas here are those of a public implementation
-//! on FLGo. First hidden layers keep the units of largest norm, the same for all of a
-//! width; the last ones (`personal_layers`) keep those whose factors, learnt on the client's data with
-//! a penalty on their squares, are largest ([`crate::learn::importance`]). Two clients are as similar
-//! as the factors of their last hidden layer correlate.
+//! The abstract of the paper describes these three parts; the formulas here are those of a public
+//! implementation in FLGo. The first hidden layers keep the units of largest norm, which are the
+//! same for all clients of a width. The last hidden layers (`personal_layers`) keep the units with
+//! the largest factors, which are learned on the client's data with a penalty on their squares
+//! ([`crate::learn::importance`]). The similarity of two clients is the correlation of the factors
+//! of their last hidden layers.
 //!
-//! There all clients learn their factors in a round of its own; here each does when it is asked for
-//! the first time, with the whole model as its task, and trains its sub-model in the same round. Tuning
-//! is for the clients that reported in the round instead of for all.
+//! In FLGo, all clients learn their factors in a round of its own. Here, a client learns them when
+//! it is first asked, with the whole model as its task, and trains its sub-model in that round,
+//! too. Tuning is for the clients that reported in the round instead of for all.
 
 mod tuning;
 mod units;
@@ -35,23 +37,26 @@ use std::sync::Arc;
 use tuning::{correlation, exchanges, tuned};
 use units::{choose, flags, hidden, largest, magnitudes, units, UnitLists};
 
-/// TailorFL. The defaults are those of the implementation in FLGo.
+/// TailorFL, with its settings. The defaults are those of the implementation in FLGo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TailorFl {
-    /// T₁: batches that a client learns the importance of units from.
+    /// The number T₁ of batches from which a client learns the importance of units.
     pub importance_steps: u32,
-    /// λ: weight of the mean square of the factors.
+    /// The weight λ of the mean square of the factors.
     pub sparsity: f64,
-    /// L_p: share of the hidden layers, the last ones, whose units are chosen by importance.
+    /// The share L_p of the hidden layers, counted from the last, whose units are chosen by
+    /// importance.
     pub personal_layers: f64,
-    /// α: share of a layer's units that tuning may exchange after a round, of those kept or of those
-    /// left out, whichever are fewer; at least one, and none at all if 0.
+    /// The share α of a layer's units that tuning may exchange after a round. It is a share of the
+    /// units kept or of those left out, whichever are fewer. At least one unit is exchanged, but
+    /// none if α is 0.
     pub tuning: f64,
     /// Whether parameters are divided by the width of a sub-model when they are cut out, and
-    /// multiplied by it when they come back; reports then count by the inverse of their width too.
+    /// multiplied by it when they come back. Reports are then also weighted by the inverse of their
+    /// width.
     pub scaling: bool,
-    /// How much a report counts otherwise.
+    /// The weight of a report otherwise.
     pub weighting: Weighting,
 }
 
@@ -69,7 +74,7 @@ impl Default for TailorFl {
 }
 
 impl TailorFl {
-    /// What parameters of a sub-model of `level` are divided by.
+    /// The number by which the parameters of a sub-model of `level` are divided.
     fn scale(&self, level: &Level) -> f64 {
         match self.scaling {
             true => level.ratio,
@@ -77,7 +82,7 @@ impl TailorFl {
         }
     }
 
-    /// The part of the full model that `units` are, as a client of `level` gets it.
+    /// The part of the full model that the units `units` make up, as a client of `level` gets it.
     fn cut(
         &self,
         full: &Model,
@@ -90,7 +95,7 @@ impl TailorFl {
         scaled(part, 1.0 / self.scale(level))
     }
 
-    /// The hidden sets of a network whose units are chosen by importance.
+    /// The sets of hidden units that are chosen by importance.
     fn personal(&self, full: &Model) -> Vec<usize> {
         let hidden = hidden(full);
         let shared = libm::floor(hidden.len() as f64 * (1.0 - self.personal_layers) + 1e-9);
@@ -153,7 +158,7 @@ impl Method for TailorFl {
             sizes: setup.sizes,
             settings: self.clone(),
             tailored: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
         }))
     }
 
@@ -164,7 +169,7 @@ impl Method for TailorFl {
     }
 }
 
-/// `set` times `factor`, but for statistics, which are measured.
+/// The parameters `set` times `factor`, except for statistics, which are measured.
 fn scaled(set: ParamSet, factor: f64) -> Result<ParamSet, ParamError> {
     if factor == 1.0 {
         return Ok(set);
@@ -180,11 +185,11 @@ fn scaled(set: ParamSet, factor: f64) -> Result<ParamSet, ParamError> {
     Ok(buffer.freeze())
 }
 
-/// What the server knows of a client.
+/// The facts that the server knows about a client.
 #[derive(Debug, Clone)]
 struct Tailored {
     units: UnitLists,
-    /// The factors of its last hidden layer.
+    /// The factors of the client's last hidden layer.
     importance: Arc<[f64]>,
 }
 
@@ -195,17 +200,17 @@ struct Server {
     global: ParamSet,
     sizes: Sizes,
     settings: TailorFl,
-    /// The sets whose units are chosen by importance.
+    /// The sets of units that are chosen by importance.
     personal: Vec<usize>,
     sum: PartialSum,
-    /// Who has reported before, in a round that counted.
+    /// The clients that have reported before, in a round that was completed.
     tailored: BTreeMap<u32, Tailored>,
-    /// Who reports in this round.
-    told: BTreeMap<u32, Tailored>,
+    /// The clients that have reported in this round.
+    reported: BTreeMap<u32, Tailored>,
 }
 
 impl Server {
-    /// Exchanges units of those who reported, by what all had before.
+    /// Exchanges units of the clients `reported`, comparing them with what all clients had before.
     fn tune(&mut self, reported: &[u32]) {
         let mut changes = Vec::new();
         for &client in reported {
@@ -233,14 +238,18 @@ impl Server {
         }
     }
 
-    /// What [`Server::tune`] costs after this round: with each other client a correlation, six
-    /// operations a factor, and for each exchange two operations for each of its units.
+    /// The operations of [`Server::tune`] after this round: a correlation with each other client,
+    /// at six operations for each factor, and for each exchange two operations for each of the
+    /// client's units.
     fn tuning_flops(&self) -> u64 {
-        let new = self.told.keys().filter(|k| !self.tailored.contains_key(k));
+        let new = self
+            .reported
+            .keys()
+            .filter(|k| !self.tailored.contains_key(k));
         let others = (self.tailored.len() + new.count()).saturating_sub(1) as u64;
         let sets = self.full.units().sets();
         let last = hidden(&self.full).last().map_or(0, |&set| sets[set].size);
-        let each = self.told.values().map(|me| {
+        let each = self.reported.values().map(|me| {
             let exchanges = self.personal.iter().map(|&set| {
                 let (kept, size) = (me.units[set].len(), sets[set].size);
                 2 * (exchanges(kept, size, self.settings.tuning) * kept) as u64
@@ -250,7 +259,7 @@ impl Server {
         each.sum()
     }
 
-    /// Of the shared layers, all clients of a width have the units of largest norm.
+    /// Chooses the units of largest norm in the shared layers, for all clients of each width.
     fn share(&mut self) -> Result<(), ParamError> {
         let worth = magnitudes(&self.full, &self.global)?;
         let shared: Vec<usize> = hidden(&self.full)
@@ -268,7 +277,7 @@ impl Server {
 }
 
 impl ServerHalf for Server {
-    /// The client's sub-model and its units; the first time the whole model.
+    /// The client's sub-model and its units; in a client's first round, the whole model.
     fn task(&mut self, client: u32, _: u32) -> Result<Payload, MethodError> {
         let Some(me) = self.tailored.get(&client) else {
             return Ok(Payload::Model(self.global.clone()));
@@ -311,18 +320,18 @@ impl ServerHalf for Server {
         let trained = scaled(model.clone(), scale)?;
         self.sum
             .add(&selection, &level.model, &trained, weight, None)?;
-        self.told.insert(report.client, me);
+        self.reported.insert(report.client, me);
         Ok(())
     }
 
     fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
         if let Phase::AfterRound(_) = phase {
-            let reported: Vec<u32> = self.told.keys().copied().collect();
-            self.tailored.append(&mut self.told);
+            let clients: Vec<u32> = self.reported.keys().copied().collect();
+            self.tailored.append(&mut self.reported);
             if let Some(mean) = self.sum.take_mean(&self.global)? {
                 self.global = mean;
                 self.share()?;
-                self.tune(&reported);
+                self.tune(&clients);
             }
         }
         Ok(Vec::new())
@@ -330,7 +339,7 @@ impl ServerHalf for Server {
 
     fn abandon(&mut self) {
         self.sum.clear();
-        self.told.clear();
+        self.reported.clear();
     }
 
     fn save(&self, to: &mut Writer) {
@@ -344,12 +353,13 @@ impl ServerHalf for Server {
         Ok(())
     }
 
-    /// Scaling, and two multiply-adds a value: one for the sum, one for its weight.
+    /// The scaling, and two multiplications and additions for each value: one pair for the sum, one
+    /// for its weight.
     fn receive_flops(&self) -> Flops {
         Flops(5 * self.global.len() as u64)
     }
 
-    /// The mean, the norms of all units, and tuning.
+    /// The mean, the norms of all units, and the tuning.
     fn round_flops(&self) -> Flops {
         Flops(4 * self.global.len() as u64 + self.tuning_flops())
     }
@@ -362,7 +372,7 @@ impl ServerHalf for Server {
         true
     }
 
-    /// The global model's parameters of the client's units: what it would be sent.
+    /// The parameters of the global model at the client's units, as the client would be sent them.
     fn own(&self, client: u32) -> Result<Option<ParamSet>, MethodError> {
         let Some(me) = self.tailored.get(&client) else {
             return Ok(None);
@@ -374,7 +384,7 @@ impl ServerHalf for Server {
         Ok(Some(part))
     }
 
-    /// The units of largest norm, in every layer.
+    /// The units of largest norm in every layer.
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         let Some(level) = self.sizes.levels().get(level) else {
             return Ok(None);
@@ -390,15 +400,17 @@ struct Client {
     settings: TailorFl,
 }
 
-/// This round's start, its units and factors where the client has just found them; not kept.
+/// The name of the start of this round's training, with units and factors if the client has just
+/// learned them; it is not kept after the round.
 const START: &str = "start";
 const FOUND: &str = "found";
 
-/// Streams of learning importance, kept apart from those of training, which are numbered by the client.
+/// This bit keeps the streams of learning importance apart from those of training, which are
+/// numbered by the client.
 const IMPORTANCE: u64 = 1 << 32;
 
 impl Client {
-    /// How importance is learnt.
+    /// The settings with which importance is learned.
     fn learning(&self, local: &LocalTraining) -> LocalTraining {
         LocalTraining {
             amount: Amount::Steps(self.settings.importance_steps),
@@ -406,13 +418,13 @@ impl Client {
         }
     }
 
-    /// What it costs.
+    /// The cost of learning importance.
     fn learning_cost(&self, full: &Model, local: &LocalTraining, samples: usize) -> Cost {
-        // The scaled parameters are held beside the others.
+        // The scaled parameters are kept beside the unscaled ones.
         Cost::training(full, &self.learning(local), samples, 1)
     }
 
-    /// What comes before training: the state with a start.
+    /// The work before training: the state with the start of training.
     fn prepare(&self, input: &ClientInput) -> Result<ClientState, MethodError> {
         let state = ClientState::default();
         if !matches!(input.task, Payload::Model(_)) {
@@ -462,7 +474,7 @@ impl ClientHalf for Client {
         Ok(self.learning_cost(full(input), &input.local, samples))
     }
 
-    /// Importance is learnt of the whole network.
+    /// Importance is learned for the units of the whole network.
     fn usually_beside(&self, prospect: &Prospect) -> Cost {
         let &Prospect {
             full,

@@ -1,7 +1,8 @@
-//! What the tests of methods share: a tiny federation that runs the real halves in-process, and the
-//! same federation in double precision, written from the definitions.
+//! Helpers for the tests of methods: a tiny federation that runs the real halves in one process,
+//! and the same federation in double precision, written from the definitions.
 //!
-//! The reference takes nothing of the engine's but the order of samples, which it draws from the
+//! The reference uses nothing of the engine but the order of samples, which it draws from the
+//! engine's named streams. The module `narrow` has both for sub-models.
 //! same named streams. `narrow` has the same for sub-models.
 
 pub mod narrow;
@@ -18,17 +19,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tch::Device;
 
-/// Six values: two inputs, two outputs.
+/// A layout of six values, for two inputs and two outputs.
 pub fn layout() -> Arc<Layout> {
     let model = Model::build(&[LayerSpec::dense(2)], &[2], 2).unwrap();
     Arc::clone(model.layout())
 }
 
+/// The parameters `values` with the given layout.
 pub fn set(layout: &Arc<Layout>, values: &[f32]) -> ParamSet {
     ParamSet::from_slice(layout, values).unwrap()
 }
 
-/// The vectors agree to what single precision can give after a few dozen steps.
+/// Asserts that the vectors agree to the precision that single precision has after a few dozen
+/// steps.
 #[track_caller]
 pub fn close(got: &ParamSet, expected: &[f64]) {
     let got = got.as_slice().unwrap();
@@ -39,22 +42,26 @@ pub fn close(got: &ParamSet, expected: &[f64]) {
     }
 }
 
+/// The number of features of a sample.
 pub const INPUTS: usize = 3;
+/// The number of classes.
 pub const CLASSES: usize = 3;
+/// The seed of the run.
 pub const SEED: u64 = 17;
-/// Sizes of the clients' local sets: 2, 3 and 5 batches of at most [`BATCH`].
+/// The sizes of the clients' local data sets: 2, 3 and 5 batches of at most [`BATCH`].
 const SIZES: [u32; 3] = [7, 12, 22];
+/// The number of samples in a batch.
 pub const BATCH: usize = 5;
 const HOLDOUT: u32 = 6;
-/// Half of them to learn from, half to choose by.
+/// The number of public samples: half of them to learn from, half to select by.
 const PUBLIC: u32 = 16;
 
-/// Sample `s`, feature `j`: exact in single precision.
+/// Feature `j` of sample `s`, which is exact in single precision.
 pub fn feature(s: u32, j: usize) -> f64 {
     f64::from((s * 13 + j as u32 * 29 + s * s * (j as u32 + 3)) % 33) / 16.0 - 1.0
 }
 
-/// Labels skewed by client, so that local optima differ.
+/// The label of sample `s`. Labels are skewed by client, so that local optima differ.
 pub fn label(s: u32) -> u32 {
     let owner = owner(s);
     if (s * 7 + 3) % 5 < 3 {
@@ -78,17 +85,17 @@ pub fn samples_of(client: u32) -> Vec<u32> {
     all.filter(|&s| owner(s) == client).collect()
 }
 
-/// All clients' samples.
+/// The samples of all clients.
 pub fn pooled() -> Vec<u32> {
     (0..SIZES.iter().sum()).collect()
 }
 
-/// n_k
+/// The number n_k of samples of a client.
 pub fn size(client: u32) -> f64 {
     f64::from(SIZES[client as usize])
 }
 
-/// Plain SGD, two epochs a round: 4, 6 and 10 steps.
+/// Plain SGD with two epochs a round: 4, 6 and 10 steps.
 pub fn local() -> LocalTraining {
     LocalTraining {
         amount: Amount::Epochs(2),
@@ -97,10 +104,11 @@ pub fn local() -> LocalTraining {
     }
 }
 
-/// A federation of three clients (and as many who never take part as `population` says), without
-/// time, links or devices.
+/// A federation of three clients without time, links or devices. With a larger `population`, the
+/// other clients never take part.
 pub struct Toy<'a> {
     method: &'a dyn Method,
+    /// The server half.
     pub server: Box<dyn ServerHalf>,
     setup: Setup,
     local: Arc<LocalTraining>,
@@ -110,18 +118,20 @@ pub struct Toy<'a> {
 }
 
 impl<'a> Toy<'a> {
+    /// A federation of three clients with the method `method`.
     pub fn new(method: &'a dyn Method, local: &LocalTraining) -> Self {
         Self::of_population(method, local, SIZES.len() as u32)
     }
 
+    /// A federation of `population` clients, of which three take part.
     pub fn of_population(method: &'a dyn Method, local: &LocalTraining, population: u32) -> Self {
         let model = Model::build(&[LayerSpec::dense(CLASSES)], &[INPUTS], CLASSES).unwrap();
         let start = start().map(|v| v as f32);
         Self::of_model(method, local, population, model, &start, &[])
     }
 
-    /// Of `model`, with initial parameters `start`, and a client of each of `ratios` of its width
-    /// (all of it, where nothing is said).
+    /// A federation with the network `model` and the initial parameters `start`, with one client
+    /// for each of `ratios`; clients without a ratio have the full width.
     pub fn of_model(
         method: &'a dyn Method,
         local: &LocalTraining,
@@ -190,7 +200,7 @@ impl<'a> Toy<'a> {
         }
     }
 
-    /// What the server half was built from.
+    /// The set-up that the server half was built from.
     pub fn setup(&self) -> &Setup {
         &self.setup
     }
@@ -200,18 +210,18 @@ impl<'a> Toy<'a> {
         self.server.global().unwrap().clone()
     }
 
-    /// What `client` keeps under `name`.
+    /// The payload that `client` keeps under `name`.
     pub fn kept(&self, client: u32, name: &'static str) -> &Payload {
         self.states[&client].get(name).unwrap()
     }
 
-    /// 64 bits of all that clients keep.
+    /// A digest of 64 bits of the state of all clients.
     pub fn kept_digest(&self) -> u64 {
         let states: Vec<u64> = self.states.values().map(ClientState::digest).collect();
         crate::sim::mix_words(&states)
     }
 
-    /// The input of `client` in the current round, with another task than the server's if wanted.
+    /// The input of `client` in the current round, with the task `task`.
     pub fn input(&self, client: u32, task: Payload) -> ClientInput {
         let held_out = pooled().len() as u32..pooled().len() as u32 + HOLDOUT;
         ClientInput {
@@ -232,7 +242,7 @@ impl<'a> Toy<'a> {
         }
     }
 
-    /// Begins a round: the server's own work.
+    /// Begins a round with the server's own work.
     pub fn open(&mut self) {
         self.round += 1;
         self.work(Phase::BeforeRound(self.round));
@@ -248,7 +258,7 @@ impl<'a> Toy<'a> {
         (task, work)
     }
 
-    /// A report of `client` as the server gets it.
+    /// A report of `client`, as the server gets it.
     pub fn received(&self, client: u32, payload: Payload) -> Received {
         Received {
             client,
@@ -258,13 +268,14 @@ impl<'a> Toy<'a> {
         }
     }
 
-    /// The end of a round.
+    /// Ends a round.
     pub fn close(&mut self) {
         self.server.close(self.round).unwrap();
         self.work(Phase::AfterRound(self.round));
     }
 
-    /// A whole round of `cohort`, which is nobody where the method asks no clients.
+    /// Performs a whole round with the clients `cohort`, which is empty if the method asks no
+    /// clients.
     pub fn round(&mut self, cohort: &[u32]) {
         self.open();
         let cohort = cohort.iter().filter(|_| self.server.needs_clients());
@@ -292,19 +303,19 @@ impl<'a> Toy<'a> {
     }
 }
 
-// The reference.
+// The reference in double precision.
 
 /// A flat vector in double precision: weights `[CLASSES, INPUTS]`, then biases.
 pub type Vector = Vec<f64>;
 
 const PARAMETERS: usize = CLASSES * INPUTS + CLASSES;
 
-/// Where the global model starts: exact in single precision.
+/// The initial global model, which is exact in single precision.
 pub fn start() -> [f64; PARAMETERS] {
     std::array::from_fn(|i| (i * 11 % 16) as f64 / 32.0 - 0.25)
 }
 
-/// Σ factor · vector
+/// The sum Σ factor · vector.
 pub fn combine(terms: &[(f64, &[f64])]) -> Vector {
     let at = |i: usize| terms.iter().map(|(factor, v)| factor * v[i]).sum();
     (0..PARAMETERS).map(at).collect()
@@ -320,7 +331,7 @@ pub fn mean(vectors: &[Vector], weight: impl Fn(u32) -> f64) -> Vector {
     combine(&terms)
 }
 
-/// Gradient of the mean cross entropy of softmax regression over `batch` at `w`.
+/// The gradient of the mean cross entropy of softmax regression over `batch` at `w`.
 fn gradient(w: &[f64], batch: &[u32]) -> Vector {
     let mut g = vec![0.0; PARAMETERS];
     for &s in batch {
@@ -343,19 +354,22 @@ fn gradient(w: &[f64], batch: &[u32]) -> Vector {
 /// Local SGD in double precision.
 #[derive(Clone, Default)]
 pub struct Descent {
+    /// The learning rate.
     pub lr: f64,
+    /// The number of epochs.
     pub epochs: usize,
-    /// 0: the whole local set.
+    /// The number of samples in a batch; 0 is the whole local data set.
     pub batch: usize,
+    /// The momentum.
     pub momentum: f64,
-    /// μ of μ(w − w₀).
+    /// The factor μ of the proximal term μ(w − w₀).
     pub mu: f64,
-    /// Added to every gradient.
+    /// A vector that is added to every gradient.
     pub drift: Option<Vector>,
 }
 
 impl Descent {
-    /// What [`local`] describes.
+    /// The training that [`local`] describes.
     pub fn of_local() -> Self {
         Self {
             lr: 0.25,
@@ -365,8 +379,8 @@ impl Descent {
         }
     }
 
-    /// The parameters after training `client` (its number among the streams) on `samples` in `round`
-    /// (from 1), starting from `start`; and the number of steps.
+    /// The parameters after training on `samples` in `round` (counted from 1) from `start`, and the
+    /// number of steps. `client` is the client's number among the random streams.
     pub fn run(&self, start: &[f64], client: u64, samples: &[u32], round: u32) -> (Vector, f64) {
         let mut order_stream = stream(SEED, client, Purpose::Shuffle, u64::from(round - 1));
         let mut order = samples.to_vec();
@@ -393,7 +407,7 @@ impl Descent {
         (w, steps)
     }
 
-    /// Training of one of the three clients on its own samples.
+    /// The training of one of the three clients on its own samples.
     pub fn client(&self, start: &[f64], client: u32, round: u32) -> (Vector, f64) {
         self.run(start, u64::from(client), &samples_of(client), round)
     }

@@ -1,4 +1,4 @@
-//! Masks over the parameters of a network, and sums of networks that are masked differently.
+//! Masks over the parameters of a network, and sums of networks with different masks.
 
 use super::payload::Masked;
 use crate::model::{Buffer, Layout, Model, ParamError, ParamSet};
@@ -10,12 +10,12 @@ use std::sync::Arc;
 /// For each unit of each set of a network, whether it is kept ([`crate::model::Units`]).
 pub type UnitFlags = Vec<Vec<bool>>;
 
-/// Which parameters a pruned network keeps; a clone shares the flags.
+/// The mask of a pruned network: which parameters it keeps. A clone shares the flags.
 #[derive(Debug, Clone)]
 pub struct ValueMask {
     kept: Arc<[bool]>,
     count: usize,
-    /// The units that say so, where the mask is one of whole units.
+    /// The units that the mask follows from, if it is a mask of whole units.
     units: Option<Arc<UnitFlags>>,
     described: Bytes,
 }
@@ -27,8 +27,9 @@ snapshot_struct!(ValueMask {
     described
 });
 
-/// Nothing where all are kept; otherwise flags of one bit or indices of four bytes, whichever is
-/// shorter. (Which of the three it is finds room in a payload's prefix.)
+/// The bytes that describe a mask: none if all values are kept; otherwise one bit for each value or
+/// four bytes for each index, whichever is shorter. (Which of the three it is fits into a payload's
+/// prefix.)
 fn description(all: usize, kept: usize) -> Bytes {
     Bytes(match kept == all {
         true => 0,
@@ -37,12 +38,12 @@ fn description(all: usize, kept: usize) -> Bytes {
 }
 
 impl ValueMask {
-    /// All of `len` parameters.
+    /// A mask that keeps all of `len` parameters.
     pub fn all(len: usize) -> Self {
         Self::of_values(vec![true; len])
     }
 
-    /// A flag for each parameter.
+    /// A mask from one flag for each parameter.
     pub fn of_values(kept: impl Into<Arc<[bool]>>) -> Self {
         let kept = kept.into();
         let count = kept.iter().filter(|kept| **kept).count();
@@ -54,8 +55,8 @@ impl ValueMask {
         }
     }
 
-    /// The parameters of `model` whose units are kept, those of rows and of columns. What has no flag
-    /// is kept.
+    /// A mask that keeps the parameters of `model` whose units, of rows and of columns, are kept.
+    /// Units without a flag are kept.
     pub fn of_units(model: &Model, units: UnitFlags) -> Self {
         let mut kept = Vec::with_capacity(model.parameters());
         let has = |set: usize, unit: usize| -> bool {
@@ -93,22 +94,22 @@ impl ValueMask {
         }
     }
 
-    /// A flag for each parameter.
+    /// One flag for each parameter.
     pub fn kept(&self) -> &Arc<[bool]> {
         &self.kept
     }
 
-    /// The units that are kept, where the mask is one of whole units.
+    /// The units that are kept, if the mask is one of whole units.
     pub fn units(&self) -> Option<&UnitFlags> {
         self.units.as_deref()
     }
 
-    /// Parameters in the network.
+    /// The number of parameters in the network.
     pub fn total(&self) -> usize {
         self.kept.len()
     }
 
-    /// Parameters that are kept.
+    /// The number of parameters that are kept.
     pub const fn count(&self) -> usize {
         self.count
     }
@@ -118,26 +119,26 @@ impl ValueMask {
         self.count == self.total()
     }
 
-    /// Whether everything kept here is kept there too.
+    /// Whether every parameter that this mask keeps is also kept by `other`.
     pub fn within(&self, other: &Self) -> bool {
         self.total() == other.total() && self.kept.iter().zip(&*other.kept).all(|(a, b)| !a | b)
     }
 
-    /// What both keep.
+    /// The mask of the parameters that both masks keep.
     pub fn and(&self, other: &Self) -> Self {
         let both = self.kept.iter().zip(&*other.kept).map(|(a, b)| a & b);
         Self::of_values(both.collect::<Vec<bool>>())
     }
 
-    /// What saying it takes on the wire.
+    /// The bytes that describe the mask on the wire.
     pub const fn wire_bytes(&self) -> Bytes {
         self.described
     }
 
-    /// Ones for what is kept and zeros for the rest: what gradients are multiplied by.
+    /// The factors on gradients: one for each parameter that is kept, and zero for the others.
     ///
     /// # Errors
-    /// When they are not the parameters of `layout`.
+    /// When the mask does not belong to a network with `layout`.
     pub fn factors(&self, layout: &Arc<Layout>) -> Result<ParamSet, ParamError> {
         let values: Vec<f32> = self.kept.iter().map(|&kept| f32::from(kept)).collect();
         ParamSet::from_slice(layout, &values)
@@ -150,8 +151,8 @@ impl ValueMask {
     }
 }
 
-/// A running weighted sum of networks that are masked differently. Holds two vectors, however many
-/// are added.
+/// A running weighted sum of networks with different masks. It keeps two vectors, however many
+/// networks are added.
 #[derive(Debug)]
 pub(super) struct MaskedSum {
     layout: Arc<Layout>,
@@ -164,10 +165,10 @@ impl MaskedSum {
         Self { layout, sums: None }
     }
 
-    /// Adds what `masked` keeps, with `weight`.
+    /// Adds the values that `masked` keeps, with `weight`.
     ///
     /// # Errors
-    /// When it is of another network; nothing is added then.
+    /// When `masked` belongs to another network; nothing is added then.
     pub fn add(&mut self, masked: &Masked, weight: f64) -> Result<(), ParamError> {
         masked.values().has_layout(&self.layout)?;
         let values = masked.values().as_slice()?;
@@ -180,7 +181,7 @@ impl MaskedSum {
             }
         };
         let weight = weight as f32;
-        // What is masked is zero already.
+        // Values outside the mask are zero already.
         for (sum, value) in sum.as_mut_slice()?.iter_mut().zip(values) {
             *sum += weight * value;
         }
@@ -194,11 +195,12 @@ impl MaskedSum {
         Ok(())
     }
 
-    /// The mean of each value over those that keep it, the values of `previous` where nobody does,
-    /// and for each whether anybody did; the sum is empty then. `None` if nothing was added.
+    /// The mean of each value over the networks that keep it (the value of `previous` where none
+    /// does), and for each value whether any network keeps it. The sum is then empty. `None` if
+    /// nothing was added.
     ///
     /// # Errors
-    /// When `previous` is of another network.
+    /// When `previous` belongs to another network.
     pub fn take_mean(
         &mut self,
         previous: &ParamSet,
@@ -217,7 +219,7 @@ impl MaskedSum {
         Ok(Some((sum.freeze(), held)))
     }
 
-    /// Forgets what was added.
+    /// Empties the sum.
     pub fn clear(&mut self) {
         self.sums = None;
     }

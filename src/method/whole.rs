@@ -1,4 +1,5 @@
-//! Reports that are one whole model or one update: what layers around a method can look into.
+//! Reports that consist of one whole model or one update, which layers around a method can look
+//! into.
 
 use super::{MethodError, Payload, Received};
 use crate::model::{Buffer, ParamSet};
@@ -7,45 +8,46 @@ use std::collections::BTreeMap;
 
 /// What a method's clients report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReportKind {
-    /// Their model, of full size, after training from the global one.
+    /// A model of full size, trained from the global one.
     Model,
     /// An update of full size.
     Update,
-    /// Models or updates in another arrangement: of a part of the network, several, or with something
-    /// beside them.
+    /// Models or updates in another arrangement: of a part of the network, several of them, or
+    /// together with other contents.
     Parts,
-    /// Class scores on public samples.
+    /// Class scores of public samples.
     Scores,
-    /// Something that only the method understands.
+    /// Contents that only the method understands.
     Other,
-    /// Nothing: no client is asked.
+    /// Nothing, since no client is asked.
     Nothing,
 }
 
 impl ReportKind {
-    /// Whether reports are models or updates, in whatever arrangement.
+    /// Whether reports contain models or updates, in any arrangement.
     pub const fn is_parameters(self) -> bool {
         matches!(self, Self::Model | Self::Update | Self::Parts)
     }
 
-    /// Whether a report is one model or update of full size.
+    /// Whether a report is one model or one update of full size.
     pub const fn is_whole(self) -> bool {
         matches!(self, Self::Model | Self::Update)
     }
 }
 
-/// Turns reports of one round into updates, and updates into reports.
+/// Converts the reports of one round to updates, and updates to reports.
 #[derive(Debug, Default)]
 pub(crate) struct Whole {
-    /// What each client was sent this round; one shared vector.
+    /// The model that each client was sent this round; clients share one vector.
     sent: BTreeMap<u32, ParamSet>,
 }
 
 snapshot_struct!(Whole { sent });
 
 impl Whole {
-    /// Notes what `client` is sent.
+    /// Records the task that `client` is sent.
     pub fn note(&mut self, client: u32, task: &Payload) {
         if let Payload::Model(model) = task {
             self.sent.insert(client, model.clone());
@@ -62,15 +64,17 @@ impl Whole {
         base.ok_or_else(|| MethodError::payload("a model that was asked for", &Payload::Nothing))
     }
 
-    /// The update that a report stands for: a model less what its client was sent.
+    /// The update that a report stands for: an update as it is, or a model minus the model that its
+    /// client was sent.
     ///
     /// # Errors
-    /// When it is neither model nor update, of another network, or not finite.
+    /// When the report is neither a model nor an update, belongs to another network, or is not
+    /// finite.
     pub fn update_of(&self, report: &Received) -> Result<ParamSet, MethodError> {
         self.update(report.client, &report.payload)
     }
 
-    /// As [`Self::update_of`].
+    /// As [`Self::update_of`], for a report's payload.
     pub fn update(&self, client: u32, payload: &Payload) -> Result<ParamSet, MethodError> {
         let update = match payload {
             Payload::Model(model) => difference(model, self.base(client)?)?,
@@ -87,10 +91,11 @@ impl Whole {
         })
     }
 
-    /// The report of `client` that stands for `update`, of the kind of `like`.
+    /// The report of `client` that stands for `update`, of the given kind.
     ///
     /// # Errors
-    /// When there are not as many values as the network has, or what it was sent is not known.
+    /// When the number of values is not that of the network, or it is not known what the client was
+    /// sent.
     pub fn report(
         &self,
         client: u32,
@@ -105,14 +110,14 @@ impl Whole {
     }
 }
 
-/// `a − b`
+/// The difference `a − b`.
 pub(crate) fn difference(a: &ParamSet, b: &ParamSet) -> Result<ParamSet, MethodError> {
     let mut update = Buffer::copy_of(a)?;
     update.sub(b)?;
     Ok(update.freeze())
 }
 
-/// `base + update`
+/// The sum `base + update`.
 pub(crate) fn moved(base: &ParamSet, update: &[f32]) -> Result<ParamSet, MethodError> {
     let update = ParamSet::from_slice(base.layout(), update)?;
     let mut model = Buffer::copy_of(base)?;

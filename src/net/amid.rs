@@ -1,6 +1,7 @@
-//! Messages amid faults: what the plan does to a message at each of its stations.
+//! Messages while faults hold: what the fault plan does to a message when it is sent, when its last
+//! packet has left, and when it arrives.
 //!
-//! The entries are marked cold: a run without faults is not to pay for their code.
+//! The entry points are marked cold, so that a run without faults does not pay for their code.
 
 use super::link::{packets, Transport};
 use super::loss::Loss;
@@ -11,7 +12,7 @@ use crate::fault::{Corruption, LinkFault, LinkFaults, Traffic};
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::{NetContext, Parcel};
 
-/// What a message is to the plan.
+/// The properties of a message by which the fault plan selects messages.
 pub(super) fn traffic<M: Wire>(parcel: &Parcel<M>, attempt: u32, number: u64) -> Traffic {
     Traffic {
         source: parcel.source,
@@ -25,21 +26,21 @@ pub(super) fn traffic<M: Wire>(parcel: &Parcel<M>, attempt: u32, number: u64) ->
     }
 }
 
-/// What becomes of packets that the link itself let through.
+/// What faults do to packets that the link itself let through.
 #[derive(Default)]
 struct Fate {
     lost: u64,
-    /// Beside the latency of the links.
+    /// Delay in addition to the latency of the links.
     delay: Span,
-    /// Not before this.
+    /// The packets do not get across before this moment.
     held_until: VirtualTime,
     corrupt: Option<(u32, Corruption)>,
-    /// A second copy, so much after the first.
+    /// Further copies of the message, each this much later than the first.
     copies: Vec<Span>,
 }
 
 impl LinkNetwork {
-    /// The handler of a node sends a message.
+    /// Handles a message that the handler of a node sends.
     #[cold]
     pub(super) fn send_amid<M: Wire>(
         &self,
@@ -88,7 +89,7 @@ impl LinkNetwork {
         self.emit(nic, transfer, cx);
     }
 
-    /// Makes room in the receiver's queue; whether the message may enter it.
+    /// Makes room in the receiver's queue; returns whether the message may enter it.
     #[cold]
     pub(super) fn has_room_amid<M: Wire>(
         &self,
@@ -112,7 +113,7 @@ impl LinkNetwork {
         true
     }
 
-    /// What a packet of a message carries.
+    /// The number of bytes that one packet of a message carries.
     #[cold]
     pub(super) fn mtu_amid<M: Wire>(
         &self,
@@ -132,7 +133,8 @@ impl LinkNetwork {
         mtus.fold(own, Bytes::min)
     }
 
-    /// The last packet has left; `lost` is what the links lose by themselves.
+    /// Handles the moment at which the last packet has left; `lost` is the number of packets that the
+    /// links lose by themselves.
     #[cold]
     pub(super) fn emitted_amid<M: Wire>(
         &self,
@@ -145,7 +147,7 @@ impl LinkNetwork {
     ) {
         let parcel = &transfer.parcel;
         if faults.crashes_within(parcel.source, parcel.sent, cx.now()) {
-            // What a node was sending when it went down is gone.
+            // A node that goes down loses what it is sending.
             return cx.drop(transfer.parcel);
         }
         let traffic = traffic(parcel, transfer.attempt, transfer.number);

@@ -1,11 +1,11 @@
-//! Counting lost packets without visiting each one.
+//! Draws the number of lost packets without a draw for each packet.
 //!
 //! All draws use `libm`, so that a stream gives the same counts on every machine.
 
 use crate::sim::rng::Stream;
 use rand::Rng;
 
-/// Below this mean a binomial is counted loss by loss, above it by rejection.
+/// Below this mean, a binomial number is drawn loss by loss; above it, by rejection.
 const FEW: f64 = 10.0;
 
 /// A uniform draw in [0, 1).
@@ -13,8 +13,8 @@ fn unit(rng: &mut Stream) -> f64 {
     (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
-/// The number of trials up to and including the first success of probability `p`, by inversion
-/// (Devroye 1986, X.2); `u64::MAX` for never.
+/// The number of trials up to and including the first success of probability `p`, by inversion (Devroye
+/// 1986, X.2); `u64::MAX` if there is no success.
 pub(super) fn geometric(p: f64, rng: &mut Stream) -> u64 {
     if p >= 1.0 {
         return 1;
@@ -40,7 +40,7 @@ pub(super) fn binomial(n: u64, p: f64, rng: &mut Stream) -> u64 {
     }
 }
 
-/// Jumps from success to success.
+/// Counts by going from success to success; fast where few are expected.
 fn few(n: u64, p: f64, rng: &mut Stream) -> u64 {
     let mut left = n;
     let mut count = 0;
@@ -54,8 +54,8 @@ fn few(n: u64, p: f64, rng: &mut Stream) -> u64 {
     }
 }
 
-/// Transformed rejection with squeeze: algorithm BTRS of Hörmann, "The generation of binomial
-/// random variates", J. Stat. Comput. Simul. 46 (1993). Wants `p` <= 1/2 and `n p` >= 10.
+/// Transformed rejection with squeeze: algorithm BTRS of Hörmann, "The generation of binomial random
+/// variates", J. Stat. Comput. Simul. 46 (1993). It needs `p` <= 1/2 and `n p` >= 10.
 fn many(n: u64, p: f64, rng: &mut Stream) -> u64 {
     let trials = n as f64;
     let deviation = libm::sqrt(trials * p * (1.0 - p));
@@ -133,7 +133,8 @@ mod tests {
             (50, 0.5),
         ] {
             let (statistic, cells) = chi_square(n, p, 200_000);
-            // Mean `cells - 1`, deviation sqrt(2 cells); five deviations.
+            // The statistic has mean `cells - 1` and deviation sqrt(2 cells); five deviations are
+            // allowed.
             let limit = cells + 5.0 * (2.0 * cells).sqrt();
             assert!(
                 statistic < limit,

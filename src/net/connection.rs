@@ -1,16 +1,22 @@
-//! Setting a connection up: round trips that pass before a message's first byte, and their bytes.
+//! Setting up a connection: the round trips that pass before the first byte of a message is sent, and
+//! the bytes that they take.
 //!
-//! The sender of a message opens the connection. What it sends and gets until it may send data:
+//! The sender of a message opens the connection. This is what passes between the two ends before data
+//! may be sent:
 //!
-//! | handshake | round trips | after |
+//! | handshake | round trips | source |
 //! |---|---|---|
 //! | TCP | 1: SYN, SYN-ACK | RFC 9293, 3.5 |
 //! | TLS 1.3 over TCP | 2: also ClientHello, the server's flight | RFC 8446, 2 |
-//! | the same, resumed | 2: as before, without certificates | RFC 8446, 2.2 |
+//! | TLS 1.3 over TCP, resumed | 2: as above, without certificates | RFC 8446, 2.2 |
 //! | QUIC, 0-RTT | 0: data follow the first datagram | RFC 9001, 4.6; RFC 9000, 14.1 |
 //!
-//! Sizes of TLS records are those of the traces in RFC 8448, sections 3 and 4, but for the chain of
-//! certificates: theirs is one of 432 bytes that signs itself, and here it is [`CERTIFICATES`].
+//! For example, on a path with a round trip of 40 ms a message over TLS 1.3 waits 80 ms, and the time
+//! that the bytes of the handshake take, before its first byte is sent.
+//!
+//! The sizes of TLS records are those of the traces in RFC 8448, sections 3 and 4, except for the chain
+//! of certificates: the RFC has one certificate of 432 bytes that signs itself, and here the chain has
+//! [`CERTIFICATES`] bytes.
 
 use super::link::{LinkModel, Transport};
 use super::network::LinkNetwork;
@@ -21,107 +27,113 @@ use crate::sim::{NodeId, Parcel};
 use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 
-/// Bytes of options in a SYN, as Linux sends it: largest segment (4), SACK permitted (2), timestamps
-/// (10), window scale (3), and one to pad.
+/// Bytes of options in a SYN as Linux sends it: largest segment (4), SACK permitted (2), timestamps
+/// (10), window scale (3), and one byte of padding.
 const SYN_OPTIONS: u64 = 20;
-/// Bytes of options in every later segment: timestamps (10, RFC 7323), and two to pad.
+/// Bytes of options in every later segment: timestamps (10, RFC 7323) and two bytes of padding.
 const OPTIONS: u64 = 12;
-/// RFC 8448, section 3: the record of a ClientHello.
+/// Bytes of the record of a ClientHello (RFC 8448, section 3).
 const CLIENT_HELLO: u64 = 201;
-/// The records of ServerHello (95) and of the rest of the flight (679), without its certificate (432).
+/// Bytes of the records of ServerHello (95) and of the rest of the flight (679), without the
+/// certificate of the trace (432).
 const SERVER_FLIGHT: u64 = 95 + 679 - 432;
-/// A server's certificate and that of the authority that signed it: an assumption. RSA keys of 2,048
-/// bits make more of it, elliptic curves less.
+/// Bytes of a server's certificate and of the certificate of the authority that signed it. This is an
+/// assumption: with RSA keys of 2,048 bits they are larger, with elliptic curves smaller.
 const CERTIFICATES: u64 = 3_000;
-/// The client's Finished.
+/// Bytes of the client's Finished.
 const FINISHED: u64 = 58;
-/// A ticket with which a later connection resumes this one; nothing waits for it.
+/// Bytes of a ticket with which a later connection can be resumed; nothing waits for the ticket.
 const TICKET: u64 = 227;
-/// RFC 8448, section 4: a ClientHello with a ticket in it.
+/// Bytes of a ClientHello that contains a ticket (RFC 8448, section 4).
 const RESUMING_HELLO: u64 = 517;
-/// A ServerHello that takes it up (101), EncryptedExtensions (40) and Finished (36) in one record, with
-/// 22 bytes of header, type and tag.
+/// Bytes of a ServerHello that accepts the ticket (101), EncryptedExtensions (40) and Finished (36) in
+/// one record, with 22 bytes of header, type and tag.
 const RESUMING_FLIGHT: u64 = 101 + 40 + 36 + 22;
-/// A datagram with an Initial packet is padded to this (RFC 9000, section 14.1).
+/// Bytes to which a datagram with an Initial packet is padded (RFC 9000, section 14.1).
 const INITIAL: u64 = 1_200;
-/// No attempt of a message has this number: draws of its set-up are named by it.
+/// An attempt number that no message reaches: the random draws of a connection's set-up are named by
+/// it.
 const SETUP_ATTEMPT: u64 = 0xffff;
 const ATTEMPT_SHIFT: u32 = 48;
 
-/// How a connection is set up.
+/// The handshake by which a connection is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub enum Handshake {
-    /// TCP alone.
+    /// TCP alone, without encryption.
     Tcp,
     /// TCP, then TLS 1.3 with certificates.
     Tls13,
-    /// TCP, then TLS 1.3 with a ticket of an earlier connection. Data wait for the server's word: those
-    /// sent before it could be played back by others (RFC 8446, section 8), and a report must count once.
+    /// TCP, then TLS 1.3 with a ticket of an earlier connection. Data wait for the server's answer:
+    /// data sent earlier could be replayed by others (RFC 8446, section 8), and a report must count
+    /// once.
     Tls13Resumed,
-    /// QUIC with a ticket, and data in the first flight.
+    /// QUIC with a ticket, and data in the first flight of packets.
     Quic0Rtt,
 }
 
-/// What a message is sent over.
+/// Whether messages use an open connection or each set up their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[non_exhaustive]
 pub enum Connection {
-    /// A connection that is there.
+    /// The connection is open already.
     #[default]
     Persistent,
-    /// One that is set up for it.
+    /// Each message sets up a connection of its own.
     PerMessage {
-        /// How.
+        /// The handshake that sets it up.
         handshake: Handshake,
     },
 }
 
 impl Connection {
-    /// Whether it is a connection that is there; what is written of a link leaves that out.
+    /// Whether the connection is open already, which is the default and is left out where a link is
+    /// written.
     pub const fn is_persistent(&self) -> bool {
         matches!(self, Self::Persistent)
     }
 }
 
-/// Bytes that cross links beside a message and its headers, both ways together.
+/// Bytes that cross links in addition to a message and its headers, in both directions together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Beside {
-    /// To set its connection up.
+    /// Bytes that set up the connection.
     pub setup: u64,
-    /// To acknowledge it.
+    /// Bytes of acknowledgements, in both directions.
     pub acks: u64,
 }
 
 snapshot_struct!(Beside { setup, acks });
 
 impl Beside {
-    /// Both.
+    /// The sum of both.
     pub const fn total(self) -> u64 {
         self.setup.saturating_add(self.acks)
     }
 
-    /// Adds what is beside another message.
+    /// Adds the bytes of another message.
     pub const fn add(&mut self, other: Self) {
         self.setup = self.setup.saturating_add(other.setup);
         self.acks = self.acks.saturating_add(other.acks);
     }
 }
 
-/// Packets that one end sends before the other answers.
+/// Packets that one end sends before the other end answers.
 #[derive(Debug, Clone, Copy)]
 struct Flight {
-    /// From the one who opens the connection.
+    /// Whether the end that opens the connection sends them.
     there: bool,
-    /// Beside headers.
+    /// Bytes of the flight, without headers.
     bytes: u64,
-    /// Options of each packet.
+    /// Bytes of options in each packet.
     options: u64,
 }
 
-/// Flights until data may be sent, and what comes after that.
+/// The flights before data may be sent, and the flights after that.
 type Flights = (Vec<Flight>, Vec<Flight>);
 
 impl Handshake {
-    /// Round trips that pass before the first byte of data is sent.
+    /// The number of round trips before the first byte of data is sent.
     pub const fn round_trips(self) -> u32 {
         match self {
             Self::Tcp => 1,
@@ -164,7 +176,7 @@ impl Handshake {
 }
 
 impl Flight {
-    /// Bytes on the wire, in packets as `link` has them.
+    /// Bytes on the wire, in packets of the size that `link` has.
     fn on_wire(&self, link: &LinkModel) -> u64 {
         let packets = self.bytes.div_ceil(link.mtu.0.max(1)).max(1);
         let each = link.header.0.saturating_add(self.options);
@@ -172,16 +184,16 @@ impl Flight {
     }
 }
 
-/// Bytes of the acknowledgements of `packets`: one for every two of them, and for a last one alone
-/// (RFC 5681, section 4.2), with timestamps and without SACK blocks.
+/// Bytes of the acknowledgements of `packets` packets: one acknowledgement for every two packets, and
+/// one for a last packet alone (RFC 5681, section 4.2), with timestamps and without SACK blocks.
 pub(super) fn ack_bytes(link: &LinkModel, packets: u64) -> u64 {
     let each = link.header.0.saturating_add(OPTIONS);
     packets.div_ceil(2).saturating_mul(each)
 }
 
 impl LinkNetwork {
-    /// Bytes that cross links beside a message of `bytes` and its headers. Of faults nothing is known
-    /// here: acknowledgements are those of packets as the sender's link has them.
+    /// Bytes that cross links in addition to a message of `bytes` and its headers. Faults are not
+    /// considered: acknowledgements are those of packets of the size that the sender's link has.
     pub fn beside(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Beside {
         let link = &self.group(from).model;
         if from == to {
@@ -202,7 +214,8 @@ impl LinkNetwork {
         Beside { setup, acks }
     }
 
-    /// What the bytes of a set-up take on the sides they cross, one after the other at the full rates.
+    /// The time that the bytes of a set-up take on the sides they cross, one after the other at the
+    /// full rates.
     fn setup_bytes_time(&self, handshake: Handshake, from: NodeId, to: NodeId) -> Span {
         let (source, target) = (self.group(from), self.group(to));
         let side = |rate: Option<Bandwidth>, bytes| {
@@ -218,8 +231,8 @@ impl LinkNetwork {
         times.fold(Span::ZERO, |all, one| all + one)
     }
 
-    /// How long a message waits until its connection is there; nothing where it is. Each way of a round
-    /// trip draws its latency.
+    /// How long a message waits until its connection is set up; `None` where the connection is open.
+    /// The latency of each direction of a round trip is drawn.
     pub(super) fn setup<M>(&self, seed: u64, parcel: &Parcel<M>) -> Option<Span> {
         let Connection::PerMessage { handshake } = self.group(parcel.source).model.connection
         else {
@@ -241,7 +254,7 @@ impl LinkNetwork {
         Some(wait)
     }
 
-    /// What it takes with median latencies on idle links.
+    /// The time of the set-up with median latencies on idle links.
     pub(super) fn setup_expected(&self, from: NodeId, to: NodeId) -> Span {
         let Connection::PerMessage { handshake } = self.group(from).model.connection else {
             return Span::ZERO;

@@ -183,12 +183,12 @@ fn acknowledgements_are_in_the_way_of_what_comes() {
     let expected = ACKS * 1_000 - 1_000 + 140_000;
     assert!(grown.abs_diff(expected) < 1_000, "{grown}, not {expected}");
     assert_eq!(acked[&1], plain[&1]);
-    // Long afterwards they are in nobody's way.
+    // Long afterwards, the acknowledgements delay no other message.
     assert_eq!(on(true, 1_000_000_000)[&0], on(false, 1_000_000_000)[&0]);
 }
 
 #[test]
-fn links_that_ask_for_what_their_transport_has_not_are_told_so() {
+fn links_that_ask_for_what_their_transport_has_not_are_refused() {
     let mut link = link(8.0, 8.0, Transport::Datagram);
     link.acks = true;
     link.connection = Connection::PerMessage {

@@ -4,7 +4,7 @@ use super::tcp::Congestion;
 use super::testbed::{run, Bed, Log, Send};
 use super::{Latency, LinkModel, LinkTable, Topology, Transport};
 use crate::fault::{
-    Corruption, Cut, Direction, Drop, Fault, Filter, LinkFault, Outage, Plan, What, When,
+    Corruption, Cut, Direction, Drop, Fault, FaultPlan, Filter, LinkFault, Outage, What, When,
 };
 use crate::quantity::{Bandwidth, Bytes, Distribution, Probability, Span};
 use crate::sim::{NodeId, Tally};
@@ -67,7 +67,7 @@ fn ran(faults: &[Fault], client: &LinkModel, clients: u32, script: &[Send]) -> (
         let mut table = LinkTable::new();
         table.push(1, link(None)).unwrap();
         table.push(clients, client.clone()).unwrap();
-        let plan = Plan::new(faults, [("all", clients)].into_iter(), 1);
+        let plan = FaultPlan::new(faults, [("all", clients)].into_iter(), 1);
         let star = Topology::Star { centre: NodeId(0) };
         let bed = Bed::new(table, star, script, Span::from_secs(1_000)).amid(plan.links);
         run(bed, 1, shards).unwrap()
@@ -462,7 +462,7 @@ proptest! {
             },
         };
         let client = LinkModel { transport, ..link(Some(1.0)) };
-        // The kernel itself fails the run if the books do not balance.
+        // The kernel itself fails the run if the counts of messages do not add up.
         let (tally, _) = ran(&faults, &client, 6, &script);
         prop_assert!(tally.balances());
         // TCP may be waiting for a timeout of two minutes still.

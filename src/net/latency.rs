@@ -1,4 +1,4 @@
-//! The latency a link adds to the way of a message.
+//! The latency that a link adds to the path of a message.
 
 use crate::quantity::{Distribution, Span};
 use crate::sim::rng::Stream;
@@ -7,27 +7,29 @@ use thiserror::Error;
 
 /// A one-way latency: a distribution in seconds, and a bound that no draw goes below.
 ///
-/// Each draw is `max(bound, draw)`. The bound is what makes windows of virtual time safe, so it is
-/// above zero for every link but the ideal one.
+/// Each draw is `max(bound, draw)`. The windows of virtual time are as long as the least sum of two
+/// bounds, so the bound is above zero for every link but the ideal one. For example, with a bound of 5
+/// ms a draw of 3.2 ms counts as 5 ms.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Latency {
     distribution: Distribution,
     bound: Span,
 }
 
-/// Why a distribution is not a latency.
+/// Why a distribution cannot be used as a latency.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum LatencyError {
-    /// The parameters are no distribution.
+    /// The parameters do not make a distribution of latencies; the text says why.
     #[error("latency: {0}")]
     Parameters(String),
-    /// Nothing says how short the latency can be.
+    /// No bound is given, and the distribution has no positive minimum that could serve as one.
     #[error(
         "this latency has no positive minimum: give a bound, the least latency that the link can \
          have (such as \"1 ms\"), or use the preset \"ideal\" for a link without latency"
     )]
     NoBound,
-    /// A bound of zero.
+    /// The bound is zero.
     #[error(
         "latency bound 0 s: it must be above zero, because virtual time advances in windows of \
          that length; use the preset \"ideal\" for a link without latency"
@@ -36,11 +38,11 @@ pub enum LatencyError {
 }
 
 impl Latency {
-    /// A latency with `bound`, or with the distribution's minimum where that is positive.
+    /// A latency with `bound`, or with the distribution's minimum as its bound where that is positive.
     ///
     /// # Errors
-    /// Parameters that make no distribution of latencies; no bound and none to derive; a bound of
-    /// zero.
+    /// Returns a [`LatencyError`] if the parameters make no distribution of latencies, if there is
+    /// neither a bound nor a positive minimum, or if the bound is zero.
     pub fn new(distribution: Distribution, bound: Option<Span>) -> Result<Self, LatencyError> {
         if let Some(problem) = parameter_problem(&distribution) {
             return Err(LatencyError::Parameters(problem));
@@ -59,7 +61,7 @@ impl Latency {
         })
     }
 
-    /// No latency at all.
+    /// A latency of zero, with a bound of zero.
     pub const fn ideal() -> Self {
         Self {
             distribution: Distribution::Constant(0.0),
@@ -67,7 +69,7 @@ impl Latency {
         }
     }
 
-    /// For the presets, whose parameters a test checks.
+    /// A latency without checks, for the presets, whose parameters a test checks.
     pub(super) const fn of(distribution: Distribution, bound: Span) -> Self {
         Self {
             distribution,
@@ -80,12 +82,12 @@ impl Latency {
         &self.distribution
     }
 
-    /// No draw is below this.
+    /// The bound, below which no draw goes.
     pub const fn bound(&self) -> Span {
         self.bound
     }
 
-    /// One draw.
+    /// One draw from the distribution, raised to the bound where it is below.
     pub fn draw(&self, rng: &mut Stream) -> Span {
         Span::from_seconds(self.distribution.sample(rng)).max(self.bound)
     }
@@ -98,7 +100,7 @@ impl Latency {
         }
     }
 
-    /// The median draw.
+    /// The median of the draws.
     pub fn median(&self) -> Span {
         let seconds = match &self.distribution {
             Distribution::Constant(value) => *value,

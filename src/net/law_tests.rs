@@ -1,4 +1,5 @@
-//! Laws that hold for any links: nothing vanishes, nothing is too early, shards do not show.
+//! Properties that hold for any links: no message vanishes, none arrives too early, and the number of
+//! shards does not affect the run.
 
 use super::tcp::Congestion;
 use super::testbed::{run, Bed, Send};
@@ -96,7 +97,7 @@ fn links() -> impl Strategy<Value = LinkModel> {
                     mtu: Bytes(mtu),
                     header: Bytes(header),
                     transport,
-                    // Only TCP notices what finds no room.
+                    // Only TCP has an effect on messages for which a buffer has no room.
                     buffer: buffer
                         .filter(|_| matches!(transport, Transport::Tcp { .. }))
                         .map(Bytes),
@@ -152,8 +153,8 @@ fn worlds() -> impl Strategy<Value = (LinkTable, Topology, Vec<Send>, Span)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// The kernel counts what waits in queues and interfaces and ends a run whose books do not
-    /// balance with an error; all nodes rest whenever they may.
+    /// The kernel counts the messages that wait in queues and interfaces, and ends a run in which the
+    /// counts do not add up with an error. All nodes rest whenever they may.
     #[test]
     fn no_message_is_lost_without_a_trace_and_shards_do_not_show(
         (table, topology, script, horizon) in worlds(),
@@ -186,7 +187,7 @@ proptest! {
         fragile in 1..NODES,
     ) {
         let bed = Bed::new(table, topology, &script, horizon).with_fragile(fragile);
-        // Balanced books, or an error.
+        // The run ends without an error only if the counts of messages add up.
         prop_assert!(run(bed, 3, 2).is_ok());
     }
 
@@ -210,7 +211,7 @@ proptest! {
     }
 }
 
-/// The lookahead, by way of a network of links with these bounds in milliseconds.
+/// The lookahead of a network of links with these bounds in milliseconds.
 fn lookahead(bounds: &[(u32, u64)], topology: Topology) -> Span {
     use crate::sim::Network;
     let mut table = LinkTable::new();

@@ -9,63 +9,68 @@ use crate::quantity::{Bandwidth, Bytes, Span};
 use crate::registry::Interned;
 use serde::Serialize;
 
-/// Retransmissions are events: this many a message are enough for any transport in use.
+/// The largest number of retransmissions. Each is an event, and this many are enough for any transport
+/// in use.
 const MOST_RETRIES: u32 = 1_000;
-/// The length field of an IP packet has 16 bits.
+/// The largest header: the length field of an IP packet has 16 bits.
 const LARGEST_HEADER: u64 = 65_535;
-/// More packets at once than any sender dares.
+/// The largest initial window in packets, more than any sender uses.
 const MOST_INITIAL: u32 = 1_000;
-/// 2^16 bytes, scaled by 2^14.
+/// The largest window of TCP in bytes: 2^16, scaled by 2^14.
 const LARGEST_WINDOW: u64 = 1 << 30;
 
 /// How the messages on one side of a link share its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub enum Sharing {
-    /// At every moment each of the n messages under way gets an n-th of the rate (egalitarian
-    /// processor sharing): what many TCP flows through one bottleneck approach (Massoulié and
-    /// Roberts, "Bandwidth sharing and admission control for elastic traffic", 2000).
+    /// At every moment each of the n messages under way gets an n-th of the rate (egalitarian processor
+    /// sharing). Many TCP flows through one bottleneck approach this (Massoulié and Roberts, "Bandwidth
+    /// sharing and admission control for elastic traffic", 2000).
     #[default]
     Fair,
-    /// One message after the other at the full rate: in the order of handing in at the sender, of
-    /// arrival at the receiver (at one moment, of their event keys).
+    /// One message after the other at the full rate. The order is that in which they are handed in at
+    /// the sender, and that in which they arrive at the receiver (at one moment, the order of their
+    /// event keys).
     Fifo,
 }
 
-/// What is done about lost packets.
+/// How a link's messages are protected against lost packets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub enum Transport {
-    /// Nothing: one lost packet loses the message.
+    /// Not at all: one lost packet loses the message.
     Datagram,
-    /// Selective repeat: some time after the last packet has left, the sender sends those that were
-    /// lost again.
+    /// Selective repeat: some time after the last packet has left, the sender sends the lost packets
+    /// again.
     Reliable {
-        /// The time to the first retransmission; never less than the path's median round trip,
+        /// The time to the first retransmission. It is never less than the path's median round trip,
         /// before which no loss can be known.
         timeout: Span,
-        /// Each further one waits this much longer: `timeout * backoff^attempt`.
+        /// The factor by which each further wait is longer: after attempt `n` (from 0) the sender waits
+        /// `timeout * backoff^n`.
         backoff: f64,
-        /// Retransmissions before the message is given up as lost.
+        /// The number of retransmissions before the message is given up as lost.
         retries: u32,
     },
     /// TCP, at flow level: slow start, congestion control, recovery and timeouts (see
     /// [`super::tcp`]).
     Tcp {
-        /// What decides how much is in flight.
+        /// The congestion control, which decides how many packets are in flight.
         congestion: Congestion,
-        /// Packets that are sent before the first acknowledgement (10: RFC 6928).
+        /// The number of packets that are sent before the first acknowledgement (10: RFC 6928).
         initial_window: u32,
-        /// What the receiver's window may grow to.
+        /// The size up to which the receiver's window may grow.
         receive_window: Bytes,
     },
-    /// Packets are sent again as a law of the registry says.
+    /// Packets are sent again by a rule from the registry.
     #[serde(untagged)]
     Other(Interned<dyn Retransmission>),
 }
 
 impl Transport {
-    /// How long after the last packet of attempt `attempt` (from 0) has left the sender sends those again
-    /// that were lost; none where it gives up, and where the transport is TCP, whose flows decide
-    /// themselves.
+    /// The time from the moment at which the last packet of attempt `attempt` (from 0) has left until the
+    /// sender sends the lost packets again. `None` where the sender gives up, and for TCP, whose flows
+    /// decide themselves.
     pub(super) fn wait(&self, attempt: u32) -> Option<Span> {
         match self {
             Self::Datagram | Self::Tcp { .. } => None,
@@ -82,8 +87,8 @@ impl Transport {
         }
     }
 
-    /// TCP as Linux has it unless told otherwise: CUBIC, ten packets at first (RFC 6928), and a receiver's
-    /// window of at most 6 MiB (the end of `tcp_rmem`).
+    /// TCP with the defaults of Linux: CUBIC, an initial window of ten packets (RFC 6928), and a
+    /// receiver's window of at most 6 MiB (the upper end of `tcp_rmem`).
     pub const TCP: Self = Self::Tcp {
         congestion: Congestion::Cubic,
         initial_window: 10,
@@ -92,8 +97,8 @@ impl Transport {
 }
 
 impl Default for Transport {
-    /// One second at first, doubling (RFC 6298, sections 2.1 and 5.5), 15 times (`tcp_retries2` of
-    /// Linux).
+    /// A first timeout of one second, doubled each time (RFC 6298, sections 2.1 and 5.5), 15 times
+    /// (`tcp_retries2` of Linux).
     fn default() -> Self {
         Self::Reliable {
             timeout: Span::from_secs(1),
@@ -103,39 +108,40 @@ impl Default for Transport {
     }
 }
 
-/// One access link, as a node has it: up is from the node, down is to it.
+/// The access link of one node: up is from the node, down is to the node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LinkModel {
-    /// What this link adds to the latency of a path, in each direction.
+    /// The latency that this link adds to a path, in each direction.
     pub latency: Latency,
-    /// The rate from the node; none means no limit.
+    /// The rate from the node; `None` means no limit.
     pub up: Option<Bandwidth>,
-    /// The rate to the node; none means no limit.
+    /// The rate to the node; `None` means no limit.
     pub down: Option<Bandwidth>,
-    /// How messages share these rates.
+    /// How messages share the rates.
     pub sharing: Sharing,
     /// Which packets are lost, on either side.
     pub loss: Loss,
-    /// The most bytes of a message that one packet carries, headers not counted.
+    /// The largest number of bytes of a message that one packet carries, headers not counted.
     pub mtu: Bytes,
     /// Bytes of headers in each packet: 40 for TCP over IPv4, 28 for UDP.
     pub header: Bytes,
-    /// What is done about lost packets.
+    /// How messages are protected against lost packets.
     pub transport: Transport,
-    /// What may wait on each side while TCP sends: more is dropped. None means no limit.
+    /// The number of bytes that may wait on each side while TCP sends; packets beyond it are dropped.
+    /// `None` means no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub buffer: Option<Bytes>,
     /// Whether each message sets up a connection of its own.
     #[serde(skip_serializing_if = "Connection::is_persistent")]
     pub connection: Connection,
-    /// Whether acknowledgements of what TCP sends take their bytes on the way back.
+    /// Whether acknowledgements of packets that TCP sends take their bytes on the way back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub acks: bool,
 }
 
 impl LinkModel {
-    /// A lossless link without limits: packets of 1,460 bytes with 40 of headers (Ethernet's 1,500),
-    /// fair sharing and the default transport wherever those come to matter.
+    /// A lossless link without limits: packets of 1,460 bytes with 40 bytes of headers (Ethernet's
+    /// 1,500), fair sharing and the default transport.
     pub fn new(latency: Latency) -> Self {
         Self {
             latency,
@@ -152,12 +158,12 @@ impl LinkModel {
         }
     }
 
-    /// No latency, no limits, no loss.
+    /// A link without latency, limits and losses.
     pub fn ideal() -> Self {
         Self::new(Latency::ideal())
     }
 
-    /// Everything that is wrong with the model; nothing if it can be used.
+    /// Everything that is wrong with the model, in words; empty if the model can be used.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.mtu.0 == 0 {
@@ -257,20 +263,20 @@ impl LinkModel {
         problems
     }
 
-    /// How many packets a message of `bytes` takes: `ceil(bytes / mtu)`, at least one.
+    /// The number of packets that a message of `bytes` takes: `ceil(bytes / mtu)`, at least one.
     pub fn packets(&self, bytes: Bytes) -> u64 {
         packets(bytes, self.mtu)
     }
 
-    /// What `packets` of a message of `bytes` are on the wire, headers included, if one carries
-    /// `mtu`. Of a retransmission every packet counts as full.
+    /// The bytes on the wire, headers included, of `packets` packets of a message of `bytes`, where one
+    /// packet carries `mtu`. Every packet of a retransmission counts as full.
     pub(super) fn on_wire(&self, bytes: Bytes, packets: u64, mtu: Bytes) -> u128 {
         let full = u128::from(packets) * u128::from(mtu.0);
         full.min(u128::from(bytes.0)) + u128::from(packets) * u128::from(self.header.0)
     }
 }
 
-/// How many packets a message of `bytes` takes if one carries `mtu`.
+/// The number of packets that a message of `bytes` takes if one packet carries `mtu`.
 pub(super) fn packets(bytes: Bytes, mtu: Bytes) -> u64 {
     bytes.0.div_ceil(mtu.0.max(1)).max(1)
 }
@@ -292,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_told_at_once() {
+    fn all_problems_are_reported_at_once() {
         let link = LinkModel {
             mtu: Bytes(0),
             header: Bytes(70_000),

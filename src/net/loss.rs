@@ -1,4 +1,7 @@
 //! Which packets a link loses.
+//!
+//! For example, with `p_good_to_bad` 0.01 and `p_bad_to_good` 0.04 a fifth of the packets meet the bad
+//! state, and a burst lasts 25 packets on average.
 
 use super::binomial::{binomial, geometric};
 use super::packet_loss::PacketLoss;
@@ -9,36 +12,38 @@ use crate::snapshot::snapshot_enum;
 use rand::Rng;
 use serde::Serialize;
 
-/// Sojourns of a burst process that are followed one by one within a message. A message that
-/// outlasts a million of them sees their average to a part in a thousand: the rest of its packets
-/// are lost independently at the stationary rate.
+/// The number of changes of state of a burst process that are followed one by one within a message. In
+/// a message with more than a million changes the losses are the average to a part in a thousand, so
+/// the rest of its packets are lost independently at the stationary rate.
 const SOJOURNS: u32 = 1 << 20;
 
-/// How a link loses packets, in each direction on its own.
+/// How a link loses packets, independently in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[non_exhaustive]
 pub enum Loss {
-    /// It loses nothing.
+    /// No packet is lost.
     #[default]
     None,
     /// Each packet is lost with the same probability.
     Independent {
-        /// That probability.
+        /// The probability that a packet is lost.
         p: Probability,
     },
     /// Losses come in bursts: a two-state Markov chain that moves after each packet (Gilbert 1960,
-    /// Elliott 1963; notation of Haßlinger and Hohlfeld, MMB 2008, with p, r, 1 - k and 1 - h).
+    /// Elliott 1963). In the notation of Haßlinger and Hohlfeld (MMB 2008) the four probabilities are
+    /// p, r, 1 - k and 1 - h.
     GilbertElliott {
-        /// From the good state to the bad one, after a packet.
+        /// The probability to move from the good state to the bad one after a packet.
         p_good_to_bad: Probability,
-        /// From the bad state to the good one, after a packet; bursts last `1 / p_bad_to_good`
-        /// packets on average.
+        /// The probability to move from the bad state to the good one after a packet; bursts last `1 /
+        /// p_bad_to_good` packets on average.
         p_bad_to_good: Probability,
-        /// Loss of a packet in the good state.
+        /// The probability that a packet is lost in the good state.
         loss_good: Probability,
-        /// Loss of a packet in the bad state.
+        /// The probability that a packet is lost in the bad state.
         loss_bad: Probability,
     },
-    /// A law of the registry.
+    /// A law of packet loss from the registry.
     #[serde(untagged)]
     Other(Interned<dyn PacketLoss>),
 }
@@ -51,8 +56,8 @@ snapshot_enum!(Loss {
 });
 
 impl Loss {
-    /// The ratio of packets lost in the long run: for bursts
-    /// `(r * loss_good + p * loss_bad) / (p + r)`.
+    /// The share of packets lost in the long run; for bursts `(r * loss_good + p * loss_bad) / (p +
+    /// r)`.
     pub fn rate(&self) -> f64 {
         match self {
             Self::None => 0.0,
@@ -69,7 +74,7 @@ impl Loss {
         }
     }
 
-    /// The ratio of packets that meet the bad state in the long run: `p / (p + r)`.
+    /// The share of packets that meet the bad state in the long run: `p / (p + r)`.
     pub(super) fn time_in_bad(&self) -> f64 {
         match self {
             Self::GilbertElliott {
@@ -88,7 +93,7 @@ impl Loss {
         }
     }
 
-    /// What is wrong with the parameters.
+    /// What is wrong with the parameters, in words, if anything is.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::GilbertElliott {
@@ -108,8 +113,8 @@ impl Loss {
         }
     }
 
-    /// How many of `packets` are lost. `bad` is the state of the burst process; where there is none
-    /// yet it is drawn from the stationary distribution.
+    /// The number of lost packets among `packets`. `bad` is the state of the burst process; where it is
+    /// `None`, the state is drawn from the stationary distribution.
     pub(super) fn lost(&self, packets: u64, bad: &mut Option<bool>, rng: &mut Stream) -> u64 {
         match self {
             Self::None => 0,
@@ -140,8 +145,8 @@ impl Loss {
                     let here = sojourn.min(left);
                     lost += binomial(here, loss.get(), rng);
                     left -= here;
-                    // A sojourn that outlasts the message is drawn anew at the next: it has no
-                    // memory.
+                    // A stay in a state that outlasts the message is drawn anew at the next message,
+                    // since it has no memory.
                     if sojourn == here {
                         state = !state;
                     }
@@ -153,7 +158,7 @@ impl Loss {
                 *bad = Some(state);
                 lost
             }
-            // Each message meets the process at a beginning of its own.
+            // The process begins anew with each message.
             Self::Other(law) => {
                 let (mut state, mut lost, mut left) = (0, 0, packets);
                 loop {

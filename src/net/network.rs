@@ -1,4 +1,4 @@
-//! The network the kernel runs: the way of a message over the links of its two ends.
+//! The network that the kernel runs: the path of a message over the links of its sender and receiver.
 
 use super::link::{packets, LinkModel, Transport};
 use super::loss::Loss;
@@ -14,47 +14,49 @@ use crate::sim::{NetContext, Network, NodeId, Parcel};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Retransmissions draw from streams of their own: the attempt stands above the message's sequence
-/// number, which never reaches 2⁴⁸.
+/// The number of an attempt is put into the bits above the message's sequence number, which never
+/// reaches 2⁴⁸, so that each retransmission draws from a stream of its own.
 const ATTEMPT_SHIFT: u32 = 48;
 
-/// Which nodes talk to each other. It decides the lookahead, and so how long a window of virtual
-/// time is.
+/// Which nodes send messages to each other. The topology decides the lookahead, and so the length of
+/// the windows of virtual time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topology {
-    /// Any node may talk to any.
+    /// Any node may send to any other.
     Mesh,
-    /// Every node talks to the centre only. A message between two others is let through, but takes
-    /// the lookahead at least.
+    /// Every node sends to the centre, and the centre to every node. A message between two other nodes
+    /// is let through, but takes at least the lookahead.
     Star {
-        /// The server.
+        /// The centre, usually the server.
         centre: NodeId,
     },
-    /// Nodes of one layer, whole groups, talk to those of the next and of the one before. As with a star, whatever else
-    /// is sent takes the lookahead at least.
+    /// The nodes of one layer send to those of the next layer and of the layer before; each layer is a
+    /// range of node numbers made of whole groups. As with a star, any other message takes at least the
+    /// lookahead.
     Layers(Vec<Range<u32>>),
 }
 
-/// A network of access links; see the module.
+/// A network of access links; see the [module documentation](super).
 #[derive(Debug, Clone)]
 pub struct LinkNetwork {
     table: LinkTable,
-    /// For nodes beyond the table: the kernel drops what is sent to them.
+    /// The group of nodes beyond the table; the kernel drops messages to them.
     nowhere: Group,
     lookahead: Span,
-    /// What goes wrong, if anything does.
+    /// The faults of links, if there are any.
     pub(super) faults: Option<Arc<LinkFaults>>,
-    /// Whose messages depend on whether it is there, if anybody's do. Clients come after the centre.
+    /// The availability of clients whose messages depend on it, if there are any. The nodes of clients
+    /// follow the node of the server: client 0 is node 1.
     pub(super) presence: Option<Arc<Presence>>,
 }
 
 impl LinkNetwork {
     /// A network in which every node of `table` has its link.
     ///
-    /// The lookahead is the least sum of the latency bounds of two nodes that talk.
+    /// The lookahead is the least sum of the latency bounds of two nodes that send to each other.
     ///
     /// # Errors
-    /// A table without nodes; a centre that has no link.
+    /// Returns a [`NetError`] if the table has no nodes, or if the centre of a star has no link.
     pub fn new(table: LinkTable, topology: Topology) -> Result<Self, NetError> {
         let Some(nowhere) = table.last().cloned() else {
             return Err(NetError::Empty);
@@ -87,18 +89,18 @@ impl LinkNetwork {
         })
     }
 
-    /// The same network with faults.
+    /// Returns this network with faults.
     pub fn with_faults(mut self, faults: LinkFaults) -> Self {
         self.set_faults(faults);
         self
     }
 
-    /// Things go wrong from now on.
+    /// Sets the faults of the network.
     pub fn set_faults(&mut self, faults: LinkFaults) {
         self.faults = (!faults.is_empty()).then(|| Arc::new(faults));
     }
 
-    /// The same network of a server and clients that may leave while they send.
+    /// Returns this network, of a server and clients, with clients that may leave while they send.
     pub fn with_presence(self, presence: &Arc<Presence>) -> Self {
         Self {
             presence: presence.matters().then(|| Arc::clone(presence)),
@@ -106,7 +108,7 @@ impl LinkNetwork {
         }
     }
 
-    /// The same network with nothing that goes wrong, and everybody there.
+    /// Returns this network without faults and absences.
     pub(super) fn undisturbed(&self) -> Self {
         Self {
             faults: None,
@@ -115,7 +117,7 @@ impl LinkNetwork {
         }
     }
 
-    /// What any message takes at least.
+    /// The least time that any message takes.
     pub(super) const fn least(&self) -> Span {
         self.lookahead
     }
@@ -125,27 +127,28 @@ impl LinkNetwork {
         Clock(self.faults.as_deref().map(|faults| (faults, node)))
     }
 
-    /// The same for one side, without a clock where nothing changes its rate.
+    /// How time passes for one side of a node, without a clock where nothing changes the side's rate.
     pub(super) fn clock_of(&self, node: NodeId, up: bool) -> Clock<'_> {
         let faults = self.faults.as_deref();
         let paced = faults.filter(|faults| faults.is_paced(node, up));
         Clock(paced.map(|faults| (faults, node)))
     }
 
-    /// What a message of `bytes` takes from one node to another on idle links without losses: what it
-    /// takes to set up its connection, to pass both sides, and the median latencies.
+    /// The time that a message of `bytes` takes from one node to another on idle links without losses:
+    /// the set-up of its connection, both sides of the path, and the median latencies.
     pub fn expected(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Span {
         let (source, target) = (self.group(from), self.group(to));
         let mtu = source.model.mtu;
         let wire = source.model.on_wire(bytes, packets(bytes, mtu), mtu);
         let wire = Bytes(u64::try_from(wire).unwrap_or(u64::MAX));
         let side = |rate: Option<Bandwidth>| rate.map_or(Span::ZERO, |rate| rate.time_for(wire));
-        // A message enters the second link once the first has let all of it through.
+        // A message enters the second link once the first has let all of the message through.
         let passing = side(source.up(from)) + side(target.down(to)) + source.median + target.median;
         passing + self.setup_expected(from, to)
     }
 
-    /// The link model of a node; rates of its own are not in it.
+    /// The link model of a node. Rates that the node has of its own ([`super::Rates`]) are not in the
+    /// model.
     pub fn link(&self, node: NodeId) -> &LinkModel {
         &self.group(node).model
     }
@@ -174,7 +177,7 @@ impl LinkNetwork {
         }
     }
 
-    /// The last packet has left: which of them get across?
+    /// Handles the moment at which the last packet has left: draws which packets get across.
     fn emitted<M: Wire>(
         &self,
         nic: &mut Nic<M>,
@@ -184,7 +187,7 @@ impl LinkNetwork {
         let parcel = &transfer.parcel;
         if let (Some(presence), Some(client)) = (&self.presence, parcel.source.0.checked_sub(1)) {
             if presence.abandons(client, parcel.sent, cx.now()) {
-                // Its sender has left meanwhile.
+                // The sender has left meanwhile.
                 return cx.drop(transfer.parcel);
             }
         }
@@ -203,7 +206,7 @@ impl LinkNetwork {
         self.resend(nic, transfer, lost, cx);
     }
 
-    /// What is done about packets that did not get across.
+    /// Decides what happens to packets that did not get across.
     pub(super) fn resend<M: Wire>(
         &self,
         nic: &mut Nic<M>,
@@ -216,7 +219,7 @@ impl LinkNetwork {
         let Some(wait) = from.model.transport.wait(transfer.attempt) else {
             return cx.lose(transfer.parcel);
         };
-        // Nobody learns of a loss before a round trip is over.
+        // A loss cannot be known before a round trip is over.
         let round_trip = (from.median + to.median).scaled(2.0);
         transfer.packets = lost;
         transfer.attempt += 1;
@@ -228,7 +231,7 @@ impl LinkNetwork {
         );
     }
 
-    /// All packets are across but for the latency; `to` is the target's group.
+    /// Sends the message on: all packets are across but for the latency; `to` is the target's group.
     #[inline(always)]
     pub(super) fn depart<M: Wire>(
         &self,
@@ -252,7 +255,7 @@ impl LinkNetwork {
         }
     }
 
-    /// A message sets out on a connection that is there.
+    /// Sends a message on a connection that is open.
     #[inline(always)]
     fn set_out<M: Wire>(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
         if let Some(faults) = &self.faults {
@@ -281,7 +284,7 @@ impl LinkNetwork {
         self.emit(nic, transfer, cx);
     }
 
-    /// A message reaches its receiver's side.
+    /// Handles a message that reaches its receiver's side.
     fn come<M: Wire>(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
         let to = self.group(parcel.target);
         let Some(rate) = to.down(parcel.target) else {
@@ -296,7 +299,7 @@ impl LinkNetwork {
         let bytes = parcel.message.wire_bytes();
         let mtu = match &self.faults {
             Some(faults) => {
-                // What passes this side on its way has found its room there.
+                // A message whose packets passed this side on their way found room there then.
                 let passed = streams && self.passes_both(&parcel);
                 if !passed && !self.has_room_amid(faults, nic, &parcel, cx) {
                     return cx.drop(parcel);
@@ -314,7 +317,7 @@ impl LinkNetwork {
         nic.queue_down(to.model.sharing, clock, work, parcel, cx);
     }
 
-    /// The receiver has acknowledged a message: of what that takes on its up side.
+    /// Charges the receiver's up side with the acknowledgements of a message.
     #[cold]
     fn acknowledge<M: Wire>(
         &self,
@@ -336,7 +339,8 @@ impl LinkNetwork {
         nic.load_side(own.model.sharing, clock, (true, work), cx);
     }
 
-    /// The sender has got all acknowledgements of a message: of what that takes on its down side.
+    /// Charges the sender's down side with the acknowledgements of a message, all of which it has now
+    /// got.
     #[cold]
     pub(super) fn acknowledged<M: Wire>(
         &self,
@@ -359,7 +363,8 @@ impl LinkNetwork {
     }
 }
 
-/// The lost packets of a transfer: first on the sender's side, of the rest on the receiver's.
+/// The number of lost packets of a transfer: first those lost on the sender's side, then, of the rest,
+/// those lost on the receiver's.
 fn lost<M>(
     nic: &mut Nic<M>,
     from: &Group,
@@ -425,7 +430,7 @@ impl Draws {
     }
 }
 
-/// The sum of the two least latency bounds; a node alone counts twice.
+/// The sum of the two least latency bounds; in a table with one node its bound counts twice.
 fn two_least(table: &LinkTable) -> Span {
     let mut bounds: Vec<Span> = Vec::new();
     for bound in table.bounds() {
@@ -440,7 +445,7 @@ fn two_least(table: &LinkTable) -> Span {
     }
 }
 
-/// The least latency bound of nodes that are whole groups; zero if there are none.
+/// The least latency bound of nodes that make whole groups; zero if there are none.
 fn least_within(table: &LinkTable, nodes: &Range<u32>) -> Span {
     let concerned = table.bounds().filter(|bound| bound.begins_in(nodes));
     let bounds = concerned.map(|bound| bound.latency);
@@ -471,7 +476,7 @@ impl<M: Wire> Network<M> for LinkNetwork {
 
     fn send(&self, nic: &mut Nic<M>, parcel: Parcel<M>, cx: &mut NetContext<'_, M>) {
         if parcel.target == parcel.source {
-            // What a node tells itself never leaves it.
+            // A message from a node to itself never leaves the node.
             let now = cx.now();
             cx.deliver(parcel, now);
             return;

@@ -1,4 +1,5 @@
-//! The network interface of one node: what waits there, and the state of its burst processes.
+//! The network interface of one node: the messages that wait in it, and the state of its burst
+//! processes.
 
 use super::link::Sharing;
 use super::queue::{Queue, Work};
@@ -10,18 +11,18 @@ use crate::sim::{Message, NetContext, NodeId, Parcel};
 use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
-/// What an alarm is about.
+/// What an alarm of an interface is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wake {
-    /// Something may be through on the up side.
+    /// A message may be through on the up side.
     Up,
-    /// Something may be through on the down side.
+    /// A message may be through on the down side.
     Down,
     /// A retransmission is due.
     Resend,
-    /// Something happens to a message over TCP.
+    /// An event of a message over TCP is due.
     Stream,
-    /// A connection is there.
+    /// A connection is set up.
     Open,
 }
 
@@ -37,20 +38,21 @@ impl Wake {
     }
 }
 
-/// A message whose packets are not all across.
+/// A message of which some packets are not yet across.
 pub(super) struct Transfer<M> {
     pub parcel: Parcel<M>,
-    /// Packets still to get across.
+    /// The number of packets that are not yet across.
     pub packets: u64,
-    /// Retransmissions so far.
+    /// The number of retransmissions so far.
     pub attempt: u32,
-    /// The how-manieth message it is from its sender to its receiver; 0 where nobody counts.
+    /// The number of the message among those from its sender to its receiver, from 1; 0 where they are
+    /// not counted.
     pub number: u64,
-    /// What one packet carries.
+    /// The number of bytes that one packet carries.
     pub mtu: Bytes,
 }
 
-/// How the time of a side's queue passes: as virtual time does, unless a fault changes its rate.
+/// How the time of a side's queue passes: like virtual time, unless a fault changes the side's rate.
 #[derive(Clone, Copy)]
 pub(super) struct Clock<'a>(pub Option<(&'a LinkFaults, NodeId)>);
 
@@ -66,13 +68,11 @@ impl Clock<'_> {
     }
 }
 
-/// A node's network interface.
-///
-/// It is three words while nothing waits in it.
+/// The network interface of a node. It takes three words while nothing waits in it.
 pub struct Nic<M> {
     busy: Option<Box<Busy<M>>>,
     memory: Option<Box<Memory>>,
-    /// Until when the down side is taken by what has passed it, in the time of its service.
+    /// Until when the down side is busy with messages that have passed it, in the time of its service.
     taken: VirtualTime,
 }
 
@@ -80,13 +80,14 @@ pub struct Nic<M> {
 struct Busy<M> {
     up: Side<Transfer<M>>,
     down: Side<Parcel<M>>,
-    /// Retransmissions by when they are due; of those due at once, in the order they were decided.
+    /// Retransmissions by when they are due; those due at one moment in the order in which they were
+    /// decided.
     resend: BTreeMap<(VirtualTime, u64), Transfer<M>>,
     resends: u64,
-    /// Messages over TCP.
+    /// The messages over TCP that this node is sending.
     streams: Streams<M>,
-    /// Messages whose connection is being set up, by when it will be there; of those at one moment,
-    /// in the order of coming.
+    /// Messages whose connection is being set up, by when it will be open; those of one moment in the
+    /// order in which they came.
     opening: BTreeMap<(VirtualTime, u64), Parcel<M>>,
     openings: u64,
     /// Until when acknowledgements keep the up side busy, behind messages over TCP.
@@ -96,21 +97,23 @@ struct Busy<M> {
 /// One direction with a limited rate.
 struct Side<T> {
     queue: Queue<T>,
-    /// The earliest alarm that is set. It is never after the time the next item is through while
-    /// there is one; it may be before, when what came later slowed that down.
+    /// The earliest alarm that is set. It is never after the moment at which the next item is through;
+    /// it may be before, where items that came later slowed that item down.
     armed: Option<VirtualTime>,
 }
 
-/// What an interface remembers from message to message.
+/// State that an interface keeps from message to message.
 #[derive(Default)]
 pub(super) struct Memory {
     /// Whether the burst process of this node's up side is in its bad state.
     pub up: Option<bool>,
-    /// Likewise of the down sides of those this node sends to, as this node meets them.
+    /// Whether the burst processes of receivers' down sides are in their bad state, as this node meets
+    /// them.
     pub down: BTreeMap<NodeId, Option<bool>>,
-    /// Likewise of faults, by their entry in the plan.
+    /// Whether the burst processes of faults are in their bad state, by their entry in the fault plan
+    /// and by receiver.
     pub faults: BTreeMap<(u32, NodeId), Option<bool>>,
-    /// Messages sent so far, by receiver, where somebody counts them.
+    /// The number of messages sent so far, by receiver, where they are counted.
     pub sent: BTreeMap<NodeId, u64>,
 }
 
@@ -135,11 +138,11 @@ impl<T> Side<T> {
         }
     }
 
-    /// Makes sure that an alarm goes off by the time the next item is through.
+    /// Makes sure that an alarm goes off at the latest when the next item is through.
     fn arm<M>(&mut self, wake: Wake, clock: Clock<'_>, cx: &mut NetContext<'_, M>) {
         if let Some(next) = self.queue.next() {
             let next = clock.moment(wake == Wake::Up, next);
-            // What a fault stops for good is never through.
+            // An item that a fault stops for good is never through.
             let soon = next < VirtualTime::NEVER || clock.0.is_none();
             if soon && self.armed.is_none_or(|armed| next < armed) {
                 self.armed = Some(next);
@@ -171,7 +174,7 @@ impl<M> Nic<M> {
         self.memory.get_or_insert_default()
     }
 
-    /// Whether it counts messages.
+    /// Whether this interface counts messages.
     pub(super) fn counts(&self) -> bool {
         self.memory
             .as_ref()
@@ -222,8 +225,9 @@ impl<M> Nic<M> {
         side.arm(Wake::Down, clock, cx);
     }
 
-    /// A message over TCP has come, whose packets passed this side one by one while it stood idle, from
-    /// `first` on at the earliest: what of its work the side had no time for is still to be done.
+    /// Takes a message over TCP that has arrived. Its packets passed this side one by one while the
+    /// side was idle, from `first` on at the earliest; the part of the work for which there was no time
+    /// is still to be done.
     pub(super) fn pass_down(
         &mut self,
         sharing: Sharing,
@@ -269,7 +273,7 @@ impl<M> Nic<M> {
         cx.alarm(at, Wake::Open.token());
     }
 
-    /// A message whose connection is there.
+    /// Takes out a message whose connection is open.
     pub(super) fn opened(&mut self, now: VirtualTime) -> Option<Parcel<M>> {
         let busy = self.busy.as_mut()?;
         let (at, _) = *busy.opening.first_key_value()?.0;
@@ -278,7 +282,7 @@ impl<M> Nic<M> {
             .map(|(_, parcel)| parcel)
     }
 
-    /// Acknowledgements take the up side, behind trains of messages over TCP.
+    /// Adds acknowledgements to the work of the up side, behind trains of messages over TCP.
     pub(super) fn load_streams(
         &mut self,
         sharing: Sharing,
@@ -290,14 +294,14 @@ impl<M> Nic<M> {
         let busy = self.busy(sharing);
         let free = busy.streams.load(now, seconds);
         let at = clock.moment(true, free);
-        // A side that stands still for good has nobody to serve.
+        // A side that stands still for good serves nothing.
         if at < VirtualTime::NEVER && at > busy.acks_until {
             busy.acks_until = at;
             cx.alarm(at, Wake::Stream.token());
         }
     }
 
-    /// Acknowledgements take a side, among other messages.
+    /// Adds acknowledgements to the work of a side, among other messages.
     pub(super) fn load_side(
         &mut self,
         sharing: Sharing,
@@ -396,8 +400,8 @@ impl<M> Nic<M> {
 }
 
 impl<M: Message> Nic<M> {
-    /// Makes room on the up side for a message of `bytes`, in a queue that holds no more than
-    /// `capacity`: the transfers that must go, or `None` if it is the new one.
+    /// Makes room on the up side for a message of `bytes`, in a queue that holds at most `capacity`.
+    /// Returns the transfers that must go, or `None` if the new message is the one to go.
     pub(super) fn make_room_up(
         &mut self,
         (clock, now): (Clock<'_>, VirtualTime),
@@ -413,7 +417,7 @@ impl<M: Message> Nic<M> {
         busy.up.queue.make_room(now, rule, bytes, size, rng)
     }
 
-    /// The same on the down side.
+    /// Makes room on the down side, by the rule of [`Nic::make_room_up`].
     pub(super) fn make_room_down(
         &mut self,
         (clock, now): (Clock<'_>, VirtualTime),

@@ -1,21 +1,25 @@
-//! Laws of packet loss that a scenario can name beside those of [`super::Loss`].
+//! Laws of packet loss that a scenario can name in addition to those of [`super::Loss`].
 
 use crate::registry::kind;
 use crate::sim::rng::{below, Stream};
 use serde::{Deserialize, Serialize};
 
-/// Which packets a link loses, as a process that each message meets anew.
+/// Which packets a link loses, as a random process that begins anew with each message.
+///
+/// For example, [`EveryNth`] with `packets: 3` loses the packets 1, 4, 7, … of a message, or 2, 5, 8, …,
+/// or 0, 3, 6, ….
 pub trait PacketLoss: Send + Sync {
-    /// What is wrong with the settings: `"packets 0 is outside [1, ...]"`.
+    /// What is wrong with the settings, in words, for example `"packets 0 is outside [1, ...]"`.
     fn problem(&self) -> Option<String> {
         None
     }
 
-    /// The ratio of packets that are lost in the long run, in [0, 1]. Estimates and forecasts use it.
+    /// The share of packets that are lost in the long run, in [0, 1]. Estimates and forecasts use it.
     fn rate(&self) -> f64;
 
-    /// How many packets get through before the next one is lost. `state` is all that the process remembers
-    /// between two losses of a message; it is 0 before the first. Chance comes from `rng` alone.
+    /// The number of packets that get through before the next one is lost. `state` is all that the process
+    /// may keep between two losses of a message; it is 0 before the first loss. All randomness has to come
+    /// from `rng`.
     fn gap(&self, state: &mut u64, rng: &mut Stream) -> u64;
 }
 
@@ -25,10 +29,11 @@ kind! {
     EveryNth: EveryNth,
 }
 
-/// Every n-th packet is lost; the first of a message at a place that is drawn uniformly from the first n.
+/// Every n-th packet is lost. The position of a message's first lost packet is drawn uniformly from the
+/// first n.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EveryNth {
-    /// From one lost packet to the next.
+    /// The distance n from one lost packet to the next, in packets; at least 1.
     pub packets: u64,
 }
 
@@ -89,7 +94,7 @@ mod tests {
         let lost: u64 = (0..20_000)
             .map(|_| every(8).lost(5, &mut None, &mut rng))
             .sum();
-        // Five in eight messages lose one packet: binomial, within five deviations.
+        // Five of eight messages lose one packet: binomial, within five deviations.
         let (mean, deviation) = (12_500.0, (20_000.0f64 * 0.625 * 0.375).sqrt());
         assert!((lost as f64 - mean).abs() < 5.0 * deviation, "{lost}");
         assert_eq!(every(8).rate(), 0.125);
@@ -101,11 +106,7 @@ mod tests {
             [EveryNth { packets: 3 }; 2].map(|law| Interned::<dyn PacketLoss>::new(law.into()));
         assert!(std::ptr::eq(a.get(), b.get()));
         assert_ne!(every(3), every(4));
-        let mut written = crate::snapshot::Writer::new();
-        crate::snapshot::Snapshot::save(&every(3), &mut written);
-        let bytes = written.into_bytes();
-        let mut reader = crate::snapshot::Reader::new(bytes);
-        let read: Loss = crate::snapshot::Snapshot::load(&mut reader).unwrap();
+        let read = crate::snapshot::testing::again(&every(3)).unwrap();
         assert_eq!(read, every(3));
     }
 }

@@ -1,4 +1,5 @@
-//! How a message gets through, before it is sent: what is lost and sent again, and how likely.
+//! Estimates, before a message is sent, how it gets through: how likely losses are, and how much later
+//! the message arrives because of them.
 
 use super::link::{packets, Transport};
 use super::loss::Loss;
@@ -7,35 +8,36 @@ use super::tcp::{race, Course};
 use crate::quantity::{Bandwidth, Bytes, Probability, Span};
 use crate::sim::NodeId;
 
-/// What is less likely than this is not told apart any more.
+/// Probabilities below this are treated as zero.
 const NEGLIGIBLE: f64 = 1e-9;
 
-/// Transfers over TCP that are drawn to see how losses delay one.
+/// The number of simulated transfers over TCP from which the delay by losses is estimated.
 const DRAWN: u32 = 64;
 
-/// Bits a second of a path that nothing limits.
+/// The rate in bit/s of a path that nothing limits.
 const UNLIMITED: f64 = 1e12;
 
-/// A message on its way between two nodes, whose packets are lost independently.
+/// A message between two nodes whose packets are lost independently.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Passage {
-    /// Its packets.
+    /// The number of packets.
     pub packets: u64,
-    /// The probability that one is lost on the way, at whichever end. Of links that lose packets in
-    /// bursts it is the ratio in the long run.
+    /// The probability that a packet is lost on the way, on either side. For links that lose packets in
+    /// bursts it is the share in the long run.
     pub loss: f64,
-    /// What is done about lost ones.
+    /// How the message is protected against lost packets.
     pub transport: Transport,
-    /// Nobody learns of a loss sooner.
+    /// The time before which no loss can be known.
     pub round_trip: Span,
-    /// The message alone on an idle path, where the transport is TCP: its slowest side is taken for all.
+    /// The message alone on an idle path, where the transport is TCP; the slowest side of the path
+    /// counts for all.
     pub course: Option<Course>,
-    /// What it waits for a connection of its own.
+    /// How long the message waits for a connection of its own.
     pub setup: Span,
 }
 
 impl LinkNetwork {
-    /// How a message of `bytes` gets from one node to another.
+    /// The passage of a message of `bytes` from one node to another.
     pub fn passage(&self, from: NodeId, to: NodeId, bytes: Bytes) -> Passage {
         let (source, target) = (self.group(from), self.group(to));
         let losses = [source.model.loss, target.model.loss];
@@ -76,7 +78,7 @@ impl LinkNetwork {
     }
 }
 
-/// What both ends of a path lose together, `rate` in the long run.
+/// The losses of both ends of a path together; `rate` is the share of packets lost in the long run.
 fn both(losses: [Loss; 2], rate: f64) -> Loss {
     match losses {
         [one, Loss::None] | [Loss::None, one] => one,
@@ -86,14 +88,15 @@ fn both(losses: [Loss; 2], rate: f64) -> Loss {
     }
 }
 
-/// What a message takes on `course`, the `number`-th draw of its losses.
+/// The time that a message takes on `course`, with the `number`-th draw of its losses.
 fn takes(course: &Course, number: u32) -> Span {
     let (times, _) = race(course, u64::from(number));
     Span::from_seconds(times.first().copied().unwrap_or_default())
 }
 
 impl Passage {
-    /// What it takes, set-up included, on an idle path without losses, where the transport is TCP.
+    /// The time that the message takes, set-up included, on an idle path without losses; `None` where
+    /// the transport is not TCP.
     pub fn alone(&self) -> Option<Span> {
         self.course.map(|course| {
             let lossless = Course {
@@ -104,8 +107,8 @@ impl Passage {
         })
     }
 
-    /// By how much it comes later than one that loses nothing, each with its probability; what is
-    /// missing to 1 is the probability that it never comes.
+    /// By how much the message arrives later than one without losses: each delay with its probability.
+    /// The probability that it never arrives is what the sum lacks to 1.
     pub fn delays(&self) -> Vec<(Span, f64)> {
         if let (Some(course), Some(alone)) = (&self.course, self.alone()) {
             if self.loss == 0.0 {
@@ -113,17 +116,17 @@ impl Passage {
             }
             let drawn = (0..DRAWN).map(|number| (self.setup + takes(course, number)).nanos());
             let later = drawn.map(|nanos| nanos.saturating_sub(alone.nanos()));
-            // That none of a few draws is lost, or late, does not make it certain.
+            // A few draws without a loss do not make it certain that there is none.
             let each = (1.0 - NEGLIGIBLE) / f64::from(DRAWN);
             return later.map(|nanos| (Span::from_nanos(nanos), each)).collect();
         }
-        // All packets are through after so many attempts.
+        // The probability that all packets are through after this many attempts.
         let through = |attempts: u32| {
             let lost = libm::pow(self.loss, f64::from(attempts));
             libm::exp(self.packets as f64 * libm::log1p(-lost))
         };
         let (mut delays, mut before, mut waited) = (Vec::new(), 0.0, Span::ZERO);
-        // TCP's course says it all.
+        // Without losses, the course alone gives the time.
         if matches!(self.transport, Transport::Tcp { .. }) {
             return delays;
         }
@@ -142,7 +145,7 @@ impl Passage {
         delays
     }
 
-    /// The probability that it comes at all.
+    /// The probability that the message arrives at all.
     pub fn arrives(&self) -> f64 {
         let chances = self.delays().into_iter().map(|(_, chance)| chance);
         chances.sum::<f64>().clamp(0.0, 1.0)

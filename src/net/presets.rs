@@ -1,11 +1,13 @@
-//! Links that people know by name.
+//! Links with well-known names.
 //!
-//! Latencies are one-way and of the access link alone: a path adds both ends', so a measured
-//! round-trip time is halved for a client whose server sits in a data centre, and quartered between
-//! two like nodes. What no source gives (most losses and some spreads) is called an assumption.
-//! All but `ideal` send over TCP with CUBIC, as phones, computers and servers do: Linux, Android, Apple's
-//! and Microsoft's systems have it unless told otherwise (RFC 9438, section 1). On `ideal` there is
-//! nothing that TCP could learn of.
+//! Latencies are one-way and belong to the access link alone. A path adds the latencies of both ends,
+//! so a measured round-trip time is halved for a client whose server sits in a data centre, and
+//! quartered between two nodes with equal links. Figures that no source gives (most losses and some
+//! spreads) are called assumptions.
+//!
+//! All presets but `ideal` send over TCP with CUBIC, as phones, computers and servers do: the systems
+//! of Linux, Android, Apple and Microsoft use it by default (RFC 9438, section 1). On `ideal` there is
+//! no delay and no loss for TCP to react to.
 
 use super::latency::Latency;
 use super::link::{LinkModel, Transport};
@@ -13,26 +15,26 @@ use super::loss::Loss;
 use crate::quantity::{Bandwidth, Distribution, Probability, Span};
 use serde::Serialize;
 
-/// A named link and where its figures come from.
+/// A named link, with the sources of its figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Preset {
-    /// What scenarios call it.
+    /// The name that scenarios use.
     pub name: &'static str,
-    /// The link.
+    /// The model of the link.
     pub model: LinkModel,
-    /// Where each figure comes from.
+    /// The source of each figure.
     pub source: &'static str,
 }
 
-/// The heads of the columns of [`listing`].
+/// The headings of the columns of [`listing`].
 pub const LISTING_HEADER: [&str; 6] = ["name", "up", "down", "latency (median)", "loss", "source"];
 
-/// A preset in figures.
+/// The figures of a preset.
 struct Figures {
     name: &'static str,
-    /// Mbit/s; none means no limit.
+    /// The rate from the node in Mbit/s; `None` means no limit.
     up: Option<f64>,
-    /// Mbit/s; none means no limit.
+    /// The rate to the node in Mbit/s; `None` means no limit.
     down: Option<f64>,
     latency: Latency,
     loss: Loss,
@@ -183,14 +185,14 @@ pub fn presets() -> Vec<Preset> {
     figures().into_iter().map(make).collect()
 }
 
-/// The link of the preset `name`.
+/// The link model of the preset `name`, if there is one.
 pub fn preset(name: &str) -> Option<LinkModel> {
     let mut all = presets().into_iter();
     all.find(|preset| preset.name == name)
         .map(|preset| preset.model)
 }
 
-/// The presets as rows of text under [`LISTING_HEADER`].
+/// The presets as rows of text, with the columns of [`LISTING_HEADER`].
 pub fn listing() -> Vec<[String; 6]> {
     let rate = |rate: Option<Bandwidth>| rate.map_or("unlimited".into(), |r| r.to_string());
     let row = |preset: Preset| {

@@ -1,7 +1,8 @@
-//! One side of a link with a limited rate: who is served how fast, and when each is through.
+//! One side of a link with a limited rate: how its messages share the rate, and when each is through.
 //!
-//! Time and work are integers in units of 2⁻⁴⁸ ns, so that results are the same everywhere. A
-//! finishing time is rounded up to a whole nanosecond, but for a sliver that division leaves over.
+//! Time and work are integers in units of 2⁻⁴⁸ ns, so that results are equal on every machine. A
+//! finishing time is rounded up to a whole nanosecond, except that a remainder left over by division
+//! counts as nothing.
 
 use super::link::Sharing;
 use crate::fault::Drop;
@@ -13,15 +14,15 @@ use std::collections::{BinaryHeap, VecDeque};
 
 /// Fractional bits of a nanosecond.
 const FRACTION: u32 = 48;
-/// Less work than this counts as none: 2⁻¹² ns.
+/// Work below this amount counts as none: 2⁻¹² ns.
 const SLIVER: u128 = 1 << (FRACTION - 12);
 
-/// The time something needs when it has the whole rate for itself.
+/// The time that an item needs when it has the whole rate for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Work(u128);
 
 impl Work {
-    /// The work of putting `bytes` through at `rate`; at most the whole of virtual time.
+    /// The work of sending `bytes` at `rate`; at most the whole of virtual time.
     pub fn of(bytes: u128, rate: Bandwidth) -> Self {
         let nanos = bytes as f64 * 8e9 / rate.get();
         let scaled = nanos * (1u64 << FRACTION) as f64;
@@ -31,7 +32,7 @@ impl Work {
 }
 
 impl Work {
-    /// What of it is done in a span, in whole nanoseconds, and what is left.
+    /// The part of the work that is done in a span, in whole nanoseconds, and the work that is left.
     pub fn split(self, span: Span) -> (Span, Self) {
         let left = self.0.saturating_sub(u128::from(span.nanos()) << FRACTION);
         let done = (self.0 - left).div_ceil(1 << FRACTION);
@@ -39,7 +40,7 @@ impl Work {
         (done.min(span), Self(left))
     }
 
-    /// Whether it is as good as done.
+    /// Whether the work is as good as done.
     pub const fn is_none(self) -> bool {
         self.0 <= SLIVER
     }
@@ -65,20 +66,20 @@ impl<T> Queue<T> {
     pub fn new(sharing: Sharing) -> Self {
         match sharing {
             Sharing::Fair => Self::Fair(Fair {
-                jobs: BinaryHeap::new(),
+                items: BinaryHeap::new(),
                 through: VecDeque::new(),
                 service: 0,
                 at: 0,
                 serial: 0,
             }),
             Sharing::Fifo => Self::Fifo(Fifo {
-                jobs: VecDeque::new(),
+                items: VecDeque::new(),
                 free: 0,
             }),
         }
     }
 
-    /// Adds `item` at `now`, which is never before an earlier call's.
+    /// Adds `item` at `now`, which must not be before the `now` of an earlier call.
     pub fn push(&mut self, now: VirtualTime, work: Work, item: T) {
         match self {
             Self::Fair(queue) => queue.push(now, work, Some(item)),
@@ -86,7 +87,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Adds work that nothing waits for: it takes its share of the rate, and that is all.
+    /// Adds work that nothing waits for: it takes its share of the rate and has no item.
     pub fn load(&mut self, now: VirtualTime, work: Work) {
         match self {
             Self::Fair(queue) => queue.push(now, work, None),
@@ -94,7 +95,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// When the next item, or work that nothing waits for, is through, if nothing is added before.
+    /// When the next item, or work without an item, is through if nothing is added before.
     pub fn next(&self) -> Option<VirtualTime> {
         match self {
             Self::Fair(queue) => queue.next(),
@@ -102,7 +103,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// The next item that is through by `now`.
+    /// Takes out the next item that is through by `now`.
     pub fn pop(&mut self, now: VirtualTime) -> Option<T> {
         match self {
             Self::Fair(queue) => queue.pop(now),
@@ -110,9 +111,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes items out until one of `bytes` fits beside the others into `capacity`; `None`, and
-    /// nothing is taken out, if the new one is the one to go. The work that was done for those
-    /// taken out is done; the others share the rate from now on.
+    /// Takes items out until one of `bytes` fits beside the others into `capacity`. Returns `None`, and
+    /// takes nothing out, if the new item is the one to go. Work done for the items taken out is lost;
+    /// the others share the rate from now on.
     pub fn make_room(
         &mut self,
         now: VirtualTime,
@@ -149,15 +150,15 @@ impl<T> Queue<T> {
         Some(gone)
     }
 
-    /// How many items are not through.
+    /// The number of items that are not through.
     fn waiting(&self) -> usize {
         match self {
-            Self::Fair(queue) => queue.jobs.iter().flat_map(|job| &job.item).count(),
-            Self::Fifo(queue) => queue.jobs.iter().flat_map(|(_, item)| item).count(),
+            Self::Fair(queue) => queue.items.iter().flat_map(|entry| &entry.item).count(),
+            Self::Fifo(queue) => queue.items.iter().flat_map(|(_, item)| item).count(),
         }
     }
 
-    /// Takes out the item that is `place`-th by the order of coming.
+    /// Takes out the item at `place` in the order of arrival.
     fn remove(&mut self, now: VirtualTime, place: usize) -> Option<T> {
         match self {
             Self::Fair(queue) => queue.remove(place),
@@ -167,37 +168,41 @@ impl<T> Queue<T> {
 
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::Fair(queue) => queue.jobs.is_empty() && queue.through.is_empty(),
-            Self::Fifo(queue) => queue.jobs.is_empty(),
+            Self::Fair(queue) => queue.items.is_empty() && queue.through.is_empty(),
+            Self::Fifo(queue) => queue.items.is_empty(),
         }
     }
 
-    /// What waits here, in no particular order.
+    /// Visits the items that wait here, in no particular order.
     pub fn for_each(&self, visit: &mut dyn FnMut(&T)) {
         match self {
             Self::Fair(queue) => {
                 queue
-                    .jobs
+                    .items
                     .iter()
-                    .flat_map(|job| &job.item)
+                    .flat_map(|entry| &entry.item)
                     .for_each(&mut *visit);
                 queue.through.iter().for_each(|(_, item)| visit(item));
             }
-            Self::Fifo(queue) => queue.jobs.iter().flat_map(|(_, item)| item).for_each(visit),
+            Self::Fifo(queue) => queue
+                .items
+                .iter()
+                .flat_map(|(_, item)| item)
+                .for_each(visit),
         }
     }
 }
 
-/// Processor sharing by virtual service time (Parekh and Gallager 1993, with equal weights): the
-/// service that each present item has had grows at 1/n; an item is through when it has grown by the
-/// item's work since it came.
+/// Processor sharing by virtual service time (Parekh and Gallager 1993, with equal weights). The
+/// service that each present item has had grows at 1/n of the rate; an item is through when its service
+/// since it came equals its work.
 pub(super) struct Fair<T> {
-    jobs: BinaryHeap<Job<T>>,
-    /// Items that are through, with the exact time, and not yet fetched.
+    items: BinaryHeap<Item<T>>,
+    /// Items that are through, each with the exact time, and not yet fetched.
     through: VecDeque<(u128, T)>,
-    /// The service an item would have had that was here since the queue was last empty.
+    /// The service of an item that has been here since the queue was last empty.
     service: u128,
-    /// The moment `service` is of.
+    /// The moment to which `service` belongs.
     at: u128,
     serial: u64,
 }
@@ -205,14 +210,14 @@ pub(super) struct Fair<T> {
 impl<T: Snapshot> Snapshot for Fair<T> {
     fn save(&self, to: &mut Writer) {
         let Self {
-            jobs,
+            items,
             through,
             service,
             at,
             serial,
         } = self;
-        to.number(jobs.len() as u64);
-        jobs.iter().for_each(|job| job.save(to));
+        to.number(items.len() as u64);
+        items.iter().for_each(|entry| entry.save(to));
         through.save(to);
         service.save(to);
         at.save(to);
@@ -221,8 +226,8 @@ impl<T: Snapshot> Snapshot for Fair<T> {
 
     fn load(from: &mut Reader) -> Result<Self, Damaged> {
         Ok(Self {
-            // Of a heap only the order in which items leave it can be seen.
-            jobs: Vec::load(from)?.into(),
+            // The order of a heap's storage has no effect; only the order in which items leave it has.
+            items: Vec::load(from)?.into(),
             through: Snapshot::load(from)?,
             service: Snapshot::load(from)?,
             at: Snapshot::load(from)?,
@@ -231,45 +236,45 @@ impl<T: Snapshot> Snapshot for Fair<T> {
     }
 }
 
-snapshot_struct!(impl<T> Job<T> { finish, serial, item });
-snapshot_struct!(impl<T> Fifo<T> { jobs, free });
+snapshot_struct!(impl<T> Item<T> { finish, serial, item });
+snapshot_struct!(impl<T> Fifo<T> { items, free });
 snapshot_enum!(impl<T> Queue<T> { 0 => Fair(queue), 1 => Fifo(queue) });
 
-/// An item that is through at `finish`; of two at once, the one that came first. Without an item it is
-/// work that nothing waits for.
-struct Job<T> {
+/// An item that is through when the service reaches `finish`; of two with equal `finish`, the one that
+/// came first. An entry without an item is work that nothing waits for.
+struct Item<T> {
     finish: u128,
     serial: u64,
     item: Option<T>,
 }
 
-impl<T> Job<T> {
-    /// Earliest first in a heap whose top is the greatest.
+impl<T> Item<T> {
+    /// The order is reversed, since the top of the heap is the greatest.
     fn order(&self, other: &Self) -> Ordering {
         (other.finish, other.serial).cmp(&(self.finish, self.serial))
     }
 }
 
-impl<T> PartialEq for Job<T> {
+impl<T> PartialEq for Item<T> {
     fn eq(&self, other: &Self) -> bool {
         self.order(other) == Ordering::Equal
     }
 }
-impl<T> Eq for Job<T> {}
-impl<T> PartialOrd for Job<T> {
+impl<T> Eq for Item<T> {}
+impl<T> PartialOrd for Item<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl<T> Ord for Job<T> {
+impl<T> Ord for Item<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.order(other)
     }
 }
 
 impl<T> Fair<T> {
-    /// Moves to `now` from one item's end to the next: each leaves its share to the others at the
-    /// exact moment, not at the whole nanosecond in which it is fetched.
+    /// Moves to `now` from the end of one item to the end of the next. Each item leaves its share to
+    /// the others at the exact moment, not at the whole nanosecond in which it is fetched.
     fn advance(&mut self, now: VirtualTime) {
         let over = now == VirtualTime::NEVER;
         let now = scaled(now);
@@ -277,14 +282,14 @@ impl<T> Fair<T> {
             if end > now + SLIVER && !over {
                 break;
             }
-            let Some(job) = self.jobs.pop() else {
+            let Some(entry) = self.items.pop() else {
                 break;
             };
             self.at = end;
-            self.service = job.finish;
-            self.through.extend(job.item.map(|item| (end, item)));
+            self.service = entry.finish;
+            self.through.extend(entry.item.map(|item| (end, item)));
         }
-        self.service = match self.jobs.len() as u128 {
+        self.service = match self.items.len() as u128 {
             0 => 0,
             present => self
                 .service
@@ -295,7 +300,7 @@ impl<T> Fair<T> {
 
     fn push(&mut self, now: VirtualTime, work: Work, item: Option<T>) {
         self.advance(now);
-        self.jobs.push(Job {
+        self.items.push(Item {
             finish: self.service.saturating_add(work.0),
             serial: self.serial,
             item,
@@ -304,19 +309,19 @@ impl<T> Fair<T> {
     }
 
     fn remove(&mut self, place: usize) -> Option<T> {
-        let mut jobs = std::mem::take(&mut self.jobs).into_vec();
-        jobs.sort_unstable_by_key(|job| job.serial);
-        let mut items = (0..jobs.len()).filter(|index| jobs[*index].item.is_some());
-        let gone = items.nth(place).map(|index| jobs.remove(index));
-        self.jobs = jobs.into();
+        let mut present = std::mem::take(&mut self.items).into_vec();
+        present.sort_unstable_by_key(|entry| entry.serial);
+        let mut items = (0..present.len()).filter(|index| present[*index].item.is_some());
+        let gone = items.nth(place).map(|index| present.remove(index));
+        self.items = present.into();
         gone?.item
     }
 
     /// When the first item will be through.
     fn end_of_first(&self) -> Option<u128> {
-        let left = self.jobs.peek()?.finish.saturating_sub(self.service);
+        let left = self.items.peek()?.finish.saturating_sub(self.service);
         // A product that saturates lies 2^80 ns ahead: past the end of virtual time.
-        let wait = left.saturating_mul(self.jobs.len() as u128);
+        let wait = left.saturating_mul(self.items.len() as u128);
         Some(self.at.saturating_add(wait))
     }
 
@@ -331,31 +336,32 @@ impl<T> Fair<T> {
     }
 }
 
-/// One after the other.
+/// One item after the other.
 pub(super) struct Fifo<T> {
-    /// With the exact time that each is through; without an item it is work that nothing waits for.
-    jobs: VecDeque<(u128, Option<T>)>,
-    /// When the last of them is through.
+    /// The items, each with the exact time at which it is through; an entry without an item is work
+    /// that nothing waits for.
+    items: VecDeque<(u128, Option<T>)>,
+    /// When the last entry is through.
     free: u128,
 }
 
 impl<T> Fifo<T> {
     fn push(&mut self, now: VirtualTime, work: Work, item: Option<T>) {
         self.free = self.free.max(scaled(now)).saturating_add(work.0);
-        self.jobs.push_back((self.free, item));
+        self.items.push_back((self.free, item));
     }
 
-    /// Those behind move up by what it would still have taken.
+    /// The entries behind the removed one move forward by the work that it still had.
     fn remove(&mut self, now: VirtualTime, place: usize) -> Option<T> {
-        let mut items = (0..self.jobs.len()).filter(|index| self.jobs[*index].1.is_some());
+        let mut items = (0..self.items.len()).filter(|index| self.items[*index].1.is_some());
         let place = items.nth(place)?;
         let before = place
             .checked_sub(1)
-            .and_then(|before| self.jobs.get(before));
+            .and_then(|before| self.items.get(before));
         let begins = before.map_or(scaled(now), |(through, _)| *through);
-        let (through, item) = self.jobs.remove(place)?;
+        let (through, item) = self.items.remove(place)?;
         let saved = through.saturating_sub(begins);
-        for (end, _) in self.jobs.iter_mut().skip(place) {
+        for (end, _) in self.items.iter_mut().skip(place) {
             *end = end.saturating_sub(saved);
         }
         self.free = self.free.saturating_sub(saved);
@@ -363,12 +369,12 @@ impl<T> Fifo<T> {
     }
 
     fn next(&self) -> Option<VirtualTime> {
-        self.jobs.front().map(|(through, _)| round_up(*through))
+        self.items.front().map(|(through, _)| round_up(*through))
     }
 
     fn pop(&mut self, now: VirtualTime) -> Option<T> {
         while self.next()? <= now {
-            let item = self.jobs.pop_front().and_then(|(_, item)| item);
+            let item = self.items.pop_front().and_then(|(_, item)| item);
             if item.is_some() {
                 return item;
             }

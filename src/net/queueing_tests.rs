@@ -1,5 +1,5 @@
-//! A server's link against queueing theory: mean times in the system under processor sharing and first
-//! come, first served, and what no side of a link can do: let more through than its rate.
+//! A server's link compared with queueing theory: mean times in the system under processor sharing and
+//! under first come, first served; and a test that no side of a link lets more through than its rate.
 
 use super::testbed::{run, Bed, Send};
 use super::{Latency, LinkModel, LinkTable, Loss, Sharing, Topology, Transport};
@@ -9,7 +9,7 @@ use crate::sim::NodeId;
 use proptest::prelude::*;
 
 const STAR: Topology = Topology::Star { centre: NodeId(0) };
-/// One way from a client to the server, in seconds.
+/// The time of one way from a client to the server, in seconds.
 const WAY: f64 = 0.002;
 
 fn rate(mbit: f64) -> Option<Bandwidth> {

@@ -1,21 +1,22 @@
-//! What is done about lost packets, where a scenario names something beside the variants of
+//! Rules for retransmission that a scenario can name in addition to the variants of
 //! [`super::Transport`].
 
 use crate::quantity::Span;
 use crate::registry::kind;
 
-/// When packets that were lost are sent again, by a sender that sends all packets of a message and then
-/// waits to hear of the lost ones.
+/// The waits of a sender that sends all packets of a message, and then sends the lost ones again.
+///
+/// For example, a rule that returns 1 s for attempt 0, 2 s for attempt 1 and `None` from then on sends lost
+/// packets again at most twice.
 pub trait Retransmission: Send + Sync {
-    /// What is wrong with the settings: `"retries 2000 is outside [0, 1000]"`.
+    /// What is wrong with the settings, in words, for example `"retries 2000 is outside [0, 1000]"`.
     fn problem(&self) -> Option<String> {
         None
     }
 
-    /// How long after the last packet of attempt `attempt` (from 0) has left the sender waits before it
-    /// sends those again that were lost; none where it gives the message up, which it does after 1,000
-    /// attempts in any case. It waits for the path's median round trip at least, since nobody learns of a
-    /// loss sooner.
+    /// How long the sender waits, after the last packet of attempt `attempt` (from 0) has left, before it
+    /// sends the lost packets again. `None` gives the message up, which also happens after 1,000 attempts.
+    /// The sender waits at least for the path's median round trip, before which no loss can be known.
     fn wait(&self, attempt: u32) -> Option<Span>;
 }
 

@@ -3,7 +3,7 @@
 use super::tcp::{race, Congestion, Course};
 use super::testbed::{run, Bed, Send};
 use super::{Latency, LinkModel, LinkTable, Loss, Topology, Transport};
-use crate::fault::{Cut, Fault, Filter, LinkFault, LinkFaults, Outage, Plan, What, When};
+use crate::fault::{Cut, Fault, FaultPlan, Filter, LinkFault, LinkFaults, Outage, What, When};
 use crate::quantity::{Bandwidth, Bytes, Distribution, Probability, Span};
 use crate::sim::NodeId;
 use crate::who::Who;
@@ -154,7 +154,7 @@ fn amid(fault: LinkFault, from: u64, lasts: u64) -> impl Fn() -> LinkFaults {
             probability: Probability::ONE,
             filter: Filter::default(),
         };
-        Plan::new(&[fault], [("all", 1)].into_iter(), 1).links
+        FaultPlan::new(&[fault], [("all", 1)].into_iter(), 1).links
     }
 }
 

@@ -1,9 +1,9 @@
-//! Messages over TCP in an interface: flows that share the sender's side and, where the receiver's
-//! side is the slower one, pass that too.
+//! Messages over TCP in an interface: flows that share the sender's side and, where the receiver's side
+//! is slower, pass that side too.
 //!
-//! Trains of packets wait in drop-tail queues, first come, first served, whatever the link's
-//! [`super::Sharing`]: flows share a rate as their windows do. An event of a message is a train's, so
-//! there are a few a round trip.
+//! Trains of packets wait in drop-tail queues and are served first come, first served, whatever the
+//! link's [`super::Sharing`]: flows share a rate as their windows do. One event handles a whole train,
+//! so a message takes a few events for each round trip.
 
 use super::amid::traffic;
 use super::link::{packets, Transport};
@@ -19,38 +19,40 @@ use crate::sim::{NetContext, NodeId, Parcel};
 use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
-/// Where several messages are under way, one looks at acknowledgements of this part of a round trip at
-/// once.
+/// Where several messages are under way, the acknowledgements of this part of a round trip are handled
+/// at once.
 const GRAIN: f64 = 0.25;
-/// Steps of one message that are taken in one event, at the most.
+/// The largest number of steps of one message that are taken in one event.
 const AT_ONCE: u32 = 64;
 
-/// The messages over TCP that a node sends.
+/// The messages over TCP that a node is sending.
 pub(super) struct Streams<M> {
-    /// This node's side.
+    /// This node's side of the path.
     up: Bottleneck,
-    /// The sides of receivers that are slower, and how many messages are on their way to each.
+    /// The sides of receivers that are slower than this node's side, each with the number of messages
+    /// on their way to it.
     down: BTreeMap<NodeId, (Bottleneck, u32)>,
-    /// By when something happens to them; of those at one moment, in the order of coming there.
+    /// The messages by when their next event is due; those of one moment in the order in which they
+    /// came there.
     due: BTreeMap<(VirtualTime, u64), Box<Sending<M>>>,
     serial: u64,
 }
 
-/// One of them.
+/// One message over TCP under way.
 struct Sending<M> {
     parcel: Parcel<M>,
     flow: Flow,
-    /// The way there, beside what it waits.
+    /// The latency of the path, without the time in queues.
     latency: Span,
-    /// Seconds that one of its packets takes on this node's side and on the receiver's, if that is
-    /// slower.
+    /// The seconds that one of its packets takes on this node's side, and on the receiver's side if
+    /// that is slower.
     packet_up: f64,
     packet_down: Option<f64>,
-    /// The how-manieth message it is; 0 where nobody counts.
+    /// The number of the message among those to its receiver; 0 where they are not counted.
     number: u64,
-    /// Trains so far: each meets faults that hit only some by a draw of its own.
+    /// The number of trains so far: each train has a draw of its own for faults that hit only some.
     trains: u32,
-    /// All packets are known to get through; they leave now.
+    /// Whether all packets are known to get through and are leaving now.
     leaves: bool,
 }
 
@@ -73,7 +75,7 @@ impl<M> Streams<M> {
         }
     }
 
-    /// Puts `seconds` of work behind what is on this node's side; when the side will be free.
+    /// Adds `seconds` of work behind what is on this node's side; returns when the side will be free.
     pub fn load(&mut self, now: f64, seconds: f64) -> VirtualTime {
         self.up.free = self.up.free.max(now) + seconds;
         moment(self.up.free)
@@ -89,14 +91,14 @@ impl<M> Streams<M> {
             .for_each(|sending| visit(&sending.parcel.message));
     }
 
-    /// Waits until `at`.
+    /// Keeps a message until its next event at `at`.
     fn keep(&mut self, at: VirtualTime, sending: Box<Sending<M>>, cx: &mut NetContext<'_, M>) {
         self.due.insert((at, self.serial), sending);
         self.serial += 1;
         cx.alarm(at, Wake::Stream.token());
     }
 
-    /// What is due by `now`.
+    /// Takes out the message whose next event is due by `now`.
     fn next(&mut self, now: VirtualTime) -> Option<Box<Sending<M>>> {
         let (at, _) = *self.due.first_key_value()?.0;
         (at <= now)
@@ -104,7 +106,7 @@ impl<M> Streams<M> {
             .map(|(_, sending)| sending)
     }
 
-    /// A message sets out to `target`, whose side is slower.
+    /// Counts a message that is sent to `target`, whose side is slower.
     fn expect(&mut self, target: NodeId, packet: f64) {
         let fresh = Bottleneck {
             packet,
@@ -114,7 +116,7 @@ impl<M> Streams<M> {
         self.down.entry(target).or_insert((fresh, 0)).1 += 1;
     }
 
-    /// A message is no more on its way to `target`; the last one leaves nothing behind.
+    /// Counts off a message that is no longer on its way to `target`; the last one removes the side.
     fn forget(&mut self, target: NodeId) {
         if let Some((_, flows)) = self.down.get_mut(&target) {
             *flows = flows.saturating_sub(1);
@@ -126,8 +128,8 @@ impl<M> Streams<M> {
 }
 
 impl LinkNetwork {
-    /// Seconds that one packet of a message takes on its sender's side, and on its receiver's if that
-    /// is slower; packets of one message count as equal.
+    /// The seconds that one packet of a message takes on its sender's side, and on its receiver's if
+    /// that is slower. All packets of one message count as equal.
     fn paces(&self, from: NodeId, to: NodeId, wire: f64) -> (f64, Option<f64>) {
         let time = |rate: Bandwidth| wire * 8.0 / rate.get();
         let up = self.group(from).up(from).map_or(0.0, time);
@@ -160,7 +162,7 @@ impl LinkNetwork {
             Purpose::Link,
             parcel.sequence,
         );
-        // Drawn once a message, for the way there and the way back.
+        // The latency is drawn once for each message, for the way there and the way back.
         let latency = match (from.fixed, to.fixed) {
             (Some(a), Some(b)) => a + b,
             _ => from.model.latency.draw(&mut rng) + to.model.latency.draw(&mut rng),
@@ -216,7 +218,7 @@ impl LinkNetwork {
         self.keep_stream(streams, sending, cx);
     }
 
-    /// Calls `what` with the way of a message's trains.
+    /// Calls `what` with the path that a message's trains take.
     fn along<M: Wire, T>(
         &self,
         streams: &mut Streams<M>,
@@ -228,7 +230,7 @@ impl LinkNetwork {
         let (source, target) = (parcel.source, parcel.target);
         let faults = self.faults.as_deref();
         let mut traffic = traffic(parcel, ahead.trains, ahead.number);
-        // A fault may leave less room.
+        // A fault may make the buffer smaller.
         let mut least = [f64::INFINITY; 2];
         for pass in faults
             .into_iter()
@@ -273,7 +275,7 @@ impl LinkNetwork {
         result
     }
 
-    /// Waits for what happens to a message next.
+    /// Keeps a message until its next event.
     fn keep_stream<M: Wire>(
         &self,
         streams: &mut Streams<M>,
@@ -294,7 +296,7 @@ impl LinkNetwork {
         streams.keep(at.max(now), sending, cx);
     }
 
-    /// Whatever is due happens.
+    /// Handles all events that are due.
     pub(super) fn streams_due<M: Wire>(&self, nic: &mut Nic<M>, cx: &mut NetContext<'_, M>) {
         let now = cx.now();
         let sharing = self.group(cx.node()).model.sharing;
@@ -314,7 +316,7 @@ impl LinkNetwork {
                 number: sending.number,
                 trains: sending.trains,
             };
-            // What comes so soon is looked at now: an event a round trip, or a few.
+            // Events that come so soon are handled now, so that a round trip takes one event or a few.
             let soon = now.seconds() + sending.latency.seconds() * 2.0 * GRAIN;
             let Sending { parcel, flow, .. } = &mut *sending;
             self.along(streams, &mut ahead, parcel, now, |way| {
@@ -331,9 +333,10 @@ impl LinkNetwork {
         }
     }
 
-    /// Whether a message over TCP passes its receiver's side on the way, and not once it has come.
+    /// Whether a message over TCP passes its receiver's side packet by packet, and not as a whole once
+    /// it has arrived.
     pub(super) fn passes_both<M: Wire>(&self, parcel: &Parcel<M>) -> bool {
-        // Every packet counts as equal: the rates alone decide.
+        // All packets count as equal, so the rates alone decide.
         self.paces(parcel.source, parcel.target, 1.0).1.is_some()
     }
 
@@ -395,10 +398,10 @@ impl LinkNetwork {
         }
         if self.group(parcel.source).model.acks {
             self.acknowledged(nic, &parcel, cx);
-            // The receiver's interface sends them.
+            // The receiver's interface sends the acknowledgements.
             return cx.carry(parcel, at);
         }
-        // Others may be on the receiver's side.
+        // Messages of other senders may be on the receiver's side.
         if self.group(parcel.target).down(parcel.target).is_some() {
             cx.carry(parcel, at);
         } else {
@@ -407,7 +410,7 @@ impl LinkNetwork {
     }
 }
 
-/// What a train needs to know of its message.
+/// The values that a train needs of its message.
 struct Ahead {
     packet_up: f64,
     packet_down: Option<f64>,

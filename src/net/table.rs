@@ -1,4 +1,4 @@
-//! Which node has which link.
+//! The table of which node has which link.
 
 use super::link::LinkModel;
 use crate::quantity::{Bandwidth, Span};
@@ -8,58 +8,59 @@ use thiserror::Error;
 
 /// Why links do not make a network.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum NetError {
-    /// A link that cannot be used.
+    /// A link model that cannot be used.
     #[error("link of {}: {}", range(*.first, *.count), .problems.join("; "))]
     Link {
-        /// The first node that would have it.
+        /// The first node that would have the link.
         first: u32,
-        /// How many would.
+        /// The number of nodes that would have it.
         count: u32,
-        /// All that is wrong with it.
+        /// Everything that is wrong with the model.
         problems: Vec<String>,
     },
-    /// Rates of single nodes that are not one a node.
+    /// The number of rates is not the number of nodes.
     #[error("link of {}: {found} {side} rates for {count} nodes: give one a node, or none", range(*.first, *.count))]
     Rates {
         /// The first node of the group.
         first: u32,
-        /// How many nodes there are.
+        /// The number of nodes.
         count: u32,
-        /// "up" or "down".
+        /// The side of the links that the rates are for, "up" or "down".
         side: &'static str,
-        /// How many rates there are.
+        /// The number of rates.
         found: usize,
     },
-    /// Nodes that are of a tier that is not there.
+    /// A node is given a tier that does not exist.
     #[error("link of {}: a node is of tier {found}, and there are {tiers}, counted from 0", range(*.first, *.count))]
     Tier {
         /// The first node of the group.
         first: u32,
-        /// How many nodes there are.
+        /// The number of nodes.
         count: u32,
-        /// How many tiers there are.
+        /// The number of tiers.
         tiers: usize,
-        /// The one that is not among them.
+        /// The tier that does not exist.
         found: u8,
     },
-    /// More nodes than can be numbered.
+    /// More nodes than can be numbered with 32 bits.
     #[error("{first} + {count} nodes have links; at most 4294967295 can")]
     TooMany {
-        /// Nodes that have links already.
+        /// The number of nodes that have links already.
         first: u32,
-        /// Nodes that were to get one.
+        /// The number of nodes that were to be added.
         count: u32,
     },
     /// No node has a link.
     #[error("a network needs links: give at least one node a link")]
     Empty,
-    /// The centre of a star that is not there.
+    /// The centre of a star has no link.
     #[error("the centre of the star, {centre}, has no link: only nodes 0 to {} do", .nodes - 1)]
     NoCentre {
-        /// The centre.
+        /// The node that was to be the centre.
         centre: NodeId,
-        /// How many nodes have links.
+        /// The number of nodes that have links.
         nodes: u32,
     },
 }
@@ -74,70 +75,70 @@ fn range(first: u32, count: u32) -> String {
     }
 }
 
-/// Rates that differ from node to node within a group; an empty side has the model's rate.
+/// Rates that differ from node to node within a group; an empty list means the model's rate for all.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rates {
-    /// From each node of the group, in order.
+    /// The rate from each node of the group, in order.
     pub up: Vec<Bandwidth>,
-    /// To each node of the group, in order.
+    /// The rate to each node of the group, in order.
     pub down: Vec<Bandwidth>,
 }
 
-/// A rate a node; none where all have the model's.
+/// One rate for each node; empty where all have the model's rate.
 type OwnRates = Arc<[Bandwidth]>;
 
-/// A link that some nodes of a group have.
+/// A link model that some nodes of a group have.
 #[derive(Debug, Clone)]
 pub struct LinkTier {
-    /// What they share.
+    /// The model that these nodes share.
     pub model: LinkModel,
-    /// Whether each has its own rate up, and its own rate down: the group's [`Rates`]; otherwise the
-    /// model's.
+    /// Whether nodes of this tier have their own rate up, and their own rate down, from the group's
+    /// [`Rates`]; otherwise they have the model's.
     pub own: [bool; 2],
 }
 
-/// Nodes in a row with the same link model, or with one of a few.
+/// Consecutive nodes with one link model, or with one of a few (tiers).
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub model: LinkModel,
     /// The latency, if it never varies.
     pub fixed: Option<Span>,
-    /// The median latency.
+    /// The median latency of these nodes' links.
     pub median: Span,
-    /// Whether anything crosses links beside its messages and their headers.
+    /// Whether anything crosses links in addition to messages and their headers.
     pub beside: bool,
     pub first: u32,
     pub count: u32,
     up: OwnRates,
     down: OwnRates,
-    /// Where nodes have one of several links; what else is said here is then of none of them.
+    /// The tiers, where nodes have one of several links; the other fields then describe none of them.
     tiers: Option<Box<Tiers>>,
 }
 
 #[derive(Debug, Clone)]
 struct Tiers {
-    /// Each node's.
+    /// The tier of each node.
     of: Vec<u8>,
-    /// By tier; each counts its own nodes, from the group's first on.
+    /// The groups by tier; each covers all nodes from the group's first on.
     groups: Vec<Group>,
 }
 
-/// What the lookahead follows from: so many nodes have links of at least this latency.
+/// The least latency of a number of nodes, from which the lookahead follows.
 pub(super) struct Bound {
     pub latency: Span,
     pub count: u32,
     first: u32,
-    /// They are not in a row.
+    /// Whether the nodes are not consecutive.
     scattered: bool,
 }
 
 impl Bound {
-    /// Whether its group begins among these nodes, and has nodes at all.
+    /// Whether the group begins in this range of nodes, and has nodes at all.
     pub fn begins_in(&self, nodes: &std::ops::Range<u32>) -> bool {
         self.count > 0 && nodes.contains(&self.first)
     }
 
-    /// Whether this node is surely one of them.
+    /// Whether a node is certain to be one of these nodes.
     pub fn holds(&self, node: NodeId) -> bool {
         let row = self.first..self.first.saturating_add(self.count);
         !self.scattered && row.contains(&node.0)
@@ -166,7 +167,7 @@ impl Group {
         self.rate(&self.down, node, self.model.down)
     }
 
-    /// The group that a node of this one is of.
+    /// The tier of a node of this group, or the group itself where there are no tiers.
     fn tier(&self, node: NodeId) -> &Self {
         match &self.tiers {
             None => self,
@@ -190,12 +191,12 @@ impl Group {
 
 /// The links of a population, group by group from node 0 on.
 ///
-/// A group takes the memory of one model however many nodes it has, plus 8 bytes a node and side
-/// where [`Rates`] are given, and a byte a node where it has tiers. Finding a node's link takes the same time for any number of nodes; it
-/// grows with the logarithm of the number of groups.
+/// A group takes the memory of one model however many nodes it has, plus 8 bytes a node and side where
+/// [`Rates`] are given, and one byte a node where it has tiers. The time to find a node's link does not
+/// depend on the number of nodes; it grows with the logarithm of the number of groups.
 #[derive(Debug, Clone, Default)]
 pub struct LinkTable {
-    /// The node after each group's last.
+    /// For each group, the number of the node after its last.
     ends: Vec<u32>,
     groups: Vec<Group>,
 }
@@ -206,18 +207,20 @@ impl LinkTable {
         Self::default()
     }
 
-    /// Gives the next `count` nodes the link `model`. No nodes, no group.
+    /// Gives the next `count` nodes the link `model`. With a `count` of 0 no group is added.
     ///
     /// # Errors
-    /// [`NetError`] with everything that is wrong with the model.
+    /// Returns a [`NetError`] with everything that is wrong with the model, or if there are too many
+    /// nodes.
     pub fn push(&mut self, count: u32, model: LinkModel) -> Result<(), NetError> {
         self.push_with(count, model, Rates::default())
     }
 
-    /// Gives the next `count` nodes the link `model`, and each rates of its own.
+    /// Gives the next `count` nodes the link `model`, and each node rates of its own.
     ///
     /// # Errors
-    /// [`NetError`] with everything that is wrong with the model, or rates that are not one a node.
+    /// Returns a [`NetError`] with everything that is wrong with the model, or if the number of rates
+    /// is not the number of nodes.
     pub fn push_with(
         &mut self,
         count: u32,
@@ -240,11 +243,11 @@ impl LinkTable {
         Ok(())
     }
 
-    /// Gives the next nodes one of these links each: `of` says which, a node a byte. `rates` are of
-    /// all of them; a tier that says so uses them.
+    /// Gives the next nodes one of several links each: `of` holds the tier of each node. `rates` covers
+    /// all these nodes; tiers that ask for own rates ([`LinkTier::own`]) use it.
     ///
     /// # Errors
-    /// As [`LinkTable::push_with`]; a tier that is not there.
+    /// Returns a [`NetError`] as [`LinkTable::push_with`] does, or if a tier does not exist.
     pub fn push_tiers(
         &mut self,
         tiers: Vec<LinkTier>,
@@ -304,7 +307,7 @@ impl LinkTable {
         Ok(())
     }
 
-    /// Whether the next `count` nodes can have these links; their rates.
+    /// Checks whether the next `count` nodes can have these links; returns their own rates.
     fn checked(
         &self,
         count: u32,
@@ -343,18 +346,18 @@ impl LinkTable {
         }
     }
 
-    /// How many nodes have links.
+    /// The number of nodes that have links.
     pub fn nodes(&self) -> u32 {
         self.ends.last().copied().unwrap_or(0)
     }
 
-    /// What nodes beyond the table have; `None` only where there are none in it.
+    /// The last group, which stands for nodes beyond the table; `None` if the table has no nodes.
     pub(super) fn last(&self) -> Option<&Group> {
         let last = self.groups.last()?;
         Some(last.tier(NodeId(last.first)))
     }
 
-    /// The latencies of all nodes.
+    /// The latency bounds of all nodes.
     pub(super) fn bounds(&self) -> impl Iterator<Item = Bound> + '_ {
         self.groups.iter().flat_map(|group| {
             let tiers = group.tiers.iter().flat_map(|tiers| &tiers.groups);
@@ -363,7 +366,8 @@ impl LinkTable {
         })
     }
 
-    /// The group of a node; of a node beyond the table, the last one. None only if there is none.
+    /// The group of a node; for a node beyond the table, the last group. `None` only if the table is
+    /// empty.
     pub(super) fn group(&self, node: NodeId) -> Option<&Group> {
         let place = self.ends.partition_point(|end| *end <= node.0);
         let group = self.groups.get(place).or(self.groups.last())?;
@@ -449,7 +453,7 @@ mod tests {
             .bounds()
             .map(|bound| (bound.latency.nanos() / 1_000_000, bound.count))
             .collect();
-        // Nobody is of the third tier.
+        // No node is of the third tier.
         assert_eq!(bounds, [(20, 1), (50, 2), (5, 2), (1, 0), (7, 1)]);
         assert_eq!(
             table

@@ -1,10 +1,11 @@
-//! TCP at flow level: how long a message takes over a window that grows, falls and starts anew.
+//! TCP at flow level: how long a message takes over a congestion window that grows, falls and starts
+//! anew.
 //!
 //! A [`Flow`] is the sender of one message. It moves in *trains*: packets that pass the bottleneck at
-//! one spacing. The acknowledgements of a train release the next one, so that what is computed grows
-//! with the round trips and the lost packets of a message, never with the packets that get through.
+//! one spacing. The acknowledgements of a train release the next train. So the cost of the computation
+//! grows with the round trips and the lost packets of a message, not with the packets that get through.
 //!
-//! | file | one idea | after |
+//! | file | content | source |
 //! |---|---|---|
 //! | `flow` | the sender's state, and which event is next | |
 //! | `flow/acks` | what arrives in order, in slow start and after it | RFC 5681, 3.1 |
@@ -20,10 +21,10 @@
 //! | `bottleneck` | a drop-tail queue | |
 //! | `race` | several messages at once, to compare with measurements | |
 //!
-//! Where Linux departs from the standards the model follows Linux 6.18: a floor of 200 ms under the
-//! variance in the timeout, one update of CUBIC's pace in 32 ms, windows that are whole packets, a
-//! receiver that acknowledges the first packets of a connection one by one. How far it can be trusted
-//! was measured: `docs/studies/network.md`.
+//! Where Linux departs from the standards, the model follows Linux 6.18: a floor of 200 ms under the
+//! variance term of the timeout, at most one update of CUBIC's pace in 32 ms, windows that are whole
+//! packets, and a receiver that acknowledges the first packets of a connection one by one. How closely
+//! the model agrees with measurements is in `docs/studies/network.md`.
 
 mod bbr;
 mod bottleneck;
@@ -41,22 +42,23 @@ mod closed_form_tests;
 mod measured_tests;
 
 pub use bottleneck::{Bottleneck, Burst, Passed, Path};
-pub use flow::{Flow, Setup, Tally};
+pub use flow::{Flow, FlowCounts, Setup};
 pub use gaps::{Dice, Gaps};
 pub use race::{race, Course};
 
 use crate::snapshot::snapshot_enum;
 use serde::Serialize;
 
-/// What decides how much may be in flight.
+/// The congestion control, which decides how many packets may be in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[non_exhaustive]
 pub enum Congestion {
-    /// RFC 9438, with HyStart: Linux's, Android's and Apple's default.
+    /// CUBIC (RFC 9438) with HyStart: the default of Linux, Android and Apple.
     #[default]
     Cubic,
-    /// RFC 5681 with RFC 6675: a window that halves at a loss.
+    /// Reno (RFC 5681 with RFC 6675): a window that halves at a loss.
     Reno,
-    /// Version 1, as in Linux.
+    /// BBR, version 1, as in Linux.
     Bbr,
 }
 

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
-/// A message of a script; answered by one of the same size while `hops` are left.
+/// A message of a script; it is answered by one of equal size while `hops` are left.
 #[derive(Debug, Clone, Copy)]
 pub struct Mail {
-    /// Its place in the script.
+    /// The position of the message in the script.
     pub id: u64,
     pub bytes: u64,
     pub hops: u8,
@@ -56,7 +56,7 @@ pub struct Send {
     pub hops: u8,
 }
 
-/// What a node reports of a message it got.
+/// A node's record of a message that it got.
 #[derive(Debug, Clone, Copy)]
 pub struct Got {
     id: u64,
@@ -70,13 +70,13 @@ impl Digest for Got {
     }
 }
 
-/// Nodes, links, a script and an end.
+/// A world for tests: nodes, links, a script and an end.
 pub struct Bed {
     network: LinkNetwork,
     nodes: u32,
     script: Arc<Vec<Send>>,
     horizon: Span,
-    /// A node that panics at its third message.
+    /// A node that panics at its third message, if any.
     fragile: Option<u32>,
 }
 
@@ -192,7 +192,8 @@ impl Node<Bed> for Actor {
             }
             Input::Done { .. } => {}
         }
-        // Dormant whenever the kernel lets it: the interface must not forget what waits in it.
+        // The nodes go dormant whenever the kernel lets them, to test that the interface keeps the
+        // messages that wait in it.
         cx.rest();
     }
 
@@ -232,7 +233,7 @@ impl Recorder<Bed> for Log {
     }
 }
 
-/// Runs the bed on so many shards.
+/// Runs the world on a number of shards.
 pub fn run(bed: Bed, seed: u64, shards: usize) -> Result<(Summary, Log), SimError> {
     let simulation = Simulation {
         world: Arc::new(bed),

@@ -1,5 +1,5 @@
-//! Messages alone with the links: how long each takes, by the network itself and the kernel, and
-//! nothing else.
+//! Simulates single messages on idle links with the network and the kernel alone, to find how long each
+//! message takes.
 
 use super::network::LinkNetwork;
 use super::wire::Wire;
@@ -16,17 +16,18 @@ use std::sync::Arc;
 /// A message to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trip {
-    /// When.
+    /// When it is sent.
     pub at: VirtualTime,
-    /// By whom; of those of one moment, in the order in which they are given.
+    /// The sender; messages that one sender sends at one moment go in the order in which they are
+    /// given.
     pub from: NodeId,
-    /// To whom.
+    /// The receiver.
     pub to: NodeId,
-    /// Its bytes.
+    /// The size of the message in bytes.
     pub bytes: Bytes,
 }
 
-/// The message of a trip, by the trip's place.
+/// The message of a trip, numbered by the trip's position.
 #[derive(Debug, Clone, Copy)]
 struct Letter {
     trip: u64,
@@ -55,7 +56,7 @@ impl Message for Letter {
     }
 }
 
-/// A trip is over.
+/// A record that a trip is over.
 #[derive(Debug, Clone, Copy)]
 struct Over {
     trip: u64,
@@ -71,7 +72,7 @@ impl Digest for Over {
 struct Post {
     network: LinkNetwork,
     nodes: u32,
-    /// By sender.
+    /// The trips by sender, each with its position.
     trips: Arc<BTreeMap<NodeId, Vec<(u64, Trip)>>>,
 }
 
@@ -115,7 +116,8 @@ impl World for Post {
 }
 
 impl Sender {
-    /// Sends all that is due now, from the `place`-th of its trips on, and sets a timer for the next.
+    /// Sends all messages that are due now, from the `place`-th of the node's trips on, and sets a
+    /// timer for the next one.
     fn go_on(&self, place: usize, cx: &mut Context<'_, Post>) {
         let own = self.trips.get(&cx.id()).map_or(&[][..], Vec::as_slice);
         for (index, (trip, line)) in own.iter().enumerate().skip(place) {
@@ -153,7 +155,7 @@ impl Node<Post> for Sender {
     }
 }
 
-/// What each trip took; nothing of one whose message was lost.
+/// The time of each trip; `None` where the message was lost.
 struct Times(Vec<Option<Span>>);
 
 impl Recorder<Post> for Times {
@@ -174,11 +176,11 @@ impl Recorder<Post> for Times {
 }
 
 impl LinkNetwork {
-    /// What each of these trips takes, in their order; `None` of a message that is lost. Nothing goes
-    /// wrong but what links lose: faults and absences are left out.
+    /// How long each of these trips takes, in their order; `None` where the message is lost. Faults and
+    /// absences are left out, so only the links lose messages.
     ///
     /// # Errors
-    /// What the kernel says: a thread that cannot be started.
+    /// Returns the error of the kernel, for example a thread that cannot be started.
     pub fn try_out(&self, trips: &[Trip], seed: u64) -> Result<Vec<Option<Span>>, SimError> {
         let mut by_sender: BTreeMap<NodeId, Vec<(u64, Trip)>> = BTreeMap::new();
         for (place, trip) in trips.iter().enumerate() {
@@ -205,7 +207,7 @@ impl LinkNetwork {
             .map_err(|error| SimError::Host(error.to_string()))?;
         let mut times = Times(vec![None; trips.len()]);
         match simulation.run(&workers, &mut times, &AtomicBool::new(false)) {
-            // Nobody ends it: it is over when nothing can happen any more.
+            // No node ends this run: it is over when no event is left.
             Ok(_) | Err(SimError::Wedged { .. }) => Ok(times.0),
             Err(error) => Err(error),
         }

@@ -1,4 +1,5 @@
-//! The way of a flow's trains: the sides of links that they pass, and what a plan of faults does to them.
+//! The path of a flow's trains: the sides of links that they pass, and what the fault plan does to
+//! them.
 
 use super::nic::Clock;
 use super::tcp::{Bottleneck, Burst, Dice, Gaps, Passed, Path};
@@ -15,7 +16,7 @@ pub(super) fn moment(seconds: f64) -> VirtualTime {
 /// One side of a link, as a flow passes it.
 pub(super) struct Hop<'a> {
     pub bottleneck: &'a mut Bottleneck,
-    /// Seconds a packet takes.
+    /// Seconds that a packet takes.
     pub packet: f64,
     pub buffer: f64,
     pub clock: Clock<'a>,
@@ -23,7 +24,7 @@ pub(super) struct Hop<'a> {
 }
 
 impl Hop<'_> {
-    /// Seconds of work done by `at` at the full rate, and the other way.
+    /// Seconds of work that are done by the moment `at` at the full rate.
     fn work(&self, at: f64) -> f64 {
         match self.clock.0 {
             None => at,
@@ -41,7 +42,7 @@ impl Hop<'_> {
         }
     }
 
-    /// Lets a burst through, each time as the clock of this side has it.
+    /// Lets a burst through, with all times as this side's clock has them.
     fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed {
         let span = f64::from(burst.packets - 1);
         let at = self.work(burst.at);
@@ -58,7 +59,7 @@ impl Hop<'_> {
             let last = self.time(passed.first + passed.gap * span);
             let first = self.time(passed.first);
             if last.is_infinite() {
-                // A side that stands still for good lets nothing through.
+                // A side that stands still for good lets no packet through.
                 passed.dropped = (0..burst.packets).collect();
                 return Passed {
                     first: burst.at,
@@ -77,7 +78,7 @@ impl Hop<'_> {
     }
 }
 
-/// The way of one flow's trains.
+/// The path of one flow's trains.
 pub(super) struct Way<'a> {
     pub hops: [Option<Hop<'a>>; 2],
     pub faults: Option<(&'a LinkFaults, &'a mut Traffic)>,
@@ -110,7 +111,7 @@ impl Path for Way<'_> {
     }
 }
 
-/// Adds the `places`, in order, of what is left after those in `gone`.
+/// Adds positions to `gone`; `places` counts only the packets that are not in `gone`.
 fn add(gone: &mut Vec<u32>, places: Vec<u32>) {
     if gone.is_empty() {
         *gone = places;
@@ -130,7 +131,7 @@ fn add(gone: &mut Vec<u32>, places: Vec<u32>) {
     *gone = all;
 }
 
-/// What the plan does to a train.
+/// Applies the fault plan to a train.
 fn meet(
     faults: &LinkFaults,
     traffic: &Traffic,

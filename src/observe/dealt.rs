@@ -1,4 +1,4 @@
-//! `partition.csv`, boiled down to what a report draws of it.
+//! `partition.csv`, reduced to what the report draws of it.
 
 use super::rows::PartitionRow;
 use super::table::for_each_row;
@@ -6,38 +6,39 @@ use super::ObserveError;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Clients that are drawn; of more, so many are picked, evenly spread.
+/// The largest number of clients that are drawn; of more clients, this many are picked, evenly spread.
 pub const MOST_DRAWN: usize = 100;
 
-/// Who has which samples.
+/// Which clients have which samples.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dealt {
     /// The lines of the clients that are drawn, or of all groups.
     pub rows: Vec<PartitionRow>,
-    /// Training samples of every client, ascending; none where there are lines of groups.
+    /// The number of training samples of every client, in ascending order; empty where the lines are
+    /// about groups.
     pub sizes: Vec<u64>,
-    /// Samples held out, over all clients.
+    /// The number of samples held out, over all clients.
     pub held_out: u64,
-    /// Classes, by the largest that was seen.
+    /// The number of classes: one above the largest class that occurs.
     pub classes: u32,
 }
 
 impl Dealt {
-    /// Reads the table of a run with so many clients.
+    /// Reads the table of a run with this many clients.
     pub fn read(path: &Path, clients: usize) -> Result<Self, ObserveError> {
         let mut making = Making::new(clients);
         for_each_row(path, |row| making.take(row))?;
         Ok(making.finish())
     }
 
-    /// The same of rows in memory.
+    /// Reduces rows that are in memory.
     pub fn of(rows: impl IntoIterator<Item = PartitionRow>, clients: usize) -> Self {
         let mut making = Making::new(clients);
         rows.into_iter().for_each(|row| making.take(row));
         making.finish()
     }
 
-    /// Whether its lines are of groups.
+    /// Whether the lines are about groups.
     pub fn is_of_groups(&self) -> bool {
         self.rows.first().is_some_and(|row| row.client.is_none())
     }
@@ -46,7 +47,7 @@ impl Dealt {
 struct Making {
     drawn: BTreeSet<usize>,
     dealt: Dealt,
-    /// Whose samples are being counted.
+    /// The client whose samples are being counted.
     client: Option<u32>,
 }
 
@@ -69,7 +70,7 @@ impl Making {
         let Some(client) = row.client else {
             return dealt.rows.push(row);
         };
-        // The lines of a client follow each other.
+        // The lines of one client follow each other.
         match dealt
             .sizes
             .last_mut()

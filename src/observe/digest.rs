@@ -1,8 +1,8 @@
-//! A run's rows boiled down to what a report draws, in memory that does not grow with the run's
-//! length times its clients.
+//! The rows of a run reduced to what the report draws, in memory that does not grow with the product of
+//! rounds and clients.
 //!
-//! Rounds are kept all; of the clients' rows only those of one round, chosen for the timeline; of the
-//! evaluations only the last. Everything else becomes one line a group.
+//! All rounds are kept. Of the clients' rows only those of one round are kept, chosen for the timeline,
+//! and of the evaluations only the last one. Everything else becomes one line for each group.
 
 use super::dealt::Dealt;
 use super::folder::{ACCURACY, CLIENTS, COSTS, INVITATIONS, PARTITION, ROUNDS, SIZES};
@@ -19,52 +19,53 @@ use std::sync::Arc;
 /// A group of clients, over the whole run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupSummary {
-    /// Its name in the scenario.
+    /// The name of the group in the scenario.
     pub group: Arc<str>,
-    /// Clients in it.
+    /// The number of its clients.
     pub clients: u32,
-    /// Clients of it that were asked at least once.
+    /// The number of its clients that were asked at least once.
     pub asked: u32,
-    /// Invitations.
+    /// The number of invitations.
     pub invited: u64,
-    /// Reports that were used.
+    /// The number of reports that were used.
     pub reported: u64,
-    /// Mean accuracy of its clients in the last evaluation, with the model that each would be handed
-    /// then, each client counting the same.
+    /// The mean accuracy of its clients in the last evaluation, with the model that each would be
+    /// handed at that moment; each client has equal weight.
     pub mean_accuracy: Option<f64>,
-    /// The same, with each one's model after its latest local training.
+    /// The mean accuracy in the last evaluation of the models after each client's latest local
+    /// training.
     pub mean_trained: Option<f64>,
-    /// Mean time its devices computed, over the jobs that took any.
+    /// The mean time that its devices computed, over the jobs that took any time.
     pub mean_compute: Option<Span>,
-    /// Bytes its clients were sent.
+    /// Bytes sent to its clients.
     pub bytes_down: u64,
-    /// Bytes its clients sent.
+    /// Bytes that its clients sent.
     pub bytes_up: u64,
 }
 
-/// What a report draws.
+/// The rows from which the report is drawn.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Digest {
-    /// Every round.
+    /// The rows of every round.
     pub rounds: Vec<RoundRow>,
-    /// The clients of one round, a round of about median duration.
+    /// The clients' rows of one round, whose duration is about the median.
     pub timeline: Vec<ClientRow>,
     /// The last evaluation of single clients.
     pub accuracy: Vec<ClientAccuracyRow>,
-    /// One line a group, in the order of the population.
+    /// One line for each group, in the order of the population.
     pub groups: Vec<GroupSummary>,
-    /// What clients of each width cost, widest first.
+    /// What the clients of each width cost, the widest first.
     pub costs: Vec<CostRow>,
-    /// The invitations of each round by what became of them; none of a run that was killed.
+    /// The invitations of each round by what became of them; empty for a run that was killed.
     pub invitations: Vec<InvitationRow>,
-    /// Every evaluation by width; none where there is one width.
+    /// Every evaluation by width; empty where there is only one width.
     pub sizes: Vec<SizeRow>,
-    /// Who has which samples.
+    /// Which clients have which samples.
     pub dealt: Dealt,
 }
 
 #[derive(Default)]
-struct Tally {
+struct GroupSums {
     asked: BTreeSet<u32>,
     invited: u64,
     reported: u64,
@@ -96,15 +97,15 @@ impl Mean {
 }
 
 impl Digest {
-    /// Reads a run folder's tables. `population` names the groups with their sizes, in the order
-    /// they are to be listed; a group that it does not name is listed after them, as large as the
-    /// number of its clients that were seen.
+    /// Reads the tables of a run folder. `population` names the groups with their numbers of clients,
+    /// in the order in which they are listed. A group that is not in `population` is listed after
+    /// those, with the number of its clients that occur in the tables.
     pub fn read(folder: &Path, population: &[(Arc<str>, u32)]) -> Result<Self, ObserveError> {
         let mut making = Making::new(read_rows(&folder.join(ROUNDS))?);
         for_each_row(&folder.join(CLIENTS), |row| making.client(row))?;
         for_each_row(&folder.join(ACCURACY), |row| making.score(row))?;
         let mut digest = making.finish(population);
-        // A run that was killed has no costs yet; one of a single width has no evaluations by width.
+        // A run that was killed has no costs yet; a run with one width has no evaluations by width.
         if folder.join(COSTS).exists() {
             digest.costs = read_rows(&folder.join(COSTS))?;
         }
@@ -126,7 +127,7 @@ impl Digest {
         self.sizes.iter().rev().find(|row| row.size == size)
     }
 
-    /// The same from rows in memory.
+    /// Reduces rows that are in memory.
     pub fn of(
         rounds: Vec<RoundRow>,
         clients: impl IntoIterator<Item = ClientRow>,
@@ -151,7 +152,7 @@ struct Making {
     shown: Option<u32>,
     timeline: Vec<ClientRow>,
     accuracy: Vec<ClientAccuracyRow>,
-    tallies: BTreeMap<Arc<str>, Tally>,
+    tallies: BTreeMap<Arc<str>, GroupSums>,
 }
 
 impl Making {
@@ -165,9 +166,9 @@ impl Making {
         }
     }
 
-    fn tally(&mut self, group: &Arc<str>) -> &mut Tally {
+    fn tally(&mut self, group: &Arc<str>) -> &mut GroupSums {
         if !self.tallies.contains_key(group) {
-            self.tallies.insert(group.clone(), Tally::default());
+            self.tallies.insert(group.clone(), GroupSums::default());
         }
         self.tallies.entry(group.clone()).or_default()
     }
@@ -226,7 +227,7 @@ impl Making {
     }
 }
 
-impl Tally {
+impl GroupSums {
     fn summary(self, group: Arc<str>, clients: u32) -> GroupSummary {
         let mean_nanos = self.compute_nanos.checked_div(u128::from(self.jobs));
         GroupSummary {
@@ -237,7 +238,7 @@ impl Tally {
             reported: self.reported,
             mean_accuracy: self.accuracy.value(),
             mean_trained: self.trained.value(),
-            // A mean of 64-bit numbers has 64 bits.
+            // The mean of 64-bit numbers fits 64 bits.
             mean_compute: mean_nanos.map(|nanos| Span::from_nanos(nanos as u64)),
             bytes_down: self.bytes_down,
             bytes_up: self.bytes_up,
@@ -245,8 +246,8 @@ impl Tally {
     }
 }
 
-/// The round whose duration is the median of the completed ones: neither the slow first nor the one
-/// that ran into its deadline. Without a completed round, the first.
+/// The round whose duration is the median of the completed rounds, so neither a slow first round nor
+/// one that ran into its deadline. Without a completed round, the first round.
 fn typical_round(rounds: &[RoundRow]) -> Option<u32> {
     let mut completed: Vec<(Span, u32)> = rounds
         .iter()

@@ -1,12 +1,13 @@
-//! What can go wrong while a run is written down.
+//! The errors of writing a run folder, and of reading it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file of the run could not be written, or read back.
+/// A file of a run could not be written, or could not be read back.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ObserveError {
-    /// The folder asked for has something in it. Nothing was touched; the run has not begun.
+    /// The folder that the user named is not empty. Nothing was changed, and the run has not begun.
     #[error(
         "{}: the output folder is not empty; name a new or empty folder, or name none to get one under runs/",
         path.display()
@@ -15,38 +16,38 @@ pub enum ObserveError {
         /// The folder.
         path: PathBuf,
     },
-    /// Another process is at work in the folder. Nothing was touched.
+    /// Another process is at work in the folder. Nothing was changed.
     #[error("{}: another process is running it: {holder}", path.display())]
     InUse {
         /// The folder.
         path: PathBuf,
-        /// Who that is, in words.
+        /// A description of that process.
         holder: String,
     },
-    /// Every numbered name is taken. Nothing was touched; the run has not begun.
+    /// Every numbered name is taken. Nothing was changed, and the run has not begun.
     #[error(
         "{}: no free folder name {stem}-1 to {stem}-{tried}; clear old runs away or name a folder",
         root.display()
     )]
     NoFreeName {
-        /// Where the folder was to go.
+        /// The folder in which the run folder was to be made.
         root: PathBuf,
         /// The name without its number.
         stem: String,
         /// The last number tried.
         tried: u32,
     },
-    /// The operating system refused. What was flushed before is still there.
+    /// The operating system refused an operation. What was flushed before is still on the disk.
     #[error("{}: cannot {action}: {source}; {}", path.display(), remedy(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was being done to it, as an infinitive.
+        /// What was tried, as an infinitive.
         action: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file of a run folder does not hold what this version writes there.
+    /// A file of a run folder does not contain what this version of Shoal writes there.
     #[error(
         "{}:{line}: {message}; the file was changed or comes from another version of shoal: run the scenario again",
         path.display()
@@ -67,33 +68,33 @@ pub enum ObserveError {
     Short {
         /// The file.
         path: PathBuf,
-        /// Its length at the checkpoint.
+        /// Its length at the checkpoint, in bytes.
         expected: u64,
-        /// Its length now.
+        /// Its length now, in bytes.
         found: u64,
     },
-    /// A value has no form in the file's format.
+    /// A value cannot be written in the file's format.
     #[error("{}: cannot encode {what}: {message}", path.display())]
     Encode {
         /// The file.
         path: PathBuf,
         /// What was being written.
         what: &'static str,
-        /// What the encoder said.
+        /// The message of the encoder.
         message: String,
     },
-    /// A picture of the report could not be drawn. The run's other files are not touched by this.
+    /// A picture of the report could not be drawn. The other files of the run are not affected.
     #[error("report: cannot draw {what}: {message}")]
     Draw {
         /// The picture.
         what: &'static str,
-        /// What the plotting library said.
+        /// The message of the plotting library.
         message: String,
     },
 }
 
 impl ObserveError {
-    /// The system's refusal of `action` on `path`.
+    /// The error `source` of the operating system, for `action` on `path`.
     pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         Self::Io {
             path: path.to_path_buf(),

@@ -1,4 +1,5 @@
-//! The run folder: where it lies, what is in it, and that a stopped run leaves all it finished.
+//! The run folder: its place, its files, and the rule that a run which is stopped leaves all rounds it
+//! finished.
 
 mod place;
 mod resume;
@@ -23,106 +24,106 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The rounds' table.
+/// The table of rounds.
 pub const ROUNDS: &str = "rounds.csv";
-/// The clients' table: one row an invitation.
+/// The table of clients: one row for each invitation.
 pub const CLIENTS: &str = "clients.csv";
-/// The per-client evaluations' table.
+/// The table of evaluations by client.
 pub const ACCURACY: &str = "accuracy.csv";
-/// The evaluations by width.
+/// The table of evaluations by width.
 pub const SIZES: &str = "sizes.csv";
-/// The rounds of servers between the clients and the server at the top.
+/// The table of the rounds of servers between the clients and the server at the top.
 pub const SERVERS: &str = "servers.csv";
-/// The reports that were not used.
+/// The table of reports that were not used.
 pub const REJECTIONS: &str = "rejections.csv";
-/// Who has which samples.
+/// The table of which client has which samples.
 pub const PARTITION: &str = "partition.csv";
-/// What clients of each width cost.
+/// The table of what the clients of each width cost.
 pub const COSTS: &str = "costs.csv";
-/// The invitations of each round, by what became of them.
+/// The table of the invitations of each round, by what became of them.
 pub const INVITATIONS: &str = "invitations.csv";
-/// The events, one JSON object a line.
+/// The file of events, one JSON object a line.
 pub const EVENTS: &str = "events.jsonl";
-/// The run's record.
+/// The record of the run.
 pub const RECORD: &str = "run.json";
 /// The folder of the models that were kept.
 pub const MODELS: &str = "models";
-/// The report.
+/// The report of the run, one HTML page.
 pub const REPORT: &str = "report.html";
 
-/// Room on the disk that a run keeps free for its record, in case there is none left at its end.
+/// A file that keeps space on the disk for the record, in case the disk is full at the end of the run.
 pub(crate) const RESERVE: &str = ".reserve";
-/// How much that is, in bytes; a larger record is kept more for.
+/// The least size of that file in bytes; it is larger for a larger record.
 const LEAST_RESERVE: usize = 128 << 10;
 
-/// Who makes a folder without holding it.
+/// The holder's name while a folder is made and not yet held.
 const MAKER: &str = "a process that makes the folder";
-/// Where runs go when no folder is named.
+/// The folder for runs where the user names no folder.
 const RUNS: &str = "runs";
-/// After so many runs of one name the numbering gives up rather than search for ever.
+/// The number of runs of one name after which no further number is tried.
 const MOST_RUNS: u32 = 100_000;
-/// Characters of a scenario's name that reach the folder's name.
+/// The number of characters of a scenario's name that become part of the folder's name.
 const LONGEST_STEM: usize = 64;
 
-/// Something that happened in the run: a line of `events.jsonl`. Times are integer nanoseconds.
+/// An event of the run: one line of `events.jsonl`. Times are integer nanoseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventLine<'a> {
-    /// When, in virtual time.
+    /// The virtual time of the event.
     #[serde(rename = "t_ns")]
     pub time: VirtualTime,
-    /// The node it happened to.
+    /// The node to which the event happened.
     pub node: u64,
-    /// What happened ("delivered", "lost", "dropped", "timer", "work", "crashed").
+    /// The event ("delivered", "lost", "dropped", "timer", "work", "crashed").
     pub event: &'a str,
-    /// The kind of the message, timer or work concerned.
+    /// The kind of the message, timer or job.
     pub kind: &'a str,
     /// The sender of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
-    /// The message's size on the wire.
+    /// The size of the message on the wire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// When the message was sent.
     #[serde(rename = "sent_ns", skip_serializing_if = "Option::is_none")]
     pub sent: Option<VirtualTime>,
-    /// The round it belongs to.
+    /// The round to which the event belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
-    /// More, in words.
+    /// Further details in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<&'a str>,
 }
 
-/// A run's folder and its open files.
+/// The folder of a run and its open files.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
     rounds: Table<RoundRow>,
     clients: Table<ClientRow>,
     accuracy: Table<ClientAccuracyRow>,
-    /// Made with its first row.
+    /// Made with the first row.
     sizes: Option<Table<SizeRow>>,
-    /// Likewise.
+    /// Made with the first row.
     rejections: Option<Table<RejectionRow>>,
-    /// Likewise.
+    /// Made with the first row.
     servers: Option<Table<ServerRow>>,
     events: Option<(PathBuf, BufWriter<File>)>,
 }
 
 impl RunFolder {
-    /// Makes `out`, or `runs/<name>-<seed>-<n>` with the first free `n` when none is named, and the
-    /// tables in it. A folder that has anything in it is refused.
+    /// Makes the folder `out`, or `runs/<name>-<seed>-<n>` with the first free `n` when `out` is
+    /// `None`, and the tables in it. A folder that is not empty is refused.
     pub fn create(out: Option<&Path>, name: &str, seed: u64) -> Result<Self, ObserveError> {
         Self::open(Place::make(out, name, seed, MAKER)?.path)
     }
 
-    /// Makes `<root>/<name>-<seed>-<n>` with the first free `n`. Characters of the name that mean
-    /// something to a file system become dashes.
+    /// Makes the folder `<root>/<name>-<seed>-<n>` with the first free `n`. Characters of the name that
+    /// have a meaning to file systems become dashes.
     pub fn create_under(root: &Path, name: &str, seed: u64) -> Result<Self, ObserveError> {
         Self::open(Place::under(root, name, seed, MAKER)?.path)
     }
 
-    /// Makes the tables of a run in a folder that is its own.
+    /// Makes the tables of a run in a folder that this process holds.
     pub(crate) fn open(path: PathBuf) -> Result<Self, ObserveError> {
         Ok(Self {
             rounds: Table::create(&path.join(ROUNDS))?,
@@ -136,7 +137,7 @@ impl RunFolder {
         })
     }
 
-    /// Where the folder lies.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -153,17 +154,17 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Adds a client's row; it is on its way to the disk when the round is.
+    /// Adds a client's row; it goes to the operating system when the round does.
     pub fn client(&mut self, row: &ClientRow) -> Result<(), ObserveError> {
         self.clients.write(row)
     }
 
-    /// Adds a client's evaluation; it is on its way to the disk when the round is.
+    /// Adds a client's evaluation; it goes to the operating system when the round does.
     pub fn client_accuracy(&mut self, row: &ClientAccuracyRow) -> Result<(), ObserveError> {
         self.accuracy.write(row)
     }
 
-    /// Adds an evaluation by width; it is on its way to the disk when the round is.
+    /// Adds an evaluation by width; it goes to the operating system when the round does.
     pub fn size(&mut self, row: &SizeRow) -> Result<(), ObserveError> {
         let table = match &mut self.sizes {
             Some(table) => table,
@@ -172,8 +173,8 @@ impl RunFolder {
         table.write(row)
     }
 
-    /// Adds a round of a server between; it is on its way to the disk when a round of the server at the
-    /// top is.
+    /// Adds a round of a server below the top; it goes to the operating system when a round of the
+    /// server at the top does.
     pub fn server(&mut self, row: &ServerRow) -> Result<(), ObserveError> {
         let table = match &mut self.servers {
             Some(table) => table,
@@ -191,7 +192,8 @@ impl RunFolder {
         table.write(row)
     }
 
-    /// Writes who has which samples, replacing what a run that was gone on with has of it: the same.
+    /// Writes which client has which samples. Where a resumed run has the file already, it is replaced
+    /// by an equal one.
     pub fn write_partition(
         &self,
         rows: impl Iterator<Item = PartitionRow>,
@@ -212,7 +214,7 @@ impl RunFolder {
         self.replace(PARTITION, &text)
     }
 
-    /// Writes the costs of all widths.
+    /// Writes what the clients of each width cost.
     pub fn write_costs(&self, rows: &[CostRow]) -> Result<(), ObserveError> {
         let mut table = Table::create(&self.path.join(COSTS))?;
         for row in rows {
@@ -238,7 +240,8 @@ impl RunFolder {
         let Some((path, writer)) = &mut self.events else {
             return Ok(());
         };
-        // `serde_json` tells a refusal by the system apart from a value it cannot write.
+        // `serde_json` distinguishes an error of the operating system from a value that it cannot
+        // write.
         serde_json::to_writer(&mut *writer, line).map_err(|e| match e.io_error_kind() {
             Some(_) => ObserveError::io(path, "write", e.into()),
             None => ObserveError::Encode {
@@ -252,8 +255,8 @@ impl RunFolder {
             .map_err(|e| ObserveError::io(path, "write", e))
     }
 
-    /// Adds a finished round, and hands the whole round to the operating system: its clients
-    /// first, so that a round in `rounds.csv` always has its rows in the other tables.
+    /// Adds a finished round, and hands the whole round to the operating system. The rows of its
+    /// clients go first, so that a round in `rounds.csv` always has its rows in the other tables.
     pub fn round(&mut self, row: &RoundRow) -> Result<(), ObserveError> {
         self.rounds.write(row)?;
         self.flush()
@@ -280,17 +283,17 @@ impl RunFolder {
         self.rounds.flush()
     }
 
-    /// Writes `run.json`, replacing the one before in a single step.
+    /// Writes `run.json`, and replaces an earlier one in a single step.
     pub fn write_record(&self, record: &RunRecord) -> Result<(), ObserveError> {
         write_record(&self.path, record)
     }
 
-    /// Keeps room on the disk for the record that says how the run ended, as far as there is any. A run
-    /// that ends because the disk is full is to be able to say so.
+    /// Keeps space on the disk for the record that says how the run ended, as far as there is any. A
+    /// run that ends because the disk is full can then still write this record.
     pub(crate) fn reserve(&self) {
         let length = fs::metadata(self.path.join(RECORD)).map_or(0, |meta| meta.len() as usize);
         let length = LEAST_RESERVE.max(length.saturating_mul(4)) as u64;
-        // Not zeros, for which some file systems keep no room.
+        // The content is not zeros, for which some file systems keep no space.
         let filler = (0..length).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
         let path = self.path.join(RESERVE);
         let kept =
@@ -300,12 +303,12 @@ impl RunFolder {
         }
     }
 
-    /// Gives that room back.
+    /// Gives the space back.
     pub(crate) fn release(&self) {
         let _ = fs::remove_file(self.path.join(RESERVE));
     }
 
-    /// Writes the histograms as HdrHistogram interval logs, one file a subject.
+    /// Writes the histograms as HdrHistogram interval logs, one file for each quantity.
     pub fn write_histograms(&self, histograms: &Histograms) -> Result<(), ObserveError> {
         for (file, text) in histograms.logs()? {
             self.replace(file, &text)?;
@@ -318,19 +321,20 @@ impl RunFolder {
         self.replace(REPORT, html.as_bytes())
     }
 
-    /// Writes a file of the folder [`MODELS`], replacing the one before in a single step.
+    /// Writes a file into the folder [`MODELS`], and replaces an earlier one in a single step.
     pub fn write_model(&self, name: &str, bytes: &[u8]) -> Result<(), ObserveError> {
         let folder = self.path.join(MODELS);
         fs::create_dir_all(&folder)
             .map_err(|e| ObserveError::io(&folder, "create the folder", e))?;
         let path = folder.join(name);
-        // A draft that a killed process leaves is found where all the others are.
+        // The draft lies where all other drafts lie, so that one which a killed process leaves is
+        // found.
         let draft = disk::draft(&self.path, name);
         disk::replace(&path, &draft, bytes).map_err(|e| ObserveError::io(&path, "write", e))
     }
 
     /// The files in the folder with their sizes and digests, by name. `run.json` itself is not listed,
-    /// nor are files that are there only while the run is (their names begin with a dot).
+    /// nor are files that exist only during the run (their names begin with a dot).
     pub fn files(&self) -> Result<Vec<FileEntry>, ObserveError> {
         let mut files = files_of(&self.path, "")?;
         let models = self.path.join(MODELS);
@@ -341,13 +345,13 @@ impl RunFolder {
         Ok(files)
     }
 
-    /// Writes a file in one step.
+    /// Writes a file in a single step.
     fn replace(&self, name: &str, text: &[u8]) -> Result<(), ObserveError> {
         replace(&self.path, name, text)
     }
 }
 
-/// The files of one folder, by their names behind `prefix`.
+/// The files of one folder; `prefix` is put before their names.
 fn files_of(folder: &Path, prefix: &str) -> Result<Vec<FileEntry>, ObserveError> {
     let io = |e| ObserveError::io(folder, "read the folder", e);
     let mut files = Vec::new();
@@ -368,14 +372,14 @@ fn files_of(folder: &Path, prefix: &str) -> Result<Vec<FileEntry>, ObserveError>
     Ok(files)
 }
 
-/// Writes a file of the run in `folder` in one step.
+/// Writes a file of the run in `folder` in a single step.
 fn replace(folder: &Path, name: &str, text: &[u8]) -> Result<(), ObserveError> {
     let path = folder.join(name);
     let draft = disk::draft(folder, name);
     disk::replace(&path, &draft, text).map_err(|e| ObserveError::io(&path, "write", e))
 }
 
-/// Writes the record of the run in `folder`, replacing the one before in a single step.
+/// Writes the record of the run in `folder`, and replaces an earlier one in a single step.
 pub(crate) fn write_record(folder: &Path, record: &RunRecord) -> Result<(), ObserveError> {
     let text = record.to_text().map_err(|e| ObserveError::Encode {
         path: folder.join(RECORD),
@@ -385,7 +389,7 @@ pub(crate) fn write_record(folder: &Path, record: &RunRecord) -> Result<(), Obse
     replace(folder, RECORD, &text)
 }
 
-/// The length and the SHA-256 of a file, as `sha256sum` gives it.
+/// The length and the SHA-256 of a file, in the form that `sha256sum` prints.
 pub(crate) fn digest(path: &Path) -> io::Result<(u64, String)> {
     let mut file = disk::open(path)?;
     let (mut hash, mut length) = (Sha256::new(), 0);
@@ -403,7 +407,7 @@ pub(crate) fn digest(path: &Path) -> io::Result<(u64, String)> {
     }
 }
 
-/// A name that every file system takes and no shell trips over.
+/// A name that every file system accepts and that no shell misreads.
 pub(crate) fn file_stem(name: &str) -> String {
     let mut stem: String = name
         .chars()
@@ -413,7 +417,7 @@ pub(crate) fn file_stem(name: &str) -> String {
             _ => '-',
         })
         .collect();
-    // No hidden folder, no option, no "..".
+    // The name must not be hidden, look like an option, or be "..".
     let start = stem.len() - stem.trim_start_matches(['.', '-']).len();
     stem.drain(..start);
     match stem.is_empty() {
@@ -518,7 +522,7 @@ mod tests {
         }
         folder.client_accuracy(&score(4, 0)).unwrap();
         let path = folder.path().to_path_buf();
-        // A killed process runs no destructor: what its buffers hold is gone.
+        // A killed process runs no destructor, so what its buffers hold is lost.
         std::mem::forget(folder);
         let rounds: Vec<RoundRow> = read_rows(&path.join(ROUNDS)).unwrap();
         assert_eq!(rounds, [round(1), round(2), round(3)]);

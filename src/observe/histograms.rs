@@ -1,15 +1,15 @@
-//! HdrHistograms of what takes time, in nanoseconds of virtual time, to three significant digits.
+//! HdrHistograms of durations, in nanoseconds of virtual time, to three significant digits.
 //!
-//! Every shard keeps its own and they are merged at the end. All histograms span the same fixed
-//! range, so that merging adds counters one to one: the figures and the files are the same, byte for
-//! byte, however many shards kept them. (A histogram that grows on demand would, when merged into a
-//! smaller one, lose the exact maximum.) A value above the range counts as the range's end; how many
-//! did is counted, and said wherever the figures are.
+//! Every shard keeps its own histograms, and they are merged at the end. All histograms have one fixed
+//! range, so that merging adds counters one to one: figures and files are equal, byte for byte,
+//! whatever the number of shards. (A histogram that grows on demand would lose the exact maximum when
+//! it is merged into a smaller one.) A value above the range counts as the end of the range; such
+//! values are counted, and the count is shown wherever the figures are.
 //!
 //! The files are HdrHistogram interval logs with one interval, the whole run; timestamps are virtual
-//! seconds. The untagged line is the total; the message latencies add one line a kind, tagged with
-//! its name. HdrHistogram's own tools read them:
-//! `HistogramLogProcessor -i message_latency.hlog [-tag update]`.
+//! seconds. The line without a tag is the total; the message latencies have one more line for each
+//! kind, tagged with the kind's name. HdrHistogram's own tools can read them: `HistogramLogProcessor -i
+//! message_latency.hlog [-tag update]`.
 
 mod log;
 
@@ -22,14 +22,14 @@ use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// About 1.1 years: no message, round or job of a sensible run takes longer.
+/// The end of the range, about 1.1 years: no message, round or job of a sensible run takes longer.
 const LONGEST_NANOS: u64 = (1 << 55) - 1;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
 /// The percentiles that the tables show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Percentiles {
-    /// Values recorded.
+    /// The number of values.
     pub count: u64,
     /// Half of the values are at most this.
     pub p50: Span,
@@ -37,19 +37,19 @@ pub struct Percentiles {
     pub p90: Span,
     /// 99 % of the values are at most this.
     pub p99: Span,
-    /// The largest value; the end of the range, if some were beyond it.
+    /// The largest value, or the end of the range if some values were beyond it.
     pub max: Span,
-    /// Values beyond the range, which count as its end.
+    /// The number of values beyond the range, which count as its end.
     pub clipped: u64,
 }
 
-/// A histogram of spans of virtual time.
+/// A histogram of durations in virtual time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spans {
     histogram: Histogram<u64>,
-    /// The histogram knows its largest value to three digits only.
+    /// The largest value exactly; the histogram itself has it to three digits only.
     longest: Span,
-    /// Values beyond the range.
+    /// The number of values beyond the range.
     clipped: u64,
 }
 
@@ -59,7 +59,7 @@ impl Default for Spans {
     }
 }
 
-/// In HdrHistogram's own format, V2.
+/// Spans are written in HdrHistogram's own format, V2.
 impl Snapshot for Spans {
     fn save(&self, to: &mut Writer) {
         let mut bytes = Vec::new();
@@ -76,7 +76,7 @@ impl Snapshot for Spans {
         let histogram = Deserializer::new().deserialize(&mut bytes.as_slice());
         let histogram: Histogram<u64> =
             histogram.map_err(|error| Damaged::new(format!("a histogram: {error}")))?;
-        // Only such as can be added to others.
+        // Only a histogram with the common range can be added to others.
         if (histogram.low(), histogram.high(), histogram.sigfig())
             != (1, LONGEST_NANOS, SIGNIFICANT_DIGITS)
         {
@@ -99,7 +99,7 @@ snapshot_struct!(Histograms {
 });
 
 impl Spans {
-    /// Without values.
+    /// A histogram without values.
     pub fn new() -> Self {
         match Histogram::new_with_bounds(1, LONGEST_NANOS, SIGNIFICANT_DIGITS) {
             Ok(histogram) => Self {
@@ -107,7 +107,7 @@ impl Spans {
                 longest: Span::ZERO,
                 clipped: 0,
             },
-            // The bounds are constants, in order and within what the format allows.
+            // The bounds are constants, in order, and within what the format allows.
             Err(e) => unreachable!("constant histogram bounds: {e}"),
         }
     }
@@ -121,25 +121,25 @@ impl Spans {
         self.longest = self.longest.max(span);
     }
 
-    /// Adds every value of another.
+    /// Adds every value of another histogram.
     pub fn merge(&mut self, other: &Self) {
         self.longest = self.longest.max(other.longest);
         self.clipped += other.clipped;
-        // Ranges are equal, so this cannot be refused.
+        // The ranges are equal, so this cannot fail.
         if self.histogram.add(&other.histogram).is_err() {
             unreachable!("histograms of one range");
         }
     }
 
-    /// Values recorded.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// The value that a share `quantile` in [0, 1] of the values do not exceed, to three digits;
-    /// zero without values.
+    /// The value that a share `quantile` in [0, 1] of the values do not exceed, to three digits; zero
+    /// if there are no values.
     pub fn at(&self, quantile: f64) -> Span {
-        // A bucket's upper end may lie above the largest value.
+        // The upper end of a bucket may be above the largest value.
         Span::from_nanos(self.histogram.value_at_quantile(quantile)).min(self.longest)
     }
 
@@ -156,7 +156,7 @@ impl Spans {
     }
 }
 
-/// Everything of a run that is measured in time.
+/// All histograms of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Histograms {
     latency: BTreeMap<Arc<str>, Spans>,
@@ -167,12 +167,12 @@ pub struct Histograms {
 }
 
 impl Histograms {
-    /// Without values.
+    /// Histograms without values.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A message of this kind was delivered at `now`, `latency` after it was sent.
+    /// Adds a message of this kind that was delivered at `now`, `latency` after it was sent.
     pub fn message(&mut self, kind: &str, now: VirtualTime, latency: Span) {
         self.end = self.end.max(now);
         match self.latency.get_mut(kind) {
@@ -185,25 +185,25 @@ impl Histograms {
         }
     }
 
-    /// A round closed at `now` after `duration`.
+    /// Adds a round that closed at `now` after `duration`.
     pub fn round(&mut self, now: VirtualTime, duration: Span) {
         self.end = self.end.max(now);
         self.round.record(duration);
     }
 
-    /// A client finished a job at `now` that took its device `compute`.
+    /// Adds a job that a client finished at `now` and that took its device `compute`.
     pub fn compute(&mut self, now: VirtualTime, compute: Span) {
         self.end = self.end.max(now);
         self.compute.record(compute);
     }
 
-    /// A message that was sent at `now` waited `wait` for a busy link.
+    /// Adds a message that was sent at `now` and waited `wait` for a busy link.
     pub fn queue_wait(&mut self, now: VirtualTime, wait: Span) {
         self.end = self.end.max(now);
         self.queue.record(wait);
     }
 
-    /// Adds everything another kept. The order of merging does not matter.
+    /// Adds all values of other histograms. The order of merging does not matter.
     pub fn merge(&mut self, other: &Self) {
         self.end = self.end.max(other.end);
         for (kind, spans) in &other.latency {
@@ -214,7 +214,7 @@ impl Histograms {
         self.queue.merge(&other.queue);
     }
 
-    /// Message latencies, by kind in order of name.
+    /// Message latencies by kind, in the order of the names.
     pub fn latencies(&self) -> impl Iterator<Item = (&str, &Spans)> {
         self.latency.iter().map(|(kind, spans)| (&**kind, spans))
     }
@@ -224,17 +224,18 @@ impl Histograms {
         &self.round
     }
 
-    /// Time that clients' devices computed, a value a job.
+    /// Durations of computations on clients' devices, one value for each job.
     pub fn computes(&self) -> &Spans {
         &self.compute
     }
 
-    /// Time that messages waited for a busy link, a value a message.
+    /// Durations for which messages waited for a busy link, one value for each message.
     pub fn queue_waits(&self) -> &Spans {
         &self.queue
     }
 
-    /// What the tables list: a title and its percentiles; subjects without values are left out.
+    /// The percentiles of each quantity with a title, for tables; quantities without values are left
+    /// out.
     pub fn table(&self) -> Vec<(String, Percentiles)> {
         let kinds = self
             .latencies()
@@ -251,14 +252,14 @@ impl Histograms {
             .collect()
     }
 
-    /// Subjects with values beyond the range, and how many those are.
+    /// The quantities that had values beyond the range, each with the number of those values.
     pub fn clipped(&self) -> BTreeMap<String, u64> {
         let all = self.table().into_iter();
         let beyond = all.filter(|(_, percentiles)| percentiles.clipped > 0);
         beyond.map(|(title, p)| (title, p.clipped)).collect()
     }
 
-    /// What is said below a table of these figures, if some values were beyond the range.
+    /// The note below a table of these figures, if some values were beyond the range.
     pub fn note(&self) -> Option<String> {
         let clipped: u64 = self.clipped().values().sum();
         let end = text::span(Span::from_nanos(LONGEST_NANOS));
@@ -270,7 +271,7 @@ impl Histograms {
         })
     }
 
-    /// The log files, name and content.
+    /// The log files, each with its name and content.
     pub(super) fn logs(&self) -> Result<Vec<(&'static str, Vec<u8>)>, ObserveError> {
         let mut all = Spans::new();
         let mut lines = vec![];
@@ -315,7 +316,7 @@ mod tests {
         let mut read = crate::snapshot::testing::again(&histograms).unwrap();
         assert_eq!(read, histograms);
         assert_eq!(read.logs().unwrap(), histograms.logs().unwrap());
-        // They go on alike.
+        // Both histograms go on in the same way.
         read.message("task", AT, Span::from_nanos(3));
         histograms.message("task", AT, Span::from_nanos(3));
         assert_eq!(read.logs().unwrap(), histograms.logs().unwrap());

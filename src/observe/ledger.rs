@@ -1,15 +1,19 @@
 //! What became of every invitation, and what it cost.
 //!
-//! No node knows that by itself. The server knows whom it asked and what answered; a client knows what
-//! it spent, also on work that nobody ever hears of; the network knows what it lost. Each tells what it
-//! knows as a [`Fact`], and the ledger keeps an entry for each invitation until nothing more can
-//! become of it. Then it makes the client's line: with exactly one outcome, and with all that was
-//! spent. What is undecided when the run ends is decided then.
+//! No node knows this alone. The server knows which clients it asked and what they answered; a client
+//! knows what it spent, also on work whose result reaches nobody; the network knows which messages it
+//! lost. Each of them reports what it knows as a [`Fact`], and the ledger keeps an entry for each
+//! invitation until nothing more can become of it. Then the ledger makes the client's line, with
+//! exactly one outcome and with all that was spent. An invitation that is undecided when the run ends
+//! is decided at that moment.
 //!
-//! Facts follow from events and change none; they are no part of the trace hash.
+//! For example, a phone goes down while it trains, and the server stops waiting for it at the deadline.
+//! The phone's line has the outcome `lost`, and the energy that the phone spent until then.
 //!
-//! `entry` is one invitation, `fact` what is told of it, `sums` the invitations of all rounds by what
-//! became of them.
+//! Facts follow from events and change none, so they are no part of the trace hash.
+//!
+//! The submodules: `entry` is one invitation, `fact` is what is reported of it, and `sums` has the
+//! invitations of all rounds by what became of them.
 
 mod entry;
 mod fact;
@@ -26,10 +30,10 @@ use crate::snapshot::snapshot_struct;
 use entry::Entry;
 use std::collections::BTreeMap;
 
-/// The invitations of which not all is known.
+/// The invitations of which not everything is known yet.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// By client and the number that messages name the invitation by.
+    /// The open invitations, by client and by the number with which messages name them.
     open: BTreeMap<(u32, u32), Entry>,
     /// Bytes of answers that arrived when no round was open to count them.
     unheard: u64,
@@ -38,7 +42,7 @@ pub struct Ledger {
 snapshot_struct!(Ledger { open, unheard });
 
 impl Ledger {
-    /// Takes in a fact; the lines that are complete with it.
+    /// Adds a fact; returns the lines that are complete with it.
     pub fn fact(&mut self, fact: Fact) -> Vec<ClientRow> {
         let (key, at) = ((fact.client, fact.task), fact.at);
         if let What::Unheard { bytes } = fact.what {
@@ -55,7 +59,8 @@ impl Ledger {
             return done;
         }
         if let (What::Received, Some(entry)) = (&fact.what, self.open.get_mut(&key)) {
-            // What the client makes of it comes next: it may do the work again for a copy.
+            // What the client does next is still unknown: it may do the work again for a copy of the
+            // task.
             entry.received(at);
             return done;
         }
@@ -78,7 +83,7 @@ impl Ledger {
         done
     }
 
-    /// A client has got a newer task than what it was at.
+    /// Handles a client that got a newer task than the one it was at.
     fn superseded(&mut self, (client, task): (u32, u32), at: VirtualTime) -> Vec<ClientRow> {
         let older = self.open.range((client, 0)..(client, task));
         let older: Vec<(u32, u32)> = older.map(|(key, _)| *key).collect();
@@ -92,26 +97,26 @@ impl Ledger {
         done
     }
 
-    /// A server tells what it knows of an invitation: the answer, or that it has stopped waiting. The
-    /// lines that are complete with it.
-    pub fn told(&mut self, row: ClientRow) -> Vec<ClientRow> {
+    /// Records a server's answer about an invitation: the outcome of the client's report, or that the
+    /// server has stopped waiting. Returns the lines that are complete with it.
+    pub fn record(&mut self, row: ClientRow) -> Vec<ClientRow> {
         let mut of_round = self.open.range((row.client, 0)..=(row.client, u32::MAX));
-        let fits = |entry: &Entry| entry.is_of(row.round) && !entry.is_told();
+        let fits = |entry: &Entry| entry.is_of(row.round) && !entry.is_recorded();
         let exact = |entry: &Entry| fits(entry) && entry.is_asked_at(row.invited);
         let found = of_round.clone().find(|(_, entry)| exact(entry));
         // A client without a server may have begun a round twice.
         let found = found.or_else(|| of_round.find(|(_, entry)| fits(entry)));
         let Some(key) = found.map(|(key, _)| *key) else {
-            // Nobody was asked: a round that a client without a server passed over.
+            // No client was asked: this is a round that a client without a server skipped.
             return vec![row];
         };
         if let Some(entry) = self.open.get_mut(&key) {
-            entry.told(row);
+            entry.record(row);
         }
         self.settle(key)
     }
 
-    /// A client's handler panicked: whatever it was at is over.
+    /// Handles a panic of a client's handler, which ends everything that the client was doing.
     pub fn crashed(&mut self, client: u32, at: VirtualTime) -> Vec<ClientRow> {
         let all = self.open.range((client, 0)..=(client, u32::MAX));
         let all: Vec<(u32, u32)> = all.map(|(key, _)| *key).collect();
@@ -125,7 +130,7 @@ impl Ledger {
         done
     }
 
-    /// The line of an invitation of which nothing more can become.
+    /// The line of an invitation, if nothing more can become of it.
     fn settle(&mut self, key: (u32, u32)) -> Vec<ClientRow> {
         if !self.open.get(&key).is_some_and(Entry::is_final) {
             return Vec::new();
@@ -134,7 +139,7 @@ impl Ledger {
         entry.into_iter().map(|entry| entry.row(None)).collect()
     }
 
-    /// The run has ended: the lines of all that is left, by round and client.
+    /// Ends the run: returns the lines of all open invitations, by round and client.
     pub fn close(&mut self, at: VirtualTime) -> Vec<ClientRow> {
         let left = std::mem::take(&mut self.open).into_values();
         let mut rows: Vec<ClientRow> = left.map(|entry| entry.row(Some(at))).collect();
@@ -142,24 +147,24 @@ impl Ledger {
         rows
     }
 
-    /// Bytes of answers that arrived when no round was open to count them: after the last one, or as
-    /// the server came up from a crash.
+    /// Bytes of answers that arrived when no round was open to count them: after the last round, or
+    /// while the server came up after a crash.
     pub const fn unheard(&self) -> u64 {
         self.unheard
     }
 
-    /// Invitations of which not all is known.
+    /// The number of invitations of which not everything is known yet.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether all is known of every invitation.
+    /// Whether everything is known of every invitation.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 }
 
-/// The outcome of an invitation that no server has told an answer of.
-fn untold(row: &ClientRow) -> bool {
+/// Whether no server has recorded an answer for this invitation.
+fn unrecorded(row: &ClientRow) -> bool {
     matches!(row.outcome, ClientOutcome::Lost)
 }

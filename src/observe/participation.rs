@@ -3,36 +3,37 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How often each client was asked; those that never were are not in it.
+/// How often each client was asked; clients that were never asked are not in the map.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Invitations(pub BTreeMap<u32, u32>);
 
 /// How evenly the clients of a population were asked over a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Participation {
-    /// Clients asked once or more.
+    /// The number of clients that were asked at least once.
     pub asked: u32,
-    /// Clients never asked.
+    /// The number of clients that were never asked.
     pub never: u32,
-    /// The Gini coefficient of how often each was asked: 0 if all equally often, (n - 1) / n if only
-    /// one of n was (Gini 1912); 0 as well if nobody was.
+    /// The Gini coefficient of how often each client was asked (Gini 1912): 0 if all were asked equally
+    /// often, (n - 1) / n if only one of n was asked. It is also 0 if no client was asked.
     pub gini: f64,
 }
 
 impl Invitations {
-    /// One more for `client`.
+    /// Counts an invitation of `client`.
     pub fn count(&mut self, client: u32) {
         let asked = self.0.entry(client).or_default();
         *asked = asked.saturating_add(1);
     }
 
-    /// Of a population of so many.
+    /// The participation of a population with this many clients.
     pub fn participation(&self, population: u32) -> Participation {
         let asked = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         let never = population.saturating_sub(asked);
         let mut counts: Vec<u32> = self.0.values().copied().collect();
         counts.sort_unstable();
-        // Sum of rank times count, ranks from 1; those never asked have the first ranks.
+        // The sum of rank times count, with ranks from 1; clients that were never asked have the first
+        // ranks.
         let ranks = (1..).map(|rank: u32| f64::from(never) + f64::from(rank));
         let ranked: f64 = ranks.zip(&counts).map(|(r, &n)| r * f64::from(n)).sum();
         let total: f64 = counts.iter().map(|&n| f64::from(n)).sum();
@@ -49,7 +50,8 @@ impl Invitations {
 mod tests {
     use super::*;
 
-    /// From its other definition: the mean difference of all pairs over twice the mean.
+    /// By another definition of the Gini coefficient: the mean difference of all pairs over twice the
+    /// mean.
     fn by_pairs(counts: &[u32]) -> f64 {
         let n = counts.len() as f64;
         let mean = counts.iter().map(|&c| f64::from(c)).sum::<f64>() / n;

@@ -1,4 +1,4 @@
-//! The line that moves while a run goes: a bar on a terminal, now and then a plain line in a file.
+//! The progress line of a run: a bar on a terminal, and now and then a plain line in a file.
 
 use super::rows::RoundRow;
 use super::text;
@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// Plain lines a run, when standard error is not a terminal.
+/// The number of plain lines of a run, when standard error is not a terminal.
 const PLAIN_LINES: u32 = 10;
 const BAR: &str = "{bar:28.cyan/blue} {pos}/{len} rounds · {msg} · {elapsed} gone, {eta} left";
 
-/// How far a run is, on standard error.
+/// The progress of a run, shown on standard error.
 ///
-/// Reads the host's clock, to tell the pace; nothing of it reaches a result.
+/// It reads the host's clock to show the pace, and none of that reaches a result.
 #[derive(Debug)]
 pub struct Progress {
     rounds: u32,
@@ -23,14 +23,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts the line of a run of so many rounds.
+    /// Starts the progress line of a run with this many rounds.
     pub fn new(rounds: u32) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(
                 Some(u64::from(rounds)),
                 ProgressDrawTarget::stderr_with_hz(8),
             );
-            // The template is a constant; were it wrong, the library's own would do.
+            // The template is a constant; if it were wrong, the style of the library would be used.
             if let Ok(style) = ProgressStyle::with_template(BAR) {
                 bar.set_style(style.progress_chars("━╸─"));
             }
@@ -46,7 +46,7 @@ impl Progress {
         }
     }
 
-    /// A round was closed.
+    /// Shows that a round was closed.
     pub fn round(&mut self, row: &RoundRow) {
         self.reports = self.reports.saturating_add(u64::from(row.reported));
         let figures = figures(row, self.reports, self.started.elapsed());
@@ -62,7 +62,7 @@ impl Progress {
         }
     }
 
-    /// Writes a line to standard error without tearing the bar.
+    /// Writes a line to standard error without breaking the bar.
     pub fn note(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| note!("{line}")),
@@ -70,7 +70,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();

@@ -1,8 +1,8 @@
-//! `run.json`: what ran, from what, on what, and what came of it.
+//! `run.json`: what was run, from which scenario, on which machine, and with which results.
 //!
-//! Written when the run starts (status `running`) and again when it ends, so that a folder says by
-//! itself whether its run came to an end. It holds all that is needed to run the scenario again and
-//! to compare the two.
+//! The file is written when the run starts (status `running`) and again when it ends, so that a folder
+//! shows whether its run came to an end. It contains everything that is needed to run the scenario
+//! again and to compare the two runs.
 
 mod host;
 
@@ -19,25 +19,25 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It has started; or it was killed, if nothing runs any more.
+    /// The run has started. If no process is running it any more, it was killed.
     Running,
-    /// It came to the end of its schedule or to a stopping rule.
+    /// The run came to the end of its schedule or to a stopping rule.
     Completed,
-    /// It was interrupted, and everything up to then was written.
+    /// The run was interrupted, and everything up to then was written.
     Interrupted,
-    /// It failed; the record says with what.
+    /// The run failed; the record has the error.
     Failed,
-    /// It came to the end of its schedule, and no round was completed: the model is what it was at the
-    /// start. The record says why.
+    /// The run came to the end of its schedule, but no round was completed, so the model is the initial
+    /// one. The record says why.
     NoRoundCompleted,
 }
 
 impl Status {
-    /// Whether the run came to its end, so that there is nothing to go on with.
+    /// Whether the run came to its end, so that it cannot be resumed.
     pub const fn is_at_end(self) -> bool {
         matches!(self, Self::Completed | Self::NoRoundCompleted)
     }
@@ -57,49 +57,50 @@ impl Status {
 /// One of several processes that ran jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rank {
-    /// Its number; 0 wrote the folder.
+    /// The number of the process; process 0 wrote the folder.
     pub rank: u32,
-    /// The name of its host.
+    /// The name of the process's host.
     pub host: String,
-    /// Threads that ran jobs.
+    /// The number of threads that ran jobs.
     pub workers: u32,
-    /// Units of jobs that it did; told of ranks other than 0, as what follows.
+    /// The number of units of jobs that the process ran. This field and the next two are recorded for
+    /// processes other than 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u64>,
-    /// Bytes of jobs that it was sent.
+    /// Bytes of jobs that were sent to the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_sent: Option<u64>,
-    /// Bytes of what came of them.
+    /// Bytes of outputs that the process sent back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_received: Option<u64>,
 }
 
-/// What became of the messages of one kind. `sent` and `duplicated` are the sum of the four fates.
+/// What became of the messages of one kind. `sent` plus `duplicated` is the sum of the four outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MessageCount {
-    /// Handed to a link.
+    /// Messages handed to a link.
     pub sent: u64,
     /// Copies that a fault made.
     #[serde(default)]
     pub duplicated: u64,
-    /// Arrived.
+    /// Messages that arrived.
     pub delivered: u64,
-    /// Lost by a link.
+    /// Messages lost by a link.
     pub lost: u64,
-    /// Dropped by a fault.
+    /// Messages dropped by a fault.
     pub dropped: u64,
-    /// On their way when the run ended.
+    /// Messages on their way when the run ended.
     pub in_flight: u64,
-    /// Bytes handed to links, each message once: what a transport sends again, what copies take, and
-    /// headers of packets are not in it.
+    /// Bytes handed to links, each message once. Retransmissions, copies and headers of packets are not
+    /// included.
     pub bytes: u64,
-    /// Bytes of those that arrived, copies included.
+    /// Bytes of the messages that arrived, copies included.
     #[serde(default)]
     pub bytes_delivered: u64,
-    /// Bytes that set their connections up, both ways.
+    /// Bytes that set up connections, in both directions.
     #[serde(default)]
     pub bytes_setup: u64,
-    /// Bytes of acknowledgements of them.
+    /// Bytes of the acknowledgements that these messages caused.
     #[serde(default)]
     pub bytes_acks: u64,
 }
@@ -113,43 +114,44 @@ impl MessageCount {
     }
 }
 
-/// Message accounting, per kind.
+/// What became of messages, by kind.
 pub type Messages = BTreeMap<String, MessageCount>;
 
-/// Reports that were not used, by reason.
+/// The number of reports that were not used, by reason.
 pub type Rejections = BTreeMap<Rejection, u64>;
 
-/// Values beyond the range of the histograms, by what was measured.
+/// The number of values beyond the range of the histograms, by quantity.
 pub type Clipped = BTreeMap<String, u64>;
 
-/// Tasks that clients declined because a budget was spent, by what they said.
+/// The number of tasks that clients declined because a budget was spent, by the reason that clients
+/// gave.
 pub type Declined = BTreeMap<String, u64>;
 
 /// The whole run in a few figures.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Totals {
-    /// Rounds that were held, whatever their outcome.
+    /// The number of rounds that were held, whatever their outcome.
     pub rounds: u32,
-    /// Rounds in which enough clients reported, so that the model moved on.
+    /// The number of rounds in which enough clients reported, so that the model was updated.
     pub completed: u32,
-    /// Rounds that the schedule asks for.
+    /// The number of rounds that the schedule asks for.
     #[serde(default)]
     pub scheduled: u32,
-    /// Reports that came in time and were taken in, over all rounds.
+    /// The number of reports that came in time and were taken in, over all rounds.
     pub reports: u64,
     /// Bytes sent by the server at the top, over all rounds.
     pub bytes_down: u64,
-    /// Bytes that came to the server at the top, over all rounds.
+    /// Bytes that arrived at the server at the top, over all rounds.
     pub bytes_up: u64,
-    /// Bytes that came when no round was open to count them: after the last one, or as the server came
-    /// up from a crash.
+    /// Bytes that arrived when no round was open to count them: after the last round, or while the
+    /// server came up after a crash.
     #[serde(default)]
     pub bytes_unheard: u64,
-    /// Virtual time of the end of the run, in nanoseconds.
+    /// The virtual time at the end of the run, in nanoseconds.
     pub virtual_ns: u64,
-    /// Host time of the whole run, in seconds.
+    /// The host time of the whole run, in seconds.
     pub real_s: f64,
-    /// Events delivered.
+    /// The number of delivered events.
     pub events: u64,
     /// Central accuracy at the last evaluation.
     pub final_accuracy: Option<f64>,
@@ -157,16 +159,16 @@ pub struct Totals {
     pub best_accuracy: Option<(f64, u32)>,
     /// Central loss at the last evaluation.
     pub final_loss: Option<f64>,
-    /// Success of the attack at the last evaluation, where there is one that aims at something.
+    /// The success of the attack at the last evaluation, for an attack that has an aim of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attack_success: Option<f64>,
-    /// The ε of differential privacy spent in all, where something is guaranteed.
+    /// The ε of differential privacy spent in all, where a guarantee exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// Local trainings that ended because the loss or the weights stopped being numbers.
+    /// The number of local trainings that ended because the loss or the weights stopped being numbers.
     #[serde(default, skip_serializing_if = "none_at_all")]
     pub diverged: u64,
-    /// The last evaluated round and all before it back to this one have a central loss that is not a
+    /// The first of the rounds from which on, up to the last evaluated round, the central loss is not a
     /// finite number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_a_number_since: Option<u32>,
@@ -179,7 +181,7 @@ const fn none_at_all(count: &u64) -> bool {
 }
 
 impl Totals {
-    /// Sums the rounds; `end`, `events` and `real` come from the kernel and the host's clock.
+    /// Sums the rounds; `end` and `events` come from the kernel, `real` from the host's clock.
     pub fn of(
         rounds: &[RoundRow],
         end: VirtualTime,
@@ -210,7 +212,7 @@ impl Totals {
                 let since = totals.not_a_number_since.or(Some(row.round));
                 totals.not_a_number_since = since.filter(|_| !loss.is_finite());
             }
-            // A diverged model's accuracy is not a number, which is never the best.
+            // The accuracy of a model that diverged is not a number, and never the best.
             if let Some(accuracy) = row.accuracy.filter(|a| a.is_finite()) {
                 if totals.best_accuracy.is_none_or(|(best, _)| accuracy > best) {
                     totals.best_accuracy = Some((accuracy, row.round));
@@ -220,7 +222,7 @@ impl Totals {
         totals
     }
 
-    /// Why none of the rounds was completed.
+    /// Why none of the rounds was completed, in words.
     pub fn why_none_completed(&self, rounds: &[RoundRow]) -> String {
         if rounds.is_empty() {
             return "no round was held: the run was over before the first could be".into();
@@ -246,7 +248,7 @@ impl Totals {
         )
     }
 
-    /// What is wrong with the figures themselves, in whole sentences; nothing in most runs.
+    /// What is wrong with the figures themselves, in whole sentences; empty for most runs.
     pub fn warnings(&self) -> Vec<String> {
         let mut all = Vec::new();
         if let Some(round) = self.not_a_number_since {
@@ -273,7 +275,7 @@ impl Totals {
         Span::from_nanos(self.virtual_ns)
     }
 
-    /// Reports used per second of host time.
+    /// The number of used reports per second of host time.
     pub fn reports_per_second(&self) -> f64 {
         match self.real_s > 0.0 {
             true => self.reports as f64 / self.real_s,
@@ -282,107 +284,108 @@ impl Totals {
     }
 }
 
-/// A class of the data: what models, attacks and tables call by its index.
+/// A class of the data, with the index by which models, attacks and tables name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassEntry {
-    /// Its index.
+    /// The index of the class.
     pub index: u32,
-    /// What the data calls it; its index, where it has no name.
+    /// The name that the data has for the class; its index, where the data has no name.
     pub name: String,
-    /// Training samples, before faults and attacks change any.
+    /// The number of training samples, before faults and attacks change any.
     pub train: u64,
-    /// Test samples.
+    /// The number of test samples.
     pub test: u64,
 }
 
 /// A file of the run folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Its name in the folder.
+    /// The name of the file in the folder.
     pub name: String,
-    /// Its size.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// The SHA-256 of what the run wrote in it, hexadecimal.
+    /// The SHA-256 of the content that the run wrote, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// All of `run.json`.
+/// The whole content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Version of shoal.
+    /// The version of Shoal.
     pub version: String,
-    /// Where the run stands.
+    /// The state of the run.
     pub status: Status,
-    /// What it failed with.
+    /// The error with which the run failed.
     pub error: Option<String>,
-    /// The scenario's name.
+    /// The name of the scenario.
     pub name: String,
-    /// The seed that was used.
+    /// The seed of the run.
     pub seed: u64,
-    /// The scenario's file, as it was given.
+    /// The path of the scenario's file, as it was given.
     pub scenario_file: String,
     /// The scenario as resolved: JSON, or a string of RON.
     pub scenario: serde_json::Value,
     /// Overrides of the scenario (`path=value`), in the order given.
     pub overrides: Vec<String>,
-    /// Threads that ran jobs; no result depends on it.
+    /// The number of threads that ran jobs; no result depends on it.
     pub workers: u32,
-    /// The processes of which some ran jobs, where there were several; no result depends on it.
+    /// The processes, where several ran jobs; no result depends on them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ranks: Vec<Rank>,
-    /// Host device that ran jobs (`cpu`, `cuda:0`).
+    /// The host device that ran jobs (`cpu`, `cuda:0`).
     pub device: String,
-    /// The limit on its memory that was set, in bytes.
+    /// The limit that was set for the device's memory, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
-    /// The machine.
+    /// The machine on which the run was started.
     pub host: Host,
-    /// The machines that it was gone on with on, where they may compute differently from the one before.
+    /// The machines on which the run was resumed, where they may compute differently from the one
+    /// before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumed_on: Vec<Host>,
-    /// What was not computed, where that is anything: `modelled`, or `sampled` with the share.
+    /// Which computation was left out: `modelled`, or `sampled` with the share; `None` if none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute: Option<String>,
     /// The classes of the data; of very many, the first thousand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassEntry>,
-    /// When it started, on the host's clock, UTC.
+    /// When the run started, by the host's clock, in UTC.
     pub started: String,
-    /// How often it was gone on with from a checkpoint, or begun again for want of one.
+    /// How often the run was resumed from a checkpoint, or begun again because there was none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resumed: u32,
-    /// Names scenario, data and device, for a checkpoint to be held against; hexadecimal. Only where
-    /// checkpoints are made.
+    /// A hexadecimal digest of scenario, data and device, with which a checkpoint is compared. It is
+    /// present only where checkpoints are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// When it ended, on the host's clock, UTC.
+    /// When the run ended, by the host's clock, in UTC.
     pub finished: Option<String>,
-    /// Hash of every delivered event and every metric, hexadecimal.
+    /// The hash of every delivered event and every record, in hexadecimal.
     pub trace_hash: Option<String>,
     /// The run in a few figures.
     pub totals: Option<Totals>,
-    /// Message accounting, per kind.
+    /// What became of messages, by kind.
     pub messages: Messages,
-    /// Reports that were not used, by reason.
+    /// The number of reports that were not used, by reason.
     #[serde(default)]
     pub rejections: Rejections,
-    /// Tasks declined for want of budget, by what was spent.
+    /// The number of tasks that were declined for want of budget, by what was spent.
     #[serde(default, skip_serializing_if = "Declined::is_empty")]
     pub declined: Declined,
     /// How evenly clients were asked, where some may be away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participation: Option<Participation>,
-    /// Reports that were used, by their staleness in server steps, where the server holds no rounds.
+    /// The used reports by their staleness in server steps, where the server holds no rounds.
     #[serde(default, skip_serializing_if = "Staleness::is_empty")]
     pub staleness: Staleness,
     /// All invitations by what became of them, and what they cost: the sums over `invitations.csv`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitations: Option<InvitationRow>,
-    /// Values that were longer than the histograms reach, and count there as their end.
+    /// The number of values that were beyond the range of the histograms, where they count as its end.
     #[serde(default, skip_serializing_if = "Clipped::is_empty")]
     pub clipped: Clipped,
-    /// The folder's files.
+    /// The files of the folder.
     pub files: Vec<FileEntry>,
 }
 
@@ -390,9 +393,9 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// What stands before the record's own digest, at the end of its text.
+/// The text before the record's own digest, at the end of the file.
 const OWN_DIGEST: &[u8] = b",\n  \"record_sha256\": \"";
-/// What stands after it.
+/// The text after the digest.
 const END: &[u8] = b"\"\n}\n";
 
 /// Bytes in hexadecimal.
@@ -400,13 +403,13 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The digest of a record's text up to where its digest stands.
+/// The digest of the text of a record up to the place of its own digest.
 fn own_digest(text: &[u8]) -> String {
     hexadecimal(&Sha256::digest(text))
 }
 
-/// Whether the text of a `run.json` is what a run wrote: its last field, `record_sha256`, is the SHA-256
-/// of all that stands before it.
+/// Whether the text of a `run.json` is as a run wrote it: its last field, `record_sha256`, is then the
+/// SHA-256 of all text before that field.
 pub fn is_as_written(text: &[u8]) -> bool {
     let head = text.strip_suffix(END).and_then(|rest| {
         let (rest, digest) = rest.split_at_checked(rest.len().checked_sub(64)?)?;
@@ -416,7 +419,7 @@ pub fn is_as_written(text: &[u8]) -> bool {
 }
 
 impl RunRecord {
-    /// In what `now` may compute differently from the machines that the run was made on, a line each.
+    /// In what `now` may compute differently from the machines of the run, one line each.
     pub fn differences(&self, now: &Host) -> Vec<String> {
         let last = self.resumed_on.last().unwrap_or(&self.host);
         let mut found = last.differences(now);
@@ -429,10 +432,10 @@ impl RunRecord {
         found
     }
 
-    /// The text of its `run.json`, which ends in the digest of what is before it.
+    /// The text of `run.json`, which ends with the digest of the text before it.
     pub(crate) fn to_text(&self) -> serde_json::Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)?;
-        // The closing bracket and the line break before it.
+        // Removes the closing bracket and the line break before it.
         text.truncate(text.len().saturating_sub(2));
         let digest = own_digest(&text);
         text.extend_from_slice(OWN_DIGEST);
@@ -546,7 +549,7 @@ mod tests {
             assert!(!is_as_written(&text[..place]), "cut at {place}");
         }
         assert!(!is_as_written(&[text.as_slice(), b"\n"].concat()));
-        // One of before there were digests.
+        // A record of a version that wrote no digests.
         assert!(!is_as_written(
             &serde_json::to_vec_pretty(&record()).unwrap()
         ));

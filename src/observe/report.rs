@@ -1,14 +1,15 @@
 //! `report.html`: one file that shows a run, with nothing to load and no script.
 //!
 //! Pictures are drawn with plotters as SVG inside the page; colours follow the reader's light or dark
-//! setting. Names from a scenario are hostile until escaped, and a policy in the page forbids scripts
-//! and loading altogether. What would be too much to draw is sampled evenly, and the picture says so.
+//! setting. Names from a scenario may contain markup, so they are escaped, and a policy in the page
+//! forbids scripts and loading altogether. Where there are too many values to draw, they are sampled
+//! evenly, and the picture says so.
 //!
-//! In the folder: `axis` scales and ticks, `plot` the frame and the marks of a picture, `theme` the
-//! colours, `html` the page's parts, `page` the whole, and one file for each family of pictures:
-//! `curves` over the rounds, `spread` of the clients, `stacks` of reports and bytes, `timeline` of one
-//! round, `latency` percentiles, `labels` of the clients' samples, `scaling` over the population,
-//! `swept` over a parameter.
+//! The submodules: `axis` has scales and ticks, `plot` the frame and the marks of a picture, `theme`
+//! the colours, `html` the parts of the page, and `page` the whole page. There is one file for each
+//! family of pictures: `curves` over the rounds, `spread` over the clients, `stacks` of reports and
+//! bytes, `timeline` of one round, `latency` percentiles, `labels` of the clients' samples, `scaling`
+//! over the population, and `swept` over a parameter.
 
 mod axis;
 mod curves;
@@ -34,77 +35,78 @@ use super::staleness::Staleness;
 use super::ObserveError;
 use crate::quantity::Span;
 
-/// What a report is made from.
+/// The data from which `report.html` is made.
 #[derive(Debug, Clone, Copy)]
-pub struct Report<'a> {
-    /// The scenario's name.
+pub struct ReportPage<'a> {
+    /// The name of the scenario.
     pub name: &'a str,
-    /// The seed.
+    /// The seed of the run.
     pub seed: u64,
-    /// Version of shoal.
+    /// The version of Shoal.
     pub version: &'a str,
     /// How the run ended.
     pub status: Status,
     /// The trace hash.
     pub hash: Option<&'a str>,
-    /// What a reader wants to know of the scenario before any picture, as name and value
+    /// The facts about the scenario that the page shows before any picture, as name and value
     /// ("method", "FedAvg").
     pub facts: &'a [(&'a str, String)],
-    /// The command that runs it again.
+    /// The command that runs the scenario again.
     pub command: &'a str,
     /// The run in a few figures.
     pub totals: &'a Totals,
-    /// The rows.
+    /// The rows of the tables, reduced to what is drawn.
     pub digest: &'a Digest,
-    /// Everything measured in time.
+    /// The histograms of durations.
     pub histograms: &'a Histograms,
-    /// Message accounting, per kind.
+    /// What became of messages, by kind.
     pub messages: &'a Messages,
-    /// Reports that were not used, by reason.
+    /// The number of reports that were not used, by reason.
     pub rejections: &'a Rejections,
     /// The classes of the data.
     pub classes: &'a [ClassEntry],
-    /// How old those were that were used, where the server holds no rounds.
+    /// The staleness of the used reports, where the server holds no rounds.
     pub staleness: &'a Staleness,
-    /// Whom the rounds are held with.
+    /// Which nodes the rounds are held with.
     pub party: Party,
-    /// The rounds' deadline.
+    /// The deadline of the rounds, if there is one.
     pub deadline: Option<Span>,
-    /// The scenario's text.
+    /// The text of the scenario.
     pub scenario: &'a str,
 }
 
-/// Whom rounds are held with.
+/// Which nodes rounds are held with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Party {
-    /// A server with clients.
+    /// A server holds rounds with clients.
     Clients,
-    /// A server with servers that stand between it and the clients.
+    /// A server holds rounds with servers between it and the clients.
     Servers,
-    /// Clients with each other.
+    /// Clients hold rounds with each other.
     Peers,
 }
 
-impl Report<'_> {
-    /// The page.
+impl ReportPage<'_> {
+    /// Makes the page; returns an error if a picture cannot be drawn.
     pub fn render(&self) -> Result<String, ObserveError> {
         page::render(self)
     }
 }
 
-/// A picture with what stands around it.
+/// A picture, with the text around it.
 struct Figure {
     title: &'static str,
-    /// What to know when reading it, one sentence each.
+    /// Sentences that a reader of the picture should know.
     notes: Vec<String>,
-    /// Colour and label.
+    /// The colours of the legend, each with its label.
     legend: Vec<(theme::Ink, String)>,
     svg: String,
-    /// Over the page's whole width.
+    /// Whether the picture takes the whole width of the page.
     wide: bool,
 }
 
-/// `most` of `n` positions, evenly spread, the first and the last among them; all if they are fewer.
+/// The indices of `most` of `n` positions, evenly spread, with the first and the last among them; all
+/// indices if there are fewer.
 pub(super) fn evenly(n: usize, most: usize) -> Vec<usize> {
     if n <= most {
         return (0..n).collect();

@@ -1,7 +1,8 @@
-//! The lines of the run's tables: one struct a file, one field a column.
+//! The rows of the run's tables: one struct for each file, one field for each column.
 //!
-//! Times and spans are written as seconds with nine decimals, straight from the integer nanoseconds,
-//! so that reading a file back gives the same row bit for bit. Units are in the column names.
+//! Times and durations are written as seconds with nine decimals, straight from the integer
+//! nanoseconds, so that a file read back gives exactly the row that was written. For example,
+//! 2,500,000,000 ns is written as `2.500000000`. The unit of a column is part of its name.
 
 mod accuracy;
 mod client;

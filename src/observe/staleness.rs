@@ -1,11 +1,12 @@
-//! How old the reports were that a server used which holds no rounds, in server steps.
+//! The staleness, in server steps, of the reports that were used by a server which holds no rounds.
 
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Reports used, by their staleness: the server steps between a client's task and its report.
+/// The number of used reports by their staleness: the number of server steps between a client's task
+/// and its report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Staleness(pub BTreeMap<u32, u64>);
@@ -21,35 +22,35 @@ impl Snapshot for Staleness {
 }
 
 impl Staleness {
-    /// Whether there are none: clients were asked in rounds.
+    /// Whether there are no such reports, because clients were asked in rounds.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// So many reports more.
+    /// Adds these numbers of reports.
     pub fn count(&mut self, counts: &BTreeMap<u32, u32>) {
         for (&tau, &reports) in counts {
             *self.0.entry(tau).or_default() += u64::from(reports);
         }
     }
 
-    /// How many reports there are.
+    /// The number of reports.
     pub fn reports(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Their mean staleness; 0 without reports.
+    /// The mean staleness of the reports; 0 without reports.
     pub fn mean(&self) -> f64 {
         let sum = self.0.iter().map(|(&tau, &n)| f64::from(tau) * n as f64);
         sum.sum::<f64>() / (self.reports().max(1) as f64)
     }
 
-    /// The largest.
+    /// The largest staleness.
     pub fn max(&self) -> u32 {
         self.0.keys().last().copied().unwrap_or(0)
     }
 
-    /// The least that a share `quantile` in [0, 1] of the reports do not exceed.
+    /// The least staleness that a share `quantile` in [0, 1] of the reports do not exceed.
     pub fn at(&self, quantile: f64) -> u32 {
         let wanted = quantile * self.reports() as f64;
         let mut seen = 0;
@@ -62,8 +63,8 @@ impl Staleness {
         self.max()
     }
 
-    /// Reports in ranges of staleness, each twice as wide as the one before: first and last of a range,
-    /// and how many it has.
+    /// The reports in ranges of staleness, each twice as wide as the one before: the first and the last
+    /// staleness of a range, and its number of reports.
     pub fn ranges(&self) -> Vec<(u32, u32, u64)> {
         let mut ranges: Vec<(u32, u32, u64)> = Vec::new();
         for (&tau, &reports) in &self.0 {

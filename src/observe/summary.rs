@@ -1,4 +1,4 @@
-//! The closing table: what came of a run, on one screen of the terminal.
+//! The closing table of a run, on one screen of the terminal.
 
 use super::histograms::Histograms;
 use super::participation::Participation;
@@ -10,30 +10,30 @@ use crate::quantity::Flops;
 use std::fmt;
 use std::path::Path;
 
-/// What the closing table is made from; it is written with `{}`.
+/// The data of the closing table, which is written with `{}`.
 #[derive(Debug, Clone, Copy)]
 pub struct Summary<'a> {
-    /// The scenario's name.
+    /// The name of the scenario.
     pub name: &'a str,
-    /// The seed.
+    /// The seed of the run.
     pub seed: u64,
     /// How the run ended.
     pub status: Status,
-    /// What was not computed, where that is anything.
+    /// Which computation was left out, if any was.
     pub compute: Option<&'a str>,
     /// The run in a few figures.
     pub totals: &'a Totals,
-    /// Everything measured in time.
+    /// The histograms of durations.
     pub histograms: &'a Histograms,
-    /// Message accounting, per kind.
+    /// What became of messages, by kind.
     pub messages: &'a Messages,
-    /// Reports that were not used.
+    /// The number of reports that were not used, by reason.
     pub rejections: &'a Rejections,
-    /// Tasks declined for want of budget.
+    /// The number of tasks that were declined for want of budget.
     pub declined: &'a Declined,
     /// How evenly clients were asked, where some may be away.
     pub participation: Option<&'a Participation>,
-    /// How old those were that were used.
+    /// The staleness of the used reports.
     pub staleness: &'a Staleness,
     /// What became of all invitations.
     pub invitations: Option<&'a InvitationRow>,
@@ -41,11 +41,11 @@ pub struct Summary<'a> {
     pub costs: &'a [CostRow],
     /// The trace hash.
     pub hash: Option<&'a str>,
-    /// Where the output lies.
+    /// The path of the run folder.
     pub folder: &'a Path,
 }
 
-/// Cells under headings; the first column is a name, the rest are figures.
+/// A grid of cells under headings; the first column has names, the others have figures.
 struct Grid {
     rows: Vec<Vec<String>>,
 }
@@ -131,7 +131,7 @@ impl fmt::Display for Summary<'_> {
             let words: Vec<String> = each
                 .map(|(why, n)| format!("{} ({why})", text::grouped(*n)))
                 .collect();
-            // One below the other, under the first.
+            // The words go one below the other, aligned under the first.
             line("not used", words.join("\n                "))?;
         }
         if !self.declined.is_empty() {
@@ -236,7 +236,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// How many rounds were asked for, held and completed.
+/// How many rounds were asked for, held and completed, in words.
 pub(super) fn rounds_in_words(totals: &Totals) -> String {
     let wanted = match totals.scheduled {
         0 => totals.rounds,
@@ -253,7 +253,7 @@ pub(super) fn rounds_in_words(totals: &Totals) -> String {
     }
 }
 
-/// How many invitations there were, and what became of them.
+/// How many invitations there were, and what became of them, in words.
 pub(super) fn invitations_in_words(all: &InvitationRow) -> String {
     let outcomes = all.outcomes().into_iter().filter(|(_, count)| *count > 0);
     let words = outcomes.map(|(word, count)| format!("{} {word}", text::grouped(count.into())));
@@ -265,7 +265,7 @@ pub(super) fn invitations_in_words(all: &InvitationRow) -> String {
     )
 }
 
-/// What was spent for nothing, of what was spent.
+/// How much of what was spent was wasted, in words.
 pub(super) fn waste_in_words(all: &InvitationRow) -> String {
     let share = |part: f64, whole: f64| match whole > 0.0 {
         true => text::percent(Some(part / whole)),
@@ -284,7 +284,7 @@ pub(super) fn waste_in_words(all: &InvitationRow) -> String {
     )
 }
 
-/// Above [`cost_cells`].
+/// The headings above [`cost_cells`].
 pub(super) const COST_HEADINGS: [&str; 11] = [
     "clients of width",
     "clients",
@@ -299,7 +299,7 @@ pub(super) const COST_HEADINGS: [&str; 11] = [
     "wasted",
 ];
 
-/// What clients of one width cost, a cell a figure.
+/// What the clients of one width cost, one cell for each figure.
 pub(super) fn cost_cells(cost: &CostRow) -> Vec<String> {
     vec![
         cost.size.to_string(),
@@ -316,7 +316,7 @@ pub(super) fn cost_cells(cost: &CostRow) -> Vec<String> {
     ]
 }
 
-/// Host time of the run, as a span so that it reads like the others.
+/// The host time of the run, as a span so that it is printed like the others.
 pub(super) fn real(totals: &Totals) -> crate::quantity::Span {
     crate::quantity::Span::from_seconds(totals.real_s)
 }
@@ -453,7 +453,8 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_that_is_not_a_number_is_told_beside_the_accuracy_and_so_is_training_that_diverged() {
+    fn a_loss_that_is_not_a_number_is_reported_beside_the_accuracy_and_so_is_training_that_diverged(
+    ) {
         let rounds = [(1, 2.0, 0), (2, f64::NAN, 3), (4, f64::INFINITY, 1)];
         let rounds = rounds.map(|(round, loss, diverged)| RoundRow {
             round,
@@ -475,7 +476,7 @@ mod tests {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
         }
         assert!(!of(&rounds[..1]).contains("warning"));
-        // A loss that came back is a loss.
+        // A loss that became a number again is reported as a loss.
         let back = RoundRow {
             loss: Some(1.0),
             ..rounds[0].clone()

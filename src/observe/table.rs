@@ -19,7 +19,7 @@ pub struct Table<T> {
 }
 
 impl<T: Row + Serialize> Table<T> {
-    /// Makes the file, which must not exist, and writes its header through to it.
+    /// Makes the file, which must not exist, and writes its header to it at once.
     pub fn create(path: &Path) -> Result<Self, ObserveError> {
         let file = OpenOptions::new()
             .write(true)
@@ -29,7 +29,7 @@ impl<T: Row + Serialize> Table<T> {
         Self::over(path, file)
     }
 
-    /// Opens a file that was made before, cut to its first `length` bytes ([`Table::sync`]).
+    /// Opens a file that was made before, and cuts it to its first `length` bytes ([`Table::sync`]).
     pub fn reopen(path: &Path, length: u64) -> Result<Self, ObserveError> {
         Ok(Self::onto(path, cut(path, length)?))
     }
@@ -56,7 +56,7 @@ impl<T: Row + Serialize> Table<T> {
         }
     }
 
-    /// Brings everything so far to the disk; how many bytes that is.
+    /// Flushes everything so far to the disk; returns the number of bytes.
     pub fn sync(&mut self) -> Result<u64, ObserveError> {
         self.flush()?;
         length_on_disk(self.writer.get_ref())
@@ -70,7 +70,7 @@ impl<T: Row + Serialize> Table<T> {
             .map_err(|e| write_error(&self.path, e))
     }
 
-    /// Hands everything so far to the operating system, from where it outlives this process.
+    /// Hands everything so far to the operating system, so that it outlives this process.
     pub fn flush(&mut self) -> Result<(), ObserveError> {
         self.writer
             .flush()
@@ -78,13 +78,13 @@ impl<T: Row + Serialize> Table<T> {
     }
 }
 
-/// Brings a file to the disk; its length.
+/// Flushes a file to the disk; returns its length.
 pub(super) fn length_on_disk(file: &File) -> std::io::Result<u64> {
     file.sync_data()?;
     Ok(file.metadata()?.len())
 }
 
-/// A file to write on, of which the first `length` bytes are left.
+/// Opens a file for writing, and cuts it to its first `length` bytes.
 pub(crate) fn cut(path: &Path, length: u64) -> Result<File, ObserveError> {
     let io = |action| move |e| ObserveError::io(path, action, e);
     let mut file = regular(OpenOptions::new().write(true), path).map_err(io("open"))?;
@@ -115,7 +115,7 @@ fn write_error(path: &Path, error: csv::Error) -> ObserveError {
 
 /// Calls `each` with every row of a file, in order, holding one row at a time.
 ///
-/// A last line without its line break is what a killed process leaves of a row; it is left out.
+/// A last line without its line break is what a killed process leaves of a row, so it is left out.
 pub fn for_each_row<T, F>(path: &Path, mut each: F) -> Result<(), ObserveError>
 where
     T: Row + DeserializeOwned,
@@ -484,7 +484,7 @@ mod tests {
             text.push(b'\n');
             text.extend(bytes);
             std::fs::write(&path, text).unwrap();
-            // Whatever it says, it returns.
+            // Whatever the file contains, the reading returns.
             let _ = read_rows::<ClientRow>(&path);
         }
     }

@@ -1,10 +1,10 @@
-//! Numbers and names as people read them, for the terminal and the report.
+//! Numbers and names in the form that people read, for the terminal and the report.
 
 use crate::quantity::{Bytes, Span};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A span in at most two units ("1 h 12 min", "34.2 s", "20 ms").
+/// A duration in at most two units ("1 h 12 min", "34.2 s", "20 ms").
 pub(super) fn span(span: Span) -> String {
     let seconds = span.nanos() / SECOND;
     match seconds {
@@ -25,7 +25,8 @@ pub(super) fn span(span: Span) -> String {
     }
 }
 
-/// A number to three significant digits, without a useless fraction; from a thousand on, whole.
+/// A number to three significant digits, without superfluous decimals; a whole number from a thousand
+/// on.
 pub(super) fn significant(value: f64) -> String {
     if !value.is_finite() {
         return "not a number".to_owned();
@@ -47,7 +48,7 @@ pub(super) fn significant(value: f64) -> String {
     }
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with its thousands separated.
 pub(super) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -60,7 +61,7 @@ pub(super) fn grouped(value: u64) -> String {
     out
 }
 
-/// So many of a thing, in words ("1 client", "1,200 clients").
+/// A number of things, in words ("1 client", "1,200 clients").
 pub(super) fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", grouped(number))
@@ -75,12 +76,12 @@ pub(super) fn percent(share: Option<f64>) -> String {
     }
 }
 
-/// Bytes in their largest unit.
+/// Bytes in the largest unit that fits.
 pub(super) fn bytes(bytes: u64) -> String {
     Bytes(bytes).to_string()
 }
 
-/// Energy in joules, or in the larger unit that keeps it short.
+/// Energy in joules, or in the larger unit that keeps the text short.
 pub(super) fn joules(joules: f64) -> String {
     match joules {
         j if j >= 3.6e6 => format!("{} kWh", significant(j / 3.6e6)),

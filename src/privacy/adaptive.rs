@@ -1,20 +1,20 @@
-//! A clipping bound that follows a quantile of the updates' norms (Andrew, Thakkar, McMahan and
-//! Ramaswamy, "Differentially Private Learning with Adaptive Clipping", NeurIPS 2021).
+//! Adaptive clipping: a bound that follows a quantile of the norms of the updates (Andrew, Thakkar,
+//! McMahan and Ramaswamy, "Differentially Private Learning with Adaptive Clipping", NeurIPS 2021).
 
 use crate::quantity::bounds::{above_zero, MOST};
 use serde::{Deserialize, Serialize};
 
-/// How the bound follows: C ← C·exp(−rate·(b̃ − quantile)), b̃ the noisy share of updates that were
-/// within it.
+/// The settings of adaptive clipping. After each round the bound C becomes C·exp(−rate·(b̃ −
+/// quantile)), where b̃ is the noisy share of updates that were within the bound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adaptive {
-    /// The share of updates that are to be within the bound.
+    /// The share of updates that shall be within the bound.
     pub quantile: f64,
-    /// η_C of the geometric update.
+    /// The rate η_C of the geometric step.
     pub rate: f64,
-    /// σ_b: standard deviation of the noise on the number of updates within the bound; a twentieth of
-    /// the cohort when not given, as in the paper.
+    /// The standard deviation σ_b of the noise on the number of updates within the bound. If not
+    /// given, it is a twentieth of the cohort, as in the paper.
     pub count_noise: Option<f64>,
 }
 
@@ -29,28 +29,29 @@ impl Default for Adaptive {
 }
 
 impl Adaptive {
-    /// σ_b in rounds of `cohort` clients.
+    /// The standard deviation σ_b in rounds of `cohort` clients.
     pub fn count_noise(&self, cohort: u32) -> f64 {
         self.count_noise.unwrap_or(f64::from(cohort) / 20.0)
     }
 
-    /// The noise multiplier z_Δ of the updates, so that they and the count together cost what one
-    /// mechanism with multiplier `z` does: (z⁻² − (2σ_b)⁻²)^−½ (theorem 1). `None` if the count alone
-    /// costs more.
+    /// The noise multiplier z_Δ of the updates with which updates and count together cost as much
+    /// privacy as one mechanism with the multiplier `z`: z_Δ = (z⁻² − (2σ_b)⁻²)^−½ (theorem 1).
+    /// `None` if the count alone costs more.
     pub fn noise(&self, z: f64, cohort: u32) -> Option<f64> {
         let twice = 2.0 * self.count_noise(cohort);
         let left = 1.0 / (z * z) - 1.0 / (twice * twice);
         (left > 0.0).then(|| 1.0 / libm::sqrt(left))
     }
 
-    /// The bound after a round with noisy share `within` of updates within `bound`.
+    /// The bound after a round in which the noisy share `within` of the updates was within `bound`.
     pub fn next(&self, bound: f64, within: f64) -> f64 {
         let next = bound * libm::exp(-self.rate * (within - self.quantile));
-        // Noise must not bring it where nothing can come back from.
+        // Noise must not drive the bound so far that it cannot return.
         next.clamp(1e-12, 1e12)
     }
 
-    /// What is wrong, with noise `z` and rounds of `cohort` clients.
+    /// The problems with the settings for the noise multiplier `z` and rounds of `cohort` clients:
+    /// for each, the name of the field and a message.
     pub fn check(&self, z: f64, cohort: u32) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if !(0.0..=1.0).contains(&self.quantile) {

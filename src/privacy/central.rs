@@ -13,18 +13,19 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Each update is clipped to norm `clip`; the server adds Gaussian noise of `noise` times that to
-/// their sum and divides by the size of the cohort that is wanted, however many report.
+/// Each update is clipped to the Euclidean norm `clip`. The server adds Gaussian noise of standard
+/// deviation `noise` · `clip` to each value of their sum, and divides the sum by the size of the
+/// cohort that the scenario wants, however many clients report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CentralDp {
-    /// S: the most that an update may measure (Euclidean norm).
+    /// The bound S: the largest Euclidean norm of an update.
     pub clip: f64,
-    /// z: standard deviation of the noise on the sum, over S.
+    /// The multiplier z: the standard deviation of the noise on the sum, divided by S.
     pub noise: f64,
-    /// δ of the (ε, δ) that is reported.
+    /// The δ of the (ε, δ) that is reported.
     pub delta: f64,
-    /// Lets the bound follow the updates; `clip` is then where it starts.
+    /// Lets the bound follow the norms of the updates; `clip` is then the bound of the first round.
     pub adaptive: Option<Adaptive>,
 }
 
@@ -49,35 +50,36 @@ impl CentralDp {
     }
 }
 
-/// The server's end: sums clipped updates, adds noise, and gives the method's half one report with
-/// the noisy mean.
+/// The server's end of the layer. It sums the clipped updates, adds noise, and gives the method's
+/// server half one report with the noisy mean.
 #[derive(Debug)]
 pub struct NoisyMean {
     settings: CentralDp,
-    /// The bound in force.
+    /// The clipping bound of the current round.
     bound: f64,
-    /// How many clients a round is meant to have: what the sum is divided by.
+    /// The number of clients that a round shall have, by which the sum is divided.
     cohort: u32,
     seed: u64,
     sum: WeightedSum,
-    /// Reports in the sum, and how many of them were within the bound.
+    /// The number of reports in the sum.
     reports: u32,
+    /// The number of reports whose update was within the bound.
     within: u32,
-    /// Samples of those who reported.
+    /// The sum of the samples of all clients that reported.
     samples: u32,
-    /// One of them, and what kind of report it sent.
+    /// One client that reported, and the form of its report.
     one: Option<(u32, Form)>,
-    /// Rounds whose noisy mean was let out.
+    /// The number of rounds whose noisy mean was released.
     released: u32,
     accountant: Accountant,
-    /// Reports are means over clients, already clipped, as secure aggregation lets through;
-    /// their samples count the clients.
+    /// Whether reports come from secure aggregation: each is then a mean over clients that have
+    /// clipped their updates, and its samples count these clients.
     aggregated: bool,
 }
 
 impl NoisyMean {
-    /// For rounds meant to have `cohort` reports, in which a client takes part with probability
-    /// `rate`, of a network with parameters like `initial`.
+    /// The server's end for rounds that shall have `cohort` reports, in which each client takes
+    /// part with probability `rate`. The parameters of the network have the layout of `initial`.
     pub fn new(settings: CentralDp, cohort: u32, rate: f64, seed: u64, initial: &ParamSet) -> Self {
         Self {
             bound: settings.clip,
@@ -95,7 +97,8 @@ impl NoisyMean {
         }
     }
 
-    /// Behind secure aggregation: one report comes, the mean over as many clients as it has samples.
+    /// Puts this layer behind secure aggregation: it then gets one report, which is the mean over
+    /// as many clients as the report has samples.
     #[must_use]
     pub fn behind_aggregation(self) -> Self {
         Self {
@@ -104,7 +107,7 @@ impl NoisyMean {
         }
     }
 
-    /// The clipping bound in force.
+    /// The clipping bound of the current round.
     #[cfg(test)]
     pub(super) const fn bound(&self) -> f64 {
         self.bound
@@ -132,8 +135,8 @@ impl ServerLayer for NoisyMean {
             self.sum.add(&change.freeze(), f64::from(report.samples))?;
             self.reports += report.samples;
         } else {
-            // Clients clip too; a server that promises something does not take their word for it,
-            // and what was compressed may have come out longer.
+            // Clients clip, too, but a server that guarantees something does not rely on that. An
+            // update that was compressed may also be longer than before.
             let norm = clip(&mut change, self.bound)?;
             self.sum.add(&change.freeze(), 1.0)?;
             self.reports += 1;
@@ -165,7 +168,8 @@ impl ServerLayer for NoisyMean {
         if let Some(adaptive) = &self.settings.adaptive {
             let std = adaptive.count_noise(self.cohort);
             let noise = Distribution::Normal { mean: 0.0, std }.sample(&mut rng);
-            // Shifted by ½, so that one client changes the count by no more than that.
+            // The count is shifted by ½ for each report, so that one client changes it by at most
+            // ½.
             let shifted = f64::from(self.within) - f64::from(self.reports) / 2.0;
             let within = (shifted + noise) / f64::from(self.cohort) + 0.5;
             self.bound = adaptive.next(self.bound, within);
@@ -197,13 +201,14 @@ impl ServerLayer for NoisyMean {
         Ok(())
     }
 
-    /// Each of them may have let its mean out.
+    /// A round that the restored server does not remember may have released its mean, so it is
+    /// counted.
     fn lost_rounds(&mut self, rounds: u32) {
         self.released = self.released.saturating_add(rounds);
     }
 
     fn receive_flops(&self) -> Flops {
-        // The difference, its norm, the scaling and the sum.
+        // The operations are the difference, its norm, the scaling and the sum.
         Flops(6 * self.sum.len() as u64)
     }
 

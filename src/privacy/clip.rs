@@ -1,4 +1,4 @@
-//! Bounding what one client can change, and Gaussian noise.
+//! Clipping, which bounds what one client can change, and Gaussian noise.
 
 use super::NAME;
 use crate::learn::Cost;
@@ -7,7 +7,7 @@ use crate::model::Buffer;
 use crate::quantity::{Bytes, Distribution, Flops};
 use crate::sim::rng::{stream, Purpose, Stream};
 
-/// The Euclidean norm, in double precision.
+/// The Euclidean norm of `change`, in double precision.
 pub(super) fn norm(change: &Buffer) -> Result<f64, MethodError> {
     let squares = change
         .as_slice()?
@@ -16,10 +16,10 @@ pub(super) fn norm(change: &Buffer) -> Result<f64, MethodError> {
     Ok(libm::sqrt(squares.sum()))
 }
 
-/// Scales `change` down to norm `bound` if it is longer; its norm before.
+/// Scales `change` down to the norm `bound` if it is longer. Returns the norm before.
 ///
 /// # Errors
-/// When some values are not finite: nothing can be promised of them.
+/// When some values are not finite, since nothing can be guaranteed for them.
 pub(super) fn clip(change: &mut Buffer, bound: f64) -> Result<f64, MethodError> {
     let before = norm(change)?;
     if !before.is_finite() {
@@ -45,21 +45,21 @@ pub(super) fn add_noise(
     Ok(())
 }
 
-/// The one change that a report carries.
+/// The one update that a report carries, as a difference to the model that was `sent`.
 ///
 /// # Errors
-/// When it carries another number of things.
+/// When the report carries no update or several.
 pub(super) fn change_of(report: &Payload, sent: &Payload) -> Result<(Form, Buffer), MethodError> {
     let change = report.change(sent)?;
     change.ok_or_else(|| MethodError::payload("one model or update", report))
 }
 
-/// The client's end: its change is clipped, and with local privacy noise is added to it.
+/// The client's end of the layer: the update is clipped and, with local privacy, gets noise.
 #[derive(Debug)]
 pub struct Clipper {
-    /// The most that a change may measure.
+    /// The largest Euclidean norm of an update.
     pub bound: f64,
-    /// Standard deviation of the noise on each value.
+    /// The standard deviation of the noise on each value; `None` if clients add no noise.
     pub noise: Option<f64>,
 }
 
@@ -80,7 +80,8 @@ impl ClientLayer for Clipper {
 
     fn cost(&self, sets: usize, values: usize) -> Cost {
         let values = sets as u64 * values as u64;
-        // The difference, its norm, the scaling and the sum; about twenty operations a normal draw.
+        // The operations are the difference, its norm, the scaling and the sum, and about twenty
+        // for each draw from a normal distribution.
         let each = 5 + if self.noise.is_some() { 20 } else { 0 };
         Cost {
             flops: Flops(values.saturating_mul(each)),

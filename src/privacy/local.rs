@@ -1,4 +1,5 @@
-//! Local differential privacy: every client perturbs its own update, and nobody need be trusted.
+//! Local differential privacy: every client adds noise to its own update, so nobody has to be
+//! trusted.
 
 use super::check;
 use super::rdp::Accountant;
@@ -8,19 +9,21 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The Gaussian mechanism at every client (Dwork and Roth 2014, appendix A): the update is clipped to
-/// norm `clip`, and each of its values gets noise of standard deviation `noise`·`clip`.
+/// The Gaussian mechanism at every client (Dwork and Roth 2014, appendix A): the update is clipped
+/// to the Euclidean norm `clip`, and each of its values gets noise of standard deviation `noise` ·
+/// `clip`.
 ///
-/// Any two updates of a client lie within twice the clip, so the multiplier that counts is
-/// `noise` / 2, and no sampling amplifies it: whoever reports is known.
+/// Any two updates of a client differ by at most twice the clip, so the noise multiplier of the
+/// guarantee is `noise` / 2. Sampling does not amplify it, since the server knows which clients
+/// report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalDp {
-    /// The most that an update may measure (Euclidean norm).
+    /// The largest Euclidean norm of an update.
     pub clip: f64,
-    /// Standard deviation of the noise on each value, over the clip.
+    /// The standard deviation of the noise on each value, divided by `clip`.
     pub noise: f64,
-    /// δ of the (ε, δ) that is reported.
+    /// The δ of the (ε, δ) that is reported.
     pub delta: f64,
 }
 
@@ -40,18 +43,20 @@ impl LocalDp {
     }
 }
 
-/// The server's end: passes everything on, and counts how often each client was asked for an update.
+/// The server's end of the layer. It passes every report on unchanged and counts how often each
+/// client was asked for an update.
 #[derive(Debug)]
 pub struct Participations {
     counts: BTreeMap<u32, u32>,
     most: u32,
-    /// Rounds that a restored server does not remember; anybody may have been asked in them.
+    /// The number of rounds that a restored server does not remember; any client may have been
+    /// asked in them.
     lost: u32,
     accountant: Accountant,
 }
 
 impl Participations {
-    /// Nobody was asked yet.
+    /// The server's end before the first round.
     pub fn new(settings: &LocalDp) -> Self {
         Self {
             counts: BTreeMap::new(),
@@ -99,7 +104,7 @@ impl ServerLayer for Participations {
         Flops(0)
     }
 
-    /// Of the client that was asked most often.
+    /// The ε of the client that was asked most often.
     fn epsilon(&self) -> Option<f64> {
         Some(self.accountant.epsilon(self.most.saturating_add(self.lost)))
     }

@@ -1,22 +1,23 @@
 //! The accountant: Rényi differential privacy of the subsampled Gaussian mechanism.
 //!
-//! One round adds Gaussian noise of z times the sensitivity to a sum over clients, each of whom is
-//! in it with probability q, independently (Poisson sampling). Its Rényi divergence of order α is
-//! log A(α) / (α − 1), where A(α) = E[((1 − q) + q·exp((2x − 1)/2z²))^α] over x ~ N(0, z²)
-//! (Mironov, Talwar and Zhang, "Rényi Differential Privacy of the Sampled Gaussian Mechanism", 2019,
-//! §3.3). Rounds add up at each order (Mironov 2017, proposition 1), and the sum becomes (ε, δ) at
-//! the best order by theorem 21 of Balle et al., "Hypothesis Testing Interpretations and Rényi
-//! Differential Privacy", AISTATS 2020.
+//! One round adds Gaussian noise of z times the sensitivity to a sum over clients, in which each
+//! client takes part with probability q, independently of the others (Poisson sampling). The Rényi
+//! divergence of the round at order α is log A(α) / (α − 1), where A(α) = E[((1 − q) + q·exp((2x −
+//! 1)/2z²))^α] over x ~ N(0, z²) (Mironov, Talwar and Zhang, "Rényi Differential Privacy of the
+//! Sampled Gaussian Mechanism", 2019, §3.3). The divergences of rounds add up at each order
+//! (Mironov 2017, proposition 1). Theorem 21 of Balle et al., "Hypothesis Testing Interpretations
+//! and Rényi Differential Privacy", AISTATS 2020, turns the sum at the best order into (ε, δ).
 //!
-//! Whole orders have a closed form. The others are integrated numerically: the integrand is analytic
-//! and falls off like a Gaussian, so the trapezoidal rule converges faster than any power of its
-//! step; it agrees with 40-digit integration to 13 digits, where the usual pair of alternating series
-//! is cut off early (Opacus) or does not converge (dp-accounting) at some orders.
+//! Whole orders have a closed form. For the other orders the integral is computed numerically. The
+//! integrand is analytic and falls off like a Gaussian, so the trapezoidal rule converges faster
+//! than any power of its step. It agrees with 40-digit integration to 13 digits, where the usual
+//! pair of alternating series is cut off early (Opacus) or does not converge (dp-accounting) at
+//! some orders.
 
 use std::f64::consts::PI;
 
-/// Orders that are tried: those of Opacus and of TensorFlow Privacy's tutorial, and some larger ones
-/// for much noise.
+/// The orders that are tried: those of Opacus and of TensorFlow Privacy's tutorial, and some larger
+/// ones for runs with much noise.
 fn orders() -> impl Iterator<Item = f64> {
     let tenths = (1..100u32).map(|x| 1.0 + f64::from(x) / 10.0);
     let whole = (12..64u32).map(f64::from);
@@ -26,7 +27,7 @@ fn orders() -> impl Iterator<Item = f64> {
     tenths.chain(whole).chain(large)
 }
 
-/// ln Σ exp of the terms.
+/// The logarithm ln Σ exp(t) over `terms`, without overflow.
 fn log_sum(terms: &[f64]) -> f64 {
     let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if most.is_infinite() {
@@ -35,7 +36,8 @@ fn log_sum(terms: &[f64]) -> f64 {
     most + libm::log(terms.iter().map(|t| libm::exp(t - most)).sum())
 }
 
-/// ln A(α) for a whole order: Σ_k C(α, k) (1 − q)^(α − k) q^k exp((k² − k)/2z²).
+/// The logarithm ln A(α) for a whole order α: A(α) = Σ_k C(α, k) (1 − q)^(α − k) q^k exp((k² −
+/// k)/2z²).
 fn log_moment_whole(q: f64, z: f64, order: u32) -> f64 {
     let n = f64::from(order);
     let mut log_binomial = 0.0;
@@ -53,12 +55,12 @@ fn log_moment_whole(q: f64, z: f64, order: u32) -> f64 {
     log_sum(&terms)
 }
 
-/// Points of the rule in a standard deviation.
+/// The number of points of the trapezoidal rule in one standard deviation.
 const DENSITY: f64 = 16.0;
-/// Standard deviations beyond the modes at 0 and α that are integrated.
+/// How many standard deviations beyond the modes at 0 and α are integrated.
 const REACH: f64 = 14.0;
 
-/// ln A(α) for any order.
+/// The logarithm ln A(α) for any order α, by the trapezoidal rule.
 fn log_moment(q: f64, z: f64, order: f64) -> f64 {
     let step = z / DENSITY;
     let first = libm::floor(-REACH * z / step) as i64;
@@ -81,7 +83,8 @@ fn log_moment(q: f64, z: f64, order: f64) -> f64 {
     if whole > 0.01 {
         return whole;
     }
-    // Near 1 the moment is told from 1 by its difference.
+    // A moment close to 1 is computed as 1 plus its difference to 1, which keeps the digits of the
+    // difference.
     let excess = points.iter().map(|(ratio, weight)| match *ratio > 1.0 {
         true => libm::exp(ratio + weight) - libm::exp(*weight),
         false => libm::exp(*weight) * libm::expm1(*ratio),
@@ -89,18 +92,20 @@ fn log_moment(q: f64, z: f64, order: f64) -> f64 {
     libm::log1p(excess.sum())
 }
 
-/// With less noise than this an order that is not whole is not integrated: that takes as many points as
-/// the noise is small. It gets the divergence of the next whole order, which is no smaller (divergences
-/// rise with their order), so that ε is never told too small; it is in the thousands anyway.
+/// With less noise than this, an order that is not whole is not integrated, since the number of
+/// points grows as the noise shrinks. It gets the divergence of the next whole order instead. That
+/// is no smaller, since divergences rise with the order, so the reported ε is never too small. Here
+/// ε is in the thousands in any case.
 const LEAST_INTEGRATED: f64 = 0.01;
 
-/// The Rényi divergence of one round at `order`: with sampling rate `q` in [0, 1] and noise
+/// The Rényi divergence of one round at `order`, for the sampling rate `q` in [0, 1] and the noise
 /// multiplier `z` of 0 or more; infinite without noise.
 fn divergence(q: f64, z: f64, order: f64) -> f64 {
     if q <= 0.0 {
         return 0.0;
     }
-    // Below, what is divided by has no square in double precision.
+    // Below this value, the square of z that the divergence is divided by vanishes in double
+    // precision.
     if z < 1e-150 {
         return f64::INFINITY;
     }
@@ -114,22 +119,23 @@ fn divergence(q: f64, z: f64, order: f64) -> f64 {
         true => log_moment_whole(q, z, order as u32),
         false => log_moment(q, z, order),
     };
-    // Rounding must not make a guarantee of nothing.
+    // Rounding must not turn a divergence into a negative number.
     (log_moment / (order - 1.0)).max(0.0)
 }
 
-/// Counts what rounds of one kind cost.
+/// Computes the privacy loss ε of a number of equal rounds.
 #[derive(Debug, Clone)]
 pub struct Accountant {
-    /// The divergence of one round at each order.
+    /// For each order, the order and the divergence of one round.
     rounds: Vec<(f64, f64)>,
     delta: f64,
 }
 
 impl Accountant {
-    /// For rounds in which a client takes part with probability `q`, under noise of `z` times the
-    /// most that one client can change, and a failure probability of `delta` in (0, 1). Without noise
-    /// (`z` of 0) nothing is promised: ε is infinite from the first round on.
+    /// An accountant for rounds in which a client takes part with probability `q`, with noise of
+    /// `z` times the most that one client can change, and with a failure probability of `delta` in
+    /// (0, 1). Without noise (`z` = 0) nothing is guaranteed: ε is infinite from the first round
+    /// on.
     pub fn new(q: f64, z: f64, delta: f64) -> Self {
         let rounds = orders().map(|order| (order, divergence(q, z, order)));
         Self {
@@ -138,7 +144,7 @@ impl Accountant {
         }
     }
 
-    /// The ε of (ε, δ)-differential privacy after so many rounds; 0 after none.
+    /// The ε of (ε, δ)-differential privacy after so many `rounds`; 0 before the first.
     pub fn epsilon(&self, rounds: u32) -> f64 {
         if rounds == 0 {
             return 0.0;

@@ -1,22 +1,24 @@
 //! Secure aggregation: the server learns the sum of the updates and nothing else (Bonawitz et al.,
 //! "Practical Secure Aggregation for Privacy-Preserving Machine Learning", CCS 2017).
 //!
-//! Clients u and v agree on a key (X25519, HKDF) and expand it to a mask (ChaCha20) that u adds and
-//! v takes away, so that masks cancel in the sum; each adds a mask of its own besides. Keys and seeds
-//! are shared among the cohort (Shamir), so that, from a threshold on, those who are left can take
-//! the masks of those who are gone out of the sum.
+//! Every pair of clients u and v agrees on a key (X25519, HKDF) and expands it to a mask
+//! (ChaCha20), which u adds to its update and v subtracts from its own, so that the masks cancel in
+//! the sum. Each client also adds a mask of its own. Keys and seeds are shared among the cohort by
+//! Shamir's scheme. As long as at least a threshold of clients report, their shares suffice to
+//! remove the masks of the clients that dropped out.
 //!
 //! - `quantise`: updates as integers, packed
 //! - `masks`: keys and masks
 //! - `shamir`: shares of a secret
-//! - `roster`: who takes part, with public keys
+//! - `roster`: the clients of a round with their public keys
 //! - `client`, `server`: the two ends of the layer
-//! - `witness`: whether sums are what they should be, for tests of the engine
+//! - `witness`: a check of the sums, for tests of the engine
 //!
-//! What is simulated: the arithmetic is the real one; the messages before and after the masked vector
-//! are not sent one by one: their bytes are counted in the task and the report. All keys come from the
-//! run's named streams, so that a run can be repeated: **nothing here is secret**. Parties follow the
-//! protocol: the round that would find out a lying server is left out.
+//! The arithmetic is the real one. The messages of the protocol before and after the masked vector
+//! are not sent one by one; their bytes are counted in the task and the report. All keys come from
+//! the run's named random streams, so that a run can be repeated: **nothing here is secret**. All
+//! parties follow the protocol. The round of messages by which clients would find out a server that
+//! does not is left out.
 
 mod client;
 mod masks;
@@ -35,18 +37,19 @@ pub use witness::Witness;
 use crate::quantity::bounds::{above_zero, MOST};
 use serde::{Deserialize, Serialize};
 
-/// What errors call this layer.
+/// The name of this layer in error messages.
 const NAME: &str = "secure aggregation";
 
-/// Sums of updates that are quantised to `bits` bits within ±`range`.
+/// Sums of updates whose values are clipped to ±`range` and quantised to `bits` bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecAgg {
-    /// Share of those who are asked that must report; with fewer the round is abandoned.
+    /// The share of the invited clients that must report; with fewer reports the round is
+    /// abandoned.
     pub threshold: f64,
-    /// Bits of a quantised value.
+    /// The number of bits of a quantised value.
     pub bits: u32,
-    /// Values of an update are clipped to this magnitude.
+    /// The largest magnitude of a value of an update; larger values are clipped.
     pub range: f64,
 }
 
@@ -60,28 +63,29 @@ impl Default for SecAgg {
     }
 }
 
-/// A way to add up in secret, by its name in a scenario.
+/// A protocol of secure aggregation by its name in a scenario, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum SecureAggregation {
-    /// Pairwise masks.
+    /// Pairwise masks (Bonawitz et al. 2017).
     SecAgg(SecAgg),
 }
 
 impl SecureAggregation {
-    /// Every way: its name, what it is, and its source.
+    /// All protocols: the name, and a description with its source, as `shoal list` shows them.
     pub const ALL: &'static [(&'static str, &'static str)] = &[(
         "SecAgg",
         "Pairwise masks that cancel in the sum, with dropout recovery (Bonawitz et al. 2017)",
     )];
 
-    /// The name.
+    /// The name of the protocol, as a scenario writes it.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::SecAgg(_) => "SecAgg",
         }
     }
 
-    /// The settings.
+    /// The settings of the protocol.
     pub const fn settings(&self) -> &SecAgg {
         match self {
             Self::SecAgg(settings) => settings,
@@ -90,13 +94,14 @@ impl SecureAggregation {
 }
 
 impl SecAgg {
-    /// How many of `asked` clients must report: never fewer than two, whose sum hides either.
+    /// The least number of reports from `asked` invited clients: at least two, so that the sum
+    /// hides each of them.
     pub fn least(&self, asked: usize) -> usize {
         (libm::ceil(asked as f64 * self.threshold - 1e-9) as usize).max(2)
     }
 
-    /// What is wrong with it, each with its field, where `asked` clients are asked for `cohort`
-    /// reports.
+    /// The problems with the settings where `asked` clients are invited for `cohort` reports: for
+    /// each, the name of the field and a message.
     pub fn check(&self, asked: u32, cohort: u32) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if !(self.threshold > 0.0 && self.threshold <= 1.0) {

@@ -1,4 +1,4 @@
-//! One round of FedAvg in the toy federation, with a layer around its server half.
+//! One round of FedAvg in a toy federation, with a layer around its server half.
 
 use super::central::NoisyMean;
 use crate::method::testing::{local, Toy};
@@ -9,12 +9,13 @@ use crate::method::{
 use crate::model::{Layout, ParamSet};
 use std::sync::Arc;
 
-/// What clients do in the first round, and what they do it from.
+/// What the clients of the toy federation do in the first round, and the model that they start
+/// from.
 pub struct Round {
     spec: MethodSpec,
 }
 
-/// Vectors as double-precision numbers.
+/// The values of `set` in double precision.
 fn wide(set: &ParamSet) -> Vec<f64> {
     set.as_slice()
         .unwrap()
@@ -27,6 +28,7 @@ fn less(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
+/// The plain mean of `vectors`.
 pub fn mean(vectors: &[Vec<f64>]) -> Vec<f64> {
     let n = vectors.len() as f64;
     (0..vectors[0].len())
@@ -35,6 +37,7 @@ pub fn mean(vectors: &[Vec<f64>]) -> Vec<f64> {
 }
 
 impl Round {
+    /// The first round of the toy federation.
     pub fn new() -> Self {
         Self {
             spec: MethodSpec::default(),
@@ -51,15 +54,17 @@ impl Round {
         toy
     }
 
+    /// The model that the round starts from.
     pub fn initial(&self) -> ParamSet {
         self.toy().model()
     }
 
+    /// The layout of the model.
     pub fn layout(&self) -> Arc<Layout> {
         Arc::clone(self.initial().layout())
     }
 
-    /// The input of a client and its work without any layer.
+    /// The input and the work of a client without any layer.
     pub fn work(&self, client: u32) -> (ClientInput, ClientWork) {
         let toy = self.toy();
         let input = toy.input(client, Payload::Model(toy.model()));
@@ -71,7 +76,7 @@ impl Round {
         (input, work)
     }
 
-    /// What a client reports without any layer, and how much that changes.
+    /// The report of a client without any layer, and the change that it reports.
     pub fn change(&self, client: u32) -> (Payload, Vec<f64>) {
         let (_, work) = self.work(client);
         let change = less(
@@ -81,7 +86,7 @@ impl Round {
         (work.report, change)
     }
 
-    /// What a client changes with `layer` around it.
+    /// The change that a client reports with `layer` around its client half.
     pub fn wrapped(&self, client: u32, layer: &dyn ClientLayer) -> Vec<f64> {
         let (input, work) = self.work(client);
         let wrapped = layer.wrap(&input, work).unwrap();
@@ -91,7 +96,8 @@ impl Round {
         )
     }
 
-    /// The server with `layer` around it, once all of the toy's clients were asked.
+    /// The server with `layer` around its server half, after all clients of the toy federation were
+    /// asked.
     pub fn server<L: ServerLayer>(&self, layer: L) -> LayeredServer<L> {
         let toy = self.toy();
         let inner = self.method().server(toy.setup().clone()).unwrap();
@@ -120,7 +126,7 @@ impl Round {
         }
     }
 
-    /// How the global model moves when these clients report, and the ε afterwards.
+    /// The change of the global model when `clients` report, and the ε afterwards.
     pub fn close<L: ServerLayer>(&self, layer: L, clients: &[u32]) -> (Vec<f64>, f64) {
         let mut server = self.server(layer);
         for &client in clients {
@@ -130,7 +136,7 @@ impl Round {
         self.moved(&mut server)
     }
 
-    /// The same with clients that wear `worn`.
+    /// As [`Round::close`], for clients with the layer `worn`.
     pub fn close_with<L: ServerLayer>(
         &self,
         layer: L,
@@ -148,7 +154,7 @@ impl Round {
         self.moved(&mut server)
     }
 
-    /// How the global model moves when the mean change of `clients` clients comes as one report.
+    /// The change of the global model when one report brings the mean change of `clients` clients.
     pub fn close_mean(&self, layer: NoisyMean, change: &[f64], clients: u32) -> Vec<f64> {
         let mut server = self.server(layer);
         let model: Vec<f32> = wide(&self.initial())

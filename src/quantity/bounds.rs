@@ -1,19 +1,19 @@
-//! What numbers of a scenario may be, where a method, an attack, a defence or a layer has them.
+//! Limits for the numbers of a scenario, where a method, an attack, a defence or a layer has them.
 //!
-//! Every number has an upper end as well as a lower one: what is learned is in single precision, and
-//! whatever is done so many times must come to an end.
+//! Every number has an upper limit as well as a lower one: models are in single precision, and every
+//! repetition must come to an end.
 
-/// A field and what is wrong with it.
+/// The name of a field, and what is wrong with the field.
 pub type Problem = (&'static str, String);
 
-/// The most that a factor, a rate or a deviation may be.
+/// The largest value of a factor, a rate or a deviation.
 pub const MOST: f64 = 1e12;
 
-/// The most times that a round may go over the same thing: passes over samples, iterations to a fixed
-/// point.
+/// The largest number of repetitions within a round, such as passes over samples or iterations to a
+/// fixed point.
 pub const MOST_PASSES: u32 = 10_000;
 
-/// A number as people write it: with an exponent where it would have many zeros.
+/// A number as people write it, with an exponent where it would have many zeros.
 pub fn plain(value: f64) -> String {
     match value.abs() {
         x if x >= 1e15 && x.is_finite() || x > 0.0 && x < 1e-6 => format!("{value:e}"),
@@ -21,7 +21,7 @@ pub fn plain(value: f64) -> String {
     }
 }
 
-/// A problem with a field unless its number lies in (0, `most`].
+/// A problem with a field unless its number is in (0, `most`].
 pub fn above_zero(field: &'static str, value: f64, most: f64) -> Option<Problem> {
     if !(value.is_finite() && value > 0.0) {
         return Some((
@@ -32,7 +32,7 @@ pub fn above_zero(field: &'static str, value: f64, most: f64) -> Option<Problem>
     (value > most).then(|| (field, format!("{value:e} is outside (0, {most:e}]")))
 }
 
-/// A problem with a field unless its number lies in [0, `most`].
+/// A problem with a field unless its number is in [0, `most`].
 pub fn zero_or_more(field: &'static str, value: f64, most: f64) -> Option<Problem> {
     if !(value.is_finite() && value >= 0.0) {
         return Some((
@@ -43,7 +43,7 @@ pub fn zero_or_more(field: &'static str, value: f64, most: f64) -> Option<Proble
     (value > most).then(|| (field, format!("{value:e} is outside [0, {most:e}]")))
 }
 
-/// A problem with a field unless its number lies in [1, `most`].
+/// A problem with a field unless its number is in [1, `most`].
 pub fn at_least_1(field: &'static str, value: u32, most: u32) -> Option<Problem> {
     match value {
         0 => Some((field, "expected a number of 1 or more, found 0".to_string())),
@@ -52,7 +52,7 @@ pub fn at_least_1(field: &'static str, value: u32, most: u32) -> Option<Problem>
     }
 }
 
-/// A problem with a field unless its number lies in [0, `most`].
+/// A problem with a field unless its number is in [0, `most`].
 pub fn at_most(field: &'static str, value: u32, most: u32) -> Option<Problem> {
     (value > most).then(|| (field, format!("{value} is outside [0, {most}]")))
 }

@@ -7,51 +7,73 @@ use super::normal::{normal_cdf, normal_quantile};
 use rand::Rng;
 use serde::Serialize;
 
-/// A distribution over real numbers; the unit is the caller's.
+/// A distribution over real numbers, in a unit that the caller chooses.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Distribution {
-    /// Always this value.
+    /// Each draw is this value.
     Constant(f64),
     /// Uniform on [low, high].
-    Uniform { low: f64, high: f64 },
-    /// Normal with this mean and standard deviation.
-    Normal { mean: f64, std: f64 },
-    /// exp(N(ln median, sigma²)): `median` in the caller's unit, `sigma` of the underlying normal.
-    LogNormal { median: f64, sigma: f64 },
-    /// `min` plus an exponential with mean `mean - min`, so that the whole has mean `mean`.
-    Exponential { min: f64, mean: f64 },
+    Uniform {
+        /// The least value.
+        low: f64,
+        /// The greatest value.
+        high: f64,
+    },
+    /// Normal with this mean and this standard deviation.
+    Normal {
+        /// The mean.
+        mean: f64,
+        /// The standard deviation, zero or more.
+        std: f64,
+    },
+    /// exp(N(ln median, sigma²)), with `median` in the caller's unit and `sigma` of the underlying
+    /// normal distribution.
+    LogNormal {
+        /// The median.
+        median: f64,
+        /// The standard deviation of the logarithm.
+        sigma: f64,
+    },
+    /// `min` plus an exponential draw with mean `mean - min`, so that the sum has the mean `mean`.
+    Exponential {
+        /// The least value.
+        min: f64,
+        /// The mean of the whole, `min` included.
+        mean: f64,
+    },
     /// Piecewise-linear inverse of an empirical distribution: values at equally spaced quantiles
     /// 0, 1/(n-1), ..., 1, in ascending order.
     Quantiles(Vec<f64>),
-    /// One of these, with these weights: above zero, one in all.
+    /// A mixture: one of these distributions, each with its weight. Weights are above zero and sum to
+    /// one.
     Mixture(Vec<(f64, Distribution)>),
 }
 
-/// Halvings after which no two doubles of the same size are apart.
+/// The number of halvings after which no two doubles of equal magnitude are apart.
 const HALVINGS: usize = 1_100;
 
-/// A value that may be fixed or drawn once per client.
+/// A value that may be fixed or drawn once for each client.
 pub type Sampled = Distribution;
 
 /// A uniform draw in [0, 1) from the top 53 bits of one `u64`.
-fn unit<R: Rng + ?Sized>(rng: &mut R) -> f64 {
+pub(crate) fn unit<R: Rng + ?Sized>(rng: &mut R) -> f64 {
     (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
-/// A standard normal draw by Box–Muller (one of the pair; two `u64` a draw, always).
+/// A standard normal draw by Box–Muller. Only one of the pair is used, so each draw takes two `u64`.
 pub(crate) fn standard_normal<R: Rng + ?Sized>(rng: &mut R) -> f64 {
     // 1 - u lies in (0, 1], so the logarithm is finite.
     let radius = libm::sqrt(-2.0 * libm::log(1.0 - unit(rng)));
     radius * libm::cos(2.0 * std::f64::consts::PI * unit(rng))
 }
 
-/// Density in proportion to x on [low, high], 0 <= low.
+/// A draw with a density proportional to x on [low, high], where 0 <= low.
 fn biased_uniform<R: Rng + ?Sized>(low: f64, high: f64, rng: &mut R) -> f64 {
     libm::sqrt(low * low + unit(rng) * (high * high - low * low))
 }
 
 impl Distribution {
-    /// Draws one value.
+    /// Draws one value from the distribution.
     pub fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
         match self {
             Self::Constant(value) => *value,
@@ -78,7 +100,7 @@ impl Distribution {
         }
     }
 
-    /// The probability of a draw at `x` or below.
+    /// The probability that a draw is at most `x`.
     pub fn cdf(&self, x: f64) -> f64 {
         let step = |at: f64| f64::from(u8::from(x >= at));
         match self {
@@ -110,7 +132,8 @@ impl Distribution {
         }
     }
 
-    /// The quantile at Φ(z): a standard normal `z` becomes a draw of this law, and keeps its rank.
+    /// The quantile at Φ(z): turns a standard normal `z` into a draw of this distribution with the rank
+    /// of `z`.
     pub fn at_normal(&self, z: f64) -> f64 {
         match self {
             Self::Constant(value) => *value,
@@ -129,7 +152,7 @@ impl Distribution {
                 values[below] + (values[above] - values[below]) * (place - below as f64)
             }
             Self::Mixture(parts) => {
-                // Between the least and the greatest of its parts' own quantiles.
+                // The quantile lies between the least and the greatest of the parts' own quantiles.
                 let each = parts.iter().map(|(_, part)| part.at_normal(z));
                 let (mut low, mut high) = each
                     .fold((f64::INFINITY, f64::NEG_INFINITY), |ends, x| {
@@ -151,15 +174,15 @@ impl Distribution {
         }
     }
 
-    /// Draws one value of a length, weighed by the length itself: density x f(x) / E\[X\]. Such is
-    /// the stretch that a moment picked at random falls into (Cox, Renewal Theory, 1962).
-    /// Values below zero, which no length has, count as zero.
+    /// Draws a length, weighted by the length itself: density x f(x) / E\[X\]. An interval that
+    /// contains a moment picked at random has this distribution (Cox, Renewal Theory, 1962). Values
+    /// below zero, which no length has, count as zero.
     pub fn sample_length_biased<R: Rng + ?Sized>(&self, rng: &mut R) -> f64 {
         match self {
             Self::Constant(value) => value.max(0.0),
             Self::Uniform { low, high } => biased_uniform(low.max(0.0), high.max(0.0), rng),
             Self::Normal { mean, std } => {
-                // Rejection; beyond eight deviations nothing is lost that could be seen.
+                // Rejection; what lies beyond eight deviations is too rare to matter.
                 let most = mean + 8.0 * std;
                 for _ in 0..10_000 {
                     let x = self.sample(rng);
@@ -173,8 +196,8 @@ impl Distribution {
                 median * libm::exp(sigma * sigma + sigma * standard_normal(rng))
             }
             Self::Exponential { min, mean } => {
-                // x = min + y: a mixture of y's own law, weight min, and of its biased one, a gamma
-                // of two, weight mean - min.
+                // With x = min + y this is a mixture: of y's own distribution, with weight min, and of
+                // y's length-biased one, a gamma distribution of shape two, with weight mean - min.
                 let y = |rng: &mut R| -(mean - min) * libm::log(1.0 - unit(rng));
                 let plain = unit(rng) * mean < *min;
                 let more = if plain { 0.0 } else { y(rng) };
@@ -190,7 +213,7 @@ impl Distribution {
                 }
             }
             Self::Mixture(parts) => {
-                // Long parts are fallen into more often.
+                // A random moment falls into long parts more often.
                 let masses = parts
                     .iter()
                     .map(|(weight, part)| weight * part.mean_length());
@@ -221,9 +244,9 @@ impl Distribution {
         }
     }
 
-    /// What a length usually is, in seconds: the mean over the middle of the law, from its 1st to its
-    /// 99th percentile, with draws below zero counted as zero and those above an hour as an hour. Rare
-    /// long draws, which can make a mean of anything, do not count.
+    /// The usual value of a length in seconds: the mean over the middle of the distribution, from its
+    /// 1st to its 99th percentile, with draws below zero counted as zero and draws above an hour as an
+    /// hour. Rare long draws, which can make the mean arbitrarily large, do not count.
     pub fn usual_length(&self) -> f64 {
         if let Self::Constant(value) = self {
             return value.max(0.0);
@@ -236,7 +259,7 @@ impl Distribution {
         quantiles.sum::<f64>() / f64::from(steps)
     }
 
-    /// The least value a draw can take; minus infinity for a normal.
+    /// The least value that a draw can take; minus infinity for a normal distribution.
     pub fn minimum(&self) -> f64 {
         match self {
             Self::Constant(value) => *value,
@@ -254,7 +277,7 @@ impl Distribution {
         }
     }
 
-    /// The greatest value a draw can take; infinity where there is none.
+    /// The greatest value that a draw can take; infinity where there is none.
     pub fn maximum(&self) -> f64 {
         match self {
             Self::Constant(value) => *value,
@@ -271,7 +294,7 @@ impl Distribution {
         }
     }
 
-    /// The expected value, exactly (for quantiles: of the piecewise-linear form).
+    /// The expected value, exactly; for quantiles, that of the piecewise-linear form.
     pub fn mean(&self) -> f64 {
         match self {
             Self::Constant(value) => *value,
@@ -291,7 +314,8 @@ impl Distribution {
     }
 }
 
-/// Which of consecutive masses `place` falls into; the last, where rounding puts it behind all.
+/// The index of the one among consecutive masses into which `place` falls; the last one where rounding
+/// puts `place` behind all.
 pub(crate) fn picked(masses: impl Iterator<Item = f64>, mut place: f64) -> usize {
     let mut piece = 0;
     for (number, mass) in masses.enumerate() {

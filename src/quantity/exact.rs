@@ -1,10 +1,11 @@
-//! Quantities as people write them, to the last digit: what records of a run hold.
+//! Quantities in text without rounding, for the records of a run.
 //!
-//! `Display` rounds for the eye; this does not, so that a record says what was simulated.
+//! `Display` rounds for people; the functions here do not, so that a record says exactly what was
+//! simulated. For example, a rate of 12,345,678 bit/s is written as `12.345678 Mbit/s`.
 
 use serde::Serializer;
 
-/// Units of a dimension from the smallest, each a thousand of the one before.
+/// The units of a dimension from the smallest, each a thousand of the one before.
 pub(super) type Units = &'static [&'static str];
 
 pub(super) const TIME: Units = &["ns", "us", "ms", "s"];
@@ -15,7 +16,7 @@ pub(super) const SPEED: Units = &[
     "FLOP/s", "kFLOP/s", "MFLOP/s", "GFLOP/s", "TFLOP/s", "PFLOP/s",
 ];
 
-/// Serialises a number of the smallest unit in the largest that keeps it at or above one.
+/// Serialises a number, given in the smallest unit, in the largest unit that keeps it at or above one.
 pub(super) fn serialize<S: Serializer>(
     number: impl ToString,
     units: Units,
@@ -24,7 +25,7 @@ pub(super) fn serialize<S: Serializer>(
     to.serialize_str(&in_words(&number.to_string(), units))
 }
 
-/// `decimal` with its point moved to the left, which no rounding can touch, and the unit.
+/// Moves the decimal point of `decimal` to the left, which involves no rounding, and adds the unit.
 fn in_words(decimal: &str, units: Units) -> String {
     let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
     let thousands = (whole.len().saturating_sub(1) / 3).min(units.len() - 1);

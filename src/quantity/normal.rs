@@ -1,12 +1,12 @@
-//! The standard normal law: its distribution function and the inverse of that.
+//! The standard normal distribution: its distribution function and the inverse.
 
 /// Φ(z): the probability of a draw below `z`.
 pub fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
 }
 
-/// Φ⁻¹(p) by algorithm AS 241 (Wichura 1988, PPND16), to about 1e-16 of its value; minus and plus
-/// infinity at 0 and 1, and beyond them.
+/// Φ⁻¹(p) by algorithm AS 241 (Wichura 1988, PPND16), to about 1e-16 of its value. It is minus infinity
+/// at or below 0, and infinity at or above 1.
 pub fn normal_quantile(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
@@ -34,7 +34,7 @@ pub fn normal_quantile(p: f64) -> f64 {
     }
 }
 
-/// With the lowest power first.
+/// The value at `x` of a polynomial; the coefficient of the lowest power comes first.
 fn polynomial(coefficients: &[f64; 8], x: f64) -> f64 {
     coefficients.iter().rev().fold(0.0, |sum, c| sum * x + c)
 }

@@ -2,46 +2,47 @@
 
 use thiserror::Error;
 
-/// The dimension a text should have.
+/// The dimension that a text should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Seconds.
+    /// A time, in seconds.
     Time,
-    /// Bytes.
+    /// An amount of data, in bytes.
     Bytes,
-    /// Bits per second.
+    /// A rate, in bits per second.
     Bandwidth,
-    /// FLOP/s.
+    /// A computing speed, in FLOP/s.
     Speed,
-    /// Watts.
+    /// A power, in watts.
     Power,
-    /// Joules.
+    /// An energy, in joules.
     Energy,
 }
 
 /// Why a text is not a quantity of the wanted dimension.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum UnitError {
-    /// No number at the start of the text.
+    /// The text does not begin with a number.
     #[error("expected {expected}, found {found:?}")]
     NotANumber {
-        /// What would have been right, with an example.
+        /// What would be right, with an example.
         expected: &'static str,
         /// The text as given.
         found: String,
     },
-    /// A number with a unit of another dimension, of none, or misspelt.
+    /// The unit is of another dimension, missing or misspelt.
     #[error("expected {expected}, found {found:?}: {unit:?} is not one of {allowed}{hint}")]
     WrongUnit {
-        /// What would have been right, with an example.
+        /// What would be right, with an example.
         expected: &'static str,
         /// The text as given.
         found: String,
         /// The unit as given.
         unit: String,
-        /// The units that would have been right.
+        /// The units that would be right.
         allowed: String,
-        /// "; did you mean ...?", or nothing.
+        /// A suggestion, "; did you mean ...?", or nothing.
         hint: String,
     },
 }
@@ -108,7 +109,7 @@ impl Unit {
     }
 }
 
-/// Units that other places use, and what they are called here.
+/// Units that other programs use, each with its name here.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("sec", "s"),
     ("secs", "s"),
@@ -144,7 +145,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("joules", "J"),
 ];
 
-/// The unit among `units` that `typed` most likely meant.
+/// The unit among `units` that `typed` most likely means.
 fn nearest_unit<'a>(
     typed: &str,
     mut units: impl Iterator<Item = &'a str> + Clone,
@@ -156,8 +157,8 @@ fn nearest_unit<'a>(
     }
 }
 
-/// The name in `known` that `typed` most likely meant: within a third of its length in edits
-/// (transpositions count one), letter case ignored.
+/// The name in `known` that `typed` most likely means: within a third of its length in edits (a
+/// transposition counts as one), where letter case is ignored.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = typed.to_lowercase();
     known
@@ -168,12 +169,12 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// Reads `text` as a finite number and a unit of dimension `unit`; returns it in the base unit
-/// (seconds, bytes, bit/s, FLOP/s, watts). The sign is kept: whether a negative value makes sense is the
-/// caller's rule.
+/// Reads `text` as a finite number and a unit of dimension `unit`, and returns it in the base unit
+/// (seconds, bytes, bit/s, FLOP/s, watts, joules). For example, `"20 ms"` gives 0.02. The sign is kept:
+/// the caller decides whether a negative value makes sense.
 ///
 /// # Errors
-/// [`UnitError`] with what was expected and found.
+/// Returns a [`UnitError`] with what was expected and what was found.
 pub fn parse_quantity(text: &str, unit: Unit) -> Result<f64, UnitError> {
     let trimmed = text.trim();
     let number_end = trimmed

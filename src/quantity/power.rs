@@ -1,15 +1,15 @@
-//! Power and energy.
+//! Power in watts, and the energy that it takes over time.
 
 use super::Span;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// Watts, zero or more.
+/// A power in watts, zero or more.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Power(f64);
 
 impl Power {
-    /// Draws nothing.
+    /// A power of zero.
     pub const ZERO: Self = Self(0.0);
 
     /// Accepts a finite number of watts that is not negative.
@@ -17,12 +17,12 @@ impl Power {
         (watts.is_finite() && watts >= 0.0).then_some(Self(watts))
     }
 
-    /// In watts.
+    /// The power in watts.
     pub const fn get(self) -> f64 {
         self.0
     }
 
-    /// What drawing this power for `span` takes, in joules.
+    /// The energy in joules that this power takes in `span`.
     pub fn energy(self, span: Span) -> f64 {
         self.0 * span.seconds()
     }

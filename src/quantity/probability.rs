@@ -9,15 +9,15 @@ use serde::Serialize;
 pub struct Probability(f64);
 
 impl Probability {
-    /// Never.
+    /// The probability 0: it never happens.
     pub const ZERO: Self = Self(0.0);
-    /// Always.
+    /// The probability 1: it always happens.
     pub const ONE: Self = Self(1.0);
 
     /// Accepts `p` in [0, 1].
     ///
     /// # Errors
-    /// [`OutOfRange`] for anything else, NaN included.
+    /// Returns an [`OutOfRange`] for any other number, NaN included.
     pub fn new(p: f64) -> Result<Self, OutOfRange> {
         if (0.0..=1.0).contains(&p) {
             Ok(Self(p))
@@ -26,7 +26,7 @@ impl Probability {
         }
     }
 
-    /// The number itself.
+    /// The probability as a number.
     pub const fn get(self) -> f64 {
         self.0
     }

@@ -4,11 +4,11 @@ use super::{exact, Span};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// A number of bytes (memory or on the wire).
+/// A number of bytes, in memory or on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Bytes(pub u64);
 
-/// Bits per second. Always positive.
+/// A rate in bits per second, always positive.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Bandwidth(f64);
 
@@ -16,7 +16,7 @@ pub struct Bandwidth(f64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Flops(pub u64);
 
-/// Floating-point operations per second. Always positive.
+/// A speed in floating-point operations per second, always positive.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Speed(f64);
 
@@ -38,7 +38,7 @@ written_exactly! {
 }
 
 impl Bandwidth {
-    /// One bit per second.
+    /// A rate of one bit per second.
     pub const SLOWEST: Self = Self(1.0);
 
     /// Accepts a positive, finite rate in bits per second.
@@ -51,14 +51,14 @@ impl Bandwidth {
         self.0
     }
 
-    /// How long `bytes` take to serialise at this rate.
+    /// The time that `bytes` take at this rate.
     pub fn time_for(self, bytes: Bytes) -> Span {
         Span::from_seconds(bytes.0 as f64 * 8.0 / self.0)
     }
 }
 
 impl Speed {
-    /// One FLOP/s.
+    /// A speed of one FLOP/s.
     pub const ONE: Self = Self(1.0);
 
     /// Accepts a positive, finite speed in FLOP/s.
@@ -71,13 +71,13 @@ impl Speed {
         self.0
     }
 
-    /// How long `work` takes at this speed.
+    /// The time that `work` takes at this speed.
     pub fn time_for(self, work: Flops) -> Span {
         Span::from_seconds(work.0 as f64 / self.0)
     }
 }
 
-/// `value` in the largest decimal unit that keeps it at or above one.
+/// Writes `value` in the largest decimal unit that keeps it at or above one.
 fn scaled(f: &mut fmt::Formatter<'_>, value: f64, units: &[&str]) -> fmt::Result {
     let mut value = value;
     let mut unit = 0;

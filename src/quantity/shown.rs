@@ -1,10 +1,11 @@
-//! Text from outside as a message shows it.
+//! Text from outside, made safe for a message.
 
-/// `text` as it may be shown: control characters and those that turn the direction of the text become
-/// a replacement mark, and what is over `longest` characters is cut, with `…` in its place.
+/// `text` as a message may contain it: control characters, and characters that turn the direction of
+/// the text, become a replacement mark. Text of more than `longest` characters is cut, with `…` in
+/// place of the rest.
 ///
-/// Whatever comes from a file goes through here before it is part of a message, so that a file cannot
-/// make a message long or garble it.
+/// All text that comes from a file goes through this function before it becomes part of a message, so
+/// that a file cannot make a message long or unreadable.
 pub fn shown(text: &str, longest: usize) -> String {
     let mut out = String::new();
     for (i, c) in text.chars().enumerate() {
@@ -20,8 +21,8 @@ pub fn shown(text: &str, longest: usize) -> String {
     out
 }
 
-/// The first few of `names` as a message lists them, each cut, and how many more there are: `of` them
-/// in all.
+/// The first few of `names` as a message lists them, each cut if it is long, and how many more there
+/// are of `of` names in all.
 pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>, of: usize) -> String {
     const FEW: usize = 20;
     let few: Vec<String> = names.take(FEW).map(|name| shown(name, 40)).collect();
@@ -31,7 +32,7 @@ pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a str>, of: usize) -> Str
     }
 }
 
-/// Whether a character shows as itself and leaves the text around it alone.
+/// Whether a character is shown as itself and does not affect the text around it.
 pub(crate) fn is_harmless(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

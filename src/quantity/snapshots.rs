@@ -1,4 +1,4 @@
-//! Quantities in a checkpoint.
+//! Writing quantities to a checkpoint, and reading them back.
 
 use super::{Bytes, Distribution, Flops, Probability, Span, VirtualTime};
 use crate::snapshot::{snapshot_enum, Damaged, Reader, Snapshot, Writer};

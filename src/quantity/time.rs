@@ -9,7 +9,7 @@ const NANOS: u64 = 1_000_000_000;
 
 /// A moment of the simulated world, in nanoseconds since the run began.
 ///
-/// Never derived from a host clock.
+/// It never comes from a clock of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(transparent)]
 pub struct VirtualTime(u64);
@@ -25,9 +25,9 @@ impl Serialize for Span {
 }
 
 impl VirtualTime {
-    /// The start of every run.
+    /// The start of the run.
     pub const ZERO: Self = Self(0);
-    /// Later than every event.
+    /// A moment later than every event.
     pub const NEVER: Self = Self(u64::MAX);
 
     /// The moment `nanos` nanoseconds after the start.
@@ -52,7 +52,7 @@ impl VirtualTime {
 }
 
 impl Span {
-    /// No time at all.
+    /// A span of zero.
     pub const ZERO: Self = Self(0);
 
     /// A span of whole nanoseconds.
@@ -70,30 +70,30 @@ impl Span {
         Self(secs.saturating_mul(NANOS))
     }
 
-    /// `seconds` rounded up to a whole nanosecond, so that work never takes no time by rounding.
-    /// Negative and NaN give zero, too large a value saturates.
+    /// A span of `seconds`, rounded up to a whole nanosecond, so that rounding never makes work take no
+    /// time. Negative numbers and NaN give zero; a number that is too large gives the longest span.
     pub fn from_seconds(seconds: f64) -> Self {
         let exact = seconds * NANOS as f64;
         let nearest = libm::round(exact);
-        // A whole number of nanoseconds, such as 0.02 s, need not be a whole float: within the
-        // rounding of its parts it is meant as one.
+        // A whole number of nanoseconds, such as 0.02 s, need not be exact as a float: a value within
+        // the rounding of its parts is taken as that whole number.
         let whole = (exact - nearest).abs() <= 2.0 * f64::EPSILON * exact;
         let nanos = if whole { nearest } else { libm::ceil(exact) };
-        // `as` saturates and maps NaN to zero.
+        // `as` saturates and turns NaN into zero.
         Self(nanos as u64)
     }
 
-    /// Length in nanoseconds.
+    /// The length in nanoseconds.
     pub const fn nanos(self) -> u64 {
         self.0
     }
 
-    /// Length in seconds.
+    /// The length in seconds.
     pub fn seconds(self) -> f64 {
         self.0 as f64 / NANOS as f64
     }
 
-    /// This span `times` over, saturating.
+    /// The span multiplied by `times`; a result that is too large gives the longest span.
     pub fn scaled(self, times: f64) -> Self {
         Self::from_seconds(self.seconds() * times)
     }
@@ -133,7 +133,8 @@ impl fmt::Display for VirtualTime {
 }
 
 impl fmt::Display for Span {
-    /// The largest unit that keeps the number at or above one, to six significant digits.
+    /// Shows the span in the largest unit that keeps the number at or above one, to six significant
+    /// digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.0 as f64;
         let (value, unit) = match self.0 {

@@ -69,7 +69,7 @@ pub(super) fn assemble_counted(
         .population
         .iter()
         .map(|member| (member.group.name.as_ref(), member.group.count));
-    let faults = fault::Plan::new(&scenario.faults, named.clone(), seed);
+    let faults = fault::FaultPlan::new(&scenario.faults, named.clone(), seed);
     let clients = scenario.clients();
     let public = match scenario.public {
         Some(Public { share, select }) => {

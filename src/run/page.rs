@@ -5,7 +5,7 @@ use crate::observe::digest::Digest;
 use crate::observe::folder::RunFolder;
 use crate::observe::histograms::Histograms;
 use crate::observe::record::{RunRecord, Totals};
-use crate::observe::report::{Party, Report};
+use crate::observe::report::{Party, ReportPage};
 use crate::scenario::Scenario;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub(super) fn render(
     ];
     facts.extend(scenario.compute.in_words().map(|words| ("compute", words)));
     facts.extend(scenario.troubles());
-    let report = Report {
+    let report = ReportPage {
         name: &scenario.name,
         seed: scenario.seed,
         version: &record.version,

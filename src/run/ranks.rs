@@ -3,7 +3,7 @@
 //! Rank 0 runs the kernel, writes the run folder and has device workers of its own, as if it were
 //! alone. Every other rank builds the same federation from the same scenario, and does jobs. To rank
 //! 0 each of their workers is one more worker, with a thread that stands for it
-//! ([`crate::sim::Away`]): it hands over a unit of jobs and waits for what comes of it. What runs
+//! ([`crate::sim::RemoteWorker`]): it hands over a unit of jobs and waits for what comes of it. What runs
 //! together was chosen before, in virtual time, so who does it cannot be seen in a result.
 //!
 //! - `link`: what carries frames between ranks; `mpi`: that over MPI, with the feature `mpi`; `lent`:

@@ -444,7 +444,7 @@ impl Recorder<Federation> for RunRecorder {
                 self.kept.rounds.push(*row);
             }
             Record::Client(row) => {
-                let done = self.kept.ledger.told(*row);
+                let done = self.kept.ledger.record(*row);
                 self.settled(at.time, done).map_err(boxed)?;
             }
             Record::Fact(fact) => {

@@ -4,7 +4,7 @@ use super::ranks::Head;
 use super::{Options, RunError};
 use crate::federation::{DeviceMemory, DeviceWorker, Federation};
 use crate::observe::record::Rank;
-use crate::sim::{Elsewhere, Recorder, Simulation, Workers};
+use crate::sim::{Recorder, RemoteWorkers, Simulation, Workers};
 use crate::snapshot::Reader;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub(crate) fn simulate_on<'a>(
     let Executors { workers, ranks } = executors.into();
     let elsewhere = match ranks {
         Some(head) => head.elsewhere(&federation).map_err(RunError::Threads)?,
-        None => Elsewhere::nobody(),
+        None => RemoteWorkers::none(),
     };
     let pool = Workers::start_with(workers, worker, elsewhere).map_err(RunError::Threads)?;
     let simulation = Simulation {
@@ -94,7 +94,7 @@ pub(crate) fn simulate_on<'a>(
     };
     if ranks.is_some_and(|head| head.lost().is_some()) {
         // Little time may be left, and nobody will use what still runs.
-        pool.desert();
+        pool.abandon();
     }
     Ok(ended?)
 }

@@ -1,24 +1,24 @@
-//! Power laws and lines through what was measured, by least squares.
+//! Power laws and lines through measured points, by least squares.
 
-/// `value = factor · n^exponent`.
+/// The law `value = factor · n^exponent`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PowerLaw {
-    /// What it grows with; 1 is in proportion.
+    /// The exponent; 1 means growth in proportion to n.
     pub exponent: f64,
     /// The value at n = 1.
     pub factor: f64,
 }
 
-/// `value = base + each · n`.
+/// The line `value = base + each · n`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line {
     /// The value at n = 0.
     pub base: f64,
-    /// What each adds.
+    /// The increase for each unit of n.
     pub each: f64,
 }
 
-/// Slope and intercept of the least-squares line; `None` without two different x.
+/// The slope and the intercept of the least-squares line; `None` without two different values of x.
 fn least_squares(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let n = points.len() as f64;
     let mean = |pick: fn(&(f64, f64)) -> f64| points.iter().map(pick).sum::<f64>() / n;
@@ -29,8 +29,8 @@ fn least_squares(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     (points.len() > 1 && spread > 0.0 && slope.is_finite()).then_some((slope, y - slope * x))
 }
 
-/// The power law that fits best in logarithms; points that have none are left out. `None` where
-/// fewer than two sizes are left.
+/// The power law that fits best in logarithms. Points without logarithms (0 or less) are left out;
+/// the result is `None` if fewer than two sizes are left.
 pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     let positive = points.iter().filter(|(n, value)| *n > 0.0 && *value > 0.0);
     let logs: Vec<(f64, f64)> = positive
@@ -41,14 +41,14 @@ pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     Some(PowerLaw { exponent, factor })
 }
 
-/// The line that fits best. `None` with fewer than two sizes.
+/// The line that fits best; `None` with fewer than two sizes.
 pub fn line(points: &[(f64, f64)]) -> Option<Line> {
     let (each, base) = least_squares(points)?;
     Some(Line { base, each })
 }
 
 impl PowerLaw {
-    /// Growth slower than this is none that anything could be foretold by.
+    /// An exponent below this is too small to predict anything from.
     const FLAT: f64 = 0.05;
 
     /// The value at `n`.
@@ -56,7 +56,7 @@ impl PowerLaw {
         self.factor * libm::pow(n, self.exponent)
     }
 
-    /// Where it comes to `value`; `None` where it does not grow.
+    /// The n at which the law reaches `value`; `None` if the law does not grow.
     pub fn reaches(&self, value: f64) -> Option<f64> {
         let n = libm::pow(value / self.factor, 1.0 / self.exponent);
         (self.exponent > Self::FLAT && n.is_finite()).then_some(n)
@@ -64,7 +64,7 @@ impl PowerLaw {
 }
 
 impl Line {
-    /// Where it comes to `value`; `None` where it does not rise.
+    /// The n at which the line reaches `value`; `None` if the line does not rise.
     pub fn reaches(&self, value: f64) -> Option<f64> {
         let n = (value - self.base) / self.each;
         (self.each > 0.0 && n.is_finite()).then_some(n.max(0.0))

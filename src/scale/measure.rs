@@ -1,4 +1,4 @@
-//! One run with a stopwatch. It writes nothing: what is measured is the engine.
+//! The measurement of one run. The run writes no files, so that only the engine is measured.
 
 use crate::federation::{Cohort, DeviceMemory, Federation, Record};
 use crate::learn::HostDevice;
@@ -12,49 +12,53 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// A population, measured: a line of `scale.csv`.
+/// The measurement of one population: a line of `scale.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Clients.
+    /// The number of clients.
     pub population: u32,
-    /// Reports wanted a round.
+    /// The number of reports that a round wants.
     pub cohort: u32,
-    /// Rounds held.
+    /// The number of rounds held.
     pub rounds: u32,
-    /// Samples of each client.
+    /// The number of samples of each client.
     pub samples: u32,
-    /// What was computed: `real`, `modelled` or `sampled` with the share.
+    /// What was computed: `real`, `modelled`, or `sampled` with the share.
     pub compute: String,
-    /// Events delivered.
+    /// The number of events delivered.
     pub events: u64,
-    /// Events delivered a second of host time, set-up not counted.
+    /// The number of events delivered in a second of host time, without the set-up.
     pub events_per_s: f64,
-    /// Host time from the scenario's file to the first event, in seconds.
+    /// The host time from reading the scenario's file to the first event, in seconds.
     pub setup_s: f64,
-    /// Host time of a round, in seconds.
+    /// The host time of a round, in seconds.
     pub round_s: f64,
-    /// Host time of an hour of virtual time, in seconds.
+    /// The host time of an hour of virtual time, in seconds.
     pub virtual_hour_s: f64,
-    /// Virtual time of the whole run, in seconds.
+    /// The virtual time of the whole run, in seconds.
     pub virtual_s: f64,
-    /// The most resident memory of the process, in bytes; 0 where the system does not tell.
+    /// The peak of the resident memory of the process, in bytes; 0 where the system does not report
+    /// it.
     pub peak_bytes: u64,
-    /// What of that came after the process had started, in bytes a client.
+    /// The part of that memory that was added after the process had started, in bytes for each
+    /// client.
     pub client_bytes: f64,
-    /// Half of the reports waited no longer for the server's computation, in seconds of virtual time.
+    /// The median time that reports waited for the server's computation, in seconds of virtual
+    /// time.
     pub queue_p50_s: f64,
-    /// 99 % of the reports waited no longer.
+    /// The 99th percentile of that waiting time, in seconds of virtual time.
     pub queue_p99_s: f64,
-    /// Share of the virtual time that the server's link was in use, in its busier direction and by
-    /// its rate; none where its rate has no limit. Messages sent again are not counted.
+    /// The share of the virtual time in which the server's link was in use, in its busier
+    /// direction, computed from its rate; `None` where the rate is unlimited. Retransmissions are
+    /// not counted.
     pub link_use: Option<f64>,
-    /// Share of the virtual time that the server computed.
+    /// The share of the virtual time in which the server computed.
     pub server_use: f64,
-    /// Clients asked in a round, on average.
+    /// The mean number of clients that were asked in a round.
     pub invited: f64,
-    /// Whether the population was too small for what the schedule wants: fewer clients were asked than
-    /// a larger one would have let be. What grows up to there does not grow on, so that such a line
-    /// says nothing about larger populations.
+    /// Whether the population is smaller than the cohort that the schedule wants, so that fewer
+    /// clients were asked than in a larger population. Costs that grow with the cohort up to that
+    /// size do not grow further, so this line says nothing about larger populations.
     pub capped: bool,
 }
 
@@ -82,9 +86,9 @@ impl Row for Measurement {
     ];
 }
 
-/// Listens to a run.
+/// Records the figures of a run that the measurement needs.
 #[derive(Default)]
-struct Ears {
+struct Collector {
     rounds: u32,
     invited: u64,
     bytes_down: u64,
@@ -94,7 +98,7 @@ struct Ears {
     fatal: Option<String>,
 }
 
-impl Recorder<Federation> for Ears {
+impl Recorder<Federation> for Collector {
     fn observe(&self) -> Observe {
         Observe::default()
     }
@@ -131,10 +135,11 @@ impl Recorder<Federation> for Ears {
     }
 }
 
-/// Runs a scenario whose reading began at `began`, and measures it; `None` if it was interrupted.
+/// Runs a scenario, the reading of which began at `began`, and measures the run; `None` if it was
+/// interrupted.
 ///
 /// # Errors
-/// As a run of the scenario.
+/// The errors of a run of the scenario.
 pub fn measure(
     scenario: &Scenario,
     began: Instant,
@@ -144,7 +149,7 @@ pub fn measure(
     let base = memory("VmRSS:").unwrap_or(0);
     let device = HostDevice::default();
     let federation = assemble(scenario, device)?.within(device.stack_limit(None));
-    let mut ears = Ears::default();
+    let mut collector = Collector::default();
     let ready = Instant::now();
     let summary = simulate(
         federation,
@@ -152,11 +157,11 @@ pub fn measure(
         scenario.seed,
         workers,
         DeviceMemory::new(None, device.available()),
-        &mut ears,
+        &mut collector,
         stop,
     )?;
     let seconds = ready.elapsed().as_secs_f64();
-    if let Some(reason) = ears.fatal {
+    if let Some(reason) = collector.fatal {
         return Err(RunError::Fatal(reason));
     }
     if summary.ending == Ending::Interrupted {
@@ -166,8 +171,8 @@ pub fn measure(
     let peak = peak_memory().unwrap_or(0);
     let population = scenario.clients();
     let cohort = scenario.schedule.cohort.of(population);
-    let invited = ears.invited as f64 / f64::from(ears.rounds.max(1));
-    let Percentiles { p50, p99, .. } = ears.waits.percentiles();
+    let invited = collector.invited as f64 / f64::from(collector.rounds.max(1));
+    let Percentiles { p50, p99, .. } = collector.waits.percentiles();
     let share = |busy: f64| {
         if virtual_s > 0.0 {
             busy / virtual_s
@@ -178,13 +183,13 @@ pub fn measure(
     Ok(Some(Measurement {
         population,
         cohort,
-        rounds: ears.rounds,
+        rounds: collector.rounds,
         samples: u32::try_from(scenario.samples_each()).unwrap_or(u32::MAX),
         compute: scenario.compute.to_string(),
         events: summary.delivered,
         events_per_s: summary.delivered as f64 / seconds.max(1e-9),
         setup_s: ready.duration_since(began).as_secs_f64(),
-        round_s: seconds / f64::from(ears.rounds.max(1)),
+        round_s: seconds / f64::from(collector.rounds.max(1)),
         virtual_hour_s: if virtual_s > 0.0 {
             seconds / virtual_s * 3_600.0
         } else {
@@ -195,44 +200,45 @@ pub fn measure(
         client_bytes: peak.saturating_sub(base) as f64 / f64::from(population.max(1)),
         queue_p50_s: p50.seconds(),
         queue_p99_s: p99.seconds(),
-        link_use: busy(scenario, ears.bytes_down, ears.bytes_up).map(share),
-        server_use: share(ears.server.seconds()),
+        link_use: busy(scenario, collector.bytes_down, collector.bytes_up).map(share),
+        server_use: share(collector.server.seconds()),
         invited,
-        // A share of the clients grows with them; a baseline that asks nobody lacks nobody.
+        // A cohort that is a share of the clients grows with them, and a baseline that asks no
+        // clients cannot lack any.
         capped: matches!(scenario.schedule.cohort, Cohort::Count(_))
             && invited > 0.0
             && invited < wanted(scenario, cohort),
     }))
 }
 
-/// Clients that a round asks where there are enough: as the server counts them.
+/// The number of clients that a round asks if there are enough, computed as the server does.
 fn wanted(scenario: &Scenario, cohort: u32) -> f64 {
     let schedule = &scenario.schedule;
     let held = schedule.waiting.is_none() && scenario.topology.is_none();
     match held && scenario.hierarchy.is_empty() {
         true => libm::ceil(f64::from(cohort) * schedule.over_selection),
-        // Servers between ask shares of it that are rounded; an asynchronous server asks as many as
-        // report; without a server nobody is asked.
+        // Servers between ask rounded shares of the number, an asynchronous server asks as many
+        // clients as report, and without a server no client is asked.
         false => 0.0,
     }
 }
 
-/// How long the server's link is in use for so many bytes down and up, in seconds; `None` where it
-/// takes any number of them at once.
+/// The time in seconds for which the server's link is in use for so many bytes down and up; `None`
+/// if the link has no rate.
 fn busy(scenario: &Scenario, down: u64, up: u64) -> Option<f64> {
     let link = &scenario.server.link.model;
-    // A packet in each `mtu` bytes of a message has its headers.
+    // Each `mtu` bytes of a message travel in a packet with headers of its own.
     let framed = 1.0 + link.header.0 as f64 / link.mtu.0.max(1) as f64;
     let seconds = |bytes: u64, rate: Option<Bandwidth>| {
         rate.map(|rate| 8.0 * framed * bytes as f64 / rate.get())
     };
-    // What goes down to clients comes up from the server.
+    // The bytes that go down to the clients go up the server's link.
     let both = [seconds(down, link.up), seconds(up, link.down)];
     both.into_iter().flatten().reduce(f64::max)
 }
 
-/// The most resident memory that this process has had, in bytes; `None` where the system does not
-/// tell (Linux's `VmHWM`).
+/// The peak of the resident memory of this process, in bytes (`VmHWM` of Linux); `None` where the
+/// system does not report it.
 pub fn peak_memory() -> Option<u64> {
     memory("VmHWM:")
 }

@@ -1,28 +1,28 @@
-//! A scenario at another size, as overrides: so that it is checked as any other, and so that the
-//! process that runs it can be told.
+//! A scenario at another size, expressed as overrides. So the scenario is checked like any other,
+//! and the overrides can be handed to the process that runs it.
 
 use crate::data::Partitioner;
 use crate::federation::Cohort;
 use crate::scenario::Scenario;
 
-/// The most populations one measurement takes.
+/// The largest number of populations in one measurement.
 const MOST: usize = 32;
 
-/// What is changed in a scenario besides its population.
+/// The changes to a scenario besides its population.
 #[derive(Debug, Clone, Default)]
 pub struct Trial {
-    /// Reports wanted a round; as the scenario says when not given.
+    /// The number of reports that a round wants; unchanged if not given.
     pub cohort: Option<u32>,
-    /// Rounds.
+    /// The number of rounds.
     pub rounds: u32,
     /// Whether clients really train.
     pub real: bool,
 }
 
-/// Populations such as `1e3,1e4,50000`: in ascending order, each once.
+/// Reads populations such as `1e3,1e4,50000` and returns them in ascending order, each once.
 ///
 /// # Errors
-/// What is wrong with the first that is.
+/// The first population that is wrong, and why.
 pub fn parse_populations(text: &str) -> Result<Vec<u32>, String> {
     let each = text.split(',').map(|word| {
         let word = word.trim();
@@ -46,8 +46,8 @@ pub fn parse_populations(text: &str) -> Result<Vec<u32>, String> {
     Ok(all)
 }
 
-/// `total` in the proportions of `counts`, by largest remainders, at least one each; `None` if that
-/// cannot be.
+/// Divides `total` in the proportions of `counts` by largest remainders, with at least one each;
+/// `None` if `total` is too small for that.
 fn divided(total: u32, counts: &[u32]) -> Option<Vec<u32>> {
     let groups = u32::try_from(counts.len()).ok()?;
     let rest = u128::from(total.checked_sub(groups)?);
@@ -55,7 +55,7 @@ fn divided(total: u32, counts: &[u32]) -> Option<Vec<u32>> {
     if sum == 0 {
         return None;
     }
-    // One each, and the others in proportion.
+    // Each gets one, and the rest is divided in proportion.
     let due = counts.iter().map(|&count| rest * u128::from(count));
     let mut parts: Vec<u32> = due.clone().map(|due| (due / sum) as u32 + 1).collect();
     let mut remainders: Vec<(u128, usize)> =
@@ -73,26 +73,28 @@ fn divided(total: u32, counts: &[u32]) -> Option<Vec<u32>> {
 }
 
 impl Trial {
-    /// Reports that a round is to have, where that is a number, and there is a server to have them.
+    /// The number of reports that a round shall have, if the cohort is a number and there is a
+    /// server.
     fn wanted(&self, scenario: &Scenario) -> Option<u32> {
         let cohort = match (self.cohort, scenario.schedule.cohort) {
             (Some(count), _) | (None, Cohort::Count(count)) => Some(count),
             (None, Cohort::Ratio(_)) => None,
         };
-        // Where there is no server all are in every round.
+        // Without a server, all clients take part in every round.
         cohort.filter(|_| scenario.topology.is_none())
     }
 
-    /// Whether a population of so many has fewer clients than a round is to have reports.
+    /// Whether `population` clients are fewer than the reports that a round shall have.
     pub fn caps(&self, scenario: &Scenario, population: u32) -> bool {
         self.wanted(scenario)
             .is_some_and(|count| count > population)
     }
 
-    /// What is to be set in `scenario` for a population of so many clients.
+    /// The overrides of `scenario` for a population of so many clients.
     ///
-    /// Groups keep their proportions. Each client has as many samples as the scenario's have on
-    /// average, whatever the population: it shares them, unless the scenario says so already.
+    /// Groups keep their proportions. Each client has as many samples as the clients of the
+    /// scenario have on average, whatever the population is: clients share samples, unless the
+    /// scenario already says so.
     ///
     /// # Errors
     /// When there are more groups than clients.

@@ -1,45 +1,46 @@
-//! What grows how with the population, and what runs out first.
+//! How each resource grows with the population, and which one runs out first.
 
 use super::fit::{line, power_law, PowerLaw};
 use super::measure::Measurement;
 use crate::quantity::Bytes;
 use std::fmt;
 
-/// Above this share something counts as used up: rounds then wait for it, and its share grows no
-/// further.
+/// The share of use above which a resource counts as used up: rounds then wait for it, and its
+/// share grows no further.
 const FULL: f64 = 0.95;
 
-/// A law that is wrong by more than this share of what was measured is not gone by.
+/// A law whose prediction differs from the measurement by more than this share is not used.
 const TRUSTED: f64 = 0.2;
 
-/// More clients than this cannot be numbered: what lasts until then lasts.
+/// Clients are numbered with 32 bits, so a resource that lasts until this number does not run out.
 const MOST: f64 = 4e9;
 
-/// Where one resource ends.
+/// The population at which one resource runs out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limit {
-    /// Which.
+    /// The name of the resource.
     pub resource: &'static str,
-    /// At about so many clients.
+    /// The approximate number of clients.
     pub clients: f64,
-    /// How that was worked out.
+    /// How the number was computed.
     pub how: String,
 }
 
-/// What follows from measurements.
+/// The conclusions from the measurements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// Host time of a round over the population.
+    /// The host time of a round as a function of the population.
     pub time: Option<PowerLaw>,
-    /// What runs out, the first first; what does not grow is not there.
+    /// The resources that run out, the first one first; resources that do not grow are left out.
     pub limits: Vec<Limit>,
-    /// What is to be known of these: lines that were left out, and what could not be foretold.
+    /// Remarks on these: measurements that were left out, and growth that could not be predicted.
     pub notes: Vec<String>,
 }
 
-/// Works it out, for a host with `memory` left for a run. Foretells by extrapolation, so only as far
-/// as things go on as they were measured; populations that were too small for the schedule's cohort
-/// are left out, since what grows up to the cohort does not grow on.
+/// Draws the conclusions for a host with `memory` left for a run. The predictions extrapolate, so
+/// they hold only as far as growth continues as it was measured. Populations smaller than the
+/// schedule's cohort are left out, since costs that grow up to the size of the cohort do not grow
+/// further.
 pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
     let (capped, fitted): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.capped);
     let mut notes = Vec::new();
@@ -112,21 +113,21 @@ pub fn verdict(rows: &[Measurement], memory: Option<Bytes>) -> Verdict {
     }
 }
 
-/// What is to be said of something that is in use for a share of the virtual time.
+/// The conclusion about a resource that is in use for a share of the virtual time.
 enum Share {
-    /// It is used up there.
+    /// The resource is used up at this population.
     Ends(Limit),
-    /// It does not grow.
+    /// The use of the resource does not grow.
     Lasts,
-    /// It grows otherwise than can be foretold.
+    /// The growth cannot be predicted, for this reason.
     Unclear(String),
 }
 
-/// Where a share of the virtual time comes to nearly all of it.
+/// The population at which the share of the virtual time comes close to 1.
 ///
-/// A round that waits for the resource is longer by that wait, so the share itself bends towards 1. What
-/// keeps on growing is the time in use over the time that is not: that is what is fitted. Where there
-/// are three sizes or more, the law through the smaller ones must foretell the largest.
+/// A round that waits for the resource lasts longer by that wait, so the share itself bends towards
+/// 1. The ratio of the time in use to the time not in use keeps growing; the law is fitted to that
+/// ratio. With three sizes or more, the law through the smaller ones must predict the largest one.
 fn share(resource: &'static str, points: &[(f64, f64)]) -> Share {
     if let Some((clients, used)) = points.iter().find(|(_, used)| *used >= FULL) {
         return Share::Ends(Limit {

@@ -1,4 +1,4 @@
-//! Clients with many samples are asked more often.
+//! Selection by the number of samples: clients with many samples are chosen more often.
 
 use super::draw::{draws, is_there, weighted};
 use super::{Ask, Policy, Selection};
@@ -6,8 +6,8 @@ use crate::sim::rng::below;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// One after the other, each time with probabilities in proportion to the samples of those left: the
-/// sampling of FedProx's experiments (Li et al., MLSys 2020).
+/// Clients are drawn one after the other, each time with probabilities in proportion to the samples
+/// of those left. This is the sampling of FedProx's experiments (Li et al., MLSys 2020).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ByData {}
@@ -19,23 +19,24 @@ impl Selection for ByData {
 }
 
 struct Weighing {
-    /// The most samples of any client; looked up once, it follows from the data.
+    /// The largest number of samples of any client. It follows from the data and is looked up once.
     most: Option<u32>,
 }
 
 impl Policy for Weighing {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
-        let all = 0..crowd.population();
-        let samples = |client| crowd.samples(client);
+        let population = ask.population;
+        let all = 0..population.size();
+        let samples = |client| population.samples(client);
         let most = self.most;
         let most = most.unwrap_or_else(|| all.clone().map(samples).max().unwrap_or(0));
         self.most = Some(most);
         let mut rng = draws(ask);
         let mut chosen = Vec::new();
         let mut passed = BTreeSet::new();
-        // Rejection costs as much as is wanted times the most samples over the mean. Where that is
-        // more than everybody, all are weighed instead; what is drawn has the same law.
+        // Rejection sampling needs about as many draws as clients are wanted, times the largest
+        // number of samples over the mean. If that is more than there are clients, all clients are
+        // weighed instead; the distribution is the same.
         for _ in 0..all.end {
             if chosen.len() as u32 == ask.wanted || most == 0 {
                 return chosen;
@@ -56,22 +57,22 @@ impl Policy for Weighing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
     #[test]
     fn chances_follow_the_samples() {
-        let mut town = Town::of(4);
-        town.samples = vec![10, 20, 30, 0];
+        let mut population = SmallPopulation::of(4);
+        population.samples = vec![10, 20, 30, 0];
         let mut policy = ByData {}.policy();
-        let counts = town.counts(policy.as_mut(), 12_000, 1, |_| 1.0);
+        let counts = population.counts(policy.as_mut(), 12_000, 1, |_| 1.0);
         // Deviations of binomials are below 55.
         for (count, expected) in counts.iter().zip([2_000, 4_000, 6_000, 0u32]) {
             assert!(count.abs_diff(expected) < 5 * 55, "{counts:?}");
         }
         // All who have samples and are there, if as many are wanted.
-        town.away = vec![1];
-        let mut all = town.ask(policy.as_mut(), 1, 4);
+        population.away = vec![1];
+        let mut all = population.ask(policy.as_mut(), 1, 4);
         all.sort_unstable();
         assert_eq!(all, [0, 2]);
     }

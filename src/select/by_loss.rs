@@ -1,24 +1,25 @@
-//! By loss, softly.
+//! Active federated learning: selection in which clients with a larger loss are more likely.
 
 use super::draw::{draws, is_there, weighted};
-use super::{Ask, Heard, Policy, Selection};
+use super::{Ask, Policy, Selection, UsedReport};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Active federated learning (Goetz et al. 2019, Algorithm 1). A client's value is √n · loss at its last
-/// report. The share `drop` with the least value has no chance, a share of 1 − `uniform` of the places
-/// is drawn with probabilities exp(`temperature` · value), the rest uniformly from all who are left.
+/// Active federated learning (Goetz et al. 2019, algorithm 1). The value of a client is √n · loss,
+/// from its last report on n samples. The share `drop` of the clients with the least values is left
+/// out. A share 1 − `uniform` of the places is drawn with probabilities in proportion to
+/// exp(`temperature` · value), and the other places uniformly from all clients that are left.
 ///
-/// Who has never reported has the greatest value that is known.
+/// A client that has never reported has the largest value of any client.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ByLoss {
-    /// α₁.
+    /// The share of clients with the least values that is left out; the paper's α₁.
     pub drop: f64,
-    /// α₂.
+    /// The factor on values in the exponent; the paper's α₂.
     pub temperature: f64,
-    /// α₃.
+    /// The share of places that is drawn uniformly; the paper's α₃.
     pub uniform: f64,
 }
 
@@ -66,11 +67,11 @@ struct Active {
 }
 
 impl Policy for Active {
-    /// Looks at everybody.
+    /// The choice looks at every client of the population.
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
         let mut rng = draws(ask);
         let highest = self.values.values().copied().fold(0.0, f64::max);
-        let there = (0..ask.crowd.population()).filter(|client| is_there(ask, *client));
+        let there = (0..ask.population.size()).filter(|client| is_there(ask, *client));
         let mut valued: Vec<(u32, f64)> = there
             .map(|client| (client, self.values.get(&client).copied().unwrap_or(highest)))
             .collect();
@@ -79,7 +80,8 @@ impl Policy for Active {
         let weights: Vec<(u32, f64)> = valued
             .iter()
             .take(kept)
-            // Less the greatest, which changes no ratio and cannot overflow.
+            // The largest exponent is subtracted from all, which changes no ratio and avoids an
+            // overflow.
             .map(|&(client, value)| {
                 let below = self.settings.temperature * (value - highest);
                 (client, libm::exp(below).max(f64::MIN_POSITIVE))
@@ -98,10 +100,10 @@ impl Policy for Active {
         chosen
     }
 
-    fn heard(&mut self, heard: &Heard) {
-        if let Some(loss) = heard.loss.filter(|loss| loss.is_finite()) {
-            let value = libm::sqrt(f64::from(heard.samples)) * loss;
-            self.values.insert(heard.client, value);
+    fn reported(&mut self, report: &UsedReport) {
+        if let Some(loss) = report.loss.filter(|loss| loss.is_finite()) {
+            let value = libm::sqrt(f64::from(report.samples)) * loss;
+            self.values.insert(report.client, value);
         }
     }
 
@@ -117,12 +119,12 @@ impl Policy for Active {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
     #[test]
     fn large_losses_are_likelier_and_the_least_have_uniform_places_only() {
-        let town = Town::of(8);
+        let population = SmallPopulation::of(8);
         let settings = ByLoss {
             drop: 0.5,
             temperature: 1.0,
@@ -138,11 +140,11 @@ mod tests {
             };
             value / 10f64.sqrt()
         };
-        town.round(policy.as_mut(), 1, 8, loss);
+        population.round(policy.as_mut(), 1, 8, loss);
         let n = 8_000;
         let mut counts = [0u32; 8];
         for round in 2..2 + n {
-            counts[town.ask(policy.as_mut(), round, 1)[0] as usize] += 1;
+            counts[population.ask(policy.as_mut(), round, 1)[0] as usize] += 1;
         }
         assert_eq!(counts[..4], [0; 4]);
         let total = 1.0 + 3.0 * (-0.5f64).exp();
@@ -156,7 +158,7 @@ mod tests {
             ..settings
         };
         let mut policy = soft.policy();
-        let counts = town.counts(policy.as_mut(), 4_000, 2, loss);
+        let counts = population.counts(policy.as_mut(), 4_000, 2, loss);
         assert!(
             counts.iter().all(|count| count.abs_diff(1_000) < 140),
             "{counts:?}"

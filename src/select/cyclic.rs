@@ -1,17 +1,18 @@
-//! Blocks of the population take turns.
+//! Cyclic selection: blocks of the population take turns.
 
 use super::draw::{draws, sample};
 use super::{Ask, Policy, Selection};
 use serde::{Deserialize, Serialize};
 
 /// Semi-cyclic participation (Eichner et al., ICML 2019): the population is cut into blocks of
-/// neighbours (time zones), which take turns; uniform within the block whose turn it is.
+/// clients with successive numbers, which stand for time zones. The blocks take turns, and clients
+/// are drawn uniformly from the block whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cyclic {
-    /// How many blocks.
+    /// The number of blocks.
     pub blocks: u32,
-    /// Rounds that a block's turn lasts.
+    /// The number of rounds that the turn of a block lasts.
     pub rounds: u32,
 }
 
@@ -39,34 +40,34 @@ impl Selection for Cyclic {
 
 impl Policy for Cyclic {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
-        let blocks = self.blocks.clamp(1, crowd.population().max(1));
+        let population = ask.population;
+        let blocks = self.blocks.clamp(1, population.size().max(1));
         let turn = (ask.round.saturating_sub(1) / self.rounds.max(1)) % blocks;
         let bound = |block: u32| {
-            (u64::from(crowd.population()) * u64::from(block) / u64::from(blocks)) as u32
+            (u64::from(population.size()) * u64::from(block) / u64::from(blocks)) as u32
         };
         let block = bound(turn)..bound(turn + 1);
         sample(&mut draws(ask), block, ask.wanted, |client, draw| {
-            crowd.is_there(client, draw)
+            population.is_there(client, draw)
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
     #[test]
     fn blocks_take_turns_and_cover_everybody() {
-        let town = Town::of(10);
+        let population = SmallPopulation::of(10);
         let cyclic = Cyclic {
             blocks: 3,
             rounds: 2,
         };
         let mut policy = cyclic.policy();
         let mut turns = (1..=12).map(|round| {
-            let mut chosen = town.ask(policy.as_mut(), round, 10);
+            let mut chosen = population.ask(policy.as_mut(), round, 10);
             chosen.sort_unstable();
             chosen
         });

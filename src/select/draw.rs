@@ -1,4 +1,4 @@
-//! Samples without repetition.
+//! Sampling without repetition, for several policies.
 
 use super::Ask;
 use crate::sim::rng::{below, stream, Purpose, Stream};
@@ -6,31 +6,33 @@ use rand::Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The draws of a round.
+/// The random stream of a policy for one round.
 pub fn draws(ask: &Ask<'_>) -> Stream {
     stream(ask.seed, 0, Purpose::Selection, u64::from(ask.round))
 }
 
-/// Whether a client is there, by a draw of its own: for policies that look at clients in an order of
-/// theirs.
+/// Whether a client is present, decided by a random draw of the client's own. For policies that
+/// look at clients in an order that they choose themselves.
 pub fn is_there(ask: &Ask<'_>, client: u32) -> bool {
     let (node, round) = (u64::from(client) + 1, u64::from(ask.round));
     let draw = stream(ask.seed, node, Purpose::Selection, round).next_u64();
-    ask.crowd.is_there(client, draw)
+    ask.population.is_there(client, draw)
 }
 
-/// Draws up to `wanted` of `among` that are kept, each at most once, in the order drawn: uniform among
-/// those that are.
+/// Draws up to `wanted` clients of `among`, each at most once and in the order drawn, uniformly
+/// among those for which `keep` is true.
 ///
-/// Clients are looked at in the order of a lazy random permutation, each with one draw of its own
-/// for `keep`: the cost follows what is wanted, not how many there are, where most are kept.
+/// Clients are looked at in a random permutation that is computed only as far as needed, each with
+/// one draw of its own for `keep`. If most clients are kept, the cost grows with `wanted` and not
+/// with the population.
 pub fn sample(
     rng: &mut Stream,
     among: Range<u32>,
     wanted: u32,
     mut keep: impl FnMut(u32, u64) -> bool,
 ) -> Vec<u32> {
-    // Fisher–Yates from the front; `moved` holds the places that no longer hold their own index.
+    // A Fisher–Yates shuffle from the front; `moved` records the places that no longer contain
+    // their own index.
     let mut moved: BTreeMap<u32, u32> = BTreeMap::new();
     let size = among.end.saturating_sub(among.start);
     let mut chosen = Vec::with_capacity(wanted.min(size) as usize);
@@ -52,13 +54,13 @@ pub fn sample(
     chosen
 }
 
-/// Draws up to `wanted` of `items`, one after the other, each time with probabilities in proportion to
-/// the weights of those left (Efraimidis and Spirakis 2006, as exponential clocks). What weighs
-/// nothing is never drawn.
+/// Draws up to `wanted` of `items`, one after the other, each time with probabilities in proportion
+/// to the weights of those left (Efraimidis and Spirakis 2006, by exponential clocks). An item of
+/// weight 0 is never drawn.
 pub fn weighted(rng: &mut Stream, items: &[(u32, f64)], wanted: u32) -> Vec<u32> {
     let mut clocks: Vec<(f64, u32)> = Vec::with_capacity(items.len());
     for &(client, weight) in items {
-        // In (0, 1].
+        // A uniform draw in (0, 1], so that the logarithm is finite.
         let uniform = ((rng.next_u64() >> 11) + 1) as f64 / (1u64 << 53) as f64;
         if weight > 0.0 && weight.is_finite() {
             clocks.push((-libm::log(uniform) / weight, client));
@@ -71,8 +73,8 @@ pub fn weighted(rng: &mut Stream, items: &[(u32, f64)], wanted: u32) -> Vec<u32>
 
 /// Draws one client that is not in `taken`, uniformly; `None` if there is none.
 ///
-/// While half of the population is free a draw takes two tries in the mean; where hardly anybody is,
-/// those that are taken are passed over in their order instead.
+/// If half of the population is free, a client is found after two tries on average. If hardly any
+/// client is free, the free ones are numbered and one number is drawn instead.
 pub fn one_of_the_rest<T>(
     rng: &mut Stream,
     population: u32,
@@ -88,7 +90,7 @@ pub fn one_of_the_rest<T>(
             return Some(client);
         }
     }
-    // The place among the free ones becomes a number as the taken ones before it are counted.
+    // The number drawn counts free clients only; each taken client before it moves it up by one.
     let mut client = below(rng, free) as u32;
     for &other in taken.keys() {
         if other > client {
@@ -99,7 +101,7 @@ pub fn one_of_the_rest<T>(
     Some(client)
 }
 
-/// Draws that may fall on a taken client before all of those are looked at.
+/// The number of draws that may fall on taken clients before all of these are looked at.
 const TRIES: u32 = 16;
 
 #[cfg(test)]

@@ -1,21 +1,23 @@
-//! As many as the deadline allows.
+//! FedCS: as many clients as the deadline of the round allows.
 
 use super::draw::{draws, sample};
 use super::{Ask, Expected, Policy, Selection};
 use crate::quantity::Span;
 use serde::{Deserialize, Serialize};
 
-/// FedCS (Nishio and Yonetani, ICC 2019, Algorithm 3): candidates are drawn uniformly, and taken one
-/// after the other, always the one that prolongs the round least, while the round is expected to end
-/// before the deadline. As in the paper, downloads go side by side at the pace of the slowest, clients
-/// compute side by side, and uploads come one after the other. With links of their own clients need not
-/// wait for each other to upload: `parallel` counts the slowest only.
+/// FedCS (Nishio and Yonetani, ICC 2019, algorithm 3). Candidates are drawn uniformly. Then clients
+/// are added one after the other, always the candidate that prolongs the round least, as long as
+/// the round is expected to end before its deadline.
+///
+/// As in the paper, all downloads happen at once at the pace of the slowest client, clients compute
+/// at the same time, and uploads follow one after the other. With `parallel: true`, uploads happen
+/// at the same time, as on links that clients do not share, and only the slowest client counts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FedCs {
-    /// Candidates for each client wanted, at least 1.
+    /// The number of candidates for each client wanted, at least 1.
     pub candidates: f64,
-    /// Whether uploads go side by side.
+    /// Whether uploads happen at the same time.
     pub parallel: bool,
 }
 
@@ -46,21 +48,21 @@ impl Selection for FedCs {
     }
 }
 
-/// A round as far as it is planned.
+/// The expected course of a round with the clients added so far.
 #[derive(Clone, Copy, Default)]
 struct Planned {
     download: Span,
-    /// From the end of the downloads to the end of the last upload.
+    /// The time from the end of the downloads to the end of the last upload.
     rest: Span,
 }
 
 impl Planned {
-    /// The same with one more client.
+    /// The expected course with one more client.
     fn with(self, client: Expected, parallel: bool) -> Self {
         let rest = if parallel {
             self.rest.max(client.compute + client.upload)
         } else {
-            // It computes while the others upload.
+            // The client computes while the others upload.
             self.rest.max(client.compute) + client.upload
         };
         Self {
@@ -76,15 +78,15 @@ impl Planned {
 
 impl Policy for FedCs {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
+        let population = ask.population;
         let many = libm::ceil(f64::from(ask.wanted) * self.candidates) as u32;
-        let there = |client, draw| crowd.is_there(client, draw);
-        let drawn = sample(&mut draws(ask), 0..crowd.population(), many, there);
+        let there = |client, draw| population.is_there(client, draw);
+        let drawn = sample(&mut draws(ask), 0..population.size(), many, there);
         let mut left: Vec<(u32, Expected)> = drawn
             .into_iter()
-            .map(|client| (client, crowd.expected(client)))
+            .map(|client| (client, population.expected(client)))
             .collect();
-        let deadline = crowd.deadline().unwrap_or(Span::from_nanos(u64::MAX));
+        let deadline = population.deadline().unwrap_or(Span::from_nanos(u64::MAX));
         let mut planned = Planned::default();
         let mut chosen = Vec::new();
         while (chosen.len() as u32) < ask.wanted {
@@ -111,33 +113,33 @@ impl Policy for FedCs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
     #[test]
     fn those_are_taken_who_end_before_the_deadline() {
-        let mut town = Town::of(6);
-        town.seconds = vec![9.0, 2.0, 12.0, 4.0, 30.0, 6.0];
-        town.deadline = Some(Span::from_secs(10));
+        let mut population = SmallPopulation::of(6);
+        population.seconds = vec![9.0, 2.0, 12.0, 4.0, 30.0, 6.0];
+        population.deadline = Some(Span::from_secs(10));
         let mut policy = FedCs::default().policy();
-        assert_eq!(town.ask(policy.as_mut(), 1, 6), [1, 3, 5, 0]);
-        assert_eq!(town.ask(policy.as_mut(), 1, 2).len(), 2);
+        assert_eq!(population.ask(policy.as_mut(), 1, 6), [1, 3, 5, 0]);
+        assert_eq!(population.ask(policy.as_mut(), 1, 2).len(), 2);
     }
 
     /// Half of each client's time is computing, half uploading. One after the other they end at
     /// 1 + 1, then 2 + 2, then 4 + 3 seconds; a fourth would end at 7 + 4.5.
     #[test]
     fn uploads_may_come_one_after_the_other() {
-        let mut town = Town::of(6);
-        town.seconds = vec![9.0, 2.0, 12.0, 4.0, 30.0, 6.0];
-        town.deadline = Some(Span::from_secs(10));
+        let mut population = SmallPopulation::of(6);
+        population.seconds = vec![9.0, 2.0, 12.0, 4.0, 30.0, 6.0];
+        population.deadline = Some(Span::from_secs(10));
         let mut policy = FedCs {
             parallel: false,
             ..FedCs::default()
         }
         .policy();
-        assert_eq!(town.ask(policy.as_mut(), 1, 6), [1, 3, 5]);
-        town.deadline = Some(Span::from_secs(12));
-        assert_eq!(town.ask(policy.as_mut(), 1, 6), [1, 3, 5, 0]);
+        assert_eq!(population.ask(policy.as_mut(), 1, 6), [1, 3, 5]);
+        population.deadline = Some(Span::from_secs(12));
+        assert_eq!(population.ask(policy.as_mut(), 1, 6), [1, 3, 5, 0]);
     }
 }

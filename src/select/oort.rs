@@ -1,44 +1,49 @@
-//! By loss and speed, with exploration.
+//! Oort: selection by loss and speed, with exploration of clients that are not known yet.
 
 use super::draw::{draws, is_there, sample, weighted};
-use super::{Ask, Heard, Policy, Selection};
+use super::{Ask, Policy, Selection, UsedReport};
 use crate::quantity::Span;
 use crate::sim::rng::Stream;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Oort (Lai et al., OSDI 2021, Algorithm 1).
+/// Oort (Lai et al., OSDI 2021, algorithm 1).
 ///
-/// A client that has reported has the utility `|B| · √(mean loss²)`, with its mean loss in the place
-/// of the root mean square; in a choice it is clipped at the 95th percentile, scaled to [0, 1] as in
-/// the authors' code, has `√(0.1 · ln R / last round)` added for being long unheard, and is multiplied
-/// by (T/t)^`alpha` where its rounds take t longer than the preferred duration T. A share ε of the
-/// places goes to clients that have never reported, the faster the likelier; the others are drawn by
-/// utility among those above `cutoff` of the utility that the last place would have.
+/// A client that has reported has the utility `|B| · √(mean loss²)`; its mean loss stands for the
+/// root mean square. For a choice, the utility is clipped at the 95th percentile and scaled to [0,
+/// 1], as in the authors' code. Then `√(0.1 · ln R / last round)` is added in round R, which
+/// favours clients that have not reported for long. If the client's rounds take a time t longer
+/// than the preferred duration T, the result is multiplied by (T/t)^`alpha`.
 ///
-/// T is a percentile of the durations known, first `percentile`; when the utility of the last `window`
-/// rounds is less than that of the window before, it moves up by `step` (the pacer).
+/// A share ε of the places goes to clients that have never reported, where faster ones are more
+/// likely. The other places are drawn in proportion to utility, among clients above `cutoff` times
+/// the utility at the last of these places.
+///
+/// T is a percentile of the known durations, at first `percentile`. When the utility of the last
+/// `window` rounds is less than that of the window before, the percentile rises by `step` (the
+/// paper's pacer).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Oort {
-    /// ε in the first round.
+    /// The share ε of places for unknown clients in the first round.
     pub exploration: f64,
-    /// What it is multiplied by after each round.
+    /// The factor on ε after each round.
     pub decay: f64,
-    /// It goes no lower.
+    /// The value below which ε does not fall.
     pub least_exploration: f64,
-    /// The penalty of slow clients.
+    /// The exponent α of the penalty for slow clients.
     pub alpha: f64,
-    /// The confidence c.
+    /// The confidence c: the share of the last utility above which clients are drawn.
     pub cutoff: f64,
-    /// Percentile of the preferred duration at first, in percent.
+    /// The percentile of durations that is preferred at first, in percent.
     pub percentile: f64,
-    /// What the pacer adds to it, in percent.
+    /// The amount by which the pacer raises the percentile, in percent.
     pub step: f64,
-    /// Rounds of the pacer's window.
+    /// The number of rounds in the pacer's window.
     pub window: u32,
-    /// A client is used so many times and no more (the paper's outlier rule); without limit, if 0.
+    /// The number of times that a client may be used (the paper's rule for outliers); 0 sets no
+    /// limit.
     pub most: u32,
 }
 
@@ -101,7 +106,7 @@ impl Selection for Oort {
 struct Known {
     utility: f64,
     took: Span,
-    /// The last round it reported in.
+    /// The last round in which the client reported.
     last: u32,
     times: u32,
 }
@@ -118,11 +123,11 @@ struct State {
     exploration: f64,
     percentile: f64,
     known: BTreeMap<u32, Known>,
-    /// The utility that came in, by round, from the first.
+    /// The sum of the utilities reported in each round, from the first.
     gains: Vec<f64>,
 }
 
-/// The value that this share of `values`, in percent, does not exceed.
+/// The value at the place of `sorted` that lies `percent` percent from the start.
 fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
     let place = libm::floor(sorted.len() as f64 * percent / 100.0) as usize;
     sorted
@@ -131,7 +136,8 @@ fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
 }
 
 impl State {
-    /// Moves the preferred duration when less utility comes in than did before.
+    /// Raises the percentile of the preferred duration if less utility was reported than in the
+    /// window before.
     fn pace(&mut self, round: u32) {
         let (window, over) = (
             self.settings.window as usize,
@@ -153,7 +159,7 @@ impl State {
         most == 0 || times < most
     }
 
-    /// The scores of those who are known and there.
+    /// The scores of all clients that have reported before and are present.
     fn scores(&self, ask: &Ask<'_>) -> Vec<(u32, f64)> {
         let mut durations: Vec<Span> = self.known.values().map(|known| known.took).collect();
         durations.sort_unstable();
@@ -170,10 +176,10 @@ impl State {
         known
             .map(|(client, known)| {
                 let utility = (known.utility.min(clip) - least) / range;
-                let unheard = libm::sqrt(
+                let absence = libm::sqrt(
                     0.1 * libm::log(f64::from(ask.round)) / f64::from(known.last.max(1)),
                 );
-                let mut score = utility + unheard;
+                let mut score = utility + absence;
                 if known.took > preferred {
                     let slow = preferred.seconds() / known.took.seconds();
                     score *= libm::pow(slow, self.settings.alpha);
@@ -183,29 +189,30 @@ impl State {
             .collect()
     }
 
-    /// Draws by score among those above the cut.
+    /// Draws clients in proportion to their scores, among those above the cut.
     fn exploit(&self, mut scores: Vec<(u32, f64)>, wanted: u32, rng: &mut Stream) -> Vec<u32> {
         scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let last = scores.get((wanted as usize).min(scores.len()).saturating_sub(1));
         let cut = last.map_or(0.0, |(_, score)| score * self.settings.cutoff);
         let above = scores.iter().take_while(|(_, score)| *score >= cut);
-        // What scores nothing is drawn last, and drawn all the same.
+        // A client with a score of 0 is drawn last, but is drawn.
         let above: Vec<(u32, f64)> = above
             .map(|&(client, score)| (client, score.max(1e-12)))
             .collect();
         weighted(rng, &above, wanted)
     }
 
-    /// Draws strangers, the faster the likelier, out of a few for each place.
+    /// Draws clients that have never reported, out of a few for each place; faster ones are more
+    /// likely.
     fn explore(&self, ask: &Ask<'_>, wanted: u32, rng: &mut Stream) -> Vec<u32> {
         let many = wanted.saturating_mul(4);
-        let strangers = sample(rng, 0..ask.crowd.population(), many, |client, _| {
+        let unknown = sample(rng, 0..ask.population.size(), many, |client, _| {
             !self.known.contains_key(&client) && is_there(ask, client)
         });
-        let speeds: Vec<(u32, f64)> = strangers
+        let speeds: Vec<(u32, f64)> = unknown
             .into_iter()
             .map(|client| {
-                let expected = ask.crowd.expected(client).total().seconds();
+                let expected = ask.population.expected(client).total().seconds();
                 (client, 1.0 / expected.max(1e-9))
             })
             .collect();
@@ -221,7 +228,7 @@ impl Policy for State {
         let new = libm::round(f64::from(ask.wanted) * self.exploration) as u32;
         let new = new.max(ask.wanted.saturating_sub(scores.len() as u32));
         let mut chosen = self.explore(ask, new, &mut rng);
-        // Places for which there are no strangers go to those who are known.
+        // Places for which there is no unknown client go to known ones.
         let old = ask.wanted - chosen.len() as u32;
         chosen.extend(self.exploit(scores, old, &mut rng));
         let decayed = self.exploration * self.settings.decay;
@@ -229,20 +236,23 @@ impl Policy for State {
         chosen
     }
 
-    fn heard(&mut self, heard: &Heard) {
-        let Some(loss) = heard.loss.filter(|loss| loss.is_finite()) else {
+    fn reported(&mut self, report: &UsedReport) {
+        let Some(loss) = report.loss.filter(|loss| loss.is_finite()) else {
             return;
         };
-        let utility = f64::from(heard.samples) * loss.abs();
-        let times = self.known.get(&heard.client).map_or(0, |known| known.times);
+        let utility = f64::from(report.samples) * loss.abs();
+        let times = self
+            .known
+            .get(&report.client)
+            .map_or(0, |known| known.times);
         let known = Known {
             utility,
-            took: heard.took,
-            last: heard.round,
+            took: report.took,
+            last: report.round,
             times: times + 1,
         };
-        self.known.insert(heard.client, known);
-        let round = heard.round.max(1) as usize;
+        self.known.insert(report.client, known);
+        let round = report.round.max(1) as usize;
         if self.gains.len() < round {
             self.gains.resize(round, 0.0);
         }
@@ -267,31 +277,31 @@ impl Policy for State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
     use std::collections::BTreeSet;
 
     #[test]
     fn exploration_decays_to_its_least_and_everybody_is_met() {
-        let town = Town::of(200);
+        let population = SmallPopulation::of(200);
         let mut policy = Oort::default().policy();
         let mut seen = BTreeSet::new();
-        let mut strangers = Vec::new();
+        let mut unknown = Vec::new();
         for round in 1..=120 {
-            let chosen = town.round(policy.as_mut(), round, 10, |_| 1.0);
+            let chosen = population.round(policy.as_mut(), round, 10, |_| 1.0);
             assert_eq!(chosen.len(), 10);
-            strangers.push(chosen.iter().filter(|client| seen.insert(**client)).count());
+            unknown.push(chosen.iter().filter(|client| seen.insert(**client)).count());
         }
         // All in the first round; then 0.9 · 0.98 of ten, and so on.
-        assert_eq!(strangers[..3], [10, 9, 9]);
+        assert_eq!(unknown[..3], [10, 9, 9]);
         assert_eq!(seen.len(), 200);
     }
 
     /// All are known: of two halves one has ten times the loss, of each half one half is slow.
     #[test]
     fn large_losses_are_preferred_and_slow_clients_are_not() {
-        let mut town = Town::of(40);
-        town.seconds = (0..40)
+        let mut population = SmallPopulation::of(40);
+        population.seconds = (0..40)
             .map(|client| if client % 2 == 0 { 1.0 } else { 10.0 })
             .collect();
         let loss = |client: u32| if client < 20 { 1.0 } else { 0.1 };
@@ -302,10 +312,10 @@ mod tests {
             ..Oort::default()
         }
         .policy();
-        town.round(policy.as_mut(), 1, 40, loss);
+        population.round(policy.as_mut(), 1, 40, loss);
         let mut counts = [0u32; 4];
         for round in 2..400 {
-            for client in town.ask(policy.as_mut(), round, 5) {
+            for client in population.ask(policy.as_mut(), round, 5) {
                 let slow = client % 2;
                 counts[(2 * u32::from(client >= 20) + slow) as usize] += 1;
             }
@@ -342,13 +352,13 @@ mod tests {
 
     #[test]
     fn a_client_may_be_used_so_many_times_only() {
-        let town = Town::of(4);
+        let population = SmallPopulation::of(4);
         let mut policy = Oort {
             most: 3,
             ..Oort::default()
         }
         .policy();
-        let counts = town.counts(policy.as_mut(), 20, 2, |_| 1.0);
+        let counts = population.counts(policy.as_mut(), 20, 2, |_| 1.0);
         assert_eq!(counts, [3; 4]);
     }
 

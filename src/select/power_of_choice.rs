@@ -1,18 +1,19 @@
-//! Of some candidates those with the largest loss.
+//! Power of choice: of some candidates, the clients with the largest loss.
 
 use super::by_data::ByData;
-use super::{Ask, Heard, Policy, Selection};
+use super::{Ask, Policy, Selection, UsedReport};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Power-of-choice (Cho, Wang and Joshi, AISTATS 2022) in the form that asks nobody for a loss,
-/// rpow-d: candidates are drawn by their samples, and those with the largest loss at their last
-/// report are asked. Who has never reported goes before all others.
+/// Power of choice (Cho, Wang and Joshi, AISTATS 2022), in the form rpow-d, which needs no extra
+/// message for losses. Candidates are drawn in proportion to their samples, and those with the
+/// largest loss at their last report are chosen. A client that has never reported comes before all
+/// others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PowerOfChoice {
-    /// Candidates for each client wanted (the paper's d over m), at least 1.
+    /// The number of candidates for each client wanted (the paper's d over m), at least 1.
     pub candidates: f64,
 }
 
@@ -55,15 +56,15 @@ impl Policy for Choosy {
         let wanted = libm::ceil(f64::from(ask.wanted) * self.candidates) as u32;
         let mut candidates = self.draw.choose(&Ask { wanted, ..*ask });
         let loss = |client: &u32| self.losses.get(client).copied().unwrap_or(f64::INFINITY);
-        // Stable: who was drawn first goes before others of the same loss.
+        // The sort is stable: of equal losses, the candidate that was drawn first comes first.
         candidates.sort_by(|a, b| loss(b).total_cmp(&loss(a)));
         candidates.truncate(ask.wanted as usize);
         candidates
     }
 
-    fn heard(&mut self, heard: &Heard) {
-        if let Some(loss) = heard.loss.filter(|loss| !loss.is_nan()) {
-            self.losses.insert(heard.client, loss);
+    fn reported(&mut self, report: &UsedReport) {
+        if let Some(loss) = report.loss.filter(|loss| !loss.is_nan()) {
+            self.losses.insert(report.client, loss);
         }
     }
 
@@ -79,24 +80,24 @@ impl Policy for Choosy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
     #[test]
     fn the_largest_losses_among_the_candidates_are_asked() {
-        let town = Town::of(30);
+        let population = SmallPopulation::of(30);
         // With as many candidates as there are clients nothing is left to chance.
         let mut policy = PowerOfChoice { candidates: 6.0 }.policy();
         let mut seen = Vec::new();
         for round in 1..=6 {
-            seen.extend(town.round(policy.as_mut(), round, 5, f64::from));
+            seen.extend(population.round(policy.as_mut(), round, 5, f64::from));
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..30).collect::<Vec<u32>>(), "strangers first");
-        let next = town.ask(policy.as_mut(), 7, 5);
+        let next = population.ask(policy.as_mut(), 7, 5);
         assert_eq!(next, [29, 28, 27, 26, 25]);
         let mut uniform = PowerOfChoice { candidates: 1.0 }.policy();
-        let counts = town.counts(uniform.as_mut(), 3_000, 5, f64::from);
+        let counts = population.counts(uniform.as_mut(), 3_000, 5, f64::from);
         // Binomial: mean 500, deviation 20.
         assert!(
             counts.iter().all(|count| count.abs_diff(500) < 105),

@@ -1,4 +1,4 @@
-//! The list of policies: what a scenario can name.
+//! The list of policies of selection that a scenario can name.
 
 use super::Selection;
 use crate::registry::{kind, Spec};
@@ -7,7 +7,7 @@ use crate::registry::{kind, Spec};
 pub type SelectionSpec = Spec<dyn Selection>;
 
 impl SelectionSpec {
-    /// What is behind the name.
+    /// The policy behind the name, with its settings.
     pub fn selection(&self) -> &dyn Selection {
         self.get()
     }
@@ -15,25 +15,26 @@ impl SelectionSpec {
 
 kind! {
     dyn Selection, "a policy of selection";
-    /// Everybody with the same probability
+    /// A uniform sample: every client that is present has the same probability
     Uniform: super::uniform::Uniform,
-    /// By the number of samples
+    /// Clients with many samples more often, in proportion to their number (as Li et al. 2020)
     ByData: super::by_data::ByData,
-    /// One after the other
+    /// Clients one after the other, by number
     RoundRobin: super::round_robin::RoundRobin,
-    /// From each group its share
+    /// From each group as many clients as its share of the population
     Stratified: super::stratified::Stratified,
     /// Blocks of the population take turns (Eichner et al. 2019)
     Cyclic: super::cyclic::Cyclic,
-    /// Of some candidates those with the largest loss (Cho, Wang and Joshi 2022)
+    /// Of some candidates, the clients with the largest loss (Cho, Wang and Joshi 2022)
     PowerOfChoice: super::power_of_choice::PowerOfChoice,
-    /// By loss, softly (active federated learning, Goetz et al. 2019)
+    /// Active federated learning: clients with a larger loss are more likely (Goetz et al. 2019)
     ByLoss: super::by_loss::ByLoss,
-    /// By loss and speed, with exploration (Lai et al. 2021)
+    /// Oort: clients with large loss and high speed, with exploration of unknown ones (Lai et al.
+    /// 2021)
     Oort: super::oort::Oort,
-    /// Tiers of equally fast clients take turns (Chai et al. 2020)
+    /// Tiers of equally fast clients take turns at random (Chai et al. 2020)
     TiFL: super::tifl::TiFL,
-    /// As many as the deadline allows (Nishio and Yonetani 2019)
+    /// As many clients as can report before the deadline of the round (Nishio and Yonetani 2019)
     FedCS: super::fedcs::FedCs,
 }
 

@@ -1,11 +1,12 @@
-//! Everybody in turn.
+//! Round robin: the clients take turns by number.
 
 use super::draw::is_there;
 use super::{Ask, Policy, Selection};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 
-/// One after the other by number, beginning anew after the last; who is not there is passed over.
+/// Clients are chosen one after the other by number, and from the first again after the last. A
+/// client that is not present loses its turn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RoundRobin {}
@@ -22,7 +23,7 @@ struct Turns {
 
 impl Policy for Turns {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let population = ask.crowd.population();
+        let population = ask.population.size();
         let mut chosen = Vec::new();
         for _ in 0..population {
             if chosen.len() as u32 == ask.wanted {
@@ -49,19 +50,19 @@ impl Policy for Turns {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
     #[test]
     fn everybody_has_a_turn_before_anybody_has_another() {
-        let mut town = Town::of(5);
+        let mut population = SmallPopulation::of(5);
         let mut policy = RoundRobin {}.policy();
-        let chosen = [1, 2, 3].map(|round| town.ask(policy.as_mut(), round, 2));
+        let chosen = [1, 2, 3].map(|round| population.ask(policy.as_mut(), round, 2));
         assert_eq!(chosen, [[0, 1], [2, 3], [4, 0]]);
-        town.away = vec![2];
-        assert_eq!(town.ask(policy.as_mut(), 4, 3), [1, 3, 4]);
+        population.away = vec![2];
+        assert_eq!(population.ask(policy.as_mut(), 4, 3), [1, 3, 4]);
         assert_eq!(
-            town.ask(policy.as_mut(), 5, 9).len(),
+            population.ask(policy.as_mut(), 5, 9).len(),
             4,
             "as many as there are"
         );

@@ -1,11 +1,12 @@
-//! From each group its share.
+//! Stratified selection: every group of the population is represented.
 
 use super::draw::{draws, sample};
 use super::{Ask, Policy, Selection};
 use serde::{Deserialize, Serialize};
 
-/// Each group of the population gives as many as its share of it, uniformly; what is left by rounding
-/// goes to the largest remainders. Places that a group cannot fill stay empty.
+/// Each group gives a share of the wanted clients that equals its share of the population, drawn
+/// uniformly within the group. Places that rounding leaves over go to the groups with the largest
+/// remainders. A place that a group cannot fill stays empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stratified {}
@@ -16,7 +17,7 @@ impl Selection for Stratified {
     }
 }
 
-/// `wanted` places over groups of these sizes, by largest remainder.
+/// Distributes `wanted` places over groups of these sizes by largest remainders.
 fn places(sizes: &[u32], wanted: u32) -> Vec<u32> {
     let all: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
     let wanted = u64::from(wanted).min(all);
@@ -36,14 +37,14 @@ fn places(sizes: &[u32], wanted: u32) -> Vec<u32> {
 
 impl Policy for Stratified {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
-        let groups = crowd.groups();
+        let population = ask.population;
+        let groups = population.groups();
         let sizes: Vec<u32> = groups.iter().map(|group| group.end - group.start).collect();
         let mut rng = draws(ask);
         let each = groups.into_iter().zip(places(&sizes, ask.wanted));
         each.flat_map(|(group, places)| {
             sample(&mut rng, group, places, |client, draw| {
-                crowd.is_there(client, draw)
+                population.is_there(client, draw)
             })
         })
         .collect()
@@ -52,7 +53,7 @@ impl Policy for Stratified {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
     use proptest::prelude::*;
 
@@ -74,20 +75,20 @@ mod tests {
 
     #[test]
     fn each_group_gives_its_share_every_round() {
-        let mut town = Town::of(100);
-        town.groups = vec![0..60, 60..90, 90..100];
+        let mut population = SmallPopulation::of(100);
+        population.groups = vec![0..60, 60..90, 90..100];
         let mut policy = Stratified {}.policy();
         for round in 1..50 {
-            let chosen = town.ask(policy.as_mut(), round, 20);
+            let chosen = population.ask(policy.as_mut(), round, 20);
             let of = |group: &std::ops::Range<u32>| {
                 chosen
                     .iter()
                     .filter(|client| group.contains(client))
                     .count()
             };
-            assert_eq!([12, 6, 2], [0, 1, 2].map(|i| of(&town.groups[i])));
+            assert_eq!([12, 6, 2], [0, 1, 2].map(|i| of(&population.groups[i])));
         }
-        let counts = town.counts(policy.as_mut(), 4_000, 20, |_| 1.0);
+        let counts = population.counts(policy.as_mut(), 4_000, 20, |_| 1.0);
         // Each with probability 0.2: mean 800, deviation 25.
         assert!(
             counts.iter().all(|count| count.abs_diff(800) < 130),

@@ -1,21 +1,25 @@
-//! A small town for policies to choose from.
+//! A small population for the tests of policies.
 
-use super::{Ask, Crowd, Expected, Heard, Policy};
+use super::{Ask, Expected, Policy, Population, UsedReport};
 use crate::quantity::Span;
 use std::ops::Range;
 
-/// What policies see of it; clients that are `away` are never there.
-pub struct Town {
+/// A population with given properties; clients in `away` are never present.
+pub struct SmallPopulation {
+    /// The number of samples of each client.
     pub samples: Vec<u32>,
-    /// What a round takes, in seconds.
+    /// The time that a round takes each client, in seconds.
     pub seconds: Vec<f64>,
+    /// The clients of each group.
     pub groups: Vec<Range<u32>>,
+    /// The clients that are never present.
     pub away: Vec<u32>,
+    /// The deadline of a round.
     pub deadline: Option<Span>,
 }
 
-impl Town {
-    /// So many clients with ten samples each, all equally fast.
+impl SmallPopulation {
+    /// `clients` clients with ten samples each, all equally fast.
     pub fn of(clients: u32) -> Self {
         Self {
             samples: vec![10; clients as usize],
@@ -26,13 +30,13 @@ impl Town {
         }
     }
 
-    /// Asks a policy in a round.
+    /// The choice of `policy` for a round.
     pub fn ask(&self, policy: &mut dyn Policy, round: u32, wanted: u32) -> Vec<u32> {
         let chosen = policy.choose(&Ask {
             seed: 11,
             round,
             wanted,
-            crowd: self,
+            population: self,
         });
         let mut once = chosen.clone();
         once.sort_unstable();
@@ -43,7 +47,7 @@ impl Town {
         chosen
     }
 
-    /// The same, and all of them report with these losses.
+    /// As [`SmallPopulation::ask`]; then all chosen clients report with these losses.
     pub fn round(
         &self,
         policy: &mut dyn Policy,
@@ -53,7 +57,7 @@ impl Town {
     ) -> Vec<u32> {
         let chosen = self.ask(policy, round, wanted);
         for &client in &chosen {
-            policy.heard(&Heard {
+            policy.reported(&UsedReport {
                 client,
                 round,
                 samples: self.samples(client),
@@ -64,7 +68,7 @@ impl Town {
         chosen
     }
 
-    /// How often each is chosen in so many rounds.
+    /// How often each client is chosen in so many rounds.
     pub fn counts(
         &self,
         policy: &mut dyn Policy,
@@ -82,8 +86,8 @@ impl Town {
     }
 }
 
-impl Crowd for Town {
-    fn population(&self) -> u32 {
+impl Population for SmallPopulation {
+    fn size(&self) -> u32 {
         self.samples.len() as u32
     }
 

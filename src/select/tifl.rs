@@ -1,4 +1,4 @@
-//! Tiers of equally fast clients take turns.
+//! TiFL: tiers of equally fast clients take turns.
 
 use super::draw::{draws, is_there, weighted};
 use super::{Ask, Measured, Policy, Selection};
@@ -6,28 +6,29 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What is kept of each is as much as of a client.
+/// The largest number of tiers: the policy keeps as much for a tier as for a client.
 const MOST_TIERS: u32 = 10_000;
 
-/// TiFL (Chai et al., HPDC 2020) with static probabilities: clients are sorted by what a round is
-/// expected to take them and cut into tiers of equal size, the fastest first. Each round one tier is
-/// drawn, and clients uniformly within it, so that nobody waits for a much slower one. A tier may be
-/// given so many rounds (its credits) and no more; when all are spent, all have theirs again.
+/// TiFL (Chai et al., HPDC 2020) with static probabilities. Clients are sorted by the time that a
+/// round is expected to take them and are cut into tiers of equal size, the fastest first. In each
+/// round one tier is drawn, and then clients uniformly within it, so that no client has to wait for
+/// a much slower one. With `credits`, a tier is used in at most so many rounds; when all tiers have
+/// used theirs, all get new ones.
 ///
-/// With `adaptive` the probabilities change (the paper's algorithm 2): whenever the model is measured
-/// and is no better on the samples of the tier asked last than the time before, each tier becomes as
-/// likely as the model is wrong on its samples, 1 − A_t. (That much of the paper is from memory; it
-/// leaves the exact function open.)
+/// With `adaptive`, the probabilities change (the paper's algorithm 2). Whenever the model is
+/// measured and is no better on the samples of the tier that was asked last than the time before,
+/// the probability of each tier becomes proportional to its error 1 − A_t. This part was written
+/// from memory of the paper, which leaves the exact function open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TiFL {
-    /// How many tiers.
+    /// The number of tiers.
     pub tiers: u32,
-    /// How likely each is, the fastest first, in proportion to their sum; equally, when not given.
+    /// The relative probability of each tier, the fastest first; equal probabilities if empty.
     pub weights: Vec<f64>,
-    /// Rounds that a tier may have.
+    /// The number of rounds in which a tier may be used before all tiers get new credits.
     pub credits: Option<u32>,
-    /// Whether probabilities follow the accuracies of tiers.
+    /// Whether the probabilities follow the accuracies of the tiers.
     pub adaptive: bool,
 }
 
@@ -88,13 +89,13 @@ impl Selection for TiFL {
 
 struct Tiers {
     settings: TiFL,
-    /// Everybody, the fastest first; follows from the population.
+    /// All clients, the fastest first; the order follows from the population.
     order: Vec<u32>,
-    /// Rounds that each tier has had since credits were given.
+    /// The number of rounds that each tier has been used in since credits were given.
     spent: Vec<u32>,
-    /// How likely each is now; all equally, where there are none.
+    /// The relative probability of each tier now; equal probabilities if empty.
     weights: Vec<f64>,
-    /// How good the model was on each when it was last measured.
+    /// The accuracy of the model on each tier when it was last measured.
     before: Vec<f64>,
     /// The tier that was asked last.
     last: u32,
@@ -112,10 +113,10 @@ impl Policy for Tiers {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
         let tiers = self.settings.tiers.max(1) as usize;
         if self.order.is_empty() {
-            self.order = (0..ask.crowd.population()).collect();
-            let crowd = ask.crowd;
+            self.order = (0..ask.population.size()).collect();
+            let population = ask.population;
             self.order
-                .sort_by_cached_key(|&client| (crowd.expected(client).total(), client));
+                .sort_by_cached_key(|&client| (population.expected(client).total(), client));
         }
         self.spent.resize(tiers, 0);
         let mut rng = draws(ask);
@@ -136,7 +137,7 @@ impl Policy for Tiers {
             }
             weights.retain(|(tier, _)| self.spent[*tier as usize] < credits);
         }
-        // The next in this order, where nobody of a tier is there.
+        // If no client of a tier is present, the next tier in the drawn order is taken.
         for tier in weighted(&mut rng, &weights, tiers as u32) {
             let there = self.tier(tier as usize).iter().copied();
             let there: Vec<(u32, f64)> = there
@@ -166,7 +167,7 @@ impl Policy for Tiers {
             let (correct, count) = own.fold((0, 0), |(correct, count), measured| {
                 (correct + measured.correct, count + measured.count)
             });
-            // Nothing is known to be wrong where nothing was measured, and it is to be asked.
+            // A tier without any measured sample counts as wholly wrong, so that it is asked.
             match count {
                 0 => 0.0,
                 count => correct as f64 / count as f64,
@@ -176,7 +177,7 @@ impl Policy for Tiers {
         let last = self.last as usize;
         let before = self.before.get(last).copied().unwrap_or(f64::INFINITY);
         if now.get(last).is_some_and(|now| *now <= before) {
-            // No tier is never asked, however good the model is on it.
+            // Every tier keeps some probability, however accurate the model is on it.
             self.weights = now
                 .iter()
                 .map(|accuracy| (1.0 - accuracy).max(1e-3))
@@ -203,19 +204,19 @@ impl Policy for Tiers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Town;
+    use super::super::testing::SmallPopulation;
     use super::*;
 
-    fn town() -> Town {
-        let mut town = Town::of(20);
+    fn population() -> SmallPopulation {
+        let mut population = SmallPopulation::of(20);
         // The slowest come first in the population.
-        town.seconds = (0..20).map(|client| f64::from(40 - client)).collect();
-        town
+        population.seconds = (0..20).map(|client| f64::from(40 - client)).collect();
+        population
     }
 
     #[test]
     fn a_round_is_held_with_one_tier_alone() {
-        let town = town();
+        let population = population();
         let mut policy = TiFL {
             weights: vec![0.7, 0.1, 0.1, 0.05, 0.05],
             ..TiFL::default()
@@ -223,7 +224,7 @@ mod tests {
         .policy();
         let mut rounds = [0u32; 5];
         for round in 1..=4_000 {
-            let chosen = town.ask(policy.as_mut(), round, 3);
+            let chosen = population.ask(policy.as_mut(), round, 3);
             let tiers: Vec<u32> = chosen.iter().map(|client| 4 - client / 4).collect();
             assert!(chosen.len() == 3 && tiers.iter().all(|tier| *tier == tiers[0]));
             rounds[tiers[0] as usize] += 1;
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn credits_are_spent_and_given_again() {
-        let mut town = town();
+        let mut population = population();
         let mut policy = TiFL {
             tiers: 2,
             weights: vec![1.0, 1e-9],
@@ -245,19 +246,19 @@ mod tests {
         .policy();
         let fast = |chosen: &[u32]| chosen.iter().all(|client| *client >= 10);
         let turns: Vec<bool> = (1..=8)
-            .map(|round| fast(&town.ask(policy.as_mut(), round, 4)))
+            .map(|round| fast(&population.ask(policy.as_mut(), round, 4)))
             .collect();
         assert_eq!(turns, [true, true, false, false, true, true, false, false]);
         // Whose tier is away does not hold up the others.
-        town.away = (10..20).collect();
-        assert_eq!(town.ask(policy.as_mut(), 9, 4).len(), 4);
+        population.away = (10..20).collect();
+        assert_eq!(population.ask(policy.as_mut(), 9, 4).len(), 4);
     }
 
     /// Twenty clients in two tiers; the model is right on nine tenths of the fast ones' samples and on
     /// four tenths of the slow ones'.
     #[test]
     fn tiers_on_which_the_model_is_wrong_are_asked_more_often_if_it_does_not_get_better() {
-        let town = town();
+        let population = population();
         let mut policy = TiFL {
             tiers: 2,
             adaptive: true,
@@ -274,7 +275,7 @@ mod tests {
             .collect()
         };
         let fast = |policy: &mut dyn Policy, rounds: std::ops::Range<u32>| {
-            let chosen = rounds.map(|round| town.ask(policy, round, 2));
+            let chosen = rounds.map(|round| population.ask(policy, round, 2));
             chosen.filter(|chosen| chosen[0] >= 10).count() as u32
         };
         fast(policy.as_mut(), 1..2);
@@ -313,7 +314,7 @@ mod tests {
             .unwrap();
         let choices = |policy: &mut dyn Policy| {
             (20_000..20_050)
-                .map(|round| town.ask(policy, round, 2))
+                .map(|round| population.ask(policy, round, 2))
                 .collect::<Vec<_>>()
         };
         assert_eq!(choices(policy.as_mut()), choices(again.as_mut()));

@@ -1,10 +1,10 @@
-//! A uniform sample of those who are there.
+//! Uniform selection among the clients that are present.
 
 use super::draw::{draws, sample};
 use super::{Ask, Policy, Selection};
 use serde::{Deserialize, Serialize};
 
-/// Everybody who is there with the same probability.
+/// Every client that is present has the same probability.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Uniform {}
@@ -21,12 +21,12 @@ impl Selection for Uniform {
 
 impl Policy for Uniform {
     fn choose(&mut self, ask: &Ask<'_>) -> Vec<u32> {
-        let crowd = ask.crowd;
+        let population = ask.population;
         sample(
             &mut draws(ask),
-            0..crowd.population(),
+            0..population.size(),
             ask.wanted,
-            |client, draw| crowd.is_there(client, draw),
+            |client, draw| population.is_there(client, draw),
         )
     }
 }

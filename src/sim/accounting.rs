@@ -1,31 +1,33 @@
-//! Law 8: every message is accounted for, per kind.
+//! The accounting of messages, for each kind of message: every message that was sent is delivered,
+//! lost, dropped or still in flight.
 
 use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What became of the messages of one kind.
+/// Counts of what became of the messages of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tally {
-    /// Handed to the network by a handler.
+    /// Messages that handlers handed to the network.
     pub sent: u64,
-    /// Copies that the network made.
+    /// Copies of messages that the network made, for example because of a fault that duplicates them.
     pub duplicated: u64,
-    /// Handed to a handler.
+    /// Messages handed to a handler.
     pub delivered: u64,
-    /// Lost by the network.
+    /// Messages that the network lost.
     pub lost: u64,
-    /// Dropped because a fault took the receiver away.
+    /// Messages dropped because a fault had taken their receiver away.
     pub dropped: u64,
-    /// Still under way when the run ended; counted where they wait, not computed from the rest.
+    /// Messages still under way when the run ended. They are counted where they wait, not computed from
+    /// the other counts, so that the other counts can be checked.
     pub in_flight: u64,
-    /// Bytes sent, each message once.
+    /// Bytes of messages sent; each message counts once, however often parts of it are sent again.
     pub bytes: u64,
-    /// Bytes handed to handlers.
+    /// Bytes of messages handed to handlers.
     pub bytes_delivered: u64,
-    /// Bytes that set connections up, both ways.
+    /// Bytes that set up connections, in both directions.
     pub bytes_setup: u64,
-    /// Bytes of acknowledgements.
+    /// Bytes of the acknowledgements that these messages caused.
     pub bytes_acks: u64,
 }
 
@@ -43,7 +45,8 @@ snapshot_struct!(Tally {
 });
 
 impl Tally {
-    /// Whether nothing was lost without a trace and nothing came from nowhere.
+    /// Whether the counts add up: every message sent or copied was delivered, lost, dropped or is in
+    /// flight.
     pub const fn balances(&self) -> bool {
         self.sent + self.duplicated == self.delivered + self.lost + self.dropped + self.in_flight
     }
@@ -62,28 +65,28 @@ impl Tally {
     }
 }
 
-/// The tallies of all kinds of message.
+/// The counts of all kinds of message.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Accounting {
-    /// By kind, in the order of the message type's kinds.
+    /// The counts by kind, sorted by the name of the kind.
     pub kinds: BTreeMap<&'static str, Tally>,
 }
 
 impl Accounting {
-    /// Adds what another shard counted.
+    /// Adds the counts of another shard; `tallies` has one entry for each name in `names`.
     pub(crate) fn merge(&mut self, names: &[&'static str], tallies: &[Tally]) {
         for (name, tally) in names.iter().zip(tallies) {
             self.kinds.entry(name).or_default().add(tally);
         }
     }
 
-    /// The kinds whose books do not balance.
+    /// The kinds of message whose counts do not add up.
     pub fn unbalanced(&self) -> Vec<(&'static str, Tally)> {
         let broken = self.kinds.iter().filter(|(_, tally)| !tally.balances());
         broken.map(|(name, tally)| (*name, *tally)).collect()
     }
 
-    /// All kinds together.
+    /// The sum over all kinds.
     pub fn total(&self) -> Tally {
         let mut total = Tally::default();
         for tally in self.kinds.values() {

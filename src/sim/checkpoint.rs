@@ -1,7 +1,8 @@
-//! The whole state of a simulation between two windows, written and read.
+//! Writes the whole state of a simulation between two windows to a checkpoint, and reads it back.
 //!
-//! No work is under way then: the conductor has waited for all of it, and what came of it is part of
-//! the state. Work is a pure function, so when it is done cannot be seen in a result.
+//! No job is under way at that moment: the conductor has waited for all jobs, and their outputs are
+//! part of the state. A job is a pure function, so the moment at which it is done on the host cannot be
+//! seen in any result.
 
 use super::conductor::{SimError, State};
 use super::event::Key;
@@ -13,8 +14,8 @@ use crate::quantity::VirtualTime;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a conductor knows beside its shards.
-pub(super) struct Course {
+/// The conductor's own counters, beside the state of its shards.
+pub(super) struct Counters {
     pub hash: TraceHash,
     pub now: VirtualTime,
     pub delivered: u64,
@@ -22,8 +23,8 @@ pub(super) struct Course {
     pub handed: BTreeSet<u64>,
 }
 
-impl Course {
-    /// Nothing has happened yet.
+impl Counters {
+    /// The counters of a run in which nothing has happened yet.
     pub const fn start() -> Self {
         Self {
             hash: TraceHash::START,
@@ -35,7 +36,7 @@ impl Course {
     }
 }
 
-snapshot_struct!(Course {
+snapshot_struct!(Counters {
     hash,
     now,
     delivered,
@@ -43,19 +44,19 @@ snapshot_struct!(Course {
     handed
 });
 
-/// A simulation as read from a checkpoint.
+/// A simulation as it was read from a checkpoint.
 pub(super) struct Restored<W: World> {
-    pub course: Course,
+    pub counters: Counters,
     pub ready: BTreeMap<Key, W::Output>,
     pub parts: Vec<Part<W>>,
 }
 
 impl<W: World> Restored<W> {
-    /// Reads it, for so many shards.
+    /// Reads a simulation and distributes its nodes and events to `shards` shards.
     pub fn load(world: &W, shards: usize, from: &mut Reader) -> Result<Self, Damaged> {
         from.mark("simulation")?;
         let restored = Self {
-            course: Course::load(from)?,
+            counters: Counters::load(from)?,
             ready: Snapshot::load(from)?,
             parts: load_parts(world, shards, from)?,
         };
@@ -65,26 +66,26 @@ impl<W: World> Restored<W> {
 }
 
 impl<W: World> State<'_, W> {
-    /// Writes it. All work has to be done.
+    /// Writes the state. All jobs have to be done.
     pub(super) fn save(&self, host: &Host<W>, mut to: Writer) -> Writer {
         if !self.waiting.is_empty() || !self.running.is_empty() {
             to.fail("a checkpoint while work is under way");
         }
         to.mark("simulation");
-        let course = Course {
+        let counters = Counters {
             hash: self.hash,
             now: self.now,
             delivered: self.delivered,
             windows: self.windows,
             handed: self.handed.clone(),
         };
-        course.save(&mut to);
+        counters.save(&mut to);
         self.ready.save(&mut to);
         let crossing = self.crossing.iter().flatten().flatten();
         save_events::<W>(crossing, &mut to);
         to.number(host.shards() as u64);
         for shard in 0..host.shards() {
-            // One after the other: what several of them share is written once.
+            // One shard after the other: a value that several shards share is written once.
             let writer = to;
             let saved = host.ask_one(shard, move |shard| {
                 let mut to = writer;

@@ -1,18 +1,18 @@
-//! The conductor: moves virtual time from window to window.
+//! The conductor, which moves virtual time from window to window.
 //!
-//! For each window it makes sure that the work due in it is done, lets all shards run it side by
-//! side, and merges what they report in event order. Shards talk to each other only through it,
-//! once a window.
+//! For each window the conductor waits for the jobs due in that window, lets all shards run the window
+//! side by side, and merges their reports in event order. Shards exchange events only through the
+//! conductor, once a window.
 
 use super::accounting::{Accounting, Tally};
-use super::checkpoint::{Course, Restored};
+use super::checkpoint::{Counters, Restored};
 use super::event::{Body, Event, Key, NodeId};
 use super::hash::{mix_words, Digest, TraceHash};
 use super::host::Host;
 use super::network::Network;
 use super::node::{Message, World};
 use super::recorder::{Recorder, RecorderError};
-use super::shard::{Command, EventOf, Report, Shard};
+use super::shard::{Command, EventOf, Shard, WindowDone};
 use super::stack::gather;
 use super::work::Workers;
 use crate::quantity::VirtualTime;
@@ -23,68 +23,71 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
-/// How often a conductor that waits for work looks whether it was interrupted.
+/// How often a conductor that waits for jobs looks whether the run was interrupted.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// How many windows a lone shard may run on by itself, so that an interruption is soon noticed.
+/// How many windows a lone shard may run before it returns, so that an interruption is soon noticed.
 const WINDOWS_AHEAD: u64 = 4096;
 
 /// A simulation, ready to run.
 pub struct Simulation<W: World> {
-    /// What is simulated.
+    /// The world to simulate: its nodes, their handlers and the network.
     pub world: Arc<W>,
-    /// Names every random stream.
+    /// The seed that, with node, purpose and counter, names every random stream.
     pub seed: u64,
-    /// How many shards host the nodes. Never changes a result.
+    /// How many shards (event loops, each with a thread of its own) host the nodes. The number never
+    /// changes a result.
     pub shards: usize,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// The schedule was done.
+    /// The schedule was completed.
     Finished,
-    /// Somebody asked it to stop; everything up to the last window is recorded.
+    /// The run was asked to stop; everything up to the last window is recorded.
     Interrupted,
 }
 
-/// What is left of a run.
+/// What a run gives back when it ends.
 #[derive(Debug, Clone)]
 pub struct Summary {
-    /// Why it ended.
+    /// Why the run ended.
     pub ending: Ending,
-    /// Identifies what happened: equal for equal scenario and seed.
+    /// The hash of everything that happened: equal for equal scenario and seed.
     pub hash: TraceHash,
-    /// Virtual time at the end.
+    /// The virtual time at the end.
     pub now: VirtualTime,
-    /// Delivered events: messages, timers, finished work, starts.
+    /// The number of delivered events: messages, timers, finished jobs, starts of nodes.
     pub delivered: u64,
-    /// Windows run.
+    /// The number of windows that were run.
     pub windows: u64,
     /// What became of every message.
     pub accounting: Accounting,
 }
 
-/// Why a run could not go on. What was recorded until then stays.
+/// Why a run could not go on. Everything recorded until then stays recorded.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SimError {
-    /// Nothing will ever happen again, and the schedule is not done.
+    /// No event is pending, so nothing will ever happen again, and the schedule is not done.
     #[error("wedged at {now}: nothing is pending and the schedule is not done{}", list(.waiting))]
     Wedged {
-        /// When the last event was.
+        /// The time of the last event.
         now: VirtualTime,
-        /// Who waits for what, by node.
+        /// The nodes that wait, each with what it waits for in words.
         waiting: Vec<(NodeId, String)>,
     },
-    /// The books do not balance: a defect of the engine or of a network model.
-    #[error("messages unaccounted for: {}", books(.0))]
+    /// The counts of messages do not add up, which is a defect of the engine or of a network model.
+    /// Holds the kinds concerned, with their counts.
+    #[error("messages unaccounted for: {}", imbalances(.0))]
     Unaccounted(Vec<(&'static str, Tally)>),
-    /// The recorder could not go on.
+    /// The recorder could not go on, for example because the disk is full.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
-    /// A checkpoint that is not of this simulation.
+    /// The checkpoint cannot be read as one of this simulation.
     #[error("the checkpoint is damaged: {0}")]
     Damaged(Damaged),
-    /// A thread of the engine ended or could not be started.
+    /// A thread of the engine ended or could not be started; the text says which.
     #[error("{0}")]
     Host(String),
 }
@@ -102,7 +105,7 @@ fn list(waiting: &[(NodeId, String)]) -> String {
     text
 }
 
-fn books(broken: &[(&'static str, Tally)]) -> String {
+fn imbalances(broken: &[(&'static str, Tally)]) -> String {
     let lines = broken.iter().map(|(kind, t)| {
         format!(
             "{kind}: sent {} + copies {} != delivered {} + lost {} + dropped {} + in flight {}",
@@ -112,7 +115,7 @@ fn books(broken: &[(&'static str, Tally)]) -> String {
     lines.collect::<Vec<_>>().join("; ")
 }
 
-/// What the conductor holds between windows.
+/// What the conductor keeps between windows.
 pub(super) struct State<'a, W: World> {
     world: &'a W,
     workers: &'a Workers<W::Job, W::Output>,
@@ -121,20 +124,21 @@ pub(super) struct State<'a, W: World> {
     pub(super) now: VirtualTime,
     pub(super) delivered: u64,
     pub(super) windows: u64,
-    /// Events on their way between shards, by destination.
+    /// Events on their way between shards, by destination shard.
     pub(super) crossing: Vec<Vec<Vec<EventOf<W>>>>,
-    /// The earliest window of each shard's queue, and among what crosses to it.
+    /// For each shard, the earliest window with an event in its queue or among the events on their way
+    /// to it.
     next: Vec<Option<u64>>,
-    /// Jobs that no worker has yet, by when they are due.
+    /// Jobs that no worker has yet, by the key of the moment at which they are due.
     pub(super) waiting: BTreeMap<Key, W::Job>,
     /// Jobs that workers have.
     pub(super) running: BTreeSet<Key>,
-    /// Finished work that is not yet due.
+    /// Outputs of finished jobs that are not yet due.
     pub(super) ready: BTreeMap<Key, W::Output>,
-    /// The windows of finished work that shards have got ahead of time.
+    /// The windows of outputs that shards were given before they were due.
     pub(super) handed: BTreeSet<u64>,
     finish: bool,
-    /// A node asked for a checkpoint.
+    /// Whether a node asked for a checkpoint.
     checkpoint: bool,
 }
 
@@ -142,7 +146,7 @@ impl<W: World> Simulation<W> {
     /// Runs until the schedule is done or `stop` is set.
     ///
     /// # Errors
-    /// [`SimError`]; what was recorded until then stays recorded.
+    /// Returns a [`SimError`] if the run cannot go on; everything recorded until then stays recorded.
     pub fn run(
         &self,
         workers: &Workers<W::Job, W::Output>,
@@ -152,11 +156,12 @@ impl<W: World> Simulation<W> {
         self.go_on(None, workers, recorder, stop)
     }
 
-    /// Goes on from a checkpoint ([`Recorder::checkpoint`]) of the same world and seed, on any number
-    /// of shards and workers, as if it had never ended.
+    /// Continues from a checkpoint ([`Recorder::checkpoint`]) of a simulation with this world and seed.
+    /// The number of shards and workers may differ; the events, records and trace hash are those of a
+    /// run that was never interrupted.
     ///
     /// # Errors
-    /// As [`Simulation::run`]; and when the checkpoint is not one of this world.
+    /// Returns a [`SimError`] if the run cannot go on, or if the checkpoint is not one of this world.
     pub fn resume(
         &self,
         mut from: Reader,
@@ -165,12 +170,12 @@ impl<W: World> Simulation<W> {
         stop: &AtomicBool,
     ) -> Result<Summary, SimError> {
         let restored = Restored::load(self.world.as_ref(), self.shards(), &mut from)?;
-        // It holds what several share.
+        // The reader holds the values that several nodes share; they can be freed now.
         drop(from);
         self.go_on(Some(restored), workers, recorder, stop)
     }
 
-    /// How many shards there really are.
+    /// The number of shards that are really used: at least 1, at most one for each node.
     fn shards(&self) -> usize {
         let population = self.world.population().max(1) as usize;
         self.shards.clamp(1, population)
@@ -186,13 +191,13 @@ impl<W: World> Simulation<W> {
         let shards = self.shards();
         let observe = recorder.observe();
         let resumed = restored.is_some();
-        let (course, ready, parts) = match restored {
+        let (counters, ready, parts) = match restored {
             Some(Restored {
-                course,
+                counters,
                 ready,
                 parts,
-            }) => (course, ready, parts),
-            None => (Course::start(), BTreeMap::new(), Vec::new()),
+            }) => (counters, ready, parts),
+            None => (Counters::start(), BTreeMap::new(), Vec::new()),
         };
         let mut parts = parts.into_iter();
         let host = Host::start(shards, |index| {
@@ -211,16 +216,16 @@ impl<W: World> Simulation<W> {
             world: self.world.as_ref(),
             workers,
             width: self.world.network().lookahead().nanos().max(1),
-            hash: course.hash,
-            now: course.now,
-            delivered: course.delivered,
-            windows: course.windows,
+            hash: counters.hash,
+            now: counters.now,
+            delivered: counters.delivered,
+            windows: counters.windows,
             crossing: (0..shards).map(|_| Vec::new()).collect(),
             next: next.map_err(SimError::Host)?,
             waiting: BTreeMap::new(),
             running: BTreeSet::new(),
             ready,
-            handed: course.handed,
+            handed: counters.handed,
             finish: false,
             checkpoint: false,
         };
@@ -249,7 +254,7 @@ impl<W: World> Simulation<W> {
             }
         };
         if observe.left {
-            state.tell_left(&host, recorder)?;
+            state.record_left(&host, recorder)?;
         }
         state.close(ending, &host)
     }
@@ -271,8 +276,9 @@ impl<W: World> State<'_, W> {
         due.time.nanos() / self.width
     }
 
-    /// Runs one window on all shards; false if interrupted while waiting for work. A lone shard has
-    /// nobody to wait for: it runs on through later windows until it needs work that is not done.
+    /// Runs one window on all shards; returns false if interrupted while waiting for jobs. A lone shard
+    /// has no other shard to wait for: it runs through later windows until it needs a job that is not
+    /// done.
     fn run_window(
         &mut self,
         window: u64,
@@ -280,7 +286,7 @@ impl<W: World> State<'_, W> {
         recorder: &mut dyn Recorder<W>,
         stop: &AtomicBool,
     ) -> Result<bool, SimError> {
-        let mut reports: Vec<Report<W>> = Vec::new();
+        let mut reports: Vec<WindowDone<W>> = Vec::new();
         let mut window = window;
         let mut first = true;
         loop {
@@ -293,7 +299,8 @@ impl<W: World> State<'_, W> {
             let mut asked = 0;
             for shard in 0..host.shards() {
                 let done = std::mem::take(&mut done[shard]);
-                // When a window goes on after work, only those who got some have anything to do.
+                // When a window goes on after jobs, only the shards that got an output have anything to
+                // do.
                 if first || !done.is_empty() {
                     let incoming = if first {
                         std::mem::take(&mut self.crossing[shard])
@@ -312,7 +319,8 @@ impl<W: World> State<'_, W> {
                 }
             }
             first = false;
-            // All of them first: they must all have read this round's crossings before the next.
+            // All reports are collected first: every shard has to have taken this pass's events before
+            // the next pass.
             let mut round = Vec::with_capacity(asked);
             for _ in 0..asked {
                 round.push(host.report().map_err(SimError::Host)?);
@@ -346,11 +354,11 @@ impl<W: World> State<'_, W> {
                 break;
             }
         }
-        self.tell(reports, recorder)?;
+        self.merge_reports(reports, recorder)?;
         Ok(true)
     }
 
-    /// Waits until all work due by `window` is done; false if interrupted.
+    /// Waits until all jobs due by `window` are done; false if interrupted.
     fn wait_for_work(&mut self, window: u64, stop: &AtomicBool) -> Result<bool, SimError> {
         let width = self.width;
         let due_by = |key: Option<&Key>| key.is_some_and(|key| key.time.nanos() / width <= window);
@@ -359,8 +367,8 @@ impl<W: World> State<'_, W> {
             || due_by(self.ready.keys().next())
             || self.handed.first().is_some_and(|handed| *handed <= window)
         {
-            // Virtual time must wait: now, and only now, all pending work is handed out, earliest
-            // due first. The choice depends on virtual time alone, not on what is done by now.
+            // Virtual time must wait: now, and only now, all pending jobs are handed out, earliest due
+            // first. The choice depends on virtual time alone, not on which jobs are done by now.
             self.hand_out();
         }
         while due_by(self.running.first()) {
@@ -372,7 +380,7 @@ impl<W: World> State<'_, W> {
         Ok(true)
     }
 
-    /// Gives all pending work to the workers.
+    /// Gives all pending jobs to the workers.
     fn hand_out(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         for unit in gather(waiting, |job| self.world.stack(job)) {
@@ -381,7 +389,7 @@ impl<W: World> State<'_, W> {
         }
     }
 
-    /// Waits until all work is done, whenever it is due; false if interrupted.
+    /// Waits until all jobs are done, whenever they are due; false if interrupted.
     fn finish_work(&mut self, stop: &AtomicBool) -> Result<bool, SimError> {
         self.hand_out();
         while !self.running.is_empty() {
@@ -393,7 +401,7 @@ impl<W: World> State<'_, W> {
         Ok(true)
     }
 
-    /// Takes one finished unit from the workers; false if none came in time.
+    /// Takes one finished unit of jobs from the workers; false if none was finished within `patience`.
     fn collect(&mut self, patience: Duration) -> Result<bool, SimError> {
         let Some(outputs) = self.workers.finished(patience).map_err(SimError::Host)? else {
             return Ok(false);
@@ -405,8 +413,8 @@ impl<W: World> State<'_, W> {
         Ok(true)
     }
 
-    /// The last window that a lone shard can run without more work being done. It depends on how
-    /// far the workers are; how windows are grouped does not show in what happens in them.
+    /// The last window that a lone shard can run without waiting for a job. It depends on how far the
+    /// workers are; how windows are grouped into commands cannot be seen in any result.
     fn limit(&mut self, window: u64) -> Result<u64, SimError> {
         while self.collect(Duration::ZERO)? {}
         let pending = [self.waiting.keys().next(), self.running.first()];
@@ -415,7 +423,7 @@ impl<W: World> State<'_, W> {
         Ok(last.clamp(window, window.saturating_add(WINDOWS_AHEAD)))
     }
 
-    /// The finished work due by window `until`, by shard.
+    /// The outputs due by window `until`, by shard.
     fn take_ready(&mut self, until: u64, shards: usize) -> Vec<Vec<EventOf<W>>> {
         let mut done: Vec<Vec<EventOf<W>>> = (0..shards).map(|_| Vec::new()).collect();
         while let Some(entry) = self.ready.first_entry() {
@@ -435,10 +443,10 @@ impl<W: World> State<'_, W> {
         done
     }
 
-    /// Merges what the shards told, in event order.
-    fn tell(
+    /// Merges the reports of the shards in event order: chains the trace hash and passes records on.
+    fn merge_reports(
         &mut self,
-        reports: Vec<Report<W>>,
+        reports: Vec<WindowDone<W>>,
         recorder: &mut dyn Recorder<W>,
     ) -> Result<(), SimError> {
         let mut digests: BTreeMap<u64, u64> = BTreeMap::new();
@@ -461,7 +469,8 @@ impl<W: World> State<'_, W> {
             deliveries.sort_by_key(|d| d.key);
             recorder.deliveries(&deliveries)?;
         }
-        // Stable: the records of one event stay in the order its handler made them.
+        // The sort is stable: the records of one event stay in the order in which its handler made
+        // them.
         records.sort_by_key(|(key, _)| *key);
         // Windows and records are chained in the order of virtual time, whichever way windows were
         // grouped into commands.
@@ -482,11 +491,11 @@ impl<W: World> State<'_, W> {
         Ok(())
     }
 
-    /// Tells what all nodes are left with.
-    fn tell_left(&self, host: &Host<W>, recorder: &mut dyn Recorder<W>) -> Result<(), SimError> {
+    /// Passes on the records of the state in which each node is at the end ([`World::left`]).
+    fn record_left(&self, host: &Host<W>, recorder: &mut dyn Recorder<W>) -> Result<(), SimError> {
         for shard in 0..host.shards() {
-            for told in host.left(shard) {
-                let (source, record) = told.map_err(SimError::Host)?;
+            for left in host.left(shard) {
+                let (source, record) = left.map_err(SimError::Host)?;
                 let at = Key {
                     time: self.now,
                     source,

@@ -1,4 +1,4 @@
-//! Catching a handler's panic without the default report on the terminal.
+//! Catches a handler's panic without the default message on standard error.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,7 +12,8 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// Runs `body`; a panic becomes its message and place. Panics elsewhere are reported as ever.
+/// Runs `body`; if it panics, returns the panic's message and place. Panics outside `body` are reported
+/// as usual.
 pub(crate) fn guarded<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
         let default = std::panic::take_hook();

@@ -1,11 +1,11 @@
-//! Events and the one order that they have.
+//! Events and their total order.
 
 use crate::quantity::VirtualTime;
 use crate::snapshot::{snapshot_enum, snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use serde::Serialize;
 use std::fmt;
 
-/// The number of a node: its place in the population, from 0.
+/// The number of a node in the population, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct NodeId(pub u32);
@@ -16,36 +16,37 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// `(time, source, sequence)`: the total order of events. Nothing else orders anything.
+/// The total order of events, `(time, source, sequence)`. No other property of an event affects the
+/// order.
 ///
-/// A source numbers what it causes (messages, timers, work) from 0 upward, so no two events share
-/// a key.
+/// A source numbers what it causes (messages, timers, jobs) from 0 upward, so no two events share a
+/// key. For example, `(5 s, node 3, 17)` comes before `(5 s, node 4, 2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Key {
     /// When the event is due.
     pub time: VirtualTime,
-    /// The node that caused it.
+    /// The node that caused the event.
     pub source: NodeId,
-    /// The cause's number at its source.
+    /// The number of the event among all that its source caused.
     pub sequence: u64,
 }
 
-/// A message under way, from the handler that sent it to the one that will get it.
+/// A message under way, with its sender, its receiver and the time at which it was sent.
 #[derive(Debug)]
 pub struct Parcel<M> {
-    /// Who sent it.
+    /// The node that sent the message.
     pub source: NodeId,
-    /// Who will get it.
+    /// The node that gets the message.
     pub target: NodeId,
-    /// The sender's sequence number; with `source` it names the message for ever.
+    /// The sender's sequence number. Together with `source` it names the message uniquely in a run.
     pub sequence: u64,
-    /// When the handler sent it.
+    /// When the sender's handler sent the message.
     pub sent: VirtualTime,
-    /// What it says.
+    /// The content of the message.
     pub message: M,
 }
 
-/// Something due at `key.time` on the shard that hosts `target`.
+/// An event that is due at `key.time` on the shard that hosts `target`.
 #[derive(Debug)]
 pub(crate) struct Event<M, O> {
     pub key: Key,
@@ -55,20 +56,21 @@ pub(crate) struct Event<M, O> {
     pub body: Body<M, O>,
 }
 
-/// What an event is. The order of the variants is of no consequence; [`Body::stage`] is.
+/// The content of an event. The order of the variants has no effect; [`Body::stage`] says what comes
+/// first.
 #[derive(Debug)]
 pub(crate) enum Body<M, O> {
     /// A message reaches the target's network interface.
     Arrive(M),
-    /// The target's network interface asked to be woken, with its own token.
+    /// The target's network interface asked to be woken, with a token of its own.
     Alarm(u64),
     /// A message reaches the target's handler.
     Deliver(M),
-    /// A timer that the node set, with its own token.
+    /// A timer that the node set, with a token of its own.
     Timer(u64),
-    /// Work that the node submitted is done.
+    /// A job that the node submitted is done; holds the output.
     Done(O),
-    /// The first event of a node that starts by itself.
+    /// The first event of a node that starts at time zero.
     Start,
 }
 
@@ -102,8 +104,9 @@ snapshot_enum!(impl<M, O> Body<M, O> {
 });
 
 impl<M, O> Body<M, O> {
-    /// At one timestamp a node's network interface moves before its handlers do, so that what it
-    /// lets through at that time takes its place in the handlers' order.
+    /// The place of the event among those of one node at one time. The network interface comes before
+    /// the handlers, so that a message which it lets through at that time takes its place in the
+    /// handlers' order.
     pub const fn stage(&self) -> u8 {
         match self {
             Self::Arrive(_) | Self::Alarm(_) => 0,
@@ -113,7 +116,7 @@ impl<M, O> Body<M, O> {
 }
 
 impl<M, O> Event<M, O> {
-    /// What shards sort by.
+    /// The value by which shards sort events.
     pub fn rank(&self) -> (VirtualTime, u8, NodeId, u64) {
         (
             self.key.time,
@@ -128,7 +131,7 @@ impl<M, O> Event<M, O> {
         matches!(self.body, Body::Arrive(_) | Body::Deliver(_))
     }
 
-    /// The message and its envelope, if this event carries one.
+    /// The message with its sender and receiver, if this event carries one.
     pub fn into_parcel(self) -> Option<Parcel<M>> {
         match self.body {
             Body::Arrive(message) | Body::Deliver(message) => Some(Parcel {

@@ -1,8 +1,9 @@
-//! The trace hash: what makes two runs the same run.
+//! The trace hash, one number for everything that happened in a run.
 //!
 //! Every delivered event has a 64-bit digest of its key, target, kind and content. The digests of a
-//! window are summed, which needs no order among shards because a window's set of keys fixes its
-//! order; the windows' sums and the digests of all records are then chained in order.
+//! window are added up. A sum does not depend on the order in which shards deliver, and that loses
+//! nothing, because the keys of the events fix their order. The sums of the windows and the digests of
+//! all records are then chained in the order of virtual time.
 
 use super::event::{Key, NodeId};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
@@ -10,10 +11,12 @@ use std::fmt;
 
 /// Content that enters the trace hash.
 pub trait Digest {
-    /// 64 bits that differ when the content does; equal on every machine for equal content.
+    /// A digest of 64 bits: equal for equal content on every machine, and different for different
+    /// content except by chance.
     fn digest(&self) -> u64;
 
-    /// Whether it enters the hash. What follows from what does, and only tells more of it, need not.
+    /// Whether the content enters the hash. Content that follows from other content which does, and
+    /// only describes it further, need not enter the hash. The default is true.
     fn counts(&self) -> bool {
         true
     }
@@ -31,14 +34,15 @@ impl Digest for u64 {
     }
 }
 
-/// Folds the 128-bit product of two words: one multiplication, full diffusion.
+/// Multiplies two words to 128 bits and combines the halves, so that every input bit affects every
+/// output bit at the cost of one multiplication.
 const fn fold(a: u64, b: u64) -> u64 {
     let product = (a as u128).wrapping_mul(b as u128);
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// Mixes words into one, in order; for small fixed-size content. Large content is hashed with xxh3
-/// first.
+/// Mixes words into one, in order. This is for small content of a fixed size; large content is hashed
+/// with xxh3 first.
 pub fn mix_words(words: &[u64]) -> u64 {
     words.iter().fold(0x243f_6a88_85a3_08d3, |state, word| {
         fold(state ^ word, 0x9e37_79b9_7f4a_7c15) ^ state.rotate_left(29)
@@ -64,10 +68,10 @@ pub(crate) fn event_digest(key: Key, target: NodeId, kind: u8, content: u64) -> 
 pub struct TraceHash(u64);
 
 impl TraceHash {
-    /// Nothing has happened yet.
+    /// The hash of a run in which nothing has happened yet.
     pub const START: Self = Self(0x452a_93c1_07e5_d84b);
 
-    /// Chains the next window or record.
+    /// Chains the digest of the next window or record.
     pub(crate) fn chain(&mut self, word: u64) {
         self.0 = mix_words(&[self.0, word]);
     }

@@ -3,17 +3,17 @@
 use super::accounting::Tally;
 use super::event::NodeId;
 use super::node::World;
-use super::shard::{Command, Report, Shard};
+use super::shard::{Command, Shard, WindowDone};
 use actix::prelude::*;
 use crossbeam::channel::{bounded, unbounded, Receiver, Sender};
 
-/// What actix schedules: a shard and its line back to the conductor.
+/// The actor that actix schedules: a shard and its channel back to the conductor.
 struct ShardActor<W: World> {
     shard: Shard<W>,
-    reports: Sender<Report<W>>,
+    reports: Sender<WindowDone<W>>,
 }
 
-// Nothing in it is ever pinned; the parameters of `World` should not have to say so.
+// Nothing in the actor is ever pinned, and the types of a `World` should not have to be `Unpin`.
 impl<W: World> Unpin for ShardActor<W> {}
 
 impl<W: World> Actor for ShardActor<W> {
@@ -31,12 +31,12 @@ impl<W: World> Handler<Run<W>> for ShardActor<W> {
 
     fn handle(&mut self, run: Run<W>, _: &mut Self::Context) {
         let report = self.shard.run(run.0);
-        // The conductor outlives its shards unless it failed; then nobody is left to tell.
+        // The conductor outlives its shards unless it failed; then nothing receives the report.
         let _ = self.reports.send(report);
     }
 }
 
-/// A question to the shard, answered through the channel inside.
+/// A question to the shard; the answer goes through a channel inside the question.
 struct Ask<W: World>(Question<W>);
 
 type Question<W> = Box<dyn FnOnce(&mut Shard<W>) + Send>;
@@ -53,12 +53,13 @@ impl<W: World> Handler<Ask<W>> for ShardActor<W> {
     }
 }
 
-/// The running shards. Dropping it stops them.
+/// The running shards. Dropping the host stops them.
 pub(crate) struct Host<W: World> {
     addresses: Vec<Addr<ShardActor<W>>>,
     arbiters: Vec<Arbiter>,
-    reports: Receiver<Report<W>>,
-    /// Arbiters belong to a system; it needs no thread, and no turn of its loop.
+    reports: Receiver<WindowDone<W>>,
+    /// Arbiters belong to an actix system. The system needs no thread, and its own loop never has to
+    /// run.
     _system: SystemRunner,
 }
 
@@ -96,13 +97,13 @@ impl<W: World> Host<W> {
         }
     }
 
-    pub fn report(&self) -> Result<Report<W>, String> {
+    pub fn report(&self) -> Result<WindowDone<W>, String> {
         self.reports
             .recv()
             .map_err(|_| "all shards have ended".into())
     }
 
-    /// Asks every shard the same question; answers in the order of the shards.
+    /// Asks every shard one question; the answers come in the order of the shards.
     fn ask<T: Send + 'static>(
         &self,
         question: impl Fn(&mut Shard<W>) -> T + Clone + Send + 'static,
@@ -124,7 +125,7 @@ impl<W: World> Host<W> {
         answers.map_err(|_| "a shard has ended".into())
     }
 
-    /// Asks one shard.
+    /// Asks one shard a question and waits for its answer.
     pub fn ask_one<T: Send + 'static>(
         &self,
         shard: usize,
@@ -139,9 +140,10 @@ impl<W: World> Host<W> {
         receiver.recv().map_err(|_| gone())
     }
 
-    /// What the nodes of a shard are left with, node after node, as fast as it is taken.
+    /// The records of the state in which the nodes of a shard are left ([`World::left`]), node after
+    /// node, at the pace of the receiver.
     pub fn left(&self, shard: usize) -> Receiver<Result<(NodeId, W::Record), String>> {
-        // A few at a time: all of them together may be more than the memory holds.
+        // Only a few are under way at a time: all of them together may be larger than memory.
         let (answer, receiver) = bounded(4);
         if let Some(address) = self.addresses.get(shard) {
             address.do_send(Ask(Box::new(move |shard| shard.left(&answer))));
@@ -149,17 +151,17 @@ impl<W: World> Host<W> {
         receiver
     }
 
-    /// The first window of each shard that goes on.
+    /// The first window of each shard of a resumed run.
     pub fn next_windows(&self) -> Result<Vec<Option<u64>>, String> {
         self.ask(Shard::next_window)
     }
 
-    /// Queues the starts; the first window of each shard.
+    /// Queues the starts of nodes; returns the first window of each shard.
     pub fn prime(&self) -> Result<Vec<Option<u64>>, String> {
         self.ask(Shard::prime)
     }
 
-    /// Who waits for what, by node.
+    /// The nodes that wait, each with what it waits for.
     pub fn waiting(&self) -> Result<Vec<(NodeId, String)>, String> {
         let mut all: Vec<_> = self
             .ask(|shard| shard.waiting())?

@@ -1,63 +1,66 @@
-//! What the kernel asks of a network: when a message arrives, and whether.
+//! What the kernel asks of a network: whether a message arrives, and when.
 //!
-//! A network is immutable and shared; what changes (queues, burst states) lives in the network
-//! interface of each node, its [`Network::Nic`], which only the shard of that node touches.
+//! A network is immutable and shared by all shards. The state that changes (queues, bursts of losses)
+//! is in the network interface of each node, its [`Network::Nic`], which only the shard of that node
+//! uses.
 
 use super::event::{NodeId, Parcel};
 use crate::quantity::{Span, VirtualTime};
 use crate::snapshot::Snapshot;
 
-/// A model of the links between nodes.
+/// A model of the links between nodes, for messages of type `M`.
 pub trait Network<M>: Send + Sync + 'static {
     /// The state of one node's network interface.
     type Nic: Snapshot + Send;
 
-    /// No message ever takes less than this from the moment it is last touched at its sender to
-    /// its arrival. The kernel's windows are this long.
+    /// The lookahead: no message takes less time than this from the last moment at which its sender's
+    /// interface handles it until its arrival. The kernel's windows are as long as the lookahead.
     fn lookahead(&self) -> Span;
 
-    /// The interface of a node that becomes live.
+    /// Makes the interface of a node that wakes.
     fn interface(&self, node: NodeId) -> Self::Nic;
 
-    /// The node's handler sends a message.
+    /// Called when the node's handler sends a message.
     fn send(&self, nic: &mut Self::Nic, parcel: Parcel<M>, cx: &mut NetContext<'_, M>);
 
-    /// A message sent with [`NetContext::carry`] reaches the receiving node's interface.
+    /// Called when a message sent with [`NetContext::carry`] reaches the interface of the receiving
+    /// node.
     fn arrive(&self, nic: &mut Self::Nic, parcel: Parcel<M>, cx: &mut NetContext<'_, M>);
 
-    /// An alarm set with [`NetContext::alarm`] goes off.
+    /// Called when an alarm set with [`NetContext::alarm`] goes off.
     fn alarm(&self, nic: &mut Self::Nic, token: u64, cx: &mut NetContext<'_, M>);
 
     /// Calls `visit` for every message that waits inside the interface.
     fn held(&self, nic: &Self::Nic, visit: &mut dyn FnMut(&M));
 
-    /// Whether an interface must outlast its node's sleep.
+    /// Whether the interface has state that must be kept while its node is dormant.
     fn remembers(&self, nic: &Self::Nic) -> bool {
         let _ = nic;
         false
     }
 }
 
-/// What an interface wants done.
+/// What an interface asked for while it handled something.
 pub(crate) enum NetEffect<M> {
-    /// Arrives at the target's interface.
+    /// The message arrives at the target's interface at the time given.
     Carry(Parcel<M>, VirtualTime),
-    /// Arrives at the target's handler.
+    /// The message arrives at the target's handler at the time given.
     Deliver(Parcel<M>, VirtualTime),
     Lose(Parcel<M>),
     Drop(Parcel<M>),
-    /// Bytes to be counted.
+    /// Bytes to be counted that belong to no message's content.
     Beside {
         kind: u8,
         setup: u64,
         acks: u64,
     },
-    /// A copy of a message: arrives at the target's handler, past its interface.
+    /// A copy of a message, which arrives at the target's handler without passing the target's
+    /// interface.
     Copy(Parcel<M>, VirtualTime),
     Alarm(VirtualTime, u64),
 }
 
-/// What an interface may do while it handles something.
+/// What an interface can do while it handles a message or an alarm.
 pub struct NetContext<'a, M> {
     pub(crate) now: VirtualTime,
     pub(crate) node: NodeId,
@@ -66,7 +69,7 @@ pub struct NetContext<'a, M> {
 }
 
 impl<M> NetContext<'_, M> {
-    /// The moment of virtual time.
+    /// The current virtual time.
     pub const fn now(&self) -> VirtualTime {
         self.now
     }
@@ -76,41 +79,43 @@ impl<M> NetContext<'_, M> {
         self.node
     }
 
-    /// The seed of the run, for streams named by message.
+    /// The seed of the run, for random streams that are named by a message.
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Puts a message on its way; it reaches the target's **interface** at `at`, which is at least
-    /// the lookahead from now.
+    /// Puts a message on its way. It reaches the target's **interface** at `at`, which is at least the
+    /// lookahead from now.
     pub fn carry(&mut self, parcel: Parcel<M>, at: VirtualTime) {
         self.effects.push(NetEffect::Carry(parcel, at));
     }
 
-    /// Puts a message on its way past the target's interface: its handler gets it at `at`. From a
-    /// sender, at least the lookahead from now; from the target's own interface, now or later.
+    /// Puts a message on its way past the target's interface: the target's handler gets the message at
+    /// `at`. From a sender, `at` is at least the lookahead from now; from the target's own interface,
+    /// it is now or later.
     pub fn deliver(&mut self, parcel: Parcel<M>, at: VirtualTime) {
         self.effects.push(NetEffect::Deliver(parcel, at));
     }
 
-    /// The message is lost.
+    /// Reports that the message is lost.
     pub fn lose(&mut self, parcel: Parcel<M>) {
         self.effects.push(NetEffect::Lose(parcel));
     }
 
-    /// A fault takes the message away.
+    /// Reports that a fault takes the message away.
     pub fn drop(&mut self, parcel: Parcel<M>) {
         self.effects.push(NetEffect::Drop(parcel));
     }
 
-    /// Puts a copy of a message that its **sender's** interface handles on its way past the target's:
-    /// the handler gets it at `at`, at least the lookahead from now. It is numbered anew.
+    /// Puts a copy of a message on its way past the target's interface, while the **sender's**
+    /// interface handles the message. The target's handler gets the copy at `at`, at least the
+    /// lookahead from now. The copy gets a sequence number of its own.
     pub fn copy(&mut self, parcel: Parcel<M>, at: VirtualTime) {
         self.effects.push(NetEffect::Copy(parcel, at));
     }
 
-    /// Bytes cross links beside a message of this kind and its headers: to set its connection up, and to
-    /// acknowledge it.
+    /// Counts bytes that cross links beside the messages of this kind and their headers: `setup` bytes
+    /// that set up a connection, and `acks` bytes of acknowledgements.
     pub fn beside(&mut self, kind: u8, setup: u64, acks: u64) {
         self.effects.push(NetEffect::Beside { kind, setup, acks });
     }

@@ -1,4 +1,4 @@
-//! Nodes, the world that makes them, and what a handler may do.
+//! Nodes, the world that makes them, and what a handler can do.
 
 use super::event::NodeId;
 use super::hash::Digest;
@@ -8,21 +8,22 @@ use super::stack::Stack;
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 
-/// What nodes say to each other.
+/// The content of a message between nodes.
 pub trait Message: Digest + Snapshot + Send + 'static {
     /// The names of the kinds of message, for accounting.
     const KINDS: &'static [&'static str];
 
-    /// Which kind this is: an index into [`Message::KINDS`].
+    /// The kind of this message, as an index into [`Message::KINDS`].
     fn kind(&self) -> u8;
 
-    /// Its exact size on the wire.
+    /// The exact size of this message on the wire.
     fn wire_bytes(&self) -> Bytes;
 }
 
-/// The outcome of real work; a job whose worker died twice has an outcome too.
+/// The output of a job. A job that fails has an output too.
 pub trait Outcome: Digest + Snapshot + Send + 'static {
-    /// What the node gets when the work panicked on two workers in a row.
+    /// The output that the node gets when the job panicked on two executors in a row; `reason` says
+    /// why.
     fn failed(reason: String) -> Self;
 }
 
@@ -30,54 +31,55 @@ impl Outcome for () {
     fn failed(_: String) -> Self {}
 }
 
-/// Everything the kernel is told about what it simulates.
+/// Everything that the kernel has to know about what it simulates.
 pub trait World: Sized + Send + Sync + 'static {
-    /// What nodes say to each other.
+    /// The messages between nodes.
     type Message: Message;
-    /// A live node.
+    /// A node that is awake.
     type Node: Node<Self>;
     /// What a node keeps while it is dormant.
     type Kept: Snapshot + Send + 'static;
     /// The network between the nodes.
     type Network: Network<Self::Message>;
-    /// Real work that nodes submit: a pure function of its content.
+    /// A job: real computation that nodes submit to device workers. It has to be a pure function of its
+    /// content.
     type Job: Send + 'static;
-    /// What a job gives.
+    /// The output of a job.
     type Output: Outcome;
     /// What nodes report to the recorder.
     type Record: Digest + Send + 'static;
 
-    /// How many nodes there are, dormant ones included.
+    /// The number of nodes, dormant ones included.
     fn population(&self) -> u32;
 
-    /// The nodes that get [`Input::Start`] at time zero; all others wait for a message.
+    /// The nodes that get [`Input::Start`] at time zero; all other nodes wait for a message.
     fn starters(&self) -> Vec<NodeId>;
 
-    /// The network.
+    /// The network between the nodes.
     fn network(&self) -> &Self::Network;
 
-    /// Makes the node live: for the first time, or with what it kept when it went dormant.
+    /// Wakes a node: for the first time, or with what it kept when it went dormant.
     fn wake(&self, id: NodeId, kept: Option<Self::Kept>) -> Self::Node;
 
-    /// Makes a live node of what [`Node::save`] wrote.
+    /// Reads a node that was awake, as [`Node::save`] wrote it to a checkpoint.
     ///
     /// # Errors
-    /// When the bytes are not those of such a node.
+    /// Returns [`Damaged`] when the bytes are not those of such a node.
     fn restore(&self, id: NodeId, from: &mut Reader) -> Result<Self::Node, Damaged>;
 
-    /// What a dormant node keeps, as read from a checkpoint.
+    /// Reads from a checkpoint what a dormant node keeps.
     ///
     /// # Errors
-    /// When the bytes are not those of such a thing.
+    /// Returns [`Damaged`] when the bytes are not those of such a value.
     fn restore_kept(&self, from: &mut Reader) -> Result<Self::Kept, Damaged> {
         Self::Kept::load(from)
     }
 
-    /// Called in place of a crashed node's handler: a record of the crash for the recorder.
+    /// Called when the handler of a node has panicked: makes a record of the crash for the recorder.
     fn crashed(&self, id: NodeId, at: VirtualTime, reason: &str) -> Option<Self::Record>;
 
-    /// Called when a message is copied on its way, or will not arrive: a record for the recorder, which
-    /// must be one that does not enter the trace hash ([`Digest::counts`]).
+    /// Called when a message is copied on its way, or will not arrive: makes a record for the recorder,
+    /// which must be one that does not enter the trace hash ([`Digest::counts`]).
     fn fate(
         &self,
         _: Fate,
@@ -87,13 +89,13 @@ pub trait World: Sized + Send + Sync + 'static {
         None
     }
 
-    /// Called for every node that ever woke when the run has ended or was interrupted, where the
-    /// recorder asks for it ([`super::Observe`]): hands `tell` what the recorder is to know of the node as
-    /// it is left. `tell` says whether anybody still listens. What is told here is past the end of the
-    /// trace hash.
+    /// Called at the end of a run, finished or interrupted, for every node that ever woke, where the
+    /// recorder asks for it ([`super::Observe`]). It passes records of the node's final state to
+    /// `tell`, which returns false once nobody listens any more. These records come after the end of
+    /// the trace hash.
     ///
     /// # Errors
-    /// Why it cannot be told, in words; the run then fails.
+    /// Returns in words why the state cannot be reported; the run then fails.
     fn left(
         &self,
         _: NodeId,
@@ -103,62 +105,62 @@ pub trait World: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether a node is down: what reaches it then is dropped. It must follow from the node and the
-    /// moment alone.
+    /// Whether a node is down at a moment; a message that reaches a node which is down is dropped. The
+    /// answer must follow from the node and the moment alone.
     fn is_down(&self, _: NodeId, _: VirtualTime) -> bool {
         false
     }
 
-    /// How a job may run with others that are pending; `None` if it runs alone. It must follow from
-    /// the job and from what is fixed for the run.
+    /// How a job may run together with other pending jobs; `None` if it runs alone. The answer must
+    /// follow from the job and from what is fixed for the run.
     fn stack(&self, _: &Self::Job) -> Option<Stack> {
         None
     }
 }
 
-/// A node as the end of a run finds it.
+/// The state of a node at the end of a run.
 pub enum Left<'a, W: World> {
-    /// Live.
+    /// The node is awake.
     Awake(&'a W::Node),
-    /// Dormant, with what it kept.
+    /// The node is dormant; holds what it kept.
     Asleep(&'a W::Kept),
 }
 
-/// What becomes of a message on its way, other than that it arrives.
+/// What becomes of a message on its way, other than its arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// There is one more of it.
+    /// The network made one more copy of the message.
     Copied,
-    /// It was lost or dropped.
+    /// The message was lost or dropped.
     Gone,
 }
 
-/// What happens to a node.
+/// An event as a node's handler gets it.
 #[derive(Debug)]
 pub enum Input<M, O> {
-    /// Time zero, for the nodes that start by themselves.
+    /// The run begins, at time zero; only for the nodes that start by themselves.
     Start,
-    /// A message.
+    /// A message arrived at the node.
     Message {
-        /// Who sent it.
+        /// The node that sent the message.
         from: NodeId,
-        /// When it was sent.
+        /// When the message was sent.
         sent: VirtualTime,
-        /// What it says.
+        /// The content of the message.
         message: M,
     },
-    /// A timer, with the token given when it was set.
+    /// A timer went off; holds the token given when it was set.
     Timer(u64),
-    /// Work is done.
+    /// A job is done.
     Done {
-        /// What [`Context::work`] returned.
+        /// The identifier that [`Context::work`] returned.
         job: JobId,
-        /// What came of it.
+        /// The output of the job.
         output: O,
     },
 }
 
-/// A piece of work, by the sequence number its node gave it.
+/// A job, identified by the sequence number that its node gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u64);
 
@@ -172,23 +174,24 @@ impl Snapshot for JobId {
     }
 }
 
-/// One actor: a synchronous state machine, testable without the kernel.
+/// One actor: a synchronous state machine, which can be tested without the kernel.
 pub trait Node<W: World<Node = Self>>: Send {
-    /// Handles one event. A panic is this node's crash: its effects in this handler are undone,
-    /// and what is sent to it from now on is dropped.
+    /// Handles one event. If the handler panics, the node crashes: the effects of this call are undone,
+    /// and messages sent to the node from then on are dropped.
     fn on(&mut self, input: Input<W::Message, W::Output>, cx: &mut Context<'_, W>);
 
-    /// Becomes dormant: only what is returned survives.
+    /// Becomes dormant: only the returned value survives.
     fn rest(self) -> W::Kept;
 
-    /// Writes all that its future depends on to a checkpoint; [`World::restore`] reads it.
+    /// Writes everything on which the node's future depends to a checkpoint; [`World::restore`] reads
+    /// it.
     fn save(&self, to: &mut Writer);
 
-    /// Whom or what this node waits for; the text of a wedged run's error.
+    /// What this node waits for, in words, for the error of a run in which nothing is pending any more.
     fn waiting_for(&self) -> Option<String>;
 }
 
-/// What a handler wants done once it has returned.
+/// What a handler asked for, to be carried out once it has returned.
 pub(crate) enum Effect<W: World> {
     Send(NodeId, W::Message, u64),
     Tell(NodeId, W::Message, u64),
@@ -197,10 +200,10 @@ pub(crate) enum Effect<W: World> {
     Record(W::Record),
 }
 
-/// Sequences of timers outside a node's numbering have this bit.
+/// A bit set in the sequence numbers of timers outside a node's own numbering.
 const BESIDE: u64 = 1 << 62;
 
-/// What a handler may do.
+/// What a handler can do while it handles an event.
 pub struct Context<'a, W: World> {
     pub(crate) now: VirtualTime,
     pub(crate) id: NodeId,
@@ -213,7 +216,7 @@ pub struct Context<'a, W: World> {
 }
 
 impl<W: World> Context<'_, W> {
-    /// The moment of virtual time.
+    /// The current virtual time.
     pub const fn now(&self) -> VirtualTime {
         self.now
     }
@@ -235,31 +238,33 @@ impl<W: World> Context<'_, W> {
         self.effects.push(Effect::Send(to, message, sequence));
     }
 
-    /// Tells another node something past the network, for observation: it comes after the network's
-    /// lookahead, takes no bytes of any link and meets no loss and no fault of one. It is accounted for
-    /// as any message.
+    /// Sends a message to another node without the network, for observation. The message arrives after
+    /// the network's lookahead, takes no bytes of any link, and meets no loss and no fault of a link.
+    /// It is counted like any other message.
     pub fn tell(&mut self, to: NodeId, message: W::Message) {
         let sequence = self.next_sequence();
         self.effects.push(Effect::Tell(to, message, sequence));
     }
 
-    /// Wakes this node after `after` with `token`. A timer is not cancelled: ignore its token.
+    /// Wakes this node after `after` with `token`. A timer cannot be cancelled; the handler ignores a
+    /// token that it no longer wants.
     pub fn timer(&mut self, after: Span, token: u64) {
         let sequence = self.next_sequence();
         self.effects
             .push(Effect::Timer(self.now + after, token, sequence));
     }
 
-    /// The same outside this node's numbering, so that all else it does is named and drawn as it
-    /// would be without. `number` is another one each time, below 2⁶².
+    /// Sets a timer outside this node's numbering, so that everything else the node does has the
+    /// sequence numbers and random draws that it would have without the timer. `number` has to be a
+    /// different one each time, below 2⁶².
     pub fn timer_beside(&mut self, after: Span, token: u64, number: u64) {
         let sequence = BESIDE | number;
         self.effects
             .push(Effect::Timer(self.now + after, token, sequence));
     }
 
-    /// Submits real work that takes `duration` of virtual time; its outcome comes as
-    /// [`Input::Done`] at the end of it.
+    /// Submits a job that takes `duration` of virtual time; its output comes as [`Input::Done`] when
+    /// that time has passed.
     pub fn work(&mut self, job: W::Job, duration: Span) -> JobId {
         let sequence = self.next_sequence();
         self.effects
@@ -267,34 +272,35 @@ impl<W: World> Context<'_, W> {
         JobId(sequence)
     }
 
-    /// Passes over the numbers of `count` things that are not done, so that all else is named and
-    /// drawn as if they were.
+    /// Skips `count` sequence numbers, as if `count` messages, timers or jobs had taken them, so that
+    /// everything else has the numbers and random draws that it would have in a run with them.
     pub fn pass_over(&mut self, count: u64) {
         *self.sequence += count;
     }
 
-    /// Reports to the recorder; enters the trace hash.
+    /// Reports to the recorder; the record enters the trace hash unless [`Digest::counts`] says
+    /// otherwise.
     pub fn record(&mut self, record: W::Record) {
         self.effects.push(Effect::Record(record));
     }
 
-    /// A stream of this node's own that no other call ever gets.
+    /// A random stream for this node that no other call gets.
     pub fn rng(&mut self, purpose: Purpose) -> Stream {
         let sequence = self.next_sequence();
         stream(self.seed, u64::from(self.id.0), purpose, sequence)
     }
 
-    /// Lets this node become dormant once it has no timer, work or outgoing message pending.
+    /// Lets this node become dormant once it has no timer, job or outgoing message pending.
     pub fn rest(&mut self) {
         *self.rest = true;
     }
 
-    /// Asks for a checkpoint at the end of this window. It changes nothing that happens.
+    /// Asks for a checkpoint at the end of this window. The request changes nothing else in the run.
     pub fn checkpoint(&mut self) {
         *self.checkpoint = true;
     }
 
-    /// The schedule is done: the run ends with this window.
+    /// Reports that the schedule is done: the run ends with this window.
     pub fn finish(&mut self) {
         *self.finish = true;
     }

@@ -1,27 +1,28 @@
-//! The event queue of a shard: a calendar whose days are windows.
+//! The event queue of a shard: a calendar queue whose buckets are windows.
 //!
-//! Windows are `[k·w, (k+1)·w)` for the width `w` = lookahead (1 ns when that is zero). An event is
-//! appended to the bucket of its window, and a bucket is sorted once, when its window comes; events
-//! of far windows wait in a tree. Pushing is O(1), against O(log n) cache misses of a binary heap.
+//! With the width `w` (the lookahead, or 1 ns where that is zero), window `k` is `[k·w, (k+1)·w)`. An
+//! event is appended to the bucket of its window, and a bucket is sorted once, when its window is run.
+//! Events of windows far ahead wait in a tree. Adding an event is O(1), where a binary heap has O(log
+//! n) cache misses.
 
 use super::event::Event;
 use crate::quantity::{Span, VirtualTime};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-/// Windows ahead that have a bucket of their own in the ring.
+/// The number of windows that have a bucket of their own in the ring.
 const RING: usize = 1024;
 const WORDS: usize = RING / 64;
 
 pub(crate) struct EventQueue<M, O> {
     width: u64,
-    /// The earliest window the ring covers; it covers `RING` of them.
+    /// The earliest window of the ring, which covers `RING` windows from there on.
     base: u64,
     ring: Vec<Vec<Event<M, O>>>,
-    /// One bit a bucket: not empty.
+    /// One bit for each bucket, set where the bucket is not empty.
     occupied: [u64; WORDS],
     far: BTreeMap<u64, Vec<Event<M, O>>>,
-    /// An emptied bucket, kept for its memory.
+    /// An emptied bucket, kept so that its memory is used again.
     spare: Vec<Event<M, O>>,
 }
 
@@ -43,7 +44,8 @@ impl<M, O> EventQueue<M, O> {
     }
 
     pub fn push(&mut self, event: Event<M, O>) {
-        // An event never precedes the window being run; at zero lookahead it may share it.
+        // An event never precedes the window that is being run; at zero lookahead it may fall into that
+        // window.
         let window = self.window_of(event.key.time).max(self.base);
         if window - self.base < RING as u64 {
             let slot = (window % RING as u64) as usize;
@@ -57,7 +59,7 @@ impl<M, O> EventQueue<M, O> {
     /// The first window that holds an event.
     pub fn next_window(&self) -> Option<u64> {
         let start = (self.base % RING as u64) as usize;
-        // Walk the ring's bits from `base` on, wrapping round once.
+        // Goes through the ring's bits from `base` on, all the way round.
         for step in 0..=WORDS {
             let word = (start / 64 + step) % WORDS;
             let mut bits = self.occupied[word];
@@ -74,8 +76,8 @@ impl<M, O> EventQueue<M, O> {
         self.far.keys().next().copied()
     }
 
-    /// All events of `window`, latest first; the queue moves on to it. Give the emptied vector back with
-    /// [`EventQueue::recycle`].
+    /// Takes all events of `window`, the latest first, and moves the queue on to that window. The
+    /// emptied vector should be given back with [`EventQueue::recycle`].
     pub fn take(&mut self, window: u64) -> Vec<Event<M, O>> {
         self.base = self.base.max(window);
         while let Some(entry) = self.far.first_entry() {
@@ -104,7 +106,7 @@ impl<M, O> EventQueue<M, O> {
         }
     }
 
-    /// Every event still waiting, in no particular order.
+    /// Every event that still waits, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Event<M, O>> {
         self.ring
             .iter()
@@ -159,7 +161,7 @@ mod tests {
                 }
                 events.clear();
                 queue.recycle(events);
-                // What a window causes lies in later windows.
+                // What a window causes is due in later windows.
                 if let Some((n, (gap, source))) = later.next() {
                     let time = (window + 1) * width.max(1) + gap;
                     queue.push(event(time, source, 1_000 + n as u64));

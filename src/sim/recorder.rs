@@ -1,4 +1,4 @@
-//! Where what happens is told, in order.
+//! The recorder: the receiver of everything that a run reports, in event order.
 
 use super::event::{Key, NodeId};
 use super::node::World;
@@ -6,32 +6,32 @@ use crate::quantity::{Bytes, VirtualTime};
 use crate::snapshot::Writer;
 use thiserror::Error;
 
-/// One delivered event, as the trace hash saw it.
+/// One delivered event, as it enters the trace hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its place in the order.
+    /// The key that orders the event.
     pub key: Key,
-    /// When its cause happened.
+    /// When the cause of the event happened.
     pub sent: VirtualTime,
-    /// The node whose handler got it.
+    /// The node whose handler got the event.
     pub target: NodeId,
     /// The kind of message, or one of the constants below.
     pub kind: u8,
-    /// A message's size on the wire; 0 for all else.
+    /// The size of a message on the wire; 0 for other events.
     pub bytes: Bytes,
-    /// What it adds to the trace hash: key, target, kind and content.
+    /// What the event adds to the trace hash: a digest of key, target, kind and content.
     pub digest: u64,
 }
 
 impl Delivery {
-    /// The kind of a node's start.
+    /// The kind of the start of a node.
     pub const START: u8 = 255;
-    /// The kind of finished work.
+    /// The kind of a finished job.
     pub const WORK: u8 = 254;
     /// The kind of a timer.
     pub const TIMER: u8 = 253;
 
-    /// A kind in words; `messages` are the names of the kinds of message.
+    /// The name of a kind of event; `messages` are the names of the kinds of message.
     pub fn kind_in_words(kind: u8, messages: &'static [&'static str]) -> &'static str {
         match kind {
             Self::START => "start",
@@ -42,44 +42,44 @@ impl Delivery {
     }
 }
 
-/// What the kernel should collect; nothing here changes what happens.
+/// What the kernel should collect for the recorder. None of it changes what happens in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Observe {
-    /// Tell the recorder of every delivery.
+    /// Whether to report every delivered event.
     pub deliveries: bool,
-    /// When the run ends or is interrupted, tell the recorder what each node is left with
+    /// Whether to report the state in which each node is left when the run ends or is interrupted
     /// ([`World::left`]).
     pub left: bool,
 }
 
-/// A recorder that cannot go on (a full disk, a divergence from a reference): the run ends.
+/// Why a recorder cannot go on (a full disk, a divergence from a reference run); it ends the run.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct RecorderError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Takes what a run tells, in event order.
+/// Receives what a run reports, in event order.
 pub trait Recorder<W: World> {
-    /// What to collect.
+    /// What the kernel should collect.
     fn observe(&self) -> Observe;
 
-    /// The deliveries of one window, in order; only if asked for.
+    /// Called with the deliveries of one window, in order, if [`Observe::deliveries`] asks for them.
     ///
     /// # Errors
-    /// Ends the run; everything told so far stays recorded.
+    /// An error ends the run; everything reported so far stays recorded.
     fn deliveries(&mut self, deliveries: &[Delivery]) -> Result<(), RecorderError>;
 
-    /// A record of a node's.
+    /// Called with a record that a node made; `at` is the key of the event that caused it.
     ///
     /// # Errors
-    /// Ends the run; everything told so far stays recorded.
+    /// An error ends the run; everything reported so far stays recorded.
     fn record(&mut self, at: Key, record: W::Record) -> Result<(), RecorderError>;
 
-    /// A node asked for a checkpoint ([`super::Context::checkpoint`]), and everything until then has
-    /// been told. `save` writes the state of the simulation, for [`super::Simulation::resume`]. A
-    /// recorder that keeps no checkpoints does nothing.
+    /// Called when a node asked for a checkpoint ([`super::Context::checkpoint`]), after everything
+    /// until then has been reported. `save` writes the state of the simulation, for
+    /// [`super::Simulation::resume`]. A recorder that keeps no checkpoints does nothing.
     ///
     /// # Errors
-    /// Ends the run; everything told so far stays recorded.
+    /// An error ends the run; everything reported so far stays recorded.
     fn checkpoint(&mut self, save: &mut dyn FnMut(Writer) -> Writer) -> Result<(), RecorderError> {
         let _ = save;
         Ok(())

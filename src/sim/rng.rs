@@ -1,8 +1,11 @@
-//! Random streams: one generator, one independent stream per (seed, node, purpose, counter).
+//! Random streams: one independent stream for each (seed, node, purpose, counter).
 //!
-//! A stream is named, not stored: whoever needs randomness builds the stream for its purpose and a
-//! counter that it keeps anyway (a sequence number, a round), so a dormant node holds no generator
-//! state, a job can be rerun, and no draw depends on what another node drew.
+//! A stream is named, not stored. Code that needs randomness builds the stream from its purpose and a
+//! counter that it has anyway (a sequence number, a round). So a dormant node holds no generator state,
+//! a job can be run again with the same draws, and no draw depends on what another node drew.
+//!
+//! For example, `stream(seed, 3, Purpose::Shuffle, 7)` gives the order in which client node 3 visits
+//! its samples in round 7, whatever else has been drawn before.
 
 use rand_xoshiro::rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -11,53 +14,57 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 /// by tests.
 pub type Stream = Xoshiro256PlusPlus;
 
-/// What a stream is for. The discriminants are part of every recorded hash: never renumber.
+/// What a stream is used for. The numbers are part of every recorded hash and must never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Purpose {
-    /// Data generation (synthetic sources).
+    /// Data generation, for synthetic sources.
     Data = 1,
     /// Splitting samples among clients.
     Partition = 2,
     /// Drawing the properties of a population (device speeds, participation ratios).
     Population = 3,
-    /// Initial weights.
+    /// Initial weights of models.
     Weights = 4,
     /// Which clients a server asks.
     Selection = 5,
-    /// Fate of a message on its link; counter = the message's sequence number.
+    /// What happens to a message on its link; the counter is the message's sequence number.
     Link = 6,
-    /// Order of samples in local training; counter = round.
+    /// Order of samples in local training; the counter is the round.
     Shuffle = 7,
-    /// Dropout masks in local training; counter = round.
+    /// Dropout masks in local training; the counter is the round.
     Dropout = 8,
-    /// Free use by a node's handlers; counter = sequence number at the draw.
+    /// Free use by the handlers of a node; the counter is the sequence number at the draw.
     Node = 9,
-    /// Held-out samples of a client.
+    /// Which samples of a client are held out for its own evaluation.
     Holdout = 10,
-    /// Anything a method draws for itself; counter = round.
+    /// What a method draws for itself; the counter is the round.
     Method = 11,
     /// Which samples are public.
     Public = 12,
-    /// Which clients a fault or an attack concerns; counter = which of them.
+    /// Which clients a fault or an attack concerns; the counter is the number of the fault or attack.
     Members = 13,
-    /// Times, targets and amounts of faults; counter = which fault, and which time.
+    /// Times, targets and amounts of faults; the counter combines the number of the fault and of its
+    /// occurrence.
     Fault = 14,
-    /// What adversaries draw; counter = round.
+    /// What adversaries draw; the counter is the round.
     Attack = 15,
-    /// What a defence draws; counter = round.
+    /// What a defence draws; the counter is the round.
     Defence = 16,
-    /// What compression draws; counter = round.
+    /// What compression draws; the counter is the round.
     Compression = 17,
-    /// Noise, masks and shares of privacy layers; counter = round.
+    /// Noise, masks and shares of privacy layers; the counter is the round.
     Privacy = 18,
-    /// Graphs of federations without a server; counter = which of them, and which try.
+    /// Graphs of federations without a server; the counter combines the number of the graph and of the
+    /// attempt.
     Graph = 19,
-    /// What happens to a message over TCP; counter = its sequence number and which draw of it.
+    /// What happens to a message over TCP; the counter combines its sequence number and the number of
+    /// the draw.
     Tcp = 20,
 }
 
-/// SplitMix64's finaliser: a bijection on 64 bits with full avalanche.
+/// The finaliser of SplitMix64: a bijection on 64 bits in which every input bit affects every output
+/// bit.
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -66,7 +73,7 @@ const fn mix(mut z: u64) -> u64 {
 
 /// The stream for `purpose` of `node` under `seed`, at `counter`.
 ///
-/// The four words pass through a 256-bit permutation and become the generator's state, so two
+/// The four words pass through a permutation of 256 bits and become the generator's state, so two
 /// different names never share a state.
 pub fn stream(seed: u64, node: u64, purpose: Purpose, counter: u64) -> Stream {
     let mut s = [
@@ -75,14 +82,15 @@ pub fn stream(seed: u64, node: u64, purpose: Purpose, counter: u64) -> Stream {
         (purpose as u64) ^ 0x8cb9_2ba7_2f3d_8dd7,
         counter ^ 0xaaaa_aaaa_aaaa_aaab,
     ];
-    // A four-lane Feistel network: each step is invertible, three rounds let each word reach each.
+    // A four-lane Feistel network: each step can be inverted, and in three rounds each word reaches
+    // each.
     for round in 0..3u64 {
         for i in 0..4 {
             let key = mix(s[i].wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             s[(i + 1) % 4] ^= key;
         }
     }
-    // All zeros, the one state the generator must not have, is reached by one name in 2^256.
+    // All zeros is the one state that the generator must not have; one name in 2^256 leads to it.
     let mut bytes = [0u8; 32];
     for (chunk, word) in bytes.chunks_exact_mut(8).zip(s) {
         chunk.copy_from_slice(&word.to_le_bytes());
@@ -90,7 +98,7 @@ pub fn stream(seed: u64, node: u64, purpose: Purpose, counter: u64) -> Stream {
     Xoshiro256PlusPlus::from_seed(bytes)
 }
 
-/// An unbiased draw from `0..bound` (Lemire 2019); 0 for an empty range.
+/// An unbiased draw from `0..bound` (Lemire 2019); 0 if `bound` is 0.
 pub fn below(rng: &mut Stream, bound: u64) -> u64 {
     use rand::Rng;
     if bound == 0 {
@@ -106,7 +114,7 @@ pub fn below(rng: &mut Stream, bound: u64) -> u64 {
     (product >> 64) as u64
 }
 
-/// Fisher–Yates over the whole slice.
+/// Shuffles the whole slice (Fisher–Yates).
 pub fn shuffle<T>(rng: &mut Stream, items: &mut [T]) {
     for i in (1..items.len()).rev() {
         let j = below(rng, i as u64 + 1) as usize;
@@ -119,7 +127,7 @@ mod tests {
     use super::*;
     use rand::Rng;
 
-    /// The figures come from a second implementation, in Python, of this file's definition.
+    /// The expected numbers come from a second implementation of this file's definition, in Python.
     #[test]
     fn streams_are_pinned() {
         let draws = |seed, node, purpose, counter| {

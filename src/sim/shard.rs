@@ -1,9 +1,10 @@
-//! A shard: a slice of the nodes, their queue, and the loop that hands nodes their events.
+//! A shard: a share of the nodes, their event queue, and the loop that hands nodes their events.
 //!
-//! Nodes live in a slab here. Each is an actor in all that matters (own state, own events in order,
-//! own streams, own failure); the thing that actix schedules is the shard. `docs/architecture.md`
-//! has the measurement behind that. `effects` carries out what handlers and interfaces want done;
-//! `state` is what a checkpoint has of a shard.
+//! The nodes of a shard lie in a slab here. Each node is still an actor in all that matters: it has its
+//! own state, its own events in order, its own streams and its own failure. What actix schedules is the
+//! shard; `docs/architecture.md` has the measurement behind that choice. The submodule `effects`
+//! carries out what handlers and interfaces asked for; `state` writes and reads a shard's part of a
+//! checkpoint.
 
 mod effects;
 mod state;
@@ -24,9 +25,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-/// How a node is represented.
+/// The state in which a shard keeps a node.
 enum Slot<W: World> {
-    /// Has never had an event.
+    /// The node has never had an event.
     Dormant,
     Live(Box<Live<W>>),
     Asleep(Box<Asleep<W>>),
@@ -36,19 +37,19 @@ enum Slot<W: World> {
 struct Live<W: World> {
     node: W::Node,
     nic: <W::Network as Network<W::Message>>::Nic,
-    /// The number of the next thing this node causes.
+    /// The sequence number of the next message, timer or job that this node causes.
     sequence: u64,
-    /// Timers and work not yet due.
+    /// Timers and jobs that are not yet due.
     pending: u32,
-    /// Has asked to become dormant once nothing is pending.
+    /// Whether the node asked to become dormant once nothing is pending.
     resting: bool,
-    /// Work due inside the window being run: the node's later events wait for it.
+    /// The job due inside the window being run, if there is one: the node's later events wait for it.
     blocked: Option<Key>,
 }
 
 struct Asleep<W: World> {
     kept: W::Kept,
-    /// The interface, where it has something to remember.
+    /// The interface, where it has state to be kept.
     nic: Option<<W::Network as Network<W::Message>>::Nic>,
     sequence: u64,
 }
@@ -56,50 +57,51 @@ struct Asleep<W: World> {
 type BodyOf<W> = Body<<W as World>::Message, <W as World>::Output>;
 pub(crate) type EventOf<W> = Event<<W as World>::Message, <W as World>::Output>;
 
-/// A job on its way to a device worker; `due` names it.
+/// A job on its way to a device worker; `due` identifies it.
 pub(crate) struct Submitted<J> {
     pub due: Key,
     pub job: J,
 }
 
-/// What a shard is told: run (or go on with) a window.
+/// A command to a shard: run a window, or go on with one.
 pub(crate) struct Command<W: World> {
     pub window: u64,
-    /// Go on with the window after work: nothing new joins it, at zero lookahead neither.
+    /// Whether to go on with the window after jobs: no other new events join it, not even at zero
+    /// lookahead.
     pub resumed: bool,
-    /// Go on through later windows up to this one, if nothing needs the conductor before.
+    /// The last window to run if nothing needs the conductor before.
     pub until: u64,
     /// Events from other shards.
     pub incoming: Vec<Vec<EventOf<W>>>,
-    /// All finished work due up to `until`.
+    /// Outputs of all jobs due up to `until`.
     pub done: Vec<EventOf<W>>,
 }
 
-/// A shard that runs on through windows returns with this many things to tell, so that what it has
-/// to tell stays small.
+/// A shard that runs on through windows returns once it has this many records and deliveries to report,
+/// so that a report stays small.
 const FULL: usize = 1 << 14;
 
-/// What a shard answers.
-pub(crate) struct Report<W: World> {
+/// A shard's report to the conductor after a window, or after several.
+pub(crate) struct WindowDone<W: World> {
     pub shard: usize,
     /// Events for other shards, by shard, with the earliest window among them.
     pub outgoing: Vec<(Vec<EventOf<W>>, u64)>,
     pub jobs: Vec<Submitted<W::Job>>,
     /// Records in the order of the events that caused them.
     pub records: Vec<(Key, W::Record)>,
-    /// What was delivered, in order, if asked for.
+    /// The deliveries in order, if the recorder asked for them.
     pub deliveries: Vec<Delivery>,
-    /// The windows run, each with the wrapping sum of the digests of what was delivered in it.
+    /// The windows run, each with the wrapping sum of the digests of its deliveries.
     pub windows: Vec<(u64, u64)>,
     pub delivered: u64,
     /// The window of the earliest waiting event.
     pub next: Option<u64>,
     pub finish: bool,
-    /// A node asked for a checkpoint.
+    /// Whether a node asked for a checkpoint.
     pub checkpoint: bool,
 }
 
-/// An event of the window being run that its own shard caused.
+/// An event of the window being run that this shard's own nodes caused.
 struct Local<W: World>(EventOf<W>);
 
 impl<W: World> PartialEq for Local<W> {
@@ -114,7 +116,7 @@ impl<W: World> PartialOrd for Local<W> {
     }
 }
 impl<W: World> Ord for Local<W> {
-    /// Reversed: the heap's top is the earliest.
+    /// The order is reversed, so that the top of the heap is the earliest event.
     fn cmp(&self, other: &Self) -> Ordering {
         other.0.rank().cmp(&self.0.rank())
     }
@@ -132,17 +134,17 @@ pub(crate) struct Shard<W: World> {
 
     // The window being run.
     window: u64,
-    /// The wrapping sum of the digests of what it delivered.
+    /// The wrapping sum of the digests of the window's deliveries.
     digest: u64,
-    /// Latest first: the next event is popped off the end.
+    /// The sorted events of the window, the latest first: the next event is taken off the end.
     current: Vec<EventOf<W>>,
     local: BinaryHeap<Local<W>>,
     deferred: Vec<EventOf<W>>,
-    /// The event being handled: where, when, and the key for records.
+    /// The event being handled: the index of its node, and the key for records if there is one.
     handling: Option<(usize, Key)>,
     effects: Vec<Effect<W>>,
     net_effects: Vec<NetEffect<W::Message>>,
-    report: Report<W>,
+    report: WindowDone<W>,
 }
 
 impl<W: World> Shard<W> {
@@ -166,17 +168,17 @@ impl<W: World> Shard<W> {
             handling: None,
             effects: Vec::new(),
             net_effects: Vec::new(),
-            report: Report::empty(index, shards),
+            report: WindowDone::empty(index, shards),
             world,
         }
     }
 
-    /// Which shard hosts a node.
+    /// The index of the shard that hosts a node.
     pub const fn home(node: NodeId, shards: usize) -> usize {
         node.0 as usize % shards
     }
 
-    /// The window of the earliest event, before the first command.
+    /// Queues the starts of nodes; returns the window of the earliest event, before the first command.
     pub fn prime(&mut self) -> Option<u64> {
         for id in self.world.starters() {
             if Self::home(id, self.shards) == self.index {
@@ -184,7 +186,8 @@ impl<W: World> Shard<W> {
                     key: Key {
                         time: VirtualTime::ZERO,
                         source: id,
-                        // Handlers number from 0 upward; the start is before them all.
+                        // Handlers number what they cause from 0 upward; the start needs a number that
+                        // they never use.
                         sequence: u64::MAX,
                     },
                     sent: VirtualTime::ZERO,
@@ -196,9 +199,9 @@ impl<W: World> Shard<W> {
         self.queue.next_window()
     }
 
-    /// Runs a window, or goes on with the one whose work has come back; then later ones, up to the
+    /// Runs a window, or goes on with the one whose jobs are done; then runs later windows, up to the
     /// command's limit.
-    pub fn run(&mut self, command: Command<W>) -> Report<W> {
+    pub fn run(&mut self, command: Command<W>) -> WindowDone<W> {
         for batch in command.incoming {
             for event in batch {
                 self.queue.push(event);
@@ -222,7 +225,7 @@ impl<W: World> Shard<W> {
         };
         self.run_window(command.window, events);
         while let Some(next) = self.queue.next_window() {
-            // Work that was submitted may have to be handed out where other work is due.
+            // A submitted job may have to be handed out in a window where other jobs are due.
             let submitted = self
                 .report
                 .jobs
@@ -232,7 +235,7 @@ impl<W: World> Shard<W> {
             let needs_conductor =
                 submitted.is_some_and(|first| first <= next || due.contains(&next));
             let full = self.report.records.len() + self.report.deliveries.len() > FULL;
-            // At zero lookahead a timestamp may come again; that is a round of its own.
+            // At zero lookahead a timestamp may come again; it is then run as another pass.
             let again = next == self.window;
             let over = self.report.finish || self.report.checkpoint;
             if next > command.until || over || needs_conductor || full || again {
@@ -242,14 +245,14 @@ impl<W: World> Shard<W> {
             self.run_window(next, events);
         }
         self.report.next = self.queue.next_window();
-        std::mem::replace(&mut self.report, Report::empty(self.index, self.shards))
+        std::mem::replace(&mut self.report, WindowDone::empty(self.index, self.shards))
     }
 
     fn run_window(&mut self, window: u64, events: Vec<EventOf<W>>) {
         self.window = window;
         self.digest = 0;
         self.current = events;
-        // A panic leaves the loop; the node it came from crashes, and the loop goes on.
+        // A panic leaves the loop; the node whose handler panicked crashes, and the loop goes on.
         while let Err(reason) = guarded(|| self.drain()) {
             self.crash(&reason);
         }
@@ -276,7 +279,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// The earlier of the window's sorted events and those its handlers caused.
+    /// Takes the earlier of the window's next sorted event and the next one caused inside the window.
     fn next_event(&mut self) -> Option<EventOf<W>> {
         let local = match (self.current.last(), self.local.peek()) {
             (Some(sorted), Some(local)) => local.0.rank() < sorted.rank(),
@@ -291,12 +294,12 @@ impl<W: World> Shard<W> {
 
     fn handle(&mut self, index: usize, event: EventOf<W>) {
         if event.is_message() && self.world.is_down(event.target, event.key.time) {
-            // Nobody is there to take it, not even the interface.
+            // The node has crashed: neither its handler nor its interface is left to take the event.
             self.drop_undeliverable(event);
             return;
         }
         let Some(slot) = self.slots.get_mut(index) else {
-            // A message to a node that does not exist: nobody will ever take it.
+            // The node does not exist, so nothing will ever take the message.
             self.drop_undeliverable(event);
             return;
         };
@@ -436,8 +439,8 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Counts the messages under way where they wait: in the queue and in network interfaces.
-    /// (Those between shards are counted by the conductor.)
+    /// Counts the messages under way where they wait, in the queue and in network interfaces. The
+    /// conductor counts those between shards.
     pub fn count_in_flight(&mut self) {
         let tallies = &mut self.tallies;
         let mut count = |message: &W::Message| {
@@ -457,7 +460,8 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Tells what each node that ever woke is left with, until nobody listens any more.
+    /// Sends the records of the final state of each node that ever woke ([`World::left`]), until the
+    /// receiver is gone.
     pub fn left(&self, to: &Sender<Result<(NodeId, W::Record), String>>) {
         for (index, slot) in self.slots.iter().enumerate() {
             let node = match slot {
@@ -467,11 +471,11 @@ impl<W: World> Shard<W> {
             };
             let id = NodeId((index * self.shards + self.index) as u32);
             let mut listens = true;
-            let told = self.world.left(id, node, &mut |record| {
+            let left = self.world.left(id, node, &mut |record| {
                 listens &= to.send(Ok((id, record))).is_ok();
                 listens
             });
-            if let Err(reason) = told {
+            if let Err(reason) = left {
                 listens &= to.send(Err(reason)).is_ok();
             }
             if !listens {
@@ -480,7 +484,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// What the live nodes wait for, for the error of a wedged run.
+    /// What the live nodes wait for, for the error of a run in which nothing is pending any more.
     pub fn waiting(&self) -> Vec<(NodeId, String)> {
         let live = self
             .slots
@@ -495,7 +499,7 @@ impl<W: World> Shard<W> {
     }
 }
 
-impl<W: World> Report<W> {
+impl<W: World> WindowDone<W> {
     fn empty(shard: usize, shards: usize) -> Self {
         Self {
             shard,

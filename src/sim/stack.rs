@@ -1,30 +1,30 @@
-//! Jobs that run as one.
+//! Gathers jobs that run as one.
 //!
-//! When virtual time must wait, all pending jobs are handed out. Those that the world calls alike
-//! are gathered into units, in the order of their keys; a unit is what one worker takes. What is in
-//! a unit follows from the pending jobs alone: not from how many workers there are, nor from which
-//! of them has time.
+//! When virtual time must wait, all pending jobs are handed out. Jobs that the world calls alike
+//! ([`Stack`]) are gathered into units, in the order of their keys; a unit is what one worker takes.
+//! The content of a unit follows from the pending jobs alone, not from the number of workers or from
+//! which worker is free.
 
 use super::event::Key;
 use std::collections::BTreeMap;
 
-/// How a job may run with others.
+/// How a job may run together with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stack {
     /// Jobs with equal keys are alike.
     pub key: u64,
-    /// The most jobs in a unit.
+    /// The largest number of jobs in a unit.
     pub width: usize,
-    /// The fewest units to make of jobs that are alike, while there are as many jobs: so that a few
-    /// jobs do not all land on one worker.
+    /// The number of units to make of jobs that are alike, if there are that many jobs, so that a few
+    /// jobs do not all go to one worker.
     pub units: usize,
 }
 
-/// Jobs that one worker runs as one, with when each is due.
+/// Jobs that one worker runs as one, each with the key of the moment at which it is due.
 pub(crate) struct Unit<J> {
     pub dues: Vec<Key>,
     pub jobs: Vec<J>,
-    /// How many worker threads ended while they had it.
+    /// How many worker threads ended while they ran this unit.
     pub lost: u32,
 }
 
@@ -49,7 +49,7 @@ impl<J> Unit<J> {
     }
 }
 
-/// Gathers jobs into units, earliest due first.
+/// Gathers jobs into units and sorts the units by when they are due, earliest first.
 pub(crate) fn gather<J>(
     waiting: BTreeMap<Key, J>,
     stack: impl Fn(&J) -> Option<Stack>,
@@ -72,7 +72,7 @@ pub(crate) fn gather<J>(
             .max(stack.units.min(count));
         let mut jobs = jobs.into_iter();
         for piece in 0..pieces {
-            // Pieces of one size, as far as that goes.
+            // All pieces have one size, or sizes that differ by one.
             let size = count * (piece + 1) / pieces - count * piece / pieces;
             units.push(Unit::of(jobs.by_ref().take(size)));
         }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn jobs_that_are_alike_run_together_in_the_order_of_their_keys() {
-        // Nodes 1, 3 and 5 are alike, 2 and 6 likewise, 4 is like no other.
+        // Nodes 1, 3 and 5 are alike, nodes 2 and 6 are alike, and node 4 is like no other.
         let jobs = [
             (9, 1, 7),
             (2, 2, 8),

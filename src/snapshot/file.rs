@@ -1,7 +1,8 @@
-//! A stream as a file: whole or not there, and known to be undamaged.
+//! A stream as a file that is whole or not there, and that is known to be undamaged.
 //!
-//! 16 bytes of magic with the version of the format, the stream, and the XXH3 (64 bits) of the
-//! stream. It is written beside its place, brought to the disk, and moved there.
+//! The file has 16 bytes of magic with the version of the format, then the stream, then the XXH3 (64
+//! bits) of the stream. It is written beside its final place, flushed to the disk, and then moved
+//! there.
 
 use super::{Damaged, Reader, Writer};
 use crate::disk;
@@ -10,15 +11,15 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
-/// What the file begins with. The number in it changes with the format of anything inside.
+/// The first bytes of the file. The number in them changes with the format of anything in the file.
 const MAGIC: &[u8; 16] = b"shoal state v1\n\0";
 const CHECKSUM: u64 = 8;
 
-/// Writes a file; what was there before stays until the new one is on the disk, and if it cannot be
-/// written.
+/// Writes a file. A file that was there before stays until the new one is on the disk, also if the new
+/// one cannot be written.
 ///
 /// # Errors
-/// The first thing that went wrong.
+/// Returns the first error.
 pub(crate) fn write(path: &Path, save: impl FnOnce(Writer) -> Writer) -> io::Result<()> {
     let draft = path.with_extension("new");
     let written = write_draft(&draft, save).and_then(|()| fs::rename(&draft, path));
@@ -36,7 +37,7 @@ fn write_draft(draft: &Path, save: impl FnOnce(Writer) -> Writer) -> io::Result<
     file.sync_all()
 }
 
-/// Brings to the disk which files a folder has.
+/// Flushes to the disk the list of files in a folder.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = match folder.as_os_str().is_empty() {
         true => Path::new("."),
@@ -45,10 +46,10 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Opens a file whose checksum is right.
+/// Opens a file and checks its checksum.
 ///
 /// # Errors
-/// When it cannot be read, or is not what was written.
+/// Returns [`Damaged`] when the file cannot be read, or is not as it was written.
 pub(crate) fn open(path: &Path) -> Result<Reader, Damaged> {
     let cannot = |error: io::Error| Damaged::new(format!("cannot read it: {error}"));
     let mut file = disk::open(path).map_err(cannot)?;
@@ -136,7 +137,7 @@ mod tests {
         disk::pipe(&path);
         let said = open(&path).unwrap_err().to_string();
         assert!(said.contains("it is a named pipe"), "{said}");
-        // In a draft's place it goes.
+        // A named pipe in the place of a draft is removed.
         disk::pipe(&path.with_extension("new"));
         put(&path, 3).unwrap();
         assert_eq!(open(&path).unwrap().left(), 4);
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
-    /// A disk that is full after some bytes.
+    /// A writer for tests that is full after some bytes.
     struct Small(usize);
 
     impl Write for Small {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_told_at_the_end_however_much_is_written_after_it() {
+    fn a_full_disk_is_reported_at_the_end_however_much_is_written_after_it() {
         for room in [0, 10, 70_000] {
             let mut to = Writer::new(Box::new(Small(room)));
             numbers(100_000).save(&mut to);

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A sink whose bytes can be had afterwards.
+/// A writer whose bytes can be taken afterwards.
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
 
@@ -21,10 +21,10 @@ impl Write for Sink {
     }
 }
 
-/// What `save` writes, and its checksum.
+/// The bytes that `save` writes, followed by their checksum.
 ///
 /// # Errors
-/// When a value cannot be written.
+/// Returns an error when a value cannot be written.
 pub(crate) fn write(save: impl FnOnce(&mut Writer)) -> io::Result<Vec<u8>> {
     let sink = Sink::default();
     let mut to = Writer::new(Box::new(sink.clone()));
@@ -34,10 +34,10 @@ pub(crate) fn write(save: impl FnOnce(&mut Writer)) -> io::Result<Vec<u8>> {
     Ok(std::mem::take(&mut *bytes))
 }
 
-/// Reads what [`write`] has written, if it is that.
+/// Reads bytes that [`write`] has written.
 ///
 /// # Errors
-/// When its checksum is not that of its content.
+/// Returns [`Damaged`] when the checksum is not that of the content.
 pub(crate) fn open(bytes: &Arc<Vec<u8>>) -> Result<Reader, Damaged> {
     let Some((content, checksum)) = bytes.split_last_chunk() else {
         return Err(Damaged::new(format!("{} bytes are too few", bytes.len())));
@@ -50,7 +50,7 @@ pub(crate) fn open(bytes: &Arc<Vec<u8>>) -> Result<Reader, Damaged> {
     Ok(Reader::new(Box::new(source), length))
 }
 
-/// Bytes that are not copied to be read.
+/// Bytes that are read without a copy.
 struct Shared(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Shared {

@@ -1,4 +1,4 @@
-//! The end of a stream that is read.
+//! The reading end of a stream.
 
 use super::Snapshot;
 use std::any::{Any, TypeId};
@@ -7,24 +7,24 @@ use std::fmt;
 use std::io::Read;
 use thiserror::Error;
 
-/// Bytes that are not what they should be.
+/// An error: bytes of a checkpoint that are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct Damaged(String);
 
 impl Damaged {
-    /// Says what was found and what was expected.
+    /// An error with a reason that says what was found and what was expected.
     pub fn new(reason: impl Into<String>) -> Self {
         Self(reason.into())
     }
 }
 
-/// Where values are read.
+/// Reads values from a stream.
 pub struct Reader {
     source: Box<dyn Read>,
-    /// Bytes that are not yet read.
+    /// The number of bytes that are not yet read.
     left: u64,
-    /// Shared values by their numbers; empty while one is being read.
+    /// Shared values by their numbers; `None` while a value is being read.
     shared: Vec<Option<Box<dyn Any>>>,
     known: BTreeMap<TypeId, Box<dyn Any>>,
 }
@@ -36,7 +36,7 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Reads `length` bytes of `source`.
+    /// A reader of `length` bytes of `source`.
     pub fn new(source: Box<dyn Read>, length: u64) -> Self {
         Self {
             source,
@@ -46,27 +46,27 @@ impl Reader {
         }
     }
 
-    /// Makes something known that values refer to without holding it, such as the layouts of a
-    /// run's networks; one thing of each type.
+    /// Makes a value known to which other values refer without containing it, such as the layouts of a
+    /// run's networks; one value of each type.
     pub fn know<T: 'static>(&mut self, thing: T) {
         self.known.insert(TypeId::of::<T>(), Box::new(thing));
     }
 
-    /// What was made known of this type.
+    /// The value of type `T` that was made known, if there is one.
     pub fn known<T: 'static>(&self) -> Option<&T> {
         let thing = self.known.get(&TypeId::of::<T>())?;
         thing.downcast_ref()
     }
 
-    /// Bytes that are not yet read.
+    /// The number of bytes that are not yet read.
     pub const fn left(&self) -> u64 {
         self.left
     }
 
-    /// Raw bytes, as many as there is room for.
+    /// Fills `bytes` with raw bytes of the stream.
     ///
     /// # Errors
-    /// When there are fewer.
+    /// Returns [`Damaged`] when fewer bytes are left.
     pub fn bytes(&mut self, bytes: &mut [u8]) -> Result<(), Damaged> {
         self.left = self
             .left
@@ -76,20 +76,20 @@ impl Reader {
         read.map_err(|error| Damaged::new(format!("cannot read on: {error}")))
     }
 
-    /// The number of a variant.
+    /// Reads the number of an enum's variant.
     ///
     /// # Errors
-    /// At the end of the bytes.
+    /// Returns [`Damaged`] at the end of the bytes.
     pub fn tag(&mut self) -> Result<u8, Damaged> {
         let mut tag = [0];
         self.bytes(&mut tag)?;
         Ok(tag[0])
     }
 
-    /// A number.
+    /// Reads a number (LEB128).
     ///
     /// # Errors
-    /// At the end of the bytes, or when it has more than 64 bits.
+    /// Returns [`Damaged`] at the end of the bytes, or when the number has more than 64 bits.
     pub fn number(&mut self) -> Result<u64, Damaged> {
         let mut number = 0u64;
         for shift in (0..64).step_by(7) {
@@ -106,10 +106,10 @@ impl Reader {
         Err(Damaged::new("a number of more than 64 bits"))
     }
 
-    /// The length of a list.
+    /// Reads the length of a list.
     ///
     /// # Errors
-    /// When that many cannot follow.
+    /// Returns [`Damaged`] when the bytes that are left cannot hold that many elements.
     pub fn length(&mut self) -> Result<usize, Damaged> {
         let length = self.number()?;
         // The densest lists are flags, eight to a byte.
@@ -122,19 +122,19 @@ impl Reader {
         usize::try_from(length).map_err(|_| Damaged::new(format!("a list of {length}")))
     }
 
-    /// A list with its length.
+    /// Reads a list with its length.
     ///
     /// # Errors
-    /// When an element cannot be read.
+    /// Returns [`Damaged`] when an element cannot be read.
     pub fn list<T: Snapshot>(&mut self) -> Result<Vec<T>, Damaged> {
         let length = self.length()?;
         T::load_all(length, self)
     }
 
-    /// Holds a mark against its name.
+    /// Reads a mark and compares it with `name`.
     ///
     /// # Errors
-    /// When another stands here.
+    /// Returns [`Damaged`] when another mark is here.
     pub fn mark(&mut self, name: &str) -> Result<(), Damaged> {
         let word = xxhash_rust::xxh3::xxh3_64(name.as_bytes()).to_le_bytes();
         let mut found = [0; 4];
@@ -147,10 +147,11 @@ impl Reader {
         }
     }
 
-    /// A shared value, as [`super::Writer::shared`] wrote it: `load` reads it the first time.
+    /// Reads a shared value that [`super::Writer::shared`] wrote: `load` reads it the first time, and
+    /// later calls share it.
     ///
     /// # Errors
-    /// When it cannot be read, or is of another type than the first time.
+    /// Returns [`Damaged`] when the value cannot be read, or has another type than the first time.
     pub fn shared<T: Clone + 'static>(
         &mut self,
         load: impl FnOnce(&mut Self) -> Result<T, Damaged>,

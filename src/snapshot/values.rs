@@ -1,4 +1,4 @@
-//! Numbers, text, lists and maps.
+//! How numbers, text, lists and maps are written to a checkpoint.
 
 use super::{Damaged, Reader, Snapshot, Writer};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,7 +30,7 @@ macro_rules! unsigned {
 
 unsigned!(u16, u32, u64, usize);
 
-/// Types that are always as many bytes, which a list of them copies at once.
+/// Types with a fixed number of bytes, written in little-endian order.
 macro_rules! plain {
     ($($type:ty),+) => {$(
         impl Snapshot for $type {
@@ -72,7 +72,7 @@ impl Snapshot for u8 {
     }
 }
 
-/// Floats that are converted at once; their bytes fit a processor's cache.
+/// The number of floats that are converted in one go; their bytes fit a processor's cache.
 const AT_ONCE: usize = 2048;
 
 impl Snapshot for f32 {
@@ -106,7 +106,7 @@ impl Snapshot for f32 {
     }
 }
 
-/// Reads as many floats as there is room for.
+/// Fills `items` with floats of the stream.
 pub(crate) fn load_floats(items: &mut [f32], from: &mut Reader) -> Result<(), Damaged> {
     let mut bytes = [0; 4 * AT_ONCE];
     for items in items.chunks_mut(AT_ONCE) {
@@ -132,7 +132,7 @@ impl Snapshot for bool {
         }
     }
 
-    /// Eight to a byte.
+    /// Flags are packed, eight to a byte.
     fn save_all(items: &[Self], to: &mut Writer) {
         for flags in items.chunks(8) {
             let bits = flags.iter().rev();

@@ -1,4 +1,4 @@
-//! The end of a stream that is written.
+//! The writing end of a stream.
 
 use super::Snapshot;
 use std::any::{Any, TypeId};
@@ -7,13 +7,13 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Bytes that are handed to the sink at once.
+/// The number of bytes that are handed to the sink in one go.
 const CHUNK: usize = 1 << 16;
 
-/// Where values are written.
+/// Writes values to a stream.
 ///
-/// The first thing that goes wrong is kept and told at the end; until then writing goes on into
-/// nothing, so that a [`Snapshot`] needs not look after every byte.
+/// The first error is kept and returned by [`Writer::finish`]; until then, further values go nowhere.
+/// So the code of a [`Snapshot`] need not check for errors at every byte.
 pub struct Writer {
     sink: Box<dyn Write + Send>,
     buffer: Vec<u8>,
@@ -21,12 +21,13 @@ pub struct Writer {
     error: Option<io::Error>,
     /// The numbers of shared values, by address and type.
     numbers: BTreeMap<(usize, TypeId), u64>,
-    /// The shared values themselves, so that no other comes to lie at the address of one.
+    /// The shared values themselves are kept, so that no other value can come to lie at the address of
+    /// one.
     held: Vec<Box<dyn Any + Send>>,
 }
 
 impl Writer {
-    /// Writes to `sink`.
+    /// A writer to `sink`.
     pub fn new(sink: Box<dyn Write + Send>) -> Self {
         Self {
             sink,
@@ -38,12 +39,12 @@ impl Writer {
         }
     }
 
-    /// Writes nowhere: what stands in for a writer that somebody else has for a while.
+    /// A writer to nowhere, which stands in for a writer that other code has for a while.
     pub(crate) fn nowhere() -> Self {
         Self::new(Box::new(io::sink()))
     }
 
-    /// Raw bytes.
+    /// Writes raw bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         if self.error.is_some() {
             return;
@@ -54,7 +55,7 @@ impl Writer {
         }
     }
 
-    /// Hands the buffer on.
+    /// Hands the buffer to the sink.
     fn spend(&mut self) {
         self.hash.update(&self.buffer);
         if let Err(error) = self.sink.write_all(&self.buffer) {
@@ -63,7 +64,7 @@ impl Writer {
         self.buffer.clear();
     }
 
-    /// A number, in as few bytes as it needs (LEB128).
+    /// Writes a number, in as few bytes as it needs (LEB128).
     pub fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.bytes(&[number as u8 | 0x80]);
@@ -72,24 +73,25 @@ impl Writer {
         self.bytes(&[number as u8]);
     }
 
-    /// The number of a variant.
+    /// Writes the number of an enum's variant.
     pub fn tag(&mut self, tag: u8) {
         self.bytes(&[tag]);
     }
 
-    /// A list with its length.
+    /// Writes a list with its length.
     pub fn list<T: Snapshot>(&mut self, items: &[T]) {
         self.number(items.len() as u64);
         T::save_all(items, self);
     }
 
-    /// A mark between parts: what is read is held against it ([`super::Reader::mark`]).
+    /// Writes a mark between parts; [`super::Reader::mark`] checks it.
     pub fn mark(&mut self, name: &str) {
         let word = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
         self.bytes(&word.to_le_bytes()[..4]);
     }
 
-    /// A shared value: `save` writes it the first time, and only then.
+    /// Writes a shared value: `save` writes the value the first time, and later only its number is
+    /// written.
     pub fn shared<T: ?Sized + Send + Sync + 'static>(
         &mut self,
         value: &Arc<T>,
@@ -109,16 +111,16 @@ impl Writer {
         save(self);
     }
 
-    /// Something cannot be written: the checkpoint fails.
+    /// Reports that a value cannot be written; the checkpoint fails.
     pub fn fail(&mut self, reason: impl Into<String>) {
         let reason: String = reason.into();
         self.error.get_or_insert_with(|| io::Error::other(reason));
     }
 
-    /// Hands the rest to the sink, with the checksum (XXH3, 64 bits) of everything.
+    /// Hands the rest to the sink, followed by the checksum (XXH3, 64 bits) of everything.
     ///
     /// # Errors
-    /// The first thing that went wrong.
+    /// Returns the first error since the writer was made.
     pub fn finish(mut self) -> io::Result<()> {
         self.spend();
         let checksum = self.hash.digest();

@@ -1,4 +1,4 @@
-//! A server half that watches another: what reaches the model, and what becomes of it.
+//! A server half that checks another one: which reports reach the model, and what becomes of them.
 
 use crate::method::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Weighting};
 use crate::model::ParamSet;
@@ -6,26 +6,26 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What an audit found, shared with whoever asks after the run.
+/// The problems that an audit found, shared with the caller, who reads them after the run.
 pub type Findings = Arc<Mutex<Vec<String>>>;
 
-/// A server half and its auditor.
+/// A server half behind which the audited one works.
 pub struct Audit {
     inner: Box<dyn ServerHalf>,
     findings: Findings,
-    /// How much a report counts, where the new model is the mean of the reports.
+    /// The weighting of reports, if the new model shall be their mean.
     averages: Option<Weighting>,
     round: u32,
     asked: BTreeSet<u32>,
     taken: BTreeSet<u32>,
-    /// `Σ n_k w_k` and `Σ n_k` of the round, in double precision.
+    /// The sums `Σ n_k w_k` and `Σ n_k` of the round, in double precision.
     sum: Option<(Vec<f64>, f64)>,
 }
 
-/// More findings of one run say nothing new.
+/// The number of findings that are kept of a run; further ones would say nothing new.
 const ENOUGH: usize = 16;
 
-/// Adds a finding.
+/// Adds a finding, if there is still room for one.
 pub(super) fn note(findings: &Findings, what: String) {
     let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
     if findings.len() < ENOUGH {
@@ -34,7 +34,8 @@ pub(super) fn note(findings: &Findings, what: String) {
 }
 
 impl Audit {
-    /// Watches `inner`.
+    /// Checks the server half `inner`. With `averages`, the new model of a round shall be the mean
+    /// of its reports with that weighting.
     pub fn new(
         inner: Box<dyn ServerHalf>,
         findings: Findings,
@@ -73,7 +74,7 @@ impl Audit {
         *total += weight;
     }
 
-    /// The weights of the round must have summed to one.
+    /// Checks that the new model is the mean of the reports, so that the weights summed to one.
     fn check_mean(&mut self) {
         let Some((sum, total)) = self.sum.take() else {
             return;

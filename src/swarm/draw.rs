@@ -1,32 +1,33 @@
 //! Random fault plans.
 
+use crate::quantity::unit;
 use crate::sim::rng::{below, stream, Purpose, Stream};
-use rand::Rng;
 
-/// What a plan may reach.
+/// The range in which the faults of a plan may lie.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// Nothing goes wrong from here on, in seconds; but for those who are gone for good.
+    /// The virtual time, in seconds, from which on nothing goes wrong, except that some clients are
+    /// gone for good.
     pub horizon: f64,
     /// The last round with faults.
     pub rounds: u32,
-    /// How many clients there are.
+    /// The number of clients.
     pub clients: u32,
-    /// Which kinds of fault the scenario may have.
+    /// The kinds of fault that the scenario allows.
     pub kinds: Kinds,
-    /// Whether clients talk to each other, without a server.
+    /// Whether clients talk to each other without a server.
     pub peers: bool,
 }
 
-/// Some of the kinds of fault.
+/// A set of kinds of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kinds(u64);
 
 impl Kinds {
-    /// All of them.
+    /// All kinds.
     pub const ALL: Self = Self(u64::MAX);
 
-    /// Those of which `accepts` takes every one of a few faults drawn within `bounds`.
+    /// The kinds of which `accepts` takes every one of a few faults, drawn within `bounds`.
     pub fn accepted(bounds: &Bounds, mut accepts: impl FnMut(&str) -> bool) -> Self {
         let mut found = 0;
         for (at, kind) in KINDS.iter().enumerate() {
@@ -49,33 +50,33 @@ impl Kinds {
         self.0 >> at & 1 == 1
     }
 
-    /// How many of all.
+    /// The number of kinds in the set, and the number of all kinds.
     pub fn count(self) -> (u32, usize) {
         let all = (1u64 << KINDS.len()) - 1;
         ((self.0 & all).count_ones(), KINDS.len())
     }
 }
 
-/// So many faults of a kind are tried on a scenario.
+/// The number of faults of each kind that are tried on a scenario.
 const PROBES: u64 = 3;
 
-/// At most so many faults a plan.
+/// The largest number of faults in a plan.
 const MOST: u64 = 8;
-/// This share of the clients may be gone for good.
+/// The share of the clients that may be gone for good.
 pub(super) const GONE: f64 = 0.1;
 
-/// Draws for one plan.
+/// The random draws for one plan.
 struct Draw {
     rng: Stream,
     bounds: Bounds,
-    /// Whether some clients are gone for good already.
+    /// Whether the plan already has clients that are gone for good.
     gone: bool,
 }
 
 type Kind = fn(&mut Draw) -> String;
 
-/// Every kind of fault that a plan may have. Bits that flip unseen are not among them: they may
-/// make any model, and no model is wrong then.
+/// Every kind of fault that a plan may have. Undetected bit flips are not among them: they may lead
+/// to any model, so no model would be wrong.
 const KINDS: &[Kind] = &[
     |d| d.link_fault("Delay", |d| d.law(2.0)),
     |d| d.link_fault("Offset", |d| d.law(1.0)),
@@ -103,7 +104,7 @@ const KINDS: &[Kind] = &[
     |d| {
         let cuts = ["All", "Half", "Groups(3)", "One"];
         let cut = cuts[d.below(4) as usize];
-        // A link heals within the horizon, too.
+        // A link that is cut must also heal within the horizon.
         let heal = d.uniform(0.0, 0.2 * d.bounds.horizon);
         d.until(
             0.8,
@@ -174,7 +175,7 @@ const KINDS: &[Kind] = &[
     |d| d.task_fault("TornCheckpoint", ""),
 ];
 
-/// The faults of a run, as RON, and the seed of its scenario.
+/// The faults of run number `run`, as RON, and the seed of its scenario.
 pub fn plan(seed: u64, run: u32, bounds: &Bounds) -> (Vec<String>, u64) {
     let mut draw = Draw {
         rng: stream(seed, u64::from(run), Purpose::Fault, 1 << 61),
@@ -182,7 +183,7 @@ pub fn plan(seed: u64, run: u32, bounds: &Bounds) -> (Vec<String>, u64) {
         gone: false,
     };
     let scenario = draw.below(1 << 32);
-    // Each kind is in or out for the whole run.
+    // Each kind of fault is either in the whole run or not at all.
     let share = draw.uniform(0.05, 0.8);
     let known = KINDS
         .iter()
@@ -210,20 +211,20 @@ impl Draw {
     }
 
     fn uniform(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * ((self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64)
+        low + (high - low) * unit(&mut self.rng)
     }
 
-    /// A ratio to three places.
+    /// A random ratio between `low` and `high`, with three decimal places.
     fn share(&mut self, low: f64, high: f64) -> String {
         format!("{:.3}", self.uniform(low, high))
     }
 
-    /// A slow-down from 1 to 100, small ones as likely as large ones.
+    /// A random slowdown from 1 to 100, on a logarithmic scale.
     fn times(&mut self) -> String {
         format!("{:.2}", libm::pow(10.0, self.uniform(0.0, 2.0)))
     }
 
-    /// A duration of up to `most` seconds, fixed or drawn.
+    /// A duration of up to `most` seconds, constant or from a distribution.
     fn law(&mut self, most: f64) -> String {
         let length = self.uniform(0.001, most);
         match self.below(3) {
@@ -245,7 +246,7 @@ impl Draw {
         }
     }
 
-    /// A time by the clock that is over by a share of the horizon.
+    /// A period by the clock that ends within a share of the horizon.
     fn times_until(&mut self, share: f64) -> String {
         let end = share * self.bounds.horizon;
         match self.below(3) {
@@ -276,7 +277,7 @@ impl Draw {
         format!("Rounds(from: {from}, until: {until})")
     }
 
-    /// By the clock, or by round.
+    /// A period given by the clock or by rounds.
     fn either(&mut self) -> String {
         if self.below(3) == 0 {
             self.rounds()
@@ -293,7 +294,7 @@ impl Draw {
         }
     }
 
-    /// One of the three directions, some kinds of message.
+    /// One of the three directions, and some kinds of message.
     fn filter(&mut self) -> String {
         let direction = ["", ", direction: Up", ", direction: Down"][self.below(3) as usize];
         let kinds = match self.bounds.peers {
@@ -363,7 +364,8 @@ impl Draw {
         )
     }
 
-    /// A minority that never comes back; nothing if there is one.
+    /// The fault `fault` for a minority that never comes back; an empty text if the plan already
+    /// has such a minority.
     fn gone(&mut self, fault: &str) -> String {
         let share = self.uniform(0.0, GONE);
         let when = if fault == "Panic" {

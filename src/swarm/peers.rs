@@ -1,8 +1,9 @@
-//! An audit of clients that have no server.
+//! The check of clients that have no server.
 //!
-//! What a client mixes must be its own model and those that its neighbours on the graph sent for this
-//! round, each once, with weights that sum to one; what comes of it must be their weighted sum, in
-//! double precision. A client is through with each round once, with a model of numbers.
+//! A client must mix its own model and the models that its neighbours on the graph sent for this
+//! round, each once, with weights that sum to one. The mixed model must equal their weighted sum,
+//! computed here in double precision. Each client completes each round once, with a model whose
+//! values are numbers.
 
 use super::audit::{note, Findings};
 use crate::federation::{Mixing, Overhear};
@@ -11,31 +12,32 @@ use crate::model::ParamSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-/// What all clients were heard to do.
+/// The audit of all clients of a federation without a server.
 pub struct PeerAudit {
     findings: Findings,
-    heard: Mutex<Heard>,
+    observed: Mutex<Observed>,
 }
 
 #[derive(Default)]
-struct Heard {
-    /// Digests of what was sent, by round and client: a client that went down sends again.
+struct Observed {
+    /// The digests of the models that were sent, by round and client. A client that went down sends
+    /// again, so there may be several.
     sent: BTreeMap<(u32, u32), BTreeSet<u64>>,
-    /// What each client's mixing must come to.
+    /// The values that the mixing of each client must lead to.
     expected: BTreeMap<u32, Vec<f64>>,
-    /// The last round that each client is through with.
+    /// The last round that each client has completed.
     ended: BTreeMap<u32, u32>,
 }
 
-/// Weights are sums of a few quotients.
+/// The largest error of a weight, which is a sum of a few quotients.
 const CLOSE: f64 = 1e-9;
 
 impl PeerAudit {
-    /// Nothing heard yet.
+    /// An audit that puts what it finds into `findings`.
     pub fn new(findings: Findings) -> Self {
         Self {
             findings,
-            heard: Mutex::default(),
+            observed: Mutex::default(),
         }
     }
 
@@ -94,7 +96,8 @@ impl PeerAudit {
         }
     }
 
-    /// Σ w x and the step, where there are models.
+    /// The weighted sum of the models plus the client's own step; `None` if there are no real
+    /// models.
     fn sum(mixing: &Mixing<'_>) -> Option<Vec<f64>> {
         let own = mixing.terms.first()?.2.as_model().ok()?;
         let mut sum = vec![0.0f64; own.len()];
@@ -115,17 +118,17 @@ impl PeerAudit {
 
 impl Overhear for PeerAudit {
     fn sends(&self, client: u32, round: u32, model: &Payload) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let models = heard.sent.entry((round, client)).or_default();
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let models = observed.sent.entry((round, client)).or_default();
         models.insert(model.digest());
     }
 
     fn mixes(&self, mixing: &Mixing<'_>) {
         let (client, round) = (mixing.client, mixing.round);
         self.weights(mixing);
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         for (from, _, model) in mixing.terms.iter().filter(|(from, ..)| *from != client) {
-            let sent = heard.sent.get(&(round, *from));
+            let sent = observed.sent.get(&(round, *from));
             if !sent.is_some_and(|sent| sent.contains(&model.digest())) {
                 self.find(
                     client,
@@ -137,14 +140,14 @@ impl Overhear for PeerAudit {
             }
         }
         match Self::sum(mixing) {
-            Some(sum) => drop(heard.expected.insert(client, sum)),
-            None => drop(heard.expected.remove(&client)),
+            Some(sum) => drop(observed.expected.insert(client, sum)),
+            None => drop(observed.expected.remove(&client)),
         }
     }
 
     fn mixed(&self, client: u32, round: u32, model: &Payload) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(expected) = heard.expected.remove(&client) else {
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(expected) = observed.expected.remove(&client) else {
             return;
         };
         let Some(Ok(values)) = model.as_model().ok().map(ParamSet::as_slice) else {
@@ -166,8 +169,8 @@ impl Overhear for PeerAudit {
         if !model.largest().is_finite() {
             self.find(client, round, "its model is not finite");
         }
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = heard.ended.insert(client, round);
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = observed.ended.insert(client, round);
         if before.is_some_and(|before| before >= round) {
             self.find(client, round, "it is through with this round a second time");
         }

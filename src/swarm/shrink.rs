@@ -1,8 +1,9 @@
-//! From a plan that breaks something to a smallest one that does.
+//! The reduction of a failing fault plan to a smallest one that still fails.
 
-/// Takes faults out as long as `fails` says that the rest still breaks something: halves first,
-/// then one by one, until none can go (delta debugging, Zeller and Hildebrandt 2002, in the form
-/// that only removes). `fails` is asked at most about n² times for n faults.
+/// Removes faults as long as `fails` says that the remaining plan still breaks an invariant: first
+/// halves of the plan, then single faults, until none can go. This is delta debugging (Zeller and
+/// Hildebrandt 2002) in the form that only removes. `fails` is called at most about n² times for n
+/// faults.
 pub fn shrink(plan: &[String], mut fails: impl FnMut(&[String]) -> bool) -> Vec<String> {
     let mut plan = plan.to_vec();
     let mut size = plan.len() / 2;
@@ -19,7 +20,7 @@ pub fn shrink(plan: &[String], mut fails: impl FnMut(&[String]) -> bool) -> Vec<
                 at = end;
             }
         }
-        // With single faults: again, until a whole pass takes none out.
+        // With single faults, passes are repeated until one removes nothing.
         if size > 1 {
             size /= 2;
         } else if !smaller {

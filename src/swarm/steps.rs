@@ -1,8 +1,8 @@
-//! A server half that watches another whose clients are asked one by one.
+//! A server half that checks another one whose clients are asked one by one.
 //!
-//! It keeps its own books: who is at work, at which task, sent when. What the server takes in must be
-//! in them, once, and no older than the scenario allows; and where the method takes what it is given,
-//! each step is computed again in double precision.
+//! It keeps a record of its own: which client is training, on which task, sent at which step. The
+//! server must take in only reports of recorded tasks, each once and no older than the scenario
+//! allows. Where the method's rule is plain, each step is computed again in double precision.
 
 use super::audit::{note, Findings};
 use crate::federation::{Rule, Waiting};
@@ -11,25 +11,26 @@ use crate::model::ParamSet;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 
-/// A server half and its auditor.
+/// A server half behind which the audited one works.
 pub struct StepAudit {
     inner: Box<dyn ServerHalf>,
     findings: Findings,
     waiting: Waiting,
-    /// Whether the new model is the rule's step from the old one, and nothing else.
+    /// Whether the new model is the rule's step from the old one and nothing else.
     plain: bool,
-    /// Server steps made.
+    /// The number of server steps made.
     version: u32,
     at_work: BTreeMap<u32, Task>,
-    /// The last task of each client.
+    /// The number of each client's last task.
     last: BTreeMap<u32, u32>,
-    /// Reports since the last step.
+    /// The number of reports since the last step.
     taken: u32,
-    /// Σ s(τ) n Δ of them and Σ n; or the last model and its share.
+    /// For FedBuff, the sums Σ s(τ) n Δ and Σ n over these reports; for FedAsync, the last reported
+    /// model and its share.
     step: Option<(Vec<f64>, f64)>,
 }
 
-/// What a client at work was sent.
+/// The task of a client that is training.
 struct Task {
     number: u32,
     version: u32,
@@ -45,7 +46,8 @@ snapshot_struct!(Task {
 });
 
 impl StepAudit {
-    /// Watches `inner`, which waits like this.
+    /// Checks the server half `inner`, which waits for reports as `waiting` says. With `plain`,
+    /// each step is computed again.
     pub fn new(
         inner: Box<dyn ServerHalf>,
         findings: Findings,
@@ -69,7 +71,8 @@ impl StepAudit {
         note(&self.findings, format!("step {}: {what}", self.version + 1));
     }
 
-    /// Whether a report is one that is waited for; what it is then.
+    /// Checks that the server waits for this report, and that the server's idea of its staleness is
+    /// right.
     fn look(&self, report: &Received) {
         let client = report.client;
         match self.at_work.get(&client) {
@@ -144,7 +147,7 @@ impl StepAudit {
         }
     }
 
-    /// What the step from `before` must come to.
+    /// The values of the model that the step from the model `before` must lead to.
     fn expected(&mut self, before: &[f32]) -> Option<Vec<f64>> {
         let (values, number) = self.step.take()?;
         let pairs = values.into_iter().zip(before);
@@ -159,7 +162,7 @@ impl StepAudit {
         )
     }
 
-    /// The model after a step, against what it must be and to be a number at all.
+    /// Checks the model after a step: it must be finite, and it must be the expected one.
     fn check(&self, expected: Option<Vec<f64>>) {
         let Some(global) = self.inner.global() else {
             return;
@@ -240,7 +243,7 @@ impl ServerHalf for StepAudit {
         let begins = matches!(phase, Phase::AfterRound(_)) && outputs.is_empty();
         if begins {
             let (taken, wanted) = (std::mem::take(&mut self.taken), self.waiting.buffer());
-            // Where learning is modelled there is nothing to take in.
+            // With modelled learning there are no reports to take in.
             if taken > 0 && taken != wanted {
                 self.find(format!(
                     "a step is made of {taken} reports, not of {wanted}"
@@ -273,7 +276,8 @@ impl ServerHalf for StepAudit {
         self.last.save(to);
     }
 
-    /// Whoever was at work when it was written is waited for no longer: the server goes down with them.
+    /// The checkpoint contains no clients at work: a server that goes down no longer waits for
+    /// them.
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
         self.inner.restore(from)?;
         self.version = Snapshot::load(from)?;

@@ -1,4 +1,4 @@
-//! The scenario that a swarm tries.
+//! The scenario that a swarm tests.
 
 use super::draw::{Bounds, Kinds};
 use super::trial::{self, Outcome, Reference, Violation};
@@ -9,10 +9,10 @@ use crate::text::{Diagnostics, Document};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Rounds that a swarm holds at most, where training is tiny.
+/// The largest number of rounds of a run, unless the scenario is run in full.
 const ROUNDS: u32 = 10;
 
-/// A scenario and what is changed in it for every run.
+/// A scenario, and the overrides that all runs of the swarm have.
 #[derive(Debug, Clone)]
 pub struct Subject {
     text: String,
@@ -20,31 +20,34 @@ pub struct Subject {
     overrides: Vec<String>,
 }
 
-/// Why a scenario cannot be tried.
+/// Why a swarm cannot test a scenario.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SubjectError {
-    /// It is wrong.
+    /// The scenario is wrong.
     #[error("{0:#}")]
     Wrong(#[from] Diagnostics),
-    /// It says itself what goes wrong.
+    /// The scenario has faults of its own.
     #[error("the scenario has faults of its own, and a swarm draws them: take them out with --set 'faults=[]', or try `shoal run`")]
     Faults,
-    /// Without a deadline a lost report holds a round for ever.
+    /// The scenario has no deadline, so that one lost report would stop a round for ever.
     #[error("the scenario has no schedule.deadline: a round whose messages are lost would never end; set one, such as --set 'schedule.deadline=\"5 s\"'")]
     NoDeadline,
-    /// Without a timeout a client whose report is lost keeps its place for ever.
+    /// The scenario has no timeout, so that a client whose report is lost would never be asked
+    /// again.
     #[error("the scenario has no schedule.waiting.timeout: the server would wait for ever for a client whose report is lost; set one, such as --set 'schedule.waiting.timeout=\"10 s\"'")]
     NoTimeout,
-    /// It does not come to its end without faults.
+    /// The scenario does not run to its end even without faults.
     #[error("without any fault the scenario does not hold: {0}")]
     Unsound(Violation),
 }
 
 impl Subject {
-    /// A scenario whose training is a step of a small model, in a few rounds; as it is, if `full`.
+    /// Prepares a scenario. Unless `full` is set, training is reduced to a step of a small model,
+    /// in a few rounds.
     ///
     /// # Errors
-    /// When it is wrong, or cannot be tried.
+    /// When the scenario is wrong, or a swarm cannot test it.
     pub fn new(
         text: String,
         path: &Path,
@@ -77,12 +80,13 @@ impl Subject {
         Ok(subject)
     }
 
-    /// Makes training a step of a small model, and measures nothing, as far as the scenario allows.
+    /// Reduces training to a step of a small model and switches evaluation off, as far as the
+    /// scenario allows.
     fn make_small(&mut self, classes: usize) {
         let end = format!("Dense({classes})");
         let models = [
             format!("model=[Flatten, {end}]"),
-            // For those who have a part of its depth.
+            // Methods that cut networks by depth need a model with several levels.
             format!(
                 "model=[Flatten, Dense(8), Relu, Exit(head: [{end}]), Dense(8), Relu, \
                  Exit(head: [{end}]), Dense(8), Relu, {end}]"
@@ -113,18 +117,18 @@ impl Subject {
         all
     }
 
-    /// The scenario amid a plan.
+    /// The scenario with the faults of `plan`.
     ///
     /// # Errors
-    /// When it is wrong.
+    /// When the resulting scenario is wrong.
     pub fn scenario(&self, plan: &[String], seed: Option<u64>) -> Result<Scenario, Diagnostics> {
         Scenario::parse(&self.text, &self.path, &self.all_overrides(plan, seed))
     }
 
-    /// The same as a file to keep.
+    /// The text of the scenario with the faults of `plan`, to be kept as a file.
     ///
     /// # Errors
-    /// When it is wrong.
+    /// When the resulting scenario is wrong.
     pub fn to_ron(&self, plan: &[String], seed: u64) -> Result<String, Diagnostics> {
         let mut document = Document::parse(&self.text, &self.path)?;
         for assignment in self.all_overrides(plan, Some(seed)) {
@@ -133,10 +137,11 @@ impl Subject {
         Ok(document.to_ron())
     }
 
-    /// Runs it without faults: how long it takes, and that all rounds are completed then.
+    /// Runs the scenario without faults, to learn how long it takes and that it completes all
+    /// rounds.
     ///
     /// # Errors
-    /// When it does not hold by itself.
+    /// When an invariant is broken even without faults.
     pub fn reference(&self) -> Result<Reference, SubjectError> {
         let scenario = self.scenario(&[], None)?;
         let outcome = trial::run(&scenario, 1, None).map_err(SubjectError::Unsound)?;
@@ -166,7 +171,7 @@ impl Subject {
         Ok(reference)
     }
 
-    /// What plans may reach: the first half of a run without faults.
+    /// The range for fault plans: the first half of a run without faults.
     pub fn bounds(&self, reference: &Reference) -> Bounds {
         Bounds {
             horizon: reference.horizon().seconds(),
@@ -177,7 +182,7 @@ impl Subject {
         }
     }
 
-    /// Runs it amid a plan and looks at everything that must hold.
+    /// Runs the scenario with the faults of `plan` and checks all invariants.
     ///
     /// # Errors
     /// The first invariant that is broken.

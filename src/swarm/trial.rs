@@ -1,19 +1,20 @@
-//! One run, and what must hold in it:
+//! One run, and the invariants that must hold in it:
 //!
-//! - every message is accounted for (the kernel's own check);
-//! - no update is counted twice, none is of another round, none comes from a client that was not
-//!   asked, none is not finite ([`super::Audit`]);
-//! - the weights of a round sum to one: the new model is the mean of the reports, against double
-//!   precision, where the method takes a mean;
-//! - sums of masked updates are those of the plain ones, bit by bit, where there are any;
-//! - every model is finite;
-//! - the same seed gives the same trace hash, on one shard and on two;
-//! - the run ends, with all its rounds held, unless its schedule ends it before;
-//! - rounds that begin after the last fault are completed.
+//! - Every message is accounted for; the kernel itself checks that.
+//! - No update is counted twice, is of another round, comes from a client that was not asked, or
+//!   has values that are not finite ([`super::Audit`]).
+//! - The weights of a round sum to one: where the method takes a mean, the new model is the mean of
+//!   the reports, computed here in double precision.
+//! - Where updates are masked, the sums of masked updates equal those of the plain ones, bit by
+//!   bit.
+//! - Every model is finite.
+//! - One seed gives one trace hash, on one shard and on two.
+//! - The run ends with all its rounds held, unless its schedule ends it before.
+//! - Rounds that begin after the last fault are completed.
 //!
-//! Where clients are asked one by one, [`super::StepAudit`] looks at tasks instead of rounds; where
-//! there is no server, [`super::PeerAudit`] at what clients mix. A round that is abandoned because its
-//! clients were away, or had spent their budget, is no fault of the federation's.
+//! For a server that asks clients one by one, [`super::StepAudit`] checks tasks instead of rounds.
+//! Without a server, [`super::PeerAudit`] checks what clients mix. A round may be abandoned if its
+//! clients were away or had spent their budget; that breaks no invariant.
 
 use super::audit::{self, Audit, Findings};
 use super::draw::{Kinds, GONE};
@@ -36,68 +37,70 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// A run that takes longer than this does not end; large ones take a minute where others compete
-/// for the cores.
+/// The real time after which a run counts as one that does not end. Large runs take a minute where
+/// others compete for the cores.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// The name of the invariant.
     pub invariant: &'static str,
-    /// What happened.
+    /// What happened instead.
     pub what: String,
 }
 
-/// What a run without faults is like.
+/// What is known from a run without faults.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reference {
-    /// When it ends.
+    /// The virtual time at which the run ends.
     pub end: VirtualTime,
-    /// How long anybody waits for what was lost: the deadlines of all servers on the way, or the time
-    /// that a client has where there are no rounds.
+    /// The longest time that any node waits for a lost message: the sum of the deadlines of all
+    /// servers on the way or, without rounds, the timeout of a client.
     pub deadline: Span,
-    /// Its rounds.
+    /// The number of rounds.
     pub rounds: u32,
-    /// Its clients.
+    /// The number of clients.
     pub clients: u32,
-    /// Most clients of a round that were lost to it, where there is no server.
+    /// Without a server: the largest number of clients that a round did without.
     pub lost: u32,
-    /// Whether there is no server.
+    /// Whether the federation has no server.
     pub peers: bool,
-    /// Which kinds of fault the scenario may have.
+    /// The kinds of fault that the scenario allows.
     pub kinds: Kinds,
 }
 
-/// What a run was like.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Identifies it.
+    /// The trace hash of the run.
     pub hash: TraceHash,
-    /// How it ended.
+    /// How the run ended.
     pub ending: Ending,
-    /// When.
+    /// The virtual time at which it ended.
     pub end: VirtualTime,
-    /// Rounds held.
+    /// The number of rounds held.
     pub rounds: u32,
-    /// Whether the schedule's time was over, or its accuracy reached, before its last round.
+    /// Whether the schedule ended the run before its last round, because its time was over or its
+    /// accuracy was reached.
     pub stopped: bool,
-    /// Those that were abandoned, for whatever reason.
+    /// The number of rounds that were abandoned, for whatever reason.
     pub abandoned: u32,
-    /// Those that were not completed, for no reason that the scenario gives: number and start.
+    /// The rounds that were not completed although the scenario gives no reason: number and start.
     pub not_completed: Vec<(u32, VirtualTime)>,
-    /// Where there is no server: of each round its number, its start and how many were lost to it.
+    /// Without a server: for each round its number, its start, and the number of clients that it
+    /// did without.
     pub lost: Vec<(u32, VirtualTime, u32)>,
     /// Whether the plan has clients that are gone for good.
     pub some_gone: bool,
-    /// Reports that were not used.
+    /// The number of reports that a server refused.
     pub rejected: u64,
-    /// The panics of handlers that no plan has.
+    /// The panics of handlers that are not part of the plan.
     pub crashes: Vec<String>,
 }
 
 impl Violation {
-    /// A broken invariant.
+    /// The violation of the invariant `invariant`.
     pub fn new(invariant: &'static str, what: impl Into<String>) -> Self {
         Self {
             invariant,
@@ -113,12 +116,13 @@ impl fmt::Display for Violation {
 }
 
 impl Reference {
-    /// Nothing goes wrong from here on. With faults rounds take longer, so that some are left.
+    /// The virtual time from which on nothing goes wrong. It is half of the time of a run without
+    /// faults: with faults rounds take longer, so that some are left after it.
     pub fn horizon(&self) -> VirtualTime {
         VirtualTime::from_nanos(self.end.nanos() / 2)
     }
 
-    /// Faults that rounds begin and end are over with this one.
+    /// The last round in which faults that follow rounds, not the clock, may be on.
     pub const fn last_round_with_faults(&self) -> u32 {
         self.rounds / 2
     }
@@ -128,18 +132,18 @@ fn most_gone(clients: u32) -> u32 {
     ((GONE * f64::from(clients)) as u32).max(1)
 }
 
-/// Listens to a run.
+/// Records the rows of a run that the invariants need.
 #[derive(Default)]
-struct Ears {
+struct Collector {
     rounds: Vec<RoundRow>,
-    /// Where it may matter who was there: whom each round has lost.
+    /// For each round the clients that it lost. `None` where presence cannot matter.
     lost: Option<BTreeMap<u32, Vec<u32>>>,
     rejected: u64,
     crashes: Vec<String>,
     fatal: Option<String>,
 }
 
-impl Recorder<Federation> for Ears {
+impl Recorder<Federation> for Collector {
     fn observe(&self) -> Observe {
         Observe::default()
     }
@@ -167,14 +171,16 @@ impl Recorder<Federation> for Ears {
     }
 }
 
-/// Whether clients may have reasons of the scenario's not to answer: they are away, or decline.
+/// Whether the scenario gives clients a reason not to answer: they may be away, or decline for lack
+/// of budget.
 fn has_excuses(scenario: &Scenario) -> bool {
     let mut groups = scenario.population.iter().map(|member| &member.group);
     scenario.someone_may_be_away() || groups.any(|group| group.budget.is_some())
 }
 
-impl Ears {
-    /// The rounds that were not completed although enough clients were there for all of them.
+impl Collector {
+    /// The rounds that were not completed although enough of their clients were present all the
+    /// time.
     fn stuck(&self, scenario: &Scenario, presence: &Presence) -> Vec<(u32, VirtualTime)> {
         let needed = match &scenario.schedule.waiting {
             Some(waiting) => waiting.buffer(),
@@ -199,10 +205,10 @@ impl Ears {
     }
 }
 
-/// Runs a scenario on so many shards.
+/// Runs a scenario on `shards` shards.
 ///
 /// # Errors
-/// What must hold in any run and does not.
+/// The first invariant that does not hold.
 pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outcome, Violation> {
     let findings = Findings::default();
     let wrong = |error: String| Violation::new("assembly", error);
@@ -213,7 +219,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         .then(|| scenario.method.method().weighting());
     let (waiting, plain) = (scenario.schedule.waiting, scenario.takes_what_it_is_given());
     let presence = federation.plan().presence();
-    // The kernel tells when its last window began.
+    // The kernel reports when its last window began, so the run may have gone on for one window.
     let window = Network::<Message>::lookahead(federation.network());
     let federation = federation
         .audited({
@@ -233,9 +239,9 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         .overheard(Arc::new(PeerAudit::new(Arc::clone(&findings))))
         .planted(bug)
         .map_err(|error| wrong(error.to_string()))?;
-    let mut ears = Ears {
+    let mut collector = Collector {
         lost: has_excuses(scenario).then(BTreeMap::new),
-        ..Ears::default()
+        ..Collector::default()
     };
     let memory = DeviceMemory::new(None, Bytes(u64::MAX));
     let summary = watched(|stop| {
@@ -245,11 +251,11 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
             scenario.seed,
             (1, shards),
             memory,
-            &mut ears,
+            &mut collector,
             stop,
         )
     });
-    if let Some(reason) = ears.fatal {
+    if let Some(reason) = collector.fatal {
         return Err(Violation::new("the run goes on", reason));
     }
     let summary = summary.map_err(|error| Violation::new("the run ends", error.to_string()))?;
@@ -261,7 +267,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
     if let Some(first) = found.first() {
         return Err(Violation::new("the model", first.clone()));
     }
-    if let Some(first) = ears.crashes.first() {
+    if let Some(first) = collector.crashes.first() {
         return Err(Violation::new("no handler panics", first.clone()));
     }
     let schedule = &scenario.schedule;
@@ -276,18 +282,18 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
         hash: summary.hash,
         ending: summary.ending,
         end: summary.now,
-        rounds: ears.rounds.len() as u32,
-        stopped: out_of_time || ears.rounds.iter().any(reached),
+        rounds: collector.rounds.len() as u32,
+        stopped: out_of_time || collector.rounds.iter().any(reached),
         abandoned: {
-            let rounds = ears.rounds.iter();
+            let rounds = collector.rounds.iter();
             rounds
                 .filter(|row| row.outcome == RoundOutcome::Abandoned)
                 .count() as u32
         },
-        not_completed: ears.stuck(scenario, &presence),
+        not_completed: collector.stuck(scenario, &presence),
         lost: match scenario.gossip() {
             Some(_) => {
-                let rounds = ears.rounds.iter();
+                let rounds = collector.rounds.iter();
                 rounds
                     .map(|row| (row.round, row.started, row.unanswered))
                     .collect()
@@ -298,12 +304,12 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
             let for_good = matches!(fault.when, When::Once { lasts: None, .. });
             for_good || matches!(fault.what, What::Client(ClientFault::Panic))
         }),
-        rejected: ears.rejected,
-        crashes: ears.crashes,
+        rejected: collector.rejected,
+        crashes: collector.crashes,
     })
 }
 
-/// Runs `body` and sets its flag when it takes too long.
+/// Runs `body`, and raises its flag if it takes longer than [`PATIENCE`].
 fn watched<T>(body: impl FnOnce(&AtomicBool) -> T) -> T {
     let stop = AtomicBool::new(false);
     let (done, over) = crossbeam::channel::bounded::<()>(0);
@@ -319,7 +325,7 @@ fn watched<T>(body: impl FnOnce(&AtomicBool) -> T) -> T {
     })
 }
 
-/// Runs a scenario twice and looks at everything that must hold.
+/// Runs a scenario twice, on one shard and on two, and checks all invariants.
 pub(super) fn trial(
     scenario: &Scenario,
     reference: Option<&Reference>,
@@ -346,10 +352,10 @@ pub(super) fn trial(
     Ok(outcome)
 }
 
-/// What went wrong in a round when nothing was wrong any more, in words.
+/// Describes a round that failed after the last fault, if there is one.
 fn late_failure(outcome: &Outcome, reference: &Reference) -> Option<String> {
-    // The first round after the last fault may still wait for what was lost in it; and some faults
-    // are those of a round, whenever that is.
+    // The first round after the last fault may still wait for messages that were lost before it,
+    // and some faults follow rounds instead of the clock.
     let healed = reference.horizon() + reference.deadline;
     let last = reference.last_round_with_faults();
     let mut later = outcome.not_completed.iter();
@@ -360,11 +366,12 @@ fn late_failure(outcome: &Outcome, reference: &Reference) -> Option<String> {
         ));
     }
     if outcome.some_gone {
-        // Their neighbours wait for them in every round, fall behind and pass over rounds.
+        // Neighbours of clients that are gone wait for them in every round, fall behind and skip
+        // rounds.
         return None;
     }
-    // Without a server: whoever was behind is through with an old round a deadline later, with the one
-    // that it went on to another, and hears of the latest then.
+    // Without a server, a client that is behind completes its old round after one deadline and the
+    // round that it goes on to after another; then it learns of the latest round.
     let caught_up = reference.horizon() + reference.deadline.scaled(4.0);
     let most = reference.lost;
     let mut rounds = outcome.lost.iter();

@@ -1,33 +1,34 @@
-//! The combinations of values and seeds, and which of them a shard takes.
+//! The combinations of values and seeds, and the share that each shard takes.
 
 use super::vary::Varied;
 use crate::observe::folder::file_stem;
 use serde::{Deserialize, Serialize};
 
-/// The most cells that a sweep has.
+/// The largest number of cells in a sweep.
 pub const MOST_CELLS: usize = 100_000;
-/// Characters of a cell's description that reach its folder's name.
+/// The number of characters of a cell's description that its folder's name may have.
 const LONGEST_SLUG: usize = 60;
 
 /// One run of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
-    /// From 1, in the order of the sweep.
+    /// The number of the cell in the order of the sweep, from 1.
     pub index: usize,
-    /// Which combination of values it has, from 0; the same for all seeds.
+    /// The number of the combination of values, from 0; cells that differ only in their seed share
+    /// it.
     pub setting: usize,
-    /// One value of each varied path.
+    /// The value of each varied path, in the order of the paths.
     pub values: Vec<String>,
-    /// All that is set in the scenario, in the order it is applied.
+    /// All overrides of the scenario, in the order in which they are applied.
     pub overrides: Vec<String>,
-    /// The seed.
+    /// The seed of the run.
     pub seed: u64,
-    /// Its folder's name.
+    /// The name of the cell's folder.
     pub folder: String,
 }
 
 impl Cell {
-    /// What sets it apart, in words.
+    /// A description of the cell by its values and its seed.
     pub fn in_words(&self, varied: &[Varied]) -> String {
         let pairs = varied.iter().zip(&self.values);
         let mut words: Vec<String> = pairs
@@ -38,11 +39,11 @@ impl Cell {
     }
 }
 
-/// All cells: the values of the first path change slowest, the seeds fastest. `fixed` is set in all of
-/// them before anything else. Without seeds the scenario's is used.
+/// All cells of a sweep. The values of the first path change slowest, the seeds fastest. The
+/// overrides `fixed` come first in every cell. Without seeds, the seed of the scenario is used.
 ///
 /// # Errors
-/// When a path is varied twice, or there are more cells than can be.
+/// When a path is varied twice, or there are more than [`MOST_CELLS`] cells.
 pub fn cells(
     fixed: &[String],
     varied: &[Varied],
@@ -83,7 +84,7 @@ pub fn cells(
         );
         let seed = seeds.and_then(|seeds| seeds.get(at % each)).copied();
         overrides.extend(seed.map(|seed| format!("seed={seed}")));
-        // The last part of a path is what people call it.
+        // The last part of a path is enough to recognise it, as in `lr` for `client.lr`.
         let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_string();
         let mut words: Vec<String> = pairs
             .map(|(one, value)| format!("{}-{value}", last(&one.path)))
@@ -104,7 +105,7 @@ pub fn cells(
     Ok((0..total).map(of).collect())
 }
 
-/// A short name without a row of dashes.
+/// A short name for a folder, without repeated dashes.
 fn slug(words: &str) -> String {
     let mut slug = String::new();
     for c in file_stem(words).chars().take(LONGEST_SLUG) {
@@ -115,20 +116,21 @@ fn slug(words: &str) -> String {
     slug.trim_end_matches(['-', '_', '.']).to_string()
 }
 
-/// The cells `of` a whole that one process takes: numbers `index`, `index + of`, ...
+/// The share of the cells that one process takes: numbers `index`, `index + of`, `index + 2 · of`
+/// and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
-    /// From 1.
+    /// The number of the shard, from 1.
     pub index: usize,
-    /// How many there are.
+    /// The number of shards.
     pub of: usize,
 }
 
 impl Shard {
-    /// All of them.
+    /// The only shard of a sweep that is not divided.
     pub const WHOLE: Self = Self { index: 1, of: 1 };
 
-    /// Whether the cell of this index, from 1, is this shard's.
+    /// Whether this shard takes the cell with the number `index`, from 1.
     pub const fn takes(self, index: usize) -> bool {
         index % self.of == self.index % self.of
     }

@@ -1,4 +1,5 @@
-//! The right to a cell: two sweeps of one plan may run at once, and no cell is run by both.
+//! The lock on a cell: two processes may work on one sweep at the same time, and neither runs a
+//! cell that the other is running.
 
 use crate::disk::lock::{holder, take, Lock};
 use crate::observe::folder::LOCK;
@@ -6,27 +7,27 @@ use crate::run::me;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The right to begin, to go on with and to remove the run of a cell, until it is dropped or the process
-/// ends. The run itself holds its folder beside that.
+/// The right to start, resume or remove the run of a cell, until this value is dropped or the
+/// process ends. The run itself also locks its folder.
 #[derive(Debug)]
 pub struct Hold(#[allow(dead_code)] Lock);
 
 impl Hold {
-    /// Of the cell whose run lies in `folder`.
+    /// Locks the cell whose run is in `folder`.
     ///
     /// # Errors
-    /// Inside, who has it; outside, what the system says.
+    /// The inner error says which process has the lock; the outer one is an error of the system.
     pub fn of(folder: &Path) -> io::Result<Result<Self, String>> {
         Ok(take(&beside(folder), &me())?.map(Self))
     }
 }
 
-/// Who is at a cell, if anybody is: a sweep, or a run alone.
+/// The process that works on a cell, if there is one: a sweep or a single run.
 pub fn in_use_by(folder: &Path) -> Option<String> {
     holder(&beside(folder)).or_else(|| holder(&folder.join(LOCK)))
 }
 
-/// The lock's file: not inside, where it would go with the folder.
+/// The lock file is beside the folder, since a file inside would be removed with the folder.
 fn beside(folder: &Path) -> PathBuf {
     let mut path = folder.as_os_str().to_owned();
     path.push(LOCK);

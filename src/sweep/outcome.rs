@@ -1,7 +1,7 @@
-//! What came of a cell, read from its folder.
+//! The result of a cell, read from its folder.
 
 use super::cells::Cell;
-use super::plan::Plan;
+use super::plan::SweepPlan;
 use crate::disk;
 use crate::observe::folder::{RECORD, ROUNDS};
 use crate::observe::record::{RunRecord, Status, Totals};
@@ -11,26 +11,26 @@ use crate::run::in_use;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Bytes of a log's end that are looked at.
+/// The number of bytes at the end of a log that are read.
 const LOG_END: u64 = 4_096;
 
-/// How far a cell is.
+/// The state of a cell in the table of the sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It has not begun.
+    /// The run has not begun.
     Absent,
-    /// A process is at it.
+    /// A process is running the cell.
     Running,
-    /// It came to its end.
+    /// The run is complete.
     Ok,
-    /// It was stopped.
+    /// The run was interrupted.
     Interrupted,
-    /// It failed, or its process was killed.
+    /// The run failed, or its process was killed.
     Failed,
 }
 
 impl Standing {
-    /// In a table.
+    /// The word for the state in the table.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -42,24 +42,24 @@ impl Standing {
     }
 }
 
-/// What came of a cell. Only of one that is [`Standing::Ok`] there are figures.
+/// The result of a cell. Only a cell that is [`Standing::Ok`] has figures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// How far it is.
+    /// The state of the cell.
     pub standing: Standing,
-    /// Why it failed.
+    /// The error message, if the run failed.
     pub error: Option<String>,
-    /// The run in a few figures.
+    /// The main figures of the run.
     pub totals: Option<Totals>,
-    /// The columns of `rounds.csv` of these names, at the last evaluation that has them.
+    /// The value of the column `client_mean` of `rounds.csv` at the last evaluation that has one.
     pub client_mean: Option<f64>,
-    /// Likewise.
+    /// The value of the column `received_mean` of `rounds.csv` at the last evaluation that has one.
     pub received_mean: Option<f64>,
-    /// Likewise.
+    /// The value of the column `trained_mean` of `rounds.csv` at the last evaluation that has one.
     pub trained_mean: Option<f64>,
-    /// Virtual time in seconds at which the goal was reached, and the bytes sent until then.
+    /// The virtual time in seconds at which the goal was reached, and the bytes sent until then.
     pub goal: Option<(f64, u64)>,
-    /// The trace hash.
+    /// The trace hash of the run.
     pub hash: Option<String>,
 }
 
@@ -77,16 +77,16 @@ impl Outcome {
         }
     }
 
-    /// Reads it. `goal` is an accuracy in [0, 1].
+    /// Reads the result of `cell` from the sweep's folder `out`. `goal` is an accuracy in [0, 1].
     pub fn of(out: &Path, cell: &Cell, goal: Option<f64>) -> Self {
-        let folder = Plan::folder(out, cell);
+        let folder = SweepPlan::folder(out, cell);
         if in_use(&folder) {
             return Self::standing(Standing::Running, None);
         }
         let record = match RunRecord::read(&folder.join(RECORD)) {
             Ok(record) => record,
             Err(_) => {
-                let said = last_words(&Plan::log(out, cell));
+                let said = last_words(&SweepPlan::log(out, cell));
                 return match said {
                     None => Self::standing(Standing::Absent, None),
                     said => Self::standing(Standing::Failed, said),
@@ -99,9 +99,9 @@ impl Outcome {
             Status::Failed | Status::NoRoundCompleted => {
                 return Self::standing(Standing::Failed, record.error)
             }
-            // Nobody is at it any more.
+            // The record says that the run is going on, but no process is running it.
             Status::Running => {
-                let said = last_words(&Plan::log(out, cell));
+                let said = last_words(&SweepPlan::log(out, cell));
                 let said = said.unwrap_or_else(|| "its process was killed".into());
                 return Self::standing(Standing::Failed, Some(said));
             }
@@ -136,7 +136,7 @@ impl Outcome {
     }
 }
 
-/// The last line that a process wrote, if it wrote any.
+/// The last line that a process wrote to its log, if it wrote any.
 fn last_words(log: &Path) -> Option<String> {
     let mut log = disk::open(log).ok()?;
     let length = log.metadata().ok()?.len();
@@ -145,7 +145,7 @@ fn last_words(log: &Path) -> Option<String> {
     let mut end = Vec::new();
     log.take(LOG_END).read_to_end(&mut end).ok()?;
     let end = String::from_utf8_lossy(&end);
-    // That it was asked to stop is not why it did not come to its end.
+    // The message that the process was asked to stop is not the reason why it failed.
     let tells = |line: &&str| !line.trim().is_empty() && !line.contains("Ctrl-C again");
     let line = end.lines().rev().find(tells)?;
     Some(line.trim().to_string())
@@ -163,8 +163,8 @@ mod tests {
         let cell = &cells(&[], &[], Some(&[1])).unwrap()[0];
         let of = || Outcome::of(out.path(), cell, None);
         assert_eq!(of().standing, Standing::Absent);
-        fs::create_dir_all(Plan::folder(out.path(), cell)).unwrap();
-        let log = Plan::log(out.path(), cell);
+        fs::create_dir_all(SweepPlan::folder(out.path(), cell)).unwrap();
+        let log = SweepPlan::log(out.path(), cell);
         fs::write(&log, "").unwrap();
         assert_eq!(of().standing, Standing::Absent);
         fs::write(&log, "warning: x\nerror: no such data\n\n").unwrap();

@@ -1,4 +1,4 @@
-//! The sweep as a whole: made from the command line, checked, and written down.
+//! The sweep as a whole: made from the command line, checked, and written to a file.
 
 use super::cells::{cells, Cell};
 use super::vary::Varied;
@@ -14,63 +14,65 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The plan's file.
+/// The name of the file with the plan.
 pub const PLAN: &str = "sweep.json";
-/// The folder of the cells' folders.
+/// The folder that contains the folders of the cells.
 const CELLS: &str = "cells";
-/// Problems that are printed; the rest are counted.
+/// The number of problems that are printed; further ones are only counted.
 const MOST_PROBLEMS: usize = 50;
 
 /// Why a sweep cannot begin.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SweepError {
-    /// What is asked for is no sweep.
+    /// The command line describes no valid sweep.
     #[error("{0}")]
     Asked(String),
-    /// Cells are wrong.
+    /// Some cells are wrong.
     #[error("{0}")]
     Cells(String),
-    /// The folder has another sweep.
+    /// The folder contains another sweep.
     #[error("{}: another sweep is in this folder ({what}); choose another with --out", folder.display())]
     Another {
-        /// It.
+        /// The folder.
         folder: PathBuf,
-        /// What differs.
+        /// The first difference between the two sweeps.
         what: String,
     },
     /// A file cannot be read or written.
     #[error("{}: {problem}", path.display())]
     File {
-        /// It.
+        /// The path of the file.
         path: PathBuf,
-        /// What is the matter.
+        /// The error of the system.
         problem: String,
     },
 }
 
-/// A whole sweep: what `sweep.json` says. The same whatever shard wrote it.
+/// The plan of a whole sweep, as it is written to `sweep.json`. All shards write an identical file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// Version of shoal.
+pub struct SweepPlan {
+    /// The version of Shoal.
     pub version: String,
-    /// The scenario's name.
+    /// The name of the scenario.
     pub name: String,
-    /// The scenario's file, as it was given.
+    /// The path of the scenario's file, as the user gave it.
     pub scenario_file: String,
-    /// Names the scenario's text, hexadecimal.
+    /// A hash of the scenario's text, in hexadecimal.
     pub text: String,
-    /// What is varied.
+    /// The varied paths with their values.
     pub varied: Vec<Varied>,
-    /// All cells.
+    /// All cells, in order.
     pub cells: Vec<Cell>,
 }
 
-impl Plan {
-    /// The sweep of a scenario's `text`, with every cell checked. `file` is what the scenario is called
-    /// and where its paths start from; `fixed` is set in all cells.
+impl SweepPlan {
+    /// Plans the sweep of a scenario with the given text and checks every cell. The path of the
+    /// scenario's file appears in error messages, and relative paths start from its folder. The
+    /// overrides `fixed` apply to all cells.
     ///
     /// # Errors
-    /// All that is wrong with any cell, once each.
+    /// The problems of all cells, each once.
     pub fn new(
         (text, file): (&str, &Path),
         fixed: &[String],
@@ -83,7 +85,7 @@ impl Plan {
         for cell in &mut cells {
             match Scenario::parse(text, file, &cell.overrides) {
                 Ok(scenario) => {
-                    // A name that is itself varied names nobody's sweep in particular.
+                    // If the name itself is varied, it cannot name the sweep.
                     if name.is_empty() {
                         name = scenario.name;
                     }
@@ -109,25 +111,25 @@ impl Plan {
         })
     }
 
-    /// Where it lies when nothing else is said; the same for all shards.
+    /// The folder of the sweep if the user gives none; it is the same for all shards.
     pub fn default_folder(&self) -> PathBuf {
         Path::new("runs").join(format!("{}-sweep", file_stem(&self.name)))
     }
 
-    /// Where a cell's run lies.
+    /// The folder of a cell's run.
     pub fn folder(out: &Path, cell: &Cell) -> PathBuf {
         out.join(CELLS).join(&cell.folder)
     }
 
-    /// What its process said, beside the run.
+    /// The file with the output of a cell's process, beside the folder of the run.
     pub fn log(out: &Path, cell: &Cell) -> PathBuf {
         out.join(CELLS).join(format!("{}.log", cell.folder))
     }
 
-    /// Whether `out` is free for this sweep: empty, or this sweep's already.
+    /// Checks that the folder `out` can be used: it must be empty, or contain this sweep.
     ///
     /// # Errors
-    /// When another is there, with what differs.
+    /// When `out` contains another sweep; the error says what differs.
     pub fn fits(&self, out: &Path) -> Result<(), SweepError> {
         let path = out.join(PLAN);
         let file = |problem: String| SweepError::File {
@@ -168,10 +170,11 @@ impl Plan {
         }
     }
 
-    /// Makes the folders and writes the plan; shards write the same, so that who is last matters not.
+    /// Makes the folders and writes the plan. All shards write an identical file, so it makes no
+    /// difference which comes last.
     ///
     /// # Errors
-    /// What the system says.
+    /// When the system cannot make a folder or write the file.
     pub fn write(&self, out: &Path) -> Result<(), SweepError> {
         let cells = out.join(CELLS);
         fs::create_dir_all(&cells).map_err(|error| SweepError::File {
@@ -187,20 +190,20 @@ impl Plan {
     }
 }
 
-/// Keeps the scenario's `text` in the sweep's folder: the cells run what was checked, whatever becomes of
-/// its file meanwhile.
+/// Keeps the scenario's text in the sweep's folder. The cells run this copy, so that a later change
+/// of the scenario's file has no effect.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the file cannot be written.
 pub fn keep_text(out: &Path, text: &str) -> Result<(), SweepError> {
     replace(out, SCENARIO, text.as_bytes())
 }
 
-/// Writes a file of a sweep's folder beside its final place and moves it there. Other shards may do the
-/// same at the same time: drafts have names of their own.
+/// Writes a file of the sweep's folder under a temporary name and moves it to its place. Several
+/// shards may do this at the same time, since each uses its own temporary name.
 ///
 /// # Errors
-/// What the system says.
+/// When the file cannot be written or moved.
 pub fn replace(out: &Path, name: &str, text: &[u8]) -> Result<(), SweepError> {
     let path = out.join(name);
     let draft = out.join(format!(".{name}.{}.new", std::process::id()));
@@ -211,7 +214,8 @@ pub fn replace(out: &Path, name: &str, text: &[u8]) -> Result<(), SweepError> {
     })
 }
 
-/// What is wrong, once each, with the first cell that it is wrong in and how many more.
+/// The problems of all cells: each once, with the first cell that has it and the number of further
+/// ones.
 #[derive(Default)]
 struct Problems {
     found: Vec<(String, String, usize)>,
@@ -224,7 +228,8 @@ impl Problems {
             Some((.., cells)) => *cells += 1,
             None => {
                 self.known.insert(text.clone(), self.found.len());
-                // Not `in_words`: the seed is not known of a cell that is wrong.
+                // The description of the cell is not used here, since a cell that is wrong has no
+                // known seed.
                 let pairs = varied.iter().zip(&cell.values);
                 let words = pairs.map(|(one, value)| format!("{}={value}", one.path));
                 let words = words.collect::<Vec<_>>().join(", ");
@@ -261,11 +266,11 @@ mod tests {
     const TEXT: &str =
         "(data: Digits, model: \"logistic\", population: [(count: 9)], schedule: (cohort: 3))";
 
-    fn plan(fixed: &[&str], varied: &[&str], seeds: &[u64]) -> Result<Plan, SweepError> {
+    fn plan(fixed: &[&str], varied: &[&str], seeds: &[u64]) -> Result<SweepPlan, SweepError> {
         let fixed: Vec<String> = fixed.iter().map(ToString::to_string).collect();
         let varied = varied.iter().map(|text| text.parse().unwrap()).collect();
         let seeds = (!seeds.is_empty()).then_some(seeds);
-        Plan::new((TEXT, Path::new("s.ron")), &fixed, varied, seeds)
+        SweepPlan::new((TEXT, Path::new("s.ron")), &fixed, varied, seeds)
     }
 
     #[test]

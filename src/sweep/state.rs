@@ -1,4 +1,4 @@
-//! What a cell's folder holds, and so what is to be done for it.
+//! What the folder of a cell contains, and therefore what has to be done for the cell.
 
 use super::cells::Cell;
 use crate::disk;
@@ -8,31 +8,32 @@ use crate::run::{in_use, tidy, SCENARIO};
 use std::fs;
 use std::path::Path;
 
-/// What a cell's folder holds.
+/// What the folder of a cell contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Nothing: it has not begun.
+    /// Nothing: the run has not begun.
     Absent,
-    /// Its run, come to its end.
+    /// The complete run of the cell.
     Done,
-    /// Its run, which can be gone on with from a checkpoint.
+    /// A run of the cell that can be resumed from a checkpoint.
     Resumable,
-    /// What is left of a run that cannot be gone on with.
+    /// The remains of a run that cannot be resumed.
     Remains,
-    /// A run that another process is at.
+    /// A run that another process is working on.
     InUse,
-    /// The finished run of something else, which is nobody's to remove.
+    /// The finished run of something else, which must not be removed.
     Foreign,
 }
 
-/// Removes what a process that was killed at the end of a cell's finished run left beside it.
+/// Removes temporary files that a killed process left beside the finished run of a cell.
 pub fn tidied(folder: &Path) {
     if let Err(error) = tidy(folder) {
         tracing::warn!("{}: {error}", folder.display());
     }
 }
 
-/// Looks into a cell's folder. `text` is the scenario's, `device` where it would go on.
+/// Finds out what the folder of `cell` contains. `text` is the scenario's text, and `device` the
+/// device on which the run would be resumed.
 pub fn state(folder: &Path, text: &str, cell: &Cell, device: &str) -> State {
     if fs::symlink_metadata(folder).is_err() {
         return State::Absent;
@@ -49,7 +50,7 @@ pub fn state(folder: &Path, text: &str, cell: &Cell, device: &str) -> State {
     match (record.status, same) {
         (status, true) if status.is_at_end() => State::Done,
         (status, false) if status.is_at_end() => State::Foreign,
-        // Only runs that make checkpoints have an identity.
+        // Only runs with checkpoints have an identity.
         (_, true) if record.identity.is_some() && record.device == device => State::Resumable,
         _ => State::Remains,
     }

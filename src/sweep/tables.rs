@@ -1,16 +1,16 @@
-//! A row a cell, and figures over the seeds of each setting.
+//! The two tables of a sweep: a row for each cell, and statistics over the seeds of each setting.
 
 use super::cells::Cell;
 use super::outcome::{Outcome, Standing};
-use super::plan::{replace, Plan, SweepError};
+use super::plan::{replace, SweepError, SweepPlan};
 use std::path::Path;
 
-/// A row a cell.
+/// The name of the table with a row for each cell.
 pub const TABLE: &str = "sweep.csv";
-/// A row a setting and figure.
+/// The name of the table with a row for each setting and figure.
 pub const SUMMARY: &str = "summary.csv";
 
-/// The columns of a cell's row, behind its number and the parameters that are varied.
+/// The columns of a cell's row that follow its number and the varied parameters.
 pub const TABLE_COLUMNS: [&str; 19] = [
     "seed",
     "status",
@@ -33,25 +33,25 @@ pub const TABLE_COLUMNS: [&str; 19] = [
     "error",
 ];
 
-/// The columns of a figure's row, behind the parameters that are varied.
+/// The columns of a figure's row that follow the varied parameters.
 pub const SUMMARY_COLUMNS: [&str; 6] = ["figure", "runs", "mean", "sd", "min", "max"];
 
-/// Mean and spread of a figure over the runs that have it.
+/// The mean and the spread of a figure over the runs that have it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// How many have it.
+    /// The number of runs that have the figure.
     pub runs: usize,
-    /// Their mean.
+    /// The mean.
     pub mean: f64,
-    /// Their standard deviation, with n - 1; of two or more.
+    /// The standard deviation with the divisor n − 1; `None` for a single run.
     pub sd: Option<f64>,
-    /// The smallest.
+    /// The smallest value.
     pub min: f64,
-    /// The largest.
+    /// The largest value.
     pub max: f64,
 }
 
-/// Of those values that are numbers; `None` without any.
+/// The mean and the spread of those values that are numbers; `None` if there are none.
 pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let values: Vec<f64> = values
         .into_iter()
@@ -64,7 +64,8 @@ pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
         });
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
-    // In two passes: what is close together keeps its digits.
+    // The sum is made in a second pass over the values, so that values close together lose no
+    // digits.
     let squares = values
         .iter()
         .map(|value| (value - mean).powi(2))
@@ -78,19 +79,19 @@ pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
     })
 }
 
-/// What came of a sweep so far.
+/// The results of a sweep so far.
 #[derive(Debug)]
 pub struct Collected {
-    /// An outcome a cell, in order.
+    /// The result of each cell, in order.
     pub outcomes: Vec<Outcome>,
-    /// Final accuracy over the seeds, a setting after the other.
+    /// The final accuracy over the seeds of each setting, in order.
     pub accuracy: Vec<Option<Spread>>,
 }
 
-/// A figure of a run, where it has it.
+/// Reads a figure from the result of a run, if the run has it.
 type Pick = fn(&Outcome) -> Option<f64>;
 
-/// What is summed up over the seeds.
+/// The figures that are summarised over the seeds.
 const FIGURES: [(&str, Pick); 9] = [
     ("final_accuracy", |o| o.totals.as_ref()?.final_accuracy),
     ("best_accuracy", |o| {
@@ -110,11 +111,12 @@ const FIGURES: [(&str, Pick); 9] = [
     }),
 ];
 
-/// Reads what is there of all cells, whoever ran them, and writes both tables.
+/// Reads the results of all cells that have run, whichever process ran them, and writes both
+/// tables. `goal` is an accuracy in [0, 1] for the columns that say when it was reached.
 ///
 /// # Errors
-/// When they cannot be written.
-pub fn collect(plan: &Plan, out: &Path, goal: Option<f64>) -> Result<Collected, SweepError> {
+/// When the tables cannot be written.
+pub fn collect(plan: &SweepPlan, out: &Path, goal: Option<f64>) -> Result<Collected, SweepError> {
     let cells = plan.cells.iter();
     let outcomes: Vec<Outcome> = cells.map(|cell| Outcome::of(out, cell, goal)).collect();
     replace(out, TABLE, &written(rows(plan, &outcomes), out, TABLE)?)?;
@@ -143,8 +145,8 @@ pub fn collect(plan: &Plan, out: &Path, goal: Option<f64>) -> Result<Collected, 
     Ok(Collected { outcomes, accuracy })
 }
 
-/// Where in the list of cells each setting's are.
-fn settings(plan: &Plan) -> Vec<Vec<usize>> {
+/// For each setting, the places of its cells in the list of cells.
+fn settings(plan: &SweepPlan) -> Vec<Vec<usize>> {
     let mut settings: Vec<Vec<usize>> = Vec::new();
     for (at, cell) in plan.cells.iter().enumerate() {
         if cell.setting == settings.len() {
@@ -157,14 +159,14 @@ fn settings(plan: &Plan) -> Vec<Vec<usize>> {
     settings
 }
 
-fn heading(plan: &Plan, columns: &[&str]) -> Vec<String> {
+fn heading(plan: &SweepPlan, columns: &[&str]) -> Vec<String> {
     let varied = plan.varied.iter().map(|varied| varied.path.clone());
     varied
         .chain(columns.iter().map(ToString::to_string))
         .collect()
 }
 
-fn rows(plan: &Plan, outcomes: &[Outcome]) -> Vec<Vec<String>> {
+fn rows(plan: &SweepPlan, outcomes: &[Outcome]) -> Vec<Vec<String>> {
     let mut head = vec!["cell".to_string()];
     head.extend(heading(plan, &TABLE_COLUMNS));
     let rows = plan
@@ -201,7 +203,7 @@ fn row(cell: &Cell, outcome: &Outcome) -> Vec<String> {
         number(totals.map(|t| t.real_s)),
         outcome.hash.clone().unwrap_or_default(),
         match begun {
-            true => Plan::folder(Path::new(""), cell).display().to_string(),
+            true => SweepPlan::folder(Path::new(""), cell).display().to_string(),
             false => String::new(),
         },
         outcome.error.clone().unwrap_or_default(),

@@ -1,13 +1,13 @@
-//! What is varied: a path and its values, and the seeds.
+//! The varied parameters: paths with their values, and the seeds.
 
 use serde::{Deserialize, Serialize};
 
 /// A path of the scenario and the values that it takes, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Varied {
-    /// Where, as in `--set`.
+    /// The path, written as for `--set`.
     pub path: String,
-    /// RON, as in `--set`; at least one.
+    /// The values as RON, written as for `--set`; at least one.
     pub values: Vec<String>,
 }
 
@@ -36,11 +36,11 @@ impl std::str::FromStr for Varied {
     }
 }
 
-/// Splits at the commas that are in no bracket and no text. What is in the values is for the
-/// scenario's reader to judge, but for brackets and texts that do not end.
+/// Splits a list at the commas that are outside brackets and quoted texts. Whether the values are
+/// valid is left to the scenario's reader, except that brackets and texts must be closed.
 ///
 /// # Errors
-/// A value that is empty, a bracket without its other half, a text without its end.
+/// When a value is empty, a bracket has no counterpart, or a text has no end.
 pub fn split_values(text: &str) -> Result<Vec<String>, String> {
     let mut values = Vec::new();
     let mut open: Vec<char> = Vec::new();
@@ -50,7 +50,8 @@ pub fn split_values(text: &str) -> Result<Vec<String>, String> {
         let width = match c {
             '"' => quoted(rest(at))?,
             'r' if !is_inside_name(text, at) => raw(rest(at))?.unwrap_or(1),
-            // 'x', or a lone mark, which the scenario's reader will object to.
+            // This is a character such as 'x', or a lone quotation mark, which the scenario's
+            // reader will refuse.
             '\'' => letter(rest(at)),
             _ => c.len_utf8(),
         };
@@ -84,7 +85,7 @@ fn is_inside_name(text: &str, at: usize) -> bool {
     before.is_some_and(|c| c == '_' || c.is_alphanumeric())
 }
 
-/// Bytes of the text that begins here, its marks included.
+/// The length in bytes of the quoted text at the start of `text`, with its quotation marks.
 fn quoted(text: &str) -> Result<usize, String> {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -98,7 +99,7 @@ fn quoted(text: &str) -> Result<usize, String> {
     Err(format!("a text without its end: {text}"))
 }
 
-/// The same for a raw text; `None` where none begins.
+/// As [`quoted`], for a raw text such as `r"…"`; `None` if no raw text begins here.
 fn raw(text: &str) -> Result<Option<usize>, String> {
     let hashes = text[1..].chars().take_while(|&c| c == '#').count();
     let from = 1 + hashes;
@@ -125,10 +126,11 @@ fn letter(text: &str) -> usize {
     }
 }
 
-/// Seeds such as `1..5` (both ends included), `7` or `1..3,10`, in the order given.
+/// Reads seeds such as `1..5` (both ends included), `7` or `1..3,10`, and returns them in the order
+/// given.
 ///
 /// # Errors
-/// What is no seed, a seed that is there twice, and more than `most`.
+/// When something is not a seed, a seed occurs twice, or there are more than `most`.
 pub fn parse_seeds(text: &str, most: usize) -> Result<Vec<u64>, String> {
     let number = |word: &str| {
         word.trim()

@@ -1,57 +1,58 @@
-//! What the user is told: one diagnostic a mistake, with its place.
+//! Diagnostics: one message for each mistake, with its place.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// How many diagnostics are printed; the rest are counted.
+/// The number of diagnostics that are printed; further ones are only counted.
 const SHOWN: usize = 50;
 
-/// Where a mistake is.
+/// The place of a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A file as a whole: it cannot be read.
+    /// A file as a whole, for example one that cannot be read.
     File(PathBuf),
-    /// A position in a file; lines and columns count characters from one.
+    /// A position in a file.
     At {
-        /// The file, as it was named.
+        /// The file, as the user named it.
         file: PathBuf,
-        /// Line, from one.
+        /// The line, from one.
         line: usize,
-        /// Column in characters, from one.
+        /// The column in characters, from one.
         column: usize,
     },
     /// An override given on the command line, as typed.
     Override(String),
 }
 
-/// The source line of a mistake and the part of it to mark.
+/// The source line of a mistake, and the part of it to mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
     /// The line, or the part of a long line around the mistake.
     pub line: String,
-    /// Characters before the mark.
+    /// The number of characters before the mark.
     pub offset: usize,
-    /// Characters under the mark; at least one.
+    /// The number of characters under the mark; at least one.
     pub width: usize,
 }
 
-/// One mistake.
+/// One mistake in a text, with its place and a message for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Where it is.
+    /// The place of the mistake.
     pub place: Place,
-    /// The value it is about, such as `population[1].link.latency`; empty for the whole document.
+    /// The path of the value at fault, such as `population[1].link.latency`; empty for the whole
+    /// document.
     pub path: String,
-    /// What was expected and found, and what would be right.
+    /// What was expected, what was found, and what would be right.
     pub message: String,
-    /// The source line, where there is one.
+    /// The source line, if there is one.
     pub excerpt: Option<Excerpt>,
-    /// Source and offset, to sort by.
+    /// The source and the offset, by which diagnostics are sorted.
     order: (u32, u32),
 }
 
-/// Mistakes in the order of the text. `{}` prints one line each, `{:#}` adds the source line of
-/// each with a mark under the mistake; at most 50 are printed, the rest counted.
+/// All mistakes in the order of the text. `{}` prints one line for each; `{:#}` adds the source line of
+/// each, with a mark under the mistake. At most 50 are printed, and the rest are counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
@@ -86,12 +87,12 @@ impl Diagnostic {
         }
     }
 
-    /// A mistake of a whole file.
+    /// A diagnostic about a whole file.
     pub fn about_file(file: PathBuf, message: String) -> Self {
         Self::new(Place::File(file), (0, 0), String::new(), message, None)
     }
 
-    /// A mistake of an override that could not be applied.
+    /// A diagnostic about an override that could not be applied.
     pub fn about_override(assignment: &str, message: String) -> Self {
         let place = Place::Override(clean(&super::tree::shortened(assignment, 200)));
         Self::new(place, (u32::MAX, 0), String::new(), message, None)
@@ -111,7 +112,7 @@ impl fmt::Display for Place {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
-        // The override says the path already.
+        // The override contains the path already.
         let said = matches!(&self.place, Place::Override(a) if a.split('=').next().is_some_and(|p| p.trim() == self.path));
         if !self.path.is_empty() && !said {
             write!(f, "{}: ", self.path)?;
@@ -140,25 +141,25 @@ impl Diagnostics {
         self.list.insert(at, diagnostic);
     }
 
-    /// Whether there are none.
+    /// Whether there are no diagnostics.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many there are.
+    /// The number of diagnostics.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Them, in the order of the text.
+    /// The diagnostics in the order of the text.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.list.iter()
     }
 
-    /// `value` if there are none.
+    /// Returns `value` if there are no diagnostics.
     ///
     /// # Errors
-    /// The diagnostics, if there are any.
+    /// Returns the diagnostics, if there are any.
     pub fn into_result<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() {
             Ok(value)
@@ -167,7 +168,7 @@ impl Diagnostics {
         }
     }
 
-    /// Says that the search ended before the text did.
+    /// Notes that the search for mistakes ended before the end of the text.
     pub(super) fn stop_early(&mut self) {
         self.incomplete = true;
     }
@@ -209,7 +210,7 @@ impl FromIterator<Diagnostic> for Diagnostics {
 impl Extend<Diagnostic> for Diagnostics {
     fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, diagnostics: I) {
         self.list.extend(diagnostics);
-        // Stable: diagnostics of one place stay in the order they were made.
+        // The sort is stable: diagnostics of one place stay in the order in which they were made.
         self.list.sort_by_key(|diagnostic| diagnostic.order);
     }
 }

@@ -1,4 +1,4 @@
-//! What stopped a reading, as serde reports it, and the words for it.
+//! Why one reading of the tree stopped, as serde reports it, and the words for a user.
 
 use super::syntax::{did_you_mean, near};
 use super::tree::{shortened, Node, Source, Step, Value};
@@ -8,7 +8,7 @@ use std::fmt;
 /// The mistake at which one reading of the tree ended.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// From the value in question up to the root: the innermost step first.
+    /// The way from the value at fault up to the root, with the innermost step first.
     pub route: Vec<Step>,
     pub kind: Kind,
 }
@@ -17,13 +17,13 @@ pub(super) struct Fault {
 pub(super) enum Kind {
     /// A message made by the type being read.
     Custom(String),
-    /// The value is not what was expected.
+    /// The value is not the expected one.
     Expected(String),
-    /// A number of values that is not what was expected.
+    /// The number of values is not the expected one.
     Length { found: usize, expected: String },
     /// A field that the struct does not have.
     UnknownField(String, &'static [&'static str]),
-    /// A variant that the enum does not have, or a value that is none.
+    /// A variant that the enum does not have, or a value that is no variant.
     UnknownVariant(&'static [&'static str]),
     /// A field that is required.
     Missing(&'static str),
@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Duplicate(&'static str),
     /// A struct under another name than its own.
     StructName(&'static str),
-    /// No placeholder would do for a value reported earlier.
+    /// No placeholder fits a value that was reported earlier.
     Hole,
 }
 
@@ -43,13 +43,13 @@ impl Fault {
         }
     }
 
-    /// This fault, seen from one value further out.
+    /// This fault as seen from the value around it.
     pub(super) fn below(mut self, step: Step) -> Self {
         self.route.push(step);
         self
     }
 
-    /// As `kind`, if it is a wrong number of values right here.
+    /// Changes the fault to the expected kind if it is a wrong number of values at this value.
     pub(super) fn length_of(mut self, expected: impl FnOnce() -> String) -> Self {
         if let (
             true,
@@ -66,7 +66,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A type that wraps the error of a part in its own words sees this text.
+        // A type that wraps the error of a part in its own words shows this text.
         f.write_str(&self.kind.message(None, None))
     }
 }
@@ -110,9 +110,9 @@ impl Error for Fault {
 }
 
 impl Kind {
-    /// What to tell the user about `node`, which stands in `source`; without one, of what was
-    /// expected only.
-    /// `hint` says what would be right; without one that is the nearest name, where there is one.
+    /// The message for the user about `node`, which is in `source`; without a node, the message only
+    /// says what was expected. `hint` says what would be right; without a hint, the message suggests
+    /// the nearest name, if there is one.
     pub(super) fn message(
         &self,
         at: Option<(&Node, Option<&Source>)>,
@@ -149,7 +149,7 @@ impl Kind {
                     meant => did_you_mean(meant),
                 });
                 let hint = given.or(nearest).unwrap_or_default();
-                // A name with its values is best recognised by the name.
+                // A name with its values is easiest to recognise by the name.
                 let found = match typed {
                     Some((name, false)) => format!(", found {}", shortened(name, 40)),
                     _ => found,
@@ -182,7 +182,7 @@ pub(super) fn typed_name(node: &Node) -> Option<(&str, bool)> {
     }
 }
 
-/// The types' own names for what they expect, in a user's words.
+/// Translates the names that types have for what they expect into words for a user.
 fn in_words(expected: String) -> String {
     let whole = |low: &str, high: String| format!("a whole number from {low} to {high}");
     match expected.as_str() {

@@ -1,8 +1,8 @@
 //! Field types for what people write in a scenario: `"20 ms"`, `"4 GB"`, a fraction, a distribution.
 //!
-//! Each holds the checked quantity of [`crate::quantity`] it was read as. Quantities with a unit are
-//! texts, ratios are bare numbers; [`OrDistribution`] takes a constant of any of them or a
-//! distribution over it.
+//! Each type holds the checked quantity of [`crate::quantity`] that was read. Quantities with a unit
+//! are written as texts, ratios as bare numbers; [`OrDistribution`] takes a constant of any such type,
+//! or a distribution over it.
 
 mod distribution;
 
@@ -13,39 +13,39 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A one-dimensional value as scenarios write it.
+/// A type of one number that scenarios contain.
 pub trait Parameter: Copy {
-    /// The dimension of the text it is written as; none for a bare number.
+    /// The dimension of the text in which the value is written; `None` for a bare number.
     const UNIT: Option<Unit>;
-    /// What a value looks like.
+    /// What a value looks like, for messages.
     const EXPECTED: &'static str;
     /// The allowed values in base units (seconds, bytes, bit/s, FLOP/s, ratio).
     const ALLOWED: Range;
-    /// A value that is allowed and no mistake, in base units.
+    /// A value in base units that is allowed and is no mistake, for placeholders.
     const HARMLESS: f64 = 1.0;
 
-    /// The value `base` in base units; none if it is not allowed.
+    /// The value for `base` in base units; `None` if it is not allowed.
     fn from_base(base: f64) -> Option<Self>;
 
     /// This value in base units.
     fn to_base(self) -> f64;
 }
 
-/// An interval and how it is written.
+/// An interval of allowed values, and how messages write it.
 #[derive(Debug, Clone, Copy)]
 pub struct Range {
     /// The lower end.
     pub low: f64,
     /// Whether the lower end itself is left out.
     pub above_low: bool,
-    /// The upper end, allowed itself.
+    /// The upper end, which is allowed.
     pub high: f64,
     /// The interval in mathematical notation, with units.
     pub text: &'static str,
 }
 
 impl Range {
-    /// Whether `value` lies in the interval.
+    /// Whether `value` is in the interval.
     pub fn contains(&self, value: f64) -> bool {
         let low = if self.above_low {
             value > self.low
@@ -63,7 +63,8 @@ struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// Checks against `range`; for a ratio that looks like a slip or a percentage, with a guess.
+    /// Checks the number against `range`; for a ratio that looks like a slip or a percentage, the error
+    /// has a guess of what was meant.
     fn check(&self, range: &Range) -> Result<f64, String> {
         if range.contains(self.base) {
             return Ok(self.base);
@@ -77,7 +78,7 @@ impl Written<'_> {
             x if x <= 100.0 => Some(x / 100.0),
             _ => None,
         };
-        // Six decimals: what was divided is not what a person would type.
+        // Six decimals are enough: a person would not type the digits that a division leaves.
         let hint = guess.map_or(String::new(), |guess| {
             let guess = format!("{guess:.6}");
             format!(
@@ -133,7 +134,8 @@ impl<V: Parameter> Visitor<'_> for NumberVisitor<V> {
         self.bare(Unexpected::Float(value), value)
     }
 
-    /// The reader's placeholder for a value already reported: no document holds a byte string.
+    /// The reader's placeholder for a value already reported is a byte string, which no document
+    /// contains.
     fn visit_bytes<E: Error>(self, _: &[u8]) -> Result<f64, E> {
         Ok(self.harmless)
     }
@@ -188,8 +190,8 @@ macro_rules! parameter {
     };
 }
 
-/// The span nearest to `seconds`. What was typed in whole nanoseconds is that many, although its
-/// seconds as a float lie a little beside: `"268 us"` is 268000 ns.
+/// The span nearest to `seconds`. A number typed in whole nanoseconds gives exactly that many, although
+/// its seconds as a float can be slightly different: `"268 us"` is 268000 ns.
 fn nearest_span(seconds: f64) -> crate::quantity::Span {
     crate::quantity::Span::from_nanos(libm::round(seconds * 1e9) as u64)
 }

@@ -1,30 +1,30 @@
-//! What those who know what a document is about can say of a mistake in it.
+//! Hints about mistakes in a document, from code that knows what the document is about.
 
-/// Says what would be right instead, for what a reader who only knows the types cannot guess.
+/// A function that says what would be right, where the types alone do not suggest it.
 pub type Hints = fn(&Misread<'_>) -> Option<String>;
 
-/// What could not be read.
+/// A value that could not be read.
 #[derive(Debug, Clone, Copy)]
 pub struct Misread<'a> {
-    /// Where, such as `population[0].cuont`.
+    /// The path of the value, such as `population[0].cuont`.
     pub path: &'a str,
-    /// What stands there instead.
+    /// What was found there.
     pub found: Misreading<'a>,
 }
 
-/// What stands where something else was expected.
+/// What was found where something else was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misreading<'a> {
-    /// A field that the bracket does not have.
+    /// A field that does not exist in this bracket.
     Field {
-        /// Its name.
+        /// The name of the field.
         name: &'a str,
-        /// The nearest name that the bracket has.
+        /// The nearest name that exists in this bracket.
         near: Option<&'a str>,
     },
     /// A bare word.
     Word(&'a str),
-    /// A name and brackets.
+    /// A name with brackets.
     Named(&'a str),
     /// A text in quotes.
     Text(&'a str),
@@ -32,11 +32,11 @@ pub enum Misreading<'a> {
     Fields,
     /// A number.
     Number,
-    /// Anything else.
+    /// Any other value.
     Other,
 }
 
-/// Of a document of which nothing is known.
+/// The hints for a document about which nothing is known: none.
 pub(super) fn none(_: &Misread<'_>) -> Option<String> {
     None
 }

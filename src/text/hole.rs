@@ -1,4 +1,4 @@
-//! A stand-in for a value already reported, so that the reading can go on to the next mistake.
+//! A stand-in for a value that was already reported, so that the reading can go on to the next mistake.
 
 use super::fault::{Fault, Kind};
 use super::open;
@@ -7,14 +7,15 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-/// How deep a placeholder may go: enough for real types, an end for types that contain themselves.
+/// The deepest nesting of a placeholder: enough for real types, and an end for types that contain
+/// themselves.
 const MAX_DEPTH: usize = 12;
 
-/// Gives any type some value of its own: one, empty, none, the first variant. What is read from it
-/// is thrown away with the reading, since a hole is only made for a mistake already noted.
+/// Gives any type some value: one, empty, none, the first variant. The value is thrown away with the
+/// reading, since a hole is only made for a mistake that was already reported.
 ///
-/// A type that takes whatever comes (`deserialize_any`) is given a byte string, which no document
-/// can contain; it may answer with a value of its choice.
+/// A type that accepts any kind of value (`deserialize_any`) is given a byte string, which no document
+/// can contain; the type may answer with a value of its choice.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hole {
     depth: usize,
@@ -35,7 +36,7 @@ impl Hole {
     }
 }
 
-/// Whatever goes wrong in a hole is not the user's mistake.
+/// An error inside a hole is not the user's mistake.
 fn quiet<T>(result: Result<T, Fault>) -> Result<T, Fault> {
     result.map_err(|_| Fault::new(Kind::Hole))
 }
@@ -159,7 +160,7 @@ impl<'de> Deserializer<'de> for Hole {
     }
 }
 
-/// As many holes as are asked for.
+/// As many holes as the type asks for.
 struct Parts {
     left: usize,
     hole: Hole,

@@ -1,25 +1,25 @@
-//! Which names a type can have: the fields of a struct, the variants of an enum.
+//! The names that a type can have: the fields of a struct, the variants of an enum.
 //!
-//! Derived types tell their names to any deserializer that they are read from. One that keeps the
-//! names and reads nothing makes lists of names that cannot go stale.
+//! A derived type tells its names to every deserializer that reads it. A deserializer that only keeps
+//! the names gives lists of names that cannot go out of date.
 
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde::{forward_to_deserialize_any, Deserialize};
 use std::fmt;
 
-/// Names, as types tell them.
+/// A list of names.
 pub type Names = &'static [&'static str];
 
-/// The fields of the struct `T`, or the variants of the enum `T`; none for anything else.
+/// The fields of the struct `T`, or the variants of the enum `T`; empty for any other type.
 pub fn names_of<'de, T: Deserialize<'de>>() -> Names {
     let mut names: Names = &[];
-    // It always fails: nothing is there to be read.
+    // The reading always fails, since there is no value to be read.
     let _ = T::deserialize(Listening(&mut names));
     names
 }
 
-/// Reads nothing, and keeps the names that the type asks for.
+/// A deserializer that reads nothing and keeps the names for which the type asks.
 struct Listening<'a>(&'a mut Names);
 
 impl<'de> Deserializer<'de> for Listening<'_> {
@@ -63,13 +63,14 @@ impl<'de> Deserializer<'de> for Listening<'_> {
     }
 }
 
-/// Reads a struct out of a map that a visitor was handed, and refuses what is no field of it.
+/// Reads a struct from a map that a visitor was handed, and refuses names that are no field of the
+/// struct.
 ///
-/// serde's own [`serde::de::value::MapAccessDeserializer`] forgets which fields there are, so that
-/// unknown ones would be ignored.
+/// serde's own [`serde::de::value::MapAccessDeserializer`] forgets which fields exist, so it would
+/// ignore unknown ones.
 ///
 /// # Errors
-/// As `T`'s, and for a name that `T` does not have.
+/// Returns the errors of reading a `T`, and an error for a name that `T` does not have.
 pub fn read_fields<'de, T: Deserialize<'de>, A: MapAccess<'de>>(fields: A) -> Result<T, A::Error> {
     T::deserialize(Bracket(fields))
 }
@@ -101,7 +102,7 @@ impl<'de, A: MapAccess<'de>> Deserializer<'de> for Bracket<A> {
     }
 }
 
-/// The entries of a map, none of which has a name that is not known.
+/// The entries of a map; a name that is not known is an error.
 struct KnownOnly<A> {
     fields: A,
     known: Names,
@@ -123,7 +124,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for KnownOnly<A> {
     }
 }
 
-/// A name, which must be known.
+/// A name, which must be a known one.
 struct KnownName<K> {
     seed: K,
     known: Names,

@@ -1,4 +1,4 @@
-//! What was read in spite of mistakes, and how far it can be believed.
+//! A value that was read in spite of mistakes, and which parts of it are as they were written.
 
 use super::diagnostic::Diagnostics;
 use super::Document;
@@ -6,35 +6,38 @@ use super::Document;
 /// A value that was read in spite of mistakes.
 #[derive(Debug)]
 pub struct Mended<T> {
-    /// It, with a default or a placeholder where something was wrong; none where too much was.
+    /// The value, with a default or a placeholder in the place of each mistake; `None` if too much was
+    /// wrong.
     pub value: Option<T>,
-    /// What was wrong, in the order of the text.
+    /// The mistakes, in the order of the text.
     pub mistakes: Diagnostics,
-    /// What of the value is not as it was written.
+    /// The parts of the value that are not as they were written.
     pub spoilt: Vec<Spoilt>,
 }
 
-/// A part of a value that is not as it was written, since there was a mistake.
+/// A part of a value that is not as it was written, because of a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spoilt {
-    /// What stands at this path.
+    /// The value at this path.
     Value(String),
-    /// Whatever the bracket at this path leaves out: an unknown field may have meant any of it.
+    /// Any field that the bracket at this path leaves out: an unknown field may have been meant as one
+    /// of them.
     Absent(String),
-    /// It could be anything.
+    /// Any part of the value.
     Anything,
 }
 
 impl Spoilt {
-    /// Whether the value at `path` may be another than was written, in part. `[]` in the path is any
-    /// element; with `?` at its end the path is about what kind of value stands there, if any, and not
-    /// about its parts; with `.*` it is about its fields as they were typed.
+    /// Whether the value at `path` may be different from what was written, at least in part. `[]` in
+    /// the path stands for any element. With `?` at its end the path is about the kind of value, if
+    /// there is any, and not about its parts; with `.*` it is about the fields of the value as they
+    /// were typed.
     pub fn touches(&self, path: &str, document: &Document) -> bool {
         match self {
             Self::Anything => true,
             Self::Value(spoilt) => {
                 concerns(spoilt, path)
-                    // Taken out of its list, it has moved the elements after it.
+                    // An element that was taken out of its list has moved the elements after it.
                     || list_of(spoilt).is_some_and(|list| concerns(list, path))
             }
             Self::Absent(bracket) => match below(bracket, bare(path)) {
@@ -49,12 +52,12 @@ impl Spoilt {
     }
 }
 
-/// The path without what says how much of the value matters.
+/// The path without the ending that says how much of the value matters.
 fn bare(path: &str) -> &str {
     path.trim_end_matches('?').trim_end_matches(".*")
 }
 
-/// Whether a mistake at `mistake` is one of what `path` is about, as in [`Spoilt::touches`].
+/// Whether a mistake at `mistake` concerns `path`, as in [`Spoilt::touches`].
 pub(crate) fn concerns(mistake: &str, path: &str) -> bool {
     match path.strip_suffix('?') {
         Some(path) => overlap(mistake, path) && steps(mistake).count() <= steps(path).count(),
@@ -77,16 +80,16 @@ fn alike(a: &str, b: &str) -> bool {
     a == b || (any(a) && b.starts_with('[')) || (any(b) && a.starts_with('['))
 }
 
-/// Whether one of the paths is at the other, in it, or around it.
+/// Whether one of the paths is the other, or leads into it.
 fn overlap(a: &str, b: &str) -> bool {
     steps(a).zip(steps(b)).all(|(a, b)| alike(a, b))
 }
 
-/// Where a path lies as seen from a bracket.
+/// The position of a path relative to a bracket.
 enum Below<'a> {
-    /// In it, in the field of this name.
+    /// Inside the bracket, in the field of this name.
     Inside(&'a str),
-    /// It is the bracket, or holds it.
+    /// The bracket itself, or a value around it.
     Around,
     Elsewhere,
 }

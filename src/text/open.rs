@@ -1,11 +1,13 @@
-//! Values of a type that is picked by a name in the text, from a list that is not known when this crate
-//! is compiled.
+//! Values whose type is chosen by a name in the text, from a list that is not known when this crate is
+//! compiled.
 //!
-//! serde asks a type to read itself from any deserializer there is, so that a function that reads one
-//! type cannot be kept in a list. But all text is read by this module's own two deserializers, and a
-//! function for these can: an [`Opener`] holds it. Whoever has picked one leaves it here and asks for a
-//! newtype of a name that no type has; the deserializer then calls the function and leaves here what
-//! it has read. Mistakes keep their places, since they never leave the reader.
+//! serde asks a type to read itself from any deserializer there is, so a function that reads one type
+//! cannot be kept in a list. But all text is read by the two deserializers of this module, and a
+//! function for these two can be kept: an [`Opener`] holds it.
+//!
+//! Code that has chosen an opener leaves it here and asks the deserializer for a newtype with a name
+//! that no type has. The deserializer then calls the opener and leaves the value here. Mistakes keep
+//! their places, since they never leave the reader.
 
 use super::fault::{Fault, Kind};
 use super::hole::Hole;
@@ -16,7 +18,7 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-/// The name by which an opener's value is asked for.
+/// The name under which the value of an opener is asked for.
 pub(super) const NAME: &str = "shoal::text::Opener";
 
 thread_local! {
@@ -24,7 +26,7 @@ thread_local! {
     static ANSWER: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
-/// How to read a value of one type.
+/// A function that reads a value of one type, which may be unknown to this crate.
 #[derive(Debug, Clone, Copy)]
 pub struct Opener {
     read: fn(Reader<'_>) -> Result<Box<dyn Any>, Fault>,
@@ -32,7 +34,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// For values of type `T`.
+    /// The opener for values of type `T`.
     pub fn of<T: for<'de> Deserialize<'de> + 'static>() -> Self {
         Self {
             read: |reader| Ok(Box::new(T::deserialize(reader)?)),
@@ -40,10 +42,11 @@ impl Opener {
         }
     }
 
-    /// Reads such a value; it is one of the type that the opener was made for.
+    /// Reads a value; it has the type for which the opener was made.
     ///
     /// # Errors
-    /// As that type's, and of any deserializer but those of this module.
+    /// Returns the errors of reading that type, and an error for any deserializer but those of this
+    /// module.
     pub fn read<'de, D: Deserializer<'de>>(
         self,
         deserializer: D,
@@ -55,13 +58,13 @@ impl Opener {
     }
 }
 
-/// What is read where a newtype `name` is asked for in the text, if it is an opener's value.
+/// Reads the value of an opener where a newtype `name` is asked for, if `name` is [`NAME`].
 pub(super) fn read(name: &str, reader: Reader<'_>) -> Option<Result<(), Fault>> {
     let opener = asked(name)?;
     Some((opener.read)(reader).map(|value| ANSWER.set(Some(value))))
 }
 
-/// The same with what stands in for a value that was reported as wrong.
+/// Reads the value of an opener from the stand-in for a value that was reported as wrong.
 pub(super) fn fill(name: &str, hole: Hole) -> Option<Result<(), Fault>> {
     let opener = asked(name)?;
     let filled = (opener.fill)(hole).map_err(|_| Fault::new(Kind::Hole));
@@ -75,7 +78,7 @@ fn asked(name: &str) -> Option<Opener> {
     }
 }
 
-/// Takes what was left here.
+/// Takes the value that the deserializer left here.
 struct Answered;
 
 impl Visitor<'_> for Answered {
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn all_its_mistakes_are_told_with_their_places() {
+    fn all_its_mistakes_are_reported_with_their_places() {
         assert_eq!(
             read("[(mu: \"x\"), (mq: 2.5), (mu: 3)]").err().unwrap(),
             [

@@ -12,7 +12,7 @@ enum Segment {
     Index(usize),
 }
 
-/// Splits `a.b[0].c`; the message says what is wrong with the path.
+/// Splits `a.b[0].c` into its steps; the error says what is wrong with the path.
 fn segments(path: &str) -> Result<Vec<Segment>, String> {
     let wrong = || {
         let path = shortened(path, 80);
@@ -45,7 +45,7 @@ fn segments(path: &str) -> Result<Vec<Segment>, String> {
     Ok(segments)
 }
 
-/// Adds the steps from `node` to its part `segment`; whether there is such a part.
+/// Adds the steps from `node` to its part `segment`; returns whether there is such a part.
 fn step(node: &Node, segment: &Segment, route: &mut Vec<Step>) -> bool {
     let found = match (segment, &node.value) {
         (Segment::Name(name), Value::Named(_, Body::Fields(fields))) => fields
@@ -60,7 +60,7 @@ fn step(node: &Node, segment: &Segment, route: &mut Vec<Step>) -> bool {
                 _ => false,
             })
             .map(Step::Entry),
-        // `Some((..))` and a variant around one value have no name for what they hold.
+        // `Some((..))`, and a variant around one value, have no name for the value that they hold.
         (Segment::Name(_), Value::Named(_, Body::Tuple(items))) => match items.as_slice() {
             [only] => {
                 route.push(Step::Item(0));
@@ -97,7 +97,7 @@ fn step(node: &Node, segment: &Segment, route: &mut Vec<Step>) -> bool {
     found.is_some()
 }
 
-/// The value at `path`, or the nearest one around where it would be.
+/// The value at `path`, or the nearest existing one around its place.
 pub(super) fn find<'a>(root: &'a Node, path: &str) -> &'a Node {
     walk(root, path).0
 }
@@ -107,7 +107,7 @@ pub(super) fn has(root: &Node, path: &str) -> bool {
     walk(root, path).1
 }
 
-/// Goes as far along `path` as there are values; whether that is all the way.
+/// Follows `path` as far as there are values; returns whether that is all the way.
 fn walk<'a>(root: &'a Node, path: &str) -> (&'a Node, bool) {
     let Ok(segments) = segments(path) else {
         return (root, false);
@@ -123,8 +123,8 @@ fn walk<'a>(root: &'a Node, path: &str) -> (&'a Node, bool) {
     (node, true)
 }
 
-/// Puts the value of `assignment` (`path=value`), read as source number `id`, into the tree.
-/// Returns that source and the slips in it.
+/// Puts the value of `assignment` (`path=value`), read as source number `id`, into the tree. Returns
+/// that source and the mistakes in its syntax.
 pub(super) fn set(
     root: &mut Node,
     id: u32,
@@ -170,7 +170,7 @@ pub(super) fn set(
     Ok((source, slips))
 }
 
-/// Reads `text` as RON, or as text without quotes where it is neither RON nor an attempt at it.
+/// Reads `text` as RON, or as text without quotes if it neither is RON nor looks like an attempt at it.
 fn read_value(text: &str, id: u32) -> Result<(Node, Vec<syntax::Slip>), String> {
     let parsed = syntax::parse(text, id);
     let plain =
@@ -194,7 +194,7 @@ fn read_value(text: &str, id: u32) -> Result<(Node, Vec<syntax::Slip>), String> 
     }
 }
 
-/// `value` inside as many structs as `path` has names.
+/// Puts `value` into as many structs as `path` has names.
 fn around(value: Node, path: &[Segment]) -> Result<Node, String> {
     path.iter()
         .rev()
@@ -222,10 +222,10 @@ fn new_field(name: &str, value: Node) -> Field {
     }
 }
 
-/// What a text alone is the value of, where fields can stand too: `"4g"` is `(preset: "4g")`.
+/// The field that a text alone stands for, where fields are also allowed: `"4g"` is `(preset: "4g")`.
 const OF_TEXT: &str = "preset";
 
-/// What messages call the value at `path`.
+/// The name of the value at `path` in messages.
 fn called(path: &str) -> &str {
     if path.is_empty() {
         "the scenario"
@@ -265,13 +265,13 @@ fn add(node: &mut Node, segment: &Segment, value: Node, place: &str) -> Result<(
         }
         Value::Named(_, Body::Fields(fields)) => fields.push(new_field(name, value)),
         Value::Named(word, body) if body.is_empty() => {
-            // `None` with a field is no longer none.
+            // `None` with a field added is no longer none.
             if word.as_ref().is_some_and(|word| word.text == "None") {
                 *word = None;
             }
             *body = Body::Fields(vec![new_field(name, value)]);
         }
-        // A name that stands for a preset's fields, if the type has such: the reading will tell.
+        // The text stands for the fields of a preset, if the type has such; the reading will find out.
         Value::Text(_) if name == OF_TEXT => {
             node.value = Value::Named(None, Body::Fields(vec![new_field(name, value)]));
         }

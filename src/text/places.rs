@@ -1,10 +1,10 @@
-//! Every place of a text in which a mistake can be planted, for tests of what is said of mistakes; and
-//! that no bracket of a scenario takes what it does not know.
+//! Lists every place of a text in which a test can plant a mistake, for tests of the messages; and
+//! tests that no bracket of a scenario accepts an unknown name.
 
 use super::tree::{Body, Node, Step, Value};
 use super::Document;
 
-/// What stands in a place.
+/// The kind of value at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     /// The name of a field.
@@ -13,30 +13,30 @@ pub(crate) enum What {
     Text,
     /// Any other value.
     Value,
-    /// What an opening bracket is followed by, round or not: nothing yet.
+    /// The position after an opening bracket of either kind, where nothing stands yet.
     Inside,
 }
 
 /// A place of a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
-    /// The path of the value that is there, or of the bracket.
+    /// The path of the value at this place, or of the bracket.
     pub path: String,
     pub what: What,
-    /// In bytes.
+    /// The first byte of the place.
     pub from: usize,
-    /// In bytes.
+    /// The byte after the place.
     pub to: usize,
 }
 
 impl Place {
-    /// `text` with something else in this place.
+    /// `text` with `other` in this place.
     pub(crate) fn put(&self, text: &str, other: &str) -> String {
         format!("{}{other}{}", &text[..self.from], &text[self.to..])
     }
 }
 
-/// The places of `text`, which `document` was read from.
+/// All places of `text`, from which `document` was read.
 pub(crate) fn places(document: &Document, text: &str) -> Vec<Place> {
     let mut found = Vec::new();
     walk(
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_in_each_bracket_is_told_in_each_at_once() {
+    fn an_unknown_field_in_each_bracket_is_reported_in_each_at_once() {
         for (name, text) in shipped() {
             let document = Document::parse(&text, &name).unwrap();
             let brackets = places(&document, &text).into_iter().filter(|place| {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_beside_a_preset_are_told_with_all_other_mistakes() {
+    fn unknown_fields_beside_a_preset_are_reported_with_all_other_mistakes() {
         let text =
             "(data: Digits, model: \"mlp\", server: (link: (preset: \"wifi\", latncy: \"1 s\")),\n\
                     population: [(count: -1, link: (preset: \"4g\", bandwidth: \"1 kbit/s\"),\n\

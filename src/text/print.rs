@@ -1,9 +1,9 @@
-//! A document as text again, overrides included; comments are gone.
+//! Prints a document as text, overrides included; comments are lost.
 
 use super::tree::{Body, Node, Value};
 use std::fmt::Write;
 
-/// What fits on a line stays on it.
+/// The width of a line: a value that fits stays on one line.
 const WIDTH: usize = 100;
 
 /// The value as RON.
@@ -72,7 +72,7 @@ fn flat(node: &Node) -> String {
         Value::Char(value) => format!("{value:?}"),
         Value::Text(text) => quoted(text),
         Value::Int(value) => value.to_string(),
-        // Always with a point or an exponent: a whole number would be another kind of value.
+        // A number with a point or an exponent: without either it would be another kind of value.
         Value::Float(value) => format!("{value:?}"),
         Value::List(items) => format!("[{}]", list(items)),
         Value::Map(entries) => {

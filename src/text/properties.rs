@@ -1,4 +1,5 @@
-//! Laws of the reader: it reads what `ron` reads, it survives anything, and it counts mistakes.
+//! Properties of the reader: it reads what the `ron` crate reads, it survives any text, and it counts
+//! mistakes.
 
 use super::{Diagnostics, Document};
 use proptest::collection::{btree_map, vec};

@@ -1,4 +1,4 @@
-//! The serde deserializer over the tree: one reading, which ends at the first mistake.
+//! The serde deserializer over the tree. It makes one reading, which ends at the first mistake.
 
 mod access;
 
@@ -13,8 +13,8 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     node: &'a Node,
-    /// The name before the parentheses was read already, as that of a variant: what is left is
-    /// `(..)`, or nothing.
+    /// Whether the name before the parentheses was read already, as the name of a variant. What is left
+    /// is then `(..)`, or nothing.
     inner: bool,
 }
 
@@ -23,12 +23,12 @@ impl<'a> Reader<'a> {
         Self { node, inner: false }
     }
 
-    /// What stands behind the name of `node`, as a value of its own.
+    /// A reader for what follows the name of `node`, as a value of its own.
     fn inner(node: &'a Node) -> Self {
         Self { node, inner: true }
     }
 
-    /// The name still to be read and what is behind it.
+    /// The name that is still to be read, and what follows it.
     fn named(&self) -> Option<(Option<&'a Name>, &'a Body)> {
         match &self.node.value {
             Value::Named(name, body) => Some((name.as_ref().filter(|_| !self.inner), body)),
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is behind the name, if there is no name or it is `wanted`.
+    /// What follows the name, if there is no name or if it is `wanted`.
     fn body_of(&self, wanted: &'static str) -> Option<&'a Body> {
         let (name, body) = self.named()?;
         name.is_none_or(|name| name.text == wanted).then_some(body)
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number is a fine real one, however large.
+    /// A whole number is also accepted as a real one, however large it is.
     fn real<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Fault> {
         match self.node.value {
             Value::Int(n) => visitor.visit_f64(n as f64),
@@ -73,8 +73,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `len` values of possibly different types, in parentheses (or a list's brackets, so that a
-    /// fixed-size array may look like one).
+    /// Reads `len` values of possibly different types, in parentheses. A list's brackets are accepted
+    /// too, so that an array of fixed size may look like a list.
     fn fixed<'de, V: Visitor<'de>>(
         &self,
         items: &'a [Node],
@@ -256,7 +256,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         });
         match access {
             Some((Some(typed), _)) if typed.text != name => {
-                // A bare word is no struct under a wrong name, it is no struct.
+                // A bare word is not a struct under a wrong name; it is no struct at all.
                 Err(Fault::new(match &self.node.value {
                     Value::Named(_, Body::Bare) => Kind::Expected(fields_wanted(fields)),
                     _ => Kind::StructName(name),
@@ -279,20 +279,20 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    /// A value that a type passes over was meant to say something.
+    /// A value that a type ignores was meant to say something, so it is an error.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fault> {
         Err(Fault::custom("nothing here has this name: take it out"))
     }
 }
 
-/// What a struct with these fields looks like.
+/// A description of a struct with these fields.
 fn fields_wanted(fields: &[&str]) -> String {
     let shown: Vec<String> = fields.iter().take(3).map(|f| format!("{f}: ..")).collect();
     let more = if fields.len() > 3 { ", .." } else { "" };
     format!("fields such as ({}{more})", shown.join(", "))
 }
 
-/// One step further out for whatever goes wrong inside.
+/// Moves a fault inside the value one step outward.
 fn below<T>(step: Step, result: Result<T, Fault>) -> Result<T, Fault> {
     result.map_err(|fault| fault.below(step))
 }

@@ -1,12 +1,12 @@
-//! Every mistake at once: read, note the mistake, mend the tree, read again.
+//! Finds every mistake in one go: read the tree, record the mistake, repair the tree, read again.
 //!
-//! A mend takes the offending value out, so that its default applies. What such a mend makes wrong
-//! in turn is not the user's mistake and is not noted: a field missing because it was taken out (or
-//! was misspelt) gets a placeholder, and a value that holds a mended one and still cannot be read is
-//! taken out silently.
+//! A repair takes the value at fault out of the tree, so that its default applies. An error that such a
+//! repair causes is not the user's mistake and is not reported: a field that is missing because it was
+//! taken out (or was misspelt) gets a placeholder, and a value that contains a repaired one and still
+//! cannot be read is taken out silently.
 //!
-//! This ends: each round takes out a value, gives a missing field its one placeholder, drops a
-//! wrong struct name or reads an override as text, and none of these can happen twice.
+//! The loop ends, because each repetition takes out a value, gives a missing field its one placeholder,
+//! drops a wrong struct name or reads an override as text, and none of these can happen twice.
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::fault::{typed_name, Fault, Kind};
@@ -18,9 +18,9 @@ use super::tree::{Body, Name, Node, Source, Span, Step, Value};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
-/// The most mistakes that are looked for.
+/// The largest number of mistakes that are looked for.
 const MAX_FOUND: usize = 100;
-/// The most readings: most mistakes cost one or two.
+/// The largest number of readings; most mistakes cost one or two.
 const MAX_ROUNDS: usize = 500;
 
 /// A tree under repair.
@@ -29,9 +29,9 @@ pub(super) struct Repair<'a> {
     root: Node,
     found: Diagnostics,
     hints: Hints,
-    /// What is not as it was written, by now.
+    /// The parts that are not as they were written, so far.
     spoilt: Vec<Spoilt>,
-    /// Overrides being tried as text, with what was wrong with them as they stand.
+    /// Overrides that are being tried as text, with what was wrong with them as RON.
     tried: BTreeMap<u32, Diagnostic>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Repair<'a> {
         slips: Vec<Diagnostic>,
         hints: Hints,
     ) -> Self {
-        // The values in which the syntax was wrong.
+        // The values whose syntax was wrong.
         let removed = root.removed();
         let spoilt = removed.iter().map(|route| Spoilt::Value(root.spell(route)));
         Self {
@@ -55,7 +55,7 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// The value of the mended tree, where there is one, and all mistakes.
+    /// Reads the tree: the value of the repaired tree, if there is one, and all mistakes.
     pub(super) fn read<T: DeserializeOwned>(mut self) -> Mended<T> {
         let value = self.value();
         Mended {
@@ -85,11 +85,12 @@ impl<'a> Repair<'a> {
         None
     }
 
-    /// Notes the mistake, if it is one, and mends the tree; whether another reading can find more.
+    /// Records the mistake, if it is one of the user, and repairs the tree; returns whether another
+    /// reading can find more.
     fn mend(&mut self, fault: Fault) -> bool {
         let mut route = fault.route;
         route.reverse();
-        // Routes are made of steps that were taken, so there is a value at the end of each.
+        // Routes are made of steps that were taken, so a value is at the end of each.
         let Some(node) = self.root.at(&route) else {
             self.note(&[], self.root.span, &fault.kind);
             return false;
@@ -114,7 +115,7 @@ impl<'a> Repair<'a> {
                 self.remove(&route)
             }
             Kind::StructName(_) => {
-                // The name of something else that belongs in the bracket: so do its fields.
+                // The name of something else that belongs in the bracket: its fields belong there too.
                 let another = self.hint(node, &self.root.spell(&route), &fault.kind);
                 self.note(&route, name_span(node), &fault.kind);
                 if another.is_some() {
@@ -163,7 +164,7 @@ impl<'a> Repair<'a> {
         Some(super::diagnose(self.sources, span, path, message))
     }
 
-    /// What those who know the document say of the mistake.
+    /// The hint about the mistake from code that knows the document.
     fn hint(&self, node: &Node, path: &str, kind: &Kind) -> Option<String> {
         let found = match kind {
             Kind::UnknownField(name, known) => Misreading::Field {
@@ -180,7 +181,7 @@ impl<'a> Repair<'a> {
         self.found.extend(self.diagnostic(route, span, kind));
     }
 
-    /// Where the name of the field at the end of `route` stands.
+    /// The place of the name of the field at the end of `route`.
     fn field_name_span(&self, route: &[Step]) -> Span {
         let field = route.split_last().and_then(|(last, parent)| {
             match (last, &self.root.at(parent)?.value) {
@@ -194,8 +195,8 @@ impl<'a> Repair<'a> {
         }
     }
 
-    /// Marks the value at `route` as removed, so that something else stands there; whether there is
-    /// anything left to read.
+    /// Marks the value at `route` as removed, so that a stand-in is read in its place; returns whether
+    /// anything is left to read.
     fn take_out(&mut self, route: &[Step]) -> bool {
         self.spoilt.push(Spoilt::Value(self.root.spell(route)));
         self.remove(route)
@@ -223,7 +224,7 @@ impl<'a> Repair<'a> {
                 fields.iter().any(|f| taken_out(&f.name, &f.value))
             }
             Value::Named(..) => false,
-            // Not a struct by its syntax: there is nowhere to put a placeholder.
+            // The syntax is not that of a struct, so there is no place for a placeholder.
             _ => {
                 self.note(route, node.span, kind);
                 return self.take_out(route);
@@ -245,8 +246,8 @@ impl<'a> Repair<'a> {
         true
     }
 
-    /// Whether an override has put a field into the text at `route`, which cannot be read so: then says
-    /// that the text has no such field.
+    /// Whether an override has put a field into the text at `route`, which cannot be read with a field.
+    /// If so, records that the text has no such field.
     fn was_text(&mut self, route: &[Step]) -> bool {
         let Some(Value::Named(None, Body::Fields(fields))) =
             self.root.at(route).map(|node| &node.value)
@@ -263,13 +264,13 @@ impl<'a> Repair<'a> {
         let name = super::tree::shortened(&first.name.text, 40);
         let path = self.root.spell(route);
         let message = format!("{path} is {found}, which has no field {name}");
-        let told = super::diagnose(self.sources, first.name.span, String::new(), message);
-        self.found.push(told);
+        let diagnostic = super::diagnose(self.sources, first.name.span, String::new(), message);
+        self.found.push(diagnostic);
         true
     }
 
-    /// An override need not quote its text (`--set link=4g`): whether the value at `route` is one
-    /// that may turn out to be text and now does.
+    /// Tries the value at `route` as text, since an override need not quote its text (`--set link=4g`);
+    /// returns whether the value may be text and now is.
     fn try_as_text(&mut self, route: &[Step], kind: &Kind) -> bool {
         let Some(node) = self.root.at(route) else {
             return false;
@@ -300,7 +301,7 @@ impl<'a> Repair<'a> {
     }
 }
 
-/// What kind of value `node` is.
+/// The kind of value that `node` is.
 fn misreading(node: &Node) -> Misreading<'_> {
     match (&node.value, typed_name(node)) {
         (Value::Text(text), _) => Misreading::Text(text),
@@ -320,7 +321,7 @@ fn member(path: &str, name: &str) -> String {
     }
 }
 
-/// Where the name of a variant or struct stands, or the whole value if it has none.
+/// The place of the name of a variant or struct, or of the whole value if it has no name.
 fn name_span(node: &Node) -> Span {
     match &node.value {
         Value::Named(Some(name), _) => name.span,

@@ -1,8 +1,9 @@
-//! Characters to tree: a reader of RON that keeps places and carries on where that is safe.
+//! Reads the characters of RON into the tree, keeps places, and goes on after a mistake where that is
+//! safe.
 //!
-//! The grammar is RON's (with `implicit_some` always on), less byte strings and number suffixes,
-//! which a scenario has no use for. Bracket matching is in `brackets`, names and their bodies are
-//! here, everything without an inside is in `literal`.
+//! The grammar is that of RON with `implicit_some` always on, without byte strings and number suffixes,
+//! for which scenarios have no use. The submodule `brackets` matches brackets, and `literal` reads
+//! numbers, texts and characters; names and what follows them are read here.
 
 mod brackets;
 mod literal;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub(super) const MAX_DEPTH: usize = 64;
 /// The most values a text may have: bounds the memory of the tree.
 const MAX_VALUES: usize = 1 << 18;
-/// The most slips that are noted before the reading stops.
+/// The largest number of mistakes that are recorded before the reading stops.
 const MAX_SLIPS: usize = 100;
 
 /// A mistake in the syntax.
@@ -26,11 +27,11 @@ pub(super) struct Slip {
     pub message: String,
 }
 
-/// What came of a text.
+/// The result of reading a text.
 pub(super) struct Parsed {
     /// The tree, or the mistake that ended the reading.
     pub root: Result<Node, Slip>,
-    /// The mistakes that did not.
+    /// The mistakes that did not end the reading.
     pub slips: Vec<Slip>,
 }
 
@@ -68,7 +69,7 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     source: u32,
-    /// Brackets opened and not yet closed, outermost first.
+    /// Brackets that were opened and not yet closed, outermost first.
     open: Vec<Open>,
     values: usize,
     slips: Vec<Slip>,
@@ -100,7 +101,7 @@ impl<'a> Parser<'a> {
         &rest[..end]
     }
 
-    /// The stretch from `start` to here.
+    /// The span from `start` to the current position.
     fn span_from(&self, start: usize) -> Span {
         // Texts are at most 4 MiB, so that offsets fit.
         Span {
@@ -110,8 +111,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The next character as a stretch of its own. At the end of the text it is the empty stretch
-    /// behind what was written last: the blank lines after it have nothing to show.
+    /// The next character as a span. At the end of the text it is the empty span after the last
+    /// character that is not blank, since blank lines have nothing to show.
     fn span_here(&self) -> Span {
         let (start, width) = match self.peek() {
             Some(c) => (self.at, c.len_utf8()),
@@ -137,7 +138,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The objection to what is next; at the end of the text, that it ends inside a bracket.
+    /// The error about what is next; at the end of the text, the error that the text ends inside a
+    /// bracket.
     fn expected(&self, what: impl std::fmt::Display) -> Slip {
         if self.peek().is_none() && !self.open.is_empty() {
             return self.unclosed();
@@ -145,7 +147,7 @@ impl<'a> Parser<'a> {
         self.stop(format!("expected {what}, found {}", self.found()))
     }
 
-    /// Notes a mistake that does not end the reading.
+    /// Records a mistake that does not end the reading.
     fn slip(&mut self, span: Span, message: String) -> Result<(), Slip> {
         if self.slips.len() == MAX_SLIPS {
             let message = format!("stopped after {MAX_SLIPS} mistakes");
@@ -155,7 +157,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// What is next, for "found ...".
+    /// A description of what is next, for "found ...".
     fn found(&self) -> String {
         match self.peek() {
             None => "the end of the text".into(),
@@ -229,7 +231,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `#![enable(extension, ..)]`: accepted, for files written for other readers of RON.
+    /// `#![enable(extension, ..)]` is accepted, for files that were written for other readers of RON.
     fn attribute(&mut self) -> Result<(), Slip> {
         const KNOWN: [&str; 4] = [
             "implicit_some",
@@ -301,7 +303,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `true`, `NaN`, `FedAvg`, `Uniform(..)`.
+    /// A value that begins with a word: `true`, `NaN`, `FedAvg`, `Uniform(..)`.
     fn word(&mut self) -> Result<Node, Slip> {
         let start = self.at;
         let name = self.name();
@@ -323,7 +325,8 @@ impl<'a> Parser<'a> {
         Ok(Node::new(self.span_from(start), value))
     }
 
-    /// `(..)` after an optional name: fields if the first thing is a name with a colon.
+    /// `(..)` after an optional name. The values are fields if the bracket begins with a name and a
+    /// colon.
     fn named(&mut self, start: usize, name: Option<Name>) -> Result<Node, Slip> {
         self.open_bracket('(')?;
         self.skip_blank()?;
@@ -371,7 +374,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether a name and a colon are next (or `=`, which `fields` will object to).
+    /// Whether a name and a colon are next (or `=`, which `fields` reports as a mistake).
     fn at_field(&mut self) -> Result<bool, Slip> {
         let start = self.at;
         if !self.peek().is_some_and(starts_name) || self.at_raw_string() {
@@ -419,7 +422,7 @@ impl<'a> Parser<'a> {
                     .last()
                     .map(|field: &Field| shortened(&field.name.text, 40));
                 return Err(match before.filter(|_| matches!(self.peek(), Some('(' | ',' | ')'))) {
-                    // A value of its own, as it seems, among values with names.
+                    // This looks like a value without a name among values with names.
                     Some(before) => self.expected(format_args!(
                         "`:` after {name}, as after {before} before it: values have names throughout \
                          or not at all"
@@ -437,7 +440,7 @@ impl<'a> Parser<'a> {
                         self.place(*earlier)
                     );
                     self.slip(name.span, message)?;
-                    // Which of the two is meant nobody knows: neither is read.
+                    // It is not known which of the two values is meant, so neither is read.
                     let same = |field: &&mut Field| field.name.text == name.text;
                     if let Some(field) = fields.iter_mut().find(same) {
                         field.value.removed = true;
@@ -457,7 +460,7 @@ impl<'a> Parser<'a> {
             if self.eat(",") || self.peek() == Some(')') {
                 continue;
             }
-            // The next field is in plain sight: only the comma is missing.
+            // Another field follows, so only the comma is missing.
             if !self.at_field()? {
                 return Err(self.unclosed());
             }
@@ -514,7 +517,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The name in `known` that `typed` most likely meant. Nothing for what is too long to be a slip,
+/// The name in `known` that `typed` most likely means. `None` for a text that is too long to be a slip,
 /// which would also take long to compare.
 pub(super) fn near<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
     (typed.len() <= 100)
@@ -522,7 +525,7 @@ pub(super) fn near<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
         .flatten()
 }
 
-/// "; did you mean x?", or nothing.
+/// The suggestion "; did you mean x?", or an empty text.
 pub(super) fn did_you_mean(name: Option<&str>) -> String {
     name.map_or(String::new(), |name| format!("; did you mean {name}?"))
 }

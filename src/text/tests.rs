@@ -136,7 +136,7 @@ fn a_number_out_of_range_or_of_the_wrong_kind_says_what_the_range_is() {
 }
 
 #[test]
-fn a_rule_of_the_type_is_told_at_the_value() {
+fn a_rule_of_the_type_is_reported_at_the_value() {
     assert_eq!(
         spoilt(&[("0.5", "1.4"), ("20 ms", "20 msec")]),
         [
@@ -147,7 +147,7 @@ fn a_rule_of_the_type_is_told_at_the_value() {
 }
 
 #[test]
-fn every_missing_field_is_told_once() {
+fn every_missing_field_is_reported_once() {
     assert_eq!(
         mistakes("(population: [(link: ()), ()])"),
         [
@@ -205,7 +205,7 @@ fn a_wrong_element_keeps_the_numbers_of_those_behind_it() {
 }
 
 #[test]
-fn a_wrong_struct_name_is_told_and_looked_past() {
+fn a_wrong_struct_name_is_reported_and_looked_past() {
     let said = spoilt(&[("Scenario(", "Scenaro("), ("count: 3", "count: y")]);
     assert_eq!(
         said[0],
@@ -215,7 +215,7 @@ fn a_wrong_struct_name_is_told_and_looked_past() {
 }
 
 #[test]
-fn slips_in_the_syntax_are_told_with_the_mistakes_in_the_values() {
+fn slips_in_the_syntax_are_reported_with_the_mistakes_in_the_values() {
     assert_eq!(
         spoilt(&[
             ("name: \"quick\",", "name: \"quick\", seed = 3, seed: 4"),
@@ -384,7 +384,7 @@ struct Named {
 }
 
 #[test]
-fn a_field_given_by_two_of_its_names_is_told_at_the_second() {
+fn a_field_given_by_two_of_its_names_is_reported_at_the_second() {
     let error = parse("(learning_rate: 1, rate: 2)").read::<Named>();
     assert_eq!(
         error.unwrap_err().to_string(),
@@ -414,7 +414,7 @@ impl TryFrom<Ends> for Ordered {
 }
 
 #[test]
-fn a_rule_across_fields_is_told_unless_one_of_them_was() {
+fn a_rule_across_fields_is_reported_unless_one_of_them_was() {
     let said = |text: &str| {
         let error = parse(text).read::<Vec<Ordered>>().unwrap_err();
         error.iter().map(|d| d.to_string()).collect::<Vec<_>>()

@@ -1,34 +1,34 @@
-//! The tree a RON text is read into: values, each with its place.
+//! The tree into which a RON text is read: values, each with its place.
 
 use super::diagnostic::{clean, Diagnostic, Excerpt, Place};
 use std::path::PathBuf;
 
-/// A stretch of the scenario file or of an override, in bytes.
+/// A part of the scenario file or of an override, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// 0 for the file, n for the nth override.
+    /// 0 for the file, n for the n-th override.
     pub(super) source: u32,
     pub(super) start: u32,
     pub(super) end: u32,
 }
 
-/// One value and where it stands.
+/// One value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub span: Span,
-    /// Reported already: as good as absent.
+    /// Whether the value was reported as a mistake, and counts as absent.
     pub removed: bool,
-    /// Repairs made to the fields of this struct, if any.
+    /// Repairs that were made to the fields of this struct.
     pub repairs: Option<Box<Repairs>>,
     pub value: Value,
 }
 
-/// What a struct was given, or is excused from, because of a mistake already reported.
+/// Fields that a struct was given, or need not have, because of a mistake that was already reported.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Repairs {
-    /// Missing fields that a placeholder stands for.
+    /// Missing fields for which a placeholder stands.
     pub holes: Vec<String>,
-    /// Fields that a misspelt one probably meant.
+    /// Fields that a misspelt one was probably meant as.
     pub meant: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Name {
 
 #[derive(Debug, Clone)]
 pub(super) enum Body {
-    /// No parentheses: always has a name.
+    /// No parentheses; there is always a name.
     Bare,
     /// Values by position, possibly none.
     Tuple(Vec<Node>),
@@ -76,7 +76,7 @@ impl Body {
 pub(super) struct Field {
     pub name: Name,
     pub value: Node,
-    /// Whether an override made a field of what was a text alone.
+    /// Whether an override added a field to what was a text alone.
     pub lifted: bool,
 }
 
@@ -105,7 +105,7 @@ impl Node {
         }
     }
 
-    /// The part of this value that `step` leads to. A field's name leads to the field's value.
+    /// The part of this value to which `step` leads. The name of a field leads to the field's value.
     pub(super) fn child(&self, step: Step) -> Option<&Node> {
         match (step, &self.value) {
             (Step::Field(i) | Step::FieldName(i), Value::Named(_, Body::Fields(fields))) => {
@@ -120,7 +120,7 @@ impl Node {
         }
     }
 
-    /// As [`Node::child`], to be changed.
+    /// Like [`Node::child`], for a part that is to be changed.
     pub(super) fn child_mut(&mut self, step: Step) -> Option<&mut Node> {
         match (step, &mut self.value) {
             (Step::Field(i) | Step::FieldName(i), Value::Named(_, Body::Fields(fields))) => {
@@ -140,14 +140,14 @@ impl Node {
         route.iter().try_fold(self, |node, step| node.child(*step))
     }
 
-    /// As [`Node::at`], to be changed.
+    /// Like [`Node::at`], for a value that is to be changed.
     pub(super) fn at_mut(&mut self, route: &[Step]) -> Option<&mut Node> {
         route
             .iter()
             .try_fold(self, |node, step| node.child_mut(*step))
     }
 
-    /// How many values there are on the longest way down, this one included.
+    /// The depth of the tree below this value, this value included.
     pub(super) fn depth(&self) -> usize {
         1 + match &self.value {
             Value::List(items) | Value::Named(_, Body::Tuple(items)) => {
@@ -163,7 +163,7 @@ impl Node {
         .unwrap_or(0)
     }
 
-    /// Whether anything in or below this value was repaired.
+    /// Whether this value, or any value in it, was repaired.
     pub(super) fn touched(&self) -> bool {
         self.removed
             || self.repairs.is_some()
@@ -177,8 +177,8 @@ impl Node {
             }
     }
 
-    /// The path that `route` spells, as a user would write it. Variants and `Some` are not steps:
-    /// they hold one value and have no name of their own for it.
+    /// The path for `route`, as a user would write it. Variants and `Some` are not steps of a path:
+    /// they hold one value and have no name for it.
     pub(super) fn spell(&self, route: &[Step]) -> String {
         let mut path = String::new();
         let mut node = self;
@@ -213,7 +213,7 @@ impl Node {
         path
     }
 
-    /// The ways to all values that are marked as removed, outermost only.
+    /// The routes to all values that are marked as removed; only the outermost ones.
     pub(super) fn removed(&self) -> Vec<Vec<Step>> {
         let mut found = Vec::new();
         self.look_for_removed(&mut Vec::new(), &mut found);
@@ -251,12 +251,13 @@ impl Node {
         }
     }
 
-    /// What this value is, in a word or two, for "found ...".
+    /// The kind of this value in a word or two, for "found ...".
     pub(super) fn describe(&self, source: Option<&Source>) -> String {
         match &self.value {
             Value::Text(text) => format!("{:?}", shortened(text, 40)),
             Value::Char(c) => format!("the character {c:?}"),
-            // As typed: `0x10` and `1_000` are easier to find again than 16 and 1000.
+            // The number as it was typed: `0x10` and `1_000` are easier to find in a file than 16 and
+            // 1000.
             Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
                 shortened(source.map_or("a number", |s| s.slice(self.span)), 40)
             }
@@ -315,7 +316,7 @@ impl Source {
             .unwrap_or("")
     }
 
-    /// The whole value of an override; nothing for a file.
+    /// The whole value of an override; `None` for a file.
     pub(super) fn override_text(&self) -> Option<&str> {
         matches!(self.label, Label::Override(_)).then(|| self.text.trim())
     }
@@ -339,7 +340,7 @@ impl Source {
     }
 }
 
-/// A byte offset as people count: lines and characters from one.
+/// A byte offset as people count it: line and character, both from one.
 pub(super) struct Position<'a> {
     pub line: usize,
     pub column: usize,

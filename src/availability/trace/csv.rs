@@ -1,7 +1,8 @@
-//! A table of intervals: `client,start_s,end_s`.
+//! A trace as a table of intervals: `client,start_s,end_s`.
 //!
-//! `client` is a whole number; the numbers that occur, in order, are the rows. Lines may stand in any
-//! order; intervals of one client may touch, but not overlap.
+//! `client` is a whole number; each number that occurs is a row, in ascending order. Lines may stand in
+//! any order; the intervals of one client may touch, but not overlap. For example, `7,0,3600` says that
+//! client 7 is present in the first hour.
 
 use super::{nanos, wrong, Row};
 use crate::data::{lines_of, DataError, Place};
@@ -10,7 +11,7 @@ use std::path::Path;
 
 const COLUMNS: [&str; 3] = ["client", "start_s", "end_s"];
 
-/// The shortest line: `0,0,1` and its end.
+/// The length of the shortest line, `0,0,1` and its end.
 const SHORTEST: usize = 6;
 
 fn line(line: u64) -> Place {
@@ -21,7 +22,7 @@ fn quoted(text: &str) -> String {
     format!("{:?}", shown(text, 40))
 }
 
-/// One line: whose it is, from when to when, and where it stands.
+/// One line: the client, the start, the end, and the number of the line.
 type Interval = (u64, u64, u64, u64);
 
 pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
@@ -30,7 +31,7 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
     if !header.split(',').map(str::trim).eq(COLUMNS) {
         return Err(wrong(file, line(1), COLUMNS.join(","), quoted(header)));
     }
-    // As many as there can be, at once: growing would hold them twice.
+    // The memory for all lines is reserved at once, since a growing list would hold them twice.
     let most = 1 + bytes.len() / SHORTEST;
     let counted = bytes.iter().filter(|byte| **byte == b'\n').count();
     let mut all: Vec<Interval> = Vec::with_capacity(most.min(counted + 1));
@@ -55,7 +56,7 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
     Ok(rows)
 }
 
-/// What the line `at` says.
+/// Reads the line with the number `at`.
 fn interval(file: &Path, at: u64, text: &str) -> Result<Interval, DataError> {
     let mut fields = text.split(',').map(str::trim);
     let (Some(client), Some(start), Some(end), None) =
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn what_is_wrong_is_reported_with_its_line() {
         let table = |lines: &str| said(&format!("client,start_s,end_s\n{lines}"));
         for (said, expected) in [
             (said("client,start,end\n"), "t.csv:1: expected client,start_s,end_s, found \"client,start,end\""),

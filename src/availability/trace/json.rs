@@ -4,9 +4,9 @@
 //! { "1": { "active": [12788, 100044], "inactive": [65881, 133574], "finish_time": 518400 } }
 //! ```
 //!
-//! A client is there from each `active` time to the `inactive` time with the same place, in seconds
-//! modulo its `finish_time`; other fields are not looked at. FedScale keeps the trace as a pickle, and
-//! counts both ends as there; here the end is not. Rows have the order of the file.
+//! A client is present from each `active` time to the `inactive` time at the same position, in seconds
+//! modulo its `finish_time`. Other fields are ignored. FedScale keeps the trace as a pickle, and counts
+//! both ends as present; here the end does not count. Rows have the order of the file.
 
 use super::{nanos, wrong, Row};
 use crate::data::{DataError, Place};
@@ -104,7 +104,7 @@ pub(super) fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<Row>, DataError> {
             line: error.line() as u64,
             column: error.column() as u64,
         };
-        // The place is told before the sentence.
+        // The place is part of the error already, so the end of the sentence is cut off.
         let tail = format!(" at line {} column {}", error.line(), error.column());
         let said = error.to_string();
         let said = said.strip_suffix(&tail).unwrap_or(&said);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn what_is_wrong_is_reported_with_its_line() {
         let one = |fields: &str| said(&format!("{{\n\"a\": {{{fields}}}\n}}"));
         for (said, has) in [
             (said("[]"), "t.json:1:"),

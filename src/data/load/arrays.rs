@@ -1,12 +1,12 @@
-//! NumPy arrays, whether files of their own or entries of an archive.
+//! NumPy arrays, in files of their own or as entries of an archive.
 //!
-//! Headers come first: numbers of rows, shapes and types are held against each other before anything
-//! is inflated or kept.
+//! Headers are read first: numbers of rows, shapes and types are compared with each other before
+//! anything is inflated or kept.
 
 use super::Inspected;
 use crate::data::assemble::{self, Names, Raw, RawTest, TestDraw};
 use crate::data::classes::{unseen_note, Counts};
-use crate::data::dataset::{Shape, Split};
+use crate::data::dataset::{DataSummary, Split};
 use crate::data::error::{DataError, Place};
 use crate::data::idx::sample_shape;
 use crate::data::input::Input;
@@ -17,7 +17,7 @@ use crate::data::source::{Arrays, Shaping, Test};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-/// Which arrays make up the data set; `T` names an array.
+/// The arrays that make up the data set; `T` names an array.
 pub(super) struct Request<'a, T> {
     pub name: String,
     pub train: &'a Arrays<T>,
@@ -25,9 +25,9 @@ pub(super) struct Request<'a, T> {
     pub shaping: &'a Shaping,
 }
 
-/// Where arrays named by `T` are.
+/// A place that has arrays named by `T`.
 pub(super) trait Shelf<T> {
-    /// The array called `name`, ready to be read.
+    /// The array with this name, ready to be read.
     fn open(&mut self, name: &T) -> Result<Input<'_>, DataError>;
 }
 
@@ -37,7 +37,7 @@ impl<R: Read + Seek> Shelf<String> for Npz<R> {
     }
 }
 
-/// `.npy` files, relative to this folder.
+/// `.npy` files, with paths relative to this folder.
 pub(super) struct Folder<'a>(pub &'a Path);
 
 impl Shelf<PathBuf> for Folder<'_> {
@@ -52,11 +52,11 @@ struct Head {
     file: PathBuf,
 }
 
-/// The headers of one part, which fit each other.
+/// The headers of one part, which were checked against each other.
 struct Heads {
     x: Head,
     y: Head,
-    /// `train` or `test`: the part's field.
+    /// The field of the part in the source: `train` or `test`.
     field: &'static str,
 }
 
@@ -68,7 +68,7 @@ fn head<T>(shelf: &mut impl Shelf<T>, name: &T) -> Result<Head, DataError> {
 }
 
 impl Heads {
-    /// Reads the headers of one part; as many labels and users as rows.
+    /// Reads the headers of one part, which must have as many labels and users as rows.
     fn read<T>(
         shelf: &mut impl Shelf<T>,
         arrays: &Arrays<T>,
@@ -104,7 +104,7 @@ impl Heads {
     }
 }
 
-/// The headers of all parts, which fit each other.
+/// The headers of all parts, which were checked against each other.
 struct Survey {
     train: Heads,
     test: Option<Heads>,
@@ -139,7 +139,7 @@ impl Survey {
         Ok(Self { train, test, shape })
     }
 
-    /// How many samples are for training and for testing.
+    /// The numbers of samples for training and for testing.
     fn sizes<T>(&self, request: &Request<'_, T>) -> Result<(usize, usize), DataError> {
         let all = self.train.x.header.rows();
         match (&self.test, request.test) {
@@ -152,14 +152,15 @@ impl Survey {
         }
     }
 
-    /// Whether labels are names: one of the arrays is of texts. Numbers are indices otherwise.
+    /// Whether labels are names, because one of the arrays has texts. Otherwise they are numbers that
+    /// are class indices.
     fn named(&self) -> bool {
         let parts = std::iter::once(&self.train).chain(&self.test);
         parts.into_iter().any(|heads| heads.y.header.is_text())
     }
 }
 
-/// Labels while they are read: indices, or names of one map.
+/// Labels while they are read: class indices, or names of one map.
 struct Marks {
     names: Option<Labels>,
     needed: usize,
@@ -173,7 +174,7 @@ impl Marks {
         }
     }
 
-    /// Hands the labels of a part to `each`: indices, or numbers of names.
+    /// Passes the labels of a part to `each`: class indices, or numbers of names.
     fn read<T>(
         &mut self,
         shelf: &mut impl Shelf<T>,
@@ -222,7 +223,7 @@ impl Marks {
         })
     }
 
-    /// What the labels mean.
+    /// The classes to which the labels map.
     fn classes(&self, file: &Path, shaping: &Shaping) -> Result<Classes, DataError> {
         let error = |error: DataError| error.at("train.y");
         match &self.names {
@@ -236,7 +237,7 @@ impl Marks {
         }
     }
 
-    /// What is to be said of them.
+    /// Remarks about the labels.
     fn notes(
         &self,
         classes: &Classes,
@@ -276,7 +277,7 @@ fn said(cell: &Cell) -> String {
     }
 }
 
-/// Hands the users of a part to `each`, numbered in `names`; whether there are any.
+/// Passes the users of a part to `each`, numbered in `names`; returns whether there are any.
 fn users<T>(
     shelf: &mut impl Shelf<T>,
     arrays: &Arrays<T>,
@@ -314,7 +315,7 @@ pub(super) fn load<T>(
     survey.sizes(request)?;
     let (mut marks, mut names) = (Marks::new(&survey), Names::default());
     let mut read = |shelf: &mut _, heads: &Heads, arrays: &Arrays<T>| -> Result<Raw, DataError> {
-        // Labels and users first: they are small, and features are not.
+        // Labels and users are read first: they are small, and features are not.
         let mut labels = Vec::new();
         marks.read(shelf, &arrays.y, heads, |label| labels.push(label))?;
         let mut own = Vec::new();
@@ -360,17 +361,18 @@ pub(super) fn load<T>(
     Ok(split)
 }
 
-/// What [`load`] would give, from headers, labels and users; with the counts of both parts.
+/// The summary of what [`load`] would return, from headers, labels and users, with the counts of both
+/// parts.
 pub(super) fn describe<T>(
     shelf: &mut impl Shelf<T>,
     request: &Request<'_, T>,
     seed: u64,
-) -> Result<(Shape, Counts, Counts), DataError> {
+) -> Result<(DataSummary, Counts, Counts), DataError> {
     let survey = Survey::of(shelf, request)?;
     let (train, test) = survey.sizes(request)?;
     let mut marks = Marks::new(&survey);
     let (mut train_counts, mut test_counts) = (Counts::default(), Counts::default());
-    // Where test samples are drawn from the training arrays, which they are.
+    // Where test samples are drawn from the training arrays, the draw is repeated here.
     let drawn = if survey.test.is_some() { 0 } else { test };
     let mut taken = TestDraw::new(survey.train.x.header.rows(), drawn, seed);
     marks.read(shelf, &request.train.y, &survey.train, |label| {
@@ -395,7 +397,7 @@ pub(super) fn describe<T>(
     let given = survey.test.is_some();
     let mut notes = marks.notes(&classes, request.shaping, given, (&counts.0, &counts.1));
     notes.extend(assemble::layout_note(&survey.shape));
-    let shape = Shape {
+    let shape = DataSummary {
         shape: survey.shape,
         classes: classes.count,
         train,
@@ -407,7 +409,7 @@ pub(super) fn describe<T>(
     Ok((shape, counts.0, counts.1))
 }
 
-/// What [`describe`] says, and what is wrong with features, which are read and not kept.
+/// The summary of [`describe`], and the errors in features, which are read and not kept.
 pub(super) fn inspect<T>(
     shelf: &mut impl Shelf<T>,
     request: &Request<'_, T>,

@@ -1,10 +1,11 @@
-//! Image sets: where their files lie, how they are normalised, how IDX and CIFAR files become samples.
+//! Image sets: where their files are, how they are normalised, and how IDX and CIFAR files become
+//! samples.
 
 use super::Inspected;
 use crate::data::assemble::{self, Raw, RawTest};
 use crate::data::cifar::{self, Format};
 use crate::data::classes::{ClassNames, Counts};
-use crate::data::dataset::{Scaling, Shape, Split, Values};
+use crate::data::dataset::{DataSummary, Scaling, Split, Values};
 use crate::data::error::{DataError, Place};
 use crate::data::idx;
 use crate::data::input::{open_file, Input};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 const CIFAR_SHAPE: [usize; 3] = [3, 32, 32];
 
-/// The classes of Fashion-MNIST, as its authors name them.
+/// The classes of Fashion-MNIST, with the names that its authors give.
 const CLOTHES: [&str; 10] = [
     "T-shirt/top",
     "Trouser",
@@ -31,7 +32,7 @@ const CLOTHES: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// The classes of CIFAR-10, as its authors name them.
+/// The classes of CIFAR-10, with the names that its authors give.
 const PHOTOGRAPHS: [&str; 10] = [
     "airplane",
     "automobile",
@@ -45,7 +46,7 @@ const PHOTOGRAPHS: [&str; 10] = [
     "truck",
 ];
 
-/// An image set with its files found.
+/// An image set whose files have been found.
 pub(super) struct Set<'a> {
     name: &'static str,
     train: Part,
@@ -63,14 +64,14 @@ enum Part {
 struct Idx {
     images: PathBuf,
     labels: PathBuf,
-    /// The label of class 0: EMNIST letters count from 1.
+    /// The label of class 0: the labels of EMNIST letters begin with 1.
     first_label: u8,
-    /// EMNIST stores its images column by column.
+    /// Whether images are stored column by column, as in EMNIST.
     transposed: bool,
 }
 
 impl Idx {
-    /// Files that need no adjustment.
+    /// A part whose files need no adjustment.
     fn part((images, labels): (PathBuf, PathBuf)) -> Part {
         Part::Idx(Self {
             images,
@@ -102,7 +103,8 @@ impl Idx {
         })
     }
 
-    /// Shape of a sample and number of samples, from the headers, which agree.
+    /// The shape of a sample and the number of samples, from the headers, which are checked against
+    /// each other.
     fn head(&self) -> Result<(Vec<usize>, usize), DataError> {
         let mut input = Input::open_maybe_gzipped(&self.images)?;
         let (dims, _) = idx::header(&mut input, 2..=4, "pixels")?;
@@ -125,7 +127,7 @@ impl Idx {
         Ok((idx::sample_shape(&dims), images))
     }
 
-    /// Hands each label to `each`, as a class.
+    /// Passes the class of each sample to `each`.
     fn labels(&self, mut each: impl FnMut(u32)) -> Result<(), DataError> {
         let input = Input::open_maybe_gzipped(&self.labels)?;
         idx::labels(input, |at, label| {
@@ -191,7 +193,7 @@ impl Part {
         }
     }
 
-    /// Shape of a sample and number of samples.
+    /// The shape of a sample and the number of samples.
     fn head(&self) -> Result<(Vec<usize>, usize), DataError> {
         match self {
             Self::Idx(idx) => idx.head(),
@@ -205,7 +207,7 @@ impl Part {
         }
     }
 
-    /// Hands each label to `each`.
+    /// Passes the class of each sample to `each`.
     fn labels(&self, mut each: impl FnMut(u32)) -> Result<(), DataError> {
         match self {
             Self::Idx(idx) => idx.labels(each),
@@ -219,7 +221,7 @@ impl Part {
     fn scan(&self) -> Result<(), DataError> {
         match self {
             Self::Idx(idx) => idx::scan(Input::open_maybe_gzipped(&idx.images)?),
-            // With the labels, all is read.
+            // The records have been read with the labels.
             Self::Cifar { .. } => Ok(()),
         }
     }
@@ -242,13 +244,14 @@ impl Part {
 }
 
 impl<'a> Set<'a> {
-    /// MNIST; mean and deviation of its training pixels, as PyTorch's examples use them.
+    /// MNIST, normalised with the mean and deviation of its training pixels that PyTorch's examples
+    /// use.
     pub fn mnist(dir: &Path) -> Result<Self, DataError> {
         let scaling = Scaling::uniform(1.0 / 255.0, 0.1307, 0.3081);
         Self::as_mnist("Mnist", dir, GET_MNIST, scaling, &[])
     }
 
-    /// Fashion-MNIST; mean and deviation of its training pixels.
+    /// Fashion-MNIST, normalised with the mean and deviation of its training pixels.
     pub fn fashion_mnist(dir: &Path) -> Result<Self, DataError> {
         let scaling = Scaling::uniform(1.0 / 255.0, 0.2860, 0.3530);
         Self::as_mnist("FashionMnist", dir, GET_FASHION_MNIST, scaling, &CLOTHES)
@@ -271,7 +274,7 @@ impl<'a> Set<'a> {
         })
     }
 
-    /// EMNIST; the constants are those in common use for all its splits.
+    /// EMNIST, normalised with the constants that are in common use for all its splits.
     pub fn emnist(dir: &Path, split: EmnistSplit) -> Result<Self, DataError> {
         let (file, classes) = match split {
             EmnistSplit::ByClass => ("byclass", 62),
@@ -303,7 +306,7 @@ impl<'a> Set<'a> {
         })
     }
 
-    /// IDX files, images and labels.
+    /// IDX files of images and labels.
     pub fn idx(train: (PathBuf, PathBuf), test: (PathBuf, PathBuf), shaping: &'a Shaping) -> Self {
         Self {
             name: "Idx",
@@ -315,7 +318,7 @@ impl<'a> Set<'a> {
         }
     }
 
-    /// CIFAR-10; means and deviations of its training pixels by channel.
+    /// CIFAR-10, normalised with the means and deviations of its training pixels by channel.
     pub fn cifar10(dir: &Path) -> Result<Self, DataError> {
         let train: Vec<String> = (1..=5).map(|i| format!("data_batch_{i}.bin")).collect();
         let train: Vec<&str> = train.iter().map(String::as_str).collect();
@@ -345,7 +348,7 @@ impl<'a> Set<'a> {
         })
     }
 
-    /// CIFAR-100; means and deviations of its training pixels by channel.
+    /// CIFAR-100, normalised with the means and deviations of its training pixels by channel.
     pub fn cifar100(dir: &Path, labels: CifarLabels) -> Result<Self, DataError> {
         let (wanted, classes) = match labels {
             CifarLabels::Coarse => (0, 20),
@@ -377,7 +380,7 @@ impl<'a> Set<'a> {
         })
     }
 
-    /// What the headers say: shape of a sample, samples for training and for testing.
+    /// The shape of a sample and the numbers of samples for training and for testing, from the headers.
     fn heads(&self) -> Result<(Vec<usize>, usize, usize), DataError> {
         let (train_shape, train) = self.train.head()?;
         let (test_shape, test) = self.test.head()?;
@@ -394,7 +397,7 @@ impl<'a> Set<'a> {
         Ok((shape, train, test))
     }
 
-    /// How many classes there are, where so many are needed.
+    /// The number of classes, where the labels need at least `needed`.
     fn classes(&self, needed: usize) -> Result<usize, DataError> {
         assemble::classes(self.train.labels_file(), &self.shaping, needed)
     }
@@ -419,8 +422,9 @@ impl<'a> Set<'a> {
         notes
     }
 
-    /// What the headers say, and the labels where nothing else says how many classes there are.
-    pub fn describe(&self) -> Result<Shape, DataError> {
+    /// The summary of the set, from the headers, and from the labels where nothing else gives the
+    /// number of classes.
+    pub fn describe(&self) -> Result<DataSummary, DataError> {
         match self.shaping.classes {
             None => Ok(self.counted()?.0),
             Some(_) => {
@@ -431,8 +435,8 @@ impl<'a> Set<'a> {
         }
     }
 
-    /// The same with the labels of both parts, counted.
-    fn counted(&self) -> Result<(Shape, Counts, Counts), DataError> {
+    /// The summary of the set, with the counts of the labels of both parts.
+    fn counted(&self) -> Result<(DataSummary, Counts, Counts), DataError> {
         let (shape, train, test) = self.heads()?;
         let (mut train_counts, mut test_counts) = (Counts::default(), Counts::default());
         self.train.labels(|label| train_counts.add(label))?;
@@ -449,8 +453,8 @@ impl<'a> Set<'a> {
         (train, test): (usize, usize),
         classes: usize,
         notes: Vec<String>,
-    ) -> Result<Shape, DataError> {
-        Ok(Shape {
+    ) -> Result<DataSummary, DataError> {
+        Ok(DataSummary {
             shape,
             classes,
             train,
@@ -461,7 +465,7 @@ impl<'a> Set<'a> {
         })
     }
 
-    /// Everything, read and not kept.
+    /// The summary of the set after everything was read; no image is kept.
     pub fn inspect(&self) -> Inspected {
         let scanned = [self.train.scan(), self.test.scan()];
         let wrong = scanned.into_iter().filter_map(Result::err);

@@ -31,7 +31,7 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Loads, and holds the description against what was loaded.
+/// Loads a source, and compares its description with what was loaded.
 fn load_described(source: &Source, base: &Path) -> Split {
     let split = load(source, 1, base).unwrap();
     let seen = inspect(source, 1, base).unwrap();
@@ -39,7 +39,7 @@ fn load_described(source: &Source, base: &Path) -> Split {
         (seen.shape, seen.classes),
         (split.describe(), split.classes())
     );
-    // Where the number of classes is known, labels are not read, and nothing is said of them.
+    // Where the number of classes is known, labels are not read, and no remark is made about them.
     let mut described = describe(source, 1, base).unwrap();
     described.notes.clone_from(&split.notes);
     assert_eq!(described, split.describe());
@@ -384,7 +384,7 @@ fn labels_of_two_tables_that_are_equal_numbers_are_one_class() {
 }
 
 #[test]
-fn test_labels_that_no_training_sample_has_are_told_of() {
+fn test_labels_that_no_training_sample_has_are_reported_of() {
     let base = folder(&[
         ("train.csv", b"a,y\n1,cat\n2,dog\n"),
         ("test.csv", b"a,y\n1,Cat\n2,dog\n"),
@@ -411,7 +411,7 @@ fn a_float_target_is_refused_as_regression_when_described() {
     );
 }
 
-/// What is said, and of which field, of arrays `x` and `y` for training and `xt`, `yt` for testing.
+/// The error and its field, for arrays `x` and `y` for training and `xt`, `yt` for testing.
 fn refused_arrays(files: &[(&str, Vec<u8>)]) -> (String, String) {
     let mut all: Vec<(&str, Vec<u8>)> = vec![
         (
@@ -492,7 +492,7 @@ fn arrays_that_do_not_fit_each_other_name_the_file_and_the_field_at_fault() {
 }
 
 #[test]
-fn features_of_both_parts_that_are_not_finite_are_told_at_once() {
+fn features_of_both_parts_that_are_not_finite_are_reported_at_once() {
     let nan = f32::NAN.to_le_bytes();
     let base = folder(&[
         ("x.npy", &npy::tests::file("<f4", "False", "(1, 1)", &nan)),
@@ -556,7 +556,7 @@ fn text_users_and_labels_of_arrays_are_names() {
 }
 
 #[test]
-fn what_is_probably_not_meant_of_arrays_is_told() {
+fn what_is_probably_not_meant_of_arrays_is_reported() {
     let base = folder(&[
         (
             "x.npy",

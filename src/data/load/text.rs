@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-/// A table, or two.
+/// A table, or one for training and one for testing.
 pub(super) struct Table<'a> {
     pub train: PathBuf,
     pub test: Test<PathBuf>,
@@ -22,15 +22,15 @@ pub(super) struct Table<'a> {
     pub shaping: &'a Shaping,
 }
 
-/// A LEAF file or folder, or two.
+/// A LEAF file or folder, or one for training and one for testing.
 pub(super) struct Leaf<'a> {
     pub train: PathBuf,
     pub test: Test<PathBuf>,
     pub shaping: &'a Shaping,
 }
 
-/// Opens a text whose numbers cannot outgrow [`MAX_BYTES`]: each takes two characters or more, and
-/// four bytes once read.
+/// Opens a text whose numbers cannot take more than [`MAX_BYTES`] of memory: each number takes at least
+/// two characters in the file, and four bytes in memory.
 fn open_text(path: &Path) -> Result<BufReader<File>, DataError> {
     let (file, size) = open_file(path)?;
     let most = MAX_BYTES / 2;
@@ -70,7 +70,7 @@ impl Table<'_> {
         };
         let classes = labels.resolve(&self.train, self.shaping.classes);
         let classes = classes.map_err(|error| error.at("label"))?;
-        // Names may weigh as much as the samples.
+        // Names may take as much memory as the samples.
         drop((labels, users));
         let given = match &mut test {
             RawTest::Given(test) => Some(&mut test.labels),
@@ -135,7 +135,8 @@ impl Leaf<'_> {
     }
 }
 
-/// Reads a file or a folder; samples are as wide as those of `like`, which says whose width that is.
+/// Reads a file or a folder. Samples must be as wide as those of `like`, the path and width of another
+/// part.
 fn read_leaf(
     path: &Path,
     like: Option<(&Path, Option<usize>)>,

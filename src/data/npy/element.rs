@@ -1,12 +1,12 @@
 //! One element of an array: a number, or a text of fixed length.
 
-/// The longest text that an element may be, in bytes; a name of a class or a user is shorter.
+/// The longest text of an element, in bytes; the name of a class or a user is shorter.
 const LONGEST_TEXT: usize = 1 << 14;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::data) struct Element {
     pub kind: Kind,
-    /// Bytes.
+    /// The size in bytes.
     pub size: usize,
     pub big_endian: bool,
 }
@@ -22,14 +22,14 @@ pub(in crate::data) enum Kind {
     Text,
 }
 
-/// What an element says, where it names something.
+/// The value of an element that names a class or a user.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::data) enum Cell {
     Whole(i64),
-    /// A number that is not whole, or too large to be told from its neighbours.
+    /// A number that is not whole, or too large to be distinguished from its neighbours.
     Other(f64),
     Text(String),
-    /// Bytes that are no text.
+    /// Bytes that are not valid text.
     Garbled,
 }
 
@@ -40,7 +40,7 @@ impl Element {
         let big_endian = match chars.next()? {
             '>' => true,
             '<' | '|' => false,
-            // '=' is native order, which a file cannot mean.
+            // '=' means the byte order of the machine, which makes no sense in a file.
             _ => return None,
         };
         let (kind, size) = match chars.as_str() {
@@ -100,7 +100,7 @@ impl Element {
         }
     }
 
-    /// As a feature; not finite where it is text, or beyond single precision.
+    /// The element as a feature; not finite where it is text, or beyond single precision.
     pub fn feature(self, bytes: &[u8]) -> f32 {
         match self.kind {
             Kind::Unsigned => self.word(bytes) as f32,
@@ -110,7 +110,7 @@ impl Element {
         }
     }
 
-    /// As what names a class or a user.
+    /// The element as the name of a class or a user.
     pub fn cell(self, bytes: &[u8]) -> Cell {
         match self.kind {
             Kind::Unsigned => {
@@ -120,7 +120,7 @@ impl Element {
             Kind::Signed => Cell::Whole(self.signed(bytes)),
             Kind::Float => {
                 let x = self.float(bytes);
-                // Beyond 2^53 a double no longer tells neighbouring integers apart.
+                // Beyond 2^53, a double cannot distinguish neighbouring integers.
                 match libm::trunc(x) == x && libm::fabs(x) <= 9_007_199_254_740_992.0 {
                     true => Cell::Whole(x as i64),
                     false => Cell::Other(x),
@@ -145,7 +145,7 @@ impl Element {
     }
 }
 
-/// A number of half precision (IEEE 754 binary16), exactly.
+/// The value of a number of half precision (IEEE 754 binary16), exactly.
 fn half(bits: u16) -> f64 {
     let fraction = f64::from(bits & 0x3ff);
     let exponent = i32::from((bits >> 10) & 0x1f);

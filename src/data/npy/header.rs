@@ -1,11 +1,11 @@
-//! The header of a `.npy` file: a Python dictionary, read without Python.
+//! The header of a `.npy` file: a Python dictionary, which is read without Python.
 
 use super::{Element, Header};
 use crate::quantity::shown;
 
 const MAX_DIMENSIONS: usize = 8;
 
-/// Expected and found.
+/// What was expected, and what was found.
 type Mismatch = (&'static str, String);
 
 /// Reads the Python literal `{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }`.
@@ -70,7 +70,7 @@ pub(super) fn parse(text: &str) -> Result<Header, Mismatch> {
     }
 }
 
-/// What is left of a Python literal.
+/// The part of a Python literal that is still to be read.
 struct Literal<'a>(&'a str);
 
 impl<'a> Literal<'a> {

@@ -1,11 +1,12 @@
-//! The outcome of a partition: one row of sample indices and where each client's begin.
+//! The outcome of a partition: one array of sample indices, and where each client's samples begin in
+//! it.
 
 use super::rows::{Rows, Shared};
 use crate::quantity::Probability;
 use crate::sim::rng::{below, stream, Purpose};
 use std::ops::Range;
 
-/// Samples of each client, in compressed sparse rows, or as ranges that clients share.
+/// The samples of each client, in compressed sparse rows or as ranges that clients share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     indices: Vec<u32>,
@@ -13,8 +14,8 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// From the owner of each sample, in the order of `order`. Samples whose owner is not below
-    /// `clients` are dropped.
+    /// The partition by the owner of each sample, in the order of `order`. Samples whose owner is not
+    /// below `clients` are dropped.
     pub(super) fn from_owners(owner: impl Fn(u32) -> u32, order: &[u32], clients: usize) -> Self {
         let mut offsets = vec![0usize; clients + 1];
         let mut count = |i: &u32| {
@@ -39,12 +40,12 @@ impl Partition {
         Self { indices, rows }
     }
 
-    /// `each` samples for each of `clients` clients: a range of `order`, around the end, that begins
-    /// at a place drawn for the client. `order` must have that many.
+    /// A partition with `each` samples for each of `clients` clients: a range of `order`, continued at
+    /// its start, from a position drawn for the client. `order` must have at least `each` entries.
     pub(super) fn shared(order: Vec<u32>, clients: usize, each: usize, seed: u64) -> Self {
         let places = order.len();
         let mut indices = order;
-        // What comes around the end stands behind it, so that every range is one piece.
+        // The start of the array is repeated behind its end, so that every range is one piece.
         indices.extend_from_within(..each.saturating_sub(1).min(places));
         let rows = Rows::Shared(Shared {
             clients,
@@ -56,7 +57,7 @@ impl Partition {
         Self { indices, rows }
     }
 
-    /// The same deal of other samples: `names[i]` in place of sample i, in the same order.
+    /// This partition for other samples: `names[i]` in place of sample i, in the order that there is.
     pub(super) fn renumbered(mut self, names: &[u32]) -> Self {
         for index in &mut self.indices {
             *index = names[*index as usize];
@@ -64,7 +65,7 @@ impl Partition {
         self
     }
 
-    /// Sorts each client's samples.
+    /// Sorts the samples of each client.
     pub(super) fn sorted(mut self) -> Self {
         for client in 0..self.clients() {
             let range = self.rows.range(client);
@@ -73,7 +74,7 @@ impl Partition {
         self
     }
 
-    /// One client after another, each with the pieces that it has.
+    /// Joins the pieces of each client, one client after the other.
     pub(super) fn gather<'a, const N: usize>(
         clients: impl Iterator<Item = [&'a [u32]; N]>,
     ) -> Self {
@@ -88,12 +89,12 @@ impl Partition {
         Self { indices, rows }
     }
 
-    /// Number of clients.
+    /// The number of clients.
     pub fn clients(&self) -> usize {
         self.rows.clients()
     }
 
-    /// Number of samples dealt, over all clients; those that clients share count once.
+    /// The number of samples distributed, over all clients; a sample that clients share counts once.
     pub fn len(&self) -> usize {
         match &self.rows {
             Rows::Offsets(_) => self.indices.len(),
@@ -101,44 +102,44 @@ impl Partition {
         }
     }
 
-    /// Whether no sample was dealt.
+    /// Whether no sample was distributed.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 
-    /// Whether clients may have the same samples.
+    /// Whether clients may have common samples.
     pub fn is_shared(&self) -> bool {
         matches!(self.rows, Rows::Shared(_))
     }
 
-    /// The samples of client `client`, ascending where none are shared; none for a client that does
-    /// not exist.
+    /// The samples of client `client`, in ascending order unless samples are shared; empty for a client
+    /// that does not exist.
     pub fn client(&self, client: usize) -> &[u32] {
         self.indices.get(self.range(client)).unwrap_or_default()
     }
 
-    /// Where they stand in [`Partition::indices`].
+    /// The range of a client's samples in [`Partition::indices`].
     pub fn range(&self, client: usize) -> Range<usize> {
         self.rows.range(client)
     }
 
-    /// How many samples client `client` has.
+    /// The number of samples of client `client`.
     pub fn size(&self, client: usize) -> usize {
         self.rows.size(client)
     }
 
-    /// Number of samples of each client.
+    /// The number of samples of each client.
     pub fn sizes(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
         (0..self.clients()).map(|client| self.size(client))
     }
 
-    /// All indices, client by client. Where clients share samples the first [`Partition::len`] are
-    /// all of them, and some of the first follow once more.
+    /// All indices, client by client. Where clients share samples, the first [`Partition::len`] indices
+    /// are all of them, and some of the first are repeated after them.
     pub fn indices(&self) -> &[u32] {
         &self.indices
     }
 
-    /// What tells it from other partitions of the same row, as numbers.
+    /// Numbers that distinguish this partition from others of the same array.
     pub fn words(&self) -> Vec<u64> {
         match &self.rows {
             Rows::Offsets(offsets) => offsets.iter().map(|&offset| offset as u64).collect(),
@@ -148,9 +149,10 @@ impl Partition {
         }
     }
 
-    /// Splits each client's samples into some to train on and some held out: `fraction` of them to
-    /// the nearest whole number, but never the last one. A client's draw depends on the seed, its
-    /// number and its samples alone. Of shared ranges it is the end, which others may train on.
+    /// Splits each client's samples into those to train on and those held out: `fraction` of them to
+    /// the nearest whole number, but at least one stays for training. A client's draw depends on the
+    /// seed, its number and its samples alone. Of a shared range the end is held out, and other clients
+    /// may train on it.
     pub fn holdout(&self, fraction: Probability, seed: u64) -> (Self, Self) {
         let wanted = |n: usize| {
             let wanted = libm::round(fraction.get() * n as f64) as usize;

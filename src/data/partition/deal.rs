@@ -1,4 +1,4 @@
-//! The rules by which samples are dealt.
+//! The rules by which samples are distributed.
 
 use super::csr::Partition;
 use super::gamma::dirichlet;
@@ -6,16 +6,17 @@ use super::PartitionError;
 use crate::data::dataset::Labelled;
 use crate::sim::rng::{shuffle, stream, Purpose, Stream};
 
-/// Counters of the streams of [`Purpose::Partition`]; node 0. Repair has its own.
+/// The counters of the streams of [`Purpose::Partition`] at node 0. The repair has a counter of its
+/// own.
 const ORDER: u64 = 0;
 const CLIENTS: u64 = 1;
-/// The class is added.
+/// The number of the class is added to this counter.
 const CLASS: u64 = 1 << 32;
 
-/// The owner of a sample that nobody gets.
+/// The owner of a sample that no client gets.
 const NOBODY: u32 = u32::MAX;
 
-/// Samples about to be dealt.
+/// Samples that are about to be distributed.
 pub(super) struct Deal<'a> {
     pub data: &'a Labelled<'a>,
     pub clients: usize,
@@ -27,8 +28,8 @@ fn cut(total: usize, part: usize, parts: usize) -> usize {
     (total as u128 * part as u128 / parts.max(1) as u128) as usize
 }
 
-/// Gives consecutive pieces of `samples` to clients 0, 1, ... in proportion to `shares`, each within
-/// one sample of its due.
+/// Gives consecutive pieces of `samples` to clients 0, 1, ... in proportion to `shares`; each piece is
+/// within one sample of its exact size.
 fn give(samples: &[u32], shares: &[f64], mut to: impl FnMut(u32, usize)) {
     let total: f64 = shares.iter().sum();
     let (mut sum, mut start) = (0.0, 0);
@@ -98,7 +99,7 @@ impl Deal<'_> {
         Partition::shared(order, self.clients, per_client, self.seed)
     }
 
-    /// Shares of a power law, dealt to the clients at random; the largest is 1.
+    /// The shares of a power law, given to the clients at random; the largest share is 1.
     fn power_law(&self, exponent: f64) -> Vec<f64> {
         let mut shares: Vec<f64> = (1..=self.clients)
             .map(|rank| libm::pow(rank as f64, -exponent))
@@ -122,7 +123,7 @@ impl Deal<'_> {
 
     pub fn dirichlet(&self, alpha: f64, exponent: f64) -> Partition {
         let mut concentrations = self.power_law(exponent);
-        // Scaled so that they average alpha.
+        // The concentrations are scaled so that their mean is alpha.
         let mean = concentrations.iter().sum::<f64>() / self.clients as f64;
         concentrations
             .iter_mut()
@@ -165,7 +166,8 @@ impl Deal<'_> {
         Ok(self.collect(&owners))
     }
 
-    /// How many shards or shares of classes there are in all: no more than samples.
+    /// The number of shards, or of shares of classes, in all; it must not be larger than the number of
+    /// samples.
     fn parts(&self, what: &'static str, per_client: usize) -> Result<usize, PartitionError> {
         match self.clients.checked_mul(per_client) {
             Some(parts) if parts <= self.data.len() => Ok(parts),
@@ -191,7 +193,7 @@ impl Deal<'_> {
             });
         }
         let dealt = self.deal_classes(classes, per_client, samples.clients());
-        // The clients that have a class: places in `dealt`, by class.
+        // The clients that have a class: positions in `dealt`, by class.
         let places: Vec<u32> = (0..dealt.len() as u32).collect();
         let holders =
             Partition::from_owners(|place| dealt[place as usize], &places, samples.clients());
@@ -211,9 +213,9 @@ impl Deal<'_> {
         Ok(self.collect(&owners))
     }
 
-    /// `per_client` different classes for each client, one client after another, from freshly shuffled
-    /// decks of all classes; a class that the client already has from the deck before is put back
-    /// further down.
+    /// Draws `per_client` different classes for each client, one client after the other, from freshly
+    /// shuffled decks of all classes. A class that the client already has from the deck before is put
+    /// back further down.
     fn deal_classes(&self, classes: Vec<u32>, per_client: usize, top: usize) -> Vec<u32> {
         let mut rng = self.stream(CLIENTS);
         let mut deck = classes;
@@ -226,7 +228,8 @@ impl Deal<'_> {
                     shuffle(&mut rng, &mut deck);
                     next = 0;
                 }
-                // A deck holds every class and a client lacks one at least, so there is one below.
+                // A deck has every class, and the client lacks at least one, so a class that it lacks
+                // is further down.
                 let fresh = (next..deck.len()).find(|at| had_by[deck[*at] as usize] != client);
                 deck.swap(next, fresh.unwrap_or(next));
                 had_by[deck[next] as usize] = client;

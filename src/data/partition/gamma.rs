@@ -1,10 +1,10 @@
-//! Dirichlet draws that neither underflow nor give NaN, however small the concentration.
+//! Dirichlet draws that neither underflow nor give NaN, however small the concentration is.
 
 use crate::quantity::Distribution;
 use crate::sim::rng::Stream;
 use rand::Rng;
 
-/// Concentrations beyond these change nothing that a partition could show.
+/// Concentrations beyond these limits make no difference that a partition could show.
 const LEAST: f64 = 1e-9;
 const MOST: f64 = 1e12;
 
@@ -15,7 +15,7 @@ fn unit(rng: &mut Stream) -> f64 {
 
 /// The logarithm of a Gamma(shape, 1) draw, by Marsaglia and Tsang (2000).
 ///
-/// Below 1 the draw is Gamma(shape + 1) · U^(1/shape), whose value underflows for a shape of 0.01
+/// Below 1, the draw is Gamma(shape + 1) · U^(1/shape), whose value underflows for a shape of 0.01
 /// although its logarithm is harmless.
 fn log_gamma_draw(rng: &mut Stream, shape: f64) -> f64 {
     let shape = shape.clamp(LEAST, MOST);
@@ -29,7 +29,7 @@ fn log_gamma_draw(rng: &mut Stream, shape: f64) -> f64 {
         mean: 0.0,
         std: 1.0,
     };
-    // Accepts more than 95 of 100 draws.
+    // More than 95 of 100 draws are accepted.
     loop {
         let x = standard.sample(rng);
         let t = 1.0 + c * x;
@@ -43,8 +43,8 @@ fn log_gamma_draw(rng: &mut Stream, shape: f64) -> f64 {
     }
 }
 
-/// Fills `out` with a draw from a Dirichlet distribution; `out` holds the concentrations before and
-/// the shares, which add up to 1, after.
+/// Fills `out` with a draw from a Dirichlet distribution. On entry `out` has the concentrations; on
+/// return it has the shares, which add up to 1.
 pub(super) fn dirichlet(rng: &mut Stream, out: &mut [f64]) {
     let mut top = f64::NEG_INFINITY;
     for x in out.iter_mut() {

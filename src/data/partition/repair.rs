@@ -1,4 +1,4 @@
-//! The minimum per client, for rules that do not see to it themselves.
+//! The minimum number of samples for each client, for rules that do not guarantee it themselves.
 
 use super::csr::Partition;
 use crate::sim::rng::{below, stream, Purpose};
@@ -7,11 +7,12 @@ use std::collections::BinaryHeap;
 
 const REPAIR: u64 = 2;
 
-/// Moves samples until each client has `minimum` of them: the neediest are the lowest numbers, the
-/// giver is whoever has most (the lowest number of equals), the sample is drawn from the giver's.
+/// Moves samples until each client has at least `minimum`. Clients that need samples are served in the
+/// order of their numbers. The giver is the client that has most (the lowest number of equals), and the
+/// sample is drawn from the giver's.
 ///
-/// There must be `minimum` samples for each client; then whoever has most always has more than that
-/// while someone has less, and nobody is made poor by giving.
+/// There must be `minimum` samples for each client. Then the client that has most always has more than
+/// the minimum while another has fewer, so giving makes no client fall below the minimum.
 pub(super) fn at_least(partition: Partition, minimum: usize, seed: u64) -> Partition {
     if partition.sizes().all(|size| size >= minimum) {
         return partition;
@@ -33,7 +34,7 @@ pub(super) fn at_least(partition: Partition, minimum: usize, seed: u64) -> Parti
             let Some((size, Reverse(giver))) = richest.pop() else {
                 break;
             };
-            // What the giver still has are the first `size` of its row.
+            // The samples that the giver still has are the first `size` of its range.
             let start = partition.range(giver).start;
             let at = start + below(&mut rng, size as u64) as usize;
             pool.swap(at, start + size - 1);

@@ -1,30 +1,30 @@
-//! Where each client's samples stand in the row of indices.
+//! Where each client's samples are in the array of indices.
 
 use crate::sim::rng::{below, stream, Purpose};
 use std::ops::Range;
 
-/// The counter of the streams that places are drawn from; nodes are clients, from 1.
+/// The counter of the streams from which positions are drawn; the nodes are clients, from 1.
 const PLACE: u64 = 1 << 33;
 
-/// Clients whose samples lie anywhere in the row and may lie in others' too: nothing is stored for
-/// a client, its place is drawn again whenever it is asked for.
+/// Clients whose ranges may begin anywhere in the array and may overlap. Nothing is stored for a
+/// client: its position is drawn again whenever it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shared {
     pub clients: usize,
-    /// Samples of each client.
+    /// The number of samples of each client.
     pub each: usize,
-    /// How far behind its place a client's samples begin.
+    /// How far behind its position a client's range begins.
     pub skipped: usize,
-    /// A client's place is one of so many.
+    /// The number of possible positions.
     pub places: usize,
     pub seed: u64,
 }
 
-/// How the row of indices is divided.
+/// How the array of indices is divided among clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rows {
-    /// Client after client; one more than there are clients, the first is 0, the last the length of
-    /// the row.
+    /// One client after the other. There is one offset more than there are clients; the first is 0, and
+    /// the last is the length of the array.
     Offsets(Vec<usize>),
     /// Each client has its range, and ranges overlap.
     Shared(Shared),
@@ -38,7 +38,7 @@ impl Rows {
         }
     }
 
-    /// The places of a client's samples; empty for a client that does not exist.
+    /// The range of a client's samples; empty for a client that does not exist.
     pub fn range(&self, client: usize) -> Range<usize> {
         match self {
             Self::Offsets(offsets) => {
@@ -57,7 +57,7 @@ impl Rows {
         }
     }
 
-    /// How many samples a client has.
+    /// The number of samples of a client.
     pub fn size(&self, client: usize) -> usize {
         match self {
             Self::Offsets(_) => self.range(client).len(),

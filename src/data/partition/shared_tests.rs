@@ -1,4 +1,4 @@
-//! The laws of partitions whose clients share samples.
+//! Properties of partitions whose clients share samples.
 
 use super::tests::round_robin;
 use super::*;
@@ -91,7 +91,7 @@ fn reserved_samples_are_nobodys_and_impossible_numbers_are_errors() {
     }
 }
 
-/// By a second implementation, in Python, of streams, shuffle and places.
+/// The numbers come from a second implementation, in Python, of streams, shuffle and positions.
 #[test]
 fn shared_places_are_pinned() {
     let partition = shared(30, 1_000_000, 4, 1);

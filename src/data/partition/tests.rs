@@ -1,4 +1,4 @@
-//! The laws of every partitioner, and the character of each.
+//! Properties of every partitioner, and what is characteristic of each.
 
 use super::*;
 use crate::data::dataset::{Scaling, Values};
@@ -35,7 +35,8 @@ fn classes_held(data: &Dataset, samples: &[u32]) -> usize {
     histogram(data, samples).iter().filter(|n| **n > 0).count()
 }
 
-/// Every sample once, ascending within a client, the minimum met.
+/// Checks that every sample is given once, that indices are ascending within a client, and that the
+/// minimum is met.
 fn check_laws(
     partition: &Partition,
     samples: usize,
@@ -110,7 +111,7 @@ proptest! {
             check_laws(&partition, n, n, 1)?;
             prop_assert!(partition.sizes().all(|size| size == 1));
         } else {
-            // Only rules that give each client several parts cannot.
+            // Only rules that give each client several parts can fail here.
             let several = matches!(rule, Partitioner::Shards { .. } | Partitioner::Labels { .. });
             prop_assert!(several);
         }

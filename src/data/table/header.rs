@@ -1,4 +1,4 @@
-//! The first line of a table: which column is what.
+//! The first line of a table: the names of the columns, and the purpose of each.
 
 use super::super::error::{DataError, Place};
 use super::super::magic;
@@ -13,13 +13,13 @@ const FIRST: Place = Place::Line { line: 1, column: 0 };
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::data) struct Header {
     names: StringRecord,
-    /// Where the label stands.
+    /// The index of the label column.
     pub label: usize,
-    /// Where the user stands.
+    /// The index of the user column.
     pub user: Option<usize>,
 }
 
-/// Fails where a file does not begin as text does.
+/// Fails if the file does not begin as a text does.
 pub(super) fn refuse_other_kinds(file: &Path, start: &[u8]) -> Result<(), DataError> {
     match magic::kind(start) {
         Some(kind) => {
@@ -66,12 +66,12 @@ impl Header {
         Ok(header)
     }
 
-    /// How many columns are features.
+    /// The number of feature columns.
     pub fn features(&self) -> usize {
         self.names.len() - 1 - usize::from(self.user.is_some())
     }
 
-    /// What column `at` is called.
+    /// The name of column `at`.
     pub fn name(&self, at: usize) -> &str {
         self.names.get(at).unwrap_or_default()
     }
@@ -109,7 +109,7 @@ impl Header {
         }
     }
 
-    /// What is probably not meant.
+    /// A remark about what is probably not intended.
     pub fn note(&self, file: &Path) -> Option<String> {
         let index = self
             .names
@@ -124,7 +124,7 @@ impl Header {
     }
 }
 
-/// Fails where fields are set apart by something else than commas.
+/// Fails if the fields are separated by other characters than commas.
 fn refuse_other_separators(file: &Path, names: &StringRecord) -> Result<(), DataError> {
     let (1, Some(only)) = (names.len(), names.get(0)) else {
         return Ok(());
@@ -157,7 +157,7 @@ fn position(file: &Path, names: &StringRecord, wanted: &str) -> Result<usize, Da
             let found = format!("columns {}", listed(names.iter(), names.len()));
             let expected = format!("a column {:?}", shown(wanted, 40));
             let error = DataError::malformed(file, FIRST, expected, found);
-            // A name as long as a book is near nothing.
+            // A name as long as a book is not near any other name.
             let near = nearest(
                 wanted,
                 names.iter().take(10_000).filter(|name| name.len() < 200),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_a_header_is_told_so() {
+    fn a_table_without_a_header_is_reported_so() {
         let (_, said) = refused(b"5.1,3.5,0\n4.9,3.0,1\n", "y", None);
         assert!(said.contains("the first line looks like data"), "{said}");
     }

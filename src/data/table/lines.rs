@@ -1,4 +1,4 @@
-//! Records of bounded length: a line of a table cannot ask for memory that no sample needs.
+//! Records of bounded length: a line of a table cannot ask for more memory than a sample needs.
 
 use super::super::error::{DataError, Place};
 use std::cell::Cell;
@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-/// The longest record: a million columns of thirty characters.
+/// The longest record in bytes: a million columns of thirty characters.
 const LONGEST: u64 = 32 << 20;
 
-/// The most fields of a record.
+/// The largest number of fields of a record.
 const MOST_COLUMNS: u64 = 1 << 20;
 
 /// What the record that is being read may still take.
@@ -17,15 +17,15 @@ const MOST_COLUMNS: u64 = 1 << 20;
 struct Left {
     bytes: Cell<u64>,
     commas: Cell<u64>,
-    /// What there was too much of.
+    /// What the record had too much of, if anything.
     spent: Cell<Option<&'static str>>,
 }
 
-/// The limit of a [`Bounded`] reader, from outside.
+/// The limit of a [`Bounded`] reader, seen from outside.
 #[derive(Debug, Clone)]
 pub(super) struct Budget(Rc<Left>);
 
-/// A reader that fails where a record goes on for too long.
+/// A reader that fails where a record is too long.
 pub(super) struct Bounded<R> {
     inner: R,
     left: Rc<Left>,
@@ -44,7 +44,7 @@ impl<R: Read> Bounded<R> {
 }
 
 impl Budget {
-    /// Begins the next record; what the last one had too much of, if it did.
+    /// Begins the next record; returns what the last one had too much of, if anything.
     pub fn renew(&self) -> Option<&'static str> {
         self.0.bytes.set(LONGEST);
         self.0.commas.set(MOST_COLUMNS);
@@ -73,7 +73,7 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
-/// That a record is too long.
+/// The error for a record that is too long.
 pub(super) fn too_long(file: &Path, line: u64, what: &str) -> DataError {
     let expected = format!("a line of at most {MOST_COLUMNS} fields and {LONGEST} bytes");
     DataError::malformed(file, Place::Line { line, column: 0 }, expected, what)

@@ -4,7 +4,7 @@ use super::super::books;
 use super::super::message::{Message, Report, Task};
 use super::super::world::{Federation, Shared};
 use super::answer;
-use crate::fault::{ClientFaults, JobFaults, ReportFault};
+use crate::fault::{ClientFaults, ReportFault, TaskFaults};
 use crate::method::{ClientState, Payload};
 use crate::observe::ledger::{What, Work};
 use crate::quantity::{Span, VirtualTime};
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// What befalls one task.
 pub(super) struct Fate {
-    pub job: JobFaults,
+    pub job: TaskFaults,
     /// For what is drawn of the report.
     seed: u64,
 }
@@ -150,7 +150,7 @@ impl Memory {
         }
         self.round = task.round;
         self.tasks += 1;
-        let job = faults.job(client, task.round, self.tasks, now);
+        let job = faults.of_task(client, task.round, self.tasks, now);
         if job.panics {
             panic!("the handler of client {client} panics, as planned");
         }

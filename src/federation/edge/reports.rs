@@ -10,7 +10,7 @@ use super::{Cx, Edge, Gain, Stage};
 use crate::method::{Payload, Received};
 use crate::observe::ledger::What;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
-use crate::select::Heard;
+use crate::select::UsedReport;
 use crate::sim::NodeId;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Edge {
         };
         let place = self.below().place(member);
         if let Some(place) = place.filter(|_| row.outcome == ClientOutcome::Reported) {
-            self.policy.heard(&Heard {
+            self.policy.reported(&UsedReport {
                 client: place,
                 round,
                 samples: row.samples,

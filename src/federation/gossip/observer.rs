@@ -16,7 +16,7 @@ use super::super::world::{Federation, Shared};
 use super::books::Books;
 use super::mix::{Consensus, ConsensusJob};
 use super::notice::Notice;
-use crate::learn::Tally;
+use crate::learn::EvaluationSums;
 use crate::model::ParamSet;
 use crate::observe::rows::{ClientOutcome, ClientRow, Outcome, RoundRow};
 use crate::quantity::{Span, VirtualTime};
@@ -348,7 +348,7 @@ impl Observer {
         let scores = self.shared.evaluator.sum(&marks);
         let own = measuring.own.into_iter();
         let own = own.filter_map(|(_, (client, marks))| Some((client, marks?.tally)));
-        let own: Vec<(u32, Tally)> = own.collect();
+        let own: Vec<(u32, EvaluationSums)> = own.collect();
         let clients = PerClient {
             now: own,
             own: self.own.clone(),

@@ -382,7 +382,8 @@ impl Peer {
         }
         self.tasks += 1;
         let faults = &shared.faults.clients;
-        let fate = (!faults.is_empty()).then(|| faults.job(self.number, round, self.tasks, now));
+        let fate =
+            (!faults.is_empty()).then(|| faults.of_task(self.number, round, self.tasks, now));
         if fate.as_ref().is_some_and(|fate| fate.panics) {
             panic!("the handler of client {} panics, as planned", self.number);
         }

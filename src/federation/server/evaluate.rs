@@ -4,7 +4,7 @@ use super::super::job::Job;
 use super::super::record::Record;
 use super::super::spread::PerClient;
 use super::{Cx, Server, Stage};
-use crate::learn::Tally;
+use crate::learn::EvaluationSums;
 use crate::observe::rows::{RoundRow, SizeRow};
 use crate::quantity::Span;
 
@@ -49,7 +49,7 @@ impl Server {
     }
 
     /// What is known of clients on their held-out samples; `now` was measured just now.
-    pub(super) fn per_client(&self, now: Vec<(u32, Tally)>) -> PerClient {
+    pub(super) fn per_client(&self, now: Vec<(u32, EvaluationSums)>) -> PerClient {
         PerClient {
             now,
             own: self.own.clone(),
@@ -61,7 +61,7 @@ impl Server {
     pub(super) fn record_clients(
         &self,
         clients: &PerClient,
-        central: &[Option<Tally>],
+        central: &[Option<EvaluationSums>],
         cx: &mut Cx<'_>,
     ) {
         let rows = clients.rows(self.round.number, |client| {
@@ -78,7 +78,12 @@ impl Server {
     }
 
     /// A line for each width, where there are several.
-    fn record_sizes(&self, clients: &PerClient, central: &[Option<Tally>], cx: &mut Cx<'_>) {
+    fn record_sizes(
+        &self,
+        clients: &PerClient,
+        central: &[Option<EvaluationSums>],
+        cx: &mut Cx<'_>,
+    ) {
         let sizes = &self.shared.sizes;
         if sizes.levels().len() == 1 {
             return;
@@ -105,8 +110,8 @@ impl Server {
 
     pub(super) fn conclude(
         &mut self,
-        central: Option<Tally>,
-        attack: Option<Tally>,
+        central: Option<EvaluationSums>,
+        attack: Option<EvaluationSums>,
         clients: Option<PerClient>,
         cx: &mut Cx<'_>,
     ) {
@@ -145,7 +150,7 @@ impl Server {
         self.round.written();
     }
 
-    pub(super) fn round_row(&self, central: Option<Tally>, cx: &Cx<'_>) -> RoundRow {
+    pub(super) fn round_row(&self, central: Option<EvaluationSums>, cx: &Cx<'_>) -> RoundRow {
         RoundRow {
             epsilon: self.half.epsilon(),
             restored: self.round.restored,

@@ -48,7 +48,7 @@ impl Server {
             seed: plan.seed,
             round: number,
             wanted,
-            crowd: &Gathering {
+            population: &Gathering {
                 shared: &shared,
                 server: Federation::SERVER,
                 below,

@@ -20,7 +20,7 @@ use super::super::world::{Bug, Federation};
 use super::{named, timer, Cx, Server, Stage};
 use crate::observe::rows::{Outcome, Rejection};
 use crate::quantity::{Span, VirtualTime};
-use crate::select::{one_of_the_rest, Ask, Crowd, Expected};
+use crate::select::{one_of_the_rest, Ask, Expected, Population};
 use crate::sim::mix_words;
 use crate::sim::rng::{below as index, stream, Purpose};
 use crate::snapshot::snapshot_struct;
@@ -97,9 +97,9 @@ struct Free<'a> {
     flights: &'a BTreeMap<u32, Flight>,
 }
 
-impl Crowd for Free<'_> {
-    fn population(&self) -> u32 {
-        self.gathering.population()
+impl Population for Free<'_> {
+    fn size(&self) -> u32 {
+        self.gathering.size()
     }
 
     fn is_there(&self, client: u32, draw: u64) -> bool {
@@ -371,7 +371,7 @@ impl Server {
                 seed: mix_words(&[plan.seed, draws]),
                 round,
                 wanted: 1,
-                crowd: &Free {
+                population: &Free {
                     gathering,
                     flights: &flow.flights,
                 },

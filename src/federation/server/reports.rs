@@ -12,7 +12,7 @@ use crate::method::{Payload, Received};
 use crate::observe::ledger::What;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
 use crate::quantity::VirtualTime;
-use crate::select::Heard;
+use crate::select::UsedReport;
 use crate::sim::NodeId;
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Server {
             ClientOutcome::Late
         };
         if row.outcome == ClientOutcome::Reported && !self.is_above_servers() {
-            self.policy.heard(&Heard {
+            self.policy.reported(&UsedReport {
                 client,
                 round,
                 samples: row.samples,

@@ -1,7 +1,8 @@
-//! The kernels for AVX2 and FMA.
+//! The kernels for processors with AVX2 and FMA.
 //!
-//! All of them walk over pointers, since a check a row would cost as much as the row. What each takes
-//! for granted is under its `# Safety`; `super` checks the sizes of all slices once a call.
+//! The kernels use pointers, since a bounds check for each row would cost as much as the row. The
+//! conditions that each kernel relies on are under its `# Safety`; the parent module checks the
+//! sizes of all slices once in each call.
 
 use super::Kernel;
 use std::arch::x86_64::{
@@ -10,12 +11,13 @@ use std::arch::x86_64::{
     _mm_hadd_ps, _mm_storeu_ps,
 };
 
-/// Values in a register.
+/// The number of values in a register.
 const LANES: usize = 8;
-/// Inputs taken at a time, so that a batch's share of them stays in the first-level cache.
+/// The number of inputs taken at a time, so that a batch's share of them stays in the first-level
+/// cache.
 const BLOCK: usize = 512;
 
-/// Calls `$f::<N>` for the largest N ≤ 5 that `$left` allows, and gives N.
+/// Calls `$f::<N>` for the largest N ≤ 5 that `$left` allows, and evaluates to N.
 macro_rules! up_to_five {
     ($left:expr, $f:ident ( $($arg:expr),* )) => {
         match $left {
@@ -60,10 +62,10 @@ pub(super) unsafe fn forward(k: Kernel, x: &[f32], w: &[f32], y: &mut [f32]) {
     }
 }
 
-/// [`dots`] of two outputs, compiled once.
+/// [`dots`] for two outputs, compiled once.
 ///
 /// # Safety
-/// As for [`dots`].
+/// The conditions are those of [`dots`].
 #[target_feature(enable = "avx2,fma")]
 #[allow(clippy::too_many_arguments)]
 unsafe fn dots_of_two<const B: usize>(
@@ -82,10 +84,10 @@ unsafe fn dots_of_two<const B: usize>(
     }
 }
 
-/// [`dots`] of one output, compiled once.
+/// [`dots`] for one output, compiled once.
 ///
 /// # Safety
-/// As for [`dots`].
+/// The conditions are those of [`dots`].
 #[target_feature(enable = "avx2,fma")]
 #[allow(clippy::too_many_arguments)]
 unsafe fn dots_of_one<const B: usize>(
@@ -107,7 +109,8 @@ unsafe fn dots_of_one<const B: usize>(
 /// Adds to B × O outputs their products over the inputs `from..to`.
 ///
 /// # Safety
-/// As for [`forward`]; `b + B`, `o + O` and `to` are at most batch, outputs and inputs.
+/// The conditions of [`forward`] hold; `b + B`, `o + O` and `to` are at most batch, outputs and
+/// inputs.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 #[allow(clippy::too_many_arguments)]
@@ -154,8 +157,8 @@ unsafe fn dots<const B: usize, const O: usize>(
     }
 }
 
-/// For each of four registers the sum of its lanes:
-/// ((0 + 4) + (1 + 5)) + ((2 + 6) + (3 + 7)).
+/// The sum of the lanes of each of four registers, in the order ((0 + 4) + (1 + 5)) + ((2 + 6) + (3
+/// + 7)).
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn totals(v: [__m256; 4]) -> [f32; 4] {
@@ -200,7 +203,7 @@ pub(super) unsafe fn weight_gradient(k: Kernel, g: &[f32], x: &[f32], dw: &mut [
 }
 
 /// # Safety
-/// As for [`weight_gradient`], and `from` has as many values as w.
+/// The conditions of [`weight_gradient`] hold, and `from` has as many values as w.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn descend(
     k: Kernel,
@@ -219,10 +222,11 @@ pub(super) unsafe fn descend(
     }
 }
 
-/// Sums over the batch, one row of the result an output.
+/// Computes sums over the batch; each output is one row of the result.
 ///
 /// # Safety
-/// As for [`weight_gradient`] with `out` for dw; what `ending` reads at a place of the result is there.
+/// The conditions of [`weight_gradient`] hold with `out` in the place of dw, and the values that
+/// `ending` reads at a place of the result exist.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn over_batch<E: Ending>(k: Kernel, g: &[f32], x: &[f32], out: *mut f32, ending: E) {
     // SAFETY: g has a factor for each sample and output, x a row for each sample and `out` one for each
@@ -246,10 +250,10 @@ unsafe fn over_batch<E: Ending>(k: Kernel, g: &[f32], x: &[f32], out: *mut f32, 
     }
 }
 
-/// Bytes of samples that stay in the first-level cache.
+/// The number of bytes of samples that stay in the first-level cache.
 const L1: usize = 32_000;
 
-/// What is stored of a sum at one place of the result.
+/// Computes the value to store from the sum at one place of the result.
 trait Ending: Copy {
     /// # Safety
     /// The processor has AVX2; `at` and the seven places behind it are of the result.
@@ -259,7 +263,7 @@ trait Ending: Copy {
     unsafe fn one(self, at: usize, sum: f32) -> f32;
 }
 
-/// The sum.
+/// Stores the sum itself.
 #[derive(Clone, Copy)]
 struct Plain;
 
@@ -275,8 +279,8 @@ impl Ending for Plain {
     }
 }
 
-/// A step against the sum; multiplied and subtracted one after the other, as an optimiser does it
-/// whose gradient comes from memory.
+/// Stores a step against the sum. It multiplies and then subtracts, as an optimiser does that reads
+/// its gradient from memory, so that the bits agree.
 #[derive(Clone, Copy)]
 struct Step {
     from: *const f32,
@@ -300,7 +304,8 @@ impl Ending for Step {
     }
 }
 
-/// `out[r, i] = Σₜ factors[r · factor_row + t · factor_step] · terms[t, i]`, all rows `width` long.
+/// The sum `out[r, i] = Σₜ factors[r · factor_row + t · factor_step] · terms[t, i]`, where all rows
+/// are `width` values long.
 #[derive(Clone, Copy)]
 struct Sum {
     factors: *const f32,
@@ -313,12 +318,12 @@ struct Sum {
 }
 
 impl Sum {
-    /// The columns `from..to` of all rows.
+    /// Computes the columns `from..to` of all rows.
     ///
     /// # Safety
-    /// The processor has AVX2 and FMA; the pointers are to `rows` rows of the result, `count` rows of
-    /// terms and a factor for each of both, rows `width` long, and `to` is at most that; nothing but
-    /// `ending` reads what is written.
+    /// The processor has AVX2 and FMA. The pointers point to `rows` rows of the result, `count`
+    /// rows of terms, and a factor for each pair of them; rows are `width` long, and `to` is at
+    /// most `width`. Only `ending` reads the values that are written.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn run<E: Ending>(self, rows: usize, from: usize, to: usize, ending: E) {
         // SAFETY: rows `r..r + R` exist, and the rest is what the caller promises.
@@ -336,10 +341,11 @@ impl Sum {
     }
 }
 
-/// R rows of the result; gives R. (Four rows: eight sums, two terms and a factor in registers.)
+/// Computes R rows of the result and returns R. With four rows, eight sums, two terms and a factor
+/// are in registers.
 ///
 /// # Safety
-/// As for [`Sum::run`], with at least `r + R` rows.
+/// The conditions of [`Sum::run`] hold, with at least `r + R` rows.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn panel<const R: usize, E: Ending>(
     s: Sum,

@@ -1,42 +1,47 @@
 //! Steps of plain SGD that the first layer has not taken yet.
 //!
-//! A step adds −lr · gᵀ · x to the weights w. As long as few samples are behind, the layer's outputs
-//! for a new batch x' are had without it: x' · (w − lr · gᵀ · x)ᵀ = x' · wᵀ − lr · (x' · xᵀ) · g. The
-//! weights of all steps together are then read and written once, not once a step.
+//! A step adds −lr · gᵀ · x to the weights w. As long as the outstanding steps have few samples,
+//! the layer's output for a new batch x' can be computed without taking them: x' · (w − lr · gᵀ ·
+//! x)ᵀ = x' · wᵀ − lr · (x' · xᵀ) · g. The weights are then read and written once for several
+//! steps, not once for each.
 
 use super::super::dense::Kernel;
 use super::Lines;
 
-/// Gradients of the layer's outputs, and its inputs, of the steps that are still to be taken.
+/// The gradients of the layer's outputs and the layer's inputs in the outstanding steps.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
+    /// The number of samples in these steps.
     pub samples: usize,
-    /// `[samples, outputs]`.
+    /// The gradients, `[samples, outputs]`.
     pub g: Lines,
-    /// `[samples, inputs]`.
+    /// The inputs, `[samples, inputs]`.
     pub x: Lines,
 }
 
 impl Behind {
+    /// Forgets the steps, after the weights have taken them.
     pub fn clear(&mut self) {
         self.samples = 0;
         self.g.of_len(0);
         self.x.of_len(0);
     }
 
-    /// One more step.
+    /// Adds one step.
     pub fn push(&mut self, kernel: Kernel, g: &[f32], x: &[f32]) {
         self.samples += kernel.batch();
         self.g.extend(g);
         self.x.extend(x);
     }
 
-    /// Turns what the kernel's layer gave for `x` into what it will give once it has caught up.
+    /// Corrects the output `y` that the layer's old weights gave for `x`, so that it is that of the
+    /// new weights.
     pub fn correct(&self, kernel: Kernel, x: &[f32], lr: f32, y: &mut [f32]) {
         if self.samples == 0 {
             return;
         }
-        // The inner products of new and old samples: a layer whose weights are the old ones.
+        // The inner products of new and old samples are the output of a layer whose weights are the
+        // old samples.
         let mut products = vec![0.0; kernel.batch() * self.samples];
         let inner = kernel.with_outputs(self.samples);
         inner.forward(x, self.x.as_ref(), None, &mut products);

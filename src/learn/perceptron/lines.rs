@@ -1,6 +1,7 @@
-//! Values that begin where a line of the cache does, so that no load of a register takes two.
+//! Vectors that begin at the start of a cache line, so that no load of a register touches two
+//! lines.
 
-/// One line.
+/// The values of one cache line.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
 struct Line([f32; Line::VALUES]);
@@ -9,7 +10,7 @@ impl Line {
     const VALUES: usize = 16;
 }
 
-/// A vector of such values. It keeps its memory when it becomes shorter.
+/// A vector of values that begins at a cache line. It keeps its memory when it becomes shorter.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     lines: Vec<Line>,
@@ -17,7 +18,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The first `len` values; what they are is not said.
+    /// The first `len` values; their contents are unspecified.
     pub fn of_len(&mut self, len: usize) -> &mut [f32] {
         let lines = len.div_ceil(Line::VALUES);
         if lines > self.lines.len() {
@@ -27,7 +28,7 @@ impl Lines {
         self.as_mut()
     }
 
-    /// Puts more values behind those there are.
+    /// Appends `values`.
     pub fn extend(&mut self, values: &[f32]) {
         let len = self.len;
         self.of_len(len + values.len())[len..].copy_from_slice(values);

@@ -121,13 +121,13 @@ fn a_first_layer_that_catches_up_has_taken_every_step() {
         let Some(network) = Perceptron::of(&job.model, batch) else {
             return; // No AVX2 here: torch trains these networks.
         };
-        let mut room = Room::default();
+        let mut workspace = Workspace::default();
         let mut walk = Walk {
             job: &job,
             masks: MaskSource::new(job.seed, job.client, job.round),
             progress: Progress::default(),
         };
-        let trained = network.descend(&mut walk, &mut room).unwrap();
+        let trained = network.descend(&mut walk, &mut workspace).unwrap();
         let expected = by_hand(&job);
         for (got, expected) in trained.as_slice().unwrap().iter().zip(&expected) {
             let apart = (f64::from(*got) - expected).abs();

@@ -1,37 +1,38 @@
-//! The forward pass of several networks of one shape, each on a batch of its own.
+//! The forward pass of several networks of one architecture, each on a batch of its own.
 //!
-//! Images are `[batch, networks · channels, height, width]`, so that a convolution in as many groups
-//! as there are networks is one each; rows are `[networks, batch, features]`, so that a dense layer
-//! is a batched matrix product. Nothing of one network reaches another.
+//! Images are `[batch, networks · channels, height, width]`, so that a convolution with as many
+//! groups as networks computes all of them. Rows are `[networks, batch, features]`, so that a dense
+//! layer is a batched matrix product. No value of one network reaches another.
 
 use crate::learn::Precision;
 use crate::model::{parameter, Fresh, MaskSource, Op, NORM_EPS};
 use tch::{Device, TchError, Tensor};
 
-/// Several networks at once.
+/// Several networks that are computed at once.
 pub(super) struct Networks<'a> {
-    /// One tensor per layout entry, `[networks, shape…]`.
+    /// One tensor for each entry of the layout, `[networks, shape…]`.
     pub params: &'a [Tensor],
-    /// How precisely products are computed.
+    /// The precision of matrix products and convolutions.
     pub precision: Precision,
-    /// Where each network's dropout masks come from.
+    /// The source of dropout masks of each network.
     pub masks: &'a mut [MaskSource],
-    /// How many samples of each network's batch are its own; the others only fill the stack.
+    /// The number of samples in each network's batch that are its own; the others are padding.
     pub batches: &'a [usize],
-    /// Samples of every batch, filled up.
+    /// The number of samples in every batch, with padding.
     pub batch: usize,
 }
 
 /// A value between two layers.
 enum Value {
-    /// `[batch, networks · channels, height, width]`
+    /// Images, `[batch, networks · channels, height, width]`.
     Images(Tensor),
-    /// `[networks, batch, features]`
+    /// Rows, `[networks, batch, features]`.
     Rows(Tensor),
 }
 
 impl Networks<'_> {
-    /// Scores `[networks, batch, classes]` of `x`, which is `[networks · batch, shape…]`.
+    /// The scores `[networks, batch, classes]` for the input `x`, which is `[networks · batch,
+    /// shape…]`.
     pub fn forward(&mut self, ops: &[Op], x: &Tensor) -> Result<Tensor, TchError> {
         let value = match *x.size() {
             [_, channels, height, width] => {
@@ -57,7 +58,7 @@ impl Networks<'_> {
         self.batch as i64
     }
 
-    /// `[networks, batch, channels, height, width]` as images of this stack.
+    /// Turns `[networks, batch, channels, height, width]` into images of this stack.
     fn beside(&self, x: &Tensor) -> Result<Tensor, TchError> {
         match *x.size() {
             [networks, batch, channels, height, width] => {
@@ -68,13 +69,13 @@ impl Networks<'_> {
         }
     }
 
-    /// `[batch, networks · features]` as rows of this stack.
+    /// Turns `[batch, networks · features]` into rows of this stack.
     fn apart(&self, x: &Tensor) -> Result<Tensor, TchError> {
         x.f_reshape([self.batch(), self.count(), -1])?
             .f_transpose(0, 1)
     }
 
-    /// A parameter with its first two dimensions, networks and channels, as one.
+    /// A parameter whose first two dimensions, networks and channels, are merged into one.
     fn side_by_side(&self, index: usize) -> Result<Tensor, TchError> {
         parameter(self.params, index)?.f_flatten(0, 1)
     }
@@ -131,7 +132,7 @@ impl Networks<'_> {
                 },
                 value,
             ) => {
-                // A group never spans two networks: each has a whole number of them.
+                // A group never spans two networks, since each has a whole number of groups.
                 let norm = |x: &Tensor| {
                     let (weight, bias) = (self.side_by_side(*weight)?, self.side_by_side(*bias)?);
                     let groups = groups * self.count();
@@ -190,8 +191,8 @@ impl Networks<'_> {
         })
     }
 
-    /// Masks `[networks, batch, shape…]`, each network's own samples from its own stream, in the
-    /// order in which it would draw them alone.
+    /// Dropout masks `[networks, batch, shape…]`. Each network draws those of its own samples from
+    /// its own stream, in the order in which it would draw them alone.
     fn mask(&mut self, shape: &[i64], threshold: u16, device: Device) -> Result<Tensor, TchError> {
         let mut dims = vec![self.count(), self.batch()];
         dims.extend(shape);

@@ -1,24 +1,26 @@
-//! The optimisers' arithmetic over stacked parameters, `[networks, shape…]`: the same formulas as
-//! for one network, with clipping per network.
+//! The arithmetic of the optimisers over stacked parameters `[networks, shape…]`. The formulas are
+//! those for one network; clipping is done for each network.
 
 use super::super::update::{bias_corrections, clip_factor};
 use super::super::{LearnError, LocalTraining, Optimizer};
 use tch::{Kind, TchError, Tensor};
 
-/// One tensor of all networks, with what its updates need.
+/// One tensor of the parameters of all networks, with the state of its updates.
 #[derive(Debug)]
 pub(super) struct Stacked {
+    /// The weights, `[networks, shape…]`.
     pub weights: Tensor,
-    /// Where the jobs start, for a proximal term.
+    /// The weights at the start of the jobs, for a proximal term.
     pub start: Option<Tensor>,
-    /// Added to every gradient.
+    /// The term that is added to every gradient.
     pub drift: Option<Tensor>,
-    /// First and second moment, as far as the optimiser has them.
+    /// The first and the second moment, as far as the optimiser has them.
     first: Option<Tensor>,
     second: Option<Tensor>,
 }
 
 impl Stacked {
+    /// The state before the first step.
     pub fn new(weights: Tensor, optimizer: &Optimizer) -> Result<Self, TchError> {
         let zeros = |wanted: bool| wanted.then(|| weights.f_zeros_like()).transpose();
         let [first, second] = optimizer.moments();
@@ -37,7 +39,8 @@ fn rows(of: &Tensor, count: i64) -> Result<Tensor, TchError> {
     of.f_narrow(0, 0, count)
 }
 
-/// Moves the first networks of a stack, as many as the gradients have, by step `step` (from 1).
+/// Moves the weights of the first networks of a stack, as many as the gradients have, by step
+/// `step`, counted from 1.
 pub(super) fn step(
     stack: &mut [Stacked],
     mut gradients: Vec<Tensor>,
@@ -71,7 +74,7 @@ pub(super) fn step(
     Ok(())
 }
 
-/// Scales down each network's gradient that is longer than `clip`.
+/// Scales down the gradient of each network that is longer than `clip`.
 fn clip_each(gradients: &mut [Tensor], count: i64, clip: f64) -> Result<(), LearnError> {
     let mut squares = vec![0.0f64; count as usize];
     for g in gradients.iter() {

@@ -73,7 +73,7 @@ fn networks() -> Vec<(&'static str, Vec<LayerSpec>, Vec<usize>)> {
                 LayerSpec::other(Gelu {}),
                 spec_conv(4, 3, 1, 1, true),
                 LayerSpec::other(LayerNorm {}),
-                LayerSpec::other(PRelu { slope: -0.3 }),
+                LayerSpec::other(PRelu { slope: 0.3 }),
                 LayerSpec::Residual {
                     body: vec![spec_conv(4, 3, 1, 1, true), LayerSpec::other(Gelu {})],
                     shortcut: vec![LayerSpec::other(PRelu::default())],

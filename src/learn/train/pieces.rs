@@ -1,5 +1,5 @@
-//! A batch in pieces: its gradient as a weighted sum of those of its parts, for a device that has no
-//! memory for the activations of the whole.
+//! A batch in pieces: its gradient is the weighted sum of those of its parts. This is for devices
+//! that have too little memory for the activations of the whole batch.
 
 use super::super::tape::Tape;
 use super::super::{Gradients, LearnError, TrainJob};
@@ -7,7 +7,7 @@ use super::loss;
 use crate::model::{MaskSource, Op};
 use tch::Tensor;
 
-/// Into how many pieces the batches of a job are cut.
+/// The number of pieces that the batches of a job are cut into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pieces {
     count: usize,
@@ -16,7 +16,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// As few as let a job fit into `limit` bytes by estimate.
+    /// The smallest number of pieces with which the job is estimated to fit `limit` bytes.
     pub fn within(limit: Option<u64>, job: &TrainJob) -> Self {
         let batch = job.local.batch_of(job.samples.len());
         let extra = u64::from(job.correction.drift.is_some()) + 1;
@@ -32,8 +32,8 @@ impl Pieces {
         Self { count, separable }
     }
 
-    /// What `attempt` gives for a batch of `samples`; where it runs out of memory it is tried again
-    /// with twice the pieces, while they can be smaller.
+    /// The result of `attempt` for a batch of `samples` samples. If it runs out of memory, it is
+    /// called again with twice as many pieces, as long as they can be smaller.
     pub fn attempt<T>(
         &mut self,
         samples: usize,
@@ -57,7 +57,7 @@ impl Pieces {
     }
 }
 
-/// Whether each sample goes through the layers by itself, so that a batch may be cut.
+/// Whether each sample passes the layers independently of the others, so that a batch may be cut.
 pub(super) fn separable(ops: &[Op]) -> bool {
     ops.iter().all(|op| match op {
         Op::Conv { .. }
@@ -72,7 +72,8 @@ pub(super) fn separable(ops: &[Op]) -> bool {
         | Op::Dropout { .. }
         | Op::Scaler { .. }
         | Op::GroupNorm { .. } => true,
-        // It normalises by the whole batch, and what a module of the user's does nobody knows.
+        // A batch normalisation depends on the whole batch, and what a TorchScript module does is
+        // unknown.
         Op::BatchNorm { .. } | Op::Script { .. } => false,
         Op::Other { layer, .. } => layer.get().takes_samples_apart(),
         Op::Exit { head } => separable(head),
@@ -80,8 +81,8 @@ pub(super) fn separable(ops: &[Op]) -> bool {
     })
 }
 
-/// The gradients of a batch's mean loss, computed in `pieces`; returns the sum of its losses. Masks
-/// are those of the whole batch.
+/// The gradients of a batch's mean loss, computed in `pieces`; returns the sum of the losses.
+/// Dropout masks are those of the whole batch.
 pub(super) fn gradients_of(
     job: &TrainJob,
     views: &[Tensor],
@@ -102,13 +103,13 @@ pub(super) fn gradients_of(
             job.correction.classes.as_deref(),
             host,
         )?;
-        // Where the loss is no number, nor is anything else: the caller stops there.
+        // If the loss is not finite, the gradients are not either: the caller stops then.
         if loss.is_finite() {
             tape.backward(gradient, gradients)?;
         }
         Ok::<_, LearnError>(loss)
     };
-    // On failure the stream is where it was, for another attempt.
+    // After a failure the stream must be where it was, for another attempt.
     let mut source = masks.clone();
     if pieces < 2 {
         let loss = one(samples, &mut source, gradients)?;

@@ -1,22 +1,22 @@
-//! Filter banks: convolutions over a tensor's own rows and columns that make it smaller (compression)
-//! or larger (dilation), with parameters that are learned.
+//! Filter banks: convolutions over the rows and columns of a tensor that make the tensor smaller
+//! (compression) or larger (dilation). Their parameters are learned.
 
 use super::Activation;
 use crate::model::Model;
+use crate::quantity::unit;
 use crate::sim::rng::Stream;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Device, TchError, Tensor};
 
-/// How the kernels of a bank begin.
+/// The initial kernels of a bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum FilterInit {
-    /// One at the first place and zero elsewhere, projections that change nothing: compression is
-    /// then HeteroFL's slice of the first rows and columns, dilation fills up with zeros.
+    /// One at the first place and zero elsewhere, with projections that change nothing. Compression
+    /// then takes the first rows and columns, as HeteroFL does, and dilation pads with zeros.
     #[default]
     Delta,
-    /// As PyTorch begins its convolutions (the authors' choice): uniform in ±1/√(size of the
-    /// kernel).
+    /// The initialisation of PyTorch's convolutions, which is the authors' choice: uniform in
+    /// ±1/√(size of the kernel).
     Random,
 }
 
@@ -32,31 +32,34 @@ pub(super) enum Way {
 /// The filter of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Filter {
-    /// Shapes of the tensor: at the full width and in the sub-model.
+    /// The shape of the tensor at full width.
     full: Vec<i64>,
+    /// The shape of the tensor in the sub-model.
     sub: Vec<i64>,
-    /// Positions of a convolution's window, each with a filter of its own; 1 for all other tensors.
+    /// The number of positions in a convolution's window, each of which has a filter of its own; 1
+    /// for all other tensors.
     positions: i64,
-    /// `full − sub + 1` along rows and columns; vectors are images of one row.
+    /// The size of the kernel along rows and columns, `full − sub + 1`; a vector is an image with
+    /// one row.
     kernel: [i64; 2],
-    /// Whether the projection is added to the tensor or takes its place.
+    /// Whether the projection is added to the tensor or replaces it.
     residual: bool,
 }
 
-/// What a filter has of learned tensors: direction `[positions, 1, rows, columns]` and length
-/// `[positions, 1, 1, 1]` of the weight-normalised kernel, scale `[1, positions, 1, 1]` and shift
-/// `[1, positions, 1, 1]` of the projection.
+/// The number of learned tensors of a filter. They are the direction `[positions, 1, rows,
+/// columns]` and the length `[positions, 1, 1, 1]` of the weight-normalised kernel, and the scale
+/// and the shift of the projection, both `[1, positions, 1, 1]`.
 const TENSORS: usize = 4;
 
-/// The shape of a bank: one filter for each entry of a network's layout.
+/// A bank: one filter for each entry of a network's layout, without the learned numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Filters {
     way: Way,
     filters: Vec<Filter>,
 }
 
 impl Filter {
-    /// The learned tensors' shapes.
+    /// The shapes of the learned tensors.
     fn shapes(&self) -> [Vec<i64>; TENSORS] {
         let [rows, columns] = self.kernel;
         let each = vec![1, self.positions, 1, 1];
@@ -68,14 +71,14 @@ impl Filter {
         ]
     }
 
-    /// Multiply-adds of the convolution, two operations each.
+    /// The multiplications and additions of the convolution.
     fn flops(&self) -> u64 {
         let [rows, columns] = self.kernel;
         let small: i64 = self.sub.iter().product();
         2 * (small * rows * columns) as u64
     }
 
-    /// A tensor of `shape` as one image a position: `[1, positions, rows, columns]`.
+    /// A tensor as one image for each position: `[1, positions, rows, columns]`.
     fn image(&self, x: &Tensor) -> Result<Tensor, TchError> {
         match x.size().as_slice() {
             [n] => x.f_reshape([1, 1, 1, *n]),
@@ -88,17 +91,17 @@ impl Filter {
         }
     }
 
-    /// Whether the kernel is one long row, which is faster in phases.
+    /// Whether the kernel is one long row, which is computed faster in phases.
     fn is_long(&self) -> bool {
         self.positions == 1 && self.kernel[0] == 1 && self.kernel[1] >= 2 * PHASES
     }
 
-    /// The only image of a tensor that has one.
+    /// The image of a tensor with one position, as a matrix `[rows, columns]`.
     fn row(&self, image: &Tensor) -> Result<Tensor, TchError> {
         image.f_squeeze_dim(0)?.f_squeeze_dim(0)
     }
 
-    /// The inverse of [`Filter::image`] for the shape `target`.
+    /// The inverse of [`Filter::image`], for a tensor of the shape `target`.
     fn tensor(&self, image: &Tensor, target: &[i64]) -> Result<Tensor, TchError> {
         match target {
             [rows, columns, height, width] => image
@@ -157,20 +160,23 @@ impl Filter {
                 (y, &self.full)
             }
         };
-        // Once inside the bank and once outside, as the authors have it.
+        // The activation is applied once inside the bank and once outside, as in the authors'
+        // program.
         let output = activation.apply(&activation.apply(&output)?)?;
         self.tensor(&output, target)
     }
 }
 
-/// Consecutive values that go through a long kernel together.
+/// The number of consecutive values that pass through a long kernel together.
 const PHASES: i64 = 48;
 
-/// The rows of `x` `[rows, n]` each correlated with `kernel` `[1, k]`: `[rows, n − k + 1]`.
+/// Correlates each row of `x` `[rows, n]` with `kernel` `[1, k]`; the result is `[rows, n − k +
+/// 1]`.
 ///
-/// One channel and hundreds of taps is what convolution routines are slowest at. The same sums are a
-/// convolution of [`PHASES`] channels with a short kernel: channel s of place q is value q·PHASES + s,
-/// and the weight from channel s to channel r at tap m is the kernel's value m·PHASES + s − r.
+/// Convolution routines are slowest for one channel and hundreds of taps. The sums can also be
+/// computed by a convolution of [`PHASES`] channels with a short kernel: channel s of place q is
+/// the value q·PHASES + s, and the weight from channel s to channel r at tap m is the kernel's
+/// value m·PHASES + s − r.
 pub(super) fn correlate(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError> {
     let (&[rows, n], &[_, k]) = (&*x.size(), &*kernel.size()) else {
         return Err(TchError::Shape(
@@ -180,7 +186,7 @@ pub(super) fn correlate(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError>
     let out = n - k + 1;
     let taps = (k + PHASES - 2) / PHASES + 1;
     let places = (out + PHASES - 1) / PHASES;
-    // What lies past the end meets only zeros of the kernel, or results that are cut off.
+    // Values past the end meet only zeros of the kernel, or results that are cut off.
     let values = (places - 1 + taps) * PHASES;
     let x = match n < values {
         true => x.f_constant_pad_nd([0, values - n])?,
@@ -192,7 +198,7 @@ pub(super) fn correlate(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError>
     let padded = kernel
         .f_reshape([k])?
         .f_constant_pad_nd([PHASES - 1, taps * PHASES - k])?;
-    // Backwards in r, so that all strides are positive.
+    // The kernel is reversed in r, so that all strides are positive.
     let weights = padded.f_as_strided([PHASES, PHASES, taps], [1, 1, PHASES], 0)?;
     let y = x.f_conv1d(&weights, None::<&Tensor>, [1], [0], [1], 1)?;
     let y = y.f_flip([1])?.f_transpose(1, 2)?;
@@ -205,9 +211,10 @@ pub(super) fn spread(x: &Tensor, kernel: &Tensor) -> Result<Tensor, TchError> {
     correlate(&x.f_constant_pad_nd([k - 1, k - 1])?, &kernel.f_flip([1])?)
 }
 
-impl Plan {
-    /// Filters between `full` and `sub`, which are one architecture. What each tensor is comes from
-    /// its shape in both: where a dimension stays (image channels, class scores), so does it here.
+impl Filters {
+    /// The filters between the networks `full` and `sub`, which have one architecture. The kind of
+    /// each tensor follows from its two shapes: a dimension that does not change (image channels,
+    /// class scores) is kept.
     pub fn new(way: Way, full: &Model, sub: &Model) -> Self {
         let entries = full.layout().entries().iter().zip(sub.layout().entries());
         let filters = entries.map(|(full, sub)| {
@@ -231,7 +238,7 @@ impl Plan {
         }
     }
 
-    /// How many numbers are learned.
+    /// The number of learned numbers.
     pub fn parameters(&self) -> usize {
         let sizes = self.filters.iter().flat_map(Filter::shapes);
         sizes
@@ -239,18 +246,18 @@ impl Plan {
             .sum()
     }
 
-    /// Kernel of each tensor.
+    /// The size of the kernel of each tensor.
     #[cfg(test)]
     pub fn kernels(&self) -> Vec<[i64; 2]> {
         self.filters.iter().map(|filter| filter.kernel).collect()
     }
 
-    /// Operations of one application and its reverse pass.
+    /// The operations of one application and its reverse pass.
     pub fn flops(&self) -> u64 {
         3 * self.filters.iter().map(Filter::flops).sum::<u64>()
     }
 
-    /// Learned numbers as they begin.
+    /// The initial learned numbers.
     pub fn begin(&self, init: FilterInit, rng: &mut Stream) -> Vec<f32> {
         let mut all = Vec::with_capacity(self.parameters());
         for filter in &self.filters {
@@ -268,22 +275,19 @@ impl Plan {
                     all.extend(std::iter::repeat_n(0.0, positions));
                 }
                 FilterInit::Random => {
-                    let mut uniform = |bound: f64| {
-                        let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-                        ((2.0 * unit - 1.0) * bound) as f32
-                    };
+                    let mut uniform = |bound: f64| ((2.0 * unit(rng) - 1.0) * bound) as f32;
                     let bound = 1.0 / (size as f64).sqrt();
                     for _ in 0..positions {
                         let at = all.len();
                         all.extend((0..size).map(|_| uniform(bound)));
                         let squares = all[at..].iter().map(|v| f64::from(*v).powi(2));
                         let norm = squares.sum::<f64>().sqrt();
-                        // A kernel of one zero has no direction.
+                        // A kernel of zeros has no direction.
                         if norm == 0.0 {
                             all[at] = f32::MIN_POSITIVE;
                         }
                     }
-                    // Weight normalisation begins with the kernel as drawn.
+                    // With weight normalisation, the initial kernel is the one that was drawn.
                     let kernels = all.len() - positions * size;
                     for position in 0..positions {
                         let at = kernels + position * size;
@@ -291,7 +295,7 @@ impl Plan {
                         let norm = squares.sum::<f64>().sqrt();
                         all.push(norm as f32);
                     }
-                    // The projections are 1×1: their bound is 1.
+                    // The projections are 1×1, so their bound is 1.
                     all.extend((0..2 * positions).map(|_| uniform(1.0)));
                 }
             }
@@ -299,10 +303,10 @@ impl Plan {
         all
     }
 
-    /// Learned numbers as tensors.
+    /// The learned numbers as tensors.
     ///
     /// # Errors
-    /// When there are not as many as the bank has.
+    /// When there are fewer or more numbers than the bank has.
     pub fn tensors(&self, learned: &[f32], device: Device) -> Result<Vec<Tensor>, TchError> {
         let mut rest = learned;
         let mut all = Vec::new();
@@ -322,11 +326,11 @@ impl Plan {
         Ok(all)
     }
 
-    /// The network's parameters on the other side: those of the sub-model from the full ones, or the
-    /// full ones from the sub-model's.
+    /// The parameters of the network on the other side of the bank: those of the sub-model from the
+    /// full ones, or the full ones from those of the sub-model.
     ///
     /// # Errors
-    /// When `params` are not those of the side that this bank reads.
+    /// When `params` do not belong to the side that this bank reads.
     pub fn apply(
         &self,
         params: &[Tensor],

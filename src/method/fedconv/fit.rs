@@ -1,4 +1,5 @@
-//! Learning by gradient descent on the public set, of whatever network parameters are made from.
+//! Gradient descent on the public set, for any quantities that a network's parameters are made
+//! from.
 
 use crate::learn::{evaluate, go_on, LearnError};
 use crate::method::{MethodError, PublicData};
@@ -7,41 +8,42 @@ use crate::sim::rng::{shuffle, stream, Purpose};
 use std::sync::Arc;
 use tch::{Device, TchError, Tensor};
 
-/// How something is learned.
+/// The settings of the descent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fit {
-    /// Passes over the public training samples, at most: the best one is kept.
+    /// The largest number of passes over the public training samples; the best pass is kept.
     pub epochs: u32,
-    /// Adam's rate.
+    /// Adam's learning rate.
     pub lr: f64,
-    /// Samples a step.
+    /// The number of samples in a step.
     pub batch: usize,
-    /// The run's seed.
+    /// The seed of the run.
     pub seed: u64,
-    /// Names the order of the samples.
+    /// The number that names the random stream for the order of the samples.
     pub counter: u64,
 }
 
-/// Adam's decay rates and what it adds to the root, as PyTorch has them.
+/// Adam's decay rates, as PyTorch's defaults.
 const BETAS: [f64; 2] = [0.9, 0.999];
+/// The number that Adam adds to the square root of the second moment, as PyTorch's default.
 const EPSILON: f64 = 1e-8;
 
-/// What came of it.
+/// The result of the descent.
 pub(super) struct Fitted {
-    /// The leaves at the best pass.
+    /// The leaves after the best pass.
     pub leaves: Vec<Tensor>,
-    /// The network's parameters then.
+    /// The network's parameters made from these leaves.
     pub params: ParamSet,
 }
 
 impl Fit {
-    /// Moves `leaves` so that the network of the parameters that `build` makes of them has a small
-    /// cross entropy on the public samples. Of the start and the state after each pass, the one with
-    /// the best accuracy in percent less loss on the samples for choosing is kept; the last, where
-    /// there are none to choose by.
+    /// Changes `leaves` so that the network with the parameters `build(leaves)` has a small cross
+    /// entropy on the public samples. Of the start and the states after each pass, the one with the
+    /// best score on the samples for selection is kept, where the score is the accuracy in percent
+    /// minus the loss. If there are no such samples, the last state is kept.
     ///
     /// # Errors
-    /// What torch says, or `build`.
+    /// The errors of torch and of `build`.
     pub fn run(
         &self,
         model: &Arc<Model>,
@@ -63,9 +65,9 @@ impl Fit {
                 return Ok((f64::NEG_INFINITY, params));
             }
             let samples = public.select.as_slice();
-            let tally = evaluate(model, &params, &public.data, samples, 64, None)?;
-            let score = 100.0 * tally.accuracy() - tally.mean_loss();
-            // Nothing is larger than what is no number: it would be kept for ever.
+            let sums = evaluate(model, &params, &public.data, samples, 64, None)?;
+            let score = 100.0 * sums.accuracy() - sums.mean_loss();
+            // A comparison with NaN is never true, so a NaN would be kept for ever.
             let score = if score.is_nan() {
                 f64::NEG_INFINITY
             } else {
@@ -108,7 +110,7 @@ impl Fit {
                     .map_err(wrap)?;
             }
             let (reached, params) = score(&leaves)?;
-            // Equal is enough where nothing can be chosen by.
+            // Without samples for selection all states have equal scores, and the last is kept.
             if reached > best || public.select.is_empty() {
                 best = reached;
                 kept = Fitted {
@@ -127,7 +129,7 @@ impl Fit {
     }
 }
 
-/// Parameters as one frozen vector in host memory.
+/// The parameters as one frozen vector in host memory.
 pub(super) fn freeze(model: &Model, params: &[Tensor]) -> Result<ParamSet, MethodError> {
     let mut buffer = Buffer::zeros(Arc::clone(model.layout()), Device::Cpu)?;
     let target = buffer.as_mut_slice()?;

@@ -1,4 +1,4 @@
-//! The server's jobs, and what they cost the virtual server.
+//! The jobs of the server, and their cost on the virtual server.
 
 use super::fit::Fit;
 use super::learn::{learn_bank, learn_weights};
@@ -24,10 +24,11 @@ impl Server {
         }
     }
 
-    /// Of `epochs` passes over the public set through `model`, with `each` operations more a step, and
-    /// of choosing among the start and what each pass gives. What is chosen from is made by the third
-    /// part of a step's `each` that leads forwards. The model and all it is made of are held beside
-    /// what training holds: `values` numbers, with gradient and moments.
+    /// The cost of `epochs` passes over the public set through `model`, with `each` further
+    /// operations in a step, and of evaluating the start and the state after each pass on the
+    /// samples for selection. An evaluation takes the third of `each` that belongs to the forward
+    /// pass. Beside the memory of training, `values` numbers are held with their gradients and
+    /// moments.
     pub(super) fn fit_cost(&self, model: &Model, epochs: u32, each: u64, values: usize) -> Cost {
         let (learned, chosen) = match &self.setup.public {
             Some(public) => (public.train.len() as u64, public.select.len() as u64),
@@ -51,7 +52,8 @@ impl Server {
         }
     }
 
-    /// Fine-tuning of `start` on the public set; nothing if the budget has none.
+    /// The job that fine-tunes `start` on the public set; `None` if the budget has no epochs for
+    /// it.
     pub(super) fn tuning(
         &self,
         model: &Arc<Model>,
@@ -72,7 +74,7 @@ impl Server {
             },
             round: u64::from(self.round - 1),
             seed: self.setup.seed,
-            // No client has such a number: the server's streams are its own.
+            // No client has such a number, so the server's streams are its own.
             client: u64::MAX - which,
             correction: Default::default(),
         })
@@ -92,21 +94,21 @@ impl Server {
         jobs.collect()
     }
 
-    /// Learns every width's compression bank.
+    /// The jobs that learn the compression bank of every width.
     pub(super) fn compress(&self) -> Result<Vec<ServerJob>, MethodError> {
         let mut jobs = Vec::new();
         for (number, filters) in self.filters.iter().enumerate() {
             let Some(filters) = filters else { continue };
             let sub = Arc::clone(&self.sizes().levels()[number].model);
-            let plan = Arc::clone(&filters.compress);
+            let compress = Arc::clone(&filters.compress);
             let (learned, global) = (Arc::clone(&filters.learned), self.global.clone());
             let (public, activation) = (self.public()?, self.method.activation);
             let epochs = self.filter_epochs();
             let fit = self.fit(epochs, purpose::FIT_COMPRESSION, number as u64);
             jobs.push(ServerJob {
-                cost: self.fit_cost(&sub, epochs, plan.flops(), learned.len() + global.len()),
+                cost: self.fit_cost(&sub, epochs, compress.flops(), learned.len() + global.len()),
                 work: Arc::new(move |_| {
-                    learn_bank(&plan, &learned, &global, &sub, &public, fit, activation)
+                    learn_bank(&compress, &learned, &global, &sub, &public, fit, activation)
                 }),
                 stand_in: None,
             });
@@ -114,7 +116,7 @@ impl Server {
         Ok(jobs)
     }
 
-    /// Fine-tunes every client's model and brings it to the full width.
+    /// The jobs that fine-tune every client's model and dilate it to the full width.
     pub(super) fn dilate(&self) -> Result<Vec<ServerJob>, MethodError> {
         let full = &self.setup.model;
         let mut jobs = Vec::new();
@@ -130,20 +132,20 @@ impl Server {
             let bank = match self.filters.get(number).and_then(Option::as_ref) {
                 None => None,
                 Some(filters) => {
-                    let plan = Arc::clone(&filters.dilate);
+                    let dilate = Arc::clone(&filters.dilate);
                     let learned = match self.dilation.get(&report.client) {
                         Some(learned) => Arc::clone(learned),
                         None => {
                             let name = counter(0, purpose::DILATION, which);
                             let mut rng = stream(self.setup.seed, 0, Purpose::Method, name);
-                            plan.begin(self.method.init, &mut rng).into()
+                            dilate.begin(self.method.init, &mut rng).into()
                         }
                     };
                     let epochs = self.filter_epochs();
                     let fit = self.fit(epochs, purpose::FIT_DILATION, which);
                     let values = learned.len() + full.parameters();
-                    cost = cost.then(self.fit_cost(full, epochs, plan.flops(), values));
-                    Some((plan, learned, fit))
+                    cost = cost.then(self.fit_cost(full, epochs, dilate.flops(), values));
+                    Some((dilate, learned, fit))
                 }
             };
             let (params, full) = (report.params.clone(), Arc::clone(full));
@@ -156,8 +158,8 @@ impl Server {
                         None => params.clone(),
                     };
                     match &bank {
-                        Some((plan, learned, fit)) => {
-                            learn_bank(plan, learned, &tuned, &full, &public, *fit, activation)
+                        Some((dilate, learned, fit)) => {
+                            learn_bank(dilate, learned, &tuned, &full, &public, *fit, activation)
                         }
                         None => Ok(Payload::bundle([
                             Payload::scalars([]),
@@ -171,7 +173,7 @@ impl Server {
         Ok(jobs)
     }
 
-    /// The element-wise weights with which a client's model enters the mean.
+    /// The element-wise weights of a client's model in the mean.
     pub(super) fn weights_of(&self, client: u32) -> Result<ParamSet, MethodError> {
         if let Some(weights) = self.weights.get(&client) {
             return Ok(weights.clone());
@@ -193,7 +195,7 @@ impl Server {
         Ok(buffer.freeze())
     }
 
-    /// Learns the weights of the aggregation.
+    /// The job that learns the weights of the aggregation.
     pub(super) fn weigh(&self) -> Result<Vec<ServerJob>, MethodError> {
         let model = Arc::clone(&self.setup.model);
         let dilated = self.dilated.clone();
@@ -210,7 +212,7 @@ impl Server {
             .collect();
         let (public, epochs) = (self.public()?, self.method.aggregate);
         let fit = self.fit(epochs, purpose::FIT_WEIGHTS, 0);
-        // Product and sum over all clients' values, and back.
+        // The product and the sum over all clients' values, forward and in reverse.
         let mixing = 3 * 2 * (dilated.len() * model.parameters()) as u64;
         let values = 2 * dilated.len() * model.parameters();
         let cost = self.fit_cost(&model, epochs, mixing, values);

@@ -1,6 +1,6 @@
-//! What is learned on the public set: banks, and the weights of the aggregation.
+//! Learning of filter banks and of aggregation weights on the public set.
 
-use super::bank::Plan;
+use super::bank::Filters;
 use super::fit::Fit;
 use super::Activation;
 use crate::learn::LearnError;
@@ -9,9 +9,10 @@ use crate::model::{Model, ParamSet};
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Learns a bank on the public set: `[learned numbers, parameters of the network it leads to]`.
+/// Learns a bank on the public set. Returns `[learned numbers, parameters of the resulting
+/// network]`.
 pub(super) fn learn_bank(
-    plan: &Plan,
+    filters: &Filters,
     learned: &[f32],
     from: &ParamSet,
     to: &Arc<Model>,
@@ -22,9 +23,9 @@ pub(super) fn learn_bank(
     let device = public.data.device();
     let from = from.to_device(device)?;
     let source = from.views()?;
-    let leaves = plan.tensors(learned, device).map_err(LearnError::from)?;
+    let leaves = filters.tensors(learned, device).map_err(LearnError::from)?;
     let fitted = fit.run(to, public, leaves, |leaves| {
-        plan.apply(&source, leaves, activation)
+        filters.apply(&source, leaves, activation)
     })?;
     let mut numbers = Vec::with_capacity(learned.len());
     for leaf in &fitted.leaves {
@@ -41,8 +42,8 @@ pub(super) fn learn_bank(
     ]))
 }
 
-/// Learns the weights of the aggregation on the public set: `[aggregated model, each client's
-/// weights...]`.
+/// Learns the weights of the aggregation on the public set. Returns `[aggregated model, weights of
+/// each client...]`.
 pub(super) fn learn_weights(
     model: &Arc<Model>,
     dilated: &[ParamSet],
@@ -95,7 +96,7 @@ pub(super) fn learn_weights(
     Ok(Payload::bundle(parts))
 }
 
-/// The learned numbers and the parameters of a bank's job.
+/// The learned numbers and the parameters in the output of a job that learns a bank.
 pub(super) fn bank_of(output: &Payload) -> Result<(Arc<[f32]>, ParamSet), MethodError> {
     let [numbers, model] = output.as_parts()?;
     let Payload::Scalars(numbers) = numbers else {

@@ -1,6 +1,6 @@
-//! The server half: what it holds, and in which order it works.
+//! The server half: its state, and the order of its jobs.
 
-use super::bank::{Plan, Way};
+use super::bank::{Filters, Way};
 use super::fit::freeze;
 use super::learn::bank_of;
 use super::FedConv;
@@ -17,13 +17,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tch::Device;
 
-/// Filters between the full network and one width.
-pub(super) struct Filters {
-    pub(super) compress: Arc<Plan>,
-    pub(super) dilate: Arc<Plan>,
-    /// Learned numbers of the width's compression bank.
+/// The filters between the full network and one width.
+pub(super) struct WidthFilters {
+    pub(super) compress: Arc<Filters>,
+    pub(super) dilate: Arc<Filters>,
+    /// The learned numbers of the width's compression bank.
     pub(super) learned: Arc<[f32]>,
-    /// What clients of the width are sent this round.
+    /// The parameters that clients of the width are sent in this round.
     pub(super) cut: Option<ParamSet>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Reported {
     pub(super) params: ParamSet,
 }
 
-/// What the server waits for within a phase.
+/// The work that the server waits for within a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The phase has just begun.
@@ -43,9 +43,9 @@ pub(super) enum Stage {
     Tuning,
     /// Compression banks are being learned.
     Compressing,
-    /// Clients' models are being fine-tuned and dilated.
+    /// The clients' models are being fine-tuned and dilated.
     Dilating,
-    /// Weights of the aggregation are being learned.
+    /// The weights of the aggregation are being learned.
     Weighing,
 }
 
@@ -61,11 +61,11 @@ pub(super) struct Server {
     pub(super) method: FedConv,
     pub(super) setup: Setup,
     pub(super) global: ParamSet,
-    /// By width; none at the full one.
-    pub(super) filters: Vec<Option<Filters>>,
-    /// Dilation banks of the clients that have reported.
+    /// The filters of each width; `None` for the full one.
+    pub(super) filters: Vec<Option<WidthFilters>>,
+    /// The learned numbers of the dilation banks, for clients that have reported.
     pub(super) dilation: BTreeMap<u32, Arc<[f32]>>,
-    /// Weights of the aggregation of the clients that have reported.
+    /// The weights of the aggregation, for clients that have reported.
     pub(super) weights: BTreeMap<u32, ParamSet>,
     pub(super) reported: Vec<Reported>,
     pub(super) dilated: Vec<ParamSet>,
@@ -73,17 +73,23 @@ pub(super) struct Server {
     pub(super) round: u32,
 }
 
-/// What counters of the server's streams are for.
+/// The purposes of the server's random streams, as parts of their counters.
 pub(super) mod purpose {
+    /// The initial compression banks.
     pub const COMPRESSION: u64 = 1;
+    /// The initial dilation banks.
     pub const DILATION: u64 = 2;
+    /// The initial weights of the aggregation.
     pub const WEIGHTS: u64 = 3;
+    /// The order of samples in learning a compression bank.
     pub const FIT_COMPRESSION: u64 = 4;
+    /// The order of samples in learning a dilation bank.
     pub const FIT_DILATION: u64 = 5;
+    /// The order of samples in learning the weights of the aggregation.
     pub const FIT_WEIGHTS: u64 = 6;
 }
 
-/// Names a stream of the server's.
+/// The counter that names a random stream of the server.
 pub(super) fn counter(round: u32, purpose: u64, which: u64) -> u64 {
     mix_words(&[u64::from(round), purpose, which])
 }
@@ -99,13 +105,13 @@ impl Server {
                 if number == 0 {
                     return None;
                 }
-                let compress = Plan::new(Way::Compress, &setup.model, &level.model);
+                let compress = Filters::new(Way::Compress, &setup.model, &level.model);
                 let name = counter(0, purpose::COMPRESSION, number as u64);
                 let mut rng = stream(setup.seed, 0, Purpose::Method, name);
-                Some(Filters {
+                Some(WidthFilters {
                     learned: compress.begin(method.init, &mut rng).into(),
                     compress: Arc::new(compress),
-                    dilate: Arc::new(Plan::new(Way::Dilate, &setup.model, &level.model)),
+                    dilate: Arc::new(Filters::new(Way::Dilate, &setup.model, &level.model)),
                     cut: None,
                 })
             });
@@ -131,7 +137,7 @@ impl Server {
         self.setup.public.clone().ok_or(MethodError::NoPublicData)
     }
 
-    /// Passes that a bank may take in this round.
+    /// The number of passes that learning a bank may take in this round.
     pub(super) fn filter_epochs(&self) -> u32 {
         match self.round {
             ..=5 => self.method.filter,
@@ -139,7 +145,7 @@ impl Server {
         }
     }
 
-    /// Rate of filters and weights: halved every 25 rounds while above 1e-4.
+    /// The learning rate of filters and weights: halved every 25 rounds while it is above 1e-4.
     pub(super) fn filter_lr(&self) -> f64 {
         let mut lr = self.method.filter_lr;
         for _ in 0..self.round / 25 {
@@ -210,7 +216,7 @@ impl ServerHalf for Server {
                 Ok(Vec::new())
             }
             (Phase::AfterRound(_), Stage::Begun) => {
-                // In the order of the clients, whoever reported first.
+                // Reports are processed in the order of the clients' numbers, whichever came first.
                 self.reported.sort_by_key(|report| report.client);
                 self.stage = Stage::Dilating;
                 self.dilate()
@@ -286,7 +292,8 @@ impl ServerHalf for Server {
         Ok(())
     }
 
-    /// Reports are only kept: their work is the jobs of the end of the round.
+    /// Reports are only stored when they come; the work with them is done by jobs at the end of the
+    /// round.
     fn receive_flops(&self) -> Flops {
         Flops(0)
     }
@@ -299,7 +306,7 @@ impl ServerHalf for Server {
         Some(&self.global)
     }
 
-    /// The global model through the bank of the width, as last learned.
+    /// The global model, compressed by the width's bank as it was last learned.
     fn at_level(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
         let Some(filters) = self.filters.get(level).and_then(Option::as_ref) else {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! The ten smallest honest tests of FedConv, and a few more.
 
-use super::bank::{Plan, Way};
+use super::bank::{Filters, Way};
 use super::fit::Fit;
 use super::learn::bank_of;
 use super::*;
@@ -32,7 +32,7 @@ fn rng(n: u64) -> crate::sim::rng::Stream {
     stream(1, 0, Purpose::Method, n)
 }
 
-fn learned(plan: &Plan, init: FilterInit) -> Vec<Tensor> {
+fn learned(plan: &Filters, init: FilterInit) -> Vec<Tensor> {
     let numbers = plan.begin(init, &mut rng(9));
     assert_eq!(numbers.len(), plan.parameters());
     plan.tensors(&numbers, Device::Cpu).unwrap()
@@ -61,10 +61,10 @@ fn banks_lead_to_the_shapes_of_the_sub_model_and_back() {
                 Err(error) => panic!("{ratio}: {error}"),
             };
             for init in [FilterInit::Delta, FilterInit::Random] {
-                let down = Plan::new(Way::Compress, &full, &sub);
+                let down = Filters::new(Way::Compress, &full, &sub);
                 let small = down.apply(&whole, &learned(&down, init), Activation::Identity);
                 let small = small.unwrap();
-                let up = Plan::new(Way::Dilate, &full, &sub);
+                let up = Filters::new(Way::Dilate, &full, &sub);
                 let large = up.apply(&small, &learned(&up, init), Activation::Identity);
                 for (tensor, entry) in small.iter().zip(sub.layout().entries()) {
                     assert_eq!(tensor.size(), entry.dims(), "{ratio} {}", entry.name);
@@ -84,7 +84,7 @@ fn kernels_and_learned_numbers_of_the_mnist_network_are_the_papers() {
         (0.75, [[5, 1], [9, 5], [1, 393]], 924),
         (0.5625, [[8, 1], [15, 8], [1, 687]], 1_929),
     ] {
-        let plan = Plan::new(Way::Compress, &full, &full.narrowed(ratio).unwrap());
+        let plan = Filters::new(Way::Compress, &full, &full.narrowed(ratio).unwrap());
         let kernels = plan.kernels();
         assert_eq!([kernels[0], kernels[2], kernels[4]], weights);
         // The last bias keeps its shape.
@@ -101,7 +101,7 @@ fn with_delta_kernels_compression_is_heterofls_slice_and_dilation_fills_with_zer
         let sub = full.narrowed(ratio).unwrap();
         let prefix = Selection::prefix(full.units(), sub.units());
         let sliced = prefix.gather(&full, &sub, &set).unwrap();
-        let down = Plan::new(Way::Compress, &full, &sub);
+        let down = Filters::new(Way::Compress, &full, &sub);
         let small = down
             .apply(
                 &set.views().unwrap(),
@@ -117,7 +117,7 @@ fn with_delta_kernels_compression_is_heterofls_slice_and_dilation_fills_with_zer
             sliced.as_slice().unwrap(),
             "{ratio}"
         );
-        let up = Plan::new(Way::Dilate, &full, &sub);
+        let up = Filters::new(Way::Dilate, &full, &sub);
         let large = up
             .apply(
                 &small.views().unwrap(),
@@ -147,8 +147,8 @@ fn with_delta_kernels_compression_is_heterofls_slice_and_dilation_fills_with_zer
 fn dilation_is_the_adjoint_of_compression() {
     let full = mnist();
     let sub = full.narrowed(0.75).unwrap();
-    let down = Plan::new(Way::Compress, &full, &sub);
-    let up = Plan::new(Way::Dilate, &full, &sub);
+    let down = Filters::new(Way::Compress, &full, &sub);
+    let up = Filters::new(Way::Dilate, &full, &sub);
     // Random kernels, projections that change nothing.
     let kernels = |init: FilterInit| -> Vec<Tensor> {
         let (random, delta) = (learned(&down, init), learned(&down, FilterInit::Delta));
@@ -285,7 +285,7 @@ fn gradients_reach_the_filters_as_central_differences_have_them_and_never_the_mo
     let setup = setup(&federation);
     let public = setup.public.clone().unwrap();
     let sub = &setup.sizes.levels()[1].model;
-    let plan = Plan::new(Way::Compress, &setup.model, sub);
+    let plan = Filters::new(Way::Compress, &setup.model, sub);
     let numbers = plan.begin(FilterInit::Random, &mut rng(5));
     let theta = doubles(&setup.initial);
     let mlr = Activation::Mlr {
@@ -374,7 +374,7 @@ fn every_learning_step_lowers_the_public_loss_from_where_it_starts() {
     let outputs = run(jobs);
     let (_, dilated) = bank_of(&outputs[4]).unwrap();
     let own = &server.reported[4].params;
-    let up = Plan::new(Way::Dilate, &full, &sub);
+    let up = Filters::new(Way::Dilate, &full, &sub);
     let filled = up
         .apply(
             &own.views().unwrap(),
@@ -567,7 +567,7 @@ fn learning_a_bank_costs_its_steps_and_the_choice_among_start_and_passes() {
     let filters = 2 * (9 * 6 * 3 + 6 * 3 + 10 * 96 * 33 + 10);
     let expected = 3 * (learn * 3 * forward + learn.div_ceil(10) * 3 * filters)
         + 4 * (choose * forward + filters);
-    let plan = Plan::new(Way::Compress, &server.setup.model, sub);
+    let plan = Filters::new(Way::Compress, &server.setup.model, sub);
     assert_eq!(plan.flops(), 3 * filters);
     assert_eq!(server.fit_cost(sub, 3, plan.flops(), 0).flops.0, expected);
 }

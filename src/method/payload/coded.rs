@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// What a packed vector stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A model, as the difference to the model that the client was sent.
+    /// A model, as its difference to the model that the client was sent.
     Model,
     /// An update.
     Update,
@@ -19,12 +19,12 @@ pub enum Form {
 snapshot_enum!(Form { 0 => Model, 1 => Update });
 
 impl Payload {
-    /// What this report changes: a model less the one of its layout that the client was sent, or an
-    /// update as it is. `None` for anything else, and for a model with no counterpart in what was
-    /// sent.
+    /// The change that this report stands for: a model minus the model of its layout that the
+    /// client was sent, or an update as it is. `None` for other payloads, and for a model without a
+    /// counterpart in what was sent.
     ///
     /// # Errors
-    /// When the memory for it cannot be had.
+    /// When there is too little memory for the difference.
     pub(crate) fn change(&self, sent: &Self) -> Result<Option<(Form, Buffer)>, MethodError> {
         Ok(match self {
             Self::Model(set) => match sent.model_of(set.layout()) {
@@ -42,10 +42,10 @@ impl Payload {
 }
 
 impl Form {
-    /// The report that [`Payload::change`] made `change` of.
+    /// The report from which [`Payload::change`] made `change`.
     ///
     /// # Errors
-    /// When it is a model and none of its layout was sent.
+    /// When the report is a model, but no model of its layout was sent.
     pub(crate) fn restore(self, change: ParamSet, sent: &Payload) -> Result<Payload, MethodError> {
         match self {
             Self::Update => Ok(Payload::Update(change)),
@@ -60,11 +60,11 @@ impl Form {
     }
 }
 
-/// Bytes of a layer's own protocol, as they travel; a clone shares them.
+/// The bytes of a layer's own protocol, as they travel; a clone shares them.
 #[derive(Debug, Clone)]
 pub struct Packet {
     bytes: Arc<[u8]>,
-    /// Bytes of other messages of the protocol, which are counted with this one.
+    /// The bytes of other messages of the protocol, which are counted with this one.
     further: u64,
     digest: u64,
 }
@@ -86,7 +86,7 @@ impl Snapshot for Packet {
 }
 
 impl Packet {
-    /// These bytes, with `further` bytes of messages that are not sent one by one.
+    /// A packet of these bytes, with `further` bytes of messages that are not sent one by one.
     pub fn new(bytes: Vec<u8>, further: u64) -> Self {
         Self {
             digest: xxh3_64(&bytes),
@@ -95,7 +95,7 @@ impl Packet {
         }
     }
 
-    /// What travels.
+    /// The bytes that travel.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -109,7 +109,7 @@ impl Packet {
     }
 }
 
-/// A parameter set as the bytes that really travel: whoever receives it has nothing else to decode
+/// A parameter set as the bytes that really travel. The receiver has nothing else to decode it
 /// from.
 #[derive(Debug, Clone)]
 pub struct Coded {
@@ -135,7 +135,7 @@ impl Snapshot for Coded {
 }
 
 impl Coded {
-    /// `packet` that stands for a vector of `layout`.
+    /// The contents of `packet`, which stand for a vector of the given layout.
     pub fn new(form: Form, layout: &Arc<Layout>, packet: Packet) -> Self {
         Self {
             form,
@@ -144,17 +144,17 @@ impl Coded {
         }
     }
 
-    /// What it stands for.
+    /// What the packed vector stands for.
     pub const fn form(&self) -> Form {
         self.form
     }
 
-    /// Of what network.
+    /// The layout of the network that the vector belongs to.
     pub const fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }
 
-    /// What travels.
+    /// The bytes that travel.
     pub fn bytes(&self) -> &[u8] {
         self.packet.bytes()
     }

@@ -4,7 +4,7 @@ use crate::method::value_mask::ValueMask;
 use crate::model::{Buffer, ParamError, ParamSet};
 use crate::snapshot::snapshot_struct;
 
-/// Parameters under a mask, zero outside it; a clone shares both.
+/// Parameters under a mask, which are zero outside it; a clone shares both.
 #[derive(Debug, Clone)]
 pub struct Masked {
     values: ParamSet,
@@ -14,10 +14,10 @@ pub struct Masked {
 snapshot_struct!(Masked { values, mask });
 
 impl Masked {
-    /// `values` where `mask` keeps them, zero elsewhere.
+    /// The values where `mask` keeps them, and zero elsewhere.
     ///
     /// # Errors
-    /// When they are not as many, or the memory for a copy cannot be had.
+    /// When values and mask have different lengths, or there is too little memory for a copy.
     pub fn new(values: ParamSet, mask: ValueMask) -> Result<Self, ParamError> {
         if values.len() != mask.total() {
             return Err(ParamError::Length {
@@ -45,7 +45,8 @@ impl Masked {
         &self.values
     }
 
-    /// The same with `values` replaced by what `f` makes of them: the same values, elsewhere.
+    /// This payload with the values replaced by the result of `f`, which keeps the values but may
+    /// store them elsewhere.
     pub(super) fn map_values(self, f: &mut impl FnMut(ParamSet) -> ParamSet) -> Self {
         Self {
             values: f(self.values),
@@ -53,12 +54,12 @@ impl Masked {
         }
     }
 
-    /// Which of them are there.
+    /// The mask, which says which parameters are kept.
     pub const fn mask(&self) -> &ValueMask {
         &self.mask
     }
 
-    /// Four bytes a value under the mask, and the mask.
+    /// The bytes on the wire: four for each value under the mask, and those of the mask.
     pub(super) fn wire_bytes(&self) -> u64 {
         4 * self.mask.count() as u64 + self.mask.wire_bytes().0
     }

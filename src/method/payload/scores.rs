@@ -1,4 +1,4 @@
-//! Public samples and what networks say of them.
+//! Public samples, and the class scores that networks give for them.
 
 use super::MethodError;
 use crate::learn::Samples;
@@ -7,20 +7,20 @@ use crate::sim::mix_words;
 use crate::snapshot::snapshot_struct;
 use std::sync::Arc;
 
-/// Class scores of some samples; a clone shares both lists.
+/// The class scores of some samples; a clone shares both lists.
 #[derive(Debug, Clone)]
 pub struct Scores {
     indices: Arc<[u32]>,
     values: Arc<[f32]>,
 }
 
-/// Samples that travel themselves. Everybody finds them in the shared data set: only their size is
-/// sent.
+/// Samples that are sent themselves. In the simulation, every node finds them in the shared data
+/// set, so only their size travels.
 #[derive(Debug, Clone)]
 pub struct PublicSamples {
-    /// Which.
+    /// The samples.
     pub samples: Samples,
-    /// What they take on the wire, labels included.
+    /// Their bytes on the wire, with labels.
     pub bytes: Bytes,
 }
 
@@ -28,10 +28,10 @@ snapshot_struct!(Scores { indices, values });
 snapshot_struct!(PublicSamples { samples, bytes });
 
 impl Scores {
-    /// `classes` scores for each of `indices`, sample after sample.
+    /// The scores of `classes` classes for each of the samples `indices`, sample after sample.
     ///
     /// # Errors
-    /// When there are not as many as that.
+    /// When the number of scores is not samples times classes.
     pub fn new(
         indices: Arc<[u32]>,
         values: impl Into<Arc<[f32]>>,
@@ -45,7 +45,7 @@ impl Scores {
         Ok(Self { indices, values })
     }
 
-    /// Of which samples.
+    /// The numbers of the samples.
     pub const fn indices(&self) -> &Arc<[u32]> {
         &self.indices
     }
@@ -55,11 +55,11 @@ impl Scores {
         &self.values
     }
 
-    /// The scores, if they are those of `indices` in that order, `classes` each, and all of them
-    /// numbers.
+    /// The scores, if they belong to `indices` in that order, with `classes` scores each, and all
+    /// of them are numbers.
     ///
     /// # Errors
-    /// What was expected and what was found.
+    /// The value that was expected and the one that was found.
     pub fn of(&self, indices: &[u32], classes: usize) -> Result<&[f32], MethodError> {
         if *self.indices != *indices {
             return Err(MethodError::Payload {
@@ -92,7 +92,7 @@ impl Scores {
     }
 }
 
-/// 64 bits of a list of numbers.
+/// A digest of 64 bits of a list of numbers.
 pub(super) fn digest(numbers: &[u32]) -> u64 {
     words(numbers.iter().copied())
 }

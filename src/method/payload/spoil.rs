@@ -1,4 +1,4 @@
-//! Payloads that something has happened to.
+//! Payloads that a fault has changed.
 
 use super::Payload;
 use crate::fault::Corruption;
@@ -6,18 +6,19 @@ use crate::model::{ParamError, ParamSet};
 use crate::sim::rng::{below, Stream};
 
 impl Payload {
-    /// The largest magnitude of the numbers in it, NaN if one is: of parameters and scalars.
+    /// The largest magnitude of the parameters and scalars in the payload; NaN if one of them is
+    /// NaN.
     pub fn largest(&self) -> f64 {
-        // Values that cannot be read are met where they are used.
+        // Values that cannot be read cause an error where they are used.
         let of = |set: &ParamSet| set.largest().map_or(0.0, f64::from);
-        // NaN above all, which `f64::max` would drop.
+        // NaN counts as largest; `f64::max` would drop it.
         let max = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
         match self {
             Self::Model(set) | Self::Update(set) => of(set),
             Self::Masked(masked) => of(masked.values()),
             Self::Bundle(parts) => parts.iter().map(Self::largest).fold(0.0, max),
             Self::Scalars(numbers) => numbers.iter().map(|number| number.abs()).fold(0.0, max),
-            // Packed parameters are looked at when they are unpacked.
+            // Packed parameters are checked when they are unpacked.
             Self::Nothing
             | Self::Mask(_)
             | Self::Indices(_)
@@ -29,8 +30,8 @@ impl Payload {
         }
     }
 
-    /// The same with its content changed on the way. Of what is no parameters nothing is left if
-    /// it is cut, and bits of it are not told apart.
+    /// This payload with its content changed on the way. If a payload without parameters is cut,
+    /// nothing is left of it; its single bits are not modelled, so flipping them has no effect.
     pub fn corrupted(self, how: Corruption, rng: &mut Stream) -> Self {
         match how {
             Corruption::Truncate => self.shortened(),
@@ -46,7 +47,7 @@ impl Payload {
         }
     }
 
-    /// The same with the last value missing; nothing at all where there are no parameters.
+    /// This payload with its last value missing; an empty payload if it has no parameters.
     pub fn shortened(self) -> Self {
         let mut found = false;
         let short = self.map_sets(&mut |set| {
@@ -60,7 +61,7 @@ impl Payload {
         }
     }
 
-    /// The same with the values of every parameter set changed in a copy.
+    /// This payload with the values of every parameter set changed, in a copy.
     pub fn with_values(self, change: &mut impl FnMut(&mut [f32])) -> Self {
         self.map_sets(&mut |set| {
             let changed: Result<ParamSet, ParamError> =
@@ -68,7 +69,8 @@ impl Payload {
                     change(buffer.as_mut_slice()?);
                     Ok(buffer.freeze())
                 });
-            // No memory for a copy, or values out of reach: it stays as it was.
+            // If there is no memory for a copy, or the values cannot be read, the set stays
+            // unchanged.
             changed.unwrap_or(set)
         })
     }

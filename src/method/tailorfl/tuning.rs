@@ -1,6 +1,7 @@
-//! Which units of a layer a client has, moved towards those of clients with similar data.
+//! Tuning: the units that a client has in a layer are moved towards those of clients with similar
+//! data.
 
-/// Pearson correlation of two lists; 0 where one of them does not vary.
+/// The Pearson correlation of two lists; 0 if one of them is constant.
 pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let centred = |values: &[f64]| -> Vec<f64> {
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
@@ -15,8 +16,8 @@ pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     }
 }
 
-/// How many units tuning may exchange of a layer of `size` units of which a client has `kept`: the share
-/// `alpha` of the units kept or left out, whichever are fewer, at least one.
+/// The number of units that tuning may exchange in a layer of `size` units, of which a client has
+/// `kept`: the share `alpha` of the units kept or left out, whichever are fewer, but at least one.
 pub(super) fn exchanges(kept: usize, size: usize, alpha: f64) -> usize {
     let fewer = kept.min(size.saturating_sub(kept));
     match alpha > 0.0 && fewer > 0 {
@@ -25,11 +26,14 @@ pub(super) fn exchanges(kept: usize, size: usize, alpha: f64) -> usize {
     }
 }
 
-/// `own` after tuning, ascending. `others` are the units of other clients and how similar those are.
+/// The units `own` after tuning, in ascending order. `others` are the units of other clients, each
+/// with the similarity of that client.
 ///
-/// With a client of similarity s, an overlap of s times the smaller of both lists is wanted. A unit
-/// weighs the sum, over those who have it, of what the overlap with them lacks (or exceeds, below 0).
-/// The lightest unit of `own` is exchanged for the heaviest one outside while that is heavier, at most
+/// With a client of similarity s, the wanted overlap is s times the length of the shorter of both
+/// lists. The weight of a unit is the sum, over the clients that have it, of what the overlap with
+/// them lacks; it is negative where the overlap is too large. The lightest unit of `own` is
+/// exchanged for the heaviest one outside as long as that is heavier, but at most as often as
+/// [`exchanges`] says.
 /// as often as [`exchanges`] says.
 pub(super) fn tuned(own: &[u32], others: &[(f64, &[u32])], size: usize, alpha: f64) -> Vec<u32> {
     let mut has = vec![false; size];
@@ -48,7 +52,7 @@ pub(super) fn tuned(own: &[u32], others: &[(f64, &[u32])], size: usize, alpha: f
         let inside = (0..size).filter(|&unit| has[unit]);
         let lightest = inside.min_by(|&a, &b| weights[a].total_cmp(&weights[b]));
         let outside = (0..size).filter(|&unit| !has[unit]).rev();
-        // From behind, so that of equal ones the first wins.
+        // The search goes backwards, so that of equal weights the first is taken.
         let heaviest = outside.max_by(|&a, &b| weights[a].total_cmp(&weights[b]));
         match (lightest, heaviest) {
             (Some(out), Some(into)) if weights[into] > weights[out] => {

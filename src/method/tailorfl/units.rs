@@ -1,12 +1,12 @@
-//! The units of a sub-model: which are chosen, and how that is told.
+//! The units of a sub-model: which are chosen, and how a message describes them.
 
 use super::super::{MethodError, Payload};
 use crate::model::{Entry, Model, ParamError, ParamSet, Part, Place};
 
-/// For each set of a network, the units that a sub-model keeps, in ascending order.
+/// For each set of units of a network, the units that a sub-model keeps, in ascending order.
 pub(super) type UnitLists = Vec<Vec<u32>>;
 
-/// The sets that a sub-model may have less of.
+/// The sets of units of which a sub-model may have fewer.
 pub(super) fn hidden(full: &Model) -> Vec<usize> {
     let sets = full.units().sets().iter().enumerate();
     sets.filter(|(_, set)| !set.fixed)
@@ -14,7 +14,7 @@ pub(super) fn hidden(full: &Model) -> Vec<usize> {
         .collect()
 }
 
-/// The numbers of the `n` largest, ascending; of equal ones, the first.
+/// The places of the `n` largest values, in ascending order; of equal values, the first are taken.
 pub(super) fn largest(values: &[f64], n: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
     order.sort_by(|&a, &b| values[b as usize].total_cmp(&values[a as usize]));
@@ -23,12 +23,13 @@ pub(super) fn largest(values: &[f64], n: usize) -> Vec<u32> {
     order
 }
 
-/// Whether what it holds are the weights and biases that make units, and not what is done to them.
+/// Whether the tensor contains weights and biases that produce units, as opposed to those of a
+/// normalisation.
 fn makes_units(entry: &Entry) -> bool {
     entry.role.place != Place::Norm && entry.role.part != Part::Own
 }
 
-/// Sum of squares of the weights and biases that make each unit.
+/// The sum of squares of the weights and biases that produce each unit.
 pub(super) fn magnitudes(full: &Model, params: &ParamSet) -> Result<Vec<Vec<f64>>, ParamError> {
     let values = params.as_slice()?;
     let sets = full.units().sets().iter();
@@ -47,7 +48,7 @@ pub(super) fn magnitudes(full: &Model, params: &ParamSet) -> Result<Vec<Vec<f64>
     Ok(sums)
 }
 
-/// The units of a sub-model: of each set those with the largest of `worth`.
+/// The units of a sub-model: in each set, those with the largest values of `worth`.
 pub(super) fn choose(full: &Model, sub: &Model, worth: &[Vec<f64>]) -> UnitLists {
     let sets = full.units().sets().iter().zip(sub.units().sets());
     sets.zip(worth)
@@ -71,7 +72,7 @@ pub(super) fn flags(full: &Model, units: &UnitLists) -> Payload {
     Payload::Mask(flags.into())
 }
 
-/// What [`flags`] says, if it is a sub-model's.
+/// The units that [`flags`] describes, if they make up the sub-model `sub`.
 pub(super) fn units(full: &Model, sub: &Model, flags: &Payload) -> Result<UnitLists, MethodError> {
     let sets = full.units().sets();
     let all: usize = hidden(full).into_iter().map(|set| sets[set].size).sum();

@@ -1,4 +1,4 @@
-//! A network with a hidden layer, for methods whose clients train a part of it; and the same in
+//! A network with a hidden layer, for methods whose clients train a part of it, and its training in
 //! double precision.
 
 use super::{feature, label, samples_of, Toy, BATCH, CLASSES, INPUTS, SEED};
@@ -7,23 +7,24 @@ use crate::method::Method;
 use crate::model::{LayerSpec, Model};
 use crate::sim::rng::{shuffle, stream, Purpose};
 
-/// Hidden units of the full network.
+/// The number of hidden units of the full network.
 pub const HIDDEN: usize = 4;
 
-/// Weights `[HIDDEN, INPUTS]`, biases, weights `[CLASSES, HIDDEN]`, biases.
+/// The number of parameters: weights `[HIDDEN, INPUTS]`, biases, weights `[CLASSES, HIDDEN]`,
+/// biases.
 pub const PARAMETERS: usize = HIDDEN * INPUTS + HIDDEN + CLASSES * HIDDEN + CLASSES;
 
-/// Where the global model starts: exact in single precision, and of both signs everywhere.
+/// The initial global model, which is exact in single precision and has both signs everywhere.
 pub fn start() -> [f64; PARAMETERS] {
     std::array::from_fn(|i| (i * 11 % 16) as f64 / 32.0 - 0.25)
 }
 
-/// Clients 0, 1 and 2 with the given shares of the hidden units.
+/// A federation of clients 0, 1 and 2 with the given shares of the hidden units.
 pub fn toy<'a>(method: &'a dyn Method, local: &LocalTraining, ratios: [f64; 3]) -> Toy<'a> {
     toy_from(method, local, ratios, &start())
 }
 
-/// The same with other initial parameters.
+/// As [`toy`], with other initial parameters.
 pub fn toy_from<'a>(
     method: &'a dyn Method,
     local: &LocalTraining,
@@ -39,7 +40,7 @@ pub fn toy_from<'a>(
     Toy::of_model(method, local, 3, model, &start.map(|v| v as f32), &ratios)
 }
 
-/// For each parameter of the sub-model of the hidden units `kept`, its place in the full network.
+/// For each parameter of the sub-model with the hidden units `kept`, its place in the full network.
 pub fn places(kept: &[usize]) -> Vec<usize> {
     let biases = HIDDEN * INPUTS;
     let second = biases + HIDDEN;
@@ -55,7 +56,7 @@ pub fn places(kept: &[usize]) -> Vec<usize> {
     all
 }
 
-/// The class whose row of the last layer the full network's parameter `place` belongs to.
+/// The class whose row of the last layer contains the full network's parameter `place`.
 pub fn class_of(place: usize) -> Option<usize> {
     let second = HIDDEN * INPUTS + HIDDEN;
     let of_last = place.checked_sub(second)?;
@@ -77,16 +78,18 @@ pub fn classes_of(client: u32) -> [bool; CLASSES] {
 /// Plain SGD on a sub-model in double precision.
 #[derive(Clone)]
 pub struct NarrowDescent {
+    /// The learning rate.
     pub lr: f64,
+    /// The number of epochs.
     pub epochs: usize,
-    /// What the hidden layer's outputs are divided by before the activation.
+    /// The number by which the hidden layer's outputs are divided before the activation.
     pub rate: f64,
-    /// Scores of other classes are replaced by 0.
+    /// The classes that count; the scores of other classes are replaced by 0.
     pub classes: Option<[bool; CLASSES]>,
 }
 
 impl NarrowDescent {
-    /// What [`super::local`] describes.
+    /// The training that [`super::local`] describes.
     pub fn of_local() -> Self {
         Self {
             lr: 0.25,
@@ -96,7 +99,8 @@ impl NarrowDescent {
         }
     }
 
-    /// The sub-model's parameters after a client's training in `round` (from 1) from `start`.
+    /// The sub-model's parameters after a client's training in `round` (counted from 1) from
+    /// `start`.
     pub fn client(&self, start: &[f64], client: u32, round: u32) -> Vec<f64> {
         let mut order_stream = stream(
             SEED,
@@ -116,7 +120,7 @@ impl NarrowDescent {
         w
     }
 
-    /// Gradient of the mean cross entropy over `batch` at `w`.
+    /// The gradient of the mean cross entropy over `batch` at `w`.
     pub fn gradient(&self, w: &[f64], batch: &[u32]) -> Vec<f64> {
         let hidden = (w.len() - CLASSES) / (INPUTS + 1 + CLASSES);
         let (first, rest) = w.split_at(hidden * INPUTS);
@@ -167,17 +171,17 @@ impl NarrowDescent {
 
 /// A trained sub-model, for [`merge`].
 pub struct Part {
-    /// The hidden units it kept.
+    /// The hidden units that it kept.
     pub kept: Vec<usize>,
     /// Its parameters.
     pub values: Vec<f64>,
-    /// How much it counts.
+    /// Its weight.
     pub weight: f64,
     /// The classes whose rows of the last layer it may change.
     pub classes: Option<[bool; CLASSES]>,
 }
 
-/// The global model after a round: each parameter the mean over those who held it.
+/// The global model after a round: each parameter is the mean over the sub-models that have it.
 pub fn merge(global: &[f64], parts: &[Part]) -> Vec<f64> {
     let (mut sum, mut weight) = (vec![0.0; PARAMETERS], vec![0.0; PARAMETERS]);
     for part in parts {

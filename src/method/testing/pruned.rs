@@ -5,19 +5,19 @@ use super::{local, samples_of, Toy, BATCH, SEED};
 use crate::method::{Method, Payload};
 use crate::sim::rng::{shuffle, stream, Purpose};
 
-/// Three clients with the whole network.
+/// A federation of three clients with the whole network.
 pub fn whole(method: &dyn Method) -> Toy<'_> {
     toy(method, &local(), [1.0; 3])
 }
 
-/// What is under the mask, and zeros.
+/// The values under the mask `kept`, and zeros elsewhere.
 pub fn under(values: &[f64], kept: &[bool]) -> Vec<f64> {
     let each = values.iter().zip(kept);
     each.map(|(&value, &kept)| if kept { value } else { 0.0 })
         .collect()
 }
 
-/// A client's training in `round` from `start`, where only what is kept moves.
+/// A client's training in `round` from `start`, in which only the values under the mask change.
 pub fn train(start: &[f64], kept: &[bool], client: u32, round: u32) -> Vec<f64> {
     let descent = NarrowDescent::of_local();
     let counter = u64::from(round - 1);
@@ -34,10 +34,10 @@ pub fn train(start: &[f64], kept: &[bool], client: u32, round: u32) -> Vec<f64> 
     w
 }
 
-/// A trained network: its values, which of them it has, and how much it counts.
+/// A trained network: its values, the mask of those it has, and its weight.
 pub type Part = (Vec<f64>, Vec<bool>, f64);
 
-/// Each value the mean over those who have it, and as it was where nobody does.
+/// The mean of each value over the networks that have it; a value that none has stays.
 pub fn mean(global: &[f64], parts: &[Part]) -> Vec<f64> {
     let at = |i: usize| {
         let holders = parts.iter().filter(|part| part.1[i]);
@@ -52,7 +52,7 @@ pub fn mean(global: &[f64], parts: &[Part]) -> Vec<f64> {
     (0..global.len()).map(at).collect()
 }
 
-/// What travels of a masked model is what it keeps, and all else is zero to the bit.
+/// Asserts that a masked model sends only what it keeps, and that all other values are zero.
 #[track_caller]
 pub fn holds_nothing_else(payload: &Payload, like: &Toy) {
     let model = like.input(0, Payload::Nothing).model;

@@ -1,17 +1,18 @@
-//! BBR, version 1 (Cardwell et al. 2016; Linux's tcp_bbr.c): a rate from what was delivered, a
-//! window of twice what is in flight at that rate.
+//! BBR, version 1 (Cardwell et al. 2016; Linux's tcp_bbr.c): the sending rate follows the measured
+//! delivery rate, and the window is twice the number of packets in flight at that rate.
 
 use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::collections::VecDeque;
 
 /// 2 / ln 2: the least gain that doubles the rate each round trip.
 const HIGH: f64 = 2.885;
-/// It sends 1 % slower than it measures, so that queues drain.
+/// BBR sends 1 % slower than it measures, so that queues drain.
 const MARGIN: f64 = 0.99;
-/// How long, in round trips, a rate counts; and in seconds, a least round trip.
+/// How long a measured rate counts, in round trips; also how long a least round trip counts, in
+/// seconds.
 const ROUNDS: u64 = 10;
 const STALE: f64 = 10.0;
-/// Gains while it looks for more.
+/// The gains of the cycle in which BBR probes for a higher rate.
 const CYCLE: [f64; 8] = [1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,24 +26,24 @@ enum Mode {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bbr {
     mode: Mode,
-    /// The best rate of each of the last rounds.
+    /// The best rate of each of the last rounds, with the number of the round.
     rates: VecDeque<(u64, f64)>,
     round: u64,
     round_end: u64,
-    /// The rate that did not grow any more, and how often it did not.
+    /// The rate that has stopped growing, and the number of rounds in which it did not grow.
     full: f64,
     full_count: u32,
     min_rtt: f64,
     min_at: f64,
     cycle: u64,
     cycle_at: f64,
-    /// When the least round trip has been looked for long enough.
+    /// When the probing for the least round trip ends.
     probe_until: Option<f64>,
-    /// The first round of a recovery: one packet for each delivered.
+    /// Whether this is the first round of a recovery: one packet is sent for each one delivered.
     pub conserve: bool,
-    /// The window before it.
+    /// The window before the recovery.
     prior: u32,
-    /// The first guess of the rate.
+    /// The first estimate of the rate.
     initial: f64,
 }
 
@@ -64,18 +65,19 @@ snapshot_struct!(Bbr {
     initial
 });
 
-/// What is acknowledged, and what that says about the rate.
+/// A measurement of the delivery rate from acknowledged packets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     pub packets: u32,
-    /// What had been delivered when the last of them was sent, and is now.
+    /// The number of packets delivered when the last of these packets was sent; `delivered` is the
+    /// number now.
     pub before: u64,
     pub delivered: u64,
-    /// Seconds in between.
+    /// The seconds between these two moments.
     pub interval: f64,
     pub rtt: f64,
     pub now: f64,
-    /// There was nothing more to send.
+    /// Whether the sender had no more packets to send.
     pub limited: bool,
 }
 
@@ -103,7 +105,7 @@ impl Bbr {
         self.rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max)
     }
 
-    /// Packets a second at which it sends.
+    /// The rate at which BBR sends, in packets a second.
     pub fn pace(&self) -> f64 {
         let bw = self.bandwidth();
         match self.mode {
@@ -125,7 +127,7 @@ impl Bbr {
         ((bdp * gain).ceil() + quanta) as u32
     }
 
-    /// A recovery begins.
+    /// Called when a recovery begins.
     pub fn enter(&mut self, cwnd: u32, delivered: u64) {
         if !self.conserve {
             self.prior = self.prior.max(cwnd);
@@ -134,7 +136,7 @@ impl Bbr {
         self.round_end = delivered;
     }
 
-    /// It ends: the window is what it was.
+    /// Called when a recovery ends; returns the window before the recovery.
     pub fn leave(&mut self, cwnd: u32) -> u32 {
         self.conserve = false;
         let window = cwnd.max(self.prior);
@@ -142,7 +144,7 @@ impl Bbr {
         window
     }
 
-    /// The window after some packets were acknowledged, `pipe` still in flight.
+    /// The window after some packets were acknowledged, with `pipe` packets still in flight.
     pub fn acked(&mut self, cwnd: u32, pipe: u32, sample: &Sample) -> u32 {
         let Sample {
             packets: acked,
@@ -195,7 +197,7 @@ impl Bbr {
             let long = now - self.cycle_at > self.min_rtt;
             let (pipe, bdp) = (f64::from(pipe), self.bandwidth() * self.min_rtt);
             let next = match self.cycle {
-                // Long enough, and until the queue shows it, unless that cannot be.
+                // Long enough, and until the queue shows the higher rate, unless the rate limits that.
                 0 => long && (pipe >= 1.25 * bdp || now - self.cycle_at > 4.0 * self.min_rtt),
                 1 => long || pipe <= bdp,
                 _ => long,

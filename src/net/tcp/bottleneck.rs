@@ -1,47 +1,47 @@
-//! The queue in which a flow's packets wait.
+//! The queue in which the packets of a flow wait for a link with a limited rate.
 
 use super::gaps::Dice;
 use crate::sim::rng::below;
 use crate::snapshot::snapshot_struct;
 
-/// Packets that reach a path together.
+/// Packets that reach a path as one burst.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Burst {
-    /// When the first does, seconds.
+    /// When the first packet reaches the path, in seconds.
     pub at: f64,
-    /// Seconds from one to the next.
+    /// Seconds from one packet to the next.
     pub gap: f64,
-    /// How many they are; at least one.
+    /// The number of packets; at least one.
     pub packets: u32,
-    /// So many at a time, back to back.
+    /// The number of packets that come back to back: groups of this size follow each other.
     pub group: u32,
 }
 
-/// How they leave its bottleneck.
+/// How the packets of a burst leave the bottleneck.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Passed {
-    /// When the first is through, seconds.
+    /// When the first packet is through, in seconds.
     pub first: f64,
-    /// Seconds from one to the next, those counted that were dropped.
+    /// Seconds from one packet to the next, counting the packets that were dropped.
     pub gap: f64,
-    /// The places of those that found no room, in order.
+    /// The positions in the burst, in order, of the packets that were dropped for lack of room.
     pub dropped: Vec<u32>,
 }
 
-/// What a flow's packets go through.
+/// The path that the packets of a flow pass.
 pub trait Path {
-    /// Takes a burst, and says how it leaves.
+    /// Takes a burst and returns how it leaves the path.
     fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed;
 }
 
-/// A rate with a drop-tail buffer, first come, first served.
+/// A link with a rate and a drop-tail buffer, served first come, first served.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bottleneck {
-    /// Seconds that a packet takes; zero without a limit.
+    /// Seconds that a packet takes; zero for a link without a limit.
     pub packet: f64,
-    /// A packet is dropped that finds more seconds of work waiting than this.
+    /// The buffer in seconds of work: a packet that finds more work waiting is dropped.
     pub buffer: f64,
-    /// When everything that waits will be through.
+    /// When all packets that wait will be through, in seconds.
     pub free: f64,
 }
 
@@ -52,8 +52,8 @@ snapshot_struct!(Bottleneck {
 });
 
 impl Bottleneck {
-    /// The places of packets for which there is no room. Once the buffer is full, one gets in for
-    /// each that leaves; of a group back to back the first get in.
+    /// The positions of packets for which there is no room. Once the buffer is full, one packet gets in
+    /// for each that leaves; of a group that comes back to back, the first get in.
     fn overflow(&self, burst: &Burst, dice: &mut Dice) -> Vec<u32> {
         let Burst {
             at,
@@ -70,7 +70,7 @@ impl Bottleneck {
         let share = rise / self.packet;
         let mut from = libm::floor((self.buffer - waiting) / rise).max(-1.0) + 1.0;
         if from > 0.0 && group > 1 {
-            // Where in a group the buffer becomes full nobody knows.
+            // The position in a group at which the buffer becomes full is not known, so it is drawn.
             from += below(&mut dice.stream(), u64::from(group)) as f64;
         }
         let each = libm::round(f64::from(group) * share).max(1.0);
@@ -155,7 +155,7 @@ mod tests {
         // The next find five of them waiting, and come as fast as they leave.
         let passed = path.pass(burst(0.005, 0.001, 3), &mut dice);
         assert!((passed.first - 0.011).abs() < 1e-12 && (path.free - 0.013).abs() < 1e-12);
-        // Those after a pause meet nobody, and keep their distance.
+        // Packets after a pause find an empty queue, and keep their spacing.
         let passed = path.pass(burst(1.0, 0.004, 3), &mut dice);
         assert!((passed.first - 1.001).abs() < 1e-12 && (passed.gap - 0.004).abs() < 1e-12);
     }

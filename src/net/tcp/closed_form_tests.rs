@@ -1,4 +1,4 @@
-//! Flows in regimes whose time is known in closed form, and laws that hold in all of them.
+//! Flows for which the time is known in closed form, and properties that hold for all flows.
 
 use super::*;
 use crate::net::Loss;

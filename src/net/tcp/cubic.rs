@@ -1,25 +1,26 @@
-//! CUBIC (RFC 9438) as Linux counts it: so many acknowledged packets for one more in the window.
+//! CUBIC (RFC 9438) as Linux counts it: the pace is the number of acknowledged packets for which the
+//! window grows by one.
 
 use crate::snapshot::snapshot_struct;
 
 const C: f64 = 0.4;
-/// The window that is kept at a loss: 717/1024.
+/// The share of the window that is kept at a loss: 717/1024.
 const BETA: f64 = 717.0 / 1024.0;
-/// While the window stays as it is, its pace is worked out anew no more often than this many seconds
-/// (`HZ / 32`, in whole ticks of 4 ms). On short paths that slows growth down.
+/// While the window stays as it is, its pace is computed again only after this many seconds (`HZ / 32`,
+/// in whole ticks of 4 ms). On short paths this slows growth down.
 const PATIENCE: f64 = 0.032;
-/// Before the first loss a window grows by 5 % a round trip at least.
+/// Before the first loss a window grows by at least 5 % a round trip.
 const FIRST_PACE: f64 = 20.0;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cubic {
-    /// The window at the last loss, less what is given up for others.
+    /// The window at the last loss, reduced where the flow yields to others (fast convergence).
     last_max: f64,
     epoch: Option<f64>,
-    /// When the window will be back at `origin`.
+    /// When the window will be back at `origin`, in seconds from the start of the epoch.
     k: f64,
     origin: f64,
-    /// The window that Reno would have.
+    /// The window that Reno would have at this moment.
     reno: f64,
     acked: f64,
     pace: f64,
@@ -63,7 +64,8 @@ impl Cubic {
         ((w * BETA) as u32).max(2)
     }
 
-    /// How many acknowledged packets make the window one larger, `acked` more of them at `now`.
+    /// The number of acknowledged packets for which the window grows by one, when `acked` more packets
+    /// are acknowledged at `now`.
     pub fn pace(&mut self, window: u32, acked: f64, now: f64, least_rtt: f64) -> f64 {
         let w = f64::from(window);
         self.acked += acked;

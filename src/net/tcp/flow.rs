@@ -1,4 +1,4 @@
-//! The sender of one message: its state, and what happens to it next.
+//! The sender of one message: its state, and the next event.
 
 mod acks;
 mod recovery;
@@ -17,48 +17,48 @@ use crate::net::Loss;
 use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::collections::VecDeque;
 
-/// Timeouts in a row after which Linux gives up.
+/// The number of timeouts in a row after which Linux gives up.
 const RETRIES: u32 = 15;
 
-/// What a flow is made of.
+/// The parameters of a flow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Setup {
-    /// What decides how much is in flight.
+    /// The congestion control, which decides how many packets are in flight.
     pub congestion: Congestion,
-    /// Packets that are sent before the first acknowledgement.
+    /// The number of packets that are sent before the first acknowledgement.
     pub initial_window: u32,
-    /// Packets that the receiver may have room for.
+    /// The number of packets up to which the receiver's window may grow.
     pub receive_window: f64,
-    /// Packets of the message.
+    /// The number of packets of the message.
     pub packets: u64,
-    /// The round trip without waiting, seconds.
+    /// The round trip without waiting in queues, in seconds.
     pub rtt: f64,
-    /// What the sender's and the receiver's side of the path lose at random.
+    /// The random losses on the sender's and on the receiver's side of the path.
     pub losses: [Loss; 2],
-    /// Acknowledgements are looked at over at most this many seconds at once; what else uses the
-    /// path comes in between.
+    /// Acknowledgements that come within this many seconds are handled at once; between such groups,
+    /// other flows use the path.
     pub grain: f64,
 }
 
-/// What happened to a flow.
+/// Counts of the events of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Steps it took.
+pub struct FlowCounts {
+    /// Steps of the flow.
     pub events: u64,
-    /// Fast recoveries.
+    /// Fast recoveries that the flow began.
     pub recoveries: u64,
-    /// Tail loss probes.
+    /// Tail loss probes that the flow sent.
     pub probes: u64,
-    /// Retransmission timeouts.
+    /// Retransmission timeouts of the flow.
     pub timeouts: u64,
     /// Packets lost at random.
     pub random: u64,
-    /// Packets for which there was no room.
+    /// Packets dropped because a buffer had no room.
     pub overflow: u64,
 }
 
-/// Packets are sent for the first time, or again; those again because of a loss before or after the
-/// recovery under way began.
+/// Whether packets are sent for the first time (`New`), or again because of a loss before (`Old`) or
+/// after (`Late`) the beginning of the current recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     New,
@@ -71,24 +71,25 @@ enum Class {
 struct Train {
     class: Class,
     packets: u32,
-    /// How many of them are dealt with.
+    /// How many of the packets have been handled.
     done: u32,
-    /// When the first left the bottleneck, and how much later each next one.
+    /// When the first packet left the bottleneck, and the time from each packet to the next.
     first: f64,
     gap: f64,
-    /// When the first was sent, and how much later each next one.
+    /// When the first packet was sent, and the time from each packet to the next.
     sent: f64,
     sent_gap: f64,
-    /// The places of those that did not get through.
+    /// The positions of packets that did not get through.
     lost: VecDeque<u32>,
-    /// The first is the serial-th packet the flow sent.
+    /// The serial number of the first packet among all packets that the flow sent.
     serial: u64,
-    /// What had been delivered when it was sent, and when the last of that was.
+    /// The number of packets delivered when the first packet was sent, and when the last of those was
+    /// delivered.
     before: u64,
     before_at: f64,
 }
 
-/// A lost packet that the sender does not know to be lost.
+/// A lost packet that the sender does not yet know to be lost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Hole {
     sent: f64,
@@ -97,28 +98,28 @@ struct Hole {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing is known to be lost.
+    /// No loss is known.
     Open,
-    /// Fast recovery.
+    /// The sender is in fast recovery.
     Recovery,
-    /// After a timeout.
+    /// The sender is in slow start after a timeout.
     Loss,
 }
 
-/// One message on its way. Times are seconds from whatever moment the caller counts from.
+/// One message under way. Times are in seconds from a moment that the caller chooses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flow {
     congestion: Congestion,
     total: u64,
     base: f64,
     grain: f64,
-    /// Packets sent for the first time, and all that were sent.
+    /// The number of packets sent for the first time, and of all packets sent.
     sent_new: u64,
     serial: u64,
-    /// The packets before this one are dealt with.
+    /// All packets before this one have been handled.
     acked: u64,
     window: u32,
-    /// Acknowledged packets that have not made the window larger yet.
+    /// Acknowledged packets that have not yet made the window larger.
     credit: f64,
     threshold: u32,
     state: State,
@@ -126,45 +127,47 @@ pub struct Flow {
     holes: Vec<Hole>,
     /// Packets that arrived after the first hole.
     after_hole: u32,
-    /// Packets to send again, by class.
+    /// Packets to be sent again, by class.
     queue_old: u32,
     queue_late: u32,
-    /// Packets that are not through, of those known to the receiver as missing, by class.
+    /// Packets that the receiver knows to be missing and that are not yet through, by class.
     open_old: u32,
     open_late: u32,
-    /// Packets that are lost and not sent again with success.
+    /// Packets that are lost and have not been sent again with success.
     missing: u64,
     /// Packets in flight, as far as the sender knows.
     pipe: u32,
-    /// Of proportional rate reduction: the window before, what came and what went since.
+    /// For proportional rate reduction: the window before the recovery, and the packets delivered and
+    /// sent since it began.
     prior: u32,
     came: u32,
     went: u32,
-    /// A recovery is over when all before this packet is dealt with.
+    /// A recovery is over when all packets before this one have been handled.
     high: u64,
     cubic: Cubic,
     hystart: HyStart,
     bbr: Option<Bbr>,
     rtt: Rtt,
     receiver: Receiver,
-    /// A packet whose acknowledgement waits for another: when it arrived, its round trip, itself.
+    /// A packet whose acknowledgement waits for another packet: when it arrived, its round trip, its
+    /// number.
     odd: Option<(f64, f64, u64)>,
-    /// What the sender's and the receiver's side of the path lose.
+    /// The random losses on the sender's and on the receiver's side of the path.
     gaps: (Gaps, Gaps),
     dice: Dice,
     backoff: f64,
-    /// Timeouts since anything got through.
+    /// The number of timeouts since a packet got through.
     silent: u32,
     probed: bool,
     last_event: f64,
     delivered: u64,
     delivered_at: f64,
-    /// What the last acknowledgement says about the rate.
+    /// The last measurement of the delivery rate.
     sample: (u64, f64, f64),
     pace_next: f64,
     end: f64,
     done: bool,
-    tally: Tally,
+    tally: FlowCounts,
 }
 
 snapshot_enum!(Class { 0 => New, 1 => Old, 2 => Late });
@@ -183,7 +186,7 @@ snapshot_struct!(Train {
     before,
     before_at
 });
-snapshot_struct!(Tally {
+snapshot_struct!(FlowCounts {
     events,
     recoveries,
     probes,
@@ -240,7 +243,7 @@ snapshot_struct!(Flow {
 impl Flow {
     /// Hands the message to an idle, established connection at `now`, and sends the initial window.
     pub fn begin(setup: &Setup, mut dice: Dice, now: f64, path: &mut dyn Path) -> Self {
-        // A path without any delay would have rounds without end at one moment.
+        // On a path without any delay, rounds would never end at one moment.
         let base = setup.rtt.max(1e-6);
         let window = setup.initial_window.max(1);
         let phase = dice_phase(&mut dice);
@@ -289,40 +292,40 @@ impl Flow {
             pace_next: now,
             end: now,
             done: false,
-            tally: Tally::default(),
+            tally: FlowCounts::default(),
         };
         flow.first_window(now, path);
         flow
     }
 
-    /// Whether it is known when the last packet arrives; see [`Flow::end`].
+    /// Whether the arrival time of the last packet is known; see [`Flow::end`].
     pub const fn is_done(&self) -> bool {
         self.done
     }
 
-    /// When the last of the packets that get through so far arrives: of the message, once
-    /// [`Flow::is_done`].
+    /// When the last of the packets that have got through so far arrives; once [`Flow::is_done`], this
+    /// is when the whole message arrives.
     pub const fn end(&self) -> f64 {
         self.end
     }
 
-    /// Whether so many timeouts have passed without news that the sender gives up (`tcp_retries2`).
+    /// Whether the sender has given up after too many timeouts in a row (`tcp_retries2`).
     pub const fn has_failed(&self) -> bool {
         self.silent > RETRIES
     }
 
-    /// What happened so far.
-    pub const fn tally(&self) -> Tally {
+    /// The counts of the events so far.
+    pub const fn tally(&self) -> FlowCounts {
         self.tally
     }
 
-    /// When something happens to the sender next.
+    /// When the next event of the sender is due, in seconds.
     pub fn next(&self) -> f64 {
         let others = self.odd_at().min(self.pace_at());
         self.train_at().min(self.timer_at()).min(others)
     }
 
-    /// Lets that happen.
+    /// Handles the next event.
     pub fn step(&mut self, path: &mut dyn Path) {
         self.tally.events += 1;
         let (train, timer) = (self.train_at(), self.timer_at());
@@ -346,24 +349,24 @@ impl Flow {
         })
     }
 
-    /// When the receiver acknowledges a lone packet.
+    /// When the receiver acknowledges a packet that waits for another one.
     fn odd_at(&self) -> f64 {
         self.odd.map_or(f64::INFINITY, |(at, _, _)| at + DELAY)
     }
 
-    /// The window there is: the sender's or the receiver's.
+    /// The effective window: the smaller of the sender's and the receiver's, in packets.
     fn room(&self) -> u32 {
         let window = self.window.min(self.receiver.window as u32);
         window.saturating_sub(self.pipe)
     }
 
-    /// Packets that are still to be sent, for the first time or again.
+    /// The number of packets that are still to be sent, for the first time or again.
     fn waiting(&self) -> u64 {
         u64::from(self.queue_old) + u64::from(self.queue_late) + self.total - self.sent_new
     }
 }
 
-/// Where BBR begins its cycle.
+/// The phase at which BBR begins its cycle.
 fn dice_phase(dice: &mut Dice) -> u64 {
     use rand::Rng;
     dice.stream().next_u64()

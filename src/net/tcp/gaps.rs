@@ -6,13 +6,13 @@ use crate::sim::rng::{stream, Purpose, Stream};
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use rand::Rng;
 
-/// A message draws from at most this many streams under one node's name.
+/// The largest number of streams from which a message draws under the name of one node.
 const DRAWS: u32 = 16;
-/// A message's sequence number never reaches this bit.
+/// The bit above the sequence number of a message, which never reaches it.
 const DRAW_SHIFT: u32 = 48;
 
-/// Draws of one message: the n-th comes from the n-th of its own streams, so that nothing but a
-/// number has to be kept between two.
+/// The random draws of one message. The n-th draw comes from the n-th of the message's own streams, so
+/// that only a number has to be kept between two draws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dice {
     seed: u64,
@@ -29,7 +29,7 @@ snapshot_struct!(Dice {
 });
 
 impl Dice {
-    /// Those of message `sequence` of node `source`.
+    /// The draws of message `sequence` of node `source`.
     pub const fn new(seed: u64, source: u32, sequence: u64) -> Self {
         Self {
             seed,
@@ -48,18 +48,18 @@ impl Dice {
     }
 }
 
-/// How many packets get through before the next is lost.
+/// How many packets get through before the next one is lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gaps {
     loss: Loss,
     left: u64,
-    /// The state of a burst process (1 is the bad one), which every message meets in its long-run mixture;
-    /// of a law of the registry, what that remembers.
+    /// The state of a burst process (1 is the bad one), which begins in either state by the long-run shares;
+    /// for a law of the registry, the state that it keeps.
     state: u64,
 }
 
 impl Gaps {
-    /// Those of a link that loses packets as `loss` says.
+    /// The gaps of a link that loses packets as `loss` says.
     pub fn new(loss: Loss, dice: &mut Dice) -> Self {
         let mut gaps = Self {
             loss,
@@ -88,8 +88,8 @@ impl Gaps {
                 loss_bad,
             } => {
                 let mut through = 0u64;
-                // A process that loses nothing in either state never ends; neither does this loop
-                // then, so it has a bound: a loss so far ahead does not come.
+                // A process that loses no packet in either state would never end this loop, so the loop
+                // has a bound: a loss that far ahead does not happen.
                 for _ in 0..1_000 {
                     let (lost, moves) = if self.state == 1 {
                         (loss_bad, p_bad_to_good)
@@ -113,7 +113,7 @@ impl Gaps {
         };
     }
 
-    /// The places of those that are lost among the next `packets`.
+    /// The positions of the packets that are lost among the next `packets`.
     pub fn lost(mut self, packets: u64, dice: &mut Dice) -> Vec<u32> {
         self.pass(packets, dice)
     }
@@ -135,7 +135,7 @@ impl Gaps {
 }
 
 impl Loss {
-    /// Whether a burst process that has gone on for long is in its bad state.
+    /// Draws whether a burst process that has run for long is in its bad state.
     fn begins_bad(&self, rng: &mut Stream) -> bool {
         let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         unit < self.time_in_bad()

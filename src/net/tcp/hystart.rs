@@ -1,14 +1,14 @@
 //! HyStart (Ha and Rhee, "Taming the elephants", 2011) as in Linux: slow start ends when
 //! acknowledgements close together go on for longer than half a round trip, or when the least delay of
-//! a round is up by an eighth.
+//! a round has grown by an eighth.
 
 use crate::snapshot::snapshot_struct;
 
-/// Below this window it does not look.
+/// Below this window, in packets, HyStart does not act.
 const LOW: u32 = 16;
-/// Acknowledgements this many seconds apart are close together.
+/// Acknowledgements at most this many seconds apart are close together.
 const CLOSE: f64 = 0.002;
-/// Samples of a round whose least counts.
+/// The number of samples of a round from which the least delay is taken.
 const SAMPLES: u32 = 8;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +16,7 @@ pub(super) struct HyStart {
     pub found: bool,
     began: f64,
     last: f64,
-    /// The round is over with the acknowledgement of this packet.
+    /// The round is over when this packet is acknowledged.
     end: u64,
     least: f64,
     samples: u32,
@@ -31,15 +31,15 @@ snapshot_struct!(HyStart {
     samples
 });
 
-/// Packets that are acknowledged.
+/// A group of packets that are acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Acked {
-    /// The first of them.
+    /// The serial number of the first packet.
     pub serial: u64,
     pub packets: u32,
-    /// In so many acknowledgements.
+    /// The number of acknowledgements.
     pub acks: u32,
-    /// The first of which comes at, and the others each packet's `gap` later.
+    /// When the first packet is acknowledged, in seconds; each further packet follows `gap` later.
     pub at: f64,
     pub gap: f64,
     /// The round trips of the first and the last packet.
@@ -58,13 +58,14 @@ impl HyStart {
         }
     }
 
-    /// How many packets from `serial` on belong to the round under way, where that matters.
+    /// The number of packets from `serial` on that belong to the current round, where that matters.
     pub fn boundary(&self, serial: u64) -> Option<u32> {
         let left = self.end.checked_sub(serial).filter(|left| *left > 0)?;
         (!self.found).then(|| u32::try_from(left).unwrap_or(u32::MAX))
     }
 
-    /// After how many of the packets slow start ends, if it does; `sent` packets have been sent.
+    /// The number of packets after which slow start ends, if it does; `sent` is the number of packets
+    /// sent so far.
     pub fn update(&mut self, window: u32, acked: &Acked, sent: u64, least_rtt: f64) -> Option<u32> {
         let Acked {
             packets, acks, at, ..

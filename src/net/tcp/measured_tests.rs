@@ -1,5 +1,5 @@
-//! The model against what Linux took on the same path: `docs/studies/realtcp/measured.csv`. The whole
-//! table comes from `cargo bench --bench tcp`.
+//! The model compared with the times that Linux took on such paths
+//! (`docs/studies/realtcp/measured.csv`). The whole table comes from `cargo bench --bench tcp`.
 
 use super::{race, Congestion, Course};
 use crate::net::Loss;
@@ -63,7 +63,7 @@ fn median_times_are_those_of_linux() {
         })
         .collect();
     let middle = median(&mut errors);
-    // With more draws: 2 % and 19 %. So few scatter.
+    // With more draws the differences are 2 % and 19 %; with so few draws they scatter.
     assert!(middle < 0.05, "{middle}");
     assert!(errors[errors.len() * 9 / 10] < 0.28, "{errors:?}");
 }

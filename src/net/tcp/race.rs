@@ -1,37 +1,38 @@
-//! Several messages at once through one bottleneck: what a study or a test compares with
+//! Several messages at once through one bottleneck, for studies and tests that compare the model with
 //! measurements.
 
 use super::bottleneck::Bottleneck;
-use super::flow::{Flow, Setup, Tally};
+use super::flow::{Flow, FlowCounts, Setup};
 use super::gaps::Dice;
 use super::Congestion;
 use crate::net::Loss;
 
-/// A path, and the messages that set out on it.
+/// A path, and the messages that are sent on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Course {
-    /// What the senders use.
+    /// The congestion control of the senders.
     pub congestion: Congestion,
-    /// Bits a second.
+    /// The rate of the bottleneck in bit/s.
     pub rate: f64,
-    /// The round trip without waiting, seconds.
+    /// The round trip without waiting in queues, in seconds.
     pub rtt: f64,
-    /// What is lost at random.
+    /// The random losses on the path, in addition to packets that the buffer drops.
     pub loss: Loss,
-    /// Bytes that may wait.
+    /// The bytes that may wait in the bottleneck's buffer.
     pub buffer: f64,
-    /// Messages.
+    /// The number of messages.
     pub flows: u32,
-    /// Seconds from one message's start to the next one's.
+    /// Seconds from the start of one message to the start of the next.
     pub stagger: f64,
-    /// Packets of each, and the bytes of one on the wire.
+    /// The number of packets of each message.
     pub packets: u64,
-    /// See `packets`.
+    /// The bytes of one packet on the wire, headers included.
     pub packet: f64,
 }
 
-/// When each message has arrived, seconds from its start, and what happened to all of them together.
-pub fn race(course: &Course, seed: u64) -> (Vec<f64>, Tally) {
+/// Simulates the messages of `course`. Returns when each message has arrived, in seconds from its own
+/// start, and the sum of the counts of all flows.
+pub fn race(course: &Course, seed: u64) -> (Vec<f64>, FlowCounts) {
     let packet = course.packet * 8.0 / course.rate;
     let mut path = Bottleneck {
         packet,
@@ -74,7 +75,7 @@ pub fn race(course: &Course, seed: u64) -> (Vec<f64>, Tally) {
             }
         }
     }
-    let mut sum = Tally::default();
+    let mut sum = FlowCounts::default();
     let flows: Vec<Flow> = flows.into_iter().flatten().collect();
     for tally in flows.iter().map(Flow::tally) {
         sum.events += tally.events;

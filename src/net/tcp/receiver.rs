@@ -1,32 +1,33 @@
-//! The receiver: when it acknowledges, and how much it has room for. In packets.
+//! The receiver: when it acknowledges, and how large a window it advertises, in packets.
 //!
-//! Linux acknowledges every second packet, or after 40 ms; but the first sixteen of a connection, and
-//! as long as the window it advertises grows, each. The window grows by two packets with each that
-//! comes, up to what its buffer allows; the buffer grows with what comes in a round trip ("dynamic
-//! right-sizing": Fisk and Feng 2001, `tcp_rcv_space_adjust`).
+//! Linux acknowledges every second packet, or after 40 ms. It acknowledges the first sixteen packets of
+//! a connection one by one, and also packets that arrive while the advertised window grows. The window
+//! grows by two packets for each packet that comes, up to what the buffer allows; the buffer grows with
+//! the amount that comes in a round trip ("dynamic right-sizing": Fisk and Feng 2001,
+//! `tcp_rcv_space_adjust`).
 
 use crate::snapshot::snapshot_struct;
 
-/// A lone packet is acknowledged after this many seconds (`TCP_DELACK_MIN`).
+/// The seconds after which a lone packet is acknowledged (`TCP_DELACK_MIN`).
 pub(super) const DELAY: f64 = 0.040;
-/// `TCP_MAX_QUICKACKS`.
+/// The number of packets acknowledged one by one at first (`TCP_MAX_QUICKACKS`).
 const QUICK: u32 = 16;
-/// What Linux advertises at first, and what the first buffer of 128 KiB allows.
+/// The first advertised window in packets, and the window that the first buffer of 128 KiB allows.
 const FIRST_WINDOW: f64 = 45.0;
 const FIRST_ROOM: f64 = 55.7;
-/// Linux expects the initial window in the first round trip.
+/// The number of packets that Linux expects in the first round trip, which is the initial window.
 const FIRST_SPACE: f64 = 10.0;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Receiver {
-    /// The window it advertises.
+    /// The window that the receiver advertises at present.
     pub window: f64,
-    /// What its buffer allows it to advertise.
+    /// The largest window that the buffer allows.
     room: f64,
-    /// What the buffer may grow to.
+    /// The largest window that the buffer may grow to.
     most: f64,
     quick: u32,
-    /// The most that came in a round trip so far.
+    /// The largest number of packets that came in one round trip so far.
     space: f64,
     came: f64,
     since: f64,
@@ -43,7 +44,7 @@ snapshot_struct!(Receiver {
 });
 
 impl Receiver {
-    /// One whose window may grow to `most` packets.
+    /// A receiver whose window may grow to `most` packets.
     pub fn new(now: f64, most: f64) -> Self {
         Self {
             window: FIRST_WINDOW.min(most),
@@ -56,8 +57,9 @@ impl Receiver {
         }
     }
 
-    /// `packets` arrive, the first at `at`, then each `gap` later, on a path of `rtt`; how many of
-    /// them, the first, are acknowledged one by one.
+    /// Handles `packets` packets that arrive, the first at `at` and each next one `gap` later, on a
+    /// path with a round trip of `rtt`. Returns how many of them, from the first on, are acknowledged
+    /// one by one.
     pub fn arrive(&mut self, packets: u32, at: f64, gap: f64, rtt: f64) -> u32 {
         self.measure(packets, at, gap, rtt);
         let growing = libm::ceil((self.room - self.window) / 2.0);
@@ -68,7 +70,7 @@ impl Receiver {
         growing as u32 + quick
     }
 
-    /// What comes in a round trip, if it is more than ever before, says how much room there must be.
+    /// Enlarges the buffer when more packets come in a round trip than ever before.
     fn measure(&mut self, packets: u32, at: f64, gap: f64, rtt: f64) {
         let (mut left, mut at) = (f64::from(packets), at);
         while left > 0.0 {

@@ -1,9 +1,10 @@
-//! Round-trip estimation and the retransmission timeout (RFC 6298). As in Linux the floor of 200 ms
-//! is under the variance, not under the whole, and the variance falls once a round trip.
+//! Round-trip estimation and the retransmission timeout (RFC 6298). As in Linux the floor of 200 ms is
+//! under the variance term, not under the whole timeout, and the variance falls at most once a round
+//! trip.
 
 use crate::snapshot::snapshot_struct;
 
-/// The least that is added to the smoothed round trip, seconds.
+/// The least time that is added to the smoothed round trip, in seconds.
 pub(super) const LEAST_MARGIN: f64 = 0.2;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +13,7 @@ pub(super) struct Rtt {
     pub least: f64,
     pub latest: f64,
     deviation: f64,
-    /// Four deviations at most since the round began.
+    /// Four times the largest deviation since the round began.
     round: f64,
     margin: f64,
     /// The round is over when a packet after this one is acknowledged.
@@ -30,7 +31,7 @@ snapshot_struct!(Rtt {
 });
 
 impl Rtt {
-    /// After a handshake that took `rtt` seconds.
+    /// The estimate after a handshake that took `rtt` seconds.
     pub fn new(rtt: f64) -> Self {
         let margin = (2.0 * rtt).max(LEAST_MARGIN);
         Self {
@@ -44,7 +45,8 @@ impl Rtt {
         }
     }
 
-    /// `samples` of about `rtt`, of packet `acked` when `sent` have been sent.
+    /// Adds `samples` measurements of about `rtt`, from the acknowledgement of packet `acked` when
+    /// `sent` packets have been sent.
     pub fn sample(&mut self, rtt: f64, samples: f64, acked: u64, sent: u64) {
         let error = (rtt - self.smoothed).abs();
         self.smoothed += (rtt - self.smoothed) * (1.0 - libm::pow(7.0 / 8.0, samples));
@@ -62,12 +64,12 @@ impl Rtt {
         self.latest = rtt;
     }
 
-    /// After so long without news a packet is sent again.
+    /// The seconds without an acknowledgement after which a packet is sent again.
     pub fn timeout(&self) -> f64 {
         self.smoothed + self.margin
     }
 
-    /// How much later than a packet sent after it one may come (RFC 8985, section 6.2).
+    /// The seconds by which a packet may come later than one sent after it (RFC 8985, section 6.2).
     pub fn reordering(&self) -> f64 {
         self.least / 4.0
     }

@@ -1,8 +1,9 @@
-//! A folder that a run takes for its own, before anything of it is there.
+//! Takes a folder for a run, before any output is in it.
 //!
-//! From the first file on one process holds the folder. Until `run.json` is in place nothing in it can
-//! be gone on with; what a process leaves that is killed before that is cleared by the next one that
-//! wants the folder. Nothing else is ever cleared: the lock's file says that the folder was a run's.
+//! One process holds the folder from the first file on. Until `run.json` is in place, the run in it
+//! cannot be resumed. Files of a process that was killed before that are removed by the next run that
+//! takes the folder. No other files are ever removed: the lock file shows that the folder belonged to a
+//! run.
 
 use super::super::ObserveError;
 use super::{file_stem, MOST_RUNS, RECORD, RUNS};
@@ -11,29 +12,30 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// The lock's file in a run folder, while a run is at work there.
+/// The lock file in a run folder, while a run is at work there.
 pub(crate) const LOCK: &str = ".lock";
 
-/// A folder with nothing in it that nobody else may write to.
+/// An empty folder to which no other process may write.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// It.
+    /// The path of the folder.
     pub path: PathBuf,
-    /// The right to it.
+    /// The lock of the folder.
     pub lock: Lock,
 }
 
-/// What lies in a folder.
+/// What is in a folder.
 #[derive(Debug, PartialEq, Eq)]
 enum Content {
     Nothing,
-    /// What a run leaves that ended before it began.
+    /// The files of a run that ended before it began its first round.
     Remains(Vec<PathBuf>),
     Something,
 }
 
 impl Place {
-    /// Makes `out`, or `runs/<name>-<seed>-<n>` with the first free `n`. `me` says who takes it.
+    /// Makes the folder `out`, or `runs/<name>-<seed>-<n>` with the first free `n`. `me` describes the
+    /// process that takes it.
     pub fn make(out: Option<&Path>, name: &str, seed: u64, me: &str) -> Result<Self, ObserveError> {
         match out {
             Some(path) => Self::at(path, me),
@@ -41,13 +43,13 @@ impl Place {
         }
     }
 
-    /// The same under `root`.
+    /// Makes the folder `<root>/<name>-<seed>-<n>` with the first free `n`.
     pub fn under(root: &Path, name: &str, seed: u64, me: &str) -> Result<Self, ObserveError> {
         fs::create_dir_all(root).map_err(|e| ObserveError::io(root, "create the folder", e))?;
         let stem = format!("{}-{seed}", file_stem(name));
         for n in 1..=MOST_RUNS {
             let path = root.join(format!("{stem}-{n}"));
-            // Creation decides, so that two runs started at once never share a folder.
+            // The creation of the folder decides, so that two runs started at once never share one.
             match fs::create_dir(&path) {
                 Ok(()) => return Self::at(&path, me),
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
@@ -63,7 +65,8 @@ impl Place {
 
     fn at(path: &Path, me: &str) -> Result<Self, ObserveError> {
         fs::create_dir_all(path).map_err(|e| ObserveError::io(path, "create the folder", e))?;
-        // Before the lock, which leaves a file: a folder of somebody else's is left as it is.
+        // This is checked before the lock, which leaves a file: a folder of something else stays as it
+        // is.
         let free = |content| match content {
             Content::Nothing => Ok(Vec::new()),
             Content::Remains(files) => Ok(files),
@@ -96,7 +99,7 @@ impl Place {
     }
 }
 
-/// Whether `folder` has only what a run leaves that was stopped before it began.
+/// Whether `folder` has only the files of a run that was stopped before it began.
 pub(crate) fn has_not_begun(folder: &Path) -> bool {
     matches!(content(folder), Ok(Content::Remains(_)))
 }
@@ -160,7 +163,7 @@ mod tests {
         ] {
             fs::write(root.path().join(file), "half").unwrap();
         }
-        // A killed process runs no destructor, and holds nothing.
+        // A killed process runs no destructor, and holds no lock any more.
         let Place { path, lock } = place;
         drop(lock);
         fs::write(path.join(LOCK), "me").unwrap();

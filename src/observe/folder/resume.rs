@@ -1,4 +1,4 @@
-//! A run folder at a checkpoint, and gone on with.
+//! A run folder at a checkpoint, and its continuation from there.
 
 use super::super::rows::Row;
 use super::super::table::{cut, length_on_disk, read_rows, Table};
@@ -13,7 +13,7 @@ use std::fs;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// How much of each file of a run had been written at a checkpoint, in bytes.
+/// The length of each file of a run at a checkpoint, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lengths {
     rounds: u64,
@@ -36,7 +36,7 @@ snapshot_struct!(Lengths {
 });
 
 impl RunFolder {
-    /// Brings everything written so far to the disk.
+    /// Flushes everything written so far to the disk.
     pub fn sync(&mut self) -> Result<Lengths, ObserveError> {
         let events = match &mut self.events {
             Some((path, writer)) => {
@@ -60,8 +60,8 @@ impl RunFolder {
         Ok(lengths)
     }
 
-    /// Opens the folder of a run that is gone on with: what was written after the checkpoint goes, so
-    /// that it can be written again.
+    /// Opens the folder of a run that is resumed. Everything that was written after the checkpoint is
+    /// cut off, and will be written again.
     pub fn reopen(path: &Path, lengths: &Lengths) -> Result<Self, ObserveError> {
         remove(&path.join(COSTS))?;
         remove(&path.join(INVITATIONS))?;
@@ -84,7 +84,7 @@ impl RunFolder {
         })
     }
 
-    /// Empties the tables of a run that begins again, in the same folder.
+    /// Empties the tables of a run that begins again in its folder.
     pub fn restart(path: &Path) -> Result<Self, ObserveError> {
         for file in [
             ROUNDS,
@@ -104,8 +104,9 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Removes the models that were written after round `last`: of later rounds, of the best until later,
-    /// and of an end that was none. Those of earlier rounds and the layers stay.
+    /// Removes the models that were written after round `last`: models of later rounds, a best model of
+    /// a later round, and the final model of an end that was not one. Models of earlier rounds and the
+    /// architecture stay.
     pub fn rewind_models(&self, last: u32) -> Result<(), ObserveError> {
         let folder = self.path.join(MODELS);
         let io = |e| ObserveError::io(&folder, "read the folder", e);
@@ -133,7 +134,8 @@ impl RunFolder {
     }
 }
 
-/// A table that is made with its first row: reopened where it had one, gone where it had none.
+/// Reopens a table that is made with its first row: cuts it where it had rows at the checkpoint, and
+/// removes it where it had none.
 fn reopen_made<T: Row + Serialize>(
     path: &Path,
     length: Option<u64>,
@@ -144,7 +146,7 @@ fn reopen_made<T: Row + Serialize>(
     }
 }
 
-/// Removes a file that may be there.
+/// Removes a file, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<(), ObserveError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(ObserveError::io(path, "remove", e)),

@@ -29,7 +29,7 @@ pub(super) fn encode(
     builder
         .add_comment("[Logged by shoal: nanoseconds of virtual time]")
         .add_comment("[Histogram log format version 1.3]");
-    // The first line is all of them.
+    // The first line is the total.
     let clipped = lines.first().map_or(0, |(_, spans)| spans.clipped);
     if clipped > 0 {
         let (whole, rest) = (LONGEST_NANOS / 1_000_000_000, LONGEST_NANOS % 1_000_000_000);
@@ -38,7 +38,7 @@ pub(super) fn encode(
         ));
     }
     builder
-        // Time zero is the start of the run: a log says nothing of the host's clock.
+        // Time zero is the start of the run: a log does not contain the time of the host.
         .with_start_time(UNIX_EPOCH)
         .with_base_time(UNIX_EPOCH)
         .begin_log_with(&mut text, &mut serializer)
@@ -62,7 +62,7 @@ pub(super) fn encode(
     Ok(text)
 }
 
-/// A name as the format allows it: no comma, no space, no line break.
+/// A name in the form that the format allows: no comma, no space, no line break.
 fn tag(name: &str) -> String {
     name.chars()
         .map(|c| match c.is_whitespace() || c.is_control() || c == ',' {
@@ -96,7 +96,7 @@ mod tests {
         out
     }
 
-    /// Tag, length of the interval and histogram of every line.
+    /// The tag, the length of the interval and the histogram of every line.
     fn read(log: &[u8]) -> Vec<(Option<String>, Duration, Histogram<u64>)> {
         IntervalLogIterator::new(log)
             .filter_map(|entry| match entry.unwrap() {

@@ -1,27 +1,27 @@
-//! One invitation, as long as something may yet become of it.
+//! One invitation, as long as something can still become of it.
 
-use super::{untold, Work};
+use super::{unrecorded, Work};
 use crate::observe::rows::{ClientOutcome, ClientRow};
 use crate::quantity::VirtualTime;
 use crate::snapshot::snapshot_struct;
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The client's line as far as it is known; its figures of what was spent are kept here.
+    /// The client's line as far as it is known, with the figures of what was spent.
     row: ClientRow,
-    /// Whether a server has told of it: with an answer, or as lost, which says that it has stopped
-    /// waiting.
-    told: bool,
-    /// Task messages under way.
+    /// Whether a server has recorded the invitation: with an answer, or as lost, which means that the
+    /// server has stopped waiting.
+    recorded: bool,
+    /// The number of task messages under way.
     tasks: i32,
-    /// Answers under way.
+    /// The number of answers under way.
     answers: i32,
     /// Work that has not been counted yet, and when it began.
     work: Option<(VirtualTime, Work)>,
-    /// When training was done, as far as the client's device tells.
+    /// When training was done, as far as the client's device has reported it.
     trained: Option<VirtualTime>,
     received: Option<VirtualTime>,
-    /// When an answer came that nobody waited for, and what that makes of the invitation.
+    /// When an answer came for which nobody was waiting, and the outcome that follows from it.
     arrived: Option<(VirtualTime, ClientOutcome)>,
     crashed: bool,
     superseded: bool,
@@ -38,7 +38,7 @@ snapshot_struct!(Work {
 });
 snapshot_struct!(Entry {
     row,
-    told,
+    recorded,
     tasks,
     answers,
     work,
@@ -50,7 +50,7 @@ snapshot_struct!(Entry {
 });
 
 impl Work {
-    /// When it is over, done or not.
+    /// When the work is over, whether it is done or not.
     fn ends(&self) -> VirtualTime {
         self.until.min(self.breaks)
     }
@@ -63,7 +63,7 @@ impl Entry {
                 outcome: ClientOutcome::Lost,
                 ..row
             },
-            told: false,
+            recorded: false,
             tasks: 0,
             answers: 0,
             work: None,
@@ -83,11 +83,11 @@ impl Entry {
         self.row.invited == at
     }
 
-    pub const fn is_told(&self) -> bool {
-        self.told
+    pub const fn is_recorded(&self) -> bool {
+        self.recorded
     }
 
-    // What happens.
+    // What happens to the invitation.
 
     pub fn asked(&mut self, bytes: Option<u64>, beside: u64) {
         self.row.overhead_bytes = self.row.overhead_bytes.saturating_add(beside);
@@ -96,7 +96,7 @@ impl Entry {
                 self.tasks += 1;
                 self.row.bytes_down = self.row.bytes_down.saturating_add(bytes);
             }
-            // It has set itself the task, again if it went down over it.
+            // A client without a server has set itself the task, again if it went down during it.
             None => self.tasks = 1,
         }
     }
@@ -136,7 +136,8 @@ impl Entry {
         self.arrived.get_or_insert((at, outcome));
     }
 
-    /// The client gives its training up at `at`; a report that is held back goes out all the same.
+    /// Handles a client that gives its training up at `at`; a report that is held back is sent all the
+    /// same.
     pub fn breaks(&mut self, at: VirtualTime) {
         let Some((_, work)) = self.work.as_ref().filter(|(_, work)| work.trains) else {
             return;
@@ -150,15 +151,16 @@ impl Entry {
             .work
             .as_ref()
             .is_some_and(|(_, work)| work.breaks <= at);
-        // What was sent before is under way all the same.
+        // Messages that were sent before the crash are still under way.
         self.crashed |= self.answers <= 0 && !over;
         self.tasks = 0;
         self.count_work(at);
     }
 
-    /// A server's word on it.
-    pub fn told(&mut self, told: ClientRow) {
-        // What was spent is known better here, and only here if no answer came.
+    /// Records a server's line about the invitation.
+    pub fn record(&mut self, row: ClientRow) {
+        // The costs in this entry are more exact than the server's, and are the only ones if no answer
+        // came.
         self.row = ClientRow {
             bytes_down: self.row.bytes_down,
             bytes_up: self.row.bytes_up,
@@ -167,15 +169,15 @@ impl Entry {
             flops: self.row.flops,
             memory_bytes: self.row.memory_bytes,
             energy_j: self.row.energy_j,
-            ..told
+            ..row
         };
-        self.told = true;
-        if !untold(&self.row) {
+        self.recorded = true;
+        if !unrecorded(&self.row) {
             self.answers = 0;
         }
     }
 
-    /// Counts the work that there is, as far as it had come by `at`.
+    /// Counts the client's work as far as it had come by `at`.
     fn count_work(&mut self, at: VirtualTime) {
         let Some((began, work)) = self.work.take() else {
             return;
@@ -195,31 +197,31 @@ impl Entry {
         let (done, all) = (ends.since(began), work.until.since(began));
         let share = done.nanos() as f64 / all.nanos().max(1) as f64;
         row.compute = row.compute + work.compute.scaled(share);
-        // A share of a number of operations is no larger than they are.
+        // Rounding must not make the share of an operation count larger than the count.
         row.flops = row.flops.saturating_add((work.flops as f64 * share) as u64);
         row.energy_j += work.energy * share;
     }
 
-    // What becomes of it.
+    // What becomes of the invitation.
 
-    /// Whether nothing more can: nothing of it is under way, the device is not at it, and the server
-    /// has told of it.
+    /// Whether nothing more can become of the invitation: no message of it is under way, the device is
+    /// not working on it, and a server has recorded it.
     pub fn is_final(&self) -> bool {
-        let answered = !untold(&self.row) || self.arrived.is_some();
+        let answered = !unrecorded(&self.row) || self.arrived.is_some();
         let quiet = self.work.is_none() && self.tasks <= 0;
-        self.told && quiet && (answered || self.answers <= 0)
+        self.recorded && quiet && (answered || self.answers <= 0)
     }
 
-    /// Whether it is under way at `at`, when the run ends.
+    /// Whether the invitation is under way at `at`, when the run ends.
     fn is_under_way(&self, at: VirtualTime) -> bool {
         let works = |(_, work): &(VirtualTime, Work)| {
-            // What is done and was not heard of was in the moment of being told.
+            // Work that ends at that very moment is done; only its report is missing.
             work.breaks > at.min(work.until)
         };
         self.tasks > 0 || self.answers > 0 || self.work.as_ref().is_some_and(works)
     }
 
-    /// The client's line; of an invitation that is undecided when the run ends, at that moment.
+    /// The client's line; `end` is the end of the run, for an invitation that is then undecided.
     pub fn row(mut self, end: Option<VirtualTime>) -> ClientRow {
         let under_way = end.is_some_and(|at| self.is_under_way(at));
         if let Some(at) = end {
@@ -234,7 +236,7 @@ impl Entry {
         } = self;
         row.received = row.received.or(received);
         row.trained = row.trained.or(trained);
-        if !untold(&row) {
+        if !unrecorded(&row) {
             return row;
         }
         row.outcome = match arrived {

@@ -1,24 +1,25 @@
-//! Invitations added up: by round, and by the width of the model.
+//! Sums over invitations: by round, and by the width of the model.
 
 use super::super::rows::{ClientRow, CostRow, InvitationRow, Outcome, RoundRow, Spending};
 use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
-/// What became of all invitations and what they cost.
+/// What became of all invitations, and what they cost.
 ///
-/// What was spent is wasted if it moved no model: on invitations that were not reported and, where a
-/// server holds rounds with its clients, on reports to rounds that were not completed or that a crash
-/// of the server undid.
+/// What was spent is wasted if it moved no model. That is so for invitations that were not reported
+/// and, where one server holds rounds with its clients, for reports to rounds that were not completed
+/// or that a crash of the server undid.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sums {
     rounds: BTreeMap<u32, InvitationRow>,
-    /// By width.
+    /// The costs by width.
     costs: Vec<CostRow>,
-    /// Whether a report belongs to the round it was asked in: its work is wasted with that.
+    /// Whether a report belongs to the round in which its client was asked: its work is wasted if the
+    /// round is.
     by_round: bool,
-    /// What reports to a round cost, by width.
+    /// The cost of the used reports of a round, by width.
     used: BTreeMap<u32, Vec<Spending>>,
-    /// Rounds that moved the model.
+    /// Whether each round moved the model.
     completed: BTreeMap<u32, bool>,
 }
 
@@ -31,8 +32,9 @@ snapshot_struct!(Sums {
 });
 
 impl Sums {
-    /// Of a run with models of these widths. `by_round` says that one server holds rounds with all
-    /// clients: a report that is taken in is used if and only if its round is completed.
+    /// The sums of a run with models of these widths. `by_round` says that one server holds rounds with
+    /// all clients: a report that is taken in then counts as used if and only if its round is
+    /// completed.
     pub fn new(costs: Vec<CostRow>, by_round: bool) -> Self {
         Self {
             costs,
@@ -41,7 +43,7 @@ impl Sums {
         }
     }
 
-    /// One more, of which all is known.
+    /// Adds an invitation of which everything is known.
     pub fn count(&mut self, row: &ClientRow) {
         let round = self.rounds.entry(row.round);
         round
@@ -70,13 +72,13 @@ impl Sums {
         }
     }
 
-    /// A round of the server at the top is over.
+    /// Handles the end of a round of the server at the top.
     pub fn closed(&mut self, row: &RoundRow) {
         if !self.by_round {
             return;
         }
         if let Some(restored) = row.restored {
-            // All since is undone.
+            // A crash undid all rounds since the restored one.
             let undone = self.used.range(restored.saturating_add(1)..row.round);
             let undone: Vec<u32> = undone.map(|(round, _)| *round).collect();
             for round in undone {
@@ -107,7 +109,7 @@ impl Sums {
         }
     }
 
-    /// The run has ended: rounds that were open then moved no model.
+    /// Ends the run: rounds that were open then moved no model.
     pub fn close(&mut self) {
         let open = self.used.keys();
         let open = open.filter(|round| !self.completed.contains_key(round));
@@ -117,7 +119,7 @@ impl Sums {
         }
     }
 
-    /// What clients of each width cost.
+    /// What the clients of each width cost.
     pub fn costs(&self) -> &[CostRow] {
         &self.costs
     }
@@ -127,7 +129,7 @@ impl Sums {
         self.rounds.values()
     }
 
-    /// Those of all rounds; as of round 0.
+    /// The sum over all rounds, as an invitation row of round 0.
     pub fn total(&self) -> InvitationRow {
         let mut total = InvitationRow::default();
         for row in self.rounds.values() {

@@ -38,7 +38,7 @@ fn arrived(outcome: ClientOutcome) -> What {
     What::Arrived(Box::new(outcome))
 }
 
-/// Ten seconds of work from `from`, 1000 operations and 50 J, that breaks off at `breaks`.
+/// Ten seconds of work from `from`, with 1000 operations and 50 J, which breaks off at `breaks`.
 fn work(from: u64, breaks: VirtualTime) -> What {
     What::Works(Box::new(Work {
         until: at(from + 10),
@@ -70,7 +70,7 @@ impl Story {
         self
     }
 
-    /// Asked in round `task`, a second's way from the server.
+    /// The client is asked in round `task`; its way from the server takes a second.
     fn asked(&mut self, task: u32, seconds: u64) -> &mut Self {
         let row = Box::new(row(3, task, at(seconds)));
         let bytes = Some(100);
@@ -85,7 +85,7 @@ impl Story {
         )
     }
 
-    /// Asked, and at work a second later.
+    /// The client is asked, and at work a second later.
     fn at_work(&mut self, task: u32, seconds: u64) -> &mut Self {
         self.asked(task, seconds)
             .fact(task, seconds + 1, What::Received)
@@ -105,12 +105,12 @@ impl Story {
         )
     }
 
-    fn told(&mut self, task: u32, seconds: u64, outcome: ClientOutcome) -> &mut Self {
-        let told = ClientRow {
+    fn record(&mut self, task: u32, seconds: u64, outcome: ClientOutcome) -> &mut Self {
+        let answer = ClientRow {
             outcome,
             ..row(3, task, at(seconds))
         };
-        self.lines.extend(self.ledger.told(told));
+        self.lines.extend(self.ledger.record(answer));
         self
     }
 
@@ -136,7 +136,7 @@ fn a_report_in_time_has_its_line_at_once_with_what_was_spent() {
     let mut story = Story::default();
     story.at_work(1, 0).sent(1, 11);
     assert!(story.lines.is_empty());
-    story.told(1, 0, ClientOutcome::Reported);
+    story.record(1, 0, ClientOutcome::Reported);
     assert_eq!(story.lines.len(), 1);
     assert!(story.ledger.is_empty());
     let line = story.line(20);
@@ -149,7 +149,7 @@ fn a_report_in_time_has_its_line_at_once_with_what_was_spent() {
 fn a_lost_task_cost_its_bytes_and_a_lost_report_all_of_its_work() {
     let mut story = Story::default();
     story.asked(1, 0).fact(1, 0, What::Gone { task: true });
-    story.told(1, 0, ClientOutcome::Lost);
+    story.record(1, 0, ClientOutcome::Lost);
     assert!(story.ledger.is_empty(), "nothing can become of it");
     let line = story.line(20);
     assert_eq!(line.outcome, ClientOutcome::Lost);
@@ -157,7 +157,7 @@ fn a_lost_task_cost_its_bytes_and_a_lost_report_all_of_its_work() {
 
     story.at_work(2, 30).sent(2, 41);
     story.fact(2, 42, What::Gone { task: false });
-    let line = story.told(2, 30, ClientOutcome::Lost).line(50);
+    let line = story.record(2, 30, ClientOutcome::Lost).line(50);
     assert_eq!(line.outcome, ClientOutcome::Lost);
     assert_eq!(spent(&line), (100, 7, 1_000, 50.0));
     assert_eq!((line.received, line.trained), (Some(at(31)), Some(at(41))));
@@ -168,7 +168,7 @@ fn a_client_asked_again_gives_up_what_it_was_at_and_has_spent_its_share() {
     let mut story = Story::default();
     story.at_work(1, 0).asked(2, 4);
     // The server takes it as lost when it asks again.
-    story.told(1, 0, ClientOutcome::Lost);
+    story.record(1, 0, ClientOutcome::Lost);
     assert!(story.lines.is_empty(), "it is still at it");
     story.fact(2, 5, What::Received);
     let line = story.lines.pop().unwrap();
@@ -183,7 +183,7 @@ fn a_report_to_a_task_that_was_asked_anew_is_late_and_nothing_else() {
     let mut story = Story::default();
     story.at_work(1, 0).sent(1, 11).asked(2, 11);
     story
-        .told(1, 0, ClientOutcome::Lost)
+        .record(1, 0, ClientOutcome::Lost)
         .fact(2, 12, What::Received);
     story.fact(1, 13, arrived(ClientOutcome::Late));
     let line = story.lines.pop().unwrap();
@@ -195,7 +195,7 @@ fn a_report_to_a_task_that_was_asked_anew_is_late_and_nothing_else() {
     story
         .at_work(1, 0)
         .sent(1, 3)
-        .told(1, 0, ClientOutcome::Lost);
+        .record(1, 0, ClientOutcome::Lost);
     let refusal = ClientOutcome::Refused("no".into());
     let line = story.fact(1, 5, arrived(refusal)).line(9);
     assert_eq!(line.outcome, ClientOutcome::Refused("no".into()));
@@ -209,7 +209,7 @@ fn what_is_under_way_when_the_run_ends_is_unfinished_and_has_its_line() {
     // Also where the server has stopped waiting.
     let at_work = Story::default()
         .at_work(1, 0)
-        .told(1, 0, ClientOutcome::Lost)
+        .record(1, 0, ClientOutcome::Lost)
         .line(6);
     assert_eq!(at_work.outcome, ClientOutcome::Unfinished);
     assert_eq!(spent(&at_work), (100, 0, 500, 25.0));
@@ -229,7 +229,7 @@ fn work_that_a_client_goes_down_over_is_lost_with_its_share() {
     let line = early.fact(1, 1, work(1, at(6))).line(4);
     assert_eq!(line.outcome, ClientOutcome::Unfinished);
     assert_eq!(line.flops, 300);
-    let line = story.told(1, 0, ClientOutcome::Lost).line(60);
+    let line = story.record(1, 0, ClientOutcome::Lost).line(60);
     assert_eq!(line.outcome, ClientOutcome::Lost);
     assert_eq!((line.flops, line.compute), (500, Span::from_secs(5)));
 }
@@ -238,11 +238,11 @@ fn work_that_a_client_goes_down_over_is_lost_with_its_share() {
 fn a_panic_over_a_task_is_a_crash_and_later_tasks_are_lost() {
     let mut story = Story::default();
     story.asked(1, 0);
-    // The panic undoes whatever the handler told.
+    // A panic undoes whatever the handler reported.
     story.lines.extend(story.ledger.crashed(3, at(1)));
     story.asked(2, 5).fact(2, 6, What::Gone { task: true });
-    story.told(1, 0, ClientOutcome::Lost);
-    story.told(2, 5, ClientOutcome::Lost);
+    story.record(1, 0, ClientOutcome::Lost);
+    story.record(2, 5, ClientOutcome::Lost);
     let outcomes: Vec<ClientOutcome> = story.end(9).into_iter().map(|l| l.outcome).collect();
     assert_eq!(outcomes, [ClientOutcome::Crashed, ClientOutcome::Lost]);
 }
@@ -252,7 +252,7 @@ fn copies_of_a_task_keep_it_open_until_none_is_under_way() {
     let mut story = Story::default();
     story.asked(1, 0).fact(1, 0, What::Copied { task: true });
     story.fact(1, 0, What::Gone { task: true });
-    story.told(1, 0, ClientOutcome::Lost);
+    story.record(1, 0, ClientOutcome::Lost);
     assert!(story.lines.is_empty(), "the copy may arrive");
     story.fact(1, 2, What::Received);
     assert_eq!(story.line(3).outcome, ClientOutcome::Lost);
@@ -264,7 +264,7 @@ fn work_that_is_done_again_for_a_copy_of_the_task_is_counted_again() {
     story.asked(1, 0).fact(1, 0, What::Copied { task: true });
     story.fact(1, 1, What::Received);
     story.fact(1, 1, work(1, VirtualTime::NEVER)).sent(1, 11);
-    story.told(1, 0, ClientOutcome::Reported);
+    story.record(1, 0, ClientOutcome::Reported);
     assert!(story.lines.is_empty(), "the copy is under way");
     story.fact(1, 20, What::Received);
     story.fact(1, 20, work(20, VirtualTime::NEVER)).sent(1, 30);
@@ -287,7 +287,7 @@ fn a_report_that_is_held_back_is_sent_whatever_its_client_is_asked_meanwhile() {
         trains: false,
     };
     story.fact(1, 11, What::Works(Box::new(held_back)));
-    story.told(1, 0, ClientOutcome::Lost);
+    story.record(1, 0, ClientOutcome::Lost);
     story.at_work(2, 20);
     assert!(story.lines.is_empty());
     story.sent(1, 40).fact(1, 41, arrived(ClientOutcome::Late));
@@ -303,7 +303,7 @@ fn a_ledger_comes_back_from_a_checkpoint() {
     story
         .at_work(1, 0)
         .asked(2, 4)
-        .told(1, 0, ClientOutcome::Lost);
+        .record(1, 0, ClientOutcome::Lost);
     story.ledger.fact(Fact {
         client: 0,
         task: 0,
@@ -321,7 +321,8 @@ fn step() -> impl Strategy<Value = (u32, u8)> {
 }
 
 proptest! {
-    /// Whatever is told in whatever order: each invitation has one line, and bytes are all there.
+    /// In whatever order things are reported, each invitation has exactly one line, and no bytes are
+    /// missing.
     #[test]
     fn every_invitation_has_exactly_one_line(steps in prop::collection::vec(step(), 0..80)) {
         let (mut story, mut asked, mut up) = (Story::default(), Vec::new(), 0);
@@ -341,9 +342,9 @@ proptest! {
                 5 => { story.fact(task, second, What::Gone { task: false }); }
                 6 => { story.fact(task, second, arrived(ClientOutcome::Late)); }
                 7 => {
-                    let open = story.ledger.open.get(&(3, task)).filter(|entry| !entry.is_told());
+                    let open = story.ledger.open.get(&(3, task)).filter(|entry| !entry.is_recorded());
                     if open.is_some() {
-                        story.told(task, 0, ClientOutcome::Lost);
+                        story.record(task, 0, ClientOutcome::Lost);
                     }
                 }
                 8 if second % 7 == 0 => {

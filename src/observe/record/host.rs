@@ -1,4 +1,4 @@
-//! The machine a run was made on, and the time on its clock.
+//! The machine of a run, and the time of its clock.
 
 mod build;
 
@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Variables of the environment that choose how numbers are computed begin with one of these: those of
-/// the libraries that libtorch computes with, of their threads, of CUDA, and of what loads them.
+/// The beginnings of environment variables that affect how numbers are computed: variables of the
+/// libraries with which libtorch computes, of their threads, of CUDA, and of the loader of these
+/// libraries.
 const VARIABLES: [&str; 25] = [
     "AT_",
     "ATEN_",
@@ -36,39 +37,41 @@ const VARIABLES: [&str; 25] = [
     "XNNPACK_",
 ];
 
-/// Sets of instructions that arithmetic is chosen by begin with one of these.
+/// The beginnings of instruction sets that affect which arithmetic is used.
 const FEATURES: [&str; 13] = [
     "amx", "asimd", "avx", "bf16", "f16c", "fma", "fphp", "i8mm", "neon", "sse", "ssse3", "sve",
     "vfp",
 ];
 
-/// The machine, with what chooses how it computes: two that differ in it can round differently.
+/// A machine, with everything that affects how it computes: two machines that differ in it can round
+/// differently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
-    /// The processor's name.
+    /// The name of the processor.
     pub cpu: String,
-    /// Cores this process may use.
+    /// The number of cores that this process may use.
     pub cores: usize,
-    /// Operating system, kernel release and architecture.
+    /// The operating system, its kernel release and the architecture.
     pub os: String,
-    /// Version of libtorch.
+    /// The version of libtorch.
     pub libtorch: String,
-    /// Which build of it, by the number that its linker gave it; none where it has none.
+    /// The build of libtorch, by the number that its linker gave it; `None` where it has no such
+    /// number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub libtorch_build: Option<String>,
-    /// The C library and its version, whose functions round as that says.
+    /// The C library and its version, which decides how its functions round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub libc: Option<String>,
-    /// The processor's sets of instructions that arithmetic is chosen by, in order.
+    /// The processor's instruction sets that affect which arithmetic is used, in order.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub features: BTreeSet<String>,
-    /// Variables of the environment that choose how numbers are computed.
+    /// The environment variables that affect how numbers are computed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
 }
 
 impl Host {
-    /// Looks at the machine. What cannot be found out is "unknown".
+    /// Examines the machine. A property that cannot be found out is "unknown".
     pub fn detect(libtorch: &str) -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let kernel = read("/proc/sys/kernel/osrelease");
@@ -93,8 +96,8 @@ impl Host {
         }
     }
 
-    /// In what `now`, another machine or the same at another time, may compute differently, a line each.
-    /// What is not known of one of them is no difference.
+    /// In what `now`, another machine or this one at another time, may compute differently, one line
+    /// each. A property that is unknown on one of them is no difference.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let mut differ = |what: &str, then: &str, now: &str| {
@@ -142,7 +145,7 @@ impl Host {
     }
 }
 
-/// The sets of instructions that arithmetic is chosen by, in the text of /proc/cpuinfo.
+/// The instruction sets in the text of /proc/cpuinfo that affect which arithmetic is used.
 fn features(cpuinfo: &str) -> BTreeSet<String> {
     let all = cpuinfo.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -153,13 +156,14 @@ fn features(cpuinfo: &str) -> BTreeSet<String> {
     words.filter(counts).map(str::to_owned).collect()
 }
 
-/// Those of an environment that choose how numbers are computed.
+/// The variables of an environment that affect how numbers are computed.
 fn variables(all: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
     all.filter(|(name, _)| VARIABLES.iter().any(|start| name.starts_with(start)))
         .collect()
 }
 
-/// The processor's name in the text of /proc/cpuinfo: x86 says "model name", boards say "Model".
+/// The name of the processor in the text of /proc/cpuinfo: x86 has a line "model name", boards have
+/// "Model".
 fn cpu_name(cpuinfo: &str) -> Option<String> {
     ["model name", "Model", "Hardware", "cpu model"]
         .iter()
@@ -172,7 +176,7 @@ fn cpu_name(cpuinfo: &str) -> Option<String> {
         })
 }
 
-/// What this machine is called.
+/// The name of this machine.
 pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     let name = name.ok().or_else(|| std::env::var("HOSTNAME").ok());
@@ -181,7 +185,7 @@ pub fn host_name() -> String {
         .unwrap_or_else(|| "this machine".to_owned())
 }
 
-/// A moment on the host's clock as UTC, to the second (RFC 3339).
+/// A moment of the host's clock in UTC, to the second (RFC 3339).
 pub fn utc(time: SystemTime) -> String {
     let seconds = time
         .duration_since(UNIX_EPOCH)

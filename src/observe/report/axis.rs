@@ -1,23 +1,23 @@
-//! Scales: from a value to a place, with ticks where people expect them.
+//! Scales of pictures: from a value to a position, with ticks at the numbers that people expect.
 
 use super::super::text;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
 
-/// Never more ticks than this, whatever the numbers say.
+/// The largest number of ticks, whatever the values are.
 const MOST_TICKS: usize = 24;
 
-/// A scale with its ticks. A value outside its range is drawn at the range's end.
+/// A scale with its ticks. A value outside the range is drawn at the end of the range.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
     low: f64,
     high: f64,
     logarithmic: bool,
-    /// Ascending.
+    /// The ticks in ascending order.
     ticks: Vec<(f64, String)>,
 }
 
-/// Units of time with their length in seconds.
+/// Units of time, with their length in seconds.
 const TIME_UNITS: [(&str, f64); 7] = [
     ("ns", 1e-9),
     ("µs", 1e-6),
@@ -36,7 +36,7 @@ const BYTE_UNITS: [(&str, f64); 6] = [
     ("PB", 1e15),
 ];
 
-/// The largest unit of which `value` holds at least `least`; the smallest if there is none.
+/// The largest unit of which `value` has at least `least`; the smallest unit if there is none.
 fn unit(units: &[(&'static str, f64)], value: f64, least: f64) -> (&'static str, f64) {
     let fits = units.iter().rev().find(|(_, size)| value >= least * size);
     fits.or(units.first()).copied().unwrap_or(("", 1.0))
@@ -83,7 +83,7 @@ impl Axis {
         axis
     }
 
-    /// Whole numbers.
+    /// A scale of whole numbers.
     pub fn whole(low: f64, high: f64, wanted: usize) -> Self {
         let mut axis = Self::new(low, high, false);
         axis.ticks = round_numbers(axis.low, axis.high, wanted, 1.0)
@@ -93,12 +93,12 @@ impl Axis {
         axis
     }
 
-    /// Plain numbers.
+    /// A scale of plain numbers.
     pub fn plain(low: f64, high: f64) -> Self {
         Self::linear(low, high, 5, 1.0, short)
     }
 
-    /// Shares as percentages, from the ten below `low`, if that is high, to 100 %.
+    /// A scale of percentages, from the multiple of ten below `low`, if that is high, to 100 %.
     pub fn percent(low: f64) -> Self {
         let low = match low > 0.4 {
             true => ((low * 10.0).floor() / 10.0).min(0.9),
@@ -107,19 +107,19 @@ impl Axis {
         Self::linear(low, 1.0, 5, 0.01, |tick| format!("{} %", short(tick)))
     }
 
-    /// Seconds from zero, and the unit that the ticks are in.
+    /// A scale of seconds from zero, and the unit of its ticks.
     pub fn seconds(high: f64, wanted: usize) -> (Self, &'static str) {
         let (name, size) = unit(&TIME_UNITS, high, 2.0);
         (Self::linear(0.0, high, wanted, size, short), name)
     }
 
-    /// Bytes from zero.
+    /// A scale of bytes from zero, and the unit of its ticks.
     pub fn bytes(high: f64) -> (Self, &'static str) {
         let (name, size) = unit(&BYTE_UNITS, high, 2.0);
         (Self::linear(0.0, high, 4, size, short), name)
     }
 
-    /// Powers of ten from `low` to `high`, both above zero.
+    /// A scale of powers of ten from `low` to `high`, both above zero.
     fn decades(low: f64, high: f64, label: impl Fn(f64) -> String) -> Self {
         let mut axis = Self::new(low, high, true);
         if axis.logarithmic {
@@ -135,12 +135,12 @@ impl Axis {
         axis
     }
 
-    /// Numbers on a logarithmic scale.
+    /// A logarithmic scale of numbers.
     pub fn logarithmic(low: f64, high: f64) -> Self {
         Self::decades(low, high, short)
     }
 
-    /// Seconds on a logarithmic scale.
+    /// A logarithmic scale of seconds.
     pub fn logarithmic_seconds(low: f64, high: f64) -> Self {
         Self::decades(low, high, |tick| {
             let (name, size) = unit(&TIME_UNITS, tick * 1.000_001, 1.0);
@@ -148,7 +148,8 @@ impl Axis {
         })
     }
 
-    /// Percentiles by their distance from 100 %, a power of ten a step: 0, 90, 99, 99.9 %, …
+    /// A scale of percentiles by their distance from 100 %, one power of ten a step: 0, 90, 99, 99.9 %,
+    /// …
     pub fn nines(steps: f64) -> Self {
         let mut axis = Self::new(0.0, steps.clamp(1.0, 9.0), false);
         let labels = [
@@ -166,28 +167,29 @@ impl Axis {
             .map(|(i, label)| (i as f64, (*label).to_owned()))
             .take_while(|(at, _)| *at <= axis.high)
             .collect();
-        // The median has no whole number of nines, but everyone looks for it; on a long scale it
-        // would stand on the toes of its neighbour.
+        // The median is not a whole number of nines, but every reader looks for it. On a long scale its
+        // label would overlap its neighbour's.
         if axis.high <= 4.0 {
             axis.ticks.insert(1, (2f64.log10(), "50 %".to_owned()));
         }
         axis
     }
 
-    /// From `low` to `high` with ticks of one's own, ascending.
+    /// A scale from `low` to `high` with given ticks, in ascending order.
     pub fn labelled(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Self {
         let mut axis = Self::new(low, high, false);
         axis.ticks = ticks;
         axis
     }
 
-    /// Characters of the longest label.
+    /// The number of characters of the longest label.
     pub fn label_width(&self) -> usize {
         let widths = self.ticks.iter().map(|(_, label)| label.chars().count());
         widths.max().unwrap_or(0)
     }
 
-    /// The place of a value, 0 at the low end and 1 at the high; the middle for no number.
+    /// The position of a value, 0 at the low end and 1 at the high end; the middle for a value that is
+    /// not a number.
     fn place(&self, value: f64) -> f64 {
         let scale = |v: f64| match self.logarithmic {
             true => v.max(f64::MIN_POSITIVE).ln(),
@@ -202,7 +204,7 @@ impl Axis {
     }
 }
 
-/// A tick's number, without digits that say nothing.
+/// The number of a tick, without superfluous digits.
 fn short(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {

@@ -7,7 +7,7 @@ use super::{evenly, Figure};
 use crate::observe::rows::{RoundRow, SizeRow};
 use crate::observe::{text, ObserveError};
 
-/// Points of a curve; more would not be seen.
+/// The number of points of a curve; more could not be seen.
 const MOST_POINTS: usize = 600;
 /// A loss that spans more than this factor is drawn on a logarithmic scale.
 const WIDE_LOSS: f64 = 60.0;
@@ -15,8 +15,8 @@ const WIDE_LOSS: f64 = 60.0;
 type Pick = fn(&RoundRow) -> Option<f64>;
 type Curve = (String, Ink, Vec<(f64, f64)>);
 
-/// One curve a name, from the rounds that have a value, sampled evenly; and how many values there
-/// were before sampling.
+/// One curve for each name, from the rounds that have a value, sampled evenly; and the number of values
+/// before the sampling.
 fn curves(
     rounds: &[RoundRow],
     x: fn(&RoundRow) -> f64,
@@ -42,7 +42,7 @@ fn curves(
     (curves.collect(), most)
 }
 
-/// The least and the greatest number of all curves; (0, 1) without any.
+/// The least and the greatest value of all curves; (0, 1) if there are none.
 fn bounds(curves: &[Curve]) -> (f64, f64) {
     let values = curves.iter().flat_map(|(.., points)| points);
     let finite = values.map(|p| p.1).filter(|v| v.is_finite());
@@ -60,7 +60,7 @@ pub(super) fn round_axis(rounds: &[RoundRow], margin: f64) -> Axis {
     axis_of(rounds.first().map(round), rounds.last().map(round), margin)
 }
 
-/// From the first round to the last.
+/// A scale from the first round to the last.
 pub(super) fn axis_of(first: Option<u32>, last: Option<u32>, margin: f64) -> Axis {
     let (first, last) = (first.map_or(1.0, f64::from), last.map_or(1.0, f64::from));
     // A single round stands in the middle, with room on both sides.
@@ -98,7 +98,7 @@ fn draw(
         grid: true,
     };
     let svg = frame.draw(|plot| {
-        // The first curve is the one that matters; it lies on top.
+        // The first curve is the most important one, so it is drawn last, on top.
         for (_, ink, points) in curves.iter().rev() {
             plot.line(points, *ink, 2.0)?;
         }
@@ -197,7 +197,7 @@ pub(super) fn by_size(
     let mut widths: Vec<f64> = sizes.iter().map(|row| row.size).collect();
     widths.sort_by(|a, b| b.total_cmp(a));
     widths.dedup();
-    // One figure for all widths: the first that every width has.
+    // One quantity for all widths: the first that every width has.
     type Pick = fn(&SizeRow) -> Option<f64>;
     let figures: [(Pick, &str); 3] = [
         (|row| row.accuracy, "accuracy on the central test set"),
@@ -218,7 +218,7 @@ pub(super) fn by_size(
         return Ok(None);
     };
     let mut most = 0;
-    // More curves than colours cannot be told apart.
+    // More curves than colours could not be distinguished.
     let curves = widths
         .iter()
         .zip(theme::SERIES)

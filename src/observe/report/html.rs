@@ -1,9 +1,9 @@
-//! The parts of the page, with everything that is text escaped.
+//! The parts of the page, with all text escaped.
 
 use super::super::text;
 use super::Figure;
 
-/// Text as HTML that shows it: no markup, no control characters, no turned direction.
+/// Text as HTML that shows it: without markup, control characters or changes of direction.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -48,9 +48,9 @@ fn notes(notes: &[String]) -> String {
     }
 }
 
-/// A figure that tells one number.
+/// A tile that shows one number.
 pub(super) fn tile(label: &str, value: &str, more: &str) -> String {
-    // A hash would break over two lines at the size of a number.
+    // A hash in the size of a number would break over two lines.
     let class = match value.chars().count() > 12 {
         true => "tile long",
         false => "tile",
@@ -63,7 +63,7 @@ pub(super) fn tile(label: &str, value: &str, more: &str) -> String {
     )
 }
 
-/// A table whose first column is a name and the rest figures.
+/// A table whose first column has names and whose other columns have figures.
 pub(super) fn table(
     title: &str,
     headings: &[&str],

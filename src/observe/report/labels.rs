@@ -1,5 +1,5 @@
-//! Which classes each client has samples of: a dot a client and class, its area the number of samples,
-//! as papers on federated learning draw it.
+//! The classes of each client's samples: one dot for each client and class, whose area is the number of
+//! samples, as in papers on federated learning.
 
 use super::axis::Axis;
 use super::plot::Frame;
@@ -13,17 +13,17 @@ use crate::observe::text;
 use crate::observe::ObserveError;
 use std::collections::BTreeMap;
 
-/// Lines of classes; of more, neighbours share one.
+/// The largest number of lines of classes; of more classes, neighbours share a line.
 const MOST_LINES: u32 = 50;
-/// The picture's width, and the height of a line of classes where they are few, in CSS pixels.
+/// The width of the picture, and the height of a line of classes where there are few, in CSS pixels.
 const WIDTH: u32 = 1160;
 const LINE: f64 = 20.0;
 
-/// Where the columns of the picture stand: a client each, or a group each.
+/// The columns of the picture: one for each client, or one for each group.
 struct Columns {
-    /// Samples by column and line.
+    /// The number of samples by column and line.
     cells: BTreeMap<(usize, u32), u64>,
-    /// What stands below each, and its group.
+    /// The label below each column, and its group.
     names: Vec<(String, String)>,
 }
 
@@ -53,12 +53,12 @@ impl Columns {
     }
 }
 
-/// What counts of a line: all that the client has.
+/// The samples that count for a dot: training and held-out ones.
 fn samples(row: &PartitionRow) -> u64 {
     row.train.saturating_add(row.held_out)
 }
 
-/// The picture; `None` where nobody has anything.
+/// The picture; `None` where no client has samples.
 pub(super) fn bubbles(
     dealt: &Dealt,
     groups: &[GroupSummary],
@@ -106,7 +106,7 @@ pub(super) fn bubbles(
         for (&(column, line), &samples) in &columns.cells {
             let radius = largest * (samples as f64 / most as f64).sqrt();
             let ink = colour(&columns.names[column].1);
-            // A client's only sample of a class is still to be seen.
+            // Even a client's only sample of a class has to be visible.
             let at = (column as f64, f64::from(line));
             plot.dot(at, ink, radius.max(0.8))?;
         }

@@ -1,4 +1,4 @@
-//! Message latency by percentile, one curve a kind, with the tail stretched out.
+//! Message latency by percentile, one curve for each kind, with the tail stretched out.
 
 use super::axis::Axis;
 use super::plot::Frame;
@@ -8,18 +8,18 @@ use crate::observe::histograms::{Histograms, Spans};
 use crate::observe::text;
 use crate::observe::ObserveError;
 
-/// Points of a curve.
+/// The number of points of a curve.
 const POINTS: u32 = 160;
-/// A message that takes no time still has a place on a logarithmic scale.
+/// A message that takes no time also needs a position on a logarithmic scale.
 const SHORTEST_S: f64 = 1e-9;
 
-/// Percentile, as its number of nines, and latency in seconds.
+/// Percentiles, as numbers of nines, and latencies in seconds.
 type Points = Vec<(f64, f64)>;
 
-/// Latencies at percentiles that come a power of ten closer to 100 % a step, up to the one that a
-/// single message decides.
+/// Latencies at percentiles that come closer to 100 % by a power of ten at each step, up to the
+/// percentile that a single message decides.
 fn curve(spans: &Spans) -> Points {
-    // Few messages still make a line: to the 90th percentile at least.
+    // Even a few messages make a line, to the 90th percentile at least.
     let end = (spans.count() as f64).log10().max(1.0);
     (0..=POINTS)
         .map(|i| {
@@ -30,11 +30,11 @@ fn curve(spans: &Spans) -> Points {
         .collect()
 }
 
-/// The picture, if a message was delivered.
+/// The picture, if any message was delivered.
 pub(super) fn percentiles(histograms: &Histograms) -> Result<Option<Figure>, ObserveError> {
     let mut kinds: Vec<(&str, &Spans)> = histograms.latencies().collect();
     let all = kinds.len();
-    // The kinds with the most messages matter most; names settle ties.
+    // The kinds with the most messages come first; names decide between equals.
     kinds.sort_by(|a, b| b.1.count().cmp(&a.1.count()).then(a.0.cmp(b.0)));
     kinds.truncate(theme::SERIES.len());
     let curves: Vec<(Ink, &str, Points)> = kinds
@@ -49,7 +49,7 @@ pub(super) fn percentiles(histograms: &Histograms) -> Result<Option<Figure>, Obs
     let low = points().map(|p| p.1).fold(f64::INFINITY, f64::min);
     let high = points().map(|p| p.1).fold(SHORTEST_S, f64::max);
     let end = points().map(|p| p.0).fold(0.0, f64::max);
-    // At least one whole decade, so that a tick is in sight.
+    // At least one whole decade is shown, so that a tick is visible.
     let low = 10f64.powf(low.log10().floor());
     let high = (high * 1.3).max(low * 10.0);
     let frame = Frame {

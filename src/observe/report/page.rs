@@ -1,19 +1,19 @@
-//! The page as a whole.
+//! The whole page of the report.
 
 use super::html::{escape, figure, table, tile};
-use super::{curves, labels, latency, spread, stacks, theme, timeline, Figure, Party, Report};
+use super::{curves, labels, latency, spread, stacks, theme, timeline, Figure, Party, ReportPage};
 use crate::observe::record::Status;
 use crate::observe::rows::{InvitationRow, Outcome};
 use crate::observe::{summary, text, ObserveError};
 use crate::quantity::Span;
 
 const STYLE: &str = include_str!("style.css");
-/// Rows of a table.
+/// The largest number of rows of a table.
 const MOST_ROWS: usize = 200;
-/// Characters of a scenario; the rest is in the run folder.
+/// The largest number of characters of a scenario that are shown; the rest is in the run folder.
 const LONGEST_SCENARIO: usize = 200_000;
 
-pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
+pub(super) fn render(report: &ReportPage<'_>) -> Result<String, ObserveError> {
     let rounds = &report.digest.rounds;
     let digest = report.digest;
     let figures: Vec<Figure> = [
@@ -27,7 +27,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
         stacks::invitations(digest, report.party)?,
         stacks::bytes(rounds, report.party)?,
         match report.party {
-            // The clients' rounds are those of other servers.
+            // The rounds of the clients are those of other servers.
             Party::Servers => None,
             Party::Clients | Party::Peers => timeline::timeline(digest, report.deadline)?,
         },
@@ -77,7 +77,7 @@ pub(super) fn render(report: &Report<'_>) -> Result<String, ObserveError> {
     ))
 }
 
-fn header(report: &Report<'_>) -> String {
+fn header(report: &ReportPage<'_>) -> String {
     let facts: String = report
         .facts
         .iter()
@@ -100,7 +100,7 @@ fn header(report: &Report<'_>) -> String {
     )
 }
 
-fn tiles(report: &Report<'_>) -> String {
+fn tiles(report: &ReportPage<'_>) -> String {
     let totals = report.totals;
     let mut out = String::new();
     let best = match totals.best_accuracy {
@@ -161,7 +161,7 @@ fn tiles(report: &Report<'_>) -> String {
     out + &tile("Trace hash", &hash, &events)
 }
 
-/// The first rows of a table, and a note when there are more.
+/// The first rows of a table, and a note if there are more.
 fn capped<T>(all: &[T], row: impl Fn(&T) -> Vec<String>) -> (Vec<Vec<String>>, Vec<String>) {
     let rows = all.iter().take(MOST_ROWS).map(row).collect();
     let note = format!(
@@ -175,7 +175,7 @@ fn capped<T>(all: &[T], row: impl Fn(&T) -> Vec<String>) -> (Vec<Vec<String>>, V
 }
 
 /// What became of all invitations, and what each outcome means.
-fn invitations(report: &Report<'_>) -> String {
+fn invitations(report: &ReportPage<'_>) -> String {
     let mut all = InvitationRow::default();
     for row in &report.digest.invitations {
         all.add(row);
@@ -209,7 +209,7 @@ fn invitations(report: &Report<'_>) -> String {
     )
 }
 
-fn groups(report: &Report<'_>) -> String {
+fn groups(report: &ReportPage<'_>) -> String {
     let groups = &report.digest.groups;
     if groups.is_empty() {
         return String::new();
@@ -244,7 +244,7 @@ fn groups(report: &Report<'_>) -> String {
     table("Groups", &headings, &rows, &notes)
 }
 
-fn costs(report: &Report<'_>) -> String {
+fn costs(report: &ReportPage<'_>) -> String {
     let costs = &report.digest.costs;
     if costs.is_empty() {
         return String::new();
@@ -264,7 +264,7 @@ fn costs(report: &Report<'_>) -> String {
     );
     let mut headings = summary::COST_HEADINGS.to_vec();
     headings.extend(["accuracy", "on own samples", "after training"]);
-    // One width has its accuracy in the tiles.
+    // With a single width, its accuracy is in the tiles.
     let shown = match report.digest.sizes.is_empty() {
         true => summary::COST_HEADINGS.len(),
         false => headings.len(),
@@ -279,8 +279,8 @@ fn costs(report: &Report<'_>) -> String {
     table("What clients cost", &headings[..shown], &rows, &notes)
 }
 
-/// What attacks and tables call by an index, with the names of the data.
-fn classes(report: &Report<'_>) -> String {
+/// The indices of the classes, with the names that the data has for them.
+fn classes(report: &ReportPage<'_>) -> String {
     if report.classes.is_empty() {
         return String::new();
     }
@@ -302,7 +302,7 @@ fn classes(report: &Report<'_>) -> String {
     table("Classes", &headings, &rows, &notes)
 }
 
-fn times(report: &Report<'_>) -> String {
+fn times(report: &ReportPage<'_>) -> String {
     let figures = report.histograms.table();
     if figures.is_empty() {
         return String::new();
@@ -318,7 +318,7 @@ fn times(report: &Report<'_>) -> String {
     table("Where time goes", &headings, &rows, &notes)
 }
 
-fn messages(report: &Report<'_>) -> String {
+fn messages(report: &ReportPage<'_>) -> String {
     if report.messages.is_empty() {
         return String::new();
     }
@@ -359,7 +359,7 @@ fn messages(report: &Report<'_>) -> String {
     table("Messages", &headings, &rows, &notes)
 }
 
-fn staleness(report: &Report<'_>) -> String {
+fn staleness(report: &ReportPage<'_>) -> String {
     let all = report.staleness.reports();
     let (rows, mut notes) = capped(&report.staleness.ranges(), |(first, last, reports)| {
         vec![
@@ -382,7 +382,7 @@ fn staleness(report: &Report<'_>) -> String {
     table("How old reports were", &headings, &rows, &notes)
 }
 
-fn rejections(report: &Report<'_>) -> String {
+fn rejections(report: &ReportPage<'_>) -> String {
     if report.rejections.is_empty() {
         return String::new();
     }
@@ -399,8 +399,8 @@ fn rejections(report: &Report<'_>) -> String {
     )
 }
 
-/// The rounds after which the model was no other, and those that began with an older one.
-fn unfinished(report: &Report<'_>) -> String {
+/// The rounds that did not change the model, and those that began with an older one.
+fn unfinished(report: &ReportPage<'_>) -> String {
     let rounds = report.digest.rounds.iter();
     let odd: Vec<_> = rounds
         .filter(|row| row.outcome != Outcome::Completed || row.restored.is_some())
@@ -434,7 +434,7 @@ fn unfinished(report: &Report<'_>) -> String {
     table("Rounds out of the ordinary", &headings, &rows, &notes)
 }
 
-fn scenario(report: &Report<'_>) -> String {
+fn scenario(report: &ReportPage<'_>) -> String {
     let mut shown: String = report.scenario.chars().take(LONGEST_SCENARIO).collect();
     if shown.len() < report.scenario.len() {
         shown += "\n… the rest is in run.json";

@@ -1,4 +1,4 @@
-//! The frame of a picture, and the marks it is made of.
+//! The frame of a picture, and the marks in it.
 
 use super::axis::Axis;
 use super::theme::{self, Ink};
@@ -7,12 +7,12 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Drawing units a CSS pixel: the library draws in whole units, and a curve needs finer ones.
+/// Drawing units for each CSS pixel: the library draws in whole units, and curves need finer ones.
 const DENSITY: u32 = 4;
-/// The library asks for a box and writes letters this much smaller.
+/// The library is given the height of a box, and draws letters smaller by this factor.
 const BOX_PER_EM: f64 = 1.24;
 const LABEL_PX: f64 = 11.5;
-/// Width of a label's average letter.
+/// The width of an average letter of a label, in CSS pixels.
 const LETTER_PX: f64 = 6.2;
 
 /// Why a mark could not be drawn.
@@ -21,23 +21,23 @@ type Chart<'a, 's> = ChartContext<'a, SVGBackend<'s>, Cartesian2d<Axis, Axis>>;
 
 /// A picture without its marks.
 pub(super) struct Frame {
-    /// What it shows, for an error.
+    /// What the picture shows, for errors.
     pub what: &'static str,
-    /// Size in CSS pixels.
+    /// The width in CSS pixels.
     pub width: u32,
-    /// Size in CSS pixels.
+    /// The height in CSS pixels.
     pub height: u32,
     pub x: Axis,
     pub y: Axis,
-    /// What the axis measures, and its unit.
+    /// The quantity of the x axis, with its unit.
     pub x_title: String,
-    /// What the axis measures, and its unit.
+    /// The quantity of the y axis, with its unit.
     pub y_title: String,
-    /// Lines across, at the ticks of y.
+    /// Whether lines across are drawn at the ticks of the y axis.
     pub grid: bool,
 }
 
-/// A picture that takes marks.
+/// A picture to which marks are added.
 pub(super) struct Plot<'a, 's> {
     chart: Chart<'a, 's>,
 }
@@ -55,7 +55,7 @@ fn style(size_px: f64, ink: Ink, anchor: Pos) -> TextStyle<'static> {
 }
 
 impl Frame {
-    /// Draws the frame, then what `marks` adds, and returns the SVG.
+    /// Draws the frame, then the marks that `marks` adds, and returns the SVG.
     pub fn draw<F>(self, marks: F) -> Result<String, ObserveError>
     where
         F: FnOnce(&mut Plot<'_, '_>) -> Result<(), Fault>,
@@ -148,7 +148,7 @@ impl Plot<'_, '_> {
         Ok(())
     }
 
-    /// Words to the right of a point.
+    /// Text to the right of a point.
     pub fn words(&mut self, at: (f64, f64), words: String, ink: Ink) -> Result<(), Fault> {
         let style = style(LABEL_PX - 1.0, ink, Pos::new(HPos::Left, VPos::Center));
         let text = EmptyElement::at(at) + Text::new(words, (px(5.0) as i32, 0), style);

@@ -1,15 +1,15 @@
-//! Time and memory over the population, for `shoal scale`.
+//! The picture of `shoal scale`: time and memory over the population.
 
 use super::axis::Axis;
 use super::plot::Frame;
 use super::theme::{self, Ink};
 use crate::observe::ObserveError;
 
-/// Size of one of the two pictures, in CSS pixels.
+/// The width of one of the two pictures, in CSS pixels.
 const WIDTH: u32 = 560;
 const HEIGHT: u32 = 280;
 
-/// The powers of ten around all values; one to ten without any.
+/// The powers of ten around all values; one to ten if there are none.
 fn decades(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let logs = values.filter(|value| *value > 0.0).map(f64::log10);
     let ends = logs.fold(None, |ends: Option<(f64, f64)>, log| match ends {
@@ -48,15 +48,15 @@ fn picture(
     })
 }
 
-/// An SVG of seconds a round and peak bytes over the population, one below the other, both scales
-/// logarithmic: (clients, seconds, bytes).
+/// An SVG of seconds a round and of peak bytes over the population, one below the other, with
+/// logarithmic scales. Each point is (clients, seconds, bytes).
 ///
 /// # Errors
-/// [`ObserveError::Draw`].
+/// Returns [`ObserveError::Draw`] if the picture cannot be drawn.
 pub fn scaling(points: &[(f64, f64, f64)]) -> Result<String, ObserveError> {
     let over = |pick: fn(&(f64, f64, f64)) -> f64| -> Vec<(f64, f64)> {
         let all = points.iter().map(|point| (point.0, pick(point)));
-        // What the system did not tell is not drawn.
+        // Values that the operating system did not report are not drawn.
         all.filter(|(_, value)| *value > 0.0).collect()
     };
     let (seconds, bytes) = (over(|p| p.1), over(|p| p.2.max(0.0) / 1e6));
@@ -80,7 +80,7 @@ pub fn scaling(points: &[(f64, f64, f64)]) -> Result<String, ObserveError> {
     let half = format!("<svg y=\"{HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" ");
     let first = format!("<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" ");
     let nested = |svg: &str, head: &str| {
-        // The picture's own size is in drawing units; its view box keeps them.
+        // The size of the picture is in drawing units, which its view box keeps.
         let from = svg.find("viewBox").unwrap_or(0);
         format!("{head}{}", &svg[from..])
     };

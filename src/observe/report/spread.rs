@@ -1,4 +1,4 @@
-//! How accuracy is spread over the clients: over the rounds, and client by client.
+//! The spread of accuracy over the clients: over the rounds, and client by client.
 
 use super::axis::Axis;
 use super::curves::round_axis;
@@ -13,20 +13,20 @@ use crate::observe::ObserveError;
 const MOST_POINTS: usize = 600;
 const MOST_BARS: usize = 240;
 
-/// One figure that clients are compared by.
+/// One quantity by which clients are compared.
 struct Kind {
     what: &'static str,
     mean: fn(&RoundRow) -> Option<f64>,
     p5: fn(&RoundRow) -> Option<f64>,
     p95: fn(&RoundRow) -> Option<f64>,
     worst: fn(&RoundRow) -> Option<f64>,
-    /// Clients and samples that the worst tenth is.
+    /// The number of clients and of samples in the worst tenth.
     stands_on: fn(&RoundRow) -> Option<(u32, u64)>,
     of_client: fn(&ClientAccuracyRow) -> Option<f64>,
 }
 
-/// The model that a client would begin with, and, where clients keep models of their own, those after
-/// their latest training.
+/// The model with which a client would begin, and, where clients keep models of their own, the model
+/// after each client's latest training.
 const KINDS: [Kind; 2] = [
     Kind {
         what: "with the model it would be handed now",
@@ -106,7 +106,7 @@ pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError>
     };
     let svg = frame.draw(|plot| {
         match band[..] {
-            // One evaluation has no area: a line from end to end shows it.
+            // A single evaluation has no area, so a line from end to end shows it.
             [(x, low, high)] => plot.line(&[(x, low), (x, high)], theme::SKY, 6.0)?,
             _ => plot.band(&band, theme::BLUE)?,
         }
@@ -125,7 +125,7 @@ pub(super) fn bands(rounds: &[RoundRow]) -> Result<Option<Figure>, ObserveError>
     }))
 }
 
-/// A colour for every group; those after the last colour share the idle one.
+/// A colour for every group; groups after the last colour share the idle one.
 pub(super) fn colours(groups: &[GroupSummary]) -> impl Fn(&str) -> Ink + '_ {
     |name| {
         let position = groups.iter().position(|group| &*group.group == name);
@@ -134,7 +134,8 @@ pub(super) fn colours(groups: &[GroupSummary]) -> impl Fn(&str) -> Ink + '_ {
     }
 }
 
-/// The last evaluation: a bar a client, from the best to the worst, in the colour of its group.
+/// The last evaluation: one bar for each client, from the best to the worst, in the colour of its
+/// group.
 pub(super) fn clients(
     rows: &[ClientAccuracyRow],
     groups: &[GroupSummary],
@@ -199,7 +200,7 @@ pub(super) fn clients(
         for (i, (_, (accuracy, _, group))) in bars.iter().enumerate() {
             let left = 0.5 + i as f64 * step;
             let gap = step * 0.08;
-            // A client that gets nothing right still has a bar to be seen.
+            // A client that classifies no sample correctly still has a visible bar.
             let top = accuracy.max(0.006);
             plot.bar((left + gap, 0.0), (left + step - gap, top), colour(group))?;
         }

@@ -10,12 +10,12 @@ use crate::observe::rows::{InvitationRow, RoundRow};
 use crate::observe::text;
 use crate::observe::ObserveError;
 
-/// Bars of a picture; with more rounds, neighbours share one.
+/// The number of bars of a picture; with more rounds, neighbours share a bar.
 const MOST_BARS: usize = 140;
 
 type Layer<R> = (&'static str, Ink, fn(&R) -> f64);
 
-/// A row of a round.
+/// A row that belongs to a round.
 trait OfRound {
     fn round(&self) -> u32;
 }
@@ -35,7 +35,7 @@ impl OfRound for InvitationRow {
 struct Bar {
     from: f64,
     to: f64,
-    /// Means over the bar's rounds, one a layer.
+    /// The means over the bar's rounds, one for each layer.
     layers: Vec<f64>,
 }
 
@@ -120,15 +120,15 @@ fn draw<R: OfRound>(
     }))
 }
 
-/// What became of those that were asked: every invitation once.
+/// What became of the invited clients, with every invitation counted once.
 pub(super) fn invitations(digest: &Digest, party: Party) -> Result<Option<Figure>, ObserveError> {
     let whole = |highest: f64, unit: &str| {
         let axis = Axis::whole(0.0, highest * 1.04, 4);
         (axis, unit.to_owned())
     };
     if party == Party::Servers || digest.invitations.is_empty() {
-        // Those of the server at the top; or of a run that was killed, as far as they were known when
-        // its rounds closed.
+        // The invitations of the server at the top; for a run that was killed, as far as their outcome
+        // was known when its rounds closed.
         let layers: [Layer<RoundRow>; 4] = [
             ("reported", theme::GREEN, |row| row.reported.into()),
             ("refused", theme::PURPLE, |row| row.refused.into()),
@@ -161,7 +161,7 @@ pub(super) fn invitations(digest: &Digest, party: Party) -> Result<Option<Figure
     )
 }
 
-/// What the name of an outcome means.
+/// The meaning of an outcome's name.
 pub(super) fn meaning(outcome: &str) -> &'static str {
     match outcome {
         "reported" => "the report came in time and was taken in",
@@ -176,7 +176,7 @@ pub(super) fn meaning(outcome: &str) -> &'static str {
     }
 }
 
-/// Bytes over the server's link; what clients got and sent, where there is no server.
+/// Bytes over the server's link; without a server, the bytes that clients received and sent.
 pub(super) fn bytes(rounds: &[RoundRow], party: Party) -> Result<Option<Figure>, ObserveError> {
     let (down, up) = match party {
         Party::Clients => ("server to clients", "clients to server"),

@@ -1,21 +1,21 @@
-//! Final accuracy over a parameter that was varied, for `shoal sweep`.
+//! The picture of `shoal sweep`: final accuracy over a parameter that was varied.
 
 use super::axis::Axis;
 use super::plot::Frame;
 use super::theme;
 use crate::observe::{text, ObserveError};
 
-/// Size in CSS pixels.
+/// The width in CSS pixels.
 const WIDTH: u32 = 560;
 const HEIGHT: u32 = 300;
-/// From this ratio of the largest value to the smallest on, the scale is logarithmic.
+/// The ratio of the largest value to the smallest from which on the scale is logarithmic.
 const WIDE: f64 = 30.0;
 
-/// An SVG of means with a standard deviation up and down: (value, mean, deviation), in the order of the
-/// values. `path` is what was varied.
+/// An SVG of means, each with a standard deviation up and down. Each point is (value, mean, deviation),
+/// in the order of the values; `path` is the parameter that was varied.
 ///
 /// # Errors
-/// [`ObserveError::Draw`].
+/// Returns [`ObserveError::Draw`] if the picture cannot be drawn.
 pub fn swept(path: &str, points: &[(f64, f64, f64)]) -> Result<String, ObserveError> {
     let ends = |pick: fn(&(f64, f64, f64)) -> f64| {
         points
@@ -56,7 +56,7 @@ pub fn swept(path: &str, points: &[(f64, f64, f64)]) -> Result<String, ObserveEr
         }
         Ok(())
     })?;
-    // The picture's own size is in drawing units; its view box keeps them.
+    // The size of the picture is in drawing units, which its view box keeps.
     let from = svg.find("viewBox").unwrap_or(0);
     Ok(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\">\n\

@@ -1,4 +1,4 @@
-//! What holds for every page, however the run went and whatever its names.
+//! Properties of every page, whatever the course of the run and the names in it.
 
 use super::*;
 use crate::observe::record::{ClassEntry, MessageCount};
@@ -158,7 +158,7 @@ fn page(run: &Run) -> String {
 fn page_with(run: &Run, party: Party) -> String {
     let end = at(1_000);
     let totals = Totals::of(&run.digest.rounds, end, 1, Duration::from_secs(1));
-    Report {
+    ReportPage {
         name: run.name,
         seed: 1,
         version: "0.1.0",
@@ -194,7 +194,7 @@ fn the_picture_of_outcomes_adds_up_to_the_invitations() {
         let row = row.split("</tr>").next().unwrap();
         assert!(row.contains(share), "{word}: {row}");
     }
-    // Of a run that was killed it is not known what became of all.
+    // After a run that was killed, the outcome of some invitations is not known.
     run.digest.invitations.clear();
     assert!(page(&run).contains("<h2>Answers by round</h2>"));
     run.digest.invitations = vec![invitations(1)];
@@ -255,7 +255,7 @@ fn a_page_loads_nothing_and_runs_nothing() {
     let html = page(&run("quickstart", "phones", 3, 5));
     let policy = "default-src 'none'; style-src 'unsafe-inline'";
     assert!(html.contains(policy));
-    // The name of the SVG language looks like an address and is none.
+    // The name of the SVG language looks like an address but is none.
     let addresses = html.replace("http://www.w3.org/2000/svg", "");
     for outside in ["http:", "https:", "src=", "href=", "url(", "@import"] {
         assert!(!addresses.contains(outside), "{outside}");
@@ -263,9 +263,9 @@ fn a_page_loads_nothing_and_runs_nothing() {
 }
 
 #[test]
-fn hostile_names_are_shown_and_do_nothing() {
-    let hostile = "</title></pre><script>alert(1)</script><img src=x onerror=\"a()\">'&\u{202e}\0";
-    let html = page(&run(hostile, hostile, 3, 5));
+fn names_with_markup_are_shown_and_do_nothing() {
+    let markup = "</title></pre><script>alert(1)</script><img src=x onerror=\"a()\">'&\u{202e}\0";
+    let html = page(&run(markup, markup, 3, 5));
     let found = elements(&html);
     let plain = page(&run("plain", "plain", 3, 5));
     let mut kinds: Vec<&str> = found.clone();
@@ -296,7 +296,7 @@ fn one_round_of_one_client_is_drawn() {
 }
 
 #[test]
-fn classes_are_told_with_their_names_and_samples() {
+fn classes_are_reported_with_their_names_and_samples() {
     let mut run = run("classes", "phones", 2, 4);
     assert!(!page(&run).contains("<h2>Classes"));
     run.classes = vec![ClassEntry {
@@ -307,13 +307,13 @@ fn classes_are_told_with_their_names_and_samples() {
     }];
     let html = page(&run);
     elements(&html);
-    for told in ["Classes", "cat &amp; &lt;dog&gt;", "1,234"] {
-        assert!(html.contains(told), "{told}");
+    for shown in ["Classes", "cat &amp; &lt;dog&gt;", "1,234"] {
+        assert!(html.contains(shown), "{shown}");
     }
 }
 
 #[test]
-fn what_went_wrong_is_told_and_only_then() {
+fn what_went_wrong_is_reported_and_only_then() {
     let mut run = run("faulty", "phones", 6, 4);
     let titles = ["Reports that were not used", "Rounds out of the ordinary"];
     let sound = page(&run);
@@ -324,7 +324,7 @@ fn what_went_wrong_is_told_and_only_then() {
     run.digest.rounds[4].outcome = Outcome::Abandoned;
     let html = page(&run);
     elements(&html);
-    for told in [
+    for shown in [
         titles[0],
         titles[1],
         "a value is not a finite number",
@@ -333,20 +333,20 @@ fn what_went_wrong_is_told_and_only_then() {
         "the checkpoint of round 2",
         "abandoned: too few reports",
     ] {
-        assert!(html.contains(told), "{told}");
+        assert!(html.contains(shown), "{shown}");
     }
 }
 
 #[test]
-fn how_old_reports_were_is_told_where_clients_are_asked_one_by_one() {
+fn how_old_reports_were_is_reported_where_clients_are_asked_one_by_one() {
     let mut run = run("buffered", "phones", 6, 4);
     let title = "How old reports were";
     assert!(!page(&run).contains(title));
     run.staleness = Staleness([(0, 750), (2, 100), (3, 150)].into());
     let html = page(&run);
     elements(&html);
-    for told in [title, "75.00 %", "2–3", "25.00 %", "mean 0.65"] {
-        assert!(html.contains(told), "{told}");
+    for shown in [title, "75.00 %", "2–3", "25.00 %", "mean 0.65"] {
+        assert!(html.contains(shown), "{shown}");
     }
 }
 

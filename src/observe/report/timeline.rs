@@ -1,4 +1,4 @@
-//! One round as it went: a bar a client, from the invitation to the report.
+//! One round in detail: one bar for each client, from the invitation to the report.
 
 use super::axis::Axis;
 use super::plot::Frame;
@@ -12,7 +12,7 @@ use crate::quantity::{Span, VirtualTime};
 
 const MOST_CLIENTS: usize = 60;
 const ROW_PX: u32 = 15;
-/// The picture ends at most this much later than the round, however late a report is.
+/// The picture ends at most at this multiple of the round's duration, however late a report is.
 const LATEST: f64 = 1.4;
 
 const DOWNLOAD: Ink = theme::SKY;
@@ -20,10 +20,10 @@ const WAIT: Ink = theme::IDLE;
 const COMPUTE: Ink = theme::BLUE;
 const UPLOAD: Ink = theme::ORANGE;
 
-/// A stretch of a client's bar, in seconds since the round's start.
+/// A section of a client's bar, in seconds since the round's start.
 type Stretch = (f64, f64, Ink);
 
-/// What the client did when, as far as the server's record tells.
+/// What the client did and when, as far as the server's record shows.
 fn stretches(row: &ClientRow, start: VirtualTime) -> Vec<Stretch> {
     let at = |time: VirtualTime| time.since(start).seconds();
     let mut out = vec![];
@@ -45,7 +45,7 @@ fn stretches(row: &ClientRow, start: VirtualTime) -> Vec<Stretch> {
     out
 }
 
-/// The last that is known of a client.
+/// The last known moment of a client.
 fn last_heard(row: &ClientRow) -> VirtualTime {
     let times = [row.received, row.trained, row.reported];
     times
@@ -62,7 +62,7 @@ fn label(row: &ClientRow) -> String {
     format!("{} · {}", text::shown(&row.group, 14), row.client)
 }
 
-/// A word for what did not go as it should, with its colour.
+/// A word for a client whose task did not go as it should, with its colour.
 fn remark(row: &ClientRow) -> Option<(String, Ink)> {
     match &row.outcome {
         ClientOutcome::Reported => None,
@@ -142,7 +142,7 @@ pub(super) fn timeline(
                 plot.bar((from, low), (to, high), ink)?;
             }
             let at = last_heard(row).since(round.started).seconds();
-            // Words after a bar that fills the picture would run off the page.
+            // Text after a bar that fills the picture would leave the page.
             if let Some((words, ink)) = remark(row).filter(|_| at < 0.95 * shown) {
                 plot.words((at, middle(i)), words, ink)?;
             }
@@ -173,7 +173,7 @@ pub(super) fn timeline(
     }))
 }
 
-/// Where the picture ends and when the last thing happened, in seconds since the round's start.
+/// Where the picture ends and when the last event happened, in seconds since the round's start.
 fn time_range(round: &RoundRow, rows: &[&ClientRow], deadline: Option<f64>) -> (f64, f64) {
     let end = round.duration().seconds();
     let latest = rows
@@ -181,7 +181,7 @@ fn time_range(round: &RoundRow, rows: &[&ClientRow], deadline: Option<f64>) -> (
         .map(|row| last_heard(row).since(round.started).seconds())
         .fold(end, f64::max);
     let shown = latest.min(end * LATEST).max(end);
-    // A deadline far away says only that it was not needed.
+    // A deadline far away only shows that it was not needed.
     let shown = shown.max(deadline.filter(|d| *d <= end * LATEST).unwrap_or(0.0));
     (shown * 1.02, latest)
 }

@@ -1,29 +1,30 @@
-//! What was measured at one evaluation, beside the figures of the round: lines of `accuracy.csv` and
-//! `sizes.csv`.
+//! Evaluations beside the figures of the round: the lines of `accuracy.csv` and `sizes.csv`.
 
 use super::Row;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// One client's score in one evaluation: a line of `accuracy.csv`.
+/// The result of one client in one evaluation: a line of `accuracy.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClientAccuracyRow {
     /// The round after which the evaluation was made.
     pub round: u32,
     /// The client, from 0.
     pub client: u32,
-    /// Its group in the scenario.
+    /// The client's group in the scenario.
     pub group: Arc<str>,
-    /// Held-out samples that the model which it would be handed now, and begin with, classifies right;
-    /// without a server, the model that it has. Empty where clients begin with models of their own.
+    /// The number of held-out samples that are classified correctly by the model which the client would
+    /// be handed now, and begin with; without a server, by the model that it has. Empty where clients
+    /// begin with models of their own.
     pub correct: Option<u32>,
-    /// Held-out samples.
+    /// The number of held-out samples.
     pub count: u32,
-    /// Held-out samples that the model with which its latest local training began classifies right;
-    /// empty before its first.
+    /// The number of held-out samples that are classified correctly by the model with which the
+    /// client's latest local training began; empty before its first training.
     #[serde(default)]
     pub received_correct: Option<u32>,
-    /// Held-out samples that the model with which that training ended classifies right.
+    /// The number of held-out samples that are classified correctly by the model with which that
+    /// training ended.
     #[serde(default)]
     pub trained_correct: Option<u32>,
     /// The round in which the report of that training was used.
@@ -32,12 +33,12 @@ pub struct ClientAccuracyRow {
 }
 
 impl ClientAccuracyRow {
-    /// The share that the model which it would be handed now classifies right.
+    /// The accuracy of the model that the client would be handed now.
     pub fn accuracy(&self) -> Option<f64> {
         self.share(self.correct)
     }
 
-    /// The share that the model with which its latest local training ended classifies right.
+    /// The accuracy of the model with which the client's latest local training ended.
     pub fn trained_accuracy(&self) -> Option<f64> {
         self.share(self.trained_correct)
     }
@@ -61,26 +62,26 @@ impl Row for ClientAccuracyRow {
     ];
 }
 
-/// The models of one width in one evaluation: a line of `sizes.csv`, which has lines where clients
+/// The models of one width in one evaluation: a line of `sizes.csv`, a table that exists where clients
 /// have models of several widths.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SizeRow {
     /// The round after which the evaluation was made.
     pub round: u32,
-    /// Share of the model's width; 1 is the global model.
+    /// The share of the model's width; 1 is the global model.
     pub size: f64,
-    /// Clients that have this width.
+    /// The number of clients with this width.
     pub clients: u32,
     /// Accuracy of the model of this width on the central test set, in [0, 1].
     pub accuracy: Option<f64>,
-    /// Its mean loss there.
+    /// The mean loss of this model on the central test set.
     pub loss: Option<f64>,
-    /// As in `rounds.csv`, over the clients of this width.
+    /// The value of `client_mean` in `rounds.csv`, computed over the clients of this width only.
     pub client_mean: Option<f64>,
-    /// As in `rounds.csv`, over the clients of this width.
+    /// The value of `received_mean` in `rounds.csv`, computed over the clients of this width only.
     #[serde(default)]
     pub received_mean: Option<f64>,
-    /// As in `rounds.csv`, over the clients of this width.
+    /// The value of `trained_mean` in `rounds.csv`, computed over the clients of this width only.
     #[serde(default)]
     pub trained_mean: Option<f64>,
 }

@@ -13,11 +13,11 @@ pub struct ClientRow {
     pub round: u32,
     /// The client, from 0.
     pub client: u32,
-    /// Its group in the scenario.
+    /// The client's group in the scenario.
     pub group: Arc<str>,
-    /// What became of it.
+    /// What became of the invitation.
     pub outcome: ClientOutcome,
-    /// When the server asked it.
+    /// When the server asked the client.
     #[serde(rename = "invited_s", with = "seconds")]
     pub invited: VirtualTime,
     /// When the task had arrived in full.
@@ -26,42 +26,45 @@ pub struct ClientRow {
     /// When local training was done.
     #[serde(rename = "trained_s", with = "seconds::optional")]
     pub trained: Option<VirtualTime>,
-    /// When its answer had arrived in full at the server.
+    /// When the client's answer had arrived in full at the server.
     #[serde(rename = "reported_s", with = "seconds::optional")]
     pub reported: Option<VirtualTime>,
-    /// Virtual time from the beginning of its work to the end of it, whether that was done by then or
-    /// given up.
+    /// The virtual time from the beginning of the client's work to its end, whether the work was done
+    /// by then or given up.
     #[serde(rename = "compute_s", with = "seconds")]
     pub compute: Span,
-    /// Virtual time its report waited at the server for earlier reports to be taken in.
+    /// The virtual time for which the report waited at the server while earlier reports were taken in.
     #[serde(rename = "queue_wait_s", with = "seconds")]
     pub queue_wait: Span,
     /// Bytes of the task, whether it arrived or not.
     pub bytes_down: u64,
-    /// Bytes of all answers that it sent, whether they arrived or not.
+    /// Bytes of all answers that the client sent, whether they arrived or not.
     pub bytes_up: u64,
-    /// Samples it trained on, each counted once, as its report says.
+    /// The number of samples that the client trained on, each counted once, according to its report.
     pub samples: u32,
-    /// Optimiser steps it took, as its report says.
+    /// The number of optimiser steps, according to the client's report.
     pub steps: u32,
-    /// Mean training loss over its steps, as its report says.
+    /// The mean training loss over these steps, according to the client's report.
     pub loss: Option<f64>,
-    /// Accuracy of its model after local training on the samples that it holds out, in [0, 1].
+    /// The accuracy of the client's model after local training, on the client's held-out samples, in
+    /// [0, 1].
     pub trained_accuracy: Option<f64>,
-    /// Share of the model's width that it trains.
+    /// The share of the model's width that the client trains.
     pub size: f64,
-    /// Operations of its training, counted from its model; of training that was given up, the share of
-    /// the time that it had gone on.
+    /// The number of operations of the client's training, computed from its model; for training that
+    /// was given up, the share of the time for which it had gone on.
     pub flops: u64,
-    /// Most memory that its training needs.
+    /// The largest memory that the training needs, in bytes.
     pub memory_bytes: u64,
-    /// What its device drew while it computed, in joules; likewise.
+    /// The energy of the client's device while it computed, in joules; for training that was given up,
+    /// the share of the time for which it had gone on.
     pub energy_j: f64,
-    /// Accuracy of its model before local training on the samples that it holds out, in [0, 1].
+    /// The accuracy of the client's model before local training, on the client's held-out samples, in
+    /// [0, 1].
     #[serde(default)]
     pub received_accuracy: Option<f64>,
-    /// Bytes that crossed links beside its messages and their headers, both ways together: to set
-    /// connections up, and to acknowledge.
+    /// Bytes that crossed links in addition to the client's messages and their headers, in both
+    /// directions together: to set up connections, and to acknowledge packets.
     #[serde(default)]
     pub overhead_bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! What clients of one width cost: a line of `costs.csv`.
+//! What the clients of one width cost: a line of `costs.csv`.
 
 use super::{seconds, ClientRow, Row, Spending};
 use crate::quantity::Span;
@@ -10,51 +10,52 @@ use serde::{Deserialize, Serialize};
 pub struct CostRow {
     /// Share of the model's width.
     pub size: f64,
-    /// Clients that have it.
+    /// The number of clients with this width.
     pub clients: u32,
-    /// Trainable values of their model.
+    /// The number of trainable values of their model.
     pub parameters: u64,
-    /// Its size in bytes.
+    /// The size of their model in bytes.
     pub model_bytes: u64,
-    /// Operations of a training step, per sample.
+    /// The number of operations of a training step, per sample.
     pub step_flops: u64,
-    /// Most memory that a client's training needed.
+    /// The largest memory that a client's training needed, in bytes.
     pub memory_bytes: u64,
-    /// Times they were asked.
+    /// How often these clients were asked.
     pub invited: u64,
-    /// Times they trained to the end, whatever became of the report.
+    /// How often they trained to the end, whatever became of the report.
     pub trained: u64,
-    /// Operations of all their training, wasted ones included; as what follows.
+    /// The operations of all their training. Like the costs in the next fields, this includes wasted
+    /// ones.
     pub flops: u64,
-    /// Bytes they were sent.
+    /// Bytes sent to these clients.
     pub bytes_down: u64,
-    /// Bytes they sent.
+    /// Bytes that these clients sent.
     pub bytes_up: u64,
-    /// Virtual time they computed, summed over clients.
+    /// The virtual time that they computed, summed over clients.
     #[serde(rename = "compute_s", with = "seconds")]
     pub compute: Span,
-    /// What their devices drew while they computed, in joules.
+    /// The energy of their devices while they computed, in joules.
     pub energy_j: f64,
-    /// Times a report of theirs came in time and was taken in.
+    /// How often a report of theirs came in time and was taken in.
     #[serde(default)]
     pub reported: u64,
-    /// Operations, of `flops`, that moved no model: of invitations that were not `reported`, and of
-    /// those that were, in rounds that were not completed.
+    /// The part of `flops` that moved no model: of invitations that were not `reported`, and of reports
+    /// in rounds that were not completed.
     #[serde(default)]
     pub wasted_flops: u64,
-    /// Bytes, of `bytes_down`, likewise.
+    /// The part of `bytes_down` that moved no model.
     #[serde(default)]
     pub wasted_bytes_down: u64,
-    /// Bytes, of `bytes_up`, likewise.
+    /// The part of `bytes_up` that moved no model.
     #[serde(default)]
     pub wasted_bytes_up: u64,
-    /// Virtual time, of `compute_s`, likewise.
+    /// The part of `compute_s` that moved no model.
     #[serde(rename = "wasted_compute_s", default, with = "seconds")]
     pub wasted_compute: Span,
-    /// Joules, of `energy_j`, likewise.
+    /// The part of `energy_j` that moved no model.
     #[serde(default)]
     pub wasted_energy_j: f64,
-    /// Bytes beside their messages: to set connections up, and to acknowledge.
+    /// Bytes in addition to their messages: to set up connections, and to acknowledge packets.
     #[serde(default)]
     pub overhead_bytes: u64,
 }
@@ -83,7 +84,7 @@ snapshot_struct!(CostRow {
 });
 
 impl CostRow {
-    /// Counts an invitation.
+    /// Adds an invitation.
     pub fn count(&mut self, row: &ClientRow) {
         self.invited += 1;
         self.reported += u64::from(row.outcome.is_used());
@@ -100,7 +101,7 @@ impl CostRow {
         }
     }
 
-    /// What was spent and counted has moved no model.
+    /// Counts costs that were already added as wasted.
     pub fn waste(&mut self, spent: &Spending) {
         self.wasted_flops = self.wasted_flops.saturating_add(spent.flops);
         self.wasted_bytes_down = self.wasted_bytes_down.saturating_add(spent.bytes_down);
@@ -176,7 +177,7 @@ mod tests {
         }
         let expected = CostRow {
             invited: 3,
-            // The second is lost with what it had spent.
+            // The second invitation is lost, with what was spent on it.
             reported: 2,
             trained: 2,
             wasted_bytes_down: 5,

@@ -1,25 +1,26 @@
-//! Who has which samples: a line of `partition.csv`.
+//! Which client has which samples: a line of `partition.csv`.
 
 use super::Row;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The samples of one class that a client has; of a whole group, where there are too many clients for a
-/// line each. A client has a line for each class of which it has samples, and one without a class if
-/// it has none at all.
+/// The samples of one class that a client has, or that a whole group has where there are too many
+/// clients for a line each. A client has one line for each class of which it has samples, and one line
+/// without a class if it has no samples at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRow {
     /// The client, from 0; empty in a line of a group.
     pub client: Option<u32>,
-    /// Its group in the scenario.
+    /// The client's group in the scenario.
     pub group: Arc<str>,
-    /// Clients that the line is about: 1, or all of the group.
+    /// The number of clients that the line is about: 1, or all of the group.
     pub clients: u32,
-    /// The class, from 0; empty for who has no samples.
+    /// The class, from 0; empty for clients without samples.
     pub class: Option<u32>,
-    /// Samples of the class to train on; over a group, their sum.
+    /// The number of samples of the class for training; for a group, the sum over its clients.
     pub train: u64,
-    /// Samples of the class held out for the client's own evaluation, likewise.
+    /// The number of samples of the class held out for the client's own evaluation; for a group, the
+    /// sum over its clients.
     pub held_out: u64,
 }
 

@@ -5,54 +5,54 @@ use crate::quantity::Span;
 use crate::snapshot::snapshot_struct;
 use serde::{Deserialize, Serialize};
 
-/// The invitations of a round by what became of them, and what they cost: a line of
-/// `invitations.csv`, which is written when the run ends.
+/// The invitations of a round by what became of them, and what they cost: a line of `invitations.csv`,
+/// which is written when the run ends.
 ///
-/// A round's line in `rounds.csv` is written when the round closes, and then it is not known yet what
-/// becomes of clients that have not answered.
+/// A round's line in `rounds.csv` is written when the round closes; at that moment it is not known yet
+/// what becomes of the clients that have not answered.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct InvitationRow {
-    /// The round, from 1; of servers between, the number of theirs.
+    /// The round, from 1; for servers between the clients and the top, the number of their own round.
     pub round: u32,
-    /// Invitations: the sum of the eight that follow.
+    /// The number of invitations: the sum of the next eight fields.
     pub invited: u32,
     /// Reports that came in time and were taken in.
     pub reported: u32,
-    /// Reports that came when nobody waited for them any more.
+    /// Reports that came when the server was no longer waiting for them.
     pub late: u32,
     /// Clients that declined.
     pub refused: u32,
     /// Reports that came in time and were not used.
     pub rejected: u32,
-    /// Given up by the client for a newer invitation.
+    /// Invitations that the client gave up for a newer one.
     pub superseded: u32,
-    /// No answer came, and none can.
+    /// Invitations to which no answer came and none can come.
     pub lost: u32,
-    /// The client's handler panicked.
+    /// Invitations during which the client's handler panicked.
     pub crashed: u32,
-    /// Still on their way or at work when the run ended.
+    /// Invitations that were on their way or at work when the run ended.
     pub unfinished: u32,
     /// Bytes of the tasks.
     pub bytes_down: u64,
     /// Bytes of the answers that clients sent.
     pub bytes_up: u64,
-    /// Operations of their training.
+    /// The operations of the clients' training.
     pub flops: u64,
-    /// Virtual time they computed, summed over clients.
+    /// The virtual time that the clients computed, summed over clients.
     #[serde(rename = "compute_s", with = "seconds")]
     pub compute: Span,
-    /// What their devices drew while they computed, in joules.
+    /// The energy of the clients' devices while they computed, in joules.
     pub energy_j: f64,
-    /// Of `bytes_down`, what moved no model.
+    /// The part of `bytes_down` that moved no model.
     pub wasted_bytes_down: u64,
-    /// Of `bytes_up`, likewise.
+    /// The part of `bytes_up` that moved no model.
     pub wasted_bytes_up: u64,
-    /// Of `flops`, likewise.
+    /// The part of `flops` that moved no model.
     pub wasted_flops: u64,
-    /// Of `compute_s`, likewise.
+    /// The part of `compute_s` that moved no model.
     #[serde(rename = "wasted_compute_s", with = "seconds")]
     pub wasted_compute: Span,
-    /// Of `energy_j`, likewise.
+    /// The part of `energy_j` that moved no model.
     pub wasted_energy_j: f64,
 }
 
@@ -105,7 +105,7 @@ impl Row for InvitationRow {
 }
 
 impl InvitationRow {
-    /// Of a round, without any.
+    /// The line of a round without any invitations.
     pub fn of(round: u32) -> Self {
         Self {
             round,
@@ -113,7 +113,7 @@ impl InvitationRow {
         }
     }
 
-    /// One more, of which all is known.
+    /// Adds an invitation of which everything is known.
     pub fn count(&mut self, row: &ClientRow) {
         self.invited += 1;
         *match row.outcome {
@@ -137,7 +137,7 @@ impl InvitationRow {
         }
     }
 
-    /// What was spent and counted has moved no model.
+    /// Counts costs that were already added as wasted.
     pub fn waste(&mut self, spent: &Spending) {
         self.wasted_bytes_down = self.wasted_bytes_down.saturating_add(spent.bytes_down);
         self.wasted_bytes_up = self.wasted_bytes_up.saturating_add(spent.bytes_up);
@@ -171,7 +171,7 @@ impl InvitationRow {
         self.wasted_energy_j += other.wasted_energy_j;
     }
 
-    /// How many there are of each outcome, by its name, in the order of the columns.
+    /// The number of invitations with each outcome, by its name, in the order of the columns.
     pub const fn outcomes(&self) -> [(&'static str, u32); 8] {
         [
             ("reported", self.reported),
@@ -193,11 +193,11 @@ pub struct Spending {
     pub bytes_down: u64,
     /// Bytes of answers.
     pub bytes_up: u64,
-    /// Operations.
+    /// The number of operations.
     pub flops: u64,
-    /// Virtual time of work.
+    /// The virtual time of the work.
     pub compute: Span,
-    /// Joules.
+    /// The energy in joules.
     pub energy_j: f64,
 }
 
@@ -210,7 +210,7 @@ snapshot_struct!(Spending {
 });
 
 impl Spending {
-    /// What a client's line says.
+    /// The costs in a client's line.
     pub const fn of(row: &ClientRow) -> Self {
         Self {
             bytes_down: row.bytes_down,
@@ -221,7 +221,7 @@ impl Spending {
         }
     }
 
-    /// Both.
+    /// The sum of both.
     pub fn and(self, other: &Self) -> Self {
         Self {
             bytes_down: self.bytes_down.saturating_add(other.bytes_down),

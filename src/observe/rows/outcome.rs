@@ -1,4 +1,4 @@
-//! What becomes of an invitation, and of a report that is not used: a line of `rejections.csv`.
+//! What becomes of an invitation, and reports that are not used (the lines of `rejections.csv`).
 
 use super::{seconds, Row};
 use crate::quantity::VirtualTime;
@@ -7,26 +7,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
-/// What became of an invitation: exactly one of these. In a file: the variant in lower case, a refusal
-/// with its reason after a colon.
+/// What became of an invitation: exactly one of these outcomes. In a file an outcome is written in
+/// lower case, a refusal or rejection with its reason after a colon.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ClientOutcome {
     /// Its report came in time and was taken in.
     #[default]
     Reported,
-    /// Its report came when the server waited for it no longer, and was not used.
+    /// Its report came when the server was no longer waiting for it, and was not used.
     Late,
-    /// The client declined, and why ("needs 1.2 GB, has 512 MB").
+    /// The client declined, with the reason ("needs 1.2 GB, has 512 MB").
     Refused(Arc<str>),
-    /// Its report came in time and was not used, and why.
+    /// Its report came in time and was not used, with the reason.
     Rejected(Arc<str>),
-    /// The client gave it up for a newer one, and no report came.
+    /// The client gave the invitation up for a newer one, and no report came.
     Superseded,
-    /// No answer came, and none can: a message was lost or dropped, or the client left its work.
+    /// No answer came and none can come: a message was lost or dropped, or the client left its work.
     Lost,
-    /// The client's handler panicked over it.
+    /// The client's handler panicked during the task.
     Crashed,
-    /// The run ended while it was on its way, at work, or on its way back.
+    /// The run ended while the task was on its way or at work, or while the answer was on its way.
     Unfinished,
 }
 
@@ -42,7 +42,7 @@ snapshot_enum!(ClientOutcome {
 });
 
 impl ClientOutcome {
-    /// Whether the work of it was taken in.
+    /// Whether the report was taken in.
     pub const fn is_used(&self) -> bool {
         matches!(self, Self::Reported)
     }
@@ -106,19 +106,20 @@ impl<'de> Deserialize<'de> for ClientOutcome {
 pub enum Rejection {
     /// A value is not a finite number.
     NotFinite,
-    /// A value is so large that no sum with it would be of any use.
+    /// A value is so large that a sum with it would be useless.
     TooLarge,
-    /// It does not fit the model, or is not what the method's clients report.
+    /// The report does not fit the model, or is not what clients of the method report.
     Misfit,
-    /// Its client has answered in this round already.
+    /// The client has already answered in this round.
     Again,
-    /// It is said to belong to a round that has not begun.
+    /// The report names a round that has not begun.
     Future,
-    /// It belongs to a round that is over, and its client has answered in it or was asked again since.
+    /// The report names a round that is over, and its client has answered in that round or was asked
+    /// again since.
     Stale,
-    /// Its client was not asked in this round.
+    /// The client was not asked in this round.
     NotAsked,
-    /// The server has made too many steps since its client was asked.
+    /// The server has made too many steps since the client was asked.
     TooStale,
 }
 
@@ -153,15 +154,15 @@ impl fmt::Display for Rejection {
 pub struct RejectionRow {
     /// The round that was open.
     pub round: u32,
-    /// Who sent it.
+    /// The client that sent the report.
     pub client: u32,
-    /// When it had arrived.
+    /// When the report had arrived.
     #[serde(rename = "time_s", with = "seconds")]
     pub time: VirtualTime,
-    /// The round that it says it belongs to.
+    /// The round that the report names.
     #[serde(rename = "said_round")]
     pub said: u32,
-    /// Why.
+    /// Why the report was not used.
     pub reason: Rejection,
 }
 

@@ -1,4 +1,4 @@
-//! Rounds: the lines of `rounds.csv`, and those of `servers.csv`.
+//! Rounds: the lines of `rounds.csv` and of `servers.csv`.
 
 use super::{seconds, Row};
 use crate::quantity::{Span, VirtualTime};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Enough clients reported and the model moved on.
+    /// Enough clients reported, and the model was updated.
     #[default]
     Completed,
     /// Too few clients reported; the model stayed as it was.
@@ -34,129 +34,132 @@ pub struct RoundRow {
     /// When the server closed it.
     #[serde(rename = "ended_s", with = "seconds")]
     pub ended: VirtualTime,
-    /// Clients asked, over-selection included.
+    /// The number of clients asked, over-selection included.
     pub invited: u32,
-    /// Clients whose report came in time and was taken in.
+    /// The number of clients whose report came in time and was taken in.
     pub reported: u32,
-    /// Reports that came in this round to earlier ones, which were over; where there is no server,
-    /// models that came when their receiver had mixed.
+    /// The number of reports for earlier rounds that came in this round; without a server, the number
+    /// of models that came after their receiver had mixed.
     pub late_arrivals: u32,
-    /// Clients that declined.
+    /// The number of clients that declined.
     pub refused: u32,
-    /// Clients that had not answered when the server stopped waiting for them: at the end of the round
-    /// or, where they are asked one by one, when their time ran out. What became of them is in
-    /// `invitations.csv`.
+    /// The number of clients that had not answered when the server stopped waiting for them: at the end
+    /// of the round or, where clients are asked one by one, when their time had run out. What became of
+    /// them is in `invitations.csv`.
     pub unanswered: u32,
-    /// Accuracy on the central test set after the round, in [0, 1].
+    /// The accuracy on the central test set after the round, in [0, 1].
     pub accuracy: Option<f64>,
-    /// Mean loss on the central test set after the round.
+    /// The mean loss on the central test set after the round.
     pub loss: Option<f64>,
-    /// Mean training loss of the clients that reported.
+    /// The mean training loss of the clients that reported.
     pub train_loss: Option<f64>,
-    /// Mean over all clients of the accuracy, on each one's held-out samples, of the model that it would
-    /// be handed now and begin with; without a server, of the model that it has. Empty where clients
-    /// begin with models that they keep themselves.
+    /// The mean over all clients of the accuracy, on each client's held-out samples, of the model that
+    /// the client would be handed now and begin with; without a server, of the model that it has. Empty
+    /// where clients begin with models that they keep themselves.
     pub client_mean: Option<f64>,
-    /// Standard deviation of the same accuracies.
+    /// The standard deviation of the accuracies in `client_mean`.
     pub client_std: Option<f64>,
-    /// 5th percentile of the same accuracies.
+    /// The 5th percentile of the accuracies in `client_mean`.
     pub client_p5: Option<f64>,
-    /// 95th percentile of the same accuracies.
+    /// The 95th percentile of the accuracies in `client_mean`.
     pub client_p95: Option<f64>,
-    /// Mean of the same accuracies over the worst tenth of the clients.
+    /// The mean of the accuracies in `client_mean` over the worst tenth of the clients.
     pub client_worst10: Option<f64>,
     /// Bytes sent by the server.
     pub bytes_down: u64,
     /// Bytes sent to the server.
     pub bytes_up: u64,
-    /// Virtual time that the server's own work took.
+    /// The virtual time that the server's own work took.
     #[serde(rename = "server_compute_s", with = "seconds")]
     pub server_compute: Span,
-    /// How it ended.
+    /// How the round ended.
     pub outcome: Outcome,
-    /// Share of the test samples that adversaries aim at which the model sees as they want; empty
-    /// where no attack wants anything in particular.
+    /// The share of the test samples which adversaries aim at that the model classifies as the
+    /// adversaries want; empty where no attack has such an aim.
     #[serde(default)]
     pub attack_success: Option<f64>,
-    /// The ε of differential privacy spent by the end of the round, where something is guaranteed.
+    /// The ε of differential privacy spent by the end of the round, where a guarantee exists.
     pub epsilon: Option<f64>,
-    /// The round whose checkpoint the server began this one from, where it had just been down; 0 is
-    /// what it was set up with.
+    /// The round whose checkpoint the server used to begin this round, after it had been down; 0 is its
+    /// initial state.
     #[serde(default)]
     pub restored: Option<u32>,
-    /// Clients that were there when the server asked, where some may be away.
+    /// The number of clients that were present when the server asked, where some may be away.
     #[serde(default)]
     pub available: Option<u32>,
-    /// Mean number of server steps made since the clients that reported were asked, where they are
-    /// asked one by one.
+    /// The mean number of server steps between the task and the report of the clients that reported,
+    /// where clients are asked one by one.
     #[serde(default)]
     pub staleness_mean: Option<f64>,
-    /// The largest.
+    /// The largest number of these server steps.
     #[serde(default)]
     pub staleness_max: Option<u32>,
-    /// Mean square distance of the clients' models from their mean, where there is no server.
+    /// The mean square distance of the clients' models from their mean, where there is no server.
     #[serde(default)]
     pub consensus_distance: Option<f64>,
-    /// Clients whose report came in time and was not used; `rejections.csv` says why.
+    /// The number of clients whose report came in time and was not used; `rejections.csv` says why.
     #[serde(default)]
     pub rejected: u32,
-    /// Clients in the worst tenth of `client_worst10`.
+    /// The number of clients in the worst tenth of `client_worst10`.
     #[serde(default)]
     pub client_worst10_clients: Option<u32>,
-    /// Held-out samples that those have together.
+    /// The number of held-out samples that these clients have together.
     #[serde(default)]
     pub client_worst10_samples: Option<u64>,
-    /// Mean, over the clients that have trained, of the accuracy of the model with which a client's
-    /// latest local training began, on its held-out samples.
+    /// The mean, over the clients that have trained, of the accuracy on a client's held-out samples of
+    /// the model with which its latest local training began.
     #[serde(default)]
     pub received_mean: Option<f64>,
-    /// Standard deviation of the same accuracies.
+    /// The standard deviation of the accuracies in `received_mean`.
     #[serde(default)]
     pub received_std: Option<f64>,
-    /// 5th percentile of the same accuracies.
+    /// The 5th percentile of the accuracies in `received_mean`.
     #[serde(default)]
     pub received_p5: Option<f64>,
-    /// 95th percentile of the same accuracies.
+    /// The 95th percentile of the accuracies in `received_mean`.
     #[serde(default)]
     pub received_p95: Option<f64>,
-    /// Mean of the same accuracies over the worst tenth of those clients.
+    /// The mean of the accuracies in `received_mean` over the worst tenth of the clients that have
+    /// trained.
     #[serde(default)]
     pub received_worst10: Option<f64>,
-    /// Held-out samples that the clients of `received_worst10` have together.
+    /// The number of held-out samples that the clients of `received_worst10` have together.
     #[serde(default)]
     pub received_worst10_samples: Option<u64>,
-    /// Mean, over the same clients, of the accuracy of the model with which that training ended.
+    /// The mean, over the clients that have trained, of the accuracy of the model with which that
+    /// training ended.
     #[serde(default)]
     pub trained_mean: Option<f64>,
-    /// Standard deviation of the same accuracies.
+    /// The standard deviation of the accuracies in `trained_mean`.
     #[serde(default)]
     pub trained_std: Option<f64>,
-    /// 5th percentile of the same accuracies.
+    /// The 5th percentile of the accuracies in `trained_mean`.
     #[serde(default)]
     pub trained_p5: Option<f64>,
-    /// 95th percentile of the same accuracies.
+    /// The 95th percentile of the accuracies in `trained_mean`.
     #[serde(default)]
     pub trained_p95: Option<f64>,
-    /// Mean of the same accuracies over the worst tenth of those clients.
+    /// The mean of the accuracies in `trained_mean` over the worst tenth of the clients that have
+    /// trained.
     #[serde(default)]
     pub trained_worst10: Option<f64>,
-    /// Held-out samples that the clients of `trained_worst10` have together.
+    /// The number of held-out samples that the clients of `trained_worst10` have together.
     #[serde(default)]
     pub trained_worst10_samples: Option<u64>,
-    /// Clients in the worst tenth of `received_worst10`, and of `trained_worst10`.
+    /// The number of clients in the worst tenth of `received_worst10`, and of `trained_worst10`.
     #[serde(default)]
     pub trained_worst10_clients: Option<u32>,
-    /// Clients that `received_` and `trained_` columns stand on.
+    /// The number of clients from which the `received_` and `trained_` columns are computed.
     #[serde(default)]
     pub trained_clients: Option<u32>,
-    /// Clients whose local training ended because its loss or the weights stopped being numbers, told of
-    /// in this round.
+    /// The number of clients whose local training ended because its loss or the weights stopped being
+    /// numbers, by the reports of this round.
     #[serde(default)]
     pub diverged: Option<u32>,
 }
 
 impl RoundRow {
-    /// From the round's start to its end.
+    /// The time from the start of the round to its end.
     pub fn duration(&self) -> Span {
         self.ended.since(self.started)
     }
@@ -215,46 +218,46 @@ impl Row for RoundRow {
 /// One round of a server between the clients and the server at the top: a line of `servers.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerRow {
-    /// Its tier in the scenario.
+    /// The server's tier in the scenario.
     pub tier: Arc<str>,
-    /// Its number in the tier, from 0.
+    /// The server's number in the tier, from 0.
     pub server: u32,
-    /// Its own round, from 1, numbered through over all tasks that it had.
+    /// The server's own round, from 1, numbered through all tasks that the server had.
     pub round: u32,
-    /// The round of the server above that it was held for.
+    /// The round of the server above for which this round was held.
     pub above_round: u32,
-    /// When it asked.
+    /// When the server asked.
     #[serde(rename = "started_s", with = "seconds")]
     pub started: VirtualTime,
-    /// When it was over.
+    /// When the round was over.
     #[serde(rename = "ended_s", with = "seconds")]
     pub ended: VirtualTime,
-    /// Clients, or servers below it, that it asked.
+    /// The number of clients, or of servers below, that the server asked.
     pub invited: u32,
-    /// Those whose report came in time and was taken in.
+    /// The number of those whose report came in time and was taken in.
     pub reported: u32,
-    /// Reports that came in this round to earlier ones, which were over.
+    /// The number of reports for earlier rounds that came in this round.
     pub late_arrivals: u32,
-    /// Those that declined.
+    /// The number of those that declined.
     pub refused: u32,
-    /// Those that had not answered when the round was over.
+    /// The number of those that had not answered when the round was over.
     pub unanswered: u32,
-    /// Its clients that were there when it asked, where some may be away.
+    /// The number of clients of the server that were present when it asked, where some may be away.
     pub available: Option<u32>,
-    /// Mean training loss of those that reported.
+    /// The mean training loss of those that reported.
     pub train_loss: Option<f64>,
-    /// Training samples behind its mean.
+    /// The number of training samples in the server's mean.
     pub samples: u32,
-    /// Bytes it sent to those below it.
+    /// Bytes that the server sent to those below it.
     pub bytes_down: u64,
-    /// Bytes they sent to it.
+    /// Bytes that those below the server sent to it.
     pub bytes_up: u64,
-    /// Virtual time that its own arithmetic took.
+    /// The virtual time that the server's own arithmetic took.
     #[serde(rename = "server_compute_s", with = "seconds")]
     pub server_compute: Span,
-    /// How it ended; `stopped` where the server above went on without it.
+    /// How the round ended; `stopped` where the server above went on without it.
     pub outcome: Outcome,
-    /// Those whose report came in time and was not used.
+    /// The number of those whose report came in time and was not used.
     #[serde(default)]
     pub rejected: u32,
 }

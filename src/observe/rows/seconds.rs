@@ -1,4 +1,4 @@
-//! Integer nanoseconds as exact decimal seconds, for serde's `with`.
+//! Integer nanoseconds as exact decimal seconds, for the attribute `with` of serde.
 
 use crate::quantity::{Span, VirtualTime};
 use serde::{de, Deserialize, Deserializer, Serializer};
@@ -59,7 +59,7 @@ pub(super) fn deserialize<'de, T: Nanos, D: Deserializer<'de>>(from: D) -> Resul
     parse(&text).ok_or_else(|| refuse(&text))
 }
 
-/// The same, where an empty field stands for a moment that never came.
+/// Moments that may be missing: an empty field stands for a moment that never came.
 pub(super) mod optional {
     use super::{parse, refuse, Nanos};
     use serde::{Deserialize, Deserializer, Serializer};

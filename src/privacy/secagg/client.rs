@@ -1,4 +1,4 @@
-//! The client's end: its update is quantised and masked.
+//! The client's end of the layer: the update is quantised and masked.
 
 use super::masks::{agree, apply, public, Secrets};
 use super::quantise::Quantiser;
@@ -12,44 +12,47 @@ use crate::quantity::{Bytes, Flops};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Bytes of a public key.
+/// The bytes of a public key.
 const KEY: u64 = 32;
-/// Bytes that an authenticated cipher adds to a message.
+/// The bytes that an authenticated cipher adds to a message.
 const TAG: u64 = 16;
 
-/// Bytes of the other messages of the protocol from a client, in a cohort of `n`: two public keys,
-/// two shares for every other member, encrypted, and at the end one share of every member.
+/// The bytes of the other protocol messages that a client sends in a cohort of `n`: two public
+/// keys, two encrypted shares for every other member, and at the end one share of every member.
 pub(super) fn further_up(n: usize) -> u64 {
     let n = n as u64;
     2 * KEY + n.saturating_sub(1) * (2 * SHARE_BYTES + TAG) + n * SHARE_BYTES
 }
 
-/// And to a client, beside the roster: everybody's second key, the others' shares for it, and at the
-/// end who reported, a bit each.
+/// The bytes of the other protocol messages that a client receives besides the roster in a cohort
+/// of `n`: the second key of every member, the shares that the others made for it, and at the end
+/// one bit for each member that says whether it reported.
 pub(super) fn further_down(n: usize) -> u64 {
     let n = n as u64;
     n * KEY + n.saturating_sub(1) * (2 * SHARE_BYTES + TAG) + n.div_ceil(8)
 }
 
-/// Operations a word of a mask takes: ChaCha20's 20 rounds on 16 words, and the sum.
+/// The operations for each word of a mask: the 20 rounds of ChaCha20 on 16 words, and the addition.
 pub(super) const MASK_OPERATIONS: u64 = 64;
 
-/// Masks every report.
+/// Masks every report of a client.
 #[derive(Debug)]
 pub struct Masker {
     pub(super) settings: SecAgg,
     pub(super) quantiser: Quantiser,
-    /// How many are asked a round.
+    /// The number of clients that are invited to a round.
     pub(super) asked: usize,
-    /// The most samples a client has: what weights are shares of. `None` where all count alike.
+    /// The largest number of samples that a client has, which the weights are shares of; `None` if
+    /// all clients have equal weight.
     pub(super) heaviest: Option<u32>,
-    /// Sees what is masked.
+    /// Observes the masked vectors, in tests.
     pub(super) witness: Arc<Witness>,
 }
 
 impl Masker {
-    /// For rounds that ask `asked` clients, the largest of whom has `heaviest` samples; `None` where
-    /// all count alike. `towards_zero` lets no update grow by rounding.
+    /// The client's end for rounds that invite `asked` clients, the largest of which has `heaviest`
+    /// samples (`None` if all clients have equal weight). With `towards_zero`, rounding makes no
+    /// update longer.
     pub fn new(
         settings: SecAgg,
         asked: usize,
@@ -66,7 +69,8 @@ impl Masker {
         }
     }
 
-    /// What a report on `samples` samples counts, as a whole number and as a share of the heaviest.
+    /// The weight of a report on `samples` samples: as a whole number, and as a share of the
+    /// heaviest.
     pub(super) fn weight(&self, samples: usize) -> (u32, f64) {
         match self.heaviest {
             None => (1, 1.0),
@@ -78,7 +82,7 @@ impl Masker {
     }
 }
 
-/// The task inside what is sent, and the roster beside it.
+/// The two parts of the message that a client gets: the method's task and the roster.
 fn parts(task: &Payload) -> Result<(&Payload, &Packet), MethodError> {
     match task {
         Payload::Bundle(parts) => match parts.as_ref() {
@@ -117,7 +121,7 @@ impl ClientLayer for Masker {
         let least = self.settings.least(roster.len());
         let secrets = Secrets::draw(input.seed, input.client, input.round, least);
         if roster.key(input.client) != Some(&public(&secrets.key)) {
-            // An old task: its masks would not cancel.
+            // The task is that of an earlier round, so its masks would not cancel.
             return Err(MethodError::layer(
                 NAME,
                 "the roster is that of another round",
@@ -142,7 +146,7 @@ impl ClientLayer for Masker {
 
     fn cost(&self, sets: usize, values: usize) -> Cost {
         let values = sets as u64 * values as u64;
-        // A key agreement is about 100,000 operations on numbers of 64 bits.
+        // A key agreement takes about 100,000 operations on numbers of 64 bits.
         let masks = self.asked as u64 * MASK_OPERATIONS * values + 100_000 * self.asked as u64;
         Cost {
             flops: Flops(masks.saturating_add(6 * values)),

@@ -9,26 +9,28 @@ use rand::Rng;
 use sha2::Sha256;
 use x25519_dalek::{PublicKey, StaticSecret};
 
-/// A public key on the wire.
+/// A public key, as it is on the wire.
 pub type Public = [u8; 32];
 
-/// Streams of this purpose whose counter is a round make noise; these make keys.
+/// Streams of this purpose whose counter is the number of a round make noise; with this bit set
+/// they make keys.
 const KEYS: u64 = 1 << 32;
 
-/// What a client keeps to itself in a round. From a named stream: known to whoever knows the seed of
-/// the run.
+/// The secrets of a client in a round. They come from a named random stream, so anybody who has the
+/// seed of the run knows them.
 pub struct Secrets {
-    /// For agreeing on pairwise masks.
+    /// The secret key from which pairwise masks are agreed on.
     pub key: Secret,
-    /// Expands to the client's own mask.
+    /// The seed of the client's own mask.
     pub own: Secret,
-    /// How both are shared among the cohort.
+    /// The polynomials that share the key among the cohort.
     pub key_shares: Polynomial,
+    /// The polynomials that share the seed of the own mask among the cohort.
     pub own_shares: Polynomial,
 }
 
 impl Secrets {
-    /// Those of a client in a round of a run, of whose shares `least` suffice.
+    /// The secrets of `client` in `round`, shared so that `least` shares suffice to recover each.
     pub fn draw(seed: u64, client: u32, round: u32, least: usize) -> Self {
         let counter = KEYS | u64::from(round);
         let mut rng = stream(seed, u64::from(client) + 1, Purpose::Privacy, counter);
@@ -49,23 +51,24 @@ impl Secrets {
     }
 }
 
-/// The public key of a secret one.
+/// The public key that belongs to the secret key `key`.
 pub fn public(key: &Secret) -> Public {
     PublicKey::from(&StaticSecret::from(*key)).to_bytes()
 }
 
-/// The seed of the mask between the holder of `key` and that of `other`: the same from both sides.
+/// The seed of the mask between the owner of the secret `key` and the owner of the public key
+/// `other`. Both owners compute the same seed.
 pub fn agree(key: &Secret, other: &Public, round: u32) -> Secret {
     let shared = StaticSecret::from(*key).diffie_hellman(&PublicKey::from(*other));
     let mut seed = [0; 32];
     let info = [b"shoal mask ".as_slice(), &round.to_le_bytes()].concat();
-    // 32 bytes are far from the longest that can be had.
+    // HKDF can expand to far more than 32 bytes, so this cannot fail.
     let expanded = Hkdf::<Sha256>::new(None, shared.as_bytes()).expand(&info, &mut seed);
     debug_assert!(expanded.is_ok());
     seed
 }
 
-/// Adds the mask of `seed` to `words` and to the weight behind them, or takes it away.
+/// Adds the mask of `seed` to `words` and to `weight`, or subtracts the mask if `add` is false.
 pub fn apply(seed: &Secret, add: bool, words: &mut [u32], weight: &mut u32) {
     let mut cipher = ChaCha20::new(&(*seed).into(), &[0u8; 12].into());
     let mut block = [0u8; 4096];

@@ -1,4 +1,5 @@
-//! The server's end: masked updates are added up, and what is left of the masks is taken out.
+//! The server's end of the layer: masked updates are added up, and the masks that do not cancel are
+//! removed.
 
 use super::client::{further_down, Masker, MASK_OPERATIONS};
 use super::masks::{agree, apply, public, Secrets};
@@ -12,35 +13,37 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Adds masked updates up and gives the method's half one report with their mean.
+/// Adds up the masked updates and gives the method's server half one report with their mean.
 pub struct Unmasker {
     masker: Masker,
     layout: Arc<Layout>,
     seed: u64,
     round: u32,
     roster: Roster,
-    /// The roster as all are sent it.
-    told: Payload,
-    /// Who reported.
+    /// The roster as the server sends it to all clients.
+    roster_packet: Payload,
+    /// The clients that have reported.
     reported: BTreeSet<u32>,
-    /// The kind of their reports.
+    /// The form of their reports.
     form: Option<Form>,
-    /// The sum so far, masks and all.
+    /// The sum of the words so far, with all masks in it.
     words: Vec<u32>,
     weight: u32,
 }
 
-/// What a round came to.
+/// The sum of the updates of a round.
 #[derive(Debug, PartialEq)]
 pub(super) struct Sum {
-    /// Of quantised, weighted values, modulo two to the bits that a word has on the wire.
+    /// The sum of the quantised, weighted values, modulo 2^width, where width is the number of bits
+    /// of a word on the wire.
     pub words: Vec<u32>,
-    /// Of weights.
+    /// The sum of the weights.
     pub weight: u32,
 }
 
 impl Unmasker {
-    /// The server's end for clients that wear `masker`, of a network of `layout`.
+    /// The server's end for clients whose reports go through `masker`, with a network of the given
+    /// layout.
     pub fn new(masker: Masker, layout: Arc<Layout>, seed: u64) -> Self {
         Self {
             masker,
@@ -48,7 +51,7 @@ impl Unmasker {
             seed,
             round: 0,
             roster: Roster::default(),
-            told: Payload::Nothing,
+            roster_packet: Payload::Nothing,
             reported: BTreeSet::new(),
             form: None,
             words: Vec::new(),
@@ -60,13 +63,13 @@ impl Unmasker {
         self.masker.settings.least(self.roster.len())
     }
 
-    /// A member's secrets as they were shared. The shares that others hold of them are points of
-    /// these polynomials; nothing else of them is looked at.
+    /// The secrets of a client as it shared them. Other clients' shares of them are points of these
+    /// polynomials; the server uses nothing else of them.
     fn shared(&self, client: u32) -> Secrets {
         Secrets::draw(self.seed, client, self.round, self.least())
     }
 
-    /// A secret, from the shares that `holders` send.
+    /// The secret that the shares of `holders` make up.
     fn recover(
         &self,
         holders: &[u64],
@@ -78,7 +81,7 @@ impl Unmasker {
         secret.ok_or_else(|| MethodError::layer(NAME, "the shares of a secret do not fit together"))
     }
 
-    /// Takes the masks out of the sum.
+    /// Removes the masks from the sum.
     ///
     /// # Errors
     /// With fewer reports than the threshold, and when shares do not fit together.
@@ -97,13 +100,14 @@ impl Unmasker {
         for (client, key) in self.roster.iter() {
             let shared = self.shared(client);
             if self.reported.contains(&client) {
-                // Of those who reported, what is left is their own mask.
+                // In the sum, a client that has reported leaves only its own mask.
                 let share = |x| shared.own_shares.share(x);
                 let own = self.recover(holders, &interpolation, share)?;
                 apply(&own, false, &mut words, &mut weight);
                 continue;
             }
-            // Of those who did not, the masks that the others have against them.
+            // A client that has not reported leaves the masks that the others have agreed on with
+            // it.
             let share = |x| shared.key_shares.share(x);
             let secret = self.recover(holders, &interpolation, share)?;
             if public(&secret) != *key {
@@ -126,18 +130,18 @@ impl ServerLayer for Unmasker {
     fn cohort(&mut self, round: u32, clients: &[u32]) {
         self.round = round;
         let least = self.masker.settings.least(clients.len());
-        // What clients have published before the round.
+        // The public keys that the clients have published before the round.
         let keys = clients.iter().map(|&client| {
             let secrets = Secrets::draw(self.seed, client, round, least);
             (client, public(&secrets.key))
         });
         self.roster = Roster::new(keys);
-        self.told = Payload::Packet(self.roster.packet(further_down(self.roster.len())));
+        self.roster_packet = Payload::Packet(self.roster.packet(further_down(self.roster.len())));
         self.clear();
     }
 
     fn task(&mut self, task: Payload) -> Payload {
-        Payload::bundle([task, self.told.clone()])
+        Payload::bundle([task, self.roster_packet.clone()])
     }
 
     fn receive(
@@ -234,7 +238,7 @@ impl ServerLayer for Unmasker {
 
     fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
         let (round, members): (u32, Vec<u32>) = Snapshot::load(from)?;
-        // Keys are functions of seed, client and round: the roster is made again.
+        // Keys are functions of seed, client and round, so the roster can be built again.
         self.cohort(round, &members);
         Ok(())
     }

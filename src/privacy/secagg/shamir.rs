@@ -1,21 +1,21 @@
-//! Shares of a secret, of which a number suffice and fewer say nothing (Shamir 1979), over the prime
-//! field of 2^61 − 1.
+//! Shamir's secret sharing (1979) over the prime field of 2^61 − 1: a given number of shares
+//! suffices to recover a secret, and fewer reveal nothing.
 
 use crate::sim::rng::{below, Stream};
 
-/// 2^61 − 1.
+/// The prime 2^61 − 1.
 const P: u64 = (1 << 61) - 1;
 
-/// A secret of 32 bytes is as many field elements: 7 bytes each and 4 in the last.
+/// The number of field elements of a secret of 32 bytes: four with 7 bytes each, and one with 4.
 const LIMBS: usize = 5;
 
-/// Bytes of a share on the wire.
+/// The bytes of a share on the wire.
 pub const SHARE_BYTES: u64 = 8 * LIMBS as u64;
 
-/// 32 secret bytes.
+/// A secret of 32 bytes.
 pub type Secret = [u8; 32];
 
-/// One point of the secret's polynomials.
+/// A share: the value of each of the secret's polynomials at one point.
 pub type Share = [u64; LIMBS];
 
 fn add(a: u64, b: u64) -> u64 {
@@ -33,7 +33,7 @@ fn mul(a: u64, b: u64) -> u64 {
 }
 
 fn inverse(a: u64) -> u64 {
-    // a^(p − 2), by squaring.
+    // The inverse is a^(p − 2), computed by repeated squaring.
     let (mut power, mut square, mut rest) = (1, a, P - 2);
     while rest > 0 {
         if rest & 1 == 1 {
@@ -55,7 +55,7 @@ fn limbs(secret: &Secret) -> Share {
     limbs
 }
 
-/// The secret of these elements; `None` if they are none's.
+/// The secret that these field elements stand for; `None` if they stand for no secret.
 fn secret(limbs: &Share) -> Option<Secret> {
     let mut secret = [0; 32];
     for (bytes, limb) in secret.chunks_mut(7).zip(limbs) {
@@ -69,24 +69,24 @@ fn secret(limbs: &Share) -> Option<Secret> {
     Some(secret)
 }
 
-/// Random polynomials with the secret at 0.
+/// Random polynomials whose values at 0 are the field elements of the secret.
 #[derive(Debug, Clone)]
 pub struct Polynomial {
-    /// Constant terms first.
+    /// The coefficients, constant terms first.
     terms: Vec<Share>,
 }
 
 impl Polynomial {
-    /// Polynomials of degree `least` − 1: as many shares suffice.
+    /// Polynomials of degree `least` − 1, so that `least` shares suffice to recover the secret.
     pub fn new(value: &Secret, least: usize, rng: &mut Stream) -> Self {
         let mut terms = vec![limbs(value)];
         terms.extend((1..least).map(|_| std::array::from_fn(|_| below(rng, P))));
         Self { terms }
     }
 
-    /// The share of the holder at `x`, which is not 0.
+    /// The share of the holder at the point `x`, which must not be 0.
     pub fn share(&self, x: u64) -> Share {
-        // Horner's rule.
+        // The polynomials are evaluated by Horner's rule.
         let mut value = [0; LIMBS];
         for term in self.terms.iter().rev() {
             for (value, term) in value.iter_mut().zip(term) {
@@ -97,12 +97,13 @@ impl Polynomial {
     }
 }
 
-/// What shares from holders at given places are multiplied by to give the secret.
+/// The factors by which the shares of given holders are multiplied to recover a secret.
 #[derive(Debug)]
 pub struct Interpolation(Vec<u64>);
 
 impl Interpolation {
-    /// For holders at `xs`, all different and none 0: Lagrange's factors at 0.
+    /// The factors for holders at the points `xs`, all different and none 0: Lagrange's polynomials
+    /// at 0.
     pub fn at(xs: &[u64]) -> Self {
         let factor = |x: &u64| {
             let others = xs.iter().filter(|other| *other != x);
@@ -115,7 +116,8 @@ impl Interpolation {
         Self(xs.iter().map(factor).collect())
     }
 
-    /// The secret of `shares`, in the order of the holders; `None` if they belong to none.
+    /// The secret of `shares`, which are in the order of the holders; `None` if they belong to no
+    /// secret.
     pub fn secret(&self, shares: &[Share]) -> Option<Secret> {
         if shares.len() != self.0.len() {
             return None;

@@ -1,5 +1,5 @@
-//! A witness of what clients mask, for whoever checks that masks leave sums as they are. Nobody in a
-//! federation has one; a test of the engine does.
+//! A check that the masks leave the sums of updates unchanged. It is off in a federation and is
+//! switched on by a test of the engine, the swarm.
 
 use super::quantise::Quantiser;
 use super::server::Sum;
@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Is told of a sum that is wrong.
+/// Receives a message for each sum that is wrong.
 type Complain = dyn Fn(String) + Send + Sync;
 
-/// Sees what clients mask and what comes out, once somebody wants to hear of it.
+/// Records the vectors that clients mask and compares their sum with the server's, once somebody
+/// watches.
 #[derive(Default)]
 pub struct Witness {
     complain: OnceLock<Box<Complain>>,
-    /// Words and weight of each client in each round that is not over.
+    /// The words and the weight of each client, by round and client, for rounds that are not over.
     plain: Mutex<BTreeMap<(u32, u32), Sum>>,
 }
 
@@ -25,13 +26,13 @@ impl fmt::Debug for Witness {
 }
 
 impl Witness {
-    /// From now on looks, and tells `complain` of sums that are wrong.
+    /// Starts the check; `complain` gets a message for each sum that is wrong.
     pub fn watch(&self, complain: impl Fn(String) + Send + Sync + 'static) {
-        // Whoever came first goes on being told.
+        // If somebody watches already, the first `complain` stays.
         let _ = self.complain.set(Box::new(complain));
     }
 
-    /// A client is about to mask these.
+    /// Records that a client is about to mask these words and this weight.
     pub(super) fn masks(&self, round: u32, client: u32, words: &[u32], weight: u32) {
         if self.complain.get().is_some() {
             let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,7 +41,7 @@ impl Witness {
         }
     }
 
-    /// What those who `reported` masked has come to this sum.
+    /// Compares the server's sum with that of the words of the clients that `reported`.
     pub(super) fn sums(
         &self,
         round: u32,
@@ -63,7 +64,7 @@ impl Witness {
             }
             weight = weight.wrapping_add(own.weight);
         }
-        // Words have no more bits than went over the wire.
+        // Words are compared as numbers of the bits that they have on the wire.
         let pairs = words.iter().zip(&sum.words);
         let wrong = pairs
             .filter(|(plain, came)| quantiser.sum(**plain) != quantiser.sum(**came))

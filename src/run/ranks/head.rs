@@ -6,7 +6,7 @@ use super::line::{Line, News, Whereabouts};
 use super::link::Link;
 use crate::federation::{Federation, Job, Output, Sent, Wire};
 use crate::observe::record::{Host, Rank};
-use crate::sim::{Away, Elsewhere};
+use crate::sim::{RemoteWorker, RemoteWorkers};
 use crossbeam::channel::{bounded, unbounded, Receiver, RecvTimeoutError, Sender};
 use std::collections::BTreeMap;
 use std::io;
@@ -187,9 +187,9 @@ impl Head {
     pub(in crate::run) fn elsewhere(
         &self,
         federation: &Federation,
-    ) -> io::Result<Elsewhere<Job, Output>> {
+    ) -> io::Result<RemoteWorkers<Job, Output>> {
         let wire = federation.wire()?;
-        let mut workers: Vec<Arc<dyn Away<Job, Output>>> = Vec::new();
+        let mut workers: Vec<Arc<dyn RemoteWorker<Job, Output>>> = Vec::new();
         for (place, other) in self.board.others.iter().enumerate() {
             let sent = Arc::default();
             for _ in 0..other.workers.load(Ordering::Relaxed) {
@@ -203,8 +203,8 @@ impl Head {
                 }));
             }
         }
-        let travels = Box::new(move |job: &Job| wire.travels(job));
-        Ok(Elsewhere { workers, travels })
+        let accepts = Box::new(move |job: &Job| wire.travels(job));
+        Ok(RemoteWorkers { workers, accepts })
     }
 
     /// The first rank that was lost, and how, in words.
@@ -405,7 +405,7 @@ struct Slot {
     leaving: AtomicBool,
 }
 
-impl Away<Job, Output> for Slot {
+impl RemoteWorker<Job, Output> for Slot {
     fn run(&self, jobs: &[Job]) -> Result<Vec<Output>, String> {
         let failed = |what: &str, problem: &dyn std::fmt::Display| {
             Err(format!("rank {}: {what}: {problem}", self.rank))

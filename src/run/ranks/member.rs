@@ -54,7 +54,7 @@ pub fn serve<L: Link>(line: Line<L>) -> Result<(), String> {
     }
     if let Some(crew) = &member.crew {
         // Nobody waits for what still runs.
-        crew.pool.desert();
+        crew.pool.abandon();
     }
     match member.lost_head {
         true => member.line.abort(),

@@ -174,3 +174,28 @@ fn faults_are_followed_to_the_deadline_that_they_may_make_a_round_wait_for() {
     assert!(found.contains("most of it to follow faults"), "{found}");
     assert!(!crashing("5 s").contains("follow faults"));
 }
+
+/// A start-up of 1,193 hours amid pauses every twenty seconds: each task goes through as many of them as are
+/// followed for one. So does work that stands still, or begins anew, whenever its client goes.
+#[test]
+fn interruptions_of_long_work_are_counted() {
+    let with = |startup: &str, rest: &str| {
+        let device = format!("device: (preset: \"phone-mid\", startup: \"{startup}\")");
+        estimated(&format!(
+            "population: [(count: 8, {device}{rest}, schedule: (rounds: 25, cohort: 4)"
+        ))
+        .interruptions
+    };
+    let pauses = ")], faults: [(fault: Pause, when: Rate(every: \"20 s\", lasts: \"2 s\"))]";
+    let long = with("4294967295 ms", pauses);
+    assert_eq!(long, 25.0 * 4.0 * 131_072.0);
+    let short = with("200 ms", pauses);
+    assert!(short > 0.0 && short < 100.0, "{short}");
+    for leaving in ["Pause", "Restart"] {
+        let absences =
+            format!(", availability: Markov(on: \"20 s\", off: \"2 s\"), leaving: {leaving})]");
+        assert!(with("4294967295 ms", &absences) >= long, "{leaving}");
+        assert!(with("200 ms", &absences) < 100.0, "{leaving}");
+    }
+    assert_eq!(with("4294967295 ms", ")]"), 0.0);
+}

@@ -1,12 +1,14 @@
 //! When the clients of a group are there, as typed.
 
-use crate::availability::Leaving;
+use crate::availability::{Leaving, Timetable};
+use crate::registry::{either, Spec};
 use crate::text::fields::{Duration, Fraction, OrDistribution};
 use serde::Deserialize;
 use std::path::PathBuf;
 
 /// `Always`, `Independent(0.3)`, `LN(0.5)`, `Markov(on: "10 min", off: "1 h")` and so on.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(remote = "Self")]
 pub enum AvailabilityFile {
     /// Always.
     #[default]
@@ -94,7 +96,12 @@ pub enum AvailabilityFile {
         #[serde(default)]
         period: Option<Duration>,
     },
+    /// By a rule of the registry.
+    #[serde(skip)]
+    Other(Spec<dyn Timetable>),
 }
+
+either! { AvailabilityFile, dyn Timetable }
 
 /// What becomes of a task whose client goes away.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]

@@ -2,8 +2,8 @@
 
 use super::{Resolver, CLIENTS, SHAPES};
 use crate::attack::{Adversaries, Adversary, Attack, Knowledge, Rounds};
-use crate::data::Shape;
-use crate::defend::{DefenceSpec, Shape as Takes, MOST_KEPT};
+use crate::data::DataSummary;
+use crate::defend::{Access, DefenceSpec, MOST_KEPT};
 use crate::federation::Schedule;
 use crate::method::{MethodSpec, ReportKind};
 use crate::quantity::Bytes;
@@ -17,7 +17,7 @@ const MOST_DRAWN: u32 = 1_000_000;
 /// What the rules about adversaries and defences look at.
 pub(super) struct Scene<'a> {
     pub population: &'a [Member],
-    pub samples: Option<&'a Shape>,
+    pub samples: Option<&'a DataSummary>,
     pub model: Option<&'a Architecture>,
     pub method: &'a MethodSpec,
     pub schedule: &'a Schedule,
@@ -77,10 +77,10 @@ impl Resolver<'_> {
             self.complain_reading(&["public?"], "defence", message);
         }
         if let Some(model) = scene.model {
-            let vectors = match (defence.shape(), defence.keeps_clients()) {
-                (Takes::Streaming(_), _) => 0,
-                (Takes::Keeping(_), false) => u64::from(cohort),
-                (Takes::Keeping(_), true) => u64::from(cohort) + u64::from(scene.clients()),
+            let vectors = match (defence.access(), defence.keeps_clients()) {
+                (Access::Streaming(_), _) => 0,
+                (Access::Keeping(_), false) => u64::from(cohort),
+                (Access::Keeping(_), true) => u64::from(cohort) + u64::from(scene.clients()),
             };
             let kept = model.bytes.0.saturating_mul(vectors);
             if kept > MOST_KEPT {

@@ -102,6 +102,12 @@ impl Resolver<'_> {
                 })
             }
             AvailabilityFile::Trace { file, period } => self.trace(file, period, path),
+            AvailabilityFile::Other(table) => {
+                for (field, message) in table.get().check() {
+                    self.complain(&format!("{path}.{field}"), message);
+                }
+                Availability::Other(table)
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 use super::population::MOST_CLIENTS;
 use super::{Resolver, CLIENTS};
 use crate::data::{
-    describe, Arrays, CifarLabels, Element, EmnistSplit, Partitioner, SampleCounts, Shape, Shaping,
-    Source, Test,
+    describe, Arrays, CifarLabels, DataSummary, Element, EmnistSplit, Partitioner, SampleCounts,
+    Shaping, Source, Test,
 };
 use crate::fault::{Fault, What};
 use crate::quantity::Probability;
@@ -177,7 +177,7 @@ const DEFAULT_HOLDOUT: f64 = 0.2;
 
 impl Resolver<'_> {
     /// What the samples are like; `None` where they cannot be had.
-    pub(super) fn samples(&mut self, source: &Source, seed: u64) -> Option<Shape> {
+    pub(super) fn samples(&mut self, source: &Source, seed: u64) -> Option<DataSummary> {
         match describe(source, seed, &self.base) {
             Ok(shape) => Some(shape),
             Err(error) => {
@@ -195,7 +195,7 @@ impl Resolver<'_> {
     pub(super) fn partition(
         &mut self,
         typed: PartitionFile,
-        samples: Option<&Shape>,
+        samples: Option<&DataSummary>,
         public: Option<Public>,
         clients: u64,
         per_client: bool,
@@ -273,7 +273,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn rule(&mut self, typed: RuleFile, samples: Option<&Shape>) -> Partitioner {
+    fn rule(&mut self, typed: RuleFile, samples: Option<&DataSummary>) -> Partitioner {
         let mut positive = |name: &str, value: f64, zero: bool| {
             let fine = value.is_finite() && (value > 0.0 || zero && value == 0.0);
             if !fine {

@@ -1,7 +1,7 @@
 //! The architecture.
 
 use super::Resolver;
-use crate::data::Shape;
+use crate::data::DataSummary;
 use crate::model::{preset, presets, Initializer, Model};
 use crate::quantity::Probability;
 use crate::scenario::file::ModelFile;
@@ -14,7 +14,7 @@ impl Resolver<'_> {
         &mut self,
         typed: ModelFile,
         width: Probability,
-        samples: Option<&Shape>,
+        samples: Option<&DataSummary>,
     ) -> Option<Architecture> {
         let (name, layers) = match typed {
             ModelFile::TorchScript(module) => {

@@ -1,7 +1,7 @@
 //! A module of the user's own, and what cannot be done with one.
 
 use super::Resolver;
-use crate::data::Shape;
+use crate::data::DataSummary;
 use crate::learn::Precision;
 use crate::method::MethodSpec;
 use crate::model::{Initializer, Model, Script};
@@ -19,7 +19,7 @@ impl Resolver<'_> {
         &mut self,
         typed: TorchScriptFile,
         width: Probability,
-        samples: &Shape,
+        samples: &DataSummary,
     ) -> Option<Architecture> {
         if width < Probability::ONE {
             self.complain(

@@ -1,7 +1,7 @@
 //! Widths of models, and the public set.
 
 use super::Resolver;
-use crate::data::Shape;
+use crate::data::DataSummary;
 use crate::federation::{ratios, SizeRule, MOST_LEVELS};
 use crate::method::{Method, MethodSpec};
 use crate::quantity::Probability;
@@ -40,7 +40,7 @@ impl Resolver<'_> {
         population: &[Member],
         method: &MethodSpec,
         model: Option<&Architecture>,
-        samples: Option<&Shape>,
+        samples: Option<&DataSummary>,
     ) -> Vec<Width> {
         let (name, method) = (method.name(), method.method());
         for (index, member) in population.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! How the weights begin, and which of them stay as they begin.
 
 use super::Resolver;
-use crate::data::Shape;
+use crate::data::DataSummary;
 use crate::federation::Gossip;
 use crate::method::MethodSpec;
 use crate::model::weights::{unknown_paths, Drawn, WeightsFile};
@@ -19,7 +19,7 @@ impl Resolver<'_> {
         init: InitFile,
         freeze: Vec<String>,
         model: Option<Architecture>,
-        samples: Option<&Shape>,
+        samples: Option<&DataSummary>,
     ) -> Option<Architecture> {
         let (model, samples) = (model?, samples?);
         // It was built before.

@@ -1,4 +1,4 @@
-//! What follows from a handler or an interface having run: messages, timers, work, rest, crashes.
+//! Carries out what a handler or an interface asked for: messages, timers, jobs, dormancy, crashes.
 
 use super::super::event::{Body, Event, Key, NodeId, Parcel};
 use super::super::network::{NetContext, NetEffect, Network};
@@ -7,7 +7,7 @@ use super::{Asleep, BodyOf, EventOf, Local, Shard, Slot, Submitted};
 use crate::quantity::VirtualTime;
 
 impl<W: World> Shard<W> {
-    /// Carries out what a handler that returned wants done.
+    /// Carries out what a handler asked for, once it has returned.
     pub(super) fn apply(&mut self, index: usize, node: NodeId, key: Key) {
         let mut effects = std::mem::take(&mut self.effects);
         let mut sent = false;
@@ -74,7 +74,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Sends a message past the network.
+    /// Sends a message past the network ([`super::super::Context::tell`]).
     #[cold]
     fn tell(
         &mut self,
@@ -97,7 +97,7 @@ impl<W: World> Shard<W> {
         self.forward(parcel, at, now, node, Body::Deliver);
     }
 
-    /// Carries out what an interface wants done.
+    /// Carries out what an interface asked for.
     pub(super) fn apply_net(&mut self, index: usize, node: NodeId, now: VirtualTime) {
         let mut effects = std::mem::take(&mut self.net_effects);
         for effect in effects.drain(..) {
@@ -110,13 +110,13 @@ impl<W: World> Shard<W> {
                     if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
                         tally.lost += 1;
                     }
-                    self.tell_fate(Fate::Gone, &parcel);
+                    self.record_fate(Fate::Gone, &parcel);
                 }
                 NetEffect::Drop(parcel) => {
                     if let Some(tally) = self.tallies.get_mut(usize::from(parcel.message.kind())) {
                         tally.dropped += 1;
                     }
-                    self.tell_fate(Fate::Gone, &parcel);
+                    self.record_fate(Fate::Gone, &parcel);
                 }
                 NetEffect::Copy(parcel, at) => self.forward_copy(index, parcel, at, now),
                 NetEffect::Beside { kind, setup, acks } => {
@@ -148,9 +148,9 @@ impl<W: World> Shard<W> {
         self.net_effects = effects;
     }
 
-    /// Tells of a message what the event being handled makes of it.
+    /// Records what the event being handled makes of a message.
     #[cold]
-    fn tell_fate(&mut self, fate: Fate, parcel: &Parcel<W::Message>) {
+    fn record_fate(&mut self, fate: Fate, parcel: &Parcel<W::Message>) {
         let ends = (parcel.source, parcel.target);
         let record = self.world.fate(fate, ends, &parcel.message);
         if let (Some(record), Some((_, key))) = (record, self.handling) {
@@ -175,7 +175,7 @@ impl<W: World> Shard<W> {
             tally.duplicated += 1;
         }
         let node = parcel.source;
-        self.tell_fate(Fate::Copied, &parcel);
+        self.record_fate(Fate::Copied, &parcel);
         let copy = Parcel { sequence, ..parcel };
         self.forward(copy, at, now, node, Body::Deliver);
     }
@@ -189,7 +189,8 @@ impl<W: World> Shard<W> {
         node: NodeId,
         body: impl Fn(W::Message) -> BodyOf<W>,
     ) {
-        // What crosses to another node takes the lookahead at least: windows rest on it.
+        // A message to another node takes at least the lookahead: windows are correct only because of
+        // that.
         let earliest = if parcel.target == node {
             now
         } else {
@@ -211,8 +212,8 @@ impl<W: World> Shard<W> {
         if own {
             self.enqueue_own(event);
         } else if home == self.index {
-            // At zero lookahead this may be the window being run. It still waits for the next
-            // round, as it would on another shard: the number of shards must not show.
+            // At zero lookahead this may be the window being run. The event still waits for the next
+            // pass, as it would on another shard, since the number of shards must not affect the run.
             self.queue.push(event);
         } else if let Some((batch, earliest)) = self.report.outgoing.get_mut(home) {
             *earliest = (*earliest).min(self.queue.window_of(event.key.time));
@@ -220,7 +221,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Queues what a node causes to itself; it may be due in the window being run.
+    /// Queues an event that a node causes to itself; the event may be due in the window being run.
     fn enqueue_own(&mut self, event: EventOf<W>) {
         if self.queue.window_of(event.key.time) <= self.window {
             self.local.push(Local(event));
@@ -258,7 +259,8 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// The node being handled panicked: undo the handler's effects, drop what waits inside it.
+    /// Handles a panic of the node being handled: undoes the handler's effects and drops the messages
+    /// that wait inside the node.
     pub(super) fn crash(&mut self, reason: &str) {
         self.effects.clear();
         let Some((index, key)) = self.handling.take() else {

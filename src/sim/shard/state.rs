@@ -1,5 +1,5 @@
-//! What a checkpoint has of a shard: its nodes by number and its events by target, so that any number
-//! of shards can go on with them.
+//! A shard's part of a checkpoint: nodes by number and events by target, so that a run can be resumed
+//! with any number of shards.
 
 use super::super::accounting::Tally;
 use super::super::event::NodeId;
@@ -8,7 +8,7 @@ use super::super::node::{Message, Node, World};
 use super::{Asleep, EventOf, Live, Shard, Slot};
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 
-/// What a shard goes on with.
+/// The nodes, events and counts with which a shard resumes.
 pub(crate) struct Part<W: World> {
     slots: Vec<(usize, Slot<W>)>,
     events: Vec<EventOf<W>>,
@@ -26,7 +26,7 @@ impl<W: World> Part<W> {
 }
 
 impl<W: World> Shard<W> {
-    /// Writes everything between two windows. Dormant nodes that never woke leave no trace.
+    /// Writes the shard's state between two windows. Nodes that never had an event take no space.
     pub fn save(&self, to: &mut Writer) {
         if !self.deferred.is_empty() || !self.current.is_empty() || !self.local.is_empty() {
             to.fail("a checkpoint in the midst of a window");
@@ -44,7 +44,7 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// Takes what was another shard's, or several others'.
+    /// Takes nodes and events that were those of one other shard or of several.
     pub fn restore(&mut self, part: Part<W>) {
         for (index, slot) in part.slots {
             if let Some(place) = self.slots.get_mut(index) {
@@ -138,7 +138,7 @@ pub(crate) fn save_events<'a, W: World>(
     events.for_each(|event| event.save(to));
 }
 
-/// Reads what `written` shards wrote and deals it to `shards`.
+/// Reads what `written` shards wrote and distributes it to `shards` shards.
 pub(crate) fn load_parts<W: World>(
     world: &W,
     shards: usize,
@@ -155,7 +155,7 @@ pub(crate) fn load_parts<W: World>(
     let load_events = |parts: &mut Vec<Part<W>>, from: &mut Reader| -> Result<(), Damaged> {
         for _ in 0..from.length()? {
             let event = EventOf::<W>::load(from)?;
-            // A message to nobody lies in some shard all the same, to be dropped there.
+            // A message to a node that does not exist lies in some shard too, where it will be dropped.
             parts[Shard::<W>::home(event.target, shards)]
                 .events
                 .push(event);
@@ -166,7 +166,7 @@ pub(crate) fn load_parts<W: World>(
     for _ in 0..from.length()? {
         from.mark("shard")?;
         let tallies: Vec<Tally> = from.list()?;
-        // Who counted what is of no consequence.
+        // Only the sums of the counts matter, so one shard gets them all.
         for (sum, tally) in parts[0].tallies.iter_mut().zip(&tallies) {
             sum.add(tally);
         }

@@ -48,7 +48,7 @@ fn unit(jobs: &[u32]) -> Unit<u32> {
     }
 }
 
-/// What becomes of some units, by job.
+/// Runs some units and returns the output of each job.
 fn outcomes(workers: &Workers<u32, Product>, units: &[&[u32]]) -> BTreeMap<u64, Product> {
     units.iter().for_each(|jobs| workers.submit(unit(jobs)));
     let wanted: usize = units.iter().map(|jobs| jobs.len()).sum();
@@ -68,8 +68,8 @@ fn doubled(jobs: impl Iterator<Item = u32>) -> BTreeMap<u64, Product> {
         .collect()
 }
 
-/// A panic that no `catch_unwind` survives: what it throws throws again when it is dropped. It ends
-/// the thread.
+/// A panic that `catch_unwind` cannot contain, because its payload panics again when it is dropped. It
+/// ends the thread.
 struct Bomb;
 
 impl Drop for Bomb {

@@ -7,16 +7,21 @@ use serde::de::{Deserialize, Deserializer, EnumAccess, Error, Unexpected, Visito
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A constant in the syntax of `V`, or a distribution whose parameters are.
+/// A constant in the syntax of `V`, or a distribution whose parameters are in that syntax.
 ///
-/// `Uniform(low, high)`, `Normal(mean, std)`, `LogNormal(median, sigma)` with `sigma` of the
-/// underlying normal, a bare number; `Exponential(min, mean)` with `mean` that of the whole;
-/// `Quantiles([..])` with at least two values in ascending order, at equally spaced quantiles.
-/// `Mixture([(weight, ..), ..])` is one of several distributions or constants; weights are in
-/// proportion. All but the last two take their parameters by position or by name.
+/// - `Uniform(low, high)` and `Normal(mean, std)`;
+/// - `LogNormal(median, sigma)`, with the `sigma` of the underlying normal distribution as a bare
+///   number;
+/// - `Exponential(min, mean)`, with the `mean` of the sum;
+/// - `Quantiles([..])`, at least two values in ascending order at equally spaced quantiles;
+/// - `Mixture([(weight, ..), ..])`, one of several distributions or constants; only the ratios of the
+///   weights matter.
 ///
-/// Every parameter is within the range of `V` (spreads: finite and not negative), so that all draws
-/// of a bounded distribution are; draws of an unbounded one are for the user of the value to clamp.
+/// All but the last two take their parameters by position or by name. For example, `latency:
+/// Uniform("10 ms", "30 ms")`.
+///
+/// Every parameter is within the range of `V` (spreads: finite and not negative), and so is every draw
+/// of a bounded distribution. Draws of an unbounded one have to be clamped by the code that uses them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrDistribution<V> {
     distribution: Distribution,
@@ -24,7 +29,7 @@ pub struct OrDistribution<V> {
 }
 
 impl<V: Parameter> OrDistribution<V> {
-    /// Always `value`.
+    /// A distribution that always gives `value`.
     pub fn constant(value: V) -> Self {
         Self::over(Distribution::Constant(value.to_base()))
     }
@@ -41,13 +46,13 @@ impl<V: Parameter> OrDistribution<V> {
         &self.distribution
     }
 
-    /// The distribution, in base units, to keep.
+    /// The distribution, in base units, by value.
     pub fn into_distribution(self) -> Distribution {
         self.distribution
     }
 }
 
-/// A standard deviation: in the syntax of `V`, but zero is fine and so is more than the range.
+/// A standard deviation in the syntax of `V`; zero and values above the range of `V` are allowed.
 struct Spread<V>(f64, PhantomData<V>);
 
 impl<'de, V: Parameter> Deserialize<'de> for Spread<V> {
@@ -69,7 +74,7 @@ const SPREAD: Range = Range {
     text: "[0, inf)",
 };
 
-/// The sigma of a log-normal: a bare number whatever the value is.
+/// The sigma of a log-normal distribution: a bare number, whatever the unit of the value is.
 #[derive(Clone, Copy)]
 struct Sigma(f64);
 
@@ -92,7 +97,7 @@ impl Parameter for Sigma {
     }
 }
 
-/// What one part of a mixture weighs.
+/// The weight of one part of a mixture.
 #[derive(Clone, Copy)]
 struct Weight(f64);
 
@@ -115,10 +120,10 @@ impl Parameter for Weight {
     }
 }
 
-/// The distributions as they are written.
+/// A distribution as it is written in a scenario, with its parameters checked one by one.
 #[derive(serde::Deserialize)]
 #[serde(bound = "V: Parameter")]
-enum Shape<V> {
+enum WrittenDistribution<V> {
     Uniform {
         low: InRange<V>,
         high: InRange<V>,
@@ -139,8 +144,8 @@ enum Shape<V> {
     Mixture(Vec<(InRange<Weight>, OrDistribution<V>)>),
 }
 
-impl<V: Parameter> Shape<V> {
-    /// Checks what no parameter can show by itself.
+impl<V: Parameter> WrittenDistribution<V> {
+    /// Checks the rules that involve more than one parameter.
     fn distribution(self) -> Result<Distribution, String> {
         match self {
             Self::Uniform { low, high } => {
@@ -206,7 +211,7 @@ impl<'de, V: Parameter> Deserialize<'de> for OrDistribution<V> {
 struct ConstantOrShape<V>(PhantomData<V>);
 
 impl<V: Parameter> ConstantOrShape<V> {
-    /// A constant is checked as a bare `V` is.
+    /// A constant is checked like a bare `V`.
     fn constant<E: Error>(
         self,
         read: impl FnOnce(NumberVisitor<V>) -> Result<f64, E>,
@@ -254,13 +259,13 @@ impl<'de, V: Parameter> Visitor<'de> for ConstantOrShape<V> {
         self.constant(|visitor| visitor.visit_f64(value))
     }
 
-    /// As in [`NumberVisitor`].
+    /// The placeholder for a value already reported, as in [`NumberVisitor`].
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         self.constant(|visitor| visitor.visit_bytes(bytes))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Self::Value, A::Error> {
-        Shape::<V>::deserialize(EnumAccessDeserializer::new(data))?
+        WrittenDistribution::<V>::deserialize(EnumAccessDeserializer::new(data))?
             .distribution()
             .map(OrDistribution::over)
             .map_err(A::Error::custom)

@@ -165,7 +165,7 @@ fn a_distribution_that_breaks_a_rule_is_refused() {
 }
 
 #[test]
-fn a_wrong_parameter_is_told_once_and_hides_no_other() {
+fn a_wrong_parameter_is_reported_once_and_hides_no_other() {
     assert_eq!(
         latency("Uniform(\"2 sec\", 5)")
             .unwrap_err()

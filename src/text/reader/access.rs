@@ -1,7 +1,7 @@
-//! Walks over the parts of a value: fields, list elements, map entries, variants.
+//! Access to the parts of a value: fields, list elements, map entries, variants.
 //!
-//! Parts that were removed are passed over where the container can do without them, and stood in
-//! for by a [`Hole`] where it cannot.
+//! Parts that were removed are skipped where the container can do without them; elsewhere a [`Hole`]
+//! stands in for them.
 
 use super::{below, fields_wanted, Reader};
 use crate::text::fault::{Fault, Kind};
@@ -10,19 +10,19 @@ use crate::text::tree::{Body, Field, Name, Node, Step};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-/// A name, read as a field's or variant's.
+/// Reads a name as that of a field or a variant.
 fn read_name<'de, S: DeserializeSeed<'de>>(name: &str, seed: S) -> Result<S::Value, Fault> {
     seed.deserialize(StrDeserializer::new(name))
 }
 
-/// The value at `step`, or a placeholder if it was removed.
+/// Reads the value at `step`, or a placeholder if it was removed.
 fn read_part<'de, S: DeserializeSeed<'de>>(
     node: &Node,
     step: Step,
     seed: S,
 ) -> Result<S::Value, Fault> {
     if node.removed {
-        // Not `below`: it is the container that cannot be read.
+        // The fault is not moved to the part: it is the container that cannot be read.
         seed.deserialize(Hole::new())
     } else {
         below(step, seed.deserialize(Reader::new(node)))
@@ -33,14 +33,14 @@ fn read_part<'de, S: DeserializeSeed<'de>>(
 pub(super) struct FieldAccess<'a> {
     fields: &'a [Field],
     holes: &'a [String],
-    /// The names that are allowed; any, if there is no list.
+    /// The allowed names; `None` if any name is allowed.
     known: Option<&'static [&'static str]>,
-    /// How many fields, then holes, were begun.
+    /// The number of fields, then of holes, whose reading was begun.
     begun: usize,
 }
 
 impl<'a> FieldAccess<'a> {
-    /// None if `body` holds values without names.
+    /// Returns `None` if `body` holds values without names.
     pub(super) fn new(
         node: &'a Node,
         body: &'a Body,
@@ -62,7 +62,7 @@ impl<'a> FieldAccess<'a> {
 
     pub(super) fn read<'de, V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_map(&mut self).map_err(|fault| {
-            // The struct says that a field came twice (by an alias) when it meets the second.
+            // A struct notices a field that came twice (by an alias) only at the second one.
             match (&fault.kind, self.begun.checked_sub(1)) {
                 (Kind::Duplicate(_), Some(last))
                     if fault.route.is_empty() && last < self.fields.len() =>
@@ -113,7 +113,7 @@ impl<'de> MapAccess<'de> for FieldAccess<'_> {
 /// The elements of a list or tuple.
 pub(super) struct Items<'a> {
     items: &'a [Node],
-    /// Whether each element has a place of its own, so that none can be passed over.
+    /// Whether each element has a meaning of its own, so that none can be skipped.
     fixed: bool,
     next: usize,
 }
@@ -127,7 +127,7 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// All of `items` by position: too many are as wrong as too few.
+    /// Reads all of `items` by position: too many are as wrong as too few.
     pub(super) fn read_fixed<'de, V: Visitor<'de>>(
         items: &'a [Node],
         visitor: V,
@@ -208,7 +208,7 @@ impl<'de> MapAccess<'de> for MapEntries<'_> {
     }
 }
 
-/// A variant by its name and what is behind it.
+/// A variant: its name, and what follows the name.
 pub(super) struct Variant<'a> {
     node: &'a Node,
     name: &'a Name,

@@ -1,4 +1,4 @@
-//! Which bracket closes which, and what to say when one does not.
+//! Matches brackets, and describes a bracket that does not match.
 
 use super::{Parser, Slip, MAX_DEPTH};
 
@@ -44,7 +44,7 @@ impl Parser<'_> {
         found
     }
 
-    /// Objects if the text ends here or another kind of bracket closes.
+    /// Returns an error if the text ends here or another kind of bracket closes.
     pub(super) fn expect_inside(&self) -> Result<(), Slip> {
         match self.peek() {
             None | Some(')' | ']' | '}') => Err(self.unclosed()),
@@ -52,7 +52,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The objection to what is next where a comma or the closing bracket should be.
+    /// The error about what is next where a comma or the closing bracket should be.
     pub(super) fn unclosed(&self) -> Slip {
         let Some(open) = self.open.last() else {
             return self.stop(format!("expected a value, found {}", self.found()));

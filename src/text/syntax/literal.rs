@@ -37,7 +37,7 @@ impl Parser<'_> {
                 format!("expected a number, found {found}; a quantity with its unit goes in quotes: \"{found}\"")
             }
         };
-        // What was meant is in doubt, where it ends is not.
+        // The meaning of the number is in doubt, but its end is clear.
         let span = self.span_from(start);
         self.slip(span, problem)?;
         let mut node = Node::new(span, Value::Float(0.0));
@@ -45,8 +45,7 @@ impl Parser<'_> {
         Ok(node)
     }
 
-    /// Whether a word that is no field's name stands after the number on the same line, as in
-    /// `20 ms`.
+    /// Whether a word that is no field's name follows the number on the same line, as in `20 ms`.
     fn unit_follows(&mut self) -> Result<bool, Slip> {
         let start = self.at;
         let blank = !self.take(|c| c == ' ').is_empty();
@@ -95,7 +94,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The objection to a literal opened at `start` that runs to the end of the text.
+    /// The error about a literal that was opened at `start` and runs to the end of the text.
     fn never_closed(&self, start: usize, what: &str, closer: &str) -> Slip {
         let mut span = self.span_from(start);
         span.end = span.start + 1;
@@ -103,7 +102,7 @@ impl Parser<'_> {
         Slip { span, message }
     }
 
-    /// The character that a backslash and what follows it stand for; a slip if for none.
+    /// The character for a backslash and what follows it; a recorded mistake if there is none.
     fn escape(&mut self) -> Result<Option<char>, Slip> {
         let start = self.at;
         self.at += 1;
@@ -138,7 +137,7 @@ impl Parser<'_> {
         Ok(c)
     }
 
-    /// `{e9}` of `\u{e9}`.
+    /// Reads `{e9}` of `\u{e9}`.
     fn unicode_escape(&mut self) -> Option<char> {
         let inside = self.rest().strip_prefix('{')?;
         let (digits, _) = inside.split_once('}').filter(|(d, _)| d.len() <= 6)?;

@@ -1,4 +1,5 @@
-//! Acknowledgements: which packets a train brought, what they make of the window, what they release.
+//! Acknowledgements: which packets of a train arrive, how they change the window, and which packets
+//! they release.
 
 use super::{Class, Flow, Hole, State, DELAY};
 use crate::net::tcp::bbr::Sample;
@@ -6,8 +7,8 @@ use crate::net::tcp::bottleneck::Path;
 use crate::net::tcp::hystart::Acked;
 use crate::net::tcp::Congestion;
 
-/// Packets that arrive one after the other: how many, when the first is acknowledged and how much
-/// later each next one, the round trips of the first and the last, and the first's serial number.
+/// Packets that arrive one after the other: their number, when the first is acknowledged and how much
+/// later each next one, the round trips of the first and the last, and the serial number of the first.
 #[derive(Clone, Copy)]
 pub(super) struct Arrived {
     pub class: Class,
@@ -23,7 +24,7 @@ impl Arrived {
         self.at + self.gap * f64::from(self.packets.saturating_sub(1))
     }
 
-    /// Those after the first `done`.
+    /// The packets after the first `done`.
     fn rest(&self, done: u32) -> Self {
         let (first, last) = self.rtts;
         let part = f64::from(done) / f64::from(self.packets);
@@ -38,7 +39,7 @@ impl Arrived {
 }
 
 impl Flow {
-    /// Deals with as many packets of the first train as meet the same rules.
+    /// Handles as many packets of the first train as follow one set of rules.
     pub(super) fn pass_train(&mut self, path: &mut dyn Path) {
         let (base, state) = (self.base, self.state);
         let boundary = |serial| self.hystart.boundary(serial);
@@ -62,7 +63,7 @@ impl Flow {
         }
         if !self.holes.is_empty() {
             run = run.min(match state {
-                // The third packet after a hole tells.
+                // The third packet after a hole shows that a packet is lost.
                 State::Open => 3u32.saturating_sub(self.after_hole).max(1),
                 State::Recovery | State::Loss => 1,
             });
@@ -92,7 +93,7 @@ impl Flow {
         self.last_event = self.last_event.max(last);
     }
 
-    /// So many packets of the first train are dealt with.
+    /// Marks this many packets of the first train as handled.
     fn pass(&mut self, packets: u32) {
         if let Some(train) = self.trains.front_mut() {
             train.done += packets;
@@ -102,7 +103,7 @@ impl Flow {
         }
     }
 
-    /// A packet should have come, and has not.
+    /// Handles a packet that was expected and has not come.
     fn miss(&mut self, class: Class, serial: u64, sent: f64) {
         if let Some(train) = self.trains.front_mut() {
             train.lost.pop_front();
@@ -127,7 +128,7 @@ impl Flow {
         self.holes.push(Hole { sent, late });
     }
 
-    /// The packet whose acknowledgement waits is acknowledged after `delay` seconds.
+    /// Acknowledges, after `delay` seconds, the packet whose acknowledgement waits for another packet.
     pub(super) fn acknowledge_odd(&mut self, now: f64, delay: f64, path: &mut dyn Path) {
         if let Some((_, rtt, serial)) = self.odd.take() {
             let rtts = (rtt + delay, rtt + delay);
@@ -189,7 +190,8 @@ impl Flow {
         }
     }
 
-    /// Nothing is missing: every second packet is acknowledged, some one by one.
+    /// Handles packets in order while none is missing: every second packet is acknowledged, some one by
+    /// one.
     fn in_order(&mut self, arrived: &Arrived, path: &mut dyn Path) {
         let Arrived {
             packets,
@@ -230,7 +232,7 @@ impl Flow {
             };
         }
         if gap >= DELAY {
-            // Each waits in vain for the next.
+            // Each of these packets waits in vain for the next one.
             let late = (rtts.0 + DELAY, rtts.1 + DELAY);
             let rest = Arrived {
                 at: rest.at + DELAY,
@@ -264,8 +266,9 @@ impl Flow {
         }
     }
 
-    /// Makes the window larger by acknowledgements of `per` packets each, and sends what they release:
-    /// in pieces, since what comes after the end of slow start is released at another pace.
+    /// Makes the window larger by acknowledgements of `per` packets each, and sends the packets that
+    /// they release. This is done in pieces, since packets acknowledged after the end of slow start are
+    /// released at another pace.
     fn release(&mut self, arrived: &Arrived, per: u32, path: &mut dyn Path) {
         let mut done = 0;
         while done < arrived.packets {
@@ -279,7 +282,7 @@ impl Flow {
                 rtts: rest.rtts,
             };
             let count = self.grow(&acked).clamp(1, rest.packets);
-            // What is acknowledged later is in flight until then.
+            // Packets that are acknowledged later are in flight until then.
             self.pipe += rest.packets - count;
             let end = rest.at + rest.gap * f64::from(count.saturating_sub(per));
             self.fill(rest.at, end, per, path);
@@ -288,12 +291,12 @@ impl Flow {
         }
     }
 
-    /// The release of a recovery that BBR goes through.
+    /// Releases packets in a recovery that BBR goes through.
     pub(super) fn release_each(&mut self, arrived: &Arrived, path: &mut dyn Path) {
         self.release(arrived, 1, path);
     }
 
-    /// Makes the window larger; how many of the packets were counted.
+    /// Makes the window larger; returns how many of the packets were counted.
     fn grow(&mut self, acked: &Acked) -> u32 {
         let packets = acked.packets;
         if let Some(bbr) = &mut self.bbr {
@@ -327,7 +330,7 @@ impl Flow {
             }
         }
         while left > 0 {
-            // The pace changes as the window does.
+            // The pace changes as the window changes.
             let piece = left.min((self.window / 8).max(2));
             let now = acked.at + acked.gap * f64::from(packets - left);
             let pace = match self.congestion {

@@ -1,5 +1,5 @@
-//! Fast recovery: when a loss is known (RFC 6675, RFC 8985), what is sent meanwhile (RFC 6937), and
-//! the window after it.
+//! Fast recovery: when a loss becomes known (RFC 6675, RFC 8985), what is sent meanwhile (RFC 6937),
+//! and the window afterwards.
 
 use super::acks::Arrived;
 use super::{Class, Flow, State};
@@ -7,7 +7,7 @@ use crate::net::tcp::bottleneck::Path;
 use crate::net::tcp::Congestion;
 
 impl Flow {
-    /// The window after a loss.
+    /// Reduces the window after a loss and returns the new one.
     pub(super) fn reduce(&mut self) -> u32 {
         match self.congestion {
             Congestion::Reno => (self.window / 2).max(2),
@@ -16,7 +16,7 @@ impl Flow {
         }
     }
 
-    /// Packets arrive, and some before them are missing or were.
+    /// Handles packets that arrive while some packets before them are missing, or were.
     pub(super) fn disorder(&mut self, arrived: &Arrived, path: &mut dyn Path) {
         let last = arrived.last();
         if arrived.class != Class::New {
@@ -81,7 +81,7 @@ impl Flow {
         self.reduce_in_proportion(&news, false, path);
     }
 
-    /// The holes are known as losses, to be sent again.
+    /// Marks the holes as known losses, to be sent again.
     pub(super) fn mark(&mut self) {
         let count = self.holes.len() as u32;
         if self.bbr.is_some() {
@@ -94,7 +94,7 @@ impl Flow {
         self.holes.clear();
     }
 
-    /// Packets arrive in fast recovery.
+    /// Handles packets that arrive in fast recovery.
     pub(super) fn recover(&mut self, arrived: &Arrived, path: &mut dyn Path) {
         let more_lost = !self.holes.is_empty();
         self.mark();
@@ -109,8 +109,9 @@ impl Flow {
         }
     }
 
-    /// Proportional rate reduction: as much smaller as the window gets, that much less is sent than
-    /// arrives; below the new window as much, and one more where the hole is being filled.
+    /// Proportional rate reduction: the number of packets sent for each packet that arrives is reduced
+    /// in proportion to the reduction of the window. Below the new window as many packets are sent as
+    /// arrive, and one more while the hole is being filled.
     fn reduce_in_proportion(&mut self, arrived: &Arrived, repairs: bool, path: &mut dyn Path) {
         self.came += arrived.packets;
         let (came, went) = (i64::from(self.came), i64::from(self.went));
@@ -145,7 +146,7 @@ impl Flow {
         self.state = State::Open;
         self.after_hole = 0;
         if self.open_late > 0 {
-            // What was lost since begins the next one.
+            // Packets lost since the beginning of this recovery begin the next one.
             self.enter(now, 1, path);
         } else {
             self.fill(now, now, 1, path);

@@ -1,12 +1,12 @@
-//! From windows to trains: what may be sent passes the bottleneck and meets its losses.
+//! From windows to trains: the packets that may be sent pass the bottleneck and meet its losses.
 
 use super::{Class, Flow, Train};
 use crate::net::tcp::bottleneck::{Burst, Path};
 
 /// BBR sends an eighth of a round trip's packets at once.
 const QUANTA: f64 = 8.0;
-/// Trains are one if they follow each other within this part of their spacing, which is the same to
-/// within a third of that.
+/// Two trains are joined if the second follows within this part of the spacing of the first, and the
+/// spacings differ by at most a third of it.
 const JOINT: f64 = 0.3;
 const ALIKE: f64 = 0.1;
 
@@ -18,7 +18,7 @@ impl Flow {
         self.emit(Class::New, packets, now, 0.0, packets, path);
     }
 
-    /// When BBR may send again.
+    /// When BBR may send again, in seconds.
     pub(super) fn pace_at(&self) -> f64 {
         if self.bbr.is_none() || self.done || self.waiting() == 0 || self.room() == 0 {
             return f64::INFINITY;
@@ -26,8 +26,8 @@ impl Flow {
         self.pace_next.max(self.last_event)
     }
 
-    /// Sends what there is room for, spread over the acknowledgements of `per` packets each that come
-    /// from `from` to `to`.
+    /// Sends as many packets as the window allows, spread over the acknowledgements of `per` packets
+    /// each that come from `from` to `to`.
     pub(super) fn fill(&mut self, from: f64, to: f64, per: u32, path: &mut dyn Path) {
         let mut room = self.room();
         let mut at = from;
@@ -36,7 +36,7 @@ impl Flow {
             if from < self.pace_next {
                 return;
             }
-            // A rate of nothing would be a pause without end.
+            // A rate of zero would be a pause without end.
             let rate = bbr.pace().max(1.0);
             room = room.min(((rate * self.rtt.least / QUANTA) as u32).max(1));
             at = from.max(self.last_event);
@@ -134,8 +134,8 @@ impl Flow {
         }
     }
 
-    /// The places of those that do not get through: `dropped`, and of the others those lost at
-    /// random.
+    /// The positions of the packets that do not get through: those in `dropped`, and, of the others,
+    /// those lost at random.
     fn losses(&mut self, packets: u32, mut dropped: Vec<u32>) -> Vec<u32> {
         self.tally.overflow += dropped.len() as u64;
         for gaps in [&mut self.gaps.0, &mut self.gaps.1] {
@@ -145,7 +145,8 @@ impl Flow {
                 continue;
             }
             self.tally.random += lost.len() as u64;
-            // The n-th of those kept is the n-th place that is not dropped.
+            // The n-th of the packets that were not dropped has the n-th position that is not in
+            // `dropped`.
             let mut all = Vec::with_capacity(dropped.len() + lost.len());
             let mut gone = dropped.iter().copied().peekable();
             let mut shift = 0;
@@ -164,7 +165,7 @@ impl Flow {
 }
 
 impl Train {
-    /// Whether `next` follows at the same spacing.
+    /// Whether `next` follows at the spacing of this train.
     fn continues(&self, next: &Self) -> bool {
         let expected = self.first + self.gap * f64::from(self.packets);
         self.class == next.class
@@ -173,7 +174,7 @@ impl Train {
             && self.packets.checked_add(next.packets).is_some()
     }
 
-    /// Adds `next`; what is still ahead stays exact at both ends.
+    /// Adds the packets of `next`; the times of the first and the last packet stay exact.
     fn join(&mut self, next: Self) {
         let last_sent = next.sent + next.sent_gap * f64::from(next.packets - 1);
         let last = next.first + next.gap * f64::from(next.packets - 1);

@@ -1,5 +1,5 @@
-//! What is sent again although nothing tells of it: the reordering timer and tail loss probes (RFC
-//! 8985, sections 6.3 and 7), retransmission timeouts (RFC 6298).
+//! Packets that are sent again without any acknowledgement: the reordering timer and tail loss probes
+//! (RFC 8985, sections 6.3 and 7), and retransmission timeouts (RFC 6298).
 
 use super::{Class, Flow, State};
 use crate::net::tcp::bottleneck::Path;
@@ -7,14 +7,14 @@ use crate::net::tcp::cubic::Cubic;
 use crate::net::tcp::hystart::HyStart;
 use crate::net::tcp::rtt::LEAST_MARGIN;
 
-/// What a probe waits beyond two round trips: of the timer's grain, or for the acknowledgement of a
-/// lone packet.
+/// The seconds that a probe waits beyond two round trips, for the grain of the timer or for the
+/// acknowledgement of a lone packet.
 const GRAIN: f64 = 0.002;
-/// No timeout is longer (`TCP_RTO_MAX`), seconds.
+/// The longest timeout in seconds (`TCP_RTO_MAX`).
 const LONGEST: f64 = 120.0;
 
 impl Flow {
-    /// Whether holes are known and something came after them, but too little.
+    /// Whether holes are known, but too few packets came after them to count them as losses.
     fn reorders(&self) -> bool {
         self.state == State::Open && !self.holes.is_empty() && self.after_hole > 0
     }
@@ -29,7 +29,7 @@ impl Flow {
             return f64::INFINITY;
         }
         let Some(first) = self.holes.first() else {
-            // Something is on its way, or everything is lost and marked: after a timeout.
+            // Packets are on their way, or all packets are lost and marked, after a timeout.
             let idle = self.trains.is_empty() && self.odd.is_none() && self.pace_at().is_infinite();
             return if idle {
                 self.last_event + self.rtt.timeout() * self.backoff
@@ -72,7 +72,7 @@ impl Flow {
         }
     }
 
-    /// Everything in flight counts as lost; slow start from one packet.
+    /// Counts all packets in flight as lost; slow start begins anew from one packet.
     fn time_out(&mut self, now: f64, path: &mut dyn Path) {
         self.tally.timeouts += 1;
         self.silent += 1;

@@ -1,16 +1,16 @@
-//! Which build of a library this process has.
+//! Finds out which build of a library this process has loaded.
 
 use crate::disk;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// The type of a program header that leads to notes, and that of the note with the build's number.
+/// The type of a program header that leads to notes, and the type of the note with the build's number.
 const NOTES: u32 = 4;
 const BUILD_ID: u32 = 3;
-/// Longest list of notes that is read.
+/// The longest list of notes that is read, in bytes.
 const MOST: u64 = 1 << 16;
 
-/// The build's number of the loaded library whose file's name begins so, hexadecimal.
+/// The build's number, in hexadecimal, of the loaded library whose file name begins with `stem`.
 pub fn of_library(stem: &str) -> Option<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps.lines().find_map(|line| {
@@ -21,7 +21,7 @@ pub fn of_library(stem: &str) -> Option<String> {
     build_id(&disk::open(path.as_ref()).ok()?)
 }
 
-/// The number that the linker gave an ELF file of 64 bits, little-endian.
+/// The build's number that the linker gave an ELF file of 64 bits, little-endian.
 fn build_id(file: &File) -> Option<String> {
     let mut head = [0; 64];
     file.read_exact_at(&mut head, 0).ok()?;
@@ -47,8 +47,8 @@ fn build_id(file: &File) -> Option<String> {
     })
 }
 
-/// The build's number among notes: name's length, content's length, type, name, content, the latter two
-/// filled up to multiples of four bytes.
+/// The build's number among notes. A note has the length of its name, the length of its content, its
+/// type, its name and its content; the latter two are filled up to multiples of four bytes.
 fn in_notes(mut notes: &[u8]) -> Option<String> {
     loop {
         let (name, content) = (number(notes, 0, 4)? as usize, number(notes, 4, 4)? as usize);
@@ -74,7 +74,7 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
     )
 }
 
-/// The C library and its version, where that can be asked.
+/// The C library and its version, where it can be asked.
 pub fn c_library() -> Option<String> {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

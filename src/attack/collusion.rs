@@ -1,4 +1,5 @@
-//! The server's door, where adversaries put what they have agreed on.
+//! Attacks that are made at the server: colluding adversaries decide on their update when the round
+//! closes.
 
 use super::{Adversaries, Knowledge, Known, Line};
 use crate::defend::{aggregate, settle, Cohort, DefenceSpec, Memory};
@@ -10,43 +11,46 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A server half, defence and all, behind a door at which colluding adversaries hold their honest
-/// reports back. When the round closes, each entry's adversaries decide on one update from what they
-/// know and hand it in, all of them the same. That they know what came after them is the attack's
-/// assumption, not the protocol's: it stands for adversaries that guess well.
+/// A server half in front of the method's server half and its defence, if there is one. It holds
+/// back the honest reports of colluding adversaries. When the round closes, the adversaries of each
+/// entry decide on one update from what they know, and all of them hand in that update.
 ///
-/// Keeps the updates of the round: 4 bytes a parameter and report.
-pub struct Door {
+/// In a real protocol an adversary cannot know reports that come after its own. That adversaries
+/// here do is an assumption of these attacks: it stands for adversaries that guess well.
+///
+/// The updates of the round are kept, at 4 bytes for each parameter of each report.
+pub struct Collusion {
     inner: Box<dyn ServerHalf>,
     kind: ReportKind,
     adversaries: Arc<Adversaries>,
-    /// The rule in use, for those who know it.
+    /// The defence in use, for adversaries that know it.
     defence: Option<DefenceSpec>,
-    /// What that rule remembers, as far as they can tell.
+    /// What the defence remembers of earlier rounds, as far as adversaries can work it out.
     memory: Memory,
     seed: u64,
     whole: Whole,
-    /// Updates by client: of others if somebody wants to know them, and those held back with their
-    /// entry's number.
+    /// The updates by client: those of honest clients if some entry needs to know them, and those
+    /// of adversaries that were held back.
     reports: BTreeMap<u32, Seen>,
-    /// Reports passed on.
+    /// The number of honest reports that were passed on.
     passed: usize,
-    /// The most that any entry knows.
+    /// The most that the adversaries of any entry know.
     knowledge: Knowledge,
 }
 
 struct Seen {
     samples: u32,
     update: ParamSet,
-    /// The entry that holds it back.
+    /// The number of the entry whose adversary sent the report, if it was held back.
     held: Option<usize>,
 }
 
-/// Strengths that adversaries try against a defence they know: the attack's own times these.
+/// The factors on the attack's own strength that adversaries try against a defence that they know.
 const TRIALS: [f64; 10] = [0.125, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0, 32.0];
 
-impl Door {
-    /// `inner`, which takes reports of `kind`, behind a door.
+impl Collusion {
+    /// Puts the collusion of `adversaries` in front of the server half `inner`, whose clients
+    /// report `kind`.
     pub fn new(
         inner: Box<dyn ServerHalf>,
         kind: ReportKind,
@@ -79,14 +83,14 @@ impl Door {
         self.passed = 0;
     }
 
-    /// The updates of those of whom `f` says so.
+    /// The updates of all reports for which `f` is true.
     fn updates(&self, f: impl Fn(&Seen) -> bool) -> Result<Vec<&[f32]>, MethodError> {
         let seen = self.reports.values().filter(|seen| f(seen));
         let updates = seen.map(|seen| Ok(seen.update.as_slice()?));
         updates.collect()
     }
 
-    /// What the adversaries of an entry send; `None` if it has none here.
+    /// The update that the adversaries of an entry send; `None` if none of them has reported.
     fn craft(&self, entry: usize, round: u32) -> Result<Option<Vec<f32>>, MethodError> {
         let party = self.adversaries.parties().get(entry);
         let Some(craft) = party.and_then(|party| party.attack().craft()) else {
@@ -102,7 +106,8 @@ impl Door {
             Knowledge::Own => own.clone(),
             Knowledge::Cohort | Knowledge::Defence => {
                 let others = self.updates(|seen| seen.held.is_none())?;
-                // Where fewer than two others have reported, nothing can be told of their spread.
+                // The spread of fewer than two updates is not defined, so the adversaries add their
+                // own.
                 match others.len() {
                     0 | 1 => self.updates(|seen| seen.held.is_none_or(|held| held == entry))?,
                     _ => others,
@@ -121,8 +126,8 @@ impl Door {
         Ok(Some(line.at(scale)))
     }
 
-    /// The strength at which what the defence makes of the round is furthest from the honest mean. Of
-    /// equal ones the least.
+    /// The strength along `line` at which the defence's aggregate is furthest from the honest mean;
+    /// of several equal strengths, the least.
     fn strongest(
         &self,
         line: &Line,
@@ -143,7 +148,7 @@ impl Door {
             colluders: 0,
         }
         .mean();
-        // The server's own update is not known to anybody else; the honest mean is the best guess.
+        // Adversaries do not know the server's own update; the honest mean is their best guess.
         let trusted: Vec<f32> = mean.iter().map(|value| *value as f32).collect();
         let unit = if line.scale > 0.0 { line.scale } else { 1.0 };
         let mut best = (line.scale, f64::NEG_INFINITY);
@@ -174,7 +179,7 @@ impl Door {
         Ok(best.0)
     }
 
-    /// Lets the adversaries' copy of the defence remember the round.
+    /// Updates the adversaries' copy of the defence's memory after the round.
     fn remember(&mut self, round: u32) -> Result<(), MethodError> {
         let Some(defence) = self.defence.clone() else {
             return Ok(());
@@ -200,7 +205,7 @@ impl Door {
     }
 }
 
-impl ServerHalf for Door {
+impl ServerHalf for Collusion {
     fn inner(&self) -> Option<&dyn ServerHalf> {
         Some(&*self.inner)
     }
@@ -256,7 +261,7 @@ impl ServerHalf for Door {
             });
         }
         for report in &sent {
-            // What the server refuses is not used: the adversaries have gone too far.
+            // A report that the server refuses is not used: the adversaries have gone too far.
             if let Err(error) = self.inner.receive(report) {
                 tracing::debug!(client = report.client, %error, "a crafted report was refused");
             }
@@ -303,7 +308,7 @@ mod tests {
         Ipm { epsilon, knowledge }.into()
     }
 
-    /// A toy federation whose clients `adversaries` attack at the door.
+    /// A toy federation whose clients `adversaries` attack at the server.
     fn attacked<'a>(
         method: &'a MethodSpec,
         adversaries: &[u32],
@@ -318,7 +323,7 @@ mod tests {
             half = Box::new(Defended::new(half, kind, defence.clone(), &setup).unwrap());
         }
         let adversaries = of_three(adversaries, attack);
-        toy.server = Box::new(Door::new(half, kind, adversaries, defence, setup.seed));
+        toy.server = Box::new(Collusion::new(half, kind, adversaries, defence, setup.seed));
         toy
     }
 
