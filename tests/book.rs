@@ -356,7 +356,7 @@ fn completed(fields: &[String]) -> String {
     let base = [
         "data: Digits",
         "model: [Conv(out: 8, kernel: 3, padding: 1), Relu, MaxPool(size: 2), Flatten, Dense(32), Relu, Dense(10)]",
-        "partition: (by: Dirichlet(alpha: 0.3), min_per_client: 4)",
+        "partition: (by: Dirichlet(alpha: 0.3))",
         "population: [(name: \"phones\", count: 60, device: \"phone-mid\", link: \"4g\")]",
         schedule,
     ];
