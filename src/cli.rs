@@ -304,6 +304,22 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether a command line is one that `shoal` takes, without doing anything of it. The first argument is
+/// the program's name, as in `["shoal", "run", "s.ron", "--seed", "7"]`. Files are not looked at. The tests
+/// hold the commands of the documentation to it.
+///
+/// # Errors
+///
+/// What `shoal` would print about a command line that it does not take.
+pub fn parses(arguments: &[&str]) -> Result<(), String> {
+    let parsed = Cli::try_parse_from(arguments).map(|_| ());
+    parsed.or_else(|error| match error.exit_code() {
+        // `--help` and `--version` are answered, too.
+        0 => Ok(()),
+        _ => Err(error.to_string()),
+    })
+}
+
 impl Command {
     /// Whether what it says on standard output is all there is of it; other commands leave files, or
     /// answer with their exit status.

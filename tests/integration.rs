@@ -3,6 +3,8 @@
 #[cfg(feature = "torch")]
 mod attacks;
 #[cfg(feature = "torch")]
+mod book;
+#[cfg(feature = "torch")]
 mod books;
 #[cfg(feature = "torch")]
 mod budgets;

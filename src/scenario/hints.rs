@@ -111,7 +111,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     ),
     (
         &["defense", "robust_aggregation", "robust"],
-        "the defence is defence: Krum(f: 2)",
+        "the defence is defence: Krum(byzantine: 2)",
     ),
     (
         &["device", "link", "participation", "availability", "leaving", "budget", "size", "tiers", "count"],
