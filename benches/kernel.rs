@@ -324,6 +324,7 @@ fn floor(nodes: u32, shape: Shape) -> f64 {
 }
 
 fn main() {
+    shoal::cli::keep_freed_memory();
     if let Some(name) = alone() {
         println!("{}", memory(&name));
         return;

@@ -212,6 +212,7 @@ const PRODUCTS: &str = "products";
 const MOST_MEMORY: f64 = 2e9;
 
 fn main() {
+    shoal::cli::keep_freed_memory();
     match alone().as_deref() {
         Some(MEMORY) => {
             engine(&CASES[0], &["schedule.rounds=2", "schedule.cohort=200"]);

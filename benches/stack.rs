@@ -52,6 +52,7 @@ fn jobs(device: HostDevice) -> Vec<TrainJob> {
 }
 
 fn main() {
+    shoal::cli::keep_freed_memory();
     let name = std::env::var("SHOAL_DEVICE").unwrap_or_else(|_| "cpu".into());
     let device: HostDevice = name.parse().expect("SHOAL_DEVICE is a device");
     let bench = format!("stack/{name}");

@@ -9,6 +9,7 @@ mod child;
 mod devices;
 mod exit;
 mod list;
+mod memory;
 mod probe;
 mod resume;
 mod run;
@@ -18,6 +19,8 @@ mod signals;
 mod swarm;
 mod sweep;
 mod verify;
+
+pub use memory::keep_freed_memory;
 
 use crate::learn::{available_memory, HostDevice};
 use crate::note;
@@ -268,6 +271,7 @@ type Ranks = Option<Arc<Head>>;
 /// Does what the arguments of the process say: meets other ranks, if there are some, and does the part
 /// of this one.
 pub fn main() -> ExitCode {
+    keep_freed_memory();
     let head = match ranks::join() {
         Ok(Joined::Alone) => None,
         Ok(Joined::Head(head)) => Some(head),

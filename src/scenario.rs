@@ -28,6 +28,7 @@ use crate::method::MethodSpec;
 use crate::model::{Initializer, LayerSpec, Level, Model, Script};
 use crate::net::LinkModel;
 use crate::quantity::{Bytes, Distribution, Flops, Probability};
+use crate::registry::Registry;
 use crate::select::SelectionSpec;
 use crate::text::{Diagnostic, Diagnostics, Document};
 use serde::Serialize;
@@ -333,6 +334,18 @@ impl Scenario {
     pub fn open(path: &Path, overrides: &[String]) -> Result<Self, Diagnostics> {
         let document = Document::open(path)?;
         Self::from_document(document, path, overrides)
+    }
+
+    /// As [`Scenario::open`], with the names that `registry` has instead of those of the current registry.
+    ///
+    /// # Errors
+    /// Every mistake that can be found without training, at once.
+    pub fn open_with(
+        registry: &Registry,
+        path: &Path,
+        overrides: &[String],
+    ) -> Result<Self, Diagnostics> {
+        registry.scope(|| Self::open(path, overrides))
     }
 
     /// As [`Scenario::open`], for text that is at hand; `path` is what errors call it and where

@@ -4,9 +4,8 @@
 //! left behind locks nothing. Its text is only for people.
 
 use super::regular;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::os::fd::AsRawFd;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -40,7 +39,7 @@ pub(crate) fn take(path: &Path, words: &str) -> io::Result<Result<Lock, String>>
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = regular(&mut options, path)?;
-        if !try_lock(&file, libc::LOCK_EX)? {
+        if !had(file.try_lock()) {
             if began.elapsed() < A_LOOK {
                 std::thread::sleep(Duration::from_millis(10));
                 continue;
@@ -66,27 +65,16 @@ pub(crate) fn take(path: &Path, words: &str) -> io::Result<Result<Lock, String>>
 /// Who holds the lock of the file at `path`, if any process does.
 pub(crate) fn holder(path: &Path) -> Option<String> {
     let mut file = super::open(path).ok()?;
-    match try_lock(&file, libc::LOCK_SH) {
-        Ok(false) => Some(words_in(&mut file)),
-        _ => None,
+    match had(file.try_lock_shared()) {
+        true => None,
+        false => Some(words_in(&mut file)),
     }
 }
 
-/// Tries to lock the file; false if another process has it locked. On a file system without locks the
-/// call succeeds.
-fn try_lock(file: &File, how: libc::c_int) -> io::Result<bool> {
-    loop {
-        // SAFETY: a call on a descriptor that is open; it touches no memory.
-        if unsafe { libc::flock(file.as_raw_fd(), how | libc::LOCK_NB) } == 0 {
-            return Ok(true);
-        }
-        let error = io::Error::last_os_error();
-        match error.kind() {
-            ErrorKind::WouldBlock => return Ok(false),
-            ErrorKind::Interrupted => {}
-            _ => return Ok(true),
-        }
-    }
+/// Whether the lock was had, of a try that says so; false if another process has the file locked. On a file
+/// system without locks every try succeeds.
+fn had(tried: Result<(), TryLockError>) -> bool {
+    !matches!(tried, Err(TryLockError::WouldBlock))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

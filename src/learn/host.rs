@@ -178,41 +178,10 @@ fn meminfo(field: &str) -> Option<Bytes> {
 
 /// Prepares a thread that runs jobs; every such thread must call this once. It sets torch to one
 /// thread for each operation, so that workers do not compete for cores and sums are always computed
-/// in one order. For the whole process, it makes the allocator keep the megabytes that every
-/// training step frees and allocates again.
+/// in one order.
 pub fn prepare_worker_thread() {
     tch::set_num_threads(1);
-    keep_freed_memory();
 }
-
-/// By default glibc returns large blocks to the system at once. Getting them back costs a page
-/// fault for every four kilobytes, which is a twentieth of a training step.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn keep_freed_memory() {
-    use std::ffi::c_int;
-    use std::sync::Once;
-    extern "C" {
-        fn mallopt(parameter: c_int, value: c_int) -> c_int;
-    }
-    const M_MXFAST: c_int = 1;
-    const M_TRIM_THRESHOLD: c_int = -1;
-    const M_MMAP_THRESHOLD: c_int = -3;
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: declared as in malloc.h; it only sets tuning parameters, under malloc's own lock.
-        // What it returns is whether it did; if not, allocation is as slow as before.
-        unsafe {
-            mallopt(M_MMAP_THRESHOLD, 32 << 20);
-            mallopt(M_TRIM_THRESHOLD, 256 << 20);
-            // This avoids the lists of small blocks that every free of a large block walks through;
-            // threads have caches of their own for small blocks.
-            mallopt(M_MXFAST, 0);
-        }
-    });
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn keep_freed_memory() {}
 
 #[cfg(test)]
 mod tests {

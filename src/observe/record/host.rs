@@ -4,6 +4,7 @@ mod build;
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use jiff::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The beginnings of environment variables that affect how numbers are computed: variables of the
@@ -185,36 +186,11 @@ pub fn host_name() -> String {
         .unwrap_or_else(|| "this machine".to_owned())
 }
 
-/// A moment of the host's clock in UTC, to the second (RFC 3339).
+/// A moment of the host's clock in UTC, to the second (RFC 3339). A clock that is set to a time before 1970
+/// counts as 1970.
 pub fn utc(time: SystemTime) -> String {
-    let seconds = time
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        rest / 3_600,
-        rest % 3_600 / 60,
-        rest % 60
-    )
-}
-
-/// Year, month and day of the day `days` after 1970-01-01, in the Gregorian calendar.
-///
-/// Counted in years that begin in March, where the leap day comes last.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let day = days + 719_468; // since 0000-03-01
-    let (era, day) = (day / 146_097, day % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153; // from March
-    let first = (153 * month + 2) / 5;
-    let (month, january) = match month {
-        0..10 => (month + 3, 0),
-        _ => (month - 9, 1),
-    };
-    (era * 400 + year + january, month, day - first + 1)
+    let moment = Timestamp::try_from(time.max(UNIX_EPOCH)).unwrap_or_default();
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]
