@@ -389,7 +389,7 @@ fn servers_between_go_on_too() {
     }
 }
 
-/// Whenever books are closed models are under way, and wait for their round.
+/// Whenever the record of a round is closed, models are under way, and wait for their round.
 #[test]
 fn federations_without_a_server_go_on_too() {
     let all = "population[0].participation=1.0";

@@ -5,7 +5,7 @@
 //! double precision. A client is through with each round once, with a model of numbers.
 
 use super::audit::{note, Findings};
-use crate::federation::{Mixing, Overhear};
+use crate::federation::{Mixing, PeerWatcher};
 use crate::method::Payload;
 use crate::model::ParamSet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +113,7 @@ impl PeerAudit {
     }
 }
 
-impl Overhear for PeerAudit {
+impl PeerWatcher for PeerAudit {
     fn sends(&self, client: u32, round: u32, model: &Payload) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let models = heard.sent.entry((round, client)).or_default();
