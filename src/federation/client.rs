@@ -171,7 +171,7 @@ impl Client {
             }
         };
         let shared = Arc::clone(&self.shared);
-        let power = shared.plan.client(self.number).device.power;
+        let power = training.device.power;
         if let Some(spent) = &mut self.spent {
             // The energy counts in full, whatever becomes of the training.
             let computing = training.time.map(|time| time.computing);

@@ -9,7 +9,7 @@ use super::device_time::{self, DeviceTime};
 use super::job::{ClientJob, Job};
 use super::world::Shared;
 use crate::fault::JobFaults;
-use crate::learn::{Amount, Cost, LocalTraining, Samples};
+use crate::learn::{Amount, Cost, LocalTraining, Samples, VirtualDevice};
 use crate::method::{ClientInput, ClientState, Payload};
 use crate::observe::ledger::Work;
 use crate::quantity::{Flops, Span, VirtualTime};
@@ -18,6 +18,8 @@ use std::sync::Arc;
 /// The local training of one client in one round.
 pub(super) struct Training {
     input: ClientInput,
+    /// The client's device.
+    pub device: VirtualDevice,
     /// How many samples the client trains on.
     pub samples: u32,
     /// How many local steps the client takes.
@@ -94,6 +96,7 @@ impl Training {
         let (time, work) = device_time::of_work(shared, client, alone, spent, now);
         Ok(Self {
             input,
+            device,
             samples: count as u32,
             steps: steps(&local, count),
             cost,
