@@ -31,6 +31,7 @@ mod gossip;
 mod hierarchy;
 #[cfg(test)]
 mod hierarchy_tests;
+mod invitation;
 mod job;
 mod keep;
 mod layers;
@@ -50,6 +51,7 @@ mod spread;
 mod stand_ins;
 #[cfg(test)]
 mod testing;
+mod training;
 mod traits;
 mod waiting;
 mod wire;

@@ -70,7 +70,7 @@ snapshot_struct!(Held { client, report, at });
 
 impl ActiveClients {
     /// The number of the next task of a client that is asked in round `round`.
-    pub fn number(&mut self, client: u32, round: u32) -> u32 {
+    pub(super) fn number(&mut self, client: u32, round: u32) -> u32 {
         let last = self.last.get(&client);
         let task = last.map_or(round, |last| round.max(last.task.saturating_add(1)));
         self.highest = self.highest.max(task);
@@ -78,7 +78,7 @@ impl ActiveClients {
     }
 
     /// Notes that a client was asked.
-    pub fn ask(&mut self, client: u32, given: ActiveTask) {
+    pub(super) fn ask(&mut self, client: u32, given: ActiveTask) {
         let last = Last {
             task: given.task,
             answered: false,
@@ -141,7 +141,7 @@ impl ActiveClients {
     }
 
     /// Whether the moment has come at which a client may be back. The moment is then forgotten.
-    pub fn is_due(&mut self, now: VirtualTime) -> bool {
+    pub(super) fn is_due(&mut self, now: VirtualTime) -> bool {
         self.back.take_if(|back| *back <= now).is_some()
     }
 
