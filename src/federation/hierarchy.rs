@@ -136,8 +136,8 @@ pub struct Hierarchy<'a> {
     pub tiers: &'a [Tier],
     /// How many clients there are.
     pub population: u32,
-    /// The clients by speed, cut among the servers of the last tier ([`sorted`]); empty unless that tier
-    /// assigns clients by speed.
+    /// The clients by speed, cut among the servers of the last tier; empty unless that tier assigns clients
+    /// by speed.
     pub by_speed: &'a [u32],
 }
 
