@@ -1,36 +1,37 @@
-//! The federation as actors: one server, its clients, and what they say to each other.
+//! The federation as actors: one server, its clients, and the messages between them.
 //!
-//! This is the world that the kernel runs. Node 0 is the server; client `i` is node `i + 1`. The
-//! protocol of a round is the same for every method: the server asks a cohort ([`Message::Task`]),
-//! clients train and report, or decline, and the round closes when enough have reported, when
-//! nobody is left to wait for, or at its deadline. What is sent and what is done with it is the
-//! [`Method`](crate::method::Method)'s business.
+//! A federation is the world that the kernel runs. Node 0 is the server; client `i` is node `i + 1`. The
+//! protocol of a round is the same for every method: the server asks a cohort ([`Message::Task`]), each
+//! client trains and reports, or declines, and the round closes when enough clients have reported, when
+//! all have answered, or at its deadline. The [`Method`](crate::method::Method) decides what is sent and
+//! how it is used.
 //!
-//! A server that waits in another way ([`Waiting`]) asks clients one by one: whenever one is done
-//! another is asked, with the model of that moment, and a round is a step of the server's.
+//! An asynchronous server ([`Waiting`]) asks clients one by one: whenever a client has answered, another
+//! is asked, with the model of that moment, and a round is one step of the server.
 //!
 //! A federation may have no server at all ([`Gossip`]): clients send their models to their neighbours on
 //! a graph, and node 0 observes.
 //!
-//! Evaluation is observation: it takes no virtual time and sends nothing.
+//! Evaluation is observation: it takes no virtual time and sends no message.
 
+mod adversarial;
 #[cfg(test)]
 mod async_tests;
-mod books;
 mod budget;
 mod buffered;
+mod candidates;
 mod client;
 mod compute;
 #[cfg(test)]
 mod crash_tests;
-mod crowd;
+mod device_time;
 mod edge;
 mod evaluation;
 mod gossip;
 mod hierarchy;
 #[cfg(test)]
 mod hierarchy_tests;
-mod hostile;
+mod invitation;
 mod job;
 mod keep;
 mod layers;
@@ -50,6 +51,7 @@ mod spread;
 mod stand_ins;
 #[cfg(test)]
 mod testing;
+mod training;
 mod traits;
 mod waiting;
 mod wire;
@@ -58,13 +60,13 @@ mod world;
 pub use crate::who::{Members, Who};
 pub use budget::{Budget, DATA_SPENT, ENERGY_SPENT};
 pub use compute::Compute;
-pub use gossip::{Algorithm, Gossip, Mixing, Overhear};
+pub use gossip::{Algorithm, Gossip, Mixing, PeerWatcher};
 pub use hierarchy::{Assign, Hierarchy, Tier};
 pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use keep::{Keep, Of, Weights};
 pub use layers::Layers;
 pub use message::Message;
-pub use outlook::{Letters, Outlook, ServerLoad};
+pub use outlook::{Outlook, RoundMessages, ServerLoad};
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};

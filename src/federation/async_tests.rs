@@ -257,12 +257,12 @@ fn a_federation_in_which_nobody_can_answer_comes_to_an_end() {
     let nobody =
         "(name: \"all\", count: 4, device: \"laptop\", link: \"lan\", participation: 0.000001)";
     let heard = run_among(nobody, "rounds: 3, waiting: FedAsync(concurrency: 2)", "");
-    let books: Vec<_> = heard
+    let rounds: Vec<_> = heard
         .rounds
         .iter()
         .map(|r| (r.invited, r.outcome))
         .collect();
-    assert_eq!(books, [(0, Outcome::Abandoned); 3]);
+    assert_eq!(rounds, [(0, Outcome::Abandoned); 3]);
 }
 
 /// Two of three tasks are declined: rounds are given up, what is in the buffer is not.

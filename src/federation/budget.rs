@@ -1,26 +1,26 @@
-//! What a client may spend on its training and its traffic, and what it has spent.
+//! Budgets: what a client may spend on training and on messages, and what it has spent.
 
 use crate::method::{ClientState, Payload};
 use crate::quantity::{Bytes, Power, Span, VirtualTime};
 use crate::snapshot::snapshot_struct;
 use serde::Serialize;
 
-/// Why a client declines that has no energy left for it.
+/// The reason with which a client declines that has used up its energy budget.
 pub const ENERGY_SPENT: &str = "energy budget spent";
-/// Why one declines that has used up its data plan.
+/// The reason with which a client declines that has used up its data plan.
 pub const DATA_SPENT: &str = "data plan spent";
 
-/// What each client of a group may spend.
+/// What each client of a group may spend in a period.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Budget {
-    /// On training, in joules.
+    /// Energy for training, in joules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy: Option<f64>,
-    /// On messages in either direction.
+    /// Bytes of messages, in both directions together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Bytes>,
-    /// After so long, counted from the beginning of the run, it has all of it again; never, where not
-    /// given.
+    /// The length of a period, counted from the beginning of the run. At the begin of each period a client
+    /// has its whole budget again; without a length, the run is one period.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per: Option<Span>,
 }
@@ -39,15 +39,15 @@ snapshot_struct!(Spent {
     bytes
 });
 
-/// The name in a dormant client's state.
+/// The name of the entry in a dormant client's state.
 const SPENT: &str = "budget.spent";
 
 impl Spent {
-    /// Takes its own part out of what a client kept.
+    /// Takes the entry for the budget out of what a client kept.
     pub fn wake(state: &mut ClientState) -> Self {
         let kept = state.take(SPENT);
         match kept.as_ref().map(Payload::as_scalars) {
-            // Bytes and periods of a run are far below 2⁵³, up to which doubles hold each integer.
+            // The bytes and periods of a run are far below 2⁵³, up to which a double holds each integer.
             Some(Ok([period, joules, bytes])) => Self {
                 period: period as u64,
                 joules,
@@ -57,18 +57,18 @@ impl Spent {
         }
     }
 
-    /// Whether a client can have kept this under this name.
+    /// Whether a client can have kept this payload under this name.
     pub fn keeps(name: &str, payload: &Payload) -> bool {
         name != SPENT || payload.as_scalars::<3>().is_ok()
     }
 
-    /// Puts it back.
+    /// Puts the entry for the budget back into what a client keeps.
     pub fn keep(self, state: ClientState) -> ClientState {
         let figures = [self.period as f64, self.joules, self.bytes as f64];
         state.with(SPENT, Payload::scalars(figures))
     }
 
-    /// Begins anew where a period has since begun.
+    /// Sets what is spent to zero if another period has begun.
     pub fn renew(&mut self, budget: &Budget, now: VirtualTime) {
         let per = budget.per.map_or(0, Span::nanos);
         let period = now.nanos().checked_div(per).unwrap_or(0);
@@ -80,7 +80,7 @@ impl Spent {
         }
     }
 
-    /// What is used up, if anything is.
+    /// Why the client declines, if a budget is used up.
     pub fn used_up(&self, budget: &Budget) -> Option<&'static str> {
         let energy = budget.energy.is_some_and(|most| self.joules >= most);
         let data = budget.data.is_some_and(|most| self.bytes >= most.0);
@@ -91,12 +91,12 @@ impl Spent {
         }
     }
 
-    /// Counts a message.
+    /// Counts a message of so many bytes.
     pub fn message(&mut self, bytes: Bytes) {
         self.bytes = self.bytes.saturating_add(bytes.0);
     }
 
-    /// Counts work that draws `power` for so long.
+    /// Counts the energy of work that draws `power` for this time.
     pub fn work(&mut self, power: Power, span: Span) {
         self.joules += power.energy(span);
     }

@@ -1,8 +1,8 @@
-//! The server half of a method whose clients are asked one by one: FedBuff, FedAsync and FedAT.
+//! The server half for clients that are asked one by one: FedBuff, FedAsync and FedAT.
 //!
-//! It remembers what each client in flight was sent, makes one report of those that came since its
-//! last step, and hands that to the method: the method's own step (mean, momentum, Adam, …) goes on
-//! from there. With FedAvg inside, the model that is handed in is the next one, bit for bit.
+//! It remembers which model each client that trains was sent, makes one report of the reports that arrived
+//! since its last step, and hands that report to the method, whose own step (mean, momentum, Adam, …) goes
+//! on from there. With FedAvg inside, the model that is handed in is the next global model, bit for bit.
 
 use super::waiting::{Rule, Waiting};
 use super::world::Bug;
@@ -14,38 +14,41 @@ use crate::quantity::Flops;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 
-/// A method's server half that makes a step of every few reports, however old they are.
+/// A layer around a method's server half that makes a step of every few reports, whatever their staleness.
 pub(super) struct Buffered {
     inner: Box<dyn ServerHalf>,
     waiting: Waiting,
-    /// Server steps made.
+    /// How many server steps were made.
     version: u32,
-    /// What each client in flight was sent: shared vectors, one a version.
+    /// The model that each client which trains was sent. Clients share one vector for each version.
     sent: BTreeMap<u32, Sent>,
-    /// `Σ s(τ) n Δ` of the updates in the buffer.
+    /// `Σ s(τ) n Δ` over the updates in the buffer.
     sum: WeightedSum,
-    /// `Σ n` of them.
+    /// `Σ n` over the updates in the buffer.
     total: f64,
-    /// The model to be mixed in.
+    /// The model that FedAsync mixes in next.
     newest: Option<Newest>,
-    /// Whom the method's one report will come from: the first that was taken in.
+    /// The client that the method's one report names: the first whose report was used since the last step.
     first: Option<u32>,
-    /// What each that has reported said last, where that is kept.
+    /// The last model of each member that has reported, for FedAT.
     latest: BTreeMap<u32, Latest>,
-    /// A defect put in on purpose.
+    /// The planted defect, if there is one.
     bug: Option<Bug>,
 }
 
+/// The last model of a member, and the number of its reports.
 struct Latest {
     reports: u32,
     model: ParamSet,
 }
 
+/// The model that a client was sent, and the number of server steps before it.
 struct Sent {
     version: u32,
     model: ParamSet,
 }
 
+/// A model to be mixed in.
 struct Newest {
     model: ParamSet,
     /// α s(τ)
@@ -57,7 +60,7 @@ snapshot_struct!(Newest { model, share });
 snapshot_struct!(Latest { reports, model });
 
 impl Buffered {
-    /// `inner`, whose clients report one model, and parameters like `initial`.
+    /// A buffer around `inner`, whose clients report one model each, with parameters like `initial`.
     pub fn new(inner: Box<dyn ServerHalf>, waiting: Waiting, initial: &ParamSet) -> Self {
         Self {
             inner,
@@ -73,13 +76,13 @@ impl Buffered {
         }
     }
 
-    /// The same, with a defect.
+    /// Returns the half with a planted defect.
     pub fn planted(self, bug: Option<Bug>) -> Self {
         Self { bug, ..self }
     }
 
-    /// Σ (T_{M+1−m} / T) x_m over those that have reported: the models from the first to the last, each
-    /// with the reports of its counterpart from the other end.
+    /// Σ (T_{M+1−m} / T) x_m over the members that have reported. The first model has the weight of the last
+    /// member's reports, the second that of the last but one, and so on.
     fn across(&self, like: &ParamSet) -> Result<Option<ParamSet>, MethodError> {
         let mut sum = WeightedSum::like(like);
         let counterparts = self.latest.values().rev();
@@ -89,6 +92,7 @@ impl Buffered {
         Ok(sum.take_mean()?.map(Buffer::freeze))
     }
 
+    /// Forgets all reports and all clients that train.
     fn forget(&mut self) {
         self.sent.clear();
         self.sum.clear();
@@ -98,7 +102,7 @@ impl Buffered {
         self.latest.clear();
     }
 
-    /// Where the reports since the last step lead from the model there is.
+    /// The model to which the reports since the last step lead, from the present global model.
     fn moved(&mut self) -> Result<Option<ParamSet>, MethodError> {
         let Some(global) = self.inner.global() else {
             return Ok(None);
@@ -123,10 +127,10 @@ impl Buffered {
         step.transpose()
     }
 
-    /// Hands the method one report for all since the last step.
+    /// Hands the method one report for all reports since the last step.
     fn hand_in(&mut self, round: u32) -> Result<(), MethodError> {
         self.version = self.version.saturating_add(1);
-        // Nobody's, where learning is modelled.
+        // Where learning is modelled, no report is ever received.
         let Some(client) = self.first.take() else {
             return Ok(());
         };
@@ -136,13 +140,13 @@ impl Buffered {
         self.inner.receive(&Received {
             client,
             round,
-            // Whatever the method weighs by, a mean of one is that one.
+            // With one report, the method's mean is that report, whatever the weights.
             samples: 1,
             payload: Payload::Model(model),
         })
     }
 
-    /// Values of the model.
+    /// How many values the model has.
     fn values(&self) -> u64 {
         self.inner.global().map_or(0, |global| global.len() as u64)
     }
@@ -208,7 +212,7 @@ impl ServerHalf for Buffered {
     }
 
     fn step(&mut self, phase: Phase, outputs: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
-        // With no outputs the phase begins.
+        // A phase begins without outputs.
         if let (Phase::AfterRound(round), true) = (phase, outputs.is_empty()) {
             self.hand_in(round)?;
         }
@@ -229,7 +233,7 @@ impl ServerHalf for Buffered {
         Some(self.version.saturating_sub(sent.version))
     }
 
-    /// A report is made an update, which is added.
+    /// The difference to the model that was sent is computed, weighed and added.
     fn receive_flops(&self) -> Flops {
         Flops(3 * self.values())
     }
@@ -239,8 +243,8 @@ impl ServerHalf for Buffered {
         Flops(inner.saturating_add(3 * self.values()))
     }
 
-    /// With what is in the buffer: clients are in flight at any time, so there is none when it is
-    /// sure to be empty.
+    /// Writes the half with the reports in its buffer, since there is no time at which the buffer is sure to
+    /// be empty.
     fn save(&self, to: &mut Writer) {
         self.inner.save(to);
         self.version.save(to);

@@ -6,30 +6,31 @@ use rand::Rng;
 use serde::Serialize;
 use std::fmt;
 
-/// Counters of the draws of [`Compute::Sampled`]: the round is added. Draws of who is concerned by a
-/// fault are node 0's.
+/// The counters of the draws of [`Compute::Sampled`] have this bit and the number of the round. They share
+/// no stream with the draws of which clients a fault concerns, since those are node 0's.
 const ROUND: u64 = 1 << 48;
 
-/// What is computed of a federation's learning. Time, bytes, memory and energy are the same.
+/// How much of a federation's learning is really computed. Virtual time, bytes, memory and energy do not
+/// depend on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub enum Compute {
-    /// All of it.
+    /// All clients really train.
     #[default]
     Real,
-    /// Nothing: for capacity planning. There is no model to speak of, and none is measured.
+    /// No client trains, which is enough for capacity planning. No model is made, and none is measured.
     Modelled,
-    /// This share of the tasks, drawn by seed, client and round. The model is that of those who
-    /// trained.
+    /// This share of the tasks is really trained, drawn by seed, client and round. The model is made from
+    /// the reports of those tasks.
     Sampled(Probability),
 }
 
 impl Compute {
-    /// Whether it is all computed.
+    /// Whether all clients really train.
     pub fn is_real(&self) -> bool {
         *self == Self::Real
     }
 
-    /// Whether nothing is.
+    /// Whether no client trains.
     pub fn is_modelled(&self) -> bool {
         *self == Self::Modelled
     }
@@ -47,7 +48,7 @@ impl Compute {
         }
     }
 
-    /// What every output says of a run that is not all real.
+    /// What outputs say of a run in which not all clients train; `None` where all do.
     pub fn in_words(&self) -> Option<String> {
         (!self.is_real()).then(|| self.to_string())
     }

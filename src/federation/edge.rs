@@ -1,119 +1,87 @@
-//! A server between the clients and the server at the top.
+//! An edge server: a server between the clients and the server at the top.
 //!
-//! To the server above it is what a client is: it gets a task with a model and reports a model. What
-//! it does in between is what a server does: it holds rounds with those below it, so many for each
-//! task, from the model that it was sent, and reports the last mean, with the samples behind it
-//! (hierarchical FedAvg: Liu, Zhang, Song and Letaief, "Client-Edge-Cloud Hierarchical Federated
-//! Learning", ICC 2020, algorithm 1).
+//! To the server above, an edge server is a client: it gets a task with a model and reports a model. To
+//! its members (the clients or edge servers below it) it is a server: for each task it holds some number
+//! of rounds with its members, from the model that it was sent, and reports the last mean, with the
+//! number of samples in it (hierarchical FedAvg: Liu, Zhang, Song and Letaief, "Client-Edge-Cloud
+//! Hierarchical Federated Learning", ICC 2020, algorithm 1).
 //!
-//! Its rounds are numbered through over all tasks: those below it never hear a number twice. `reports`
-//! is what comes back from below; `state` what a checkpoint has of it.
+//! The rounds of an edge server are numbered on from task to task, so that its members never see one
+//! number twice. With two rounds a task, for example, the third task begins with round 5.
+//!
+//! - `relay`: the task of the server above;
+//! - `reports`: what the members answer;
+//! - `state`: the edge server in a checkpoint.
 
+mod relay;
 mod reports;
 mod state;
 
-use super::books;
-use super::crowd::Gathering;
+use super::candidates::Candidates;
 use super::hierarchy::{Below, Place, Tier};
-use super::message::{FromBelow, Message, Refusal, Report, Task, Telemetry};
+use super::invitation;
+use super::message::{Message, Task};
 use super::outstanding::{Asked, Outstanding};
 use super::record::Record;
 use super::round::Round;
 use super::world::{Federation, Shared};
-use crate::learn::Cost;
-use crate::method::{MethodError, Metrics, Payload, Phase, ServerHalf};
+use crate::method::{MethodError, Phase, ServerHalf};
 use crate::observe::rows::{Outcome, ServerRow};
-use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::quantity::{Span, VirtualTime};
 use crate::select::{Ask, Policy};
-use crate::sim::{mix_words, Context, Input, NodeId};
-use crate::snapshot::{snapshot_enum, snapshot_struct};
+use crate::sim::{mix_words, Context, Input};
+use crate::snapshot::snapshot_enum;
+use relay::RelayTask;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Cx<'a> = Context<'a, Federation>;
 
-/// One server between, live.
+/// An edge server.
 pub struct Edge {
     shared: Arc<Shared>,
+    /// Its number among the members of the federation.
     member: u32,
+    /// Its tier, and its number there.
     place: Place,
-    /// Takes means, behind the layers that the scenario has.
+    /// Takes the mean of the members' models, inside the layers that the scenario has.
     half: Box<dyn ServerHalf>,
     policy: Box<dyn Policy>,
-    /// What it is at for the server above.
-    errand: Option<Errand>,
+    /// The task of the server above that it is working at.
+    relay: Option<RelayTask>,
     stage: Stage,
+    /// The record of its present round.
     round: Round,
     outstanding: Outstanding,
-    /// When the virtual server has done all it was given.
+    /// When the virtual server will have done all it was given.
     busy_until: VirtualTime,
 }
 
-/// A task of the server above.
-struct Errand {
-    from: NodeId,
-    round: u32,
-    received: VirtualTime,
-    bytes_down: Bytes,
-    /// The size of the model, for a report that nobody computed.
-    model: Bytes,
-    /// Rounds held for it.
-    held: u32,
-    /// What came of them.
-    gain: Option<Gain>,
-    compute: Span,
-    /// What was heard of clients, for those who observe.
-    below: FromBelow,
-}
-
-/// What a round with reports leaves.
-struct Gain {
-    samples: u32,
-    loss: Option<f64>,
-    /// Whether some report was really made.
-    real: bool,
-}
-
-/// What it is doing.
+/// What an edge server is doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing: no task.
+    /// Nothing, since it has no task.
     Idle,
     /// Waiting for reports.
     Collecting,
-    /// Waiting for its own arithmetic.
+    /// Waiting for its virtual server to finish its arithmetic.
     Closing,
 }
 
-snapshot_struct!(Errand {
-    from,
-    round,
-    received,
-    bytes_down,
-    model,
-    held,
-    gain,
-    compute,
-    below,
-});
-snapshot_struct!(Gain {
-    samples,
-    loss,
-    real
-});
 snapshot_enum!(Stage { 0 => Idle, 1 => Collecting, 2 => Closing });
 
-/// Timers for the end of its arithmetic have this bit; those of deadlines have not.
+/// Timers for the end of its arithmetic have this bit; timers of deadlines have not.
 const CLOSING: u64 = 1 << 32;
 
 impl Edge {
+    /// An edge server without a task.
     pub(super) fn new(shared: Arc<Shared>, member: u32, place: Place) -> Result<Self, MethodError> {
         Ok(Self {
             half: shared.edge_half()?,
             policy: shared.plan.selection.selection().policy(),
             member,
             place,
-            errand: None,
+            relay: None,
             stage: Stage::Idle,
             round: Round::open(0, VirtualTime::ZERO, 0),
             outstanding: Outstanding::default(),
@@ -122,6 +90,8 @@ impl Edge {
         })
     }
 
+    /// What the edge server waits for, in words, for the error of a run that cannot go on; `None` if it
+    /// waits for nothing.
     pub(super) fn waiting_for(&self) -> Option<String> {
         let round = self.round.number;
         match self.stage {
@@ -143,133 +113,44 @@ impl Edge {
         }
     }
 
+    /// Handles an event of the edge server.
     pub(super) fn on(&mut self, input: Input<Message, super::job::Output>, cx: &mut Cx<'_>) {
         match input {
             Input::Message { from, message, .. } => match message {
                 Message::Task(task) => self.begin(from, *task, cx),
                 Message::Report(report) => self.receive(from, *report, cx),
                 Message::Refusal(refusal) => self.refused(from, &refusal, cx),
-                // Of federations without a server.
+                // These are for federations without a server.
                 Message::Model(_) | Message::Notice(_) => {}
             },
             Input::Timer(token) => self.timed(token, cx),
-            // It submits no work and starts with its first task.
+            // An edge server submits no jobs, and begins with its first task.
             Input::Start | Input::Done { .. } => {}
         }
     }
 
+    /// Its tier.
     fn tier(&self) -> &Tier {
         &self.shared.plan.hierarchy[self.place.tier]
     }
 
+    /// Its members.
     fn below(&self) -> Below<'_> {
         self.shared.plan.hierarchy().below(self.place)
     }
 
-    /// Whether clients answer to it, and not servers.
+    /// Whether its members are clients, and not edge servers.
     fn has_clients(&self) -> bool {
         self.place.tier + 1 == self.shared.plan.hierarchy.len()
     }
 
-    // Tasks of the server above.
-
-    /// Starts on a task; one from a later round takes the place of what is under way.
-    fn begin(&mut self, from: NodeId, task: Task, cx: &mut Cx<'_>) {
-        let busy = self.errand.as_ref();
-        if busy.is_some_and(|errand| errand.round >= task.round) {
-            return;
-        }
-        if self.stage != Stage::Idle {
-            self.half.abandon();
-            self.told(Outcome::Stopped, cx);
-            self.stage = Stage::Idle;
-        }
-        let bytes_down = task.wire_bytes();
-        let errand = Errand {
-            from,
-            round: task.round,
-            received: cx.now(),
-            bytes_down,
-            model: task.payload.wire_bytes(),
-            held: 0,
-            gain: None,
-            compute: Span::ZERO,
-            below: FromBelow::default(),
-        };
-        self.errand = Some(errand);
-        let adopted = match task.payload {
-            Payload::Model(model) => self.half.adopt(model),
-            other => Err(MethodError::payload("a model", &other)),
-        };
-        match adopted {
-            Ok(()) => self.open(cx),
-            Err(error) => self.decline(format!("cannot begin: {error}"), cx),
-        }
-    }
-
-    /// Tells the server above that there is nothing to report.
-    fn decline(&mut self, reason: String, cx: &mut Cx<'_>) {
-        self.stage = Stage::Idle;
-        let Some(errand) = self.errand.take() else {
-            return;
-        };
-        let refusal = Refusal {
-            round: errand.round,
-            reason: reason.into(),
-            received: errand.received,
-            diverged: errand.below.diverged,
-        };
-        cx.send(errand.from, Message::Refusal(Box::new(refusal)));
-    }
-
-    /// Reports what the rounds have come to.
-    fn report(&mut self, cx: &mut Cx<'_>) {
-        let Some(errand) = &mut self.errand else {
-            return;
-        };
-        let Some(gain) = errand.gain.take() else {
-            return self.decline("nobody below it reported".into(), cx);
-        };
-        let payload = match self.half.global() {
-            Some(model) if gain.real => Payload::Model(model.clone()),
-            _ => Payload::Blank(errand.model),
-        };
-        self.stage = Stage::Idle;
-        let Some(errand) = self.errand.take() else {
-            return;
-        };
-        let device = self.tier().device;
-        let report = Report {
-            round: errand.round,
-            samples: gain.samples,
-            payload,
-            telemetry: Telemetry {
-                task: errand.round,
-                received: errand.received,
-                trained: cx.now(),
-                compute: errand.compute,
-                cost: Cost::default(),
-                energy: device.power.energy(errand.compute),
-                bytes_down: errand.bytes_down,
-                metrics: Metrics {
-                    loss: gain.loss,
-                    ..Metrics::default()
-                },
-            },
-            below: errand.below,
-        };
-        cx.send(errand.from, Message::Report(Box::new(report)));
-    }
-
-    // Its own rounds.
-
-    /// Asks those below it.
+    /// Opens a round and asks members.
     fn open(&mut self, cx: &mut Cx<'_>) {
-        let Some(errand) = &self.errand else { return };
+        let Some(relay) = &self.relay else { return };
         let shared = Arc::clone(&self.shared);
         let (rounds, deadline) = (self.tier().rounds.max(1), self.tier().deadline);
-        let before = errand.round.saturating_sub(1).saturating_mul(rounds);
-        let number = before.saturating_add(errand.held + 1);
+        let before = relay.round.saturating_sub(1).saturating_mul(rounds);
+        let number = before.saturating_add(relay.held + 1);
         let (below, place) = (shared.plan.hierarchy().below(self.place), self.place);
         let target = shared
             .plan
@@ -280,12 +161,12 @@ impl Edge {
             true => self.choose(target, deadline, cx),
             false => below.members().collect(),
         };
-        // The half before a round has nothing to do but to forget the last one.
+        // Before a round, the half only forgets the last round; it has no jobs.
         if let Err(error) = self.half.step(Phase::BeforeRound(number), Vec::new()) {
             return self.decline(error.to_string(), cx);
         }
         self.half.cohort(number, &chosen);
-        // Where nothing is computed all are sent the same.
+        // Where nothing is computed, all members of a width are sent the same task.
         let mut alike = shared.plan.compute.is_modelled().then(BTreeMap::new);
         for member in chosen {
             let level = shared.sizes.level_of(member);
@@ -311,13 +192,13 @@ impl Edge {
             }
             if self.has_clients() {
                 let bytes = Some(task.wire_bytes());
-                books::tell_asked(&shared, (member, number), asked, bytes, cx);
+                invitation::record_asked(&shared, (member, number), asked, bytes, cx);
             }
             cx.send(Federation::node_of(member), Message::Task(Box::new(task)));
         }
         self.stage = Stage::Collecting;
         if self.round.is_complete() {
-            // Nobody was there to be asked.
+            // Nobody was present to be asked.
             return self.close(cx);
         }
         if let Some(deadline) = deadline {
@@ -325,18 +206,18 @@ impl Edge {
         }
     }
 
-    /// Clients for a round that wants `target` reports.
+    /// Chooses clients for a round that wants `target` reports.
     fn choose(&mut self, target: u32, deadline: Option<Span>, cx: &Cx<'_>) -> Vec<u32> {
         let shared = Arc::clone(&self.shared);
         let (plan, below) = (&shared.plan, shared.plan.hierarchy().below(self.place));
         let number = self.round.number;
         let wanted = libm::ceil(f64::from(target) * plan.schedule.over_selection) as u32;
         let chosen = self.policy.choose(&Ask {
-            // Policies of two servers draw apart.
+            // The policies of two edge servers draw from different streams.
             seed: mix_words(&[plan.seed, u64::from(self.member)]),
             round: number,
             wanted,
-            population: &Gathering {
+            population: &Candidates {
                 shared: &self.shared,
                 server: Federation::node_of(self.member),
                 below,
@@ -358,12 +239,12 @@ impl Edge {
             .collect()
     }
 
-    /// No report of this round is taken any more.
+    /// Closes the round: no report of this round is used after this.
     fn close(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
         if self.round.reported < self.half.least_reports() || self.half.short().is_some() {
             self.half.abandon();
-            self.told(Outcome::Abandoned, cx);
+            self.record_round(Outcome::Abandoned, cx);
             return self.next(cx);
         }
         if let Err(error) = self.half.close(number) {
@@ -381,7 +262,7 @@ impl Edge {
         }
     }
 
-    /// The mean is made.
+    /// Ends the round with the mean of its reports.
     fn settle(&mut self, cx: &mut Cx<'_>) {
         let number = self.round.number;
         match self.half.step(Phase::AfterRound(number), Vec::new()) {
@@ -391,24 +272,25 @@ impl Edge {
             }
             Err(error) => return self.decline(error.to_string(), cx),
         }
-        self.told(Outcome::Completed, cx);
+        self.record_round(Outcome::Completed, cx);
         self.next(cx);
     }
 
-    /// The next round for the task there is, or its report.
+    /// Goes on with the next round for the task or, after the last, with the report.
     fn next(&mut self, cx: &mut Cx<'_>) {
         let rounds = self.tier().rounds.max(1);
-        let Some(errand) = &mut self.errand else {
+        let Some(relay) = &mut self.relay else {
             return;
         };
-        errand.held += 1;
-        if errand.held < rounds {
+        relay.held += 1;
+        if relay.held < rounds {
             self.open(cx);
         } else {
             self.report(cx);
         }
     }
 
+    /// Acts on a timer.
     fn timed(&mut self, token: u64, cx: &mut Cx<'_>) {
         let number = u64::from(self.round.number);
         match self.stage {
@@ -419,26 +301,27 @@ impl Edge {
         }
     }
 
-    /// Keeps the virtual server busy for `span` after what it already has; when it will be done.
+    /// Keeps the virtual server busy for `span` after all it was given before. Returns when it will be
+    /// done.
     fn occupy(&mut self, span: Span, cx: &Cx<'_>) -> VirtualTime {
         let start = self.busy_until.max(cx.now());
         self.busy_until = start + span;
         self.round.server_compute = self.round.server_compute + span;
-        if let Some(errand) = &mut self.errand {
-            errand.compute = errand.compute + span;
+        if let Some(relay) = &mut self.relay {
+            relay.compute = relay.compute + span;
         }
         self.busy_until
     }
 
-    /// Writes down the round that is over.
-    fn told(&mut self, outcome: Outcome, cx: &mut Cx<'_>) {
-        let Some(errand) = &self.errand else { return };
+    /// Records the line of the round that is over.
+    fn record_round(&mut self, outcome: Outcome, cx: &mut Cx<'_>) {
+        let Some(relay) = &self.relay else { return };
         let row = self.round.row(cx.now(), None);
         let row = ServerRow {
             tier: Arc::clone(&self.tier().name),
             server: self.place.index,
             round: row.round,
-            above_round: errand.round,
+            above_round: relay.round,
             started: row.started,
             ended: row.ended,
             invited: row.invited,
@@ -448,7 +331,7 @@ impl Edge {
             unanswered: row.unanswered,
             available: row.available,
             train_loss: row.train_loss,
-            samples: errand.gain.as_ref().map_or(0, |gain| gain.samples),
+            samples: relay.gain.as_ref().map_or(0, |gain| gain.samples),
             bytes_down: row.bytes_down,
             bytes_up: row.bytes_up,
             server_compute: row.server_compute,

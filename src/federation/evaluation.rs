@@ -1,7 +1,7 @@
-//! How good the global model is, and its sub-models: centrally, and for each client.
+//! The evaluation of the global model and its sub-models, on the central test data and for each client.
 //!
-//! An evaluation is cut into pieces of a fixed size, run by device workers side by side and added up
-//! in order, so its figures do not depend on how many workers there are.
+//! An evaluation is cut into pieces of a fixed size, which device workers run side by side and which are
+//! added up in order, so its figures do not depend on the number of workers.
 
 use super::plan::Plan;
 use crate::learn::{evaluate, Cost, DeviceData, EvaluationSums, Samples};
@@ -12,66 +12,67 @@ use crate::sim::mix_words;
 use crate::snapshot::snapshot_struct;
 use std::sync::Arc;
 
-/// Samples in a piece: a few times what amortises a piece's overhead, few enough to share out.
+/// How many samples a piece has: enough to make the overhead of a piece small, and few enough to share the
+/// pieces out among workers.
 const PIECE: usize = 512;
 
-/// Samples that go through the network at once: enough to amortise a layer's overhead, few enough
-/// for their activations to stay in the cache.
+/// How many samples go through the network at once: enough to make the overhead of a layer small, and few
+/// enough for their activations to stay in the cache.
 const BATCH: usize = 64;
 
-/// One piece.
+/// One piece of an evaluation.
 #[derive(Debug)]
 pub struct EvaluationJob {
     model: Arc<Model>,
     params: ParamSet,
     data: Arc<DeviceData>,
     samples: Samples,
-    /// None for a piece that is no other evaluation's.
+    /// `None` for the evaluation of a client's own model, which has one piece.
     place: Option<Place>,
 }
 
-/// Which piece of an evaluation it is; the same in every evaluation of a run.
+/// Which piece of an evaluation a piece is. A place means the same samples in every evaluation of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// Of which width's; of an attack's success where there is none.
+    /// The width that is measured; `None` for a piece that measures an attack's success.
     level: Option<usize>,
-    /// The central pieces of a width come before those of its clients.
+    /// The number of the piece. The central pieces of a width come before the pieces of its clients.
     piece: usize,
 }
 
 snapshot_struct!(Place { level, piece });
 
-/// The outcome of one piece: its sums, and which samples were classified correctly.
+/// The outcome of a piece: its sums, and which samples were classified correctly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Marks {
     /// Sums over the piece.
     pub tally: EvaluationSums,
-    /// Sample by sample.
+    /// Whether each sample was classified correctly, in order.
     pub correct: Vec<bool>,
 }
 
 snapshot_struct!(Marks { tally, correct });
 
 impl EvaluationJob {
-    /// Memory that it needs, by estimate.
+    /// An estimate of the memory that the piece needs.
     pub fn memory(&self) -> Bytes {
         Cost::evaluation(&self.model, self.samples.len(), BATCH).memory
     }
 
-    /// Which piece it is.
+    /// Which piece of an evaluation this is.
     pub const fn place(&self) -> Option<Place> {
         self.place
     }
 
-    /// What is measured.
+    /// The model that is measured.
     pub const fn params(&self) -> &ParamSet {
         &self.params
     }
 
-    /// Runs it.
+    /// Runs the piece.
     ///
     /// # Errors
-    /// What torch says.
+    /// An error of libtorch.
     pub fn run(&self) -> Result<Marks, MethodError> {
         let mut correct = Vec::with_capacity(self.samples.len());
         let samples = self.samples.as_slice();
@@ -82,7 +83,7 @@ impl EvaluationJob {
 }
 
 impl Marks {
-    /// 64 bits of the content.
+    /// A digest of the outcome, in 64 bits.
     pub fn digest(&self) -> u64 {
         let loss = self.tally.loss_sum.to_bits();
         let words = [self.tally.correct, self.tally.count, loss];
@@ -95,15 +96,16 @@ impl Marks {
     }
 }
 
-/// What can be asked of the models: prepared once a run.
+/// The pieces of the evaluations of a run, which are cut once.
 #[derive(Debug)]
 pub struct Evaluator {
+    /// The pieces of the central test data.
     central: Vec<Samples>,
-    /// Of the test samples as adversaries want them to be seen.
+    /// The pieces of the test samples with the labels that adversaries want.
     triggered: Vec<Samples>,
-    /// One for each width.
+    /// The clients of each width.
     levels: Vec<OfLevel>,
-    /// Whether the models of all widths are measured centrally, or the global one only.
+    /// Whether the models of all widths are measured centrally, or only the global model.
     by_size: bool,
 }
 
@@ -112,36 +114,36 @@ pub struct Evaluator {
 struct OfLevel {
     model: Arc<Model>,
     clients: Vec<u32>,
-    /// Their held-out samples, one client after the other.
+    /// The pieces of the clients' held-out samples, one client after the other.
     held_out: Vec<Samples>,
-    /// Where each client's begin in them, and where the last one's end.
+    /// Where each client's samples begin in them, and where those of the last client end.
     bounds: Vec<usize>,
 }
 
 /// The figures of one evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
-    /// Central figures of each width that was measured; the first is the global model's.
+    /// The central figures of each width that was measured; the first are those of the global model.
     pub levels: Vec<Option<EvaluationSums>>,
-    /// Each client's, on its own held-out samples with the model of its width; ascending.
+    /// The figures of each client, on its held-out samples with the model of its width; by client, ascending.
     pub clients: Vec<(u32, EvaluationSums)>,
-    /// How often the global model sees what adversaries want it to see.
+    /// How often the global model gives the labels that adversaries want.
     pub attack: Option<EvaluationSums>,
 }
 
 impl Scores {
-    /// The global model's figures.
+    /// The global model's figures on the central test data.
     pub fn central(&self) -> Option<EvaluationSums> {
         self.levels.first().copied().flatten()
     }
 }
 
 impl Evaluator {
-    /// Prepares what the plan asks for. Where clients measure models of their own (`personal`), none is
-    /// measured here.
+    /// Cuts the evaluations that the plan asks for into pieces. Where clients have models of their own
+    /// (`personal`), the evaluation measures no client.
     pub fn new(plan: &Plan, sizes: &Sizes, personal: bool) -> Self {
         if plan.compute.is_modelled() {
-            // Nothing will be asked of it.
+            // No model is ever measured.
             return Self {
                 central: Vec::new(),
                 triggered: Vec::new(),
@@ -209,11 +211,12 @@ impl Evaluator {
         }
     }
 
-    /// The pieces of an evaluation: width after width, the central ones first, and after all those of
-    /// an attack's success. Their number is the same every time. `global` is measured at the full width, what `at_level` gives at the others.
+    /// The pieces of an evaluation: width after width, with the central pieces of each width first, and at
+    /// the end the pieces that measure an attack's success. Their number is the same in each evaluation.
+    /// `global` is the model of the full width, and `at_level` gives the models of the others.
     ///
     /// # Errors
-    /// What `at_level` says.
+    /// An error of `at_level`.
     pub fn pieces(
         &self,
         plan: &Plan,
@@ -242,7 +245,7 @@ impl Evaluator {
         Ok(jobs)
     }
 
-    /// One piece; `None` where there is no such place.
+    /// The piece at a place; `None` where there is no such place.
     pub fn job(&self, plan: &Plan, place: Place, params: ParamSet) -> Option<EvaluationJob> {
         let level = self.levels.get(place.level.unwrap_or(0))?;
         let (data, samples) = match place.level {
@@ -264,7 +267,7 @@ impl Evaluator {
         })
     }
 
-    /// The evaluation of a client's own model on its held-out samples, in one piece.
+    /// The evaluation of a client's own model on the client's held-out samples, in one piece.
     pub fn own(&self, plan: &Plan, params: ParamSet, samples: Samples) -> EvaluationJob {
         EvaluationJob {
             model: Arc::clone(&plan.model),
@@ -275,7 +278,7 @@ impl Evaluator {
         }
     }
 
-    /// Adds up the outcomes of all pieces, in their order.
+    /// Adds up the outcomes of all pieces, in the order of [`Evaluator::pieces`].
     pub fn sum(&self, marks: &[Marks]) -> Scores {
         let mut rest = marks;
         let mut take = |n: usize| {
@@ -315,7 +318,7 @@ impl Evaluator {
     }
 }
 
-/// The sums of some pieces together; `None` of none.
+/// The sums of some pieces together; `None` without pieces.
 fn total(pieces: &[Marks]) -> Option<EvaluationSums> {
     let sum = || {
         let mut sum = EvaluationSums::default();

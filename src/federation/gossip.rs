@@ -1,28 +1,30 @@
-//! Federations without a server: every client has a model of its own, and mixes it with those of its
+//! Federations without a server: every client has a model of its own, and mixes it with the models of its
 //! neighbours on a graph.
 //!
 //! In a round a client trains from its model, sends a model to its neighbours of that round over the
-//! simulated links, waits for theirs, and mixes ([`Algorithm`] says in which order). Node 0, where the
-//! server is otherwise, is no part of the simulated world: it **observes**. It is told of each
-//! client's round past the network, writes the books and measures.
+//! simulated links, waits for their models, and mixes ([`Algorithm`] says in which order). Node 0, which
+//! is otherwise the server, is no part of the simulated world: it **observes**. Clients report their rounds
+//! to the observer past the network; the observer keeps the records of rounds and measures models.
 //!
-//! - `peer`: a client
-//! - `inbox`: models that wait for their round
-//! - `notice`: what the observer is told
-//! - `observer`: node 0; `books`: a round as it keeps it
-//! - `mix`: the arithmetic, as jobs; `watch`: what an audit sees
+//! - `peer`: a client;
+//! - `inbox`: models that wait for their round;
+//! - `notice`: what a client reports to the observer;
+//! - `observer`: node 0;
+//! - `round_record`: what the observer knows of a round;
+//! - `mix`: the arithmetic, as jobs;
+//! - `watch`: what an audit sees.
 
-mod books;
 mod inbox;
 mod mix;
 mod notice;
 mod observer;
 mod peer;
+mod round_record;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-pub use watch::{Mixing, Overhear};
+pub use watch::{Mixing, PeerWatcher};
 
 pub(super) use mix::{Consensus, ConsensusJob, MixJob};
 pub(super) use notice::Notice;
@@ -36,42 +38,43 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Drawn graphs that are kept: rounds lie apart by as much as clients do.
+/// How many drawn graphs are kept. Clients can be in different rounds at the same time, each with a graph of
+/// its own.
 const KEPT: usize = 8;
 
-/// Graphs of more clients are not drawn to be looked at.
+/// The most clients for which a graph is drawn only to say how fast mixing contracts.
 const MOST_DRAWN: u32 = 100_000;
 
 /// A federation without a server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Gossip {
-    /// Who talks to whom.
+    /// Which clients are neighbours.
     pub graph: GraphSpec,
-    /// The graph is drawn anew after so many rounds.
+    /// The number of rounds after which the graph is drawn anew; never, where not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redraw_every: Option<u32>,
-    /// How much each counts.
+    /// The mixing weights of neighbours.
     pub weights: Weights,
-    /// What a client does in which order.
+    /// The order in which a client trains, sends and mixes.
     pub algorithm: Algorithm,
 }
 
-/// What a client does in a round. x_i is its model, g_i what training makes of a model less that
-/// model, W the mixing weights.
+/// The order in which a client trains, sends and mixes in a round. x_i is the client's model, g_i(x) the
+/// step that training makes from a model x, and W the mixing weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Algorithm {
-    /// x_i ← Σ_j W_ij x_j + g_i(x_i): models are on their way while clients train (Lian et al., 2017,
+    /// x_i ← Σ_j W_ij x_j + g_i(x_i): clients train while their models are on the way (Lian et al., 2017,
     /// algorithm 1).
     #[default]
     DPsgd,
-    /// x_i ← Σ_j W_ij (x_j + g_j(x_j)): trains, sends, mixes.
+    /// x_i ← Σ_j W_ij (x_j + g_j(x_j)): a client trains, sends and mixes.
     AdaptThenCombine,
-    /// x_i ← z + g_i(z) with z = Σ_j W_ij x_j: sends, mixes, trains.
+    /// x_i ← z + g_i(z) with z = Σ_j W_ij x_j: a client sends, mixes and trains.
     CombineThenAdapt,
 }
 
 impl Algorithm {
-    /// Whether a client sends what it has at the beginning of a round.
+    /// Whether a client sends its model at the beginning of a round, before it trains.
     const fn sends_first(self) -> bool {
         matches!(self, Self::DPsgd | Self::CombineThenAdapt)
     }
@@ -88,7 +91,8 @@ impl fmt::Display for Algorithm {
 }
 
 impl Gossip {
-    /// How fast mixing alone brings models together, in words; where that can be told at once.
+    /// How fast mixing alone brings the models together, in words; `None` where that takes too long to find
+    /// or cannot be found.
     pub fn contraction_in_words(&self, clients: u32, seed: u64) -> Option<String> {
         if self.graph.is_drawn() && clients > MOST_DRAWN {
             return None;
@@ -106,7 +110,7 @@ impl Gossip {
         ))
     }
 
-    /// The number of the graph of a round, from 0.
+    /// The number of a round's graph, from 0.
     fn number(&self, round: u32) -> u32 {
         let every = self.redraw_every.unwrap_or(u32::MAX).max(1);
         round.saturating_sub(1) / every
@@ -128,19 +132,23 @@ impl fmt::Display for Gossip {
 /// What the nodes of a federation without a server share.
 #[derive(Debug)]
 pub struct Common {
+    /// The graph, the weights and the algorithm.
     pub gossip: Gossip,
-    /// The model that everybody begins with.
+    /// The model that all clients begin with.
     pub initial: ParamSet,
     clients: u32,
     seed: u64,
-    /// The graphs of late, by number: each follows from it, whoever asks first.
+    /// The latest graphs, by number. A graph follows from the seed and its number, so it makes no
+    /// difference which node asks for it first.
     drawn: Mutex<BTreeMap<u32, Arc<Graph>>>,
-    /// What clients train from, what comes of it and what they end rounds with, by round and client.
+    /// The models that clients begin to train from, the trained models and the models at the end of rounds, by
+    /// round and client.
     #[cfg(test)]
     pub watched: Mutex<BTreeMap<(tests::What, u32, u32), ParamSet>>,
 }
 
 impl Common {
+    /// Shares `gossip` and the initial model among so many clients.
     pub fn new(gossip: Gossip, initial: ParamSet, clients: u32, seed: u64) -> Self {
         Self {
             gossip,
@@ -165,7 +173,7 @@ impl Common {
     /// The graph of a round.
     ///
     /// # Errors
-    /// When none that is connected can be drawn.
+    /// When no connected graph can be drawn.
     pub fn graph(&self, round: u32) -> Result<Arc<Graph>, String> {
         let number = self.gossip.number(round);
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,7 +189,7 @@ impl Common {
         Ok(graph)
     }
 
-    /// Whose models a client mixes in a round, with their weights.
+    /// The clients whose models a client mixes in a round, with their weights.
     ///
     /// # Errors
     /// As [`Common::graph`].

@@ -1,8 +1,10 @@
-//! Servers between the clients and the server at the top: who is below whom.
+//! Edge servers between the clients and the server at the top: which member is below which server.
 //!
-//! Tiers are listed from the top down: those of the first answer to the server itself (the cloud),
-//! the clients to those of the last (edge servers). Members are numbered through: the clients first,
-//! then the servers, tier after tier; node `n + 1` is member `n`, and node 0 the cloud.
+//! Tiers are listed from the top down: the servers of the first tier answer to the server at the top (the
+//! cloud), and the clients answer to the servers of the last tier. Members are numbered on: the clients
+//! first, then the edge servers, tier after tier. Node `n + 1` is member `n`, and node 0 is the cloud. For
+//! example, with 10 clients and tiers of 2 and 4 servers, members 0 to 9 are the clients, 10 and 11 the
+//! upper tier, and 12 to 15 the lower one.
 
 use super::plan::Cohort;
 use crate::learn::VirtualDevice;
@@ -11,26 +13,26 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Servers of one kind, all as far from the top.
+/// One tier of edge servers: all are alike, and as far from the top.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tier {
-    /// What one is called.
+    /// What a server of this tier is called.
     pub name: Arc<str>,
-    /// How many.
+    /// How many servers it has.
     pub count: u32,
-    /// Speed and memory of one.
+    /// The speed and memory of each server.
     pub device: VirtualDevice,
-    /// Rounds that one holds with those below it for each that the server above it holds: κ₂ of
+    /// How many rounds a server holds with its members for each round of the server above: κ₂ of
     /// hierarchical FedAvg.
     pub rounds: u32,
-    /// When such a round ends with the reports it has.
+    /// How long after its beginning such a round ends with the reports that it has.
     pub deadline: Option<Span>,
-    /// Who is below which.
+    /// Which members are below which server.
     pub assign: Assign,
 }
 
 impl Tier {
-    /// How many of `count` fall to one of its servers.
+    /// How many of `count` members are below one of its servers.
     fn part(&self, count: u32, index: u32) -> u32 {
         match self.assign {
             Assign::Blocks | Assign::BySpeed => {
@@ -42,21 +44,21 @@ impl Tier {
     }
 }
 
-/// Who is below which server of a tier.
+/// How members are assigned to the servers of a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Assign {
-    /// Neighbours in number together: the first so many to the first server, and so on. Groups of a
-    /// population stay together as far as they can.
+    /// In blocks of consecutive numbers: the first members to the first server, and so on. The clients of a
+    /// group stay together as far as they can.
     #[default]
     Blocks,
-    /// In turn, like cards: each server has some of each group.
+    /// In turn, like cards that are dealt: each server has some clients of each group.
     Interleaved,
-    /// Clients sorted by what a round is expected to take them, the fastest to the first server: tiers
+    /// By how long a round is expected to take each client, the fastest clients to the first server: tiers
     /// as in TiFL and FedAT.
     BySpeed,
 }
 
-/// Members below one server: `first`, `first + step`, …, or those that are listed, in order.
+/// The members below one server: `first`, `first + step`, …, or a list of members in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Below<'a> {
     first: u32,
@@ -76,12 +78,12 @@ impl<'a> Below<'a> {
         }
     }
 
-    /// How many.
+    /// How many members there are.
     pub const fn count(self) -> u32 {
         self.count
     }
 
-    /// The member at a place; it must be below [`Self::count`].
+    /// The member at a place, which must be less than [`Self::count`].
     pub fn member(self, place: u32) -> u32 {
         match self.listed {
             Some(listed) => listed.get(place as usize).copied().unwrap_or(0),
@@ -89,7 +91,7 @@ impl<'a> Below<'a> {
         }
     }
 
-    /// The place of a member, if it is among them.
+    /// The place of a member, if the member is below the server.
     pub fn place(self, member: u32) -> Option<u32> {
         if let Some(listed) = self.listed {
             return listed.binary_search(&member).ok().map(|place| place as u32);
@@ -99,7 +101,7 @@ impl<'a> Below<'a> {
         (after.is_multiple_of(self.step) && place < self.count).then_some(place)
     }
 
-    /// The places of those in a range of members.
+    /// The places of the members that are in a range of numbers.
     pub fn within(self, range: &Range<u32>) -> Range<u32> {
         if let Some(listed) = self.listed {
             let place = |member| listed.partition_point(|&other| other < member) as u32;
@@ -112,34 +114,36 @@ impl<'a> Below<'a> {
         place(range.start)..place(range.end)
     }
 
-    /// All of them.
+    /// All members, in ascending order.
     pub fn members(self) -> impl Iterator<Item = u32> + use<'a> {
         (0..self.count).map(move |place| self.member(place))
     }
 }
 
-/// A server between: its tier, and its number there.
+/// Where an edge server stands: its tier, and its number in the tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// From 0, the nearest to the top.
+    /// The number of the tier, from 0 for the tier nearest to the top.
     pub tier: usize,
-    /// From 0.
+    /// The number of the server in its tier, from 0.
     pub index: u32,
 }
 
-/// The servers between, and the population at the bottom.
+/// The tiers of edge servers, and the population at the bottom.
 #[derive(Debug, Clone, Copy)]
 pub struct Hierarchy<'a> {
-    /// From the top down; empty where the clients answer to the server itself.
+    /// The tiers from the top down; empty where the clients answer to the server at the top.
     pub tiers: &'a [Tier],
-    /// Clients.
+    /// How many clients there are.
     pub population: u32,
-    /// The clients by speed, cut among the servers of the last tier, where that wants them so.
+    /// The clients by speed, cut among the servers of the last tier; empty unless that tier assigns clients
+    /// by speed.
     pub by_speed: &'a [u32],
 }
 
-/// Clients in the order of what a round is expected to take them (`time`, then number), cut among
-/// `servers`; each one's are then in order of number, so that they are found soon.
+/// The clients in the order of how long a round is expected to take each of them (`time`, then number),
+/// cut among `servers`. The clients of each server are then sorted by number, so that a search finds them
+/// quickly.
 pub(super) fn sorted(population: u32, servers: u32, time: impl Fn(u32) -> Span) -> Vec<u32> {
     let mut order: Vec<(Span, u32)> = (0..population)
         .map(|client| (time(client), client))
@@ -156,12 +160,12 @@ pub(super) fn sorted(population: u32, servers: u32, time: impl Fn(u32) -> Span) 
 }
 
 impl<'a> Hierarchy<'a> {
-    /// Servers between the top and the clients.
+    /// How many edge servers there are.
     pub fn servers(self) -> u32 {
         self.tiers.iter().map(|tier| tier.count).sum()
     }
 
-    /// The members that a tier's servers are.
+    /// The numbers that the servers of a tier have as members.
     pub fn members_of(self, tier: usize) -> Range<u32> {
         let before: u32 = self.tiers.iter().take(tier).map(|tier| tier.count).sum();
         let first = self.population + before;
@@ -177,7 +181,7 @@ impl<'a> Hierarchy<'a> {
         })
     }
 
-    /// Who answers to the server at the top.
+    /// The members that answer to the server at the top.
     pub fn below_top(self) -> Below<'a> {
         if self.tiers.is_empty() {
             return Below::all(self.population);
@@ -191,7 +195,7 @@ impl<'a> Hierarchy<'a> {
         }
     }
 
-    /// Who answers to a server between.
+    /// The members that answer to an edge server.
     pub fn below(self, place: Place) -> Below<'a> {
         let lower = match place.tier + 1 < self.tiers.len() {
             true => self.members_of(place.tier + 1),
@@ -217,8 +221,8 @@ impl<'a> Hierarchy<'a> {
         }
     }
 
-    /// How many of those below it a server between wants reports from: all, or of clients its part of
-    /// the schedule's cohort.
+    /// How many reports a round of an edge server wants: one of each member or, where its members are
+    /// clients, its part of the schedule's cohort.
     pub fn wanted(self, place: Place, cohort: Cohort) -> u32 {
         let below = self.below(place).count();
         if place.tier + 1 < self.tiers.len() {
@@ -235,7 +239,8 @@ impl<'a> Hierarchy<'a> {
     }
 }
 
-/// The part of `count` that falls to one of `among`, in order; no two differ by more than one.
+/// The part of `count` that falls to one of `among` servers, in order. No two parts differ by more than
+/// one.
 fn share(count: u32, among: u32, index: u32) -> Range<u32> {
     let upto = |index: u32| {
         let (count, among, index) = (u64::from(count), u64::from(among.max(1)), u64::from(index));

@@ -1,4 +1,4 @@
-//! Real work, as device workers get it.
+//! Jobs: real work for device workers.
 
 use super::evaluation::{EvaluationJob, Marks};
 use super::gossip::{Consensus, ConsensusJob, MixJob};
@@ -13,46 +13,46 @@ use crate::snapshot::snapshot_enum;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A pure function of its content.
+/// Real work for a device worker. The output of a job depends on the job's content alone.
 pub enum Job {
-    /// A client's round.
+    /// The work of a client in a round.
     Client(Box<ClientJob>),
-    /// A method's work at the server.
+    /// The method's own work at the server.
     Server(ServerJob),
     /// A piece of an evaluation.
     Evaluation(Box<EvaluationJob>),
-    /// A client's mixing, where there is no server.
+    /// The mixing of models by a client without a server.
     Mix(Box<MixJob>),
-    /// The mean of all clients' models, where there is no server.
+    /// The mean of all clients' models, which the observer of a federation without a server wants.
     Consensus(Box<ConsensusJob>),
 }
 
-/// A client's round.
+/// The work of a client in a round.
 pub struct ClientJob {
-    /// What is done.
+    /// The method's client half, with its layers, which does the work.
     pub half: Arc<dyn ClientHalf>,
-    /// With what.
+    /// Everything that the work depends on.
     pub input: ClientInput,
 }
 
-/// Why a job failed whose output is of another kind than was asked for.
+/// The error of a job whose output is of another kind than its node asked for.
 pub(super) const UNASKED: &str =
     "a device worker answered with something that it was not asked for";
 
-/// What comes of a [`Job`].
+/// The output of a [`Job`].
 #[derive(Debug)]
 pub enum Output {
-    /// Of a client's round.
+    /// The output of a client's work.
     Client(Result<ClientWork, MethodError>),
-    /// Of a method's work at the server.
+    /// The output of the method's own work at the server.
     Server(Result<Payload, MethodError>),
-    /// Of a piece of an evaluation.
+    /// The output of a piece of an evaluation.
     Evaluation(Result<Marks, MethodError>),
-    /// The worker panicked, twice.
+    /// The job has no output, because its worker panicked twice.
     Failed(String),
-    /// Of a client's mixing.
+    /// The mixed model.
     Mix(Result<ParamSet, MethodError>),
-    /// Of the mean of all models.
+    /// The mean of all clients' models.
     Consensus(Result<Consensus, MethodError>),
 }
 
@@ -97,36 +97,38 @@ impl Outcome for Output {
 }
 
 impl ClientJob {
-    /// Host memory it takes while it runs, by estimate.
+    /// An estimate of the host memory that the job takes while it runs.
     fn memory(&self) -> Bytes {
         let training = self.input.memory(self.half.corrections());
-        // A task that cannot be read ends before it takes any.
+        // A job whose task cannot be read ends before it takes any memory.
         let beside = self.half.beside(&self.input).unwrap_or_default();
         training.max(on_host(beside.memory))
     }
 
-    /// Whether nothing is gained by training it with others at once: its unit is a loop.
+    /// Whether nothing is gained by training the job together with others, so that its unit is a loop.
     fn runs_alone(&self) -> bool {
         self.input.data.device() == tch::Device::Cpu || !self.half.only_trains()
     }
 }
 
-/// Host memory of work that needs so much: autograd and convolutions keep about as much again.
+/// The host memory of work that needs so much by itself: autograd and convolutions keep about as much
+/// again.
 const fn on_host(needed: Bytes) -> Bytes {
     Bytes(needed.0.saturating_mul(2))
 }
 
-/// The memory of a host device, as its workers see it.
+/// The memory of a host device, which its workers share.
 #[derive(Debug)]
 pub struct DeviceMemory {
     admission: Admission,
-    /// Whether a batch that takes more than all of it is cut beforehand.
+    /// Whether a batch that takes more than the whole memory is cut before it runs.
     strict: bool,
 }
 
 impl DeviceMemory {
-    /// `limit` for all workers, batches that take more than that cut into pieces; or what the device
-    /// is thought to have, and only what really does not fit is cut.
+    /// The memory of all workers together. With a `limit`, a batch that is estimated to need more is cut into
+    /// pieces before it runs. Without one the memory is `available`, and a batch is cut only after it really
+    /// did not fit.
     pub fn new(limit: Option<Bytes>, available: Bytes) -> Self {
         Self {
             admission: Admission::new(limit.unwrap_or(available)),
@@ -135,7 +137,8 @@ impl DeviceMemory {
     }
 }
 
-/// A device worker: one thread, one intra-op thread of torch's, and buffers worth reusing.
+/// A device worker: one thread, on which libtorch uses one thread, and buffers that are reused from job to
+/// job.
 #[derive(Debug)]
 pub struct DeviceWorker {
     scratch: Scratch,
@@ -143,7 +146,7 @@ pub struct DeviceWorker {
 }
 
 impl DeviceWorker {
-    /// A worker; call it on the thread that will run it.
+    /// A worker. Call this on the thread that will run the worker.
     pub fn new() -> Self {
         prepare_worker_thread();
         Self {
@@ -152,7 +155,8 @@ impl DeviceWorker {
         }
     }
 
-    /// A worker that shares its device with others, likewise.
+    /// A worker that shares the memory of its device with others. Call this on the thread that will run the
+    /// worker.
     pub fn sharing(memory: Arc<DeviceMemory>) -> Self {
         prepare_worker_thread();
         let scratch = if memory.strict {
@@ -166,7 +170,7 @@ impl DeviceWorker {
         }
     }
 
-    /// Runs `work` once there is `need` for it.
+    /// Runs `work` once `need` bytes of memory are free for it.
     fn admitted<T>(&mut self, need: Bytes, work: impl FnOnce(&mut Scratch) -> T) -> T {
         let memory = self.memory.clone();
         let _permit = memory.as_ref().map(|memory| memory.admission.admit(need));
@@ -192,11 +196,11 @@ impl Executor<Job, Output> for DeviceWorker {
             Job::Evaluation(job) => {
                 Output::Evaluation(self.admitted(on_host(job.memory()), |_| job.run()))
             }
-            // In host memory, of which they take one model.
+            // Mixing and means take the host memory of one model, for which they do not wait.
             Job::Mix(job) => Output::Mix(job.run()),
             Job::Consensus(job) => Output::Consensus(job.run()),
         };
-        // Parameter sets remember their digest; found out here, it costs the shards nothing.
+        // Parameter sets remember their digest. A digest that is computed here costs the shards no time.
         output.digest();
         output
     }

@@ -1,8 +1,8 @@
-//! Models that a run writes down: which ones, and how they reach the recorder.
+//! The models that a run writes as files: which ones, and how they reach the recorder.
 //!
-//! The server, and the observer where there is none, tells of its model after the rounds in question;
-//! what the nodes hold when the run is over is told by [`left`]. A model is told by reference and is part
-//! of no hash: whether it is written changes nothing that happens.
+//! The server, or the observer where there is no server, hands its model to the recorder after the rounds
+//! that a scenario names; the models that nodes hold when the run is over are handed over by [`left`]. A
+//! model is handed over by reference and is part of no hash, so writing it changes nothing in the run.
 
 use super::record::Record;
 use super::world::{Federation, Member, Shared};
@@ -15,34 +15,34 @@ use serde::{Deserialize, Serialize};
 /// Which models of a run are kept as files (`record: (model: …)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keep {
-    /// The global model as it is when the run ends.
+    /// The global model at the end of the run.
     Final,
-    /// The global model of the round with the best accuracy on the central test data; of equal ones the
-    /// first.
+    /// The global model of the round with the best accuracy on the central test data, of the first such
+    /// round.
     Best,
-    /// The global model after every so many rounds, and as it is when the run ends.
+    /// The global model after every so many rounds, and at the end of the run.
     Every(
-        /// Rounds; at least 1.
+        /// The number of rounds, at least 1.
         u32,
     ),
-    /// The model of each client that has one of its own, and the global model where there is one, as
-    /// they are when the run ends.
+    /// At the end of the run, the model of each client that has one of its own, and the global model where
+    /// there is one.
     Clients,
 }
 
-/// Models at one moment of a run.
+/// Models at one moment of a run, as the recorder gets them.
 #[derive(Debug, Clone)]
 pub struct Weights {
-    /// After which round; 0 before the first one was over.
+    /// The last round that was over; 0 before the first one was.
     pub round: u32,
-    /// When, and whose.
+    /// When they were handed over, and whose they are.
     pub of: Of,
-    /// The parameters by level ([`crate::model::Sizes`]): the global model at every width that clients
-    /// have, or the one model of a client at the client's level.
+    /// The parameters, each with its level ([`crate::model::Sizes`]): the global model at every width that
+    /// clients have, or the one model of a client at the client's width.
     pub sets: Vec<(usize, ParamSet)>,
 }
 
-/// When a model was told of, and whose it is.
+/// When a model was handed over, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
     /// The global model when a round was over.
@@ -51,7 +51,7 @@ pub enum Of {
     End,
     /// A client's own model when the run was over.
     Client(
-        /// Its number, from 0.
+        /// The client's number, from 0.
         u32,
     ),
 }
@@ -64,7 +64,7 @@ snapshot_enum!(Of {
 });
 
 impl Keep {
-    /// Whether the server is to tell of its model after a round; `measured` says whether the round has an
+    /// Whether the server hands over its model after this round. `measured` says whether the round has an
     /// accuracy.
     pub(super) const fn after(self, round: u32, measured: bool) -> bool {
         match self {
@@ -74,16 +74,17 @@ impl Keep {
         }
     }
 
-    /// Whether the run's last global model is kept.
+    /// Whether the global model at the end of the run is kept.
     pub const fn has_final(self) -> bool {
         !matches!(self, Self::Best)
     }
 }
 
-/// The global model of `half` at every width that clients have; nothing where the method has none.
+/// The global model of `half` at every width that clients have; `None` where the method has no global
+/// model.
 ///
 /// # Errors
-/// When a narrower one cannot be made.
+/// When a narrower model cannot be made.
 pub(super) fn global(
     shared: &Shared,
     half: &dyn ServerHalf,
@@ -95,7 +96,7 @@ pub(super) fn global(
     };
     let mut sets = vec![(0, full.clone())];
     for level in 1..shared.sizes.levels().len() {
-        // Where a method has no sub-models, every client has the whole one.
+        // Where a method has no sub-models, every client has the whole model.
         if let Some(narrower) = half.at_level(level)? {
             sets.push((level, narrower));
         }
@@ -103,8 +104,8 @@ pub(super) fn global(
     Ok(Some(Weights { round, of, sets }))
 }
 
-/// Tells what a node is left with when the run is over: the server its global model and what it knows of
-/// clients' own, a client its own.
+/// Hands over the models that a node has when the run is over: the server its global model and what it has
+/// of clients' own models, a client its own model. `tell` returns whether the recorder wants more.
 ///
 /// # Errors
 /// When a model cannot be made, in words.

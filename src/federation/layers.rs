@@ -1,8 +1,8 @@
-//! The layers around a method, in the order a real system has them.
+//! The layers around a method, in the order in which a real system has them.
 //!
-//! A client trains, then its report is made private (clipped, noise added), compressed, masked and
-//! sent; the server takes masks out of the sum, decompresses, clips again and adds its own noise, and
-//! gives what comes out to the method.
+//! When a client has trained, its report is made private (clipped, with noise added), compressed, masked
+//! and sent. The server takes the masks out of the sum, decompresses, clips again, adds its own noise, and
+//! gives the result to the method.
 
 use super::plan::{Group, Plan};
 use crate::compress::{Compression, Compressor, Decompressor};
@@ -13,19 +13,19 @@ use crate::quantity::Distribution;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// What is worn; nothing, unless a scenario says so.
+/// The layers around a method; a scenario has none unless it says so.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Layers {
     /// How reports are compressed.
     pub compression: Option<Compression>,
-    /// What differential privacy they have.
+    /// Which differential privacy reports have.
     pub privacy: Option<Privacy>,
-    /// How they are added up in secret.
+    /// How reports are added up without the server seeing any single one.
     pub secure_aggregation: Option<SecureAggregation>,
 }
 
 impl Layers {
-    /// The client half in its layers, innermost first.
+    /// Puts the layers around a client half, the innermost first.
     pub(super) fn around_client(
         &self,
         half: Arc<dyn ClientHalf>,
@@ -46,8 +46,8 @@ impl Layers {
         half
     }
 
-    /// The client's end of privacy. A bound that moves is known to the server alone, which is
-    /// trusted with the updates anyway.
+    /// The client's part of privacy. Where the clipping bound adapts, only the server knows it, and only the
+    /// server clips; it is trusted with the updates anyway.
     fn clipper(&self) -> Option<Clipper> {
         match self.privacy.as_ref()? {
             Privacy::CentralDp(central) => central.adaptive.is_none().then_some(Clipper {
@@ -61,8 +61,8 @@ impl Layers {
         }
     }
 
-    /// The client's end of secure aggregation, which the server's end knows too. Under central privacy
-    /// all updates count alike and none may grow by rounding.
+    /// The client's part of secure aggregation, which the server's part contains too. Under central privacy
+    /// all updates have one weight, and rounding may not make an update longer than the bound.
     fn masker(&self, plan: &Plan, witness: &Arc<Witness>) -> Option<Masker> {
         let settings = self.secure_aggregation.as_ref()?.settings().clone();
         let central = matches!(self.privacy, Some(Privacy::CentralDp(_)));
@@ -78,7 +78,7 @@ impl Layers {
         ))
     }
 
-    /// The server half in its layers, innermost first.
+    /// Puts the layers around a server half, the innermost first.
     pub(super) fn around_server(
         &self,
         half: Box<dyn ServerHalf>,
@@ -87,7 +87,7 @@ impl Layers {
         witness: &Arc<Witness>,
     ) -> Box<dyn ServerHalf> {
         let mut half = half;
-        // Servers between hold rounds, however the one at the top waits.
+        // Edge servers hold rounds, whichever way the server at the top waits.
         let one_by_one = plan.schedule.waiting.is_some() && plan.hierarchy.is_empty();
         match &self.privacy {
             Some(Privacy::CentralDp(central)) => {
@@ -120,18 +120,18 @@ impl Layers {
     }
 }
 
-/// How many clients are asked a round, where enough are there.
+/// How many clients a round asks, where enough are present.
 fn asked(plan: &Plan) -> u32 {
     let cohort = plan.schedule.cohort.of(plan.population());
     let asked = libm::ceil(f64::from(cohort) * plan.schedule.over_selection) as u32;
     asked.min(plan.population())
 }
 
-/// The probability that a client takes part in a round, for the accountant: those asked over the
-/// population. Where some clients may not be there, those who are can be asked more often than that;
-/// then nothing is claimed of sampling.
+/// The probability that a client takes part in a round, for the privacy accountant: the number of clients
+/// asked over the population. Where some clients may be absent, those present can be asked more often than
+/// that; then the probability is taken to be 1, and sampling adds no privacy.
 fn sampling_rate(plan: &Plan) -> f64 {
-    // Nothing else than a uniform sample hides who takes part.
+    // Only a uniform sample hides which clients take part.
     if !plan.selection.selection().is_uniform() {
         return 1.0;
     }

@@ -1,4 +1,4 @@
-//! What servers and clients say to each other.
+//! The messages between servers and clients.
 
 use super::gossip::Notice;
 use crate::fault::Corruption;
@@ -13,29 +13,29 @@ use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Kind (1 byte), flags (1), length of the text that may follow (2), round (4), sender (4) and
-/// number of samples (4): what precedes every payload.
+/// The bytes in front of every payload: kind (1 byte), flags (1), length of the text that may follow (2),
+/// round (4), sender (4) and number of samples (4).
 pub(super) const ENVELOPE: u64 = 16;
 
 /// A message of the round protocol.
 #[derive(Debug, Clone)]
 pub enum Message {
-    /// Server to client: take part in a round.
+    /// From a server to a client: an invitation to a round.
     Task(Box<Task>),
-    /// Client to server: what came of it.
+    /// From a client to its server: the outcome of a task.
     Report(Box<Report>),
-    /// Client to server: not this time, and why.
+    /// From a client to its server: the client declines a task, and why.
     Refusal(Box<Refusal>),
-    /// Client to client, where there is no server: a model of its own.
+    /// From a client to a neighbour, where there is no server: the sender's model.
     Model(Box<PeerModel>),
-    /// Client to observer, past the network: what came of its round.
+    /// From a client to the observer, past the network: the client's round.
     Notice(Box<Notice>),
 }
 
 /// A model that a client sends to a neighbour.
 #[derive(Debug, Clone)]
 pub struct PeerModel {
-    /// In which round.
+    /// The round in which it is sent.
     pub round: u32,
     /// The model.
     pub payload: Payload,
@@ -44,68 +44,68 @@ pub struct PeerModel {
 /// An invitation to a round.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Which round.
+    /// The round; where clients are asked one by one, the number of the task.
     pub round: u32,
     /// What the method sends.
     pub payload: Payload,
 }
 
-/// The outcome of a client's round.
+/// A client's answer to a task: the outcome of its training.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// Which round.
+    /// The round of the task that it answers.
     pub round: u32,
-    /// On how many samples the client trained.
+    /// How many samples the client trained on.
     pub samples: u32,
     /// What the method's client half reports.
     pub payload: Payload,
-    /// What the observer is told; not on the wire.
+    /// Figures for the record of the round. They are not on the wire.
     pub telemetry: Telemetry,
-    /// What the observer is told of clients below a server between; not on the wire.
+    /// What an edge server has heard of clients, for the evaluation. It is not on the wire.
     pub below: FromBelow,
 }
 
-/// What a server between has heard of clients since it was asked, for those who observe.
+/// What an edge server has heard of clients since it was asked, for the evaluation at the top.
 #[derive(Debug, Clone, Default)]
 pub struct FromBelow {
-    /// How their models did around local training whose report it used, the latest of each.
+    /// How each client's model did before and after the latest local training whose report was used.
     pub held_out: BTreeMap<u32, HeldOut>,
-    /// Those whose training diverged.
+    /// How many clients reported that their training diverged.
     pub diverged: u32,
 }
 
-/// A client's no.
+/// A client's answer to a task that it declines.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// To which round.
+    /// The round of the task.
     pub round: u32,
-    /// Why.
+    /// Why the client declines.
     pub reason: Arc<str>,
-    /// When the task had come.
+    /// When the task arrived at the client.
     pub received: VirtualTime,
-    /// For those who observe; not on the wire: clients whose training diverged, itself, or those below a
-    /// server between.
+    /// How many clients reported that their training diverged: the sender itself or, from an edge server,
+    /// the clients below. It is not on the wire.
     pub diverged: u32,
 }
 
-/// Figures of a client's round.
+/// Figures of a client's round, for its line in `clients.csv`.
 #[derive(Debug, Clone, Copy)]
 pub struct Telemetry {
-    /// What it really answers, whatever round it says.
+    /// The task that the report really answers, also where a fault makes it name another round.
     pub task: u32,
-    /// When the task had come.
+    /// When the task arrived at the client.
     pub received: VirtualTime,
     /// When training was done.
     pub trained: VirtualTime,
     /// How long the virtual device worked.
     pub compute: Span,
-    /// Operations and memory of the training.
+    /// FLOPs and memory of the training.
     pub cost: Cost,
-    /// What the device drew, in joules.
+    /// The energy that the device drew, in joules.
     pub energy: f64,
     /// The size of the task on the wire.
     pub bytes_down: Bytes,
-    /// What the method tells.
+    /// What the method's client half measured: steps, loss, accuracy on held-out samples.
     pub metrics: Metrics,
 }
 
@@ -144,31 +144,31 @@ snapshot_struct!(Telemetry {
 });
 
 impl Task {
-    /// Its exact size on the wire.
+    /// The exact size of the message on the wire.
     pub fn wire_bytes(&self) -> Bytes {
         Bytes(ENVELOPE + self.payload.wire_bytes().0)
     }
 }
 
 impl Report {
-    /// Its exact size on the wire.
+    /// The exact size of the message on the wire.
     pub fn wire_bytes(&self) -> Bytes {
         Bytes(ENVELOPE + self.payload.wire_bytes().0)
     }
 }
 
 impl PeerModel {
-    /// Its exact size on the wire.
+    /// The exact size of the message on the wire.
     pub fn wire_bytes(&self) -> Bytes {
         Bytes(ENVELOPE + self.payload.wire_bytes().0)
     }
 }
 
-/// Models and updates with a larger value are not used. The sum of all reports of any round, weighed
-/// by their samples, stays finite with it, and so does the square of a mean.
+/// Models and updates with a larger value are not used. With this bound, the sum of all reports of a round
+/// weighed by their samples stays finite, and so does the square of a mean.
 const LARGEST: f64 = 1e15;
 
-/// Why the values of a payload are not even looked at further.
+/// Why a payload is not used, as far as its values alone say.
 pub(super) fn unsound(payload: &Payload) -> Option<Rejection> {
     let largest = payload.largest();
     if largest <= LARGEST {
@@ -181,14 +181,14 @@ pub(super) fn unsound(payload: &Payload) -> Option<Rejection> {
 }
 
 impl Message {
-    /// Whether messages of a kind are sent in federations with a server, or in those without.
+    /// Whether messages of this kind are sent at all: in federations with a server, or in those without.
     pub fn is_spoken(kind: &str, without_server: bool) -> bool {
         matches!(kind, "model" | "notice") == without_server
     }
 }
 
 impl Refusal {
-    /// Its exact size on the wire.
+    /// The exact size of the message on the wire.
     pub fn wire_bytes(&self) -> Bytes {
         Bytes(ENVELOPE + self.reason.len() as u64)
     }
@@ -232,7 +232,7 @@ impl sim::Message for Message {
             Self::Report(report) => report.wire_bytes(),
             Self::Refusal(refusal) => refusal.wire_bytes(),
             Self::Model(model) => model.wire_bytes(),
-            // It is on no wire.
+            // A notice goes past the network.
             Self::Notice(_) => Bytes(0),
         }
     }

@@ -1,5 +1,5 @@
-//! What is to be expected of a federation before it runs: of single clients, and of all that a round
-//! costs this machine.
+//! What is expected of a federation before it runs: how long a round takes a client, and what a round costs
+//! the machine that runs Shoal.
 
 use super::message::ENVELOPE;
 use super::sizing::cost_of;
@@ -12,37 +12,38 @@ use crate::quantity::{Bytes, Flops, Span};
 use crate::sim::rng::{stream, Purpose};
 use crate::sim::NodeId;
 
-/// What a round is expected to take a client.
+/// How long a round is expected to take a client, and what it costs the client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outlook {
-    /// Samples that it trains on.
+    /// How many samples the client trains on.
     pub samples: usize,
-    /// The probability that it is there when a round begins, whatever its availability.
+    /// The client's participation: the probability that it is present when a round begins, apart from its
+    /// availability.
     pub participation: f64,
-    /// Until the model has come, on idle links without losses.
+    /// How long the model takes to arrive, on idle links without losses.
     pub download: Span,
-    /// Until its device computes.
+    /// How long the device takes to start up.
     pub startup: Span,
-    /// Its computing.
+    /// How long the device computes.
     pub compute: Span,
-    /// Until its report has gone, on idle links without losses.
+    /// How long the report takes to arrive, on idle links without losses.
     pub upload: Span,
-    /// Steps of training.
+    /// How many local steps the client takes.
     pub steps: u64,
-    /// What its work costs.
+    /// What the training costs.
     pub cost: Cost,
-    /// Whether its device has the memory.
+    /// Whether the training fits the memory of the device.
     pub fits: bool,
-    /// How the model gets through, and how the report does.
+    /// How the model gets through the network, and how the report does.
     pub passages: [Passage; 2],
 }
 
-/// What the server of a federation does.
+/// What the server of a federation computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ServerLoad {
-    /// Once, before the first round.
+    /// FLOPs before the first round.
     pub setup: Flops,
-    /// In each round.
+    /// FLOPs in each round.
     pub round: Flops,
     /// Whether rounds ask clients.
     pub asks: bool,
@@ -52,25 +53,25 @@ pub struct ServerLoad {
 
 /// The messages of a round that a client gets and sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Letters {
-    /// Its node.
+pub struct RoundMessages {
+    /// The client's node.
     pub client: NodeId,
-    /// Whom it answers to; without a server, a neighbour.
+    /// The server that the client answers to; a neighbour where there is no server.
     pub server: NodeId,
-    /// The message with the model, for one set of parameters of the client's network.
+    /// The size of the message with the model, for one set of parameters of the client's network.
     pub model: Bytes,
-    /// The message with its report, likewise, compressed where reports are.
+    /// The size of the message with the report, compressed where reports are.
     pub report: Bytes,
 }
 
 impl Outlook {
-    /// All of it.
+    /// How long the whole round takes the client.
     pub fn total(&self) -> Span {
         self.download + self.startup + self.compute + self.upload
     }
 
-    /// The probability that its report is there `within` so long of being asked: that no more is lost, and
-    /// sent again, than leaves time for it.
+    /// The probability that the report arrives within this time after the client was asked, as far as lost
+    /// packets, which are sent again, leave time for it.
     pub fn chance_within(&self, within: Span) -> f64 {
         let Some(left) = within.nanos().checked_sub(self.total().nanos()) else {
             return 0.0;
@@ -86,8 +87,8 @@ impl Outlook {
 }
 
 impl Federation {
-    /// What a round is expected to take a client. Tasks and reports are taken for one set of parameters
-    /// of the client's network, reports compressed where they are.
+    /// How long a round is expected to take a client, and what it costs the client. A task and a report are
+    /// taken to be one set of parameters of the client's network, the report compressed where reports are.
     pub fn outlook(&self, client: u32) -> Outlook {
         let shared = self.share();
         let plan = &shared.plan;
@@ -128,13 +129,13 @@ impl Federation {
         }
     }
 
-    /// The messages of a round that a client gets and sends.
-    pub fn letters(&self, client: u32) -> Letters {
+    /// The messages that a client gets and sends in a round.
+    pub fn round_messages(&self, client: u32) -> RoundMessages {
         let shared = self.share();
         let parameters = Bytes(4 * shared.sizes.of(client).model.parameters() as u64);
         let report = shared.report_bytes(client, parameters);
         let around = ENVELOPE + Payload::Nothing.wire_bytes().0;
-        Letters {
+        RoundMessages {
             client: Self::node_of(client),
             server: shared.counterpart(client),
             model: Bytes(parameters.0.saturating_add(around)),
@@ -147,8 +148,7 @@ impl Federation {
         self.share().network.clone()
     }
 
-    /// What one evaluation of all that is measured costs: operations, and the samples that go through a
-    /// network.
+    /// What one evaluation costs the host: FLOPs, and the number of samples that go through a network.
     pub fn evaluation_cost(&self) -> (Flops, u64) {
         let shared = self.share();
         let plan = &shared.plan;
@@ -177,17 +177,17 @@ impl Federation {
         (Flops(flops), samples)
     }
 
-    /// How many messages a round without a server has, where there is none.
+    /// How many messages a round has in a federation without a server; `None` where there is a server.
     pub fn peer_messages(&self) -> Option<u64> {
         let shared = self.share();
         let graph = shared.gossip.as_ref()?.graph(1).ok()?;
         Some(graph.messages())
     }
 
-    /// What the server does in a round beside asking `reports` clients, and what clients keep.
+    /// What the server computes in a round with so many reports, and whether clients keep models.
     ///
-    /// Of work that the server does in several steps, each from the outcome of the one before, only the
-    /// first is known.
+    /// Where the method's own work has several steps, each of which needs the outcome of the one before, only
+    /// the first step is counted.
     pub fn server_load(&self, reports: u32) -> ServerLoad {
         let shared = self.share();
         let gossip = shared.gossip.is_some();
@@ -217,15 +217,15 @@ impl Federation {
         }
     }
 
-    /// How many clients are adversaries at some time.
+    /// How many clients are adversaries at some time of the run.
     pub fn adversaries(&self) -> u32 {
         self.share().plan.adversaries.count()
     }
 }
 
 impl Shared {
-    /// Whom a client's messages go to and come from: the server, a server between of those it may be
-    /// below (they are alike), or a neighbour.
+    /// The node that a client's messages go to and come from: the server, an edge server of the last tier
+    /// (they are alike), or a neighbour.
     fn counterpart(&self, client: u32) -> NodeId {
         if let Some(common) = &self.gossip {
             let mut neighbour = None;
@@ -243,13 +243,13 @@ impl Shared {
         }
     }
 
-    /// What a report weighs that carries as much as a model of `plain` bytes.
+    /// The size of a report that carries a model of `plain` bytes.
     fn report_bytes(&self, client: u32, plain: Bytes) -> Bytes {
         let Some(compression) = &self.plan.layers.compression else {
             return plain;
         };
         let model = &self.sizes.of(client).model;
-        // What a scheme makes of values weighs the same whatever they are, or nearly.
+        // The size of a compressed model depends little or not at all on its values.
         let values = vec![1e-3f32; model.parameters()];
         let mut rng = stream(0, 0, Purpose::Compression, 0);
         let coded = Codec::new(compression.clone()).encode(model.layout(), &values, &mut rng);

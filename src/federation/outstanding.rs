@@ -1,16 +1,16 @@
-//! Clients that were asked and have not answered, across rounds: so that each client of each round
-//! has exactly one outcome, told once it is known.
+//! Clients that were asked and have not answered, across rounds, so that each invitation has exactly one
+//! outcome, which is recorded once it is known.
 
 use crate::quantity::VirtualTime;
 use crate::snapshot::{snapshot_struct, Damaged, Reader, Snapshot, Writer};
 use std::collections::BTreeMap;
 
-/// An unanswered task.
+/// A task that has not been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// For which round.
+    /// The round in which the client was asked.
     pub round: u32,
-    /// When.
+    /// When the client was asked.
     pub at: VirtualTime,
 }
 
@@ -31,21 +31,21 @@ impl Snapshot for Outstanding {
 }
 
 impl Outstanding {
-    /// A client is asked. What it was asked before and never answered is returned: a client gives
-    /// up an older task for a newer one, so that one is lost.
+    /// Notes that a client is asked. Returns an older task that the client has not answered: a client gives
+    /// up an older task for a newer one, so the older task is lost.
     pub fn ask(&mut self, client: u32, asked: Asked) -> Option<Asked> {
         self.0.insert(client, asked)
     }
 
-    /// A client answers for a round; `None` if that is not what is waited for (a second answer, or
-    /// one to a task already counted as lost).
+    /// Notes that a client answers for a round, and returns the task. Returns `None` if no answer for that
+    /// round is outstanding: the answer is a second one, or its task is already counted as lost.
     pub fn answer(&mut self, client: u32, round: u32) -> Option<Asked> {
         let asked = *self.0.get(&client).filter(|asked| asked.round == round)?;
         self.0.remove(&client);
         Some(asked)
     }
 
-    /// All that is left, by client.
+    /// Takes out all unanswered tasks, by client.
     pub fn drain(&mut self) -> impl Iterator<Item = (u32, Asked)> {
         std::mem::take(&mut self.0).into_iter()
     }

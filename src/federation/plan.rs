@@ -1,4 +1,4 @@
-//! What a federation is made of: everything resolved, nothing left to look up.
+//! The plan of a federation: everything that a scenario says, resolved.
 
 use super::budget::Budget;
 use super::compute::Compute;
@@ -26,21 +26,21 @@ use std::sync::Arc;
 /// A federation, ready to be simulated.
 #[derive(Debug)]
 pub struct Plan {
-    /// Names every stream.
+    /// The seed, which is part of the name of every random stream.
     pub seed: u64,
-    /// The architecture.
+    /// The network.
     pub model: Arc<Model>,
-    /// How its weights begin, where `initial` does not say it.
+    /// How the first weights are drawn, where there is no `initial`.
     pub init: Initializer,
-    /// The weights that it begins with, where they come from a file.
+    /// The first weights, where they come from a file.
     pub initial: Option<ParamSet>,
     /// The widths that clients have, widest first: `model` itself, then its sub-models.
     pub levels: Vec<Level>,
-    /// Training samples that belong to no client.
+    /// Training samples that belong to no client: the proxy set.
     pub public: PublicSplit,
     /// The training data of all clients, on the host device.
     pub train: Arc<DeviceData>,
-    /// The central test data, on the host device; nothing but evaluation reads it.
+    /// The central test data, on the host device. Only the evaluation reads it.
     pub test: Arc<DeviceData>,
     /// Which samples each client trains on.
     pub partition: Partition,
@@ -48,91 +48,92 @@ pub struct Plan {
     pub holdout: Partition,
     /// The population, group after group.
     pub groups: Vec<Group>,
-    /// By group, where its clients stand by their number of samples; empty where that does not matter.
+    /// By group, the ranks of its clients by their number of samples; empty where the ranks do not matter.
     pub(crate) ranks: Vec<Ranks>,
     /// The server's speed and memory.
     pub server: VirtualDevice,
-    /// Servers between it and the clients, from the top down.
+    /// The tiers of edge servers between the server and the clients, from the top down.
     pub hierarchy: Vec<Tier>,
-    /// Clients by what a round is expected to take them; empty unless a tier wants them so. Found when
-    /// the federation is set up.
+    /// The clients in the order of how long a round is expected to take each of them; empty unless a tier
+    /// assigns clients by speed. The order is found when the federation is set up.
     pub by_speed: Vec<u32>,
-    /// After every so many rounds the server writes a checkpoint, from which it goes on after a crash.
+    /// After every so many rounds the simulated server writes a checkpoint, from which it goes on after a
+    /// crash.
     pub server_checkpoint: u32,
     /// The method.
     pub method: MethodSpec,
-    /// Who is asked.
+    /// The policy that chooses the clients of a round.
     pub selection: SelectionSpec,
-    /// How the server aggregates what may be adversaries'.
+    /// How the server aggregates reports of which some may be adversaries'.
     pub defence: Option<DefenceSpec>,
-    /// Who attacks, with what they train on.
+    /// Which clients are adversaries, with the samples that they train on.
     pub adversaries: Arc<Adversaries>,
-    /// Test samples as adversaries want them to be seen, on the host device.
+    /// Test samples with the labels that adversaries want the model to give them, on the host device.
     pub triggered: Option<Arc<DeviceData>>,
-    /// The layers that it wears.
+    /// The layers around the method: compression, privacy, secure aggregation.
     pub layers: Layers,
-    /// When rounds are held.
+    /// When rounds begin and end.
     pub schedule: Schedule,
-    /// How clients talk to each other, where there is no server.
+    /// How clients exchange models, where there is no server.
     pub gossip: Option<Gossip>,
     /// What is measured.
     pub evaluation: Evaluation,
     /// Which clients really train.
     pub compute: Compute,
-    /// After every so many rounds the server asks for a checkpoint.
+    /// After every so many rounds the run writes a checkpoint, from which it can be resumed.
     pub checkpoint_every: Option<u32>,
-    /// Which models the recorder is told of.
+    /// Which models the run writes as files.
     pub keep: Option<Keep>,
 }
 
 /// Clients of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
-    /// Its name.
+    /// The name of the group.
     pub name: Arc<str>,
-    /// How many.
+    /// How many clients it has.
     pub count: u32,
-    /// What their device is like; its speed is the mean of `speed`.
+    /// The clients' device; its speed is the mean of `speed`.
     pub device: VirtualDevice,
-    /// A client's speed in FLOP/s, drawn once a client.
+    /// The law of a client's speed in FLOP/s, drawn once for each client.
     pub speed: Distribution,
-    /// One of these instead, drawn once a client, where there are any.
+    /// Several devices instead of one; each client has one of them, drawn once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<DeviceTier>,
-    /// How speed, rates and numbers of samples go together.
+    /// How speeds, link rates and numbers of samples are correlated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation: Option<Correlation>,
-    /// Measured speeds and rates, instead.
+    /// Speeds and link rates as they were measured, instead of drawn ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// A client's participation ratio, drawn once a client.
+    /// The law of a client's participation, drawn once for each client.
     pub participation: Distribution,
-    /// When its clients are there.
+    /// When its clients are present.
     #[serde(skip_serializing_if = "Availability::is_always")]
     pub availability: Availability,
-    /// What becomes of a client's work when it goes away.
+    /// What happens to a client's work when the client becomes absent.
     #[serde(skip_serializing_if = "Leaving::is_continue")]
     pub leaving: Leaving,
-    /// What each may spend.
+    /// What each client may spend.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
-    /// How they train.
+    /// How the clients train.
     pub training: LocalTraining,
-    /// What width of the model they train.
+    /// Which width of the model each client trains.
     pub size: SizeRule,
 }
 
 /// The size of a cohort.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub enum Cohort {
-    /// So many clients.
+    /// This many clients.
     Count(u32),
     /// This share of the population, at least one client.
     Ratio(Probability),
 }
 
 impl Cohort {
-    /// How many clients of a population that is.
+    /// How many clients of a population the cohort has.
     pub fn of(self, population: u32) -> u32 {
         match self {
             Self::Count(count) => count.min(population),
@@ -144,25 +145,26 @@ impl Cohort {
     }
 }
 
-/// When rounds are held and how they end.
+/// When rounds begin and how they end.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Schedule {
-    /// At most so many rounds.
+    /// The most rounds that are held.
     pub rounds: u32,
-    /// How many reports a round is to have.
+    /// How many reports a round wants.
     pub cohort: Cohort,
-    /// Clients asked for each report wanted; at least 1.
+    /// How many clients are asked for each report that the round wants; at least 1.
     pub over_selection: f64,
-    /// When a round ends with the reports it has.
+    /// How long after its beginning a round ends with the reports that it has.
     pub deadline: Option<Span>,
-    /// With fewer reports than this a round is abandoned.
+    /// A round with fewer reports than this is abandoned.
     pub least_reports: u32,
-    /// Stop at this accuracy on the central test data.
+    /// The run stops at this accuracy on the central test data.
     pub stop_at_accuracy: Option<Probability>,
-    /// Stop at this virtual time.
+    /// The run stops at this virtual time.
     pub stop_at_time: Option<Span>,
-    /// How an asynchronous server waits; `None` is a server that holds rounds. A round is a server step
-    /// then, `cohort` the reports of one, and `deadline`, `over_selection` and `least_reports` say nothing.
+    /// How an asynchronous server waits; `None` for a server that holds rounds. With an asynchronous server a
+    /// round is one server step and `cohort` the reports of a step, and `deadline`, `over_selection` and
+    /// `least_reports` have no meaning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
 }
@@ -170,24 +172,25 @@ pub struct Schedule {
 /// What is measured, and how often.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Every so many rounds, and after the last.
+    /// The rounds from one evaluation to the next. There is also one after the last round.
     pub every: u32,
-    /// Accuracy and loss on the central test data.
+    /// Whether accuracy and loss on the central test data are measured.
     pub central: bool,
-    /// Accuracy on each client's held-out samples, with the model of its width.
+    /// Whether accuracy on each client's held-out samples is measured, with the model of its width.
     pub per_client: bool,
-    /// Accuracy and loss on the central test data at every width that clients have.
+    /// Whether the central figures are measured at every width that clients have.
     pub by_size: bool,
 }
 
-/// What is particular to one client; drawn from its streams whenever asked, never stored.
+/// The properties of one client. They are drawn from the client's streams whenever they are needed, and
+/// never stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlannedClient {
-    /// The index of its group.
+    /// The index of the client's group.
     pub group: usize,
-    /// Its device.
+    /// The client's device.
     pub device: VirtualDevice,
-    /// Its participation ratio.
+    /// The client's participation.
     pub participation: Probability,
 }
 
@@ -197,8 +200,8 @@ impl Plan {
         self.groups.iter().map(|group| group.count).sum()
     }
 
-    /// 64 bits of which samples there are and who has which, and of weights from a file: of all in a plan
-    /// that its scenario does not say.
+    /// A digest, in 64 bits, of everything in a plan that its scenario does not say: which samples there
+    /// are, which client has which, and weights from a file.
     pub fn fingerprint(&self) -> u64 {
         let lists = [
             self.partition.indices(),
@@ -219,18 +222,18 @@ impl Plan {
         mix_words(&words)
     }
 
-    /// 64 bits of the samples themselves, as far as they lie in host memory.
+    /// A digest, in 64 bits, of the samples themselves, as far as they are in host memory.
     pub fn contents(&self) -> u64 {
         let triggered = self.triggered.as_ref().map_or(0, |data| data.digest());
         mix_words(&[self.train.digest(), self.test.digest(), triggered])
     }
 
-    /// Whether models are measured after a round that runs its course.
+    /// Whether models are measured after this round, if the round is completed.
     pub fn is_measured_after(&self, round: u32) -> bool {
         round.is_multiple_of(self.evaluation.every) || round >= self.schedule.rounds
     }
 
-    /// Who is there when.
+    /// Which clients are present at which time.
     pub fn presence(&self) -> Presence {
         let groups = self.groups.iter().map(|group| ClientGroup {
             count: group.count,
@@ -246,12 +249,12 @@ impl Plan {
         Presence::new(self.seed, groups, &holdings)
     }
 
-    /// The index of a client's group; the last one's for a client that does not exist.
+    /// The index of a client's group. For a client that does not exist, it is that of the last group.
     pub fn group_of(&self, client: u32) -> usize {
         self.place_of(client).0
     }
 
-    /// The index of a client's group, and its number there.
+    /// The index of a client's group, and the client's number in the group.
     fn place_of(&self, client: u32) -> (usize, u32) {
         let mut first = 0;
         for (index, group) in self.groups.iter().enumerate() {
@@ -263,7 +266,7 @@ impl Plan {
         (self.groups.len().saturating_sub(1), 0)
     }
 
-    /// What a client may spend, if that is limited.
+    /// What a client may spend, if its group has a budget.
     pub fn budget(&self, client: u32) -> Option<&Budget> {
         let limited = self.groups.iter().any(|group| group.budget.is_some());
         limited.then(|| self.groups[self.group_of(client)].budget.as_ref())?
@@ -274,7 +277,7 @@ impl Plan {
         Arc::clone(&self.groups[self.group_of(client)].name)
     }
 
-    /// Who answers to whom.
+    /// Which members answer to which server.
     pub fn hierarchy(&self) -> Hierarchy<'_> {
         Hierarchy {
             tiers: &self.hierarchy,
@@ -283,7 +286,7 @@ impl Plan {
         }
     }
 
-    /// What is particular to a client.
+    /// Draws the properties of a client.
     pub fn client(&self, client: u32) -> PlannedClient {
         let (index, place) = self.place_of(client);
         let group = &self.groups[index];

@@ -1,4 +1,4 @@
-//! What the federation tells the recorder.
+//! What the nodes of a federation record.
 
 use super::keep::Weights;
 use crate::observe::ledger::Fact;
@@ -11,14 +11,14 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// One thing worth recording.
+/// One thing that a node records.
 #[derive(Debug, Clone)]
 pub enum Record {
     /// A round is over.
     Round(Box<RoundRow>),
-    /// A round of a server between is over.
+    /// A round of an edge server is over.
     Server(Box<ServerRow>),
-    /// A client's round is over.
+    /// A client has answered a task, or its task is lost.
     Client(Box<ClientRow>),
     /// A client's accuracy was measured.
     Accuracy(Box<ClientAccuracyRow>),
@@ -26,23 +26,22 @@ pub enum Record {
     Size(Box<SizeRow>),
     /// A report was not used.
     Rejection(Box<RejectionRow>),
-    /// Reports used in a round, by their staleness in server steps; only where clients are asked one
-    /// by one.
+    /// How many reports were used in a round, by their staleness; only where clients are asked one by one.
     Staleness(BTreeMap<u32, u32>),
     /// A node's handler panicked.
     Crash {
-        /// Which node.
+        /// The node.
         node: NodeId,
-        /// When.
+        /// When it panicked.
         at: VirtualTime,
         /// The panic's message.
         reason: String,
     },
-    /// The method cannot go on; the run ends.
+    /// The federation cannot go on, and the run ends, for this reason.
     Fatal(String),
-    /// Something happened to an invitation. It follows from events that are in the hash.
+    /// Something happened to an invitation. Facts follow from events that are in the trace hash.
     Fact(Fact),
-    /// Models as they are. They follow from what is in the hash.
+    /// Models at one moment. They follow from what is in the trace hash.
     Weights(Box<Weights>),
 }
 
@@ -61,7 +60,7 @@ impl Digest for Record {
                     .flat_map(|(&tau, &n)| [u64::from(tau), u64::from(n)]);
                 mix_words(&[8, mix_words(&words.collect::<Vec<u64>>())])
             }
-            // Where in the source a panic happened is not part of what happened.
+            // The reason names a place in the source code, which is not part of what happened.
             Self::Crash { node, at, .. } => mix_words(&[4, u64::from(node.0), at.nanos()]),
             Self::Fatal(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),
             Self::Fact(_) | Self::Weights(_) => 0,
@@ -73,8 +72,8 @@ impl Digest for Record {
     }
 }
 
-/// Columns of rounds that came after the first hashes were recorded. Empty, they do not count: the
-/// hash of a run that knows nothing of them stays.
+/// Columns of rounds that were added after the first hashes were recorded. An empty column does not count,
+/// so that runs which do not fill it keep their hash.
 const LATER: &[&str] = &[
     "attack_success",
     "epsilon",
@@ -85,8 +84,8 @@ const LATER: &[&str] = &[
     "consensus_distance",
 ];
 
-/// Columns of rounds that no hash knows of: they would be filled in runs whose hashes were recorded
-/// before there were such columns, and follow from what is hashed (reports, refusals and models).
+/// Columns of rounds that are in no hash. They are filled also in runs whose hashes were recorded before
+/// there were such columns, and they follow from what is hashed (reports, refusals and models).
 const ROUND_ASIDE: &[&str] = &[
     "rejected",
     "client_worst10_clients",
@@ -108,14 +107,14 @@ const ROUND_ASIDE: &[&str] = &[
     "diverged",
 ];
 
-/// The same of the other tables. `trained_accuracy` stands where a column was that only some methods
-/// filled; see [`client`].
+/// Columns of the other tables that are in no hash. `trained_accuracy` has the place of an older column that
+/// only some methods filled; see [`client`].
 const CLIENT_ASIDE: &[&str] = &["received_accuracy", "overhead_bytes"];
 const ACCURACY_ASIDE: &[&str] = &["received_correct", "trained_correct", "trained_round"];
 const SIZE_ASIDE: &[&str] = &["received_mean", "trained_mean"];
 
-/// A round as its JSON, as it was before columns were added and named anew: without the later ones that
-/// are empty, and with reports that are not used among the refusals.
+/// The digest of a round: that of its JSON as it was before columns were added and renamed. Later columns
+/// that are empty are left out, and reports that were not used are counted among the refusals.
 fn round(row: &RoundRow) -> u64 {
     let row = RoundRow {
         refused: row.refused.saturating_add(row.rejected),
@@ -124,7 +123,7 @@ fn round(row: &RoundRow) -> u64 {
     hashed(1, as_before(&without(&row, ROUND_ASIDE, LATER)))
 }
 
-/// A round of a server between, likewise.
+/// The digest of a round of an edge server, found in the same way.
 fn server(row: &ServerRow) -> u64 {
     let row = ServerRow {
         refused: row.refused.saturating_add(row.rejected),
@@ -133,14 +132,14 @@ fn server(row: &ServerRow) -> u64 {
     hashed(9, as_before(&without(&row, &["rejected"], &[])))
 }
 
-/// The names that columns had.
+/// A row's JSON with the names that columns had when the first hashes were recorded.
 fn as_before(text: &str) -> String {
     let text = text.replacen(",\"late_arrivals\":", ",\"late\":", 1);
     text.replacen(",\"unanswered\":", ",\"lost\":", 1)
 }
 
-/// A client's round as its JSON. The place of its accuracy after training is kept, empty as it was for
-/// most methods.
+/// The digest of a client's line. The place of the accuracy after training is kept, but is empty, as it
+/// was for most methods.
 fn client(row: &ClientRow) -> u64 {
     let row = ClientRow {
         trained_accuracy: None,
@@ -153,19 +152,21 @@ fn client(row: &ClientRow) -> u64 {
     )
 }
 
+/// The digest of a client's accuracy.
 fn accuracy(row: &ClientAccuracyRow) -> u64 {
     hashed(3, without(row, ACCURACY_ASIDE, &[]))
 }
 
+/// The digest of the figures of a width.
 fn size(row: &SizeRow) -> u64 {
     hashed(6, without(row, SIZE_ASIDE, &[]))
 }
 
-/// A row as its JSON, without the columns `aside`, and without those of `later` that are empty.
+/// A row as JSON, without the columns `aside` and without those columns of `later` that are empty.
 fn without(row: &impl Serialize, aside: &[&str], later: &[&str]) -> String {
     let mut text = serde_json::to_string(row).unwrap_or_default();
     for column in aside {
-        // Those are numbers or empty: they hold no comma and no bracket.
+        // The values of these columns are numbers or empty, so they contain no comma and no bracket.
         if let Some(from) = text.find(&format!(",\"{column}\":")) {
             let value = &text[from + 1..];
             let ends = value.find([',', '}']).unwrap_or(value.len());
@@ -178,13 +179,15 @@ fn without(row: &impl Serialize, aside: &[&str], later: &[&str]) -> String {
     text
 }
 
+/// The digest of a row's text. `kind` keeps rows of different tables apart.
 fn hashed(kind: u64, text: impl AsRef<[u8]>) -> u64 {
     mix_words(&[kind, xxh3_64(text.as_ref())])
 }
 
-/// A row as its JSON: shortest round-trip decimals, the same on every machine.
+/// The digest of a row as JSON, whose decimals are the shortest that give the number back, on every
+/// machine.
 fn content(kind: u64, row: &impl Serialize) -> u64 {
-    // Rows are plain structs of numbers and text; writing them to memory cannot fail.
+    // Rows are structs of numbers and text, so writing them to memory cannot fail.
     hashed(kind, serde_json::to_vec(row).unwrap_or_default())
 }
 

@@ -1,4 +1,4 @@
-//! One round, as the server keeps it.
+//! The record of one round, as a server keeps it.
 
 use crate::learn::EvaluationSums;
 use crate::observe::rows::{Outcome, Rejection, RoundRow};
@@ -7,59 +7,64 @@ use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What is known of an invited client.
+/// What is known of a client that was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Invited {
-    /// Nothing yet.
+    /// It has not answered.
     Waiting,
     /// It reported.
     Reported,
     /// It declined.
     Refused,
-    /// Its report is not used.
+    /// Its report was not used.
     Rejected,
 }
 
-/// What is counted of a round in which clients are asked one by one: many answer in another than
-/// they were asked in, and one may be asked twice.
+/// What is counted of a round in which clients are asked one by one. Many clients answer in a later round
+/// than they were asked in, and a client may be asked twice in a round.
 #[derive(Debug, Default)]
 pub struct OneByOne {
+    /// How many clients were asked.
     asked: u32,
+    /// How many clients were given up.
     given_up: u32,
-    /// Reports used, by their staleness.
+    /// How many reports were used, by their staleness.
     staleness: BTreeMap<u32, u32>,
 }
 
-/// The books of one round.
+/// The record of one round.
 #[derive(Debug)]
 pub struct Round {
-    /// From 1.
+    /// The number of the round, from 1.
     pub number: u32,
     started: VirtualTime,
-    /// How many reports close it.
+    /// The number of reports with which the round closes.
     target: u32,
-    /// By client.
+    /// The clients that were asked; empty where clients are asked one by one.
     invited: BTreeMap<u32, Invited>,
+    /// How many reports were used.
     pub reported: u32,
     refused: u32,
     rejected: u32,
-    /// Reports of earlier rounds that came in this one.
+    /// How many reports of earlier rounds arrived in this one.
     pub late_arrivals: u32,
     bytes_down: u64,
     bytes_up: u64,
     loss_sum: f64,
     loss_weight: f64,
+    /// How long the virtual server has computed for the round.
     pub server_compute: Span,
+    /// How the round ended, or will end unless something happens.
     pub outcome: Outcome,
-    /// The round whose checkpoint the server went on from, if it has just been down.
+    /// The round from whose checkpoint the server went on, if the server was down before this round.
     pub restored: Option<u32>,
-    /// How many clients were there when it asked, where some may be away.
+    /// How many clients were present when the round opened, where clients may be absent.
     pub available: Option<u32>,
-    /// How often it has waited for clients to come back.
+    /// How often the round has waited for absent clients.
     pub waits: u32,
-    /// Where clients are asked one by one.
+    /// What is counted only where clients are asked one by one.
     one_by_one: Option<OneByOne>,
-    /// Clients whose training diverged.
+    /// How many clients reported that their training diverged.
     pub diverged: u32,
 }
 
@@ -94,6 +99,7 @@ snapshot_struct!(OneByOne {
 });
 
 impl Round {
+    /// The record of a round that begins now and closes with `target` reports.
     pub fn open(number: u32, started: VirtualTime, target: u32) -> Self {
         Self {
             number,
@@ -118,7 +124,7 @@ impl Round {
         }
     }
 
-    /// The same, in which clients are asked one by one.
+    /// Turns this into the record of a round in which clients are asked one by one.
     pub fn one_by_one(self) -> Self {
         Self {
             one_by_one: Some(OneByOne::default()),
@@ -126,6 +132,7 @@ impl Round {
         }
     }
 
+    /// Counts a client that is asked, with a task of so many bytes.
     pub fn invite(&mut self, client: u32, bytes: Bytes) {
         match &mut self.one_by_one {
             Some(counts) => counts.asked += 1,
@@ -136,37 +143,38 @@ impl Round {
         self.bytes_down += bytes.0;
     }
 
+    /// Counts the bytes of an answer that arrived.
     pub fn count_up(&mut self, bytes: Bytes) {
         self.bytes_up += bytes.0;
     }
 
-    /// Clients asked.
+    /// How many clients were asked.
     pub fn asked(&self) -> u32 {
         let counts = self.one_by_one.as_ref();
         counts.map_or(self.invited.len() as u32, |counts| counts.asked)
     }
 
-    /// A client was given up.
+    /// Counts a client that was given up.
     pub fn give_up(&mut self) {
         if let Some(counts) = &mut self.one_by_one {
             counts.given_up += 1;
         }
     }
 
-    /// A report that was used is so old.
+    /// Counts a report that was used, of this staleness.
     pub fn count_staleness(&mut self, staleness: u32) {
         if let Some(counts) = &mut self.one_by_one {
             *counts.staleness.entry(staleness).or_default() += 1;
         }
     }
 
-    /// Reports used, by their staleness; nothing where rounds are held.
+    /// How many reports were used, by their staleness; empty where the server waits for rounds.
     pub fn staleness(&self) -> BTreeMap<u32, u32> {
         let counts = self.one_by_one.as_ref();
         counts.map_or_else(BTreeMap::new, |counts| counts.staleness.clone())
     }
 
-    /// A client that was waited for answers; anything else changes nothing.
+    /// Counts the answer of a client for which the round waits. Any other answer changes nothing.
     pub fn answer(&mut self, client: u32, answer: Invited) {
         if self.one_by_one.is_none() {
             let Some(state @ Invited::Waiting) = self.invited.get_mut(&client) else {
@@ -174,7 +182,7 @@ impl Round {
             };
             *state = answer;
         }
-        // Where they are asked one by one it is known elsewhere who is waited for.
+        // Where clients are asked one by one, the server itself knows for whom it waits.
         match answer {
             Invited::Reported => self.reported += 1,
             Invited::Refused => self.refused += 1,
@@ -194,7 +202,7 @@ impl Round {
         answer.is_some_and(|answer| *answer != Invited::Waiting)
     }
 
-    /// Why a report to round `round` that nobody waits for is not used.
+    /// Why a report to round `round`, for which nobody waits, is not used.
     pub fn reason(&self, client: u32, round: u32) -> Rejection {
         match round.cmp(&self.number) {
             Ordering::Greater => Rejection::Future,
@@ -204,6 +212,7 @@ impl Round {
         }
     }
 
+    /// Adds a report's training loss, weighed by the report's samples.
     pub fn count_loss(&mut self, loss: Option<f64>, samples: u32) {
         if let Some(loss) = loss {
             self.loss_sum += loss * f64::from(samples);
@@ -211,20 +220,20 @@ impl Round {
         }
     }
 
-    /// Mean training loss of those that reported, by their samples.
+    /// The mean training loss of the clients that reported, weighed by their samples.
     pub fn mean_loss(&self) -> Option<f64> {
         (self.loss_weight > 0.0).then(|| self.loss_sum / self.loss_weight)
     }
 
-    /// Its line has been written: what is counted from now on belongs to the next. The bytes that had
-    /// come are returned.
+    /// Resets the counts that go into the round's line, after the line was recorded: what is counted from
+    /// now on belongs to the next round. Returns the bytes of the answers that had arrived.
     pub fn written(&mut self) -> u64 {
         self.late_arrivals = 0;
         self.diverged = 0;
         std::mem::take(&mut self.bytes_up)
     }
 
-    /// Takes over what came between the end of `before` and the begin of this one.
+    /// Takes over what arrived between the end of the round `before` and the begin of this round.
     pub fn after(self, before: &Self) -> Self {
         Self {
             late_arrivals: before.late_arrivals,
@@ -234,13 +243,13 @@ impl Round {
         }
     }
 
-    /// Whether there are enough reports, or nobody is left to wait for.
+    /// Whether the round has enough reports, or all its clients have answered.
     pub fn is_complete(&self) -> bool {
         let answered = self.reported + self.refused + self.rejected;
         self.reported >= self.target || answered == self.invited.len() as u32
     }
 
-    /// Who was asked and never heard of.
+    /// The clients that were asked and have not answered.
     pub fn unheard(&self) -> impl Iterator<Item = u32> + '_ {
         let waiting = self
             .invited
@@ -249,6 +258,7 @@ impl Round {
         waiting.map(|(client, _)| *client)
     }
 
+    /// The mean staleness of the reports that were used.
     fn mean_staleness(&self) -> Option<f64> {
         let counts = &self.one_by_one.as_ref()?.staleness;
         let reports: f64 = counts.values().map(|&n| f64::from(n)).sum();
@@ -259,7 +269,7 @@ impl Round {
         (reports > 0.0).then(|| sum / reports)
     }
 
-    /// The round's line in the table.
+    /// The round's line in `rounds.csv`, with the figures of the global model on the central test data.
     pub fn row(&self, ended: VirtualTime, central: Option<EvaluationSums>) -> RoundRow {
         RoundRow {
             round: self.number,

@@ -1,4 +1,4 @@
-//! Which client trains which size of the model.
+//! The width of the model that each client trains.
 
 use super::plan::Plan;
 use crate::learn::{Cost, LocalTraining};
@@ -9,23 +9,24 @@ use crate::sim::rng::{below, stream, Purpose};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// The most sizes a federation may have.
+/// The most widths that a federation may have.
 pub const MOST_LEVELS: usize = 64;
 
-/// How a group's clients come by the width of their model.
+/// How the clients of a group get the width of their model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum SizeRule {
-    /// All have this one.
+    /// All clients have this width.
     Fixed(f64),
-    /// The largest whose training fits a client's memory and, where the schedule has a deadline,
-    /// whose computation ends before it; the smallest where none does. Widest first.
+    /// The largest of these widths whose training fits a client's memory and, where the schedule has a
+    /// deadline, whose computation ends before the deadline. A client for which no width fits has the
+    /// smallest. The widths are listed widest first.
     Fit(Vec<f64>),
-    /// One of these, drawn once a client with equal odds.
+    /// One of these widths, drawn once for each client with equal odds.
     Drawn(Vec<f64>),
 }
 
 impl SizeRule {
-    /// The widths it can give.
+    /// The widths that the rule can give.
     pub fn ratios(&self) -> &[f64] {
         match self {
             Self::Fixed(ratio) => std::slice::from_ref(ratio),
@@ -34,7 +35,7 @@ impl SizeRule {
     }
 }
 
-/// Every width that some rule can give, widest first, the full network always among them.
+/// Every width that some rule can give, widest first. The full network is always among them.
 pub fn ratios<'a>(rules: impl Iterator<Item = &'a SizeRule>) -> Vec<f64> {
     let mut all: Vec<f64> = rules.flat_map(|rule| rule.ratios().to_vec()).collect();
     all.push(1.0);
@@ -43,7 +44,7 @@ pub fn ratios<'a>(rules: impl Iterator<Item = &'a SizeRule>) -> Vec<f64> {
     all
 }
 
-/// What a round usually costs a client with the network of level `own`.
+/// What a round usually costs a client that has the network of level `own`.
 pub(super) fn cost_of(
     plan: &Plan,
     half: &dyn ClientHalf,
@@ -63,8 +64,8 @@ pub(super) fn cost_of(
     half.cost(own, narrower, local, samples).then(beside)
 }
 
-/// Gives every client of the plan its level. `local` is each group's training as the method has it,
-/// `half` the method's client half.
+/// Gives every client of the plan its width. `local` is the local training of each group as the method
+/// wants it, `half` the method's client half.
 pub(super) fn sizes(plan: &Plan, local: &[Arc<LocalTraining>], half: &dyn ClientHalf) -> Sizes {
     let levels = &plan.levels;
     if levels.len() == 1 {

@@ -1,5 +1,5 @@
-//! How accuracy is spread over the clients: of the model that the server would hand out now, and of
-//! each client's own model around its latest local training.
+//! How accuracy is spread over the clients: with the model that the server would send each client now, and
+//! with each client's own model before and after its latest local training.
 
 use crate::learn::{EvaluationSums, HeldOut};
 use crate::observe::rows::{ClientAccuracyRow, RoundRow};
@@ -7,36 +7,36 @@ use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Per-client accuracy as a distribution; every client counts once, however many samples it holds out.
+/// The distribution of accuracy over clients. Every client counts once, however many samples it holds out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// Mean.
     pub mean: f64,
-    /// Standard deviation (of the population).
+    /// Standard deviation, of the clients as a whole population.
     pub std: f64,
     /// 5th percentile, interpolated linearly between order statistics.
     pub p5: f64,
-    /// 95th percentile, likewise.
+    /// 95th percentile, interpolated in the same way.
     pub p95: f64,
-    /// Mean of the worst tenth, at least one client.
+    /// Mean of the worst tenth of the clients, at least one client.
     pub worst10: f64,
-    /// Clients in all.
+    /// How many clients there are.
     pub clients: u32,
-    /// Clients in the worst tenth.
+    /// How many clients the worst tenth has.
     pub worst_clients: u32,
-    /// Held-out samples that those have together.
+    /// How many held-out samples the clients of the worst tenth have together.
     pub worst_samples: u64,
 }
 
 impl Spread {
-    /// The spread of clients' accuracies, each with the number of samples that it was found on; `None`
+    /// The spread of clients' accuracies, each with the number of samples that it was measured on; `None`
     /// without clients.
     pub fn of(scores: impl IntoIterator<Item = (f64, u64)>) -> Option<Self> {
         let mut scores: Vec<(f64, u64)> = scores.into_iter().collect();
         if scores.is_empty() {
             return None;
         }
-        // Of clients that do equally well, those with the fewest samples are among the worst.
+        // Of clients with one accuracy, those with the fewest samples are taken as the worst.
         scores.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let n = scores.len();
         let mean = scores.iter().map(|score| score.0).sum::<f64>() / n as f64;
@@ -65,30 +65,30 @@ impl Spread {
     }
 }
 
-/// A client's latest local training that is counted, as it was measured on the client's held-out
-/// samples.
+/// How a client's own model did on the client's held-out samples, in the latest local training whose report
+/// was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Own {
     /// The round in which its report was used.
     pub round: u32,
-    /// Before and after.
+    /// The figures before and after that training.
     pub held_out: HeldOut,
 }
 
 snapshot_struct!(Own { round, held_out });
 
-/// All that an evaluation knows of clients on their held-out samples.
+/// Everything that an evaluation knows of clients on their held-out samples.
 #[derive(Debug, Clone, Default)]
 pub struct PerClient {
-    /// With the model that each would be handed now, where the method hands one out that clients begin
-    /// with; ascending.
+    /// The figures with the model that each client would be sent now, where clients begin with a model of the
+    /// server; by client, ascending.
     pub now: Vec<(u32, EvaluationSums)>,
-    /// Around each client's latest local training.
+    /// The figures before and after each client's latest local training.
     pub own: BTreeMap<u32, Own>,
 }
 
 impl PerClient {
-    /// A line for each client of which something is known.
+    /// The lines in `accuracy.csv`, one for each client of which something is known.
     pub fn rows<'a>(
         &'a self,
         round: u32,
@@ -114,7 +114,7 @@ impl PerClient {
         })
     }
 
-    /// `row` with the three spreads.
+    /// Fills the three spreads into a round's line.
     pub fn fill(&self, row: RoundRow) -> RoundRow {
         let now = self.now.iter();
         let now = Spread::of(now.map(|(_, tally)| (tally.accuracy(), tally.count)));

@@ -1,10 +1,9 @@
-//! What stands for reports whose making is only modelled: their size.
+//! Stand-ins for the reports of clients whose training is only modelled: the size of a report.
 //!
-//! Before the run begins one client of each width does one step of its work for real, with the
-//! method's client half and all its layers; what it reports gives the size of all reports of that
-//! width. That is exact where the size depends on the network alone, as it does in every method that
-//! says it can be modelled ([`Method::modelled`](crate::method::Method::modelled)) and in every
-//! compression there is.
+//! Before the run begins, one client of each width really does one local step, with the method's client
+//! half and all its layers. The size of its report is the size of all reports of that width. This is exact
+//! where the size depends on the network alone, as it does in every method that can be modelled
+//! ([`Method::modelled`](crate::method::Method::modelled)) and in every compression that Shoal has.
 
 use super::evaluation::Evaluator;
 use super::world::Shared;
@@ -14,26 +13,26 @@ use crate::quantity::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What is known of work that is not done.
+/// What is known of work that is only modelled.
 #[derive(Debug, Default)]
 pub(super) struct StandIns {
-    /// The sizes of reports, by level; none where nobody of that level can train.
+    /// The size of reports, by width; `None` for a width of which no client can train.
     reports: Vec<Option<Bytes>>,
-    /// How many pieces an evaluation would have.
+    /// How many pieces an evaluation of real models would have.
     pub pieces: u64,
 }
 
 impl StandIns {
-    /// What stands for a report of a client of level `level`.
+    /// The stand-in for a report of a client of width `level`.
     pub fn report(&self, level: usize) -> Payload {
         let bytes = self.reports.get(level).copied().flatten();
         Payload::Blank(bytes.unwrap_or_default())
     }
 
-    /// Lets one client of each level work for one step.
+    /// Finds the sizes: lets one client of each width do one local step.
     ///
     /// # Errors
-    /// What its work says.
+    /// When the method's server half or a client's work fails.
     pub fn find(shared: &Shared) -> Result<Self, MethodError> {
         let levels = shared.sizes.levels().len();
         let mut first: BTreeMap<usize, u32> = BTreeMap::new();
@@ -62,7 +61,7 @@ impl StandIns {
             inputs.push((level, input(shared, client, half.task(client, 1)?)));
         }
         let mut reports = vec![None; levels];
-        // As a device worker does: settings of torch belong to a thread.
+        // On a thread of its own, as a device worker has, since libtorch keeps settings for each thread.
         let works = std::thread::scope(|scope| {
             let all = scope.spawn(|| {
                 prepare_worker_thread();
@@ -86,7 +85,7 @@ impl StandIns {
     }
 }
 
-/// The work of `client` in the first round, cut down to one step.
+/// The work of `client` in the first round, cut down to one local step.
 fn input(shared: &Shared, client: u32, task: Payload) -> ClientInput {
     let group = shared.plan.group_of(client);
     let local = Arc::new(LocalTraining {
@@ -97,7 +96,7 @@ fn input(shared: &Shared, client: u32, task: Payload) -> ClientInput {
     shared.input((client, 1), local, train, task, ClientState::default())
 }
 
-/// Goes through a phase of the server's own work without doing it.
+/// Goes through a phase of the method's own work without doing its jobs.
 fn pass(half: &mut dyn ServerHalf, phase: Phase) -> Result<(), MethodError> {
     let mut outputs = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! What tests of whole federations share.
+//! What the tests of whole federations share.
 
 use super::{DeviceWorker, Federation, Record};
 use crate::observe::rows::{ClientRow, RejectionRow, RoundRow, ServerRow};
@@ -25,7 +25,7 @@ pub fn run(scenario: &Scenario) -> (Heard, Result<Summary, SimError>) {
     (heard, summary)
 }
 
-/// Keeps what is recorded.
+/// A recorder that keeps what it gets.
 #[derive(Default)]
 pub struct Heard {
     pub rounds: Vec<RoundRow>,

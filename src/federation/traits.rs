@@ -1,8 +1,9 @@
-//! What is particular to each client of a group: its device, its speed and the rates of its link.
+//! The properties that differ between the clients of a group: device, speed and link rates.
 //!
-//! All of it follows from the seed and the client's number and is drawn again whenever asked. A group
-//! may give its clients one of several devices (tiers), speeds and rates as they were measured (a
-//! capacity trace), and ties between speed, rates and the number of samples (a Gaussian copula).
+//! They follow from the seed and the client's number, and are drawn again whenever they are needed. A
+//! group may give each of its clients one of several devices (tiers), may take speeds and rates from
+//! measurements (a capacity trace), and may correlate speed, rates and the number of samples (a Gaussian
+//! copula).
 
 mod capacity;
 mod copula;
@@ -17,7 +18,7 @@ use crate::quantity::{picked, Distribution, Flops, Speed};
 use crate::sim::rng::{stream, Purpose};
 use serde::Serialize;
 
-/// Counters of a client's streams for its own properties. Never renumber.
+/// The counters of a client's streams for its own properties. They must never be renumbered.
 const SPEED: u64 = 0;
 const UP: u64 = 2;
 const DOWN: u64 = 3;
@@ -28,23 +29,24 @@ const TIER: u64 = 5;
 pub struct DeviceTier {
     /// The share of the group's clients that have it, on average; one for all tiers together.
     pub share: f64,
-    /// What it is like; its speed is the mean of `speed`.
+    /// The device; its speed is the mean of `speed`.
     pub device: VirtualDevice,
-    /// A client's speed in FLOP/s, drawn once a client.
+    /// The law of a client's speed in FLOP/s, drawn once for each client.
     pub speed: Distribution,
 }
 
-/// One client of a group.
+/// One client of a group, whose properties are drawn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Whose<'a> {
+    /// The seed of the scenario.
     pub seed: u64,
-    /// Its number in the population.
+    /// The client's number in the population.
     pub client: u32,
-    /// Its number in its group.
+    /// The client's number in its group.
     pub place: u32,
-    /// Its group.
+    /// The client's group.
     pub group: &'a Group,
-    /// By how many samples they have, where that matters.
+    /// The ranks of the group's clients by their number of samples; empty where the ranks do not matter.
     pub ranks: &'a Ranks,
 }
 
@@ -54,14 +56,14 @@ impl Whose<'_> {
         law.sample(&mut stream(self.seed, node, Purpose::Population, which))
     }
 
-    /// Standard normals for its speed and its rates, where these are tied.
+    /// Standard normal values for the client's speed and rates, where the group correlates them.
     fn normals(&self) -> Option<[f64; 2]> {
         let correlation = self.group.correlation.as_ref()?;
         let samples = self.ranks.normal(self.place);
         Some(correlation.normals(self.seed, self.client, samples))
     }
 
-    /// Which tier it is of; the first, where there are none.
+    /// The client's tier; 0 where the group has no tiers.
     pub fn tier(&self) -> usize {
         let tiers = &self.group.tiers;
         if tiers.is_empty() {
@@ -88,7 +90,7 @@ impl Whose<'_> {
         order
     }
 
-    /// Its device. `step` is what a training step of the full network costs, per sample.
+    /// The client's device. `step` is the cost of a training step of the full network for one sample.
     pub fn device(&self, step: Flops) -> VirtualDevice {
         let group = self.group;
         let (device, law) = match group.tiers.get(self.tier()) {
@@ -97,23 +99,24 @@ impl Whose<'_> {
         };
         let speed = match (&group.capacity, self.normals()) {
             (Some(capacity), _) => capacity.speed(self.place, step),
-            // Within a tier, speeds are drawn independently of everything.
+            // Within a tier, speeds are drawn independently of everything else.
             (None, Some([speed, _])) if group.tiers.is_empty() => law.at_normal(speed),
             (None, _) => self.draw(law, SPEED),
         };
         VirtualDevice {
-            // A draw that is no speed (a normal's far tail, say) is the slowest there can be.
+            // A draw that is not positive, such as one from the tail of a normal law, becomes the slowest
+            // speed that there can be.
             speed: Speed::flops_per_second(speed).unwrap_or(Speed::ONE),
             ..*device
         }
     }
 
-    /// Its rate up in bit/s, where `law` says how the rates of its link differ.
+    /// The rate of the client's link up, in bit/s, drawn from `law`.
     pub fn up(&self, law: &Distribution) -> f64 {
         self.rate(law, UP)
     }
 
-    /// Its rate down.
+    /// The rate of the client's link down, in bit/s, drawn from `law`.
     pub fn down(&self, law: &Distribution) -> f64 {
         self.rate(law, DOWN)
     }

@@ -1,8 +1,8 @@
 //! Servers that do not wait for rounds: FedBuff, FedAsync and FedAT.
 //!
-//! Some number of clients train at any time, each from the model of the moment it was asked. A
-//! report is so many server steps old when it comes, its *staleness* τ: 0 for a client that was sent
-//! the model there still is.
+//! Some number of clients train at any time, each from the model of the moment at which it was asked. The
+//! *staleness* τ of a report is the number of server steps between the client's task and its report. It is
+//! 0 if the server still has the model that the client was sent.
 //!
 //! - FedBuff: Nguyen, Malik, Zhan, Yousefpour, Rabbat, Malek and Huba, "Federated Learning with
 //!   Buffered Asynchronous Aggregation", AISTATS 2022, algorithm 1;
@@ -20,42 +20,43 @@ use std::fmt;
 /// How an asynchronous server waits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Waiting {
-    /// What becomes of a report.
+    /// How the server uses a report.
     pub rule: Rule,
     /// How many clients train at any time.
     pub concurrency: u32,
-    /// How much an old report counts.
+    /// How much a report counts by its staleness.
     pub staleness: Staleness,
-    /// Reports that are older, in server steps, are not used.
+    /// Reports of a higher staleness are not used.
     pub max_staleness: Option<u32>,
-    /// A client that has not answered after this is given up, and another is asked.
+    /// A client that has not answered after this time is given up, and another client is asked.
     pub timeout: Option<Span>,
 }
 
-/// What becomes of a report.
+/// How the server uses a report.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub enum Rule {
-    /// Updates `Δ` are kept until there are `buffer` of them; then
+    /// Updates `Δ` are kept in a buffer until there are `buffer` of them; then
     /// `x ← x + server_lr · Σ s(τ) n Δ / Σ n`, with `n` by the weighting.
     FedBuff {
-        /// K: updates a server step.
+        /// K: how many updates a server step has.
         buffer: u32,
         /// η_g: the server's learning rate.
         server_lr: f64,
-        /// How much an update counts beside its staleness.
+        /// How much an update counts, apart from its staleness.
         weighting: Weighting,
     },
-    /// Each model is mixed in at once: `x ← (1 − α s(τ)) x + α s(τ) x_new`.
+    /// Each client's model is mixed in when it arrives: `x ← (1 − α s(τ)) x + α s(τ) x_new`.
     FedAsync {
-        /// α: the share of a fresh model.
+        /// α: the share of a model without staleness.
         alpha: f64,
     },
-    /// The latest model `x_m` of each of M servers between is kept: `x ← Σ (T_{M+1−m} / T) x_m`, where
-    /// T_m counts the reports of the m-th and T all, so that those that report seldom count more.
+    /// The latest model `x_m` of each of M edge servers is kept, and `x ← Σ (T_{M+1−m} / T) x_m`, where T_m
+    /// is the number of reports of the m-th edge server and T that of all, so that edge servers which report
+    /// seldom count more.
     FedAT,
 }
 
-/// s(τ): how much a report counts that is τ server steps old. Never grows with τ, and s(0) = 1.
+/// s(τ): how much a report of staleness τ counts. It never grows with τ, and s(0) = 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Staleness {
     /// 1
@@ -95,7 +96,7 @@ impl Staleness {
 }
 
 impl Waiting {
-    /// Reports a server step.
+    /// How many reports a server step has.
     pub const fn buffer(&self) -> u32 {
         match self.rule {
             Rule::FedBuff { buffer, .. } => buffer,
@@ -103,14 +104,14 @@ impl Waiting {
         }
     }
 
-    /// A round that has asked so many clients and has not its reports yet is over: it is abandoned,
-    /// so that a federation in which nobody can answer comes to an end. What is in the buffer stays.
+    /// A round that has asked so many clients and still lacks reports is abandoned, so that a federation in
+    /// which nobody can answer comes to an end. The reports in the buffer stay.
     pub fn patience(&self) -> u32 {
         let buffer = self.buffer().saturating_mul(100);
         buffer.saturating_add(self.concurrency)
     }
 
-    /// The name.
+    /// The name of the rule.
     pub const fn name(&self) -> &'static str {
         match self.rule {
             Rule::FedBuff { .. } => "FedBuff",

@@ -1,11 +1,13 @@
-//! Jobs and what comes of them as bytes, for device workers in other processes.
+//! Jobs and their outputs as bytes, for device workers in other processes.
 //!
-//! Both ends have built the same federation, so a job is only what differs: which client, which
-//! round, how much of its training, the task, and what the client kept. Values are written as in a
-//! checkpoint, bit by bit. What servers send to many (the models of a task, the model that is
-//! measured) goes to a process once: it keeps the last few, and is told which to forget.
+//! Both processes have built the same federation, so the bytes of a job contain only what does not follow
+//! from the plan: the client, the round, how much of its training is done, the task, and what the client
+//! kept. Values are written as in a checkpoint, bit by bit. A parameter set that many jobs share (the
+//! model of a task, the model that is measured) is sent to a process once: the process keeps the last few
+//! sets, and is told which to forget.
 //!
-//! A method's work at the server is a function, which has no bytes; it stays at home.
+//! A method's work at the server is a function, which cannot be written as bytes; it is done in the
+//! process of the server.
 
 use super::evaluation::Place;
 use super::job::{ClientJob, Job, Output};
@@ -19,12 +21,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-/// The most parameter sets that a process keeps, and the most bytes of them; the last one it always
-/// does.
+/// The most parameter sets that a process keeps.
 const MOST_SETS: usize = 64;
+/// The most bytes of parameter sets that a process keeps; it always keeps the last set, however large.
 const MOST_BYTES: u64 = 512 << 20;
 
-/// What a process was sent of parameter sets and still has: the sender's side.
+/// The parameter sets that a process was sent and still has, as the sender knows it.
 #[derive(Debug, Default)]
 pub struct Sent {
     entries: VecDeque<Entry>,
@@ -40,16 +42,16 @@ struct Entry {
     bytes: u64,
 }
 
-/// The same, the receiver's side.
+/// The parameter sets that a process was sent and still has, in that process.
 #[derive(Debug, Default)]
 pub struct Held(BTreeMap<u64, ParamSet>);
 
-/// The jobs of a unit.
-struct Letter {
-    /// Sets that the receiver has not yet, with their names.
+/// The jobs of a unit, as they are written.
+struct UnitForm {
+    /// The sets that the receiver does not have yet, with their names.
     new: Vec<(u64, ParamSet)>,
     forms: Vec<Form>,
-    /// Names of sets that it need not keep after this.
+    /// The names of sets that the receiver need not keep after this unit.
     forget: Vec<u64>,
 }
 
@@ -61,11 +63,11 @@ enum Form {
 struct ClientForm {
     client: u32,
     round: u32,
-    /// How much is trained, where it is not all that the client's group trains.
+    /// How much is trained, where a fault cuts the training of the client's group short.
     amount: Option<Amount>,
-    /// With an empty set in the place of each parameter set.
+    /// The task, with an empty set in the place of each parameter set.
     task: Payload,
-    /// The names of those, in order.
+    /// The names of the task's parameter sets, in order.
     sets: Vec<u64>,
     state: ClientState,
 }
@@ -75,7 +77,7 @@ struct EvaluationForm {
     set: u64,
 }
 
-snapshot_struct!(Letter { new, forms, forget });
+snapshot_struct!(UnitForm { new, forms, forget });
 snapshot_struct!(ClientForm {
     client,
     round,
@@ -91,7 +93,7 @@ snapshot_enum!(Form {
 });
 
 impl Sent {
-    /// The name of a set; one that the receiver has not is `new`.
+    /// The name of a set. A set that the receiver does not have is added to `new`.
     fn name(&mut self, set: &ParamSet, new: &mut Vec<(u64, ParamSet)>) -> io::Result<u64> {
         let digest = set.digest().map_err(io::Error::other)?;
         let same = |entry: &&Entry| entry.digest == digest && entry.layout == *set.layout();
@@ -112,7 +114,7 @@ impl Sent {
         Ok(name)
     }
 
-    /// The oldest of what is too much.
+    /// The names of the oldest sets, where the receiver has too many.
     fn forget(&mut self) -> Vec<u64> {
         let mut names = Vec::new();
         while self.entries.len() > MOST_SETS || (self.entries.len() > 1 && self.bytes > MOST_BYTES)
@@ -138,13 +140,13 @@ impl Held {
 #[derive(Clone)]
 pub struct Wire {
     shared: Arc<Shared>,
-    /// What stands for a set that is named.
+    /// The empty set that stands for a set which is written by name.
     empty: ParamSet,
 }
 
 impl Federation {
-    /// What writes and reads its jobs. To be asked for when nothing of the federation will be changed
-    /// any more.
+    /// The writer and reader of the federation's jobs. Call this when nothing of the federation will be
+    /// changed any more.
     ///
     /// # Errors
     /// When memory ran out.
@@ -158,12 +160,14 @@ impl Federation {
 }
 
 impl Wire {
-    /// Whether another process can do this job: it has bytes, and all else follows from the plan.
+    /// Whether another process can do this job: it can be written, and everything else follows from the
+    /// plan.
     pub fn travels(&self, job: &Job) -> bool {
         match job {
             Job::Client(job) => self.client_travels(job),
             Job::Evaluation(job) => job.place().is_some(),
-            // A method's work at the server; arithmetic on many models, which costs less than to send them.
+            // A method's work at the server cannot be written. Mixing is arithmetic on many models, which
+            // costs less than sending them.
             Job::Server(_) | Job::Mix(_) | Job::Consensus(_) => false,
         }
     }
@@ -176,8 +180,8 @@ impl Wire {
             && self.amount(input.client, &input.local).is_ok()
     }
 
-    /// How much is trained, if it is not what the client's group trains; an error if anything else
-    /// about its training is not.
+    /// How much is trained, if that is not what the client's group trains. It is an error if anything else
+    /// about the training differs from that of the group.
     fn amount(&self, client: u32, local: &Arc<LocalTraining>) -> io::Result<Option<Amount>> {
         let other = || io::Error::other("training that is not that of the client's group");
         let group = self.shared.plan.group_of(client);
@@ -192,7 +196,7 @@ impl Wire {
         }
     }
 
-    /// The jobs of a unit as bytes for a process that was `sent` something before.
+    /// Writes the jobs of a unit as bytes, for a process that has been `sent` these sets before.
     ///
     /// # Errors
     /// When one of them does not travel, or a value cannot be written.
@@ -202,12 +206,12 @@ impl Wire {
             .iter()
             .map(|job| self.form(job, sent, &mut new))
             .collect();
-        let letter = Letter {
+        let unit = UnitForm {
             forms: forms?,
             new,
             forget: sent.forget(),
         };
-        memory::write(|to| letter.save(to))
+        memory::write(|to| unit.save(to))
     }
 
     fn form(&self, job: &Job, sent: &mut Sent, new: &mut Vec<(u64, ParamSet)>) -> io::Result<Form> {
@@ -237,12 +241,12 @@ impl Wire {
         }
     }
 
-    /// The jobs of a unit again, in a process that has what it `held`.
+    /// Reads the jobs of a unit, in a process that has `held` these sets.
     ///
     /// # Errors
     /// When the bytes are not jobs of this federation.
     pub fn unpack(&self, bytes: Vec<u8>, held: &mut Held) -> Result<Vec<Job>, Damaged> {
-        let Letter { new, forms, forget } = self.read(bytes, Letter::load)?;
+        let UnitForm { new, forms, forget } = self.read(bytes, UnitForm::load)?;
         held.0.extend(new);
         let jobs: Result<Vec<Job>, Damaged> =
             forms.into_iter().map(|form| self.job(form, held)).collect();
@@ -288,7 +292,7 @@ impl Wire {
         }
     }
 
-    /// What came of a unit as bytes.
+    /// Writes the outputs of a unit as bytes.
     ///
     /// # Errors
     /// When a value cannot be written.
@@ -302,7 +306,7 @@ impl Wire {
         })
     }
 
-    /// What came of a unit again; each has the digest that it had where it was made.
+    /// Reads the outputs of a unit, and checks that each has the digest that it had where it was made.
     ///
     /// # Errors
     /// When the bytes are not outputs of this federation, bit by bit.
@@ -339,7 +343,7 @@ fn with_amount(usual: &LocalTraining, amount: Amount) -> LocalTraining {
     }
 }
 
-/// A task with its sets where they belong.
+/// A task with the named sets in the places of the empty ones.
 fn fill(task: Payload, names: &[u64], held: &Held) -> Result<Payload, Damaged> {
     let (mut names, mut wrong) = (names.iter(), None);
     let task = task.map_sets(&mut |empty| {

@@ -6,7 +6,7 @@
 //! values are numbers.
 
 use super::audit::{note, Findings};
-use crate::federation::{Mixing, Overhear};
+use crate::federation::{Mixing, PeerWatcher};
 use crate::method::Payload;
 use crate::model::ParamSet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +116,7 @@ impl PeerAudit {
     }
 }
 
-impl Overhear for PeerAudit {
+impl PeerWatcher for PeerAudit {
     fn sends(&self, client: u32, round: u32, model: &Payload) {
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let models = observed.sent.entry((round, client)).or_default();

@@ -236,7 +236,7 @@ pub fn run(scenario: &Scenario, shards: usize, bug: Option<Bug>) -> Result<Outco
             let findings = Arc::clone(&findings);
             move |wrong| audit::note(&findings, wrong)
         })
-        .overheard(Arc::new(PeerAudit::new(Arc::clone(&findings))))
+        .with_peer_watcher(Arc::new(PeerAudit::new(Arc::clone(&findings))))
         .planted(bug)
         .map_err(|error| wrong(error.to_string()))?;
     let mut collector = Collector {

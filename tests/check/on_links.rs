@@ -60,7 +60,7 @@ fn messages_are_tried_out_as_a_run_sends_them() {
         // In the run all models go down at once, and each report goes up when its client is done.
         let mut trips = Vec::new();
         for row in &rows {
-            let letters = federation.letters(row.client);
+            let letters = federation.round_messages(row.client);
             assert_eq!(
                 (letters.model.0, letters.report.0),
                 (row.bytes_down, row.bytes_up)
@@ -76,7 +76,7 @@ fn messages_are_tried_out_as_a_run_sends_them() {
         let order = asked(&ran);
         trips.sort_by_key(|trip| order.iter().position(|node| *node == trip.to.0));
         for row in &rows {
-            let letters = federation.letters(row.client);
+            let letters = federation.round_messages(row.client);
             trips.push(Trip {
                 at: row.trained.unwrap(),
                 from: letters.client,
@@ -88,7 +88,7 @@ fn messages_are_tried_out_as_a_run_sends_them() {
         for row in &rows {
             let down = row.received.unwrap().since(row.invited);
             let up = row.reported.unwrap().since(row.trained.unwrap());
-            let node = federation.letters(row.client).client;
+            let node = federation.round_messages(row.client).client;
             let of = |upwards: bool| {
                 let mut both = trips.iter().zip(&took);
                 let found = both.find(|(trip, _)| match upwards {

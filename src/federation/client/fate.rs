@@ -1,6 +1,6 @@
-//! What faults make of a client's task and report.
+//! What faults do to a client's tasks and reports.
 
-use super::super::books;
+use super::super::invitation;
 use super::super::message::{Message, Report, Task};
 use super::super::world::{Federation, Shared};
 use super::answer;
@@ -13,28 +13,30 @@ use crate::sim::{Context, NodeId};
 use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
-/// What befalls one task.
+/// The faults of one task.
 pub(super) struct Fate {
+    /// The faults, as the plan has them.
     pub job: TaskFaults,
-    /// For what is drawn of the report.
+    /// The seed for draws about the report.
     seed: u64,
 }
 
-/// What a client remembers because of faults.
+/// What a client remembers for the faults of a plan.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// When it last did anything.
+    /// When the client last had an event.
     pub seen: VirtualTime,
-    /// Tasks it got.
+    /// How many tasks the client got.
     tasks: u64,
-    /// The latest round it took a task of.
+    /// The latest round of which the client took a task.
     round: u32,
-    /// What it was sent the time before, if it may use that again.
+    /// The task before, where a fault may make the client train from it again.
     task: Option<Payload>,
-    /// What it reported last, if it may send that again.
+    /// The round, the samples and the payload of the last report, where a fault may send it again.
     report: Option<(u32, u32, Payload)>,
-    /// Reports held back, by timer, with the round they are for.
+    /// The reports that are held back, by timer, with the server and the task.
     held: BTreeMap<u64, (NodeId, u32, Message)>,
+    /// How many timers were set for reports.
     timers: u64,
 }
 
@@ -49,24 +51,25 @@ snapshot_struct!(Memory {
     timers,
 });
 
-/// The names in a dormant client's state.
+/// The names of entries in a dormant client's state.
 const FIGURES: &str = "faults.figures";
 const TASK: &str = "faults.task";
 const REPORT: &str = "faults.report";
-/// Timers for reports have this bit; those without name a round.
+/// Timers for reports have this bit; timers without it carry the number of a round.
 const HELD: u64 = 1 << 40;
 
-/// An integer as two numbers that doubles hold exactly.
+/// An integer as two numbers that a double holds exactly.
 fn halves(n: u64) -> [f64; 2] {
     [(n >> 32) as f64, f64::from(n as u32)]
 }
 
+/// The integer of which [`halves`] made two numbers.
 fn whole(high: f64, low: f64) -> u64 {
     (high as u64) << 32 | low as u64
 }
 
 impl Memory {
-    /// Takes its own part out of what a client kept.
+    /// Takes the entries for faults out of what a client kept.
     pub fn wake(state: &mut ClientState) -> Self {
         let mut memory = Self {
             task: state.take(TASK),
@@ -88,7 +91,7 @@ impl Memory {
         memory
     }
 
-    /// Whether a client can have kept this under this name.
+    /// Whether a client can have kept this payload under this name.
     pub fn keeps(name: &str, payload: &Payload) -> bool {
         match (name, payload.as_parts()) {
             (FIGURES, _) => payload.as_scalars::<5>().is_ok(),
@@ -98,7 +101,7 @@ impl Memory {
         }
     }
 
-    /// Puts it back.
+    /// Puts the entries for faults back into what a client keeps.
     pub fn keep(self, state: ClientState, client: u32, faults: &ClientFaults) -> ClientState {
         let (seen, tasks) = (halves(self.seen.nanos()), halves(self.tasks));
         let figures = [seen[0], seen[1], tasks[0], tasks[1], f64::from(self.round)];
@@ -113,17 +116,17 @@ impl Memory {
         state
     }
 
-    /// Whether reports wait to go out.
+    /// Whether reports are held back.
     pub fn holds(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// A crash takes what waited to go out.
+    /// Drops the reports that are held back, because of a crash.
     pub fn drop_held(&mut self) {
         self.held.clear();
     }
 
-    /// A crash takes everything.
+    /// Forgets everything, because of a crash that loses the client's state.
     pub fn forget(&mut self) {
         let (seen, timers) = (self.seen, self.timers);
         *self = Self {
@@ -133,11 +136,11 @@ impl Memory {
         };
     }
 
-    /// What befalls a task that comes now, which may become an older one; `None` if it was here
-    /// before.
+    /// The faults of a task that arrives now; `None` if the client had the task before. A fault may replace
+    /// the payload of the task by that of an older task.
     ///
     /// # Panics
-    /// When the plan says so: that is the fault.
+    /// When the fault plan says that the client's handler panics.
     pub fn meet(
         &mut self,
         faults: &ClientFaults,
@@ -166,7 +169,7 @@ impl Memory {
         })
     }
 
-    /// Sends a report, or what its fate makes of it.
+    /// Sends a report as the faults of its task make it: late, wrong, more than once, or with an older report.
     pub fn send(
         &mut self,
         shared: &Shared,
@@ -179,7 +182,7 @@ impl Memory {
             let task = crate::net::Wire::round(&message);
             return answer(shared, (client, task), server, message, cx);
         };
-        // What it really answers, whatever it will say.
+        // The task that the report really answers, also where a fault makes it name another.
         let task = report.round;
         let node = u64::from(client) + 1;
         let mut rng = stream(
@@ -231,11 +234,11 @@ impl Memory {
                 energy: 0.0,
                 trains: false,
             };
-            books::tell(client, task, What::Works(Box::new(held_back)), cx);
+            invitation::record(client, task, What::Works(Box::new(held_back)), cx);
         }
     }
 
-    /// Sends the report that waited for this timer; whether the timer was for one.
+    /// Sends the report that waited for this timer. Returns whether the timer was for a report.
     pub fn release(
         &mut self,
         shared: &Shared,
@@ -250,7 +253,7 @@ impl Memory {
     }
 }
 
-/// Makes a report wrong.
+/// Makes a report wrong, as a fault says.
 fn spoil(report: &mut Report, fault: &ReportFault, rng: &mut Stream) {
     let mut set_one = |value: f32| {
         let payload = std::mem::take(&mut report.payload);

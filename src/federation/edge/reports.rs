@@ -1,12 +1,13 @@
-//! What comes back from below: looked at, taken in, or counted as not used.
+//! What the members of an edge server answer: each report is inspected, and then used or only counted.
 
-use super::super::books;
+use super::super::invitation;
 use super::super::message::{unsound, Refusal, Report};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::round::Invited;
 use super::super::world::Federation;
-use super::{Cx, Edge, Gain, Stage};
+use super::relay::Gain;
+use super::{Cx, Edge, Stage};
 use crate::method::{Payload, Received};
 use crate::observe::ledger::What;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
@@ -15,6 +16,7 @@ use crate::sim::NodeId;
 use std::sync::Arc;
 
 impl Edge {
+    /// Takes in the report of a member.
     pub(super) fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
         let Some(member) = Federation::client_of(from) else {
             return;
@@ -25,7 +27,7 @@ impl Edge {
         let Some(asked) = self.outstanding.answer(member, round) else {
             return self.unasked(member, (round, report.telemetry.task), cx);
         };
-        let mut row = books::reported(books::row(&self.shared, member, asked), &report);
+        let mut row = invitation::reported(invitation::row(&self.shared, member, asked), &report);
         row.reported = Some(cx.now());
         row.outcome = if waited_for {
             row.queue_wait = self.busy_until.max(cx.now()).since(cx.now());
@@ -44,10 +46,11 @@ impl Edge {
                 took: cx.now().since(row.invited),
             });
         }
-        self.tell(row, cx);
+        self.record_client(row, cx);
         self.close_if_complete(cx);
     }
 
+    /// Takes in a member's refusal.
     pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
         let Some(member) = Federation::client_of(from) else {
             return;
@@ -55,21 +58,21 @@ impl Edge {
         self.round.count_up(refusal.wire_bytes());
         let waited_for = self.is_waiting_for(member, refusal.round);
         if let Some(asked) = self.outstanding.answer(member, refusal.round) {
-            if let Some(errand) = &mut self.errand {
-                errand.below.diverged += refusal.diverged;
+            if let Some(relay) = &mut self.relay {
+                relay.below.diverged += refusal.diverged;
             }
             let row = ClientRow {
                 reported: Some(cx.now()),
                 received: Some(refusal.received),
                 bytes_up: refusal.wire_bytes().0,
                 outcome: ClientOutcome::Refused(Arc::clone(&refusal.reason)),
-                ..books::row(&self.shared, member, asked)
+                ..invitation::row(&self.shared, member, asked)
             };
-            self.tell(row, cx);
+            self.record_client(row, cx);
         } else if self.has_clients() {
             let outcome = ClientOutcome::Refused(Arc::clone(&refusal.reason));
             let arrived = What::Arrived(Box::new(outcome));
-            books::tell(member, refusal.round, arrived, cx);
+            invitation::record(member, refusal.round, arrived, cx);
         }
         if waited_for {
             self.round.answer(member, Invited::Refused);
@@ -77,42 +80,44 @@ impl Edge {
         self.close_if_complete(cx);
     }
 
+    /// Whether a member's answer for this round still counts.
     fn is_waiting_for(&self, member: u32, round: u32) -> bool {
         let open = self.stage == Stage::Collecting && round == self.round.number;
         open && self.round.is_waiting_for(member)
     }
 
-    /// A report that nobody waits for: it is counted, and not used.
+    /// Counts a report for which nobody waits, without using it.
     fn unasked(&mut self, member: u32, (round, task): (u32, u32), cx: &mut Cx<'_>) {
         let reason = self.round.reason(member, round);
         if reason == Rejection::Stale {
             self.round.late_arrivals += 1;
             if self.has_clients() {
-                books::tell_arrived(member, (round, task), reason, cx);
+                invitation::record_arrived(member, (round, task), reason, cx);
             }
             if !self.shared.faults.is_any() {
-                // A straggler that was asked again: its old task is in the books as lost.
+                // A straggler that was asked again: its old task is recorded as lost already.
                 return;
             }
         }
         self.reject(member, round, reason, cx);
         if reason == Rejection::Future && self.round.is_waiting_for(member) {
-            // No copy of an older report: it is this member's answer, and nobody need wait for another.
+            // The report names a later round, so it is no copy of an older one: it is this member's answer,
+            // and nobody needs to wait for another.
             let number = self.round.number;
             self.round.answer(member, Invited::Rejected);
             if let Some(asked) = self.outstanding.answer(member, number) {
                 let row = ClientRow {
                     reported: Some(cx.now()),
                     outcome: ClientOutcome::Rejected(reason.to_string().into()),
-                    ..books::row(&self.shared, member, asked)
+                    ..invitation::row(&self.shared, member, asked)
                 };
-                self.tell(row, cx);
+                self.record_client(row, cx);
             }
             self.close_if_complete(cx);
         }
     }
 
-    /// Gives a report to the mean, at its cost on the virtual server.
+    /// Adds a report to the mean, at its cost on the virtual server.
     fn take_in(&mut self, member: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
         let speed = self.tier().device.speed;
         self.occupy(speed.time_for(self.half.receive_flops()), cx);
@@ -140,17 +145,17 @@ impl Edge {
         let first = self.round.reported == 0;
         self.round.answer(member, Invited::Reported);
         self.round.count_loss(loss, samples);
-        if let Some(errand) = &mut self.errand {
-            errand.below.diverged += below.diverged;
-            errand.below.held_out.extend(below.held_out);
+        if let Some(relay) = &mut self.relay {
+            relay.below.diverged += below.diverged;
+            relay.below.held_out.extend(below.held_out);
             if let Some(held_out) = metrics.held_out {
-                errand.below.held_out.insert(member, held_out);
+                relay.below.held_out.insert(member, held_out);
             }
-            // The samples and the loss of the last round with reports are what is reported.
-            let before = errand.gain.take();
+            // The edge server reports the samples and the loss of its last round with reports.
+            let before = relay.gain.take();
             let made = before.as_ref().is_some_and(|gain| gain.real);
             let samples_before = before.filter(|_| !first).map_or(0, |gain| gain.samples);
-            errand.gain = Some(Gain {
+            relay.gain = Some(Gain {
                 samples: samples_before.saturating_add(samples),
                 loss: self.round.mean_loss(),
                 real: made || real,
@@ -159,6 +164,7 @@ impl Edge {
         ClientOutcome::Reported
     }
 
+    /// Records a report that is not used, and why.
     fn reject(&mut self, member: u32, round: u32, reason: Rejection, cx: &mut Cx<'_>) {
         let row = RejectionRow {
             round: self.round.number,
@@ -170,25 +176,26 @@ impl Edge {
         cx.record(Record::Rejection(Box::new(row)));
     }
 
+    /// Closes the round if it has all its answers.
     fn close_if_complete(&mut self, cx: &mut Cx<'_>) {
         if self.stage == Stage::Collecting && self.round.is_complete() {
             self.close(cx);
         }
     }
 
-    /// Records a client's line. Servers between have a table of their own.
-    fn tell(&self, row: ClientRow, cx: &mut Cx<'_>) {
+    /// Records a client's line. Members that are edge servers have a table of their own.
+    fn record_client(&self, row: ClientRow, cx: &mut Cx<'_>) {
         if self.has_clients() {
             cx.record(Record::Client(Box::new(row)));
         }
     }
 
-    /// Records a task that was never answered.
+    /// Records that a member never answered a task.
     pub(super) fn record_lost(&self, member: u32, asked: Asked, cx: &mut Cx<'_>) {
         let row = ClientRow {
             outcome: ClientOutcome::Lost,
-            ..books::row(&self.shared, member, asked)
+            ..invitation::row(&self.shared, member, asked)
         };
-        self.tell(row, cx);
+        self.record_client(row, cx);
     }
 }

@@ -1,11 +1,11 @@
-//! Models of neighbours that wait for the client to come to their round.
+//! Models of neighbours that wait until the client is in their round.
 
 use crate::method::Payload;
 use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
-/// By round and client. A model that came and cannot be used leaves an empty place: nobody waits for
-/// another.
+/// The models of neighbours, by round and client. A model that arrived and cannot be used leaves an empty
+/// place, because the client does not wait for another.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     models: BTreeMap<(u32, u32), Option<Payload>>,
@@ -14,22 +14,22 @@ pub(super) struct Inbox {
 snapshot_struct!(Inbox { models });
 
 impl Inbox {
-    /// Takes the model of a client in; the first of a round is the one that counts.
+    /// Takes in the model of a client. Of several models of one client for one round, the first counts.
     pub fn take_in(&mut self, round: u32, client: u32, model: Option<Payload>) {
         self.models.entry((round, client)).or_insert(model);
     }
 
-    /// How many have come in a round.
+    /// How many models of a round have arrived.
     pub fn count(&self, round: u32) -> usize {
         self.models.range((round, 0)..=(round, u32::MAX)).count()
     }
 
-    /// Whether the model of a client has come in a round.
+    /// Whether the model of a client for a round has arrived.
     pub fn has(&self, round: u32, client: u32) -> bool {
         self.models.contains_key(&(round, client))
     }
 
-    /// The models of a round, by client; they are gone from here then.
+    /// Takes out the models of a round, by client.
     pub fn open(&mut self, round: u32) -> BTreeMap<u32, Payload> {
         self.turn(round);
         let later = self.models.split_off(&(round + 1, 0));
@@ -40,12 +40,12 @@ impl Inbox {
         usable.collect()
     }
 
-    /// Drops what came in rounds before.
+    /// Drops the models of earlier rounds.
     pub fn turn(&mut self, round: u32) {
         self.models = self.models.split_off(&(round, 0));
     }
 
-    /// Drops everything.
+    /// Drops all models.
     pub fn clear(&mut self) {
         self.models.clear();
     }

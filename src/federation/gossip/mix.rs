@@ -1,29 +1,30 @@
 //! The arithmetic of federations without a server, as jobs: a client's mixing, and the observer's mean.
 //!
-//! Sums are in double precision, a block of values at a time, so that a thousand models take no more
-//! memory than one block.
+//! Sums are made in double precision, for one block of values at a time, so that the sum of a thousand
+//! models takes the memory of one block.
 
 use crate::method::MethodError;
 use crate::model::{Buffer, ParamSet};
 use crate::snapshot::snapshot_struct;
 
-/// Values at a time: their sums stay in the cache.
+/// How many values are summed at a time, so that their sums stay in the cache.
 const BLOCK: usize = 4096;
 
-/// A client's mixing.
+/// The mixing of models by a client.
 #[derive(Debug)]
 pub struct MixJob {
-    /// Models with their weights, its own among them, by client: all who mix the same add it up alike.
+    /// The models with their weights, the client's own among them. They are in the order of their clients, so
+    /// that clients which mix the same models get the same bits.
     pub terms: Vec<(f64, ParamSet)>,
-    /// A model and what training made of it: the difference comes on top.
+    /// A model and what training made of it, whose difference is added to the mixture.
     pub step: Option<(ParamSet, ParamSet)>,
 }
 
 impl MixJob {
-    /// Σ w x, and the step.
+    /// Σ w x, plus the step.
     ///
     /// # Errors
-    /// Without a model, or with models that do not fit together.
+    /// Without a model, or with models of different layouts.
     pub fn run(&self) -> Result<ParamSet, MethodError> {
         let (_, first) = self.terms.first().ok_or_else(no_model)?;
         let mut terms: Vec<(f64, &[f32])> = Vec::with_capacity(self.terms.len() + 2);
@@ -50,29 +51,29 @@ impl MixJob {
     }
 }
 
-/// The observer's mean of all models.
+/// The mean of all clients' models, which the observer wants.
 #[derive(Debug)]
 pub struct ConsensusJob {
-    /// One a client.
+    /// One model for each client.
     pub models: Vec<ParamSet>,
 }
 
-/// What comes of it.
+/// The mean of all clients' models, and their distance from it.
 #[derive(Debug, Clone)]
 pub struct Consensus {
     /// x̄, the mean of all models.
     pub mean: ParamSet,
-    /// 1/n Σ ‖x_i − x̄‖².
+    /// The consensus distance 1/n Σ ‖x_i − x̄‖².
     pub distance: f64,
 }
 
 snapshot_struct!(Consensus { mean, distance });
 
 impl ConsensusJob {
-    /// The mean, and how far the models are from it.
+    /// The mean of the models, and their distance from it.
     ///
     /// # Errors
-    /// Without a model, or with models that do not fit together.
+    /// Without a model, or with models of different layouts.
     pub fn run(&self) -> Result<Consensus, MethodError> {
         let first = self.models.first().ok_or_else(no_model)?;
         let mut models: Vec<&[f32]> = Vec::with_capacity(self.models.len());
@@ -106,6 +107,7 @@ impl ConsensusJob {
     }
 }
 
+/// Adds `weight` times the values to the sums.
 fn add(sums: &mut [f64], weight: f64, values: &[f32]) {
     for (sum, value) in sums.iter_mut().zip(values) {
         *sum += weight * f64::from(*value);

@@ -1,4 +1,5 @@
-//! What the observer is told of a client's round. Not on the wire: it takes no bytes.
+//! What a client without a server reports to the observer of its round. A notice is on no link and takes no
+//! bytes.
 
 use crate::learn::Cost;
 use crate::method::{Metrics, Payload};
@@ -8,40 +9,40 @@ use crate::snapshot::snapshot_struct;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A client's round.
+/// A client's round, as the observer learns of it.
 #[derive(Debug, Clone, Default)]
 pub struct Notice {
-    /// Which.
+    /// The round.
     pub round: u32,
     /// The client's model after it, in rounds that are measured.
     pub model: Payload,
-    /// Why the client did not train, if it did not.
+    /// Why the client did not train, or why its training failed; `None` if it trained.
     pub refused: Option<Arc<str>>,
-    /// Whether it did, and diverged.
+    /// Whether the client's training diverged.
     pub diverged: bool,
-    /// When the client began it.
+    /// When the client began the round.
     pub began: VirtualTime,
-    /// When training was done, if it was.
+    /// When training was done; `None` if the client did not train.
     pub trained: Option<VirtualTime>,
-    /// When the client was through with it.
+    /// When the client ended the round.
     pub ended: VirtualTime,
-    /// How long the virtual device worked: training and mixing.
+    /// How long the virtual device worked, for training and mixing together.
     pub compute: Span,
-    /// How long the client waited for its neighbours.
+    /// How long the client waited for its neighbours' models.
     pub waited: Span,
-    /// On how many samples it trained.
+    /// How many samples the client trained on.
     pub samples: u32,
-    /// Operations and memory.
+    /// FLOPs and memory of training and mixing.
     pub cost: Cost,
-    /// What the device drew, in joules.
+    /// The energy that the device drew, in joules.
     pub energy: f64,
-    /// What the method tells.
+    /// What the method's client half measured.
     pub metrics: Metrics,
-    /// Bytes of the models that it sent.
+    /// The bytes of the models that the client sent.
     pub sent: u64,
-    /// Bytes of the models that came.
+    /// The bytes of the models that arrived.
     pub received: u64,
-    /// Models that came when the client had gone on without them.
+    /// How many models arrived when the client had gone on without them.
     pub late: u32,
 }
 
@@ -65,7 +66,7 @@ snapshot_struct!(Notice {
 });
 
 impl Notice {
-    /// Of a round that begins.
+    /// The notice of a round that begins at `began`.
     pub fn open(round: u32, began: VirtualTime) -> Self {
         Self {
             round,
@@ -74,7 +75,8 @@ impl Notice {
         }
     }
 
-    /// 64 bits of the content. Observation that is in tables too is in the hash by them.
+    /// A digest of the content, in 64 bits. Figures that are also in a table are in the hash through the
+    /// table.
     pub fn digest(&self) -> u64 {
         let refused = self.refused.as_ref();
         mix_words(&[

@@ -1,211 +1,106 @@
-//! A client without a server: trains, sends, waits, mixes, round after round.
+//! A client without a server: it trains, sends its model, waits for others and mixes, round after round.
 //!
-//! Its round ends when all models of its neighbours have come, or at the deadline: what has not come
-//! by then counts for nothing, and the weight goes to its own model. Where there is a deadline a
-//! client that has fallen behind goes on with the latest round that it has heard of.
+//! A client's round ends when all models of its neighbours have arrived, or at the deadline. A model that
+//! has not arrived by then is not mixed, and its weight goes to the client's own model. Where there is a
+//! deadline, a client that has fallen behind goes on with the latest round that it has heard of.
+//!
+//! - `training`: the client's local training;
+//! - `mixing`: models that arrive, and the mixing of them;
+//! - `state`: the client in a checkpoint.
 
-use super::super::books;
-use super::super::client::{part_of, takes, work_of};
-use super::super::job::{ClientJob, Job, Output, UNASKED};
-use super::super::message::{unsound, Message, PeerModel};
+mod mixing;
+mod state;
+mod training;
+
+use super::super::invitation;
+use super::super::job::{Output, UNASKED};
+use super::super::message::{Message, PeerModel};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
 use super::super::world::{Bug, Federation, Shared};
 use super::inbox::Inbox;
-use super::mix::MixJob;
 use super::notice::Notice;
-use super::watch::Mixing;
 use super::{Algorithm, Common};
-use crate::learn::Cost;
-use crate::method::{ClientState, ClientWork, MethodError, Metrics, Payload};
-use crate::model::ParamSet;
+use crate::method::{ClientState, Payload};
 use crate::net::Beside;
-use crate::observe::ledger::{self, What};
-use crate::observe::rows::{Rejection, RejectionRow};
-use crate::quantity::{Flops, Span, VirtualTime};
-use crate::sim::{Context, Input, JobId, NodeId};
-use crate::snapshot::{snapshot_enum, snapshot_struct, Damaged, Reader, Snapshot, Writer};
+use crate::observe::ledger::What;
+use crate::quantity::VirtualTime;
+use crate::sim::{Context, Input, JobId};
 use std::sync::Arc;
 
 type Cx<'a> = Context<'a, Federation>;
 
-/// Where there is a deadline, models of rounds further ahead than this are not kept.
-const AHEAD: u32 = 8;
-
-/// The timer at which it rises after a crash; all others are numbered.
+/// The timer at which a client rises after a crash; all other timers are numbered.
 const UP: u64 = u64::MAX;
 
-/// One client, live.
+/// A client without a server.
 pub struct Peer {
     shared: Arc<Shared>,
     common: Arc<Common>,
-    /// From 0.
+    /// Its number, from 0.
     number: u32,
-    /// x_i.
+    /// x_i: its model at the begin of the round.
     model: Payload,
-    /// What the method's client half keeps.
+    /// What the method's client half keeps between rounds.
     state: ClientState,
-    /// Under way, from 1.
+    /// The round it is in, from 1; 0 before the first.
     round: u32,
     step: Step,
-    /// What training made of its model in this round, where that waits for mixing.
+    /// What training made of its model in this round, where the algorithm mixes after that.
     trained: Option<Payload>,
     inbox: Inbox,
-    /// Whether this round's models are mixed: what comes now comes late.
+    /// Whether this round's models are mixed; a model of this round that arrives now is late.
     mixed: bool,
-    /// Whether the deadline of this round is over, and its timer.
+    /// Whether the deadline of this round is over.
     overdue: bool,
+    /// The timer of this round's deadline.
     deadline: u64,
+    /// How many timers it has set.
     timers: u64,
     waiting_since: VirtualTime,
-    /// The latest round of anybody.
+    /// The latest round that it has heard of from any client.
     heard: u32,
-    /// When it last did anything, and how often it has trained.
+    /// When it last had an event.
     seen: VirtualTime,
+    /// How often it has begun to train.
     tasks: u64,
-    /// What the observer will be told of this round.
+    /// What it will tell the observer of this round.
     notice: Notice,
 }
 
+/// What a client is doing.
 enum Step {
-    /// Not begun, or down.
+    /// It has not begun, or is down.
     Down,
     Training(Work),
+    /// It waits for its neighbours' models.
     Waiting,
     Mixing(Work),
     Finished,
 }
 
-/// Work under way; neither job nor timer, if it will never be done.
+/// Work that is under way. It has neither a job nor a timer if it will never be done.
 #[derive(Default)]
 struct Work {
     job: Option<JobId>,
     timer: Option<u64>,
-    /// What it is done with, if it is not really done; and whether it runs out of memory.
+    /// The model that training began from, with which the client goes on where training fails or is only
+    /// modelled.
     start: Payload,
+    /// Whether training runs out of memory.
     fails: bool,
+    /// How many local steps the training has.
     steps: u32,
 }
 
-snapshot_enum!(Step {
-    0 => Down,
-    1 => Training(work),
-    2 => Waiting,
-    3 => Mixing(work),
-    4 => Finished,
-});
-snapshot_struct!(Work {
-    job,
-    timer,
-    start,
-    fails,
-    steps,
-});
-
 impl Peer {
-    pub fn new(shared: Arc<Shared>, common: Arc<Common>, number: u32) -> Self {
-        Self {
-            model: Self::initial(&shared, &common, number),
-            shared,
-            common,
-            number,
-            state: ClientState::default(),
-            round: 0,
-            step: Step::Down,
-            trained: None,
-            inbox: Inbox::default(),
-            mixed: false,
-            overdue: false,
-            deadline: 0,
-            timers: 0,
-            waiting_since: VirtualTime::ZERO,
-            heard: 0,
-            seen: VirtualTime::ZERO,
-            tasks: 0,
-            notice: Notice::default(),
-        }
-    }
-
-    /// Its number, its round, and its model as it is.
+    /// Its number, its round, and its present model.
     pub const fn model(&self) -> (u32, u32, &Payload) {
         (self.number, self.round, &self.model)
     }
 
-    /// The model that it begins with.
-    fn initial(shared: &Shared, common: &Common, number: u32) -> Payload {
-        match shared.plan.compute.is_real() {
-            true => Payload::Model(common.initial.clone()),
-            false => shared.stand_ins.report(shared.sizes.level_of(number)),
-        }
-    }
-
-    pub fn save(&self, to: &mut Writer) {
-        let Self {
-            shared: _,
-            common: _,
-            number: _,
-            model,
-            state,
-            round,
-            step,
-            trained,
-            inbox,
-            mixed,
-            overdue,
-            deadline,
-            timers,
-            waiting_since,
-            heard,
-            seen,
-            tasks,
-            notice,
-        } = self;
-        model.save(to);
-        state.save(to);
-        round.save(to);
-        step.save(to);
-        trained.save(to);
-        inbox.save(to);
-        mixed.save(to);
-        overdue.save(to);
-        deadline.save(to);
-        timers.save(to);
-        waiting_since.save(to);
-        heard.save(to);
-        seen.save(to);
-        tasks.save(to);
-        notice.save(to);
-    }
-
-    /// A live client of what [`Peer::save`] wrote.
-    pub fn restore(
-        shared: Arc<Shared>,
-        common: Arc<Common>,
-        number: u32,
-        from: &mut Reader,
-    ) -> Result<Self, Damaged> {
-        Ok(Self {
-            model: Snapshot::load(from)?,
-            state: shared.kept(from)?,
-            shared,
-            common,
-            number,
-            round: Snapshot::load(from)?,
-            step: Snapshot::load(from)?,
-            trained: Snapshot::load(from)?,
-            inbox: Snapshot::load(from)?,
-            mixed: Snapshot::load(from)?,
-            overdue: Snapshot::load(from)?,
-            deadline: Snapshot::load(from)?,
-            timers: Snapshot::load(from)?,
-            waiting_since: Snapshot::load(from)?,
-            heard: Snapshot::load(from)?,
-            seen: Snapshot::load(from)?,
-            tasks: Snapshot::load(from)?,
-            notice: Snapshot::load(from)?,
-        })
-    }
-
+    /// What the client waits for, in words, for the error of a run that cannot go on; `None` if it
+    /// waits for nothing.
     pub fn waiting_for(&self) -> Option<String> {
         let round = self.round;
         match self.step {
@@ -226,6 +121,7 @@ impl Peer {
         }
     }
 
+    /// Handles an event of the client.
     pub fn on(&mut self, input: Input<Message, Output>, cx: &mut Cx<'_>) {
         let outcome = self.rise(cx).and_then(|()| self.take(input, cx));
         if let Err(reason) = outcome {
@@ -243,7 +139,8 @@ impl Peer {
             Input::Start | Input::Timer(UP) => {
                 let rise = self.shared.faults.clients.next_rise(self.number, cx.now());
                 if let Some(at) = rise {
-                    // A run with a crash is the one without until it happens.
+                    // Until its crash, a run is the same run as one without the crash: this timer takes no
+                    // number from the others.
                     cx.timer_beside(at.since(cx.now()), UP, at.nanos());
                 }
                 Ok(())
@@ -253,14 +150,15 @@ impl Peer {
                 message: Message::Model(model),
                 ..
             } => self.receive(from, *model, cx),
-            // All else is for servers and their clients.
+            // All other messages are for servers and their clients.
             Input::Message { .. } => Ok(()),
             Input::Timer(token) => self.timed(token, cx),
             Input::Done { job, output } => self.done(job, output, cx),
         }
     }
 
-    /// Loses what a crash since it last did anything takes, and begins its round if it can.
+    /// Loses what a crash takes that happened since the client's last event, and begins the client's round
+    /// if the client was down and is up now.
     fn rise(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
         let now = cx.now();
         let seen = std::mem::replace(&mut self.seen, now);
@@ -284,12 +182,11 @@ impl Peer {
         Ok(())
     }
 
-    // A round.
-
+    /// Begins a round, or begins the present round again after a crash.
     fn begin(&mut self, round: u32, cx: &mut Cx<'_>) -> Result<(), String> {
         let began = Notice::open(round, cx.now());
         self.notice = match round == self.round {
-            // What a crash interrupted was sent all the same.
+            // Messages of the round that a crash interrupted were sent and received all the same.
             true => Notice {
                 sent: self.notice.sent,
                 received: self.notice.received,
@@ -308,7 +205,7 @@ impl Peer {
             round,
             at: cx.now(),
         };
-        books::tell_asked(&self.shared, (self.number, round), asked, None, cx);
+        invitation::record_asked(&self.shared, (self.number, round), asked, None, cx);
         let deadline = self.shared.plan.schedule.deadline;
         if let Some(span) = deadline.filter(|_| self.shared.bug != Some(Bug::NeverTimeOut)) {
             self.deadline = self.token();
@@ -324,6 +221,7 @@ impl Peer {
         }
     }
 
+    /// The number of the next timer.
     fn token(&mut self) -> u64 {
         self.timers += 1;
         self.timers
@@ -332,7 +230,7 @@ impl Peer {
     /// Sends a model to all neighbours of the round.
     fn share(&mut self, model: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
         let round = self.round;
-        if let Some(audit) = &self.shared.overhears {
+        if let Some(audit) = &self.shared.peer_watcher {
             audit.sends(self.number, round, &model);
         }
         let graph = self.common.graph(round)?;
@@ -353,7 +251,7 @@ impl Peer {
         });
         self.notice.sent += bytes;
         let beside = beside.total();
-        self.tell(
+        self.record(
             What::Sent {
                 bytes,
                 beside,
@@ -364,241 +262,17 @@ impl Peer {
         Ok(())
     }
 
-    /// Tells something of its round.
-    fn tell(&self, what: What, cx: &mut Cx<'_>) {
-        books::tell(self.number, self.round, what, cx);
+    /// Records something that happened in its round.
+    fn record(&self, what: What, cx: &mut Cx<'_>) {
+        invitation::record(self.number, self.round, what, cx);
     }
 
-    fn train(&mut self, start: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
-        #[cfg(test)]
-        self.common
-            .watch(super::tests::What::Start, self.round, self.number, &start);
-        let shared = Arc::clone(&self.shared);
-        let (plan, round, now) = (&shared.plan, self.round, cx.now());
-        let me = plan.client(self.number);
-        let train = shared.train_samples(self.number, round);
-        if train.is_empty() {
-            return self.untrained(start, "has no training data".into(), cx);
-        }
-        self.tasks += 1;
-        let faults = &shared.faults.clients;
-        let fate =
-            (!faults.is_empty()).then(|| faults.of_task(self.number, round, self.tasks, now));
-        if fate.as_ref().is_some_and(|fate| fate.panics) {
-            panic!("the handler of client {} panics, as planned", self.number);
-        }
-        let local = &shared.local[me.group];
-        let samples = train.len();
-        let local = match &fate {
-            Some(fate) if fate.share < 1.0 => Arc::new(part_of(local, samples, fate.share)),
-            _ => Arc::clone(local),
-        };
-        let (own, narrower) = (
-            shared.sizes.of(self.number),
-            shared.sizes.narrower(self.number),
-        );
-        let half = &shared.client_half;
-        let input = shared.input(
-            (self.number, round),
-            Arc::clone(&local),
-            train,
-            start.clone(),
-            self.state.clone(),
-        );
-        let beside = match half.beside(&input) {
-            Ok(beside) => beside,
-            Err(error) => return self.untrained(start, format!("cannot begin: {error}"), cx),
-        };
-        let cost = match plan.adversaries.idles(self.number, round) {
-            true => Cost::default(),
-            false => half.cost(own, narrower, &local, samples).then(beside),
-        };
-        if !me.device.fits(cost.memory) {
-            let (need, has) = (cost.memory, me.device.memory);
-            let reason = format!("training needs {need}, the device has {has}");
-            return self.untrained(start, reason, cx);
-        }
-        let fails = fate.is_some_and(|fate| fate.out_of_memory);
-        let compute = me.device.duration(cost.flops);
-        let compute = if fails { compute.scaled(0.5) } else { compute };
-        let spent = match fails {
-            true => Cost {
-                flops: Flops(cost.flops.0 / 2),
-                ..cost
-            },
-            false => cost,
-        };
-        let Some(span) = self.occupy(compute, spent, !fails, cx) else {
-            self.step = Step::Training(Work::default());
-            return Ok(());
-        };
-        self.notice.samples = samples as u32;
-        self.notice.cost = cost;
-        let mut work = Work {
-            fails,
-            start: start.clone(),
-            steps: u32::try_from(local.steps(samples)).unwrap_or(u32::MAX),
-            ..Work::default()
-        };
-        if fails || !plan.compute.is_real() {
-            let token = self.token();
-            cx.timer(span, token);
-            work.timer = Some(token);
-        } else {
-            let half = Arc::clone(half);
-            let job = Job::Client(Box::new(ClientJob { half, input }));
-            work.job = Some(cx.work(job, span));
-        }
-        self.step = Step::Training(work);
-        Ok(())
-    }
-
-    /// Keeps the device busy; how long that takes from now, if it ever ends.
-    fn occupy(&mut self, compute: Span, cost: Cost, trains: bool, cx: &mut Cx<'_>) -> Option<Span> {
-        let taken = takes(&self.shared, self.number, compute, cx.now());
-        let work = work_of(&self.shared, self.number, (compute, taken), cost, cx.now());
-        let trains = trains && work.trains;
-        let work = ledger::Work { trains, ..work };
-        self.tell(What::Works(Box::new(work)), cx);
-        let (span, computing) = taken?;
-        self.notice.compute = self.notice.compute + span;
-        let power = self.shared.plan.client(self.number).device.power;
-        self.notice.energy += power.energy(computing);
-        Some(span)
-    }
-
-    /// It does not train: its model stays as it is, and is mixed all the same.
-    fn untrained(&mut self, start: Payload, reason: String, cx: &mut Cx<'_>) -> Result<(), String> {
-        tracing::debug!(round = self.round, reason, "not trained");
-        self.notice.refused = Some(reason.into());
-        self.adapted(start, cx)
-    }
-
-    /// Training is over, with this model.
-    fn adapted(&mut self, model: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
-        #[cfg(test)]
-        self.common
-            .watch(super::tests::What::Trained, self.round, self.number, &model);
-        match self.common.gossip.algorithm {
-            Algorithm::CombineThenAdapt => self.end(model, cx),
-            Algorithm::DPsgd => {
-                self.trained = Some(model);
-                self.wait(cx)
-            }
-            Algorithm::AdaptThenCombine => {
-                self.trained = Some(model.clone());
-                self.share(model, cx)?;
-                self.wait(cx)
-            }
-        }
-    }
-
-    fn wait(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        self.step = Step::Waiting;
-        self.waiting_since = cx.now();
-        self.mix_if_complete(cx)
-    }
-
-    fn mix_if_complete(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        if !matches!(self.step, Step::Waiting) {
-            return Ok(());
-        }
-        let awaited = self.common.graph(self.round)?.degree(self.number);
-        if self.overdue || self.inbox.count(self.round) >= awaited as usize {
-            return self.mix(cx);
-        }
-        Ok(())
-    }
-
-    fn mix(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        let waited = cx.now().since(self.waiting_since);
-        self.notice.waited = self.notice.waited + waited;
-        self.mixed = true;
-        let links = self.common.links(self.number, self.round)?;
-        let expected = self.shared.overhears.is_some().then(|| links.clone());
-        let mut came = self.inbox.open(self.round);
-        let own = match self.common.gossip.algorithm {
-            Algorithm::AdaptThenCombine => self.trained.take(),
-            Algorithm::DPsgd | Algorithm::CombineThenAdapt => None,
-        };
-        let own = own.unwrap_or_else(|| self.model.clone());
-        let (mut terms, mut weight) = (Vec::new(), links.own);
-        for (client, share) in links.sources {
-            match came.remove(&client) {
-                Some(model) => terms.push((client, share, model)),
-                None if self.shared.bug == Some(Bug::LoseWeight) => {}
-                // Who is missing counts for nothing.
-                None => weight += share,
-            }
-        }
-        let place = terms.partition_point(|(client, ..)| *client < self.number);
-        terms.insert(place, (self.number, weight, own));
-        if let (Some(audit), Some(links)) = (&self.shared.overhears, &expected) {
-            audit.mixes(&Mixing {
-                client: self.number,
-                round: self.round,
-                links,
-                terms: &terms,
-                step: self.trained.as_ref().map(|trained| (&self.model, trained)),
-            });
-        }
-        let values = self.shared.plan.model.layout().total() as u64;
-        let flops = Flops(2 * terms.len() as u64 * values);
-        let speed = self.shared.plan.client(self.number).device.speed;
-        let mixing = Cost {
-            flops,
-            ..Cost::default()
-        };
-        let Some(span) = self.occupy(speed.time_for(flops), mixing, false, cx) else {
-            self.step = Step::Mixing(Work::default());
-            return Ok(());
-        };
-        let cost = &mut self.notice.cost;
-        cost.flops = Flops(cost.flops.0.saturating_add(flops.0));
-        let mut work = Work::default();
-        if self.shared.plan.compute.is_real() {
-            let job = self.mixture(&terms).map_err(|error| error.to_string())?;
-            let job = Job::Mix(Box::new(job));
-            work.job = Some(cx.work(job, span));
-        } else {
-            self.trained = None;
-            let token = self.token();
-            cx.timer(span, token);
-            work.timer = Some(token);
-        }
-        self.step = Step::Mixing(work);
-        Ok(())
-    }
-
-    /// What is mixed: models with their weights, and the step of training where that comes on top.
-    fn mixture(&mut self, terms: &[(u32, f64, Payload)]) -> Result<MixJob, MethodError> {
-        let terms = terms.iter();
-        let terms = terms.map(|(_, weight, set)| Ok((*weight, set.as_model()?.clone())));
-        let terms = terms.collect::<Result<Vec<(f64, ParamSet)>, MethodError>>()?;
-        let step = match self.trained.take() {
-            Some(trained) => Some((self.model.as_model()?.clone(), trained.as_model()?.clone())),
-            None => None,
-        };
-        Ok(MixJob { terms, step })
-    }
-
-    /// Mixing is over, with this model.
-    fn combined(&mut self, model: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
-        if let Some(audit) = &self.shared.overhears {
-            audit.mixed(self.number, self.round, &model);
-        }
-        match self.common.gossip.algorithm {
-            Algorithm::CombineThenAdapt => self.train(model, cx),
-            Algorithm::DPsgd | Algorithm::AdaptThenCombine => self.end(model, cx),
-        }
-    }
-
-    /// The round is over: the observer is told, and the next one begins.
+    /// Ends the round with this model, tells the observer, and begins the next round.
     fn end(&mut self, model: Payload, cx: &mut Cx<'_>) -> Result<(), String> {
         #[cfg(test)]
         self.common
             .watch(super::tests::What::End, self.round, self.number, &model);
-        if let Some(audit) = &self.shared.overhears {
+        if let Some(audit) = &self.shared.peer_watcher {
             audit.ends(self.number, self.round, &model);
         }
         let plan = &self.shared.plan;
@@ -613,9 +287,9 @@ impl Peer {
             Some(_) => self.heard.min(rounds).max(self.round + 1),
             None => self.round + 1,
         };
-        // The round that it set itself is done with, and told of.
-        self.tell(What::Received, cx);
-        self.tell(
+        // The client has answered the task that it set itself at the begin of the round.
+        self.record(What::Received, cx);
+        self.record(
             What::Sent {
                 bytes: 0,
                 beside: 0,
@@ -633,58 +307,7 @@ impl Peer {
         self.begin(next, cx)
     }
 
-    // What happens.
-
-    fn receive(&mut self, from: NodeId, model: PeerModel, cx: &mut Cx<'_>) -> Result<(), String> {
-        let Some(client) = Federation::client_of(from) else {
-            return Ok(());
-        };
-        let (mut round, bytes) = (model.round, model.wire_bytes().0);
-        if matches!(self.step, Step::Finished) {
-            self.tell(What::Unheard { bytes }, cx);
-            return Ok(());
-        }
-        if self.shared.bug == Some(Bug::IgnoreRound) {
-            round = round.max(self.round);
-        }
-        self.notice.received += bytes;
-        self.tell(What::Got { bytes }, cx);
-        self.heard = self.heard.max(round);
-        let over = round < self.round || round == self.round && self.mixed;
-        let deadline = self.shared.plan.schedule.deadline.is_some();
-        if over || deadline && round > self.round + AHEAD {
-            self.notice.late += 1;
-            return Ok(());
-        }
-        let unusable = self.unusable(&model.payload);
-        if let Some(reason) = unusable {
-            let row = RejectionRow {
-                round: self.round,
-                client,
-                time: cx.now(),
-                said: round,
-                reason,
-            };
-            cx.record(Record::Rejection(Box::new(row)));
-        }
-        let usable = unusable.is_none().then_some(model.payload);
-        self.inbox.take_in(round, client, usable);
-        self.mix_if_complete(cx)
-    }
-
-    /// Why a model is not mixed.
-    fn unusable(&self, payload: &Payload) -> Option<Rejection> {
-        if !self.shared.plan.compute.is_real() {
-            return None;
-        }
-        let fits = payload.as_model().ok();
-        let fits = fits.filter(|set| set.has_layout(self.common.initial.layout()).is_ok());
-        match fits {
-            Some(_) => unsound(payload),
-            None => Some(Rejection::Misfit),
-        }
-    }
-
+    /// Acts on a timer: the deadline, or the end of work that no device worker does.
     fn timed(&mut self, token: u64, cx: &mut Cx<'_>) -> Result<(), String> {
         if token == self.deadline {
             self.overdue = true;
@@ -693,38 +316,22 @@ impl Peer {
         match &mut self.step {
             Step::Training(work) if work.timer == Some(token) => {
                 let work = std::mem::take(work);
-                if work.fails {
-                    return self.untrained(work.start, "out of memory".into(), cx);
-                }
-                self.notice.trained = Some(cx.now());
-                self.notice.metrics = Metrics {
-                    steps: work.steps,
-                    ..Metrics::default()
-                };
-                self.adapted(work.start, cx)
+                self.modelled(work, cx)
             }
             Step::Mixing(work) if work.timer == Some(token) => {
                 self.combined(self.model.clone(), cx)
             }
-            // Of a round that is over, or of one that a crash has ended.
+            // The timer of a round that is over, or that a crash has ended.
             _ => Ok(()),
         }
     }
 
+    /// Takes the output of a job.
     fn done(&mut self, job: JobId, output: Output, cx: &mut Cx<'_>) -> Result<(), String> {
         match &mut self.step {
             Step::Training(work) if work.job == Some(job) => {
                 let start = std::mem::take(&mut work.start);
-                let reason = match output {
-                    Output::Client(Ok(work)) => return self.learned(work, cx),
-                    Output::Client(Err(error)) => {
-                        self.notice.diverged = error.diverged();
-                        error.to_string()
-                    }
-                    Output::Failed(reason) => reason,
-                    _ => UNASKED.into(),
-                };
-                self.untrained(start, format!("training failed: {reason}"), cx)
+                self.learned(start, output, cx)
             }
             Step::Mixing(work) if work.job == Some(job) => match output {
                 Output::Mix(Ok(model)) => self.combined(Payload::Model(model), cx),
@@ -734,12 +341,5 @@ impl Peer {
             },
             _ => Ok(()),
         }
-    }
-
-    fn learned(&mut self, work: ClientWork, cx: &mut Cx<'_>) -> Result<(), String> {
-        self.state = work.state;
-        self.notice.trained = Some(cx.now());
-        self.notice.metrics = work.metrics;
-        self.adapted(work.report, cx)
     }
 }

@@ -1,8 +1,9 @@
-//! A server that goes down, and what it goes on with: the last of its own checkpoints that can be read.
+//! A server that crashes, and goes on with the last of its own checkpoints that can be read.
 //!
-//! The server writes one when it is set up and after every so many rounds, and keeps two. They cost
-//! nothing where no crash is planned. Round numbers go on (a server writes down that a round begins
-//! before it asks anybody), so that no client is asked twice in one round; the model goes back.
+//! The server writes a checkpoint when it is set up and after every so many rounds, and keeps the last
+//! two. Checkpoints cost nothing where no crash is planned. After a crash the model is that of the
+//! checkpoint, but the numbers of rounds go on, so that no client is asked twice in one round: the server
+//! is taken to write down that a round begins before it asks anybody.
 
 use super::super::world::Shared;
 use super::{timer, Cx, Server, Stage};
@@ -13,20 +14,23 @@ use crate::select::Policy;
 use crate::snapshot::{memory, snapshot_struct, Damaged};
 use std::sync::Arc;
 
-/// So many checkpoints are kept: when the last was not written whole there is the one before.
+/// How many checkpoints are kept. The one before the last is there in case the last was not written
+/// whole.
 const KEPT: usize = 2;
 
 /// One of the server's checkpoints.
 pub(super) struct Kept {
-    /// The last round it has seen.
+    /// The last round before the checkpoint.
     round: u32,
-    /// What [`ServerHalf::save`] and [`Policy::save`] wrote, with its checksum; or what is left of it.
+    /// What [`ServerHalf::save`] and [`Policy::save`] wrote, with its checksum, or only its first bytes if
+    /// a fault tore the checkpoint.
     bytes: Arc<Vec<u8>>,
 }
 
 snapshot_struct!(Kept { round, bytes });
 
 impl Kept {
+    /// Reads the checkpoint into a half and a policy that were just made.
     fn read(
         &self,
         shared: &Shared,
@@ -41,7 +45,7 @@ impl Kept {
 }
 
 impl Server {
-    /// Between two rounds: writes a checkpoint, if one may ever be needed.
+    /// Writes a checkpoint between two rounds, if one may ever be needed.
     pub(super) fn keep(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         let faults = &self.shared.faults.server;
         if !faults.can_crash() {
@@ -75,15 +79,15 @@ impl Server {
         }
     }
 
-    /// A run with a crash is the one without until it happens: its timers have no part in the
-    /// numbering that everything random is named by.
+    /// Sets a timer of a crash. Until its crash, a run is the same run as one without the crash: timers of
+    /// crashes have no part in the numbers by which random streams are named.
     fn alarm(&mut self, at: VirtualTime, token: u64, cx: &mut Cx<'_>) {
         cx.timer_beside(at.since(cx.now()), token, self.timers);
         self.timers += 1;
     }
 
-    /// Goes down in the middle of whatever it does. After the last round it does not: what is left
-    /// then is not the federation's.
+    /// Goes down in the middle of whatever the server is doing. The server does not go down after the last
+    /// round, when the federation's work is over.
     pub(super) fn crash(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now();
         let jobs: Vec<_> = match &self.stage {
@@ -102,10 +106,11 @@ impl Server {
             ..
         } = self.stage
         {
-            // A server that never gets as far as a round comes to an end, too.
+            // A crash during setup counts as a round, so that a server which never gets as far as a round
+            // also comes to an end.
             self.open(self.round.number + 1, 0, cx);
         }
-        // Those that are only modelled have timers, which tell themselves.
+        // Jobs that are only modelled have timers, which are ignored when they come.
         if !self.shared.plan.compute.is_modelled() {
             self.forgotten.extend(jobs);
         }
@@ -124,17 +129,18 @@ impl Server {
         tracing::info!(round = self.round.number, "the server is down");
         self.round.outcome = Outcome::Crashed;
         let row = self.round_row(None, cx);
-        self.tell(row, cx);
+        self.record_round(row, cx);
         self.stage = Stage::Down;
         self.await_rise(cx);
     }
 
+    /// Sets the timer at which the server comes up.
     fn await_rise(&mut self, cx: &mut Cx<'_>) {
         let until = self.shared.faults.server.down_until(cx.now());
         self.alarm(until, timer::UP, cx);
     }
 
-    /// Comes up, unless something else keeps it down.
+    /// Comes up, unless another crash keeps the server down.
     pub(super) fn rise(&mut self, cx: &mut Cx<'_>) {
         if !matches!(self.stage, Stage::Down) {
             return;
@@ -146,7 +152,7 @@ impl Server {
         self.go_on(cx);
     }
 
-    /// Goes on with the last checkpoint that can be read; with none, from the beginning.
+    /// Goes on from the last checkpoint that can be read or, without one, from the beginning.
     pub(super) fn go_on(&mut self, cx: &mut Cx<'_>) {
         let round = self.round.number;
         let restored = match self.recover() {
@@ -156,8 +162,11 @@ impl Server {
         tracing::info!(round, from = restored, "the server is up again");
         self.restored = Some(restored.unwrap_or(0));
         let since = restored.unwrap_or(0).min(round);
-        // Where clients are asked one by one, one may have had several tasks in a round.
-        let tasks = self.flow.as_ref().map_or(0, |flow| flow.tasks_since(since));
+        // Where clients are asked one by one, a client may have had several tasks in a round.
+        let tasks = self
+            .active
+            .as_ref()
+            .map_or(0, |active| active.tasks_since(since));
         self.half.lost_rounds(tasks.max(round - since));
         let ends = self.stopping || round >= self.shared.plan.schedule.rounds;
         match restored {
@@ -167,11 +176,11 @@ impl Server {
         }
     }
 
-    /// Puts a half that remembers no more than was written in the place of the one there was; the
-    /// round that it remembers.
+    /// Replaces the half and the policy by those of the last readable checkpoint, or by new ones. Returns
+    /// the round of the checkpoint.
     fn recover(&mut self) -> Result<Option<u32>, String> {
         loop {
-            // Each time a new one: a half that was read in part is no good.
+            // A half that was read in part is of no use, so each try begins with a new one.
             let half = self.shared.fresh_half();
             self.half = half.map_err(|error| error.to_string())?;
             self.policy = self.shared.plan.selection.selection().policy();
@@ -180,8 +189,8 @@ impl Server {
             };
             match last.read(&self.shared, self.half.as_mut(), self.policy.as_mut()) {
                 Ok(()) => {
-                    if self.flow.is_some() {
-                        // Nobody who was at work when it was written is waited for any more.
+                    if self.active.is_some() {
+                        // The server no longer waits for clients that trained when the checkpoint was written.
                         self.half.abandon();
                     }
                     return Ok(Some(last.round));

@@ -1,14 +1,20 @@
-//! The end of a round: the model is measured, and the round's line is written.
+//! The end of a round: the model is measured, and the round's line is recorded.
 
+use super::super::evaluation::Marks;
 use super::super::job::Job;
+use super::super::keep::{self, Of};
 use super::super::record::Record;
 use super::super::spread::PerClient;
 use super::{Cx, Server, Stage};
 use crate::learn::EvaluationSums;
+use crate::method::MethodError;
 use crate::observe::rows::{RoundRow, SizeRow};
 use crate::quantity::Span;
+use crate::select::Measured;
+use crate::sim::JobId;
 
 impl Server {
+    /// Evaluates the models of the round, where that is due, and concludes the round.
     pub(super) fn evaluate(&mut self, cx: &mut Cx<'_>) {
         let plan = &self.shared.plan;
         let number = self.round.number;
@@ -48,7 +54,49 @@ impl Server {
         };
     }
 
-    /// What is known of clients on their held-out samples; `now` was measured just now.
+    /// Takes the outcome of a piece of the evaluation. With the last piece, the round is concluded.
+    pub(super) fn evaluated(&mut self, job: JobId, marks: Marks, cx: &mut Cx<'_>) {
+        let Stage::Evaluating { pieces } = &mut self.stage else {
+            return;
+        };
+        if let Some(slot) = pieces.iter_mut().find(|(id, _)| *id == job) {
+            slot.1 = Some(marks);
+        }
+        if pieces.iter().any(|(_, marks)| marks.is_none()) {
+            return;
+        }
+        let marks: Vec<Marks> = pieces.drain(..).filter_map(|(_, marks)| marks).collect();
+        let scores = self.shared.evaluator.sum(&marks);
+        let (central, attack) = (scores.central(), scores.attack);
+        let clients = self.per_client(scores.clients);
+        self.record_clients(&clients, &scores.levels, cx);
+        if !self.is_above_servers() {
+            self.policy.measured(&self.measured(&clients));
+        }
+        self.conclude(central, attack, Some(clients), cx);
+    }
+
+    /// The figures for a policy that chooses clients by accuracy: of the models that clients begin with
+    /// or, where clients keep models of their own, of their own models as they were last measured.
+    fn measured(&self, clients: &PerClient) -> Vec<Measured> {
+        if self.half.personal() {
+            let own = clients.own.iter().map(|(&client, own)| Measured {
+                client,
+                correct: u64::from(own.held_out.trained),
+                count: u64::from(own.held_out.count),
+            });
+            return own.collect();
+        }
+        let now = clients.now.iter().map(|(client, tally)| Measured {
+            client: *client,
+            correct: tally.correct,
+            count: tally.count,
+        });
+        now.collect()
+    }
+
+    /// What is known of the clients on their held-out samples. `now` are the figures that were measured
+    /// just now, with the models that clients begin with.
     pub(super) fn per_client(&self, now: Vec<(u32, EvaluationSums)>) -> PerClient {
         PerClient {
             now,
@@ -57,7 +105,7 @@ impl Server {
     }
 
     /// Records a line for each client of which something is known, and for each width. `central` has the
-    /// central figures of each width that was measured.
+    /// figures on the central test data of each width that was measured.
     pub(super) fn record_clients(
         &self,
         clients: &PerClient,
@@ -77,7 +125,7 @@ impl Server {
         }
     }
 
-    /// A line for each width, where there are several.
+    /// Records a line for each width, where there are several.
     fn record_sizes(
         &self,
         clients: &PerClient,
@@ -108,6 +156,7 @@ impl Server {
         }
     }
 
+    /// Records the round's line and goes on to the next round.
     pub(super) fn conclude(
         &mut self,
         central: Option<EvaluationSums>,
@@ -127,10 +176,10 @@ impl Server {
         if let (Some(goal), Some(accuracy)) = (goal, row.accuracy) {
             self.stopping |= accuracy >= goal.get();
         }
-        if let Err(error) = self.tell_model(row.accuracy.is_some(), cx) {
+        if let Err(error) = self.record_model(row.accuracy.is_some(), cx) {
             return self.fail(format!("the model to be recorded: {error}"), cx);
         }
-        self.tell(row, cx);
+        self.record_round(row, cx);
         let every = self.shared.plan.server_checkpoint;
         if self.round.number.is_multiple_of(every) {
             if let Err(reason) = self.keep(cx) {
@@ -140,8 +189,21 @@ impl Server {
         self.next_round(cx);
     }
 
-    /// Tells of a round that is over.
-    pub(super) fn tell(&mut self, row: RoundRow, cx: &mut Cx<'_>) {
+    /// Hands the global model to the recorder, where the scenario keeps the model of this round.
+    fn record_model(&self, measured: bool, cx: &mut Cx<'_>) -> Result<(), MethodError> {
+        let number = self.round.number;
+        let keep = self.shared.plan.keep;
+        if keep.is_some_and(|keep| keep.after(number, measured)) {
+            let half = self.half.as_ref();
+            if let Some(weights) = keep::global(&self.shared, half, number, Of::Round)? {
+                cx.record(Record::Weights(Box::new(weights)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the line of a round that is over.
+    pub(super) fn record_round(&mut self, row: RoundRow, cx: &mut Cx<'_>) {
         cx.record(Record::Round(Box::new(row)));
         let staleness = self.round.staleness();
         if !staleness.is_empty() {
@@ -150,6 +212,8 @@ impl Server {
         self.round.written();
     }
 
+    /// The line of the present round. `central` are the figures of the global model on the central test
+    /// data, where they were measured.
     pub(super) fn round_row(&self, central: Option<EvaluationSums>, cx: &Cx<'_>) -> RoundRow {
         RoundRow {
             epsilon: self.half.epsilon(),
@@ -159,7 +223,7 @@ impl Server {
     }
 }
 
-/// Each value counts the same; `None` of none.
+/// The mean of these values; `None` without values.
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

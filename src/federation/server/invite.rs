@@ -1,12 +1,12 @@
-//! The begin of a round: who is asked, once enough are there to be.
+//! The begin of a round: which clients are asked, once enough are present.
 //!
-//! Where clients may be away a round waits until as many are there as it needs reports: it looks
-//! ahead to the moment at which so many can have come back, and looks again then. A client that is
-//! there or not for whole rounds is not waited for. A round that has looked often enough, or that
-//! nobody will come for, opens with who is there.
+//! Where clients may be absent, a round waits until as many are present as it needs reports. The server
+//! looks ahead to the moment at which so many can be back, and looks again at that moment. It does not
+//! wait for clients that are present or absent for whole rounds. A round that has looked too often, or
+//! for which nobody comes back, opens with the clients that are present.
 
-use super::super::books;
-use super::super::crowd::Gathering;
+use super::super::candidates::Candidates;
+use super::super::invitation;
 use super::super::message::{Message, Task};
 use super::super::outstanding::Asked;
 use super::super::world::{Bug, Federation};
@@ -16,17 +16,18 @@ use crate::select::Ask;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// So often a round looks for clients.
+/// The most times that a round looks for clients.
 const MOST_LOOKS: u32 = 1_000;
 
 impl Server {
+    /// Opens the round: chooses clients and asks them, or waits until enough are present.
     pub(super) fn invite(&mut self, cx: &mut Cx<'_>) {
         if !self.half.needs_clients() {
             return self.close(cx);
         }
-        if self.flow.is_some() {
+        if self.active.is_some() {
             self.stage = Stage::Collecting;
-            return self.go_round(cx);
+            return self.keep_busy(cx);
         }
         let number = self.round.number;
         let shared = Arc::clone(&self.shared);
@@ -48,7 +49,7 @@ impl Server {
             seed: plan.seed,
             round: number,
             wanted,
-            population: &Gathering {
+            population: &Candidates {
                 shared: &shared,
                 server: Federation::SERVER,
                 below,
@@ -60,13 +61,13 @@ impl Server {
         self.ask(chosen, cx);
     }
 
-    /// Asks these.
+    /// Asks these clients.
     fn ask(&mut self, chosen: Vec<u32>, cx: &mut Cx<'_>) {
         let number = self.round.number;
         let shared = Arc::clone(&self.shared);
         let plan = &shared.plan;
         self.half.cohort(number, &chosen);
-        // Where nothing is computed all clients of a width are sent the same.
+        // Where nothing is computed, all clients of a width are sent the same task.
         let mut alike = plan.compute.is_modelled().then(BTreeMap::new);
         for client in chosen {
             let payload = match self.task(client, alike.as_mut()) {
@@ -87,14 +88,14 @@ impl Server {
             }
             if !self.is_above_servers() {
                 let bytes = Some(task.wire_bytes());
-                books::tell_asked(&shared, (client, number), asked, bytes, cx);
+                invitation::record_asked(&shared, (client, number), asked, bytes, cx);
             }
             cx.send(Federation::node_of(client), Message::Task(Box::new(task)));
         }
         tracing::debug!(round = number, asked = self.round.asked(), "round opened");
         self.stage = Stage::Collecting;
         if self.round.is_complete() {
-            // Nobody was there to be asked.
+            // Nobody was present to be asked.
             return self.close(cx);
         }
         let deadline = self.shared.plan.schedule.deadline;
@@ -104,7 +105,7 @@ impl Server {
         }
     }
 
-    /// Waits until `more` clients can have come back; whether there is anything to wait for.
+    /// Waits until `more` clients can be back. Returns whether there is anything to wait for.
     fn wait(&mut self, more: u32, cx: &mut Cx<'_>) -> bool {
         let back = self.shared.presence.return_of(more, cx.now());
         let back = back.filter(|back| *back < VirtualTime::NEVER && self.round.waits < MOST_LOOKS);

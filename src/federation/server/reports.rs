@@ -1,6 +1,6 @@
-//! What comes back from clients: looked at, taken in, or counted as not used.
+//! What clients answer: each report is inspected, and then used or only counted.
 
-use super::super::books;
+use super::super::invitation;
 use super::super::message::{unsound, Refusal, Report};
 use super::super::outstanding::Asked;
 use super::super::record::Record;
@@ -17,6 +17,7 @@ use crate::sim::NodeId;
 use std::sync::Arc;
 
 impl Server {
+    /// Takes a report that arrives, unless the server holds it back until its step is done.
     pub(super) fn receive(&mut self, from: NodeId, report: Report, cx: &mut Cx<'_>) {
         let Some(client) = Federation::client_of(from) else {
             return;
@@ -26,7 +27,7 @@ impl Server {
         }
     }
 
-    /// Takes in what came at `at`, or counts it.
+    /// Uses a report that arrived at `at`, or counts it as not used.
     pub(super) fn hear(&mut self, client: u32, report: Report, at: VirtualTime, cx: &mut Cx<'_>) {
         let bytes = report.wire_bytes();
         self.round.count_up(bytes);
@@ -39,7 +40,7 @@ impl Server {
             }
             return self.unasked(client, (round, report.telemetry.task), cx);
         };
-        let mut row = books::reported(row, &report);
+        let mut row = invitation::reported(row, &report);
         row.outcome = if waited_for {
             row.queue_wait = self.busy_until.max(cx.now()).since(at);
             self.take_in(client, report, cx)
@@ -61,26 +62,26 @@ impl Server {
         self.close_if_complete(cx);
     }
 
-    /// Records a client's line. Servers between have a table of their own.
+    /// Records a client's line. Edge servers have a table of their own.
     fn tell_client(&self, row: ClientRow, cx: &mut Cx<'_>) {
         if !self.is_above_servers() {
             cx.record(Record::Client(Box::new(row)));
         }
     }
 
-    /// A report that nobody waits for: it is counted, and not used.
+    /// Counts a report for which nobody waits, without using it.
     fn unasked(&mut self, client: u32, (round, task): (u32, u32), cx: &mut Cx<'_>) {
-        let reason = match &self.flow {
-            Some(flow) => flow.reason(client, round, self.round.number),
+        let reason = match &self.active {
+            Some(active) => active.reason(client, round, self.round.number),
             None => self.round.reason(client, round),
         };
         if reason == Rejection::Stale {
             self.round.late_arrivals += 1;
             if !self.is_above_servers() {
-                books::tell_arrived(client, (round, task), reason, cx);
+                invitation::record_arrived(client, (round, task), reason, cx);
             }
             if !self.shared.faults.is_any() {
-                // A straggler that was asked again: its old task is in the books as lost.
+                // A straggler that was asked again: its old task is recorded as lost already.
                 return;
             }
         }
@@ -89,7 +90,8 @@ impl Server {
             .asked_for(client)
             .filter(|_| reason == Rejection::Future);
         if let Some(task) = asked {
-            // No copy of an older report: it is this client's answer, and nobody need wait for another.
+            // The report names a later round, so it is no copy of an older one: it is this client's answer,
+            // and nobody needs to wait for another.
             let answered = self.answered(client, task, cx.now());
             self.settled(client);
             self.round.answer(client, Invited::Rejected);
@@ -101,19 +103,19 @@ impl Server {
         }
     }
 
-    /// Whether a planted defect lets in a report that nobody waits for.
+    /// Whether a planted defect makes the server use a report for which nobody waits.
     fn is_let_in(&self, client: u32, round: u32) -> bool {
         let collecting = matches!(self.stage, Stage::Collecting);
-        let reason = || match &self.flow {
-            Some(flow) => flow.reason(client, round, self.round.number),
+        let reason = || match &self.active {
+            Some(active) => active.reason(client, round, self.round.number),
             None => self.round.reason(client, round),
         };
         match self.shared.bug {
-            Some(Bug::DoubleCount) if self.flow.is_some() => reason() == Rejection::Again,
+            Some(Bug::DoubleCount) if self.active.is_some() => reason() == Rejection::Again,
             Some(Bug::DoubleCount) => {
                 collecting && round == self.round.number && self.round.has_answered(client)
             }
-            Some(Bug::IgnoreRound) if self.flow.is_some() => {
+            Some(Bug::IgnoreRound) if self.active.is_some() => {
                 matches!(reason(), Rejection::Stale | Rejection::Future)
             }
             Some(Bug::IgnoreRound) => collecting && round != self.round.number,
@@ -121,7 +123,7 @@ impl Server {
         }
     }
 
-    /// Counts a report that is not used, and why.
+    /// Records a report that is not used, and why.
     fn reject(&mut self, client: u32, round: u32, reason: Rejection, cx: &mut Cx<'_>) {
         let row = RejectionRow {
             round: self.round.number,
@@ -145,7 +147,7 @@ impl Server {
             return ClientOutcome::Rejected(reason.to_string().into());
         }
         if let Payload::Blank(_) = report.payload {
-            // It was made by nobody: it has had its time, and there is nothing to add up.
+            // The report is only a size. It has taken its time, and there is nothing to add up.
             self.round.answer(client, Invited::Reported);
             if let Some(staleness) = staleness {
                 self.round.count_staleness(staleness);
@@ -178,7 +180,7 @@ impl Server {
         ClientOutcome::Reported
     }
 
-    /// Why a report is not even shown to the method.
+    /// Why a report is not used before the method has seen it, if it is not.
     fn unusable(&self, report: &Report, staleness: Option<u32>) -> Option<Rejection> {
         let limit = self.waiting().and_then(|waiting| waiting.max_staleness);
         if staleness
@@ -190,6 +192,7 @@ impl Server {
         unsound(&report.payload)
     }
 
+    /// Takes in a client's refusal.
     pub(super) fn refused(&mut self, from: NodeId, refusal: &Refusal, cx: &mut Cx<'_>) {
         let Some(client) = Federation::client_of(from) else {
             return;
@@ -209,7 +212,7 @@ impl Server {
         } else if !self.is_above_servers() {
             let outcome = ClientOutcome::Refused(Arc::clone(&refusal.reason));
             let arrived = What::Arrived(Box::new(outcome));
-            books::tell(client, refusal.round, arrived, cx);
+            invitation::record(client, refusal.round, arrived, cx);
         }
         if waited_for {
             self.round.answer(client, Invited::Refused);
@@ -217,55 +220,56 @@ impl Server {
         self.close_if_complete(cx);
     }
 
-    /// The line of a client that answers now; `None` if it has one for that round already.
+    /// The line of a client that answers at `at`; `None` if the client has a line for that round already.
     fn answered(&mut self, client: u32, round: u32, at: VirtualTime) -> Option<ClientRow> {
-        let asked = match &mut self.flow {
-            Some(flow) => flow.land(client, round, true)?,
+        let asked = match &mut self.active {
+            Some(active) => active.end_task(client, round, true)?,
             None => self.outstanding.answer(client, round)?,
         };
         Some(ClientRow {
             reported: Some(at),
-            ..books::row(&self.shared, client, asked)
+            ..invitation::row(&self.shared, client, asked)
         })
     }
 
-    /// Whether an answer of this client, for this round, still counts.
+    /// Whether an answer of this client for this round still counts.
     fn is_waiting_for(&self, client: u32, round: u32) -> bool {
         self.asked_for(client) == Some(round)
     }
 
-    /// Which answer of a client still counts: that for this round, or task.
+    /// The round, or the task, for which an answer of this client still counts, if there is one.
     fn asked_for(&self, client: u32) -> Option<u32> {
-        if let Some(flow) = &self.flow {
-            // What came during a step is held, so there is no stage in which an answer is too late.
+        if let Some(active) = &self.active {
+            // Reports that arrive during a step are held, so an answer is too late only after the last step.
             let over = matches!(self.stage, Stage::Finished);
-            return flow.task_of(client).filter(|_| !over);
+            return active.task_of(client).filter(|_| !over);
         }
         let waits = matches!(self.stage, Stage::Collecting) && self.round.is_waiting_for(client);
         waits.then_some(self.round.number)
     }
 
-    /// A client's task is done with, where clients are asked one by one.
+    /// Tells the method's half that a client's task has ended, where clients are asked one by one.
     fn settled(&mut self, client: u32) {
-        if self.flow.is_some() {
+        if self.active.is_some() {
             self.half.gone(client);
         }
     }
 
+    /// Closes the round if it has all its answers.
     pub(super) fn close_if_complete(&mut self, cx: &mut Cx<'_>) {
-        if self.flow.is_some() {
-            return self.go_round(cx);
+        if self.active.is_some() {
+            return self.keep_busy(cx);
         }
         if matches!(self.stage, Stage::Collecting) && self.round.is_complete() {
             self.close(cx);
         }
     }
 
-    /// Records a task that was never answered.
+    /// Records that a client never answered a task.
     pub(super) fn record_lost(&self, client: u32, asked: Asked, cx: &mut Cx<'_>) {
         let row = ClientRow {
             outcome: ClientOutcome::Lost,
-            ..books::row(&self.shared, client, asked)
+            ..invitation::row(&self.shared, client, asked)
         };
         self.tell_client(row, cx);
     }

@@ -1,7 +1,7 @@
 //! The server in a checkpoint.
 
 use super::super::world::Shared;
-use super::{Flow, Server, Stage};
+use super::{ActiveClients, Server, Stage};
 use crate::method::ServerHalf;
 use crate::snapshot::{snapshot_enum, Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ snapshot_enum!(Stage {
 });
 
 impl Server {
+    /// Writes the server between two rounds.
     pub(in super::super) fn save(&self, to: &mut Writer) {
         let Self {
             shared: _,
@@ -33,11 +34,11 @@ impl Server {
             restored,
             forgotten,
             timers,
-            flow,
-            going_round: _,
+            active,
+            keeping_busy: _,
         } = self;
-        if round.reported > 0 && flow.is_none() {
-            // Sums of reports are not written, but for buffers.
+        if round.reported > 0 && active.is_none() {
+            // A sum of reports is not written, except the buffer of a server that does not wait for rounds.
             to.fail("a checkpoint after the first report of a round");
         }
         stage.save(to);
@@ -51,14 +52,14 @@ impl Server {
         restored.save(to);
         forgotten.save(to);
         timers.save(to);
-        flow.save(to);
+        active.save(to);
         half.save(to);
         to.mark("server half");
         policy.save(to);
         to.mark("selection");
     }
 
-    /// A live server of what [`Server::save`] wrote, with a half that was just made.
+    /// The server from what [`Server::save`] wrote, with a half that was just made.
     pub(in super::super) fn restore(
         shared: Arc<Shared>,
         mut half: Box<dyn ServerHalf>,
@@ -75,8 +76,8 @@ impl Server {
         let restored = Snapshot::load(from)?;
         let forgotten = Snapshot::load(from)?;
         let timers = Snapshot::load(from)?;
-        let flow: Option<Box<Flow>> = Snapshot::load(from)?;
-        if flow.is_some() != shared.plan.schedule.waiting.is_some() {
+        let active: Option<Box<ActiveClients>> = Snapshot::load(from)?;
+        if active.is_some() != shared.plan.schedule.waiting.is_some() {
             return Err(Damaged::new("a server that waits in another way"));
         }
         half.restore(from)?;
@@ -99,8 +100,8 @@ impl Server {
             restored,
             forgotten,
             timers,
-            flow,
-            going_round: false,
+            active,
+            keeping_busy: false,
         })
     }
 }

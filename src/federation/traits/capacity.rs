@@ -1,4 +1,4 @@
-//! Speeds and rates as they were measured: FedScale's capacity trace (Lai et al. 2022,
+//! Speeds and link rates as they were measured: FedScale's capacity trace (Lai et al. 2022,
 //! `client_device_capacity`) as a table.
 
 use crate::data::{lines_of, read_whole, DataError, Place};
@@ -8,25 +8,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// No trace is larger.
+/// The largest file that is read as a trace.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// The column of milliseconds a sample.
+/// The column with the milliseconds that a sample takes.
 const COMPUTATION: &str = "computation";
-/// The column of kbit/s.
+/// The column with the link rate in kbit/s.
 const COMMUNICATION: &str = "communication";
 
-/// A capacity trace. The n-th client of a group has the row with the number n modulo the number of
-/// rows.
+/// A capacity trace. The n-th client of a group has row n modulo the number of rows: with 3 rows, client 4
+/// has row 1, counted from 0.
 #[derive(Debug, Clone, Serialize)]
 pub struct Capacity {
-    /// Where it was read from, as the scenario says it.
+    /// The file, as the scenario names it.
     pub file: PathBuf,
-    /// The XXH3 (64 bits) of the file: what it says is part of the scenario.
+    /// The XXH3 (64 bits) of the file, whose content is part of the scenario.
     pub content: u64,
-    /// Training on a sample takes so many times what the file says.
+    /// How many times as long as in the file training on a sample takes.
     pub factor: f64,
-    /// What the file says; one row at least.
+    /// The rows of the file, at least one.
     #[serde(skip)]
     pub rows: Arc<[CapacityRow]>,
 }
@@ -40,9 +40,9 @@ impl PartialEq for Capacity {
 /// One measured client.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CapacityRow {
-    /// Milliseconds for a sample.
+    /// How many milliseconds a sample takes.
     pub computation: f64,
-    /// Of its link, in either direction.
+    /// The rate of the link, in either direction.
     pub communication: Bandwidth,
 }
 
@@ -52,21 +52,21 @@ impl Capacity {
             .get((place as usize).checked_rem(self.rows.len())?)
     }
 
-    /// The FLOP/s at which a training step of `step` a sample takes as long as the trace says. A
-    /// narrower network of fewer FLOPs takes so much less.
+    /// The speed in FLOP/s at which a training step that costs `step` for a sample takes as long as the trace
+    /// says. A narrower network, with fewer FLOPs, takes proportionally less.
     pub(super) fn speed(&self, place: u32, step: Flops) -> f64 {
         let seconds = self.row(place).map_or(1.0, |row| row.computation / 1e3);
         step.0 as f64 / (seconds * self.factor)
     }
 
-    /// The rate of the link, both ways.
+    /// The rate of the client's link, in either direction.
     pub fn rate(&self, place: u32) -> Bandwidth {
         self.row(place)
             .map_or(Bandwidth::SLOWEST, |row| row.communication)
     }
 }
 
-/// Reads a trace: its rows, and the XXH3 of the file.
+/// Reads a trace. Returns its rows and the XXH3 of the file.
 ///
 /// # Errors
 /// [`DataError`], with the line where the file is wrong.
@@ -85,7 +85,7 @@ fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<CapacityRow>, DataError> {
     let quoted = |text: &str| format!("{:?}", shown(text, 40));
     let mut lines = lines_of(file, bytes)?;
     let header = lines.next().map_or("", |(_, header)| header);
-    // Others may stand beside them, a client's number for one.
+    // The file may have other columns, for example a client's number.
     let column = |name: &str| {
         let expected = "a header with the columns computation and communication";
         let place = header.split(',').position(|field| field.trim() == name);
@@ -93,7 +93,7 @@ fn parse(file: &Path, bytes: &[u8]) -> Result<Vec<CapacityRow>, DataError> {
     };
     let (computation, communication) = (column(COMPUTATION)?, column(COMMUNICATION)?);
     let columns = header.split(',').count();
-    // As many as there can be, at once: growing would hold them twice.
+    // Room for as many rows as there can be: a vector that grows would hold the rows twice.
     let counted = 1 + bytes.iter().filter(|byte| **byte == b'\n').count();
     let mut rows = Vec::with_capacity(counted.min(1 + bytes.len() / SHORTEST));
     for (at, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {

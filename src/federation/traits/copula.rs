@@ -1,10 +1,10 @@
-//! Ties between a client's speed, its rates and its number of samples: a Gaussian copula.
+//! Correlations between a client's speed, its link rates and its number of samples: a Gaussian copula.
 //!
-//! Each of the three is a standard normal, and the three are jointly normal. A normal becomes a speed
-//! or a rate by its rank: the quantile of the law at Φ(z), so that the laws stay as they are. The number
-//! of samples is given by the partition, so its normal is that of the client's rank in its group. What
-//! a user gives are Spearman's rank correlations ρ; between normals that is the correlation
-//! r = 2 sin(πρ/6) (Pearson 1907).
+//! Each of the three has a standard normal value, and the three values are jointly normal. A normal value
+//! z becomes a speed or a rate by its rank: the quantile of the law at Φ(z), so that the laws stay as they
+//! are. The number of samples is given by the partition, so its normal value is that of the client's rank
+//! in the group. A scenario gives Spearman's rank correlations ρ; the correlation of the normal values is
+//! then r = 2 sin(πρ/6) (Pearson 1907).
 
 use crate::quantity::{normal_quantile, standard_normal};
 use crate::sim::rng::{stream, Purpose};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Counters of a client's streams. Never renumber.
+/// The counters of a client's streams. They must never be renumbered.
 const FOR_SPEED: u64 = 6;
 const FOR_LINK: u64 = 7;
 const FOR_TIES: u64 = 8;
@@ -21,38 +21,39 @@ const FOR_TIES: u64 = 8;
 /// Spearman's rank correlations, each in [-1, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Correlation {
-    /// Of the speed of a client's device with the rates of its link.
+    /// The correlation of the speed of a client's device with the rates of its link.
     pub speed_link: f64,
-    /// Of its speed with its number of samples.
+    /// The correlation of the speed with the number of samples.
     pub speed_samples: f64,
-    /// Of its rates with its number of samples.
+    /// The correlation of the rates with the number of samples.
     pub link_samples: f64,
 }
 
-/// The correlation of normals whose ranks correlate so.
+/// The correlation of two normal values whose ranks have this correlation.
 pub(super) fn pearson(spearman: f64) -> f64 {
     2.0 * libm::sin(std::f64::consts::PI * spearman / 6.0)
 }
 
 impl Correlation {
-    /// Between normals: of speed and link, speed and samples, link and samples.
+    /// The correlations of the normal values: speed with link, speed with samples, link with samples.
     fn pearson(&self) -> [f64; 3] {
         [self.speed_link, self.speed_samples, self.link_samples].map(pearson)
     }
 
-    /// Whether three normals can correlate so: the determinant of their matrix, not below zero.
+    /// Whether three normal values can have these correlations: the determinant of their matrix may not be
+    /// negative.
     pub fn is_possible(&self) -> bool {
         let [c, a, b] = self.pearson();
         1.0 + 2.0 * a * b * c - a * a - b * b - c * c >= -1e-12
     }
 
-    /// Whether numbers of samples matter.
+    /// Whether the number of samples is correlated with anything.
     pub fn needs_samples(&self) -> bool {
         self.speed_samples != 0.0 || self.link_samples != 0.0
     }
 
-    /// A client's normals for speed and link, given that of its number of samples: the Cholesky factor
-    /// of the matrix, row by row.
+    /// A client's normal values for speed and link, given that for its number of samples. They come from the
+    /// Cholesky factor of the matrix, row by row.
     pub(super) fn normals(&self, seed: u64, client: u32, samples: f64) -> [f64; 2] {
         let draw = |which| {
             let node = u64::from(client) + 1;
@@ -62,7 +63,7 @@ impl Correlation {
         let own = libm::sqrt((1.0 - a * a).max(0.0));
         let speed_alone = draw(FOR_SPEED);
         let speed = a * samples + own * speed_alone;
-        // With a speed that follows from the samples there is nothing more for the link to follow.
+        // Where the speed follows from the number of samples, it says nothing more of the link.
         let with_speed = if own > 0.0 { (c - a * b) / own } else { 0.0 };
         let rest = libm::sqrt((1.0 - b * b - with_speed * with_speed).max(0.0));
         [
@@ -72,12 +73,13 @@ impl Correlation {
     }
 }
 
-/// Where each client of a group stands by its number of samples.
+/// The ranks of the clients of a group by their number of samples.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ranks(Arc<[u32]>);
 
 impl Ranks {
-    /// Of these clients, by their `samples`. Those with as many are in an order that is drawn.
+    /// The ranks of the clients `of`, by their `samples`. Clients with equally many samples are in an order
+    /// that is drawn.
     pub fn of(samples: impl Fn(u32) -> usize, of: Range<u32>, seed: u64) -> Self {
         let mut order: Vec<(usize, u64, u32)> = of
             .clone()
@@ -95,7 +97,7 @@ impl Ranks {
         Self(ranks.into())
     }
 
-    /// The normal of the client at `place`: Φ⁻¹((rank + ½) / n). Zero where there are no ranks.
+    /// The normal value of the client at `place`: Φ⁻¹((rank + ½) / n), or zero where there are no ranks.
     pub(super) fn normal(&self, place: u32) -> f64 {
         match self.0.get(place as usize) {
             Some(&rank) => normal_quantile((f64::from(rank) + 0.5) / self.0.len() as f64),

@@ -2,9 +2,9 @@
 
 mod build;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use jiff::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The beginnings of environment variables that affect how numbers are computed: variables of the

@@ -4,7 +4,7 @@
 use super::about;
 use super::table::Table;
 use super::Scenario;
-use crate::federation::{Federation, Letters};
+use crate::federation::{Federation, RoundMessages};
 use crate::net::Trip;
 use crate::quantity::{Bytes, Span, VirtualTime};
 use crate::sim::rng::{below, stream, Purpose};
@@ -41,7 +41,7 @@ struct Attempts {
 }
 
 impl Attempts {
-    fn add(&mut self, letters: &Letters, of: Of) {
+    fn add(&mut self, letters: &RoundMessages, of: Of) {
         let (from, to, bytes) = match of.up {
             true => (letters.client, letters.server, letters.report),
             false => (letters.server, letters.client, letters.model),
@@ -138,7 +138,7 @@ impl Scenario {
             let some = count.min(SAMPLED);
             for place in 0..some {
                 let place = u64::from(place) * u64::from(count) / u64::from(some);
-                let letters = federation.letters(first + place as u32);
+                let letters = federation.round_messages(first + place as u32);
                 for up in [false, true] {
                     for _ in 0..EACH {
                         attempts.wait();
@@ -156,7 +156,7 @@ impl Scenario {
                     attempts.wait();
                     for &client in &cohort {
                         let group = ends.partition_point(|end| *end <= client);
-                        let letters = federation.letters(client);
+                        let letters = federation.round_messages(client);
                         let at_once = true;
                         attempts.add(&letters, Of { group, up, at_once });
                     }
@@ -205,7 +205,7 @@ impl Scenario {
         let mut table = Table::new(&heads);
         let mut first = 0;
         for (member, mut times) in self.population.iter().zip(times).take(SHOWN) {
-            let letters = (member.group.count > 0).then(|| federation.letters(first));
+            let letters = (member.group.count > 0).then(|| federation.round_messages(first));
             first += member.group.count;
             let Some(letters) = letters else {
                 continue;

@@ -1,4 +1,4 @@
-//! What a policy of selection may know of the clients.
+//! What a selection policy may know of the clients.
 
 use super::hierarchy::Below;
 use super::sizing::cost_of;
@@ -8,20 +8,24 @@ use crate::select::{Expected, Population};
 use crate::sim::NodeId;
 use std::ops::Range;
 
-/// The clients of a server as they are when a round opens. Policies know them by their places among
-/// those.
-pub(super) struct Gathering<'a> {
+/// The clients of a server as they are when a round opens. A policy names a client by its place among
+/// them: below an edge server with the clients 10 to 19, the place 3 is client 13.
+pub(super) struct Candidates<'a> {
+    /// What all nodes share.
     pub shared: &'a Shared,
-    /// Whom they answer to.
+    /// The server that the clients answer to.
     pub server: NodeId,
+    /// The clients that answer to the server.
     pub below: Below<'a>,
+    /// The round that opens.
     pub round: u32,
+    /// When the round opens.
     pub now: VirtualTime,
-    /// When the round ends with what it has.
+    /// How long after its beginning the round ends with the reports it has.
     pub deadline: Option<Span>,
 }
 
-impl Population for Gathering<'_> {
+impl Population for Candidates<'_> {
     fn size(&self) -> u32 {
         self.below.count()
     }
@@ -38,7 +42,7 @@ impl Population for Gathering<'_> {
         u32::try_from(self.shared.plan.partition.size(client as usize)).unwrap_or(u32::MAX)
     }
 
-    /// With a message of the client's parameters each way.
+    /// What a round is expected to take the client, with a message of its parameters each way.
     fn expected(&self, place: u32) -> Expected {
         let client = self.below.member(place);
         let (own, narrower) = (
@@ -101,7 +105,7 @@ mod tests {
         let scenario = Scenario::parse(text, Path::new("s.ron"), &[]);
         let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
         let federation = assemble(&scenario, Default::default()).unwrap();
-        let crowd = Gathering {
+        let candidates = Candidates {
             shared: federation.shared(),
             server: Federation::SERVER,
             below: Below::all(5),
@@ -109,13 +113,13 @@ mod tests {
             now: VirtualTime::ZERO,
             deadline: None,
         };
-        let slow = crowd.expected(2);
+        let slow = candidates.expected(2);
         let near = |span: Span, seconds: f64| (span.seconds() - seconds).abs() < 1e-6;
         assert!(near(slow.upload, 0.021_44 + 0.01), "{slow:?}");
         assert!(near(slow.download, 0.010_72 + 0.01), "{slow:?}");
-        let fast = crowd.expected(4);
+        let fast = candidates.expected(4);
         assert!(fast.upload < Span::from_millis(1), "{fast:?}");
         assert!(slow.compute > fast.compute && fast.compute > Span::ZERO);
-        assert_eq!(crowd.groups(), [0..3, 3..5]);
+        assert_eq!(candidates.groups(), [0..3, 3..5]);
     }
 }

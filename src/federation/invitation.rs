@@ -1,5 +1,7 @@
-//! What a server writes down of those who answer to it: the same for the server at the top and for
-//! those between.
+//! What the nodes record of an invitation: the facts for the ledger, and the client's line.
+//!
+//! The server, edge servers, clients and the observer record invitations in the same way, with the
+//! functions here. An invitation is named by the client and by the number of its task.
 
 use super::message::Report;
 use super::outstanding::Asked;
@@ -10,8 +12,9 @@ use crate::observe::rows::{ClientOutcome, ClientRow, Rejection};
 use crate::quantity::{Bytes, Span};
 use crate::sim::Context;
 
-/// Tells something of the invitation of a client that messages name by `task`.
-pub(super) fn tell(client: u32, task: u32, what: What, cx: &mut Context<'_, Federation>) {
+/// Records that something happened to an invitation, now. `task` is the number by which messages name
+/// the task: that of its round or, where the server does not wait for rounds, its own.
+pub(super) fn record(client: u32, task: u32, what: What, cx: &mut Context<'_, Federation>) {
     let at = cx.now();
     cx.record(Record::Fact(Fact {
         client,
@@ -21,8 +24,9 @@ pub(super) fn tell(client: u32, task: u32, what: What, cx: &mut Context<'_, Fede
     }));
 }
 
-/// Tells that a client is asked, or sets itself a task where nobody asks it.
-pub(super) fn tell_asked(
+/// Records that a client is asked with a task of so many bytes. A client without a server sets itself a
+/// task, for which no bytes are sent.
+pub(super) fn record_asked(
     shared: &Shared,
     (client, task): (u32, u32),
     asked: Asked,
@@ -37,11 +41,12 @@ pub(super) fn tell_asked(
         bytes: bytes.map(|bytes| bytes.0),
         beside: beside.unwrap_or_default(),
     };
-    tell(client, task, asked, cx);
+    record(client, task, asked, cx);
 }
 
-/// Tells of a report to `task` that nobody waits for, and that says it belongs to `said`.
-pub(super) fn tell_arrived(
+/// Records that a report to `task` arrived for which nobody waits. `said` is the task that the report
+/// names, which differs where a fault makes the report wrong.
+pub(super) fn record_arrived(
     client: u32,
     (said, task): (u32, u32),
     reason: Rejection,
@@ -51,10 +56,10 @@ pub(super) fn tell_arrived(
         true => ClientOutcome::Late,
         false => ClientOutcome::Rejected(reason.to_string().into()),
     };
-    tell(client, task, What::Arrived(Box::new(outcome)), cx);
+    record(client, task, What::Arrived(Box::new(outcome)), cx);
 }
 
-/// The line of a client that was asked, before it has answered.
+/// The line of a client that was asked, as it is before the client has answered.
 pub(super) fn row(shared: &Shared, client: u32, asked: Asked) -> ClientRow {
     let plan = &shared.plan;
     ClientRow {
@@ -83,7 +88,7 @@ pub(super) fn row(shared: &Shared, client: u32, asked: Asked) -> ClientRow {
     }
 }
 
-/// The same with what its report says.
+/// A client's line with the figures of its report.
 pub(super) fn reported(row: ClientRow, report: &Report) -> ClientRow {
     let telemetry = &report.telemetry;
     let held_out = telemetry.metrics.held_out;

@@ -1,5 +1,6 @@
-//! Adversaries and what is done about them, around a method's halves: a client trains and adversaries
-//! change what comes of it; the server lets in what arrives, defends, and aggregates.
+//! Adversaries and the defence against them, as layers around a method's halves. Around the client half, an
+//! adversary changes what its training has made. Around the server half, attacks that know the whole round
+//! change the reports at the server's door, and the defence aggregates them.
 
 use super::plan::Plan;
 use crate::attack::{Collusion, Poisoner};
@@ -7,7 +8,8 @@ use crate::defend::Defended;
 use crate::method::{ClientHalf, MethodError, ServerHalf, Setup};
 use std::sync::Arc;
 
-/// A method's client half with the layers of `plan`; itself where there are none.
+/// A method's client half with the attacks of `plan` around it; the half itself where no adversary forges
+/// reports.
 pub(super) fn client(plan: &Plan, half: Arc<dyn ClientHalf>) -> Arc<dyn ClientHalf> {
     let parties = plan.adversaries.parties();
     if parties.iter().all(|party| party.attack().forge().is_none()) {
@@ -21,10 +23,11 @@ pub(super) fn client(plan: &Plan, half: Arc<dyn ClientHalf>) -> Arc<dyn ClientHa
     })
 }
 
-/// A method's server half with the layers of `plan`; itself where there are none.
+/// A method's server half with the defence of `plan` and the attacks at the server's door around it; the
+/// half itself where there are neither.
 ///
 /// # Errors
-/// When a layer cannot be set up.
+/// When the defence cannot be set up.
 pub(super) fn server(
     plan: &Plan,
     half: Box<dyn ServerHalf>,

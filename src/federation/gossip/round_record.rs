@@ -1,4 +1,4 @@
-//! A round of clients without a server, as the observer keeps it.
+//! What the observer knows of one round of a federation without a server.
 
 use super::notice::Notice;
 use crate::model::ParamSet;
@@ -7,10 +7,12 @@ use crate::quantity::VirtualTime;
 use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 
-/// The books of one round. Clients are in different rounds at the same time: several are open.
+/// The record of one round. Clients are in different rounds at the same time, so several records are
+/// open.
 #[derive(Debug, Default)]
-pub(super) struct Books {
-    /// When the first client began it, and the last one was through with it.
+pub(super) struct RoundRecord {
+    /// When the first client began the round, and when the last one ended it; `None` before any client
+    /// has ended it.
     times: Option<(VirtualTime, VirtualTime)>,
     reported: u32,
     refused: u32,
@@ -20,11 +22,11 @@ pub(super) struct Books {
     loss_sum: f64,
     loss_weight: f64,
     diverged: u32,
-    /// The clients' models, where they are measured.
+    /// The clients' models after the round, where they are measured.
     models: BTreeMap<u32, ParamSet>,
 }
 
-snapshot_struct!(Books {
+snapshot_struct!(RoundRecord {
     times,
     reported,
     refused,
@@ -37,13 +39,13 @@ snapshot_struct!(Books {
     models,
 });
 
-impl Books {
-    /// Whether nobody is through with the round.
+impl RoundRecord {
+    /// Whether no client has ended the round.
     pub const fn is_empty(&self) -> bool {
         self.times.is_none()
     }
 
-    /// A client is through with it.
+    /// Adds what a client's notice says of the round.
     pub fn count(&mut self, client: u32, notice: &Notice) {
         let (began, ended) = self.times.unwrap_or((notice.began, notice.ended));
         self.times = Some((began.min(notice.began), ended.max(notice.ended)));
@@ -65,12 +67,13 @@ impl Books {
         }
     }
 
-    /// The models that came, by client; they are gone from here then.
+    /// Takes the clients' models out of the record.
     pub fn take_models(&mut self) -> BTreeMap<u32, ParamSet> {
         std::mem::take(&mut self.models)
     }
 
-    /// The round's line in the table, without what is measured.
+    /// The round's line in `rounds.csv`, without accuracy and loss. `clients` is the population, and `now`
+    /// stands in where no client has ended the round.
     pub fn row(&self, round: u32, clients: u32, now: VirtualTime) -> RoundRow {
         let (started, ended) = self.times.unwrap_or((now, now));
         let heard = self.reported + self.refused;

@@ -1,0 +1,117 @@
+//! The method's own work at the server, in phases: before the first round, around each round, and at the
+//! end. In each phase a method may have jobs, and from their outputs more jobs, until it has none.
+
+use super::super::job::{Job, Output, UNASKED};
+use super::{timer, Cx, Server, Stage};
+use crate::method::{Payload, Phase};
+use crate::quantity::{Span, VirtualTime};
+use crate::sim::JobId;
+
+impl Server {
+    /// Begins a phase of the method's own work.
+    pub(super) fn begin(&mut self, phase: Phase, cx: &mut Cx<'_>) {
+        self.work(phase, Vec::new(), cx);
+    }
+
+    /// Hands the outputs of the phase's last jobs to the method, and submits the jobs that it has next.
+    pub(super) fn work(&mut self, phase: Phase, outputs: Vec<Payload>, cx: &mut Cx<'_>) {
+        let jobs = match self.half.step(phase, outputs) {
+            Ok(jobs) => jobs,
+            Err(error) => return self.fail(format!("the method's work {phase}: {error}"), cx),
+        };
+        if jobs.is_empty() {
+            return self.over(phase, cx);
+        }
+        let modelled = self.shared.plan.compute.is_modelled();
+        let mut under_way = Vec::with_capacity(jobs.len());
+        for (place, job) in (0u64..).zip(jobs) {
+            // The virtual server does one job after the other.
+            let until = self.occupy(self.shared.plan.server.duration(job.cost.flops), cx);
+            let span = until.since(cx.now());
+            if modelled {
+                cx.timer(span, timer::modelled(place));
+                under_way.push((JobId(place), job.stand_in));
+            } else {
+                under_way.push((cx.work(Job::Server(job), span), None));
+            }
+        }
+        self.stage = Stage::Working {
+            phase,
+            jobs: under_way,
+        };
+    }
+
+    /// Goes on when a phase is over.
+    fn over(&mut self, phase: Phase, cx: &mut Cx<'_>) {
+        match phase {
+            Phase::Setup => {
+                if let Err(reason) = self.keep(cx) {
+                    return self.fail(reason, cx);
+                }
+                self.next_round(cx);
+            }
+            Phase::BeforeRound(_) => self.invite(cx),
+            Phase::AfterRound(_) => self.evaluate(cx),
+            Phase::Finish => self.finish(cx),
+        }
+    }
+
+    /// Keeps the virtual server busy for `span` after all it was given before. Returns when it will be
+    /// done.
+    pub(super) fn occupy(&mut self, span: Span, cx: &Cx<'_>) -> VirtualTime {
+        let start = self.busy_until.max(cx.now());
+        let faults = &self.shared.faults.server;
+        self.busy_until = if faults.is_empty() {
+            start + span
+        } else {
+            faults.finish(start, span)
+        };
+        self.round.server_compute = self.round.server_compute + self.busy_until.since(start);
+        self.busy_until
+    }
+
+    /// Ends a job that is only modelled, named by its place in the phase. With the last job, the phase
+    /// goes on.
+    pub(super) fn modelled(&mut self, place: u64, cx: &mut Cx<'_>) {
+        let Stage::Working { phase, jobs } = &mut self.stage else {
+            return;
+        };
+        // The timers of jobs that a crash has ended come at other times and are ignored.
+        if place + 1 != jobs.len() as u64 || cx.now() != self.busy_until {
+            return;
+        }
+        let phase = *phase;
+        let outputs: Option<Vec<Payload>> = jobs.drain(..).map(|(_, output)| output).collect();
+        match outputs {
+            Some(outputs) => self.work(phase, outputs, cx),
+            None => self.fail(format!("the method's work {phase} cannot be modelled"), cx),
+        }
+    }
+
+    /// Takes the output of a job.
+    pub(super) fn done(&mut self, job: JobId, output: Output, cx: &mut Cx<'_>) {
+        if self.forgotten.remove(&job) {
+            return;
+        }
+        match (&mut self.stage, output) {
+            (Stage::Working { jobs, phase }, Output::Server(Ok(payload))) => {
+                if let Some(slot) = jobs.iter_mut().find(|(id, _)| *id == job) {
+                    slot.1 = Some(payload);
+                }
+                if jobs.iter().all(|(_, payload)| payload.is_some()) {
+                    let outputs = jobs.drain(..).filter_map(|(_, payload)| payload).collect();
+                    let phase = *phase;
+                    self.work(phase, outputs, cx);
+                }
+            }
+            (Stage::Evaluating { .. }, Output::Evaluation(Ok(marks))) => {
+                self.evaluated(job, marks, cx);
+            }
+            (_, Output::Server(Err(error)) | Output::Evaluation(Err(error))) => {
+                self.fail(error.to_string(), cx);
+            }
+            (_, Output::Failed(reason)) => self.fail(reason, cx),
+            (_, _) => self.fail(UNASKED.into(), cx),
+        }
+    }
+}
