@@ -29,5 +29,5 @@ pub use outcome::{Outcome, Standing};
 pub use plan::{keep_text, replace, SweepError, SweepPlan, PLAN};
 pub use state::{state, tidied, State};
 pub use tables::{collect, spread, Collected, Spread};
-pub use tables::{SUMMARY, SUMMARY_COLUMNS, TABLE, TABLE_COLUMNS};
+pub use tables::{figures, SUMMARY, SUMMARY_COLUMNS, TABLE, TABLE_COLUMNS};
 pub use vary::{parse_seeds, split_values, Varied};

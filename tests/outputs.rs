@@ -11,7 +11,7 @@ use shoal::observe::rows::{
 use shoal::observe::staleness::Staleness;
 use shoal::quantity::VirtualTime;
 use shoal::scale::Measurement;
-use shoal::sweep::{SUMMARY_COLUMNS, TABLE_COLUMNS};
+use shoal::sweep::{figures, SUMMARY_COLUMNS, TABLE_COLUMNS};
 use std::collections::BTreeSet;
 
 /// The names in the first column of the tables under `## title`.
@@ -64,6 +64,15 @@ fn every_column_of_every_table_is_in_the_data_dictionary_and_no_other() {
     let sweep: Vec<&str> = std::iter::once("cell").chain(TABLE_COLUMNS).collect();
     same("sweep.csv", &sweep);
     same("summary.csv", &SUMMARY_COLUMNS);
+    let page = std::fs::read_to_string("docs/outputs.md").unwrap();
+    let (_, section) = page.split_once("## summary.csv").unwrap();
+    let (said, _) = section.split_once("| column |").unwrap();
+    for figure in figures() {
+        assert!(
+            said.contains(&format!("`{figure}`")),
+            "summary.csv lacks {figure}"
+        );
+    }
 }
 
 /// The names of all fields, with those of objects below them; of lists and maps those of their items.

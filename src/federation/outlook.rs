@@ -36,7 +36,12 @@ pub struct Outlook {
     pub fits: bool,
     /// How the model gets through the network, and how the report does.
     pub passages: [Passage; 2],
+    /// By how many seconds the latencies of both messages together are above their medians, in some draws.
+    pub spread: Vec<f64>,
 }
+
+/// The draws of latencies from which chances are worked out.
+const DRAWS: u32 = 200;
 
 /// What the server of a federation computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,19 +75,32 @@ impl Outlook {
         self.download + self.startup + self.compute + self.upload
     }
 
-    /// The probability that the report arrives within this time after the client was asked, as far as lost
-    /// packets, which are sent again, leave time for it.
+    /// The probability that the report arrives within this time after the client was asked, as latencies
+    /// vary and lost packets are sent again.
     pub fn chance_within(&self, within: Span) -> f64 {
-        let Some(left) = within.nanos().checked_sub(self.total().nanos()) else {
+        let left = within.seconds() - self.total().seconds();
+        let least = self.spread.iter().copied().fold(f64::INFINITY, f64::min);
+        if least > left {
             return 0.0;
-        };
+        }
         let [down, up] = self.passages.each_ref().map(Passage::delays);
         let pairs = down.iter().flat_map(|a| up.iter().map(move |b| (a, b)));
-        let in_time = pairs.filter(|((first, _), (second, _))| {
-            first.nanos().saturating_add(second.nanos()) <= left
+        let mut delays: Vec<(f64, f64)> = pairs
+            .map(|((first, p), (second, q))| (first.seconds() + second.seconds(), p * q))
+            .collect();
+        delays.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut sum = 0.0;
+        for (_, chance) in &mut delays {
+            sum += *chance;
+            *chance = sum;
+        }
+        let each = self.spread.iter().map(|late| {
+            // A nanosecond, to which times are rounded, decides nothing.
+            let before = delays.partition_point(|(delay, _)| *delay <= left - late + 1e-9);
+            before.checked_sub(1).map_or(0.0, |last| delays[last].1)
         });
-        let chances = in_time.map(|((_, p), (_, q))| p * q);
-        chances.sum::<f64>().clamp(0.0, 1.0)
+        let mean = each.sum::<f64>() / self.spread.len().max(1) as f64;
+        mean.clamp(0.0, 1.0)
     }
 }
 
@@ -115,7 +133,14 @@ impl Federation {
             let plain = || shared.network.expected(from, to, bytes);
             passage.alone().unwrap_or_else(plain)
         };
+        let network = &shared.network;
+        let there = network.latency_spread(other, node, 0, DRAWS);
+        let back = network.latency_spread(node, other, 1, DRAWS);
+        let longest = there.len().max(back.len());
+        let both = there.iter().cycle().zip(back.iter().cycle());
+        let spread = both.take(longest).map(|(there, back)| there + back);
         Outlook {
+            spread: spread.collect(),
             samples,
             participation: me.participation.get(),
             download: takes(&passages[0], other, node, model),

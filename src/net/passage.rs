@@ -6,6 +6,7 @@ use super::loss::Loss;
 use super::network::LinkNetwork;
 use super::tcp::{race, Course};
 use crate::quantity::{Bandwidth, Bytes, Probability, Span};
+use crate::sim::rng::{stream, Purpose};
 use crate::sim::NodeId;
 
 /// Probabilities below this are treated as zero.
@@ -75,6 +76,27 @@ impl LinkNetwork {
                 Transport::Datagram | Transport::Reliable { .. } | Transport::Other(_) => None,
             },
         }
+    }
+}
+
+impl LinkNetwork {
+    /// By how many seconds the latency of a message from one node to another is above the median, below zero
+    /// where it is less: `draws` draws, the `number`-th lot of them. A single 0 where latencies are fixed.
+    pub fn latency_spread(&self, from: NodeId, to: NodeId, number: u32, draws: u32) -> Vec<f64> {
+        let ends = [self.group(from), self.group(to)];
+        if ends.iter().all(|group| group.fixed.is_some()) {
+            return vec![0.0];
+        }
+        let median: f64 = ends.iter().map(|group| group.median.seconds()).sum();
+        let mut rng = stream(0, u64::from(from.0), Purpose::Link, u64::from(number));
+        let one = |_| {
+            let each = ends.iter().map(|group| match group.fixed {
+                Some(latency) => latency.seconds(),
+                None => group.model.latency.draw(&mut rng).seconds(),
+            });
+            each.sum::<f64>() - median
+        };
+        (0..draws).map(one).collect()
     }
 }
 

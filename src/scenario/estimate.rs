@@ -178,8 +178,15 @@ impl Estimate {
             Some(stop) => virtual_seconds.min(stop.seconds()),
             None => virtual_seconds,
         };
-        // Whoever a fault takes away keeps a round waiting until its deadline, however far off that is.
-        let deadline = schedule.deadline.map_or(0.0, Span::seconds);
+        // Whoever a fault takes away is waited for until the deadline of a round or of a server between, or
+        // the timeout of a server that holds no rounds, however far off that is.
+        let tiers = scenario.hierarchy.iter().map(|above| above.tier.deadline);
+        let timeout = schedule
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting.timeout);
+        let limits = tiers.chain([schedule.deadline, timeout]).flatten();
+        let deadline = limits.map(Span::seconds).fold(0.0, f64::max);
         let longest = steps * between * f64::max(length, deadline);
         let longest = match schedule.stop_at_time {
             Some(stop) => longest.min(stop.seconds()),

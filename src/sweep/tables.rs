@@ -91,6 +91,11 @@ pub struct Collected {
 /// Reads a figure from the result of a run, if the run has it.
 type Pick = fn(&Outcome) -> Option<f64>;
 
+/// The names of the figures that a summary has for each setting.
+pub fn figures() -> impl Iterator<Item = &'static str> {
+    FIGURES.iter().map(|(name, _)| *name)
+}
+
 /// The figures that are summarised over the seeds.
 const FIGURES: [(&str, Pick); 9] = [
     ("final_accuracy", |o| o.totals.as_ref()?.final_accuracy),

@@ -173,6 +173,20 @@ fn faults_are_followed_to_the_deadline_that_they_may_make_a_round_wait_for() {
     let found = crashing("4294967295 s");
     assert!(found.contains("most of it to follow faults"), "{found}");
     assert!(!crashing("5 s").contains("follow faults"));
+    let waiting = |timeout: &str| {
+        warned(&format!(
+            "population: [(count: 60)], schedule: (rounds: 120, waiting: FedBuff(concurrency: 12, buffer: 5, \
+             timeout: \"{timeout}\")), faults: [(fault: Crash(), when: Rate(every: \"60 s\", lasts: \"5 s\"))]"
+        ))
+    };
+    assert!(waiting("4294967295 s").contains("most of it to follow faults"));
+    assert!(!waiting("10 s").contains("follow faults"));
+    let tiers = warned(
+        "population: [(count: 40)], hierarchy: [(count: 4, deadline: \"4294967295 s\")], \
+         schedule: (rounds: 30, cohort: 40), \
+         faults: [(fault: Crash(), when: Rate(every: \"60 s\", lasts: \"5 s\"))]",
+    );
+    assert!(tiers.contains("most of it to follow faults"), "{tiers}");
 }
 
 /// A start-up of 1,193 hours amid pauses every twenty seconds: each task goes through as many of them as are
