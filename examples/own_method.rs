@@ -10,26 +10,26 @@
 use serde::{Deserialize, Serialize};
 use shoal::learn::LocalTraining;
 use shoal::method::{
-    ClientHalf, Method, MethodError, MethodSpec, Payload, Phase, Received, ReportKind, ServerHalf,
-    ServerJob, Setup, WeightedSum,
+    server_of_rule, training_client, ClientHalf, Method, MethodError, ReportKind, ServerHalf,
+    ServerRule, Setup, Weighting,
 };
-use shoal::model::{Buffer, ParamSet};
-use shoal::quantity::Flops;
 use shoal::registry::{Registry, Taken};
-use shoal::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::sync::Arc;
 
 /// The settings, which are also what a scenario names. Unknown fields are refused in any case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 struct Damped {
     /// How far the server goes to the mean, from 0 (not at all) to 1 (FedAvg).
     rate: f32,
 }
 
-impl Default for Damped {
-    fn default() -> Self {
-        Self { rate: 0.5 }
+impl ServerRule for Damped {
+    /// A multiplication and an addition for each parameter.
+    const FLOPS: u64 = 2;
+
+    /// `delta` is the mean of the clients' models less the global model; the moments are not used.
+    fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32) {
+        (w + self.rate * delta, m, v)
     }
 }
 
@@ -46,70 +46,12 @@ impl Method for Damped {
     }
 
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
-        Ok(Box::new(Server {
-            models: WeightedSum::like(&setup.initial),
-            global: setup.initial,
-            rate: self.rate,
-        }))
+        server_of_rule(self.clone(), Weighting::Samples, setup)
     }
 
     /// Clients do what FedAvg's do.
     fn client(&self) -> Arc<dyn ClientHalf> {
-        MethodSpec::default().method().client()
-    }
-}
-
-struct Server {
-    global: ParamSet,
-    models: WeightedSum,
-    rate: f32,
-}
-
-impl ServerHalf for Server {
-    fn task(&mut self, _: u32, _: u32) -> Result<Payload, MethodError> {
-        Ok(Payload::Model(self.global.clone()))
-    }
-
-    fn receive(&mut self, report: &Received) -> Result<(), MethodError> {
-        let weight = f64::from(report.samples);
-        Ok(self.models.add(report.payload.as_model()?, weight)?)
-    }
-
-    fn step(&mut self, phase: Phase, _: Vec<Payload>) -> Result<Vec<ServerJob>, MethodError> {
-        if let (Phase::AfterRound(_), Some(mean)) = (phase, self.models.take_mean()?) {
-            let mut next = Buffer::copy_of(&self.global)?;
-            next.scale(1.0 - self.rate)?;
-            next.add_scaled(self.rate, &mean.freeze())?;
-            self.global = next.freeze();
-        }
-        Ok(Vec::new())
-    }
-
-    fn abandon(&mut self) {
-        self.models.clear();
-    }
-
-    // What the virtual server is charged: an addition a value for each report, three for the step.
-    fn receive_flops(&self) -> Flops {
-        Flops(self.global.len() as u64)
-    }
-
-    fn round_flops(&self) -> Flops {
-        Flops(3 * self.global.len() as u64)
-    }
-
-    fn global(&self) -> Option<&ParamSet> {
-        Some(&self.global)
-    }
-
-    // Between rounds the sum is empty: the model is all that a checkpoint needs.
-    fn save(&self, to: &mut Writer) {
-        self.global.save(to);
-    }
-
-    fn restore(&mut self, from: &mut Reader) -> Result<(), Damaged> {
-        self.global = Snapshot::load(from)?;
-        Ok(())
+        training_client()
     }
 }
 

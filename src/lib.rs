@@ -4,7 +4,98 @@
 //! The simulation runs it in virtual time; every client and server is an actor, messages cross
 //! simulated links, and clients really train, through libtorch.
 //!
-//! How a run goes:
+//! # Authoring
+//!
+//! A scenario is text in RON. Reading it checks everything that can be checked without training, and
+//! reports all mistakes at once, each with its line, its column and the nearest valid name:
+//!
+//! ```
+//! # #[cfg(feature = "torch")] {
+//! use shoal::scenario::Scenario;
+//! use std::path::Path;
+//!
+//! let text = r#"(
+//!     name: "hello",
+//!     data: Digits,
+//!     model: [Flatten, Dense(10)],
+//!     population: [(name: "phones", count: 20, device: "phone-mid", link: "4g")],
+//!     schedule: (rounds: 2, cohort: 5),
+//! )"#;
+//! let scenario = Scenario::parse(text, Path::new("hello.ron"), &[]).expect("a right scenario");
+//! assert_eq!((scenario.clients(), scenario.model.parameters), (20, 650));
+//!
+//! let mistaken = text.replace("4g", "4h");
+//! let said = Scenario::parse(&mistaken, Path::new("hello.ron"), &[]).unwrap_err().to_string();
+//! assert!(said.contains("hello.ron:5:65") && said.contains("did you mean \"4g\"?"), "{said}");
+//! # }
+//! ```
+//!
+//! # Assembling
+//!
+//! Assembling reads the data, deals them to the clients, draws links and sets up the method. Nothing has
+//! run then, but everything is known, so questions can be answered:
+//!
+//! ```
+//! # #[cfg(feature = "torch")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use shoal::scenario::Scenario;
+//! # use std::path::Path;
+//! # let text = r#"(data: Digits, model: [Flatten, Dense(10)], schedule: (rounds: 2, cohort: 5),
+//! #     population: [(name: "phones", count: 20, device: "phone-mid", link: "4g")])"#;
+//! # let scenario = Scenario::parse(text, Path::new("hello.ron"), &[])?;
+//! use shoal::learn::HostDevice;
+//! use shoal::run::assemble;
+//!
+//! let federation = assemble(&scenario, HostDevice::Cpu)?;
+//! // The first client: what a round takes it, in virtual time.
+//! let outlook = federation.outlook(0);
+//! assert!(outlook.samples > 0 && outlook.total() > outlook.compute);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "torch"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Running
+//!
+//! A run leaves a folder with tables, a report and `run.json`. Two runs of one scenario and one seed have
+//! one trace hash, on any number of workers:
+//!
+//! ```
+//! # #[cfg(feature = "torch")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use shoal::scenario::Scenario;
+//! # use std::path::Path;
+//! # let text = r#"(data: Digits, model: [Flatten, Dense(10)], schedule: (rounds: 2, cohort: 5),
+//! #     population: [(name: "phones", count: 20, device: "phone-mid", link: "4g")])"#;
+//! # let scenario = Scenario::parse(text, Path::new("hello.ron"), &[])?;
+//! use shoal::run::{run, Options};
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let stop = AtomicBool::new(false);
+//! let with = |workers: usize| {
+//!     let options = Options {
+//!         workers,
+//!         out: Some(folder.path().join(format!("{workers} workers"))),
+//!         quiet: true,
+//!         ..Options::of("hello.ron", text)
+//!     };
+//!     run(&scenario, &options, &stop)
+//! };
+//! let (one, two) = (with(1)?, with(2)?);
+//! assert_eq!(one.hash, two.hash);
+//! assert_eq!(one.totals.completed, 2);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "torch"))]
+//! # fn main() {}
+//! ```
+//!
+//! Methods, attacks, layers, data sources and more of your own can be named in scenarios, too: see
+//! [`registry`].
+//!
+//! # How a run goes
 //!
 //! ```text
 //! scenario.ron ──▶ scenario ──▶ federation + links
@@ -22,6 +113,7 @@
 
 // Without torch nobody is left to use much of what the lower rooms have for those above.
 #![cfg_attr(not(feature = "torch"), allow(dead_code, unused_imports))]
+#![deny(missing_docs)]
 // Whatever is said to a person goes through `say`; whoever ends the process does it in `cli`.
 #![deny(
     clippy::print_stdout,

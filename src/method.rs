@@ -69,6 +69,7 @@ pub use public::PublicData;
 pub use public_tuning::PublicTuning;
 pub use registry::MethodSpec;
 pub use server::{Phase, Received, ServerHalf, ServerJob, ServerWork, Setup};
+pub use server_optimizer::{server_of_rule, training_client, ServerRule};
 pub use value_mask::{UnitFlags, ValueMask};
 pub use whole::ReportKind;
 

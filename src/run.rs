@@ -81,6 +81,25 @@ pub struct Options {
     pub ranks: Option<Arc<Head>>,
 }
 
+impl Options {
+    /// For the text of a scenario that was read from `file`: one worker on the CPU, results in a folder
+    /// below `runs`, half a gibibyte for what clients keep.
+    pub fn of(file: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self {
+            workers: 1,
+            device: HostDevice::Cpu,
+            memory: None,
+            out: None,
+            file: file.into(),
+            text: text.into(),
+            overrides: Vec::new(),
+            kept_memory: Bytes(1 << 29),
+            quiet: false,
+            ranks: None,
+        }
+    }
+}
+
 /// A run that came to an end.
 #[derive(Debug)]
 pub struct Finished {

@@ -1,6 +1,6 @@
 //! FedAdagrad (Reddi et al., ICLR 2021, algorithm 2): the second moment is `v ← v + Δ²`.
 
-use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, Rule};
+use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, ServerRule};
 use super::Weighting;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ impl Default for FedAdagrad {
 
 method_of_rule!(FedAdagrad);
 
-impl Rule for FedAdagrad {
+impl ServerRule for FedAdagrad {
     const FLOPS: u64 = 10;
 
     fn problems(&self) -> Vec<(&'static str, String)> {

@@ -1,6 +1,6 @@
 //! FedAdam (Reddi et al., ICLR 2021, algorithm 2): the second moment is `v ← β₂ v + (1 − β₂) Δ²`.
 
-use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, Rule};
+use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, ServerRule};
 use super::Weighting;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ impl Default for FedAdam {
 
 method_of_rule!(FedAdam);
 
-impl Rule for FedAdam {
+impl ServerRule for FedAdam {
     const FLOPS: u64 = 12;
 
     fn problems(&self) -> Vec<(&'static str, String)> {

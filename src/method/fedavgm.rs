@@ -2,7 +2,7 @@
 //! "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification",
 //! 2019, section 4.3).
 
-use super::server_optimizer::{check, method_of_rule, Rule};
+use super::server_optimizer::{check, method_of_rule, ServerRule};
 use super::Weighting;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ impl Default for FedAvgM {
 
 method_of_rule!(FedAvgM);
 
-impl Rule for FedAvgM {
+impl ServerRule for FedAvgM {
     const FLOPS: u64 = 4;
 
     fn problems(&self) -> Vec<(&'static str, String)> {

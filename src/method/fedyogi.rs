@@ -1,7 +1,7 @@
 //! FedYogi (Reddi et al., ICLR 2021, algorithm 2): the second moment is
 //! `v ← v − (1 − β₂) Δ² sign(v − Δ²)`.
 
-use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, Rule};
+use super::server_optimizer::{adaptive_step, check, first_moment, method_of_rule, ServerRule};
 use super::Weighting;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ impl Default for FedYogi {
 
 method_of_rule!(FedYogi);
 
-impl Rule for FedYogi {
+impl ServerRule for FedYogi {
     const FLOPS: u64 = 14;
 
     fn problems(&self) -> Vec<(&'static str, String)> {

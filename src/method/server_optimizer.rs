@@ -3,35 +3,59 @@
 //! Optimization", ICLR 2021, algorithm 2) and leaves the step to a rule.
 
 use super::average::{add_flops, WeightedSum, Weighting};
-use super::{MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
+use super::{ClientHalf, MethodError, Payload, Phase, Received, ServerHalf, ServerJob, Setup};
 use crate::model::{Buffer, ParamSet};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
+use std::sync::Arc;
 
-/// A server optimiser: the rule by which it makes its step, for a single parameter.
-pub(super) trait Rule: Send + 'static {
+/// What a server does with the mean change of its clients, for a single parameter. A method whose clients
+/// train as in FedAvg is a rule and a few lines: [`server_of_rule`] makes its server half.
+pub trait ServerRule: Send + 'static {
     /// The problems with the hyper-parameters: for each, the name of the field and a message.
-    fn problems(&self) -> Vec<(&'static str, String)>;
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
-    /// The operations for each parameter.
+    /// The operations of a step for each parameter, which the virtual server is charged.
     const FLOPS: u64;
 
     /// The second moment before the first round. `None` if the rule has none; the `v` of its steps
     /// is then 0.
-    fn initial_second_moment(&self) -> Option<f32>;
+    fn initial_second_moment(&self) -> Option<f32> {
+        None
+    }
 
     /// The step of one parameter: from the model `w`, the moments `m` and `v`, and the mean change
-    /// `delta` to the new `(w, m, v)`.
+    /// `delta` to the new `(w, m, v)`. The first moment is 0 before the first round.
     fn step(&self, w: f32, m: f32, v: f32, delta: f32) -> (f32, f32, f32);
 }
 
+/// A server half that weighs the clients' models by `weighting`, takes their mean, and makes the step of
+/// `rule` with its difference to the global model.
+///
+/// # Errors
+/// When there is no memory for the moments.
+pub fn server_of_rule(
+    rule: impl ServerRule,
+    weighting: Weighting,
+    setup: Setup,
+) -> Result<Box<dyn ServerHalf>, MethodError> {
+    Ok(Box::new(Optimizing::new(rule, weighting, setup)?))
+}
+
+/// A client half that trains the model it is sent and reports it, as in FedAvg.
+pub fn training_client() -> Arc<dyn ClientHalf> {
+    Arc::new(super::fedavg::Trainer { proximal: None })
+}
+
 /// Implements [`super::Method`] for a server optimiser with a field `weighting`: clients train as
-/// in FedAvg, and the server makes the step of the type's [`Rule`].
+/// in FedAvg, and the server makes the step of the type's [`ServerRule`].
 macro_rules! method_of_rule {
     ($optimiser:ty) => {
         impl $crate::method::Method for $optimiser {
             fn check(&self, _: &$crate::learn::LocalTraining) -> Vec<(&'static str, String)> {
-                $crate::method::server_optimizer::Rule::problems(self)
+                $crate::method::ServerRule::problems(self)
             }
 
             fn weighting(&self) -> $crate::method::Weighting {
@@ -50,17 +74,11 @@ macro_rules! method_of_rule {
                 &self,
                 setup: $crate::method::Setup,
             ) -> Result<Box<dyn $crate::method::ServerHalf>, $crate::method::MethodError> {
-                let weighting = self.weighting;
-                let server = $crate::method::server_optimizer::Optimizing::new(
-                    self.clone(),
-                    weighting,
-                    setup,
-                )?;
-                Ok(Box::new(server))
+                $crate::method::server_of_rule(self.clone(), self.weighting, setup)
             }
 
             fn client(&self) -> std::sync::Arc<dyn $crate::method::ClientHalf> {
-                std::sync::Arc::new($crate::method::fedavg::Trainer { proximal: None })
+                $crate::method::training_client()
             }
         }
     };
@@ -78,7 +96,7 @@ pub(super) fn adaptive_step([lr, tau]: [f64; 2], w: f32, m: f32, v: f32) -> f32 
     w + lr as f32 * m / (v.sqrt() + tau as f32)
 }
 
-/// A server half whose model follows a [`Rule`].
+/// A server half whose model follows a [`ServerRule`].
 pub(super) struct Optimizing<R> {
     rule: R,
     weighting: Weighting,
@@ -88,7 +106,7 @@ pub(super) struct Optimizing<R> {
     second: Option<Buffer>,
 }
 
-impl<R: Rule> Optimizing<R> {
+impl<R: ServerRule> Optimizing<R> {
     /// A server half with the rule `rule` and the initial parameters of `setup`.
     pub fn new(rule: R, weighting: Weighting, setup: Setup) -> Result<Self, MethodError> {
         let global = setup.initial;
@@ -109,7 +127,7 @@ impl<R: Rule> Optimizing<R> {
     }
 }
 
-impl<R: Rule> ServerHalf for Optimizing<R> {
+impl<R: ServerRule> ServerHalf for Optimizing<R> {
     fn task(&mut self, _: u32, _: u32) -> Result<Payload, MethodError> {
         Ok(Payload::Model(self.global.clone()))
     }

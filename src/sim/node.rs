@@ -11,13 +11,22 @@ use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 /// The content of a message between nodes.
 pub trait Message: Digest + Snapshot + Send + 'static {
     /// The names of the kinds of message, for accounting.
-    const KINDS: &'static [&'static str];
+    const KINDS: &'static [&'static str] = &["message"];
 
     /// The kind of this message, as an index into [`Message::KINDS`].
-    fn kind(&self) -> u8;
+    fn kind(&self) -> u8 {
+        0
+    }
 
     /// The exact size of this message on the wire.
     fn wire_bytes(&self) -> Bytes;
+}
+
+/// A number is a message of eight bytes, for models that need no more.
+impl Message for u64 {
+    fn wire_bytes(&self) -> Bytes {
+        Bytes(8)
+    }
 }
 
 /// The output of a job. A job that fails has an output too.
@@ -52,8 +61,11 @@ pub trait World: Sized + Send + Sync + 'static {
     /// The number of nodes, dormant ones included.
     fn population(&self) -> u32;
 
-    /// The nodes that get [`Input::Start`] at time zero; all other nodes wait for a message.
-    fn starters(&self) -> Vec<NodeId>;
+    /// The nodes that get [`Input::Start`] at time zero; all other nodes wait for a message. Node 0,
+    /// unless a world says otherwise.
+    fn starters(&self) -> Vec<NodeId> {
+        vec![NodeId(0)]
+    }
 
     /// The network between the nodes.
     fn network(&self) -> &Self::Network;
@@ -76,7 +88,9 @@ pub trait World: Sized + Send + Sync + 'static {
     }
 
     /// Called when the handler of a node has panicked: makes a record of the crash for the recorder.
-    fn crashed(&self, id: NodeId, at: VirtualTime, reason: &str) -> Option<Self::Record>;
+    fn crashed(&self, _: NodeId, _at: VirtualTime, _reason: &str) -> Option<Self::Record> {
+        None
+    }
 
     /// Called when a message is copied on its way, or will not arrive: makes a record for the recorder,
     /// which must be one that does not enter the trace hash ([`Digest::counts`]).
@@ -188,7 +202,9 @@ pub trait Node<W: World<Node = Self>>: Send {
     fn save(&self, to: &mut Writer);
 
     /// What this node waits for, in words, for the error of a run in which nothing is pending any more.
-    fn waiting_for(&self) -> Option<String>;
+    fn waiting_for(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What a handler asked for, to be carried out once it has returned.
