@@ -134,8 +134,8 @@ impl Federation {
             passage.alone().unwrap_or_else(plain)
         };
         let network = &shared.network;
-        let there = network.latency_spread(other, node, 0, DRAWS);
-        let back = network.latency_spread(node, other, 1, DRAWS);
+        let there = passages[0].later(&network.latency_spread(other, node, 0, DRAWS));
+        let back = passages[1].later(&network.latency_spread(node, other, 1, DRAWS));
         let longest = there.len().max(back.len());
         let both = there.iter().cycle().zip(back.iter().cycle());
         let spread = both.take(longest).map(|(there, back)| there + back);

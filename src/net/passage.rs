@@ -117,6 +117,46 @@ fn takes(course: &Course, number: u32) -> Span {
 }
 
 impl Passage {
+    /// By how many seconds the message takes longer than with the median latency, for each of these
+    /// differences of its latency from the median, in seconds. Over TCP every round trip takes longer: the time
+    /// is worked out at a few latencies, and in between it is taken for a straight line.
+    pub fn later(&self, differences: &[f64]) -> Vec<f64> {
+        let Some(course) = &self.course else {
+            return differences.to_vec();
+        };
+        let mut sorted = differences.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().saturating_sub(1);
+        let mut nodes: Vec<f64> = [0, 1, 2, 3, 4]
+            .iter()
+            .filter_map(|i| sorted.get(last * i / 4).copied())
+            .collect();
+        nodes.dedup();
+        let alone = |difference: f64| {
+            let rtt = (course.rtt + 2.0 * difference).max(0.0);
+            let lossless = Course {
+                loss: Loss::None,
+                rtt,
+                ..*course
+            };
+            takes(&lossless, 0).seconds()
+        };
+        let median = alone(0.0);
+        let points: Vec<(f64, f64)> = nodes.iter().map(|&at| (at, alone(at) - median)).collect();
+        let at = |difference: &f64| {
+            let after = points.partition_point(|(at, _)| at < difference);
+            match (
+                after.checked_sub(1).and_then(|i| points.get(i)),
+                points.get(after),
+            ) {
+                (Some((x0, y0)), Some((x1, y1))) => y0 + (y1 - y0) * (difference - x0) / (x1 - x0),
+                (_, Some((_, y))) | (Some((_, y)), None) => *y,
+                (None, None) => 0.0,
+            }
+        };
+        differences.iter().map(at).collect()
+    }
+
     /// The time that the message takes, set-up included, on an idle path without losses; `None` where
     /// the transport is not TCP.
     pub fn alone(&self) -> Option<Span> {

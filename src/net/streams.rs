@@ -64,11 +64,7 @@ snapshot_struct!(impl<M> Sending<M> {
 impl<M> Streams<M> {
     pub const fn new() -> Self {
         Self {
-            up: Bottleneck {
-                packet: 0.0,
-                buffer: f64::INFINITY,
-                free: 0.0,
-            },
+            up: Bottleneck::new(0.0, f64::INFINITY),
             down: BTreeMap::new(),
             due: BTreeMap::new(),
             serial: 0,
@@ -108,11 +104,7 @@ impl<M> Streams<M> {
 
     /// Counts a message that is sent to `target`, whose side is slower.
     fn expect(&mut self, target: NodeId, packet: f64) {
-        let fresh = Bottleneck {
-            packet,
-            buffer: f64::INFINITY,
-            free: 0.0,
-        };
+        let fresh = Bottleneck::new(packet, f64::INFINITY);
         self.down.entry(target).or_insert((fresh, 0)).1 += 1;
     }
 
@@ -177,6 +169,9 @@ impl LinkNetwork {
             return self.depart(parcel, to, latency, cx);
         }
         let streams = nic.streams(from.model.sharing);
+        if streams.is_empty() {
+            streams.up.forget_idle();
+        }
         let rtt = 2.0 * latency.seconds();
         let setup = Setup {
             congestion,

@@ -43,15 +43,69 @@ pub struct Bottleneck {
     pub buffer: f64,
     /// When all packets that wait will be through, in seconds.
     pub free: f64,
+    /// Stretches of time before that in which the link has nothing to do, in order: the latest few.
+    idle: Vec<(f64, f64)>,
 }
+
+/// The number of idle stretches that are kept. Flows are followed a little ahead of each other, so that a
+/// burst may come before others that were let through already; what lies further back no longer matters.
+const STRETCHES: usize = 64;
 
 snapshot_struct!(Bottleneck {
     packet,
     buffer,
-    free
+    free,
+    idle
 });
 
 impl Bottleneck {
+    /// A link that is idle, on which a packet takes `packet` seconds, with a buffer of `buffer` seconds of
+    /// work.
+    pub const fn new(packet: f64, buffer: f64) -> Self {
+        Self {
+            packet,
+            buffer,
+            free: 0.0,
+            idle: Vec::new(),
+        }
+    }
+
+    /// Forgets idle stretches of the past: nothing that was sent before now is still to come.
+    pub fn forget_idle(&mut self) {
+        self.idle.clear();
+    }
+
+    /// Takes `work` seconds, in one piece and not before `at`, out of a stretch in which the link is idle;
+    /// when they begin, if there is such a stretch.
+    fn between(&mut self, at: f64, work: f64) -> Option<f64> {
+        let begin = |(start, end): &(f64, f64)| {
+            let begin = start.max(at);
+            (begin + work <= *end).then_some(begin)
+        };
+        let place = self
+            .idle
+            .iter()
+            .position(|stretch| begin(stretch).is_some())?;
+        let stretch = self.idle[place];
+        let begin = begin(&stretch)?;
+        let (before, after) = ((stretch.0, begin), (begin + work, stretch.1));
+        let rest = [before, after]
+            .into_iter()
+            .filter(|(start, end)| start < end);
+        self.idle.splice(place..=place, rest);
+        Some(begin)
+    }
+
+    /// The link is idle from `free` to `until`.
+    fn rests(&mut self, until: f64) {
+        if self.packet > 0.0 && until > self.free {
+            if self.idle.len() >= STRETCHES {
+                self.idle.remove(0);
+            }
+            self.idle.push((self.free, until));
+        }
+    }
+
     /// The positions of packets for which there is no room. Once the buffer is full, one packet gets in
     /// for each that leaves; of a group that comes back to back, the first get in.
     fn overflow(&self, burst: &Burst, dice: &mut Dice) -> Vec<u32> {
@@ -95,6 +149,31 @@ impl Bottleneck {
 
 impl Path for Bottleneck {
     fn pass(&mut self, burst: Burst, dice: &mut Dice) -> Passed {
+        let packet = self.packet;
+        let arrives = burst.at + burst.gap * f64::from(burst.packets - 1);
+        let spaced = |begin: f64, work: f64, dropped: Vec<u32>| {
+            let first = begin + packet;
+            let mut last = begin + work;
+            if dropped.is_empty() {
+                last = last.max(arrives + packet);
+            }
+            let gap = if burst.packets > 1 {
+                (last - first) / f64::from(burst.packets - 1)
+            } else {
+                packet
+            };
+            Passed {
+                first,
+                gap,
+                dropped,
+            }
+        };
+        if burst.at < self.free {
+            let all = packet * f64::from(burst.packets);
+            if let Some(begin) = self.between(burst.at, all) {
+                return spaced(begin, all, Vec::new());
+            }
+        }
         let dropped = self.overflow(&burst, dice);
         let begin = self.free.max(burst.at);
         let kept = burst.packets - dropped.len() as u32;
@@ -105,23 +184,13 @@ impl Path for Bottleneck {
                 dropped,
             };
         }
-        let first = begin + self.packet;
-        let mut last = begin + self.packet * f64::from(kept);
-        if dropped.is_empty() {
-            let arrives = burst.at + burst.gap * f64::from(burst.packets - 1);
-            last = last.max(arrives + self.packet);
-        }
-        self.free = last;
-        let gap = if burst.packets > 1 {
-            (last - first) / f64::from(burst.packets - 1)
-        } else {
-            self.packet
-        };
-        Passed {
-            first,
-            gap,
-            dropped,
-        }
+        // Packets that come more slowly than they leave keep the link busy for their own work and no longer:
+        // what others send meanwhile passes between them.
+        let work = self.packet * f64::from(kept);
+        let passed = spaced(begin, work, dropped);
+        self.rests(begin);
+        self.free = begin + work;
+        passed
     }
 }
 
@@ -130,11 +199,7 @@ mod tests {
     use super::*;
 
     fn path(buffer: f64) -> Bottleneck {
-        Bottleneck {
-            packet: 0.001,
-            buffer,
-            free: 0.0,
-        }
+        Bottleneck::new(0.001, buffer)
     }
 
     fn burst(at: f64, gap: f64, packets: u32) -> Burst {
@@ -158,6 +223,36 @@ mod tests {
         // Packets after a pause find an empty queue, and keep their spacing.
         let passed = path.pass(burst(1.0, 0.004, 3), &mut dice);
         assert!((passed.first - 1.001).abs() < 1e-12 && (passed.gap - 0.004).abs() < 1e-12);
+    }
+
+    /// Ten packets a millisecond of work long, one each tenth of a second: the link is idle for 99 % of the
+    /// time, and a burst of another flow in the middle of them does not wait for the last of them.
+    #[test]
+    fn a_burst_passes_between_packets_that_are_far_apart() {
+        let mut dice = Dice::new(1, 1, 1);
+        let mut path = path(1.0);
+        path.pass(burst(0.0, 0.1, 10), &mut dice);
+        let passed = path.pass(burst(0.5, 0.0, 2), &mut dice);
+        assert!((passed.first - 0.501).abs() < 1e-12, "{passed:?}");
+    }
+
+    /// A flow is followed until 0.5 s, and another that is looked at later sends at 0.2 s: the link had
+    /// nothing to do then.
+    #[test]
+    fn a_burst_that_comes_before_another_one_does_not_wait_for_it() {
+        let mut dice = Dice::new(1, 1, 1);
+        let mut path = path(1.0);
+        path.pass(burst(0.1, 0.0, 10), &mut dice);
+        path.pass(burst(0.5, 0.0, 10), &mut dice);
+        let passed = path.pass(burst(0.2, 0.0, 100), &mut dice);
+        assert!((passed.first - 0.201).abs() < 1e-12, "{passed:?}");
+        // What is left until 0.5 s is too short for as many again, which wait until all are through.
+        let passed = path.pass(burst(0.25, 0.0, 250), &mut dice);
+        assert!((passed.first - 0.511).abs() < 1e-12, "{passed:?}");
+        // Nothing waits where the link is idle, and nobody leaves twice in one moment.
+        let passed = path.pass(burst(0.25, 0.0, 50), &mut dice);
+        assert!((passed.first - 0.301).abs() < 1e-12, "{passed:?}");
+        assert!((path.free - 0.760).abs() < 1e-12);
     }
 
     #[test]

@@ -140,11 +140,7 @@ fn a_small_receive_window_is_all_that_a_round_trip_carries() {
         losses: [Loss::None, Loss::None],
         grain: f64::INFINITY,
     };
-    let mut path = Bottleneck {
-        packet: 1e-6,
-        buffer: 1.0,
-        free: 0.0,
-    };
+    let mut path = Bottleneck::new(1e-6, 1.0);
     let mut flow = Flow::begin(&setup, Dice::new(1, 1, 1), 0.0, &mut path);
     while !flow.is_done() {
         flow.step(&mut path);
@@ -197,11 +193,7 @@ fn a_saved_flow_goes_on_as_the_one_that_was_not() {
             losses: [Loss::Independent { p }, Loss::None],
             grain: f64::INFINITY,
         };
-        let mut path = Bottleneck {
-            packet: 0.001,
-            buffer: 0.05,
-            free: 0.0,
-        };
+        let mut path = Bottleneck::new(0.001, 0.05);
         let mut flow = Flow::begin(&setup, Dice::new(4, 2, 7), 0.0, &mut path);
         for step in 0.. {
             if flow.is_done() {

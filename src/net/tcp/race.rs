@@ -34,11 +34,7 @@ pub struct Course {
 /// start, and the sum of the counts of all flows.
 pub fn race(course: &Course, seed: u64) -> (Vec<f64>, FlowCounts) {
     let packet = course.packet * 8.0 / course.rate;
-    let mut path = Bottleneck {
-        packet,
-        buffer: course.buffer * 8.0 / course.rate,
-        free: 0.0,
-    };
+    let mut path = Bottleneck::new(packet, course.buffer * 8.0 / course.rate);
     let setup = Setup {
         congestion: course.congestion,
         initial_window: 10,

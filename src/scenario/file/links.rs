@@ -3,7 +3,7 @@
 use crate::net::{PacketLoss, Retransmission};
 use crate::registry::{either, Spec};
 use crate::text::fields::{Duration, Fraction, OrDistribution, Rate, Size};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// An access link in figures.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -22,6 +22,7 @@ pub struct LinkFields {
     /// How messages share the rates.
     pub sharing: Option<SharingFile>,
     /// Which packets are lost.
+    #[serde(deserialize_with = "given")]
     pub loss: Option<LossFile>,
     /// Bytes of a message that one packet carries.
     pub mtu: Option<Size>,
@@ -35,6 +36,13 @@ pub struct LinkFields {
     pub connection: Option<ConnectionFile>,
     /// Whether acknowledgements take their bytes on the way back.
     pub acks: Option<bool>,
+}
+
+/// What is written, whatever it is: `loss: None` is a law of loss, and not the absence of one.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// How messages share a rate.
