@@ -114,6 +114,24 @@ fn messages_from_one_node_share_its_side() {
     assert!(first > 0.5 * last, "{found:?}");
 }
 
+/// A server with 10 Gbit/s sends 153 kB to each of thirty clients with 7.6 Mbit/s: it is busy for 2 % of the
+/// time, so each message takes what it would take alone. Once each waited for packets of others that were to
+/// come later, took their delay for a queue, and ended slow start a round trip or two too early.
+#[test]
+fn messages_over_a_side_that_is_hardly_busy_do_not_hold_each_other_up() {
+    let table = table(link(Some(10_000.0), None), 30, link(None, Some(7.6)));
+    let script: Vec<Send> = (1..31).map(|to| send(0, to, 153_152)).collect();
+    let found = times(&table, &script, None);
+    let expected = alone(7.6, 153_152);
+    assert_eq!(found.len(), 30);
+    for each in &found {
+        assert!(
+            (each - expected).abs() < 0.01 * expected,
+            "{each}, {expected}: {found:?}"
+        );
+    }
+}
+
 #[test]
 fn a_small_buffer_costs_time() {
     let with = |buffer| {
