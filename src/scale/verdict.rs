@@ -125,9 +125,8 @@ enum Share {
 
 /// The population at which the share of the virtual time comes close to 1.
 ///
-/// A round that waits for the resource lasts longer by that wait, so the share itself bends towards
-/// 1. The ratio of the time in use to the time not in use keeps growing; the law is fitted to that
-/// ratio. With three sizes or more, the law through the smaller ones must predict the largest one.
+/// A round that waits for the resource lasts longer by that wait, so the share itself bends towards one.
+/// The ratio of the time in use to the time not in use keeps growing; the law is fitted to that ratio. With three sizes or more, the law through the smaller ones must predict the largest one.
 fn share(resource: &'static str, points: &[(f64, f64)]) -> Share {
     if let Some((clients, used)) = points.iter().find(|(_, used)| *used >= FULL) {
         return Share::Ends(Limit {
