@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 
 /// Brings all values of a sample to mean 0 and variance 1, then scales and shifts each by learned values
 /// (Ba, Kiros and Hinton 2016, equations 3 and 4). It is PyTorch's `nn.LayerNorm` over the shape of a
-/// sample: [features], or [channels, height, width].
+/// sample: `[features]`, or `[channels, height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerNorm {}
