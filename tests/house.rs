@@ -177,8 +177,8 @@ fn what_a_crate_outside_adds_is_run_verified_resumed_and_swarmed() {
         record["totals"]["final_accuracy"].as_f64().unwrap()
     };
     let by = [
-        accuracy("Damped(rate: 0.5)", "rule"),
-        accuracy("Halfway(rate: 0.5)", "whole"),
+        accuracy("Damped(rate: 0.5)", "by-rule"),
+        accuracy("Halfway(rate: 0.5)", "by-server"),
     ];
     assert!((by[0] - by[1]).abs() < 0.02, "{by:?}");
     // Interrupted once it has a checkpoint, and gone on with.
