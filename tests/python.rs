@@ -166,8 +166,8 @@ fn any_model_of_a_run_is_built_in_pytorch_from_what_the_run_says_of_it() {
         return;
     };
     let text = "(data: Digits, model: [Conv(out: 4, kernel: 3, padding: 1, bias: false), BatchNorm,
-        Relu, Residual(body: [Conv(out: 4, kernel: 3, padding: 1), GroupNorm(groups: 1), Tanh]),
-        AvgPool(size: 2), Residual(body: [Conv(out: 6, kernel: 3, stride: 1, padding: 1)],
+        Relu, Residual(body: [Conv(out: 4, kernel: 3, padding: 1), GroupNorm(groups: 1), PRelu()]),
+        LayerNorm(), Gelu, AvgPool(size: 2), Residual(body: [Conv(out: 6, kernel: 3, stride: 1, padding: 1)],
         shortcut: [Conv(out: 6, kernel: 1)]), Exit(head: [GlobalAvgPool, Dense(10)]),
         MaxPool(size: 2, stride: 1), Flatten, Dropout(rate: 0.1), Dense(12, false), Sigmoid, Dense(10)],
         training: (epochs: 2, optimizer: Adam(lr: 0.01)), method: HeteroFL(),

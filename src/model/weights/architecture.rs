@@ -112,7 +112,7 @@ fn one(layer: &LayerSpec, path: &str, layout: &Layout) -> Value {
         LayerSpec::Exit { head } => {
             json!({ "head": list(head, &format!("{path}.head"), layout) })
         }
-        LayerSpec::Other(spec) => settings(spec),
+        LayerSpec::Other(spec) => settings(spec, path, layout),
         LayerSpec::Relu
         | LayerSpec::Tanh
         | LayerSpec::Sigmoid
@@ -126,17 +126,26 @@ fn one(layer: &LayerSpec, path: &str, layout: &Layout) -> Value {
     Value::Object(said)
 }
 
-/// The settings of a layer of the registry: what is written is `{"PRelu": {"slope": 0.25}}`.
-fn settings(spec: &Spec<dyn Layer>) -> Value {
-    match serde_json::to_value(spec) {
-        Ok(Value::Object(mut written)) => written.remove(spec.name()).unwrap_or_default(),
-        _ => Value::Null,
-    }
+/// The settings of a layer of the registry, and the shapes of its tensors by their names. The settings are
+/// written as `{"PRelu": {"slope": 0.25}}`.
+fn settings(spec: &Spec<dyn Layer>, path: &str, layout: &Layout) -> Value {
+    let written = serde_json::to_value(spec).unwrap_or_default();
+    let mut fields = match written.get(spec.name()) {
+        Some(Value::Object(fields)) => fields.clone(),
+        _ => Map::new(),
+    };
+    let tensors = layout.entries().iter().filter_map(|entry| {
+        let name = entry.name.strip_prefix(path)?.strip_prefix('.')?;
+        Some((name.to_string(), json!(entry.shape)))
+    });
+    fields.insert("tensors".into(), Value::Object(tensors.collect()));
+    Value::Object(fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Gelu, PRelu};
 
     #[test]
     fn layers_say_what_they_take_and_give_however_deep_they_are() {
@@ -154,6 +163,8 @@ mod tests {
                 }],
             },
             LayerSpec::max_pool(2),
+            LayerSpec::other(PRelu { slope: 0.5 }),
+            LayerSpec::other(Gelu {}),
             LayerSpec::Flatten,
             LayerSpec::dense(5),
         ];
@@ -170,6 +181,8 @@ mod tests {
                  "body": [{"layer": "Conv", "in": 4, "out": 6, "kernel": 1, "stride": 1, "padding": 0, "bias": true}],
                  "shortcut": [{"layer": "Conv", "in": 4, "out": 6, "kernel": 1, "stride": 1, "padding": 0, "bias": false}]},
                 {"layer": "MaxPool", "size": 2, "stride": 2},
+                {"layer": "PRelu", "slope": 0.5, "tensors": {"weight": [6]}},
+                {"layer": "Gelu", "tensors": {}},
                 {"layer": "Flatten"},
                 {"layer": "Dense", "in": 24, "out": 5, "bias": true},
             ])
