@@ -155,3 +155,25 @@ fn rate(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::net::Loss;
+    use crate::scenario::Scenario;
+    use std::path::Path;
+
+    /// `None` is a law of loss here and not the absence of one: once it left the preset's loss as it was.
+    #[test]
+    fn no_loss_beside_a_preset_is_no_loss() {
+        let loss = |link: &str| {
+            let text = format!(
+                "(data: Digits, model: [Flatten, Dense(10)], population: [(count: 8, link: {link})])"
+            );
+            let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]).unwrap();
+            scenario.population[0].link.model.loss
+        };
+        assert_ne!(loss("\"3g\""), Loss::None);
+        assert_eq!(loss("(preset: \"3g\")"), loss("\"3g\""));
+        assert_eq!(loss("(preset: \"3g\", loss: None)"), Loss::None);
+    }
+}
