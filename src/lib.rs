@@ -26,7 +26,7 @@
 //!
 //! let mistaken = text.replace("4g", "4h");
 //! let said = Scenario::parse(&mistaken, Path::new("hello.ron"), &[]).unwrap_err().to_string();
-//! assert!(said.contains("hello.ron:5:65") && said.contains("did you mean \"4g\"?"), "{said}");
+//! assert!(said.contains("hello.ron:5:73") && said.contains("did you mean \"4g\"?"), "{said}");
 //! # }
 //! ```
 //!
