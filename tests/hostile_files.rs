@@ -162,7 +162,7 @@ fn labels_of_an_archive_that_claim_more_rows_than_there_are_samples_are_not_infl
     let bytes = zip(&[("x.npy", x, 0), ("y.npy", y, ROWS)]);
     let folder = folder(&[("a.npz", bytes)]);
     let source = Source::from(Npz::of(
-        "a.npz",
+        "a.npz".into(),
         named("x".into(), "y".into(), None),
         fifth(),
         Shaping::default(),
@@ -178,7 +178,7 @@ fn users_of_an_archive_are_held_against_the_samples_too() {
     let bytes = zip(&[("x.npy", x, 0), ("y.npy", y, 0), ("u.npy", users, ROWS)]);
     let folder = folder(&[("a.npz", bytes)]);
     let source = Source::from(Npz::of(
-        "a.npz",
+        "a.npz".into(),
         named("x".into(), "y".into(), Some("u".into())),
         fifth(),
         Shaping::default(),
@@ -194,7 +194,7 @@ fn an_archive_that_is_consistent_costs_a_check_nothing_and_a_run_what_it_holds()
     let bytes = zip(&[("x.npy", x, 4 * rows), ("y.npy", y, rows)]);
     let folder = folder(&[("a.npz", bytes)]);
     let source = Source::from(Npz::of(
-        "a.npz",
+        "a.npz".into(),
         named("x".into(), "y".into(), None),
         fifth(),
         Shaping::default(),
@@ -217,7 +217,7 @@ fn an_archive_of_thousands_of_entries_weighs_what_its_directory_holds() {
         .collect();
     let folder = folder(&[("a.npz", zip(&entries))]);
     let source = Source::from(Npz::of(
-        "a.npz",
+        "a.npz".into(),
         named("x".into(), "y".into(), None),
         fifth(),
         Shaping::default(),
@@ -302,7 +302,13 @@ fn a_cifar_file_of_any_length_weighs_what_it_holds() {
 }
 
 fn csv(text: Vec<u8>) -> (Source, TempDir) {
-    let source = Source::from(Csv::of("t.csv", ("y", None), fifth(), Shaping::default()));
+    let source = Source::from(Csv::of(
+        "t.csv".into(),
+        "y".into(),
+        None,
+        fifth(),
+        Shaping::default(),
+    ));
     (source, folder(&[("t.csv", text)]))
 }
 
@@ -344,7 +350,7 @@ fn a_table_of_short_lines_weighs_what_it_holds() {
 }
 
 fn leaf(text: String) -> (Source, TempDir) {
-    let source = Source::from(Leaf::of("l.json", fifth(), Shaping::default()));
+    let source = Source::from(Leaf::of("l.json".into(), fifth(), Shaping::default()));
     (source, folder(&[("l.json", text.into_bytes())]))
 }
 

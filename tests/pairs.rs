@@ -126,6 +126,11 @@ fn parts() -> Vec<Part> {
 
 /// Eight clients with a method and something beside it.
 fn scenario(method: &str, beside: &str) -> Result<Scenario, String> {
+    scenario_with(method, beside, "Flatten, Dense(12), Relu")
+}
+
+/// With a network that begins with these layers.
+fn scenario_with(method: &str, beside: &str, layers: &str) -> Result<Scenario, String> {
     let (further, schedule, size) = match beside.strip_prefix('#') {
         None => (beside, "rounds: 2, cohort: 8".to_string(), ""),
         Some("width") => ("", "rounds: 2, cohort: 8".to_string(), ", size: 0.5"),
@@ -150,7 +155,7 @@ fn scenario(method: &str, beside: &str) -> Result<Scenario, String> {
             data: Digits,
             public: (share: 0.01, select: 0.25),
             partition: (by: Shared(per_client: 20), holdout: 0.2),
-            model: [Flatten, Dense(12), Relu, {exit}Dense(10)],
+            model: [{layers}, {exit}Dense(10)],
             training: (steps: 2, batch: 10, optimizer: Sgd(lr: 0.1)),
             population: [
                 (name: \"whole\", count: 4, device: \"laptop\", link: \"ideal\"),
@@ -225,6 +230,28 @@ fn table(parts: &[Part], taken: &[(String, Vec<Vec<bool>>)]) -> String {
         table.push('\n');
     }
     table
+}
+
+/// Layers of the registry have tensors of their own shapes: a vector with a value for each channel, and images
+/// with a value for each value of a sample.
+#[test]
+fn every_method_trains_layers_of_the_registry_at_every_width_that_it_takes() {
+    let mut narrow = 0;
+    for (method, _) in MethodSpec::ALL {
+        for beside in ["", "#width"] {
+            let plain = scenario_with(method, beside, "Flatten, Dense(12), Relu");
+            let layers =
+                "Conv(out: 4, kernel: 3), LayerNorm, PRelu(), MaxPool(size: 2), Flatten, Gelu, \
+                          Dense(12), LayerNorm";
+            let found = scenario_with(method, beside, layers);
+            assert_eq!(plain.is_ok(), found.is_ok(), "{method}{beside}: {found:?}");
+            let Ok(scenario) = found else { continue };
+            narrow += u32::from(!beside.is_empty());
+            let rounds = run(&scenario);
+            assert_eq!(rounds, Ok(2), "{method}{beside}");
+        }
+    }
+    assert!(narrow >= 5, "{narrow}");
 }
 
 #[test]

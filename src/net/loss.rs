@@ -161,14 +161,15 @@ impl Loss {
             // The process begins anew with each message.
             Self::Other(law) => {
                 let (mut state, mut lost, mut left) = (0, 0, packets);
-                loop {
+                for _ in 0..SOJOURNS {
                     let through = law.get().gap(&mut state, rng);
                     if through >= left {
-                        break lost;
+                        return lost;
                     }
                     left -= through + 1;
                     lost += 1;
                 }
+                lost + binomial(left, self.rate(), rng)
             }
         }
     }

@@ -282,7 +282,7 @@ fn arrays_are_read_from_an_archive_and_from_files() {
         ("u.npy", &users),
     ]);
     let from_archive = Source::from(Npz::of(
-        "a.npz",
+        "a.npz".into(),
         named("x".into(), "y".into(), Some("u".into())),
         Test::Given(named("x".into(), "y".into(), None)),
         Shaping::default(),
@@ -302,7 +302,7 @@ fn arrays_are_read_from_an_archive_and_from_files() {
         assert_eq!(split.train.users, Some(vec![0, 1, 0, 1]));
     }
     let part = Source::from(Npz::of(
-        "a.npz",
+        "a.npz".into(),
         named("x".into(), "y".into(), None),
         Test::Fraction(fraction(0.25)),
         Shaping {
@@ -344,8 +344,9 @@ fn tables_share_the_names_of_labels_and_users() {
     ]);
     let source = |test: &str| {
         Source::from(Csv::of(
-            "train.csv",
-            ("y", Some("u".into())),
+            "train.csv".into(),
+            "y".into(),
+            Some("u".into()),
             Test::Given(test.into()),
             Shaping::default(),
         ))
@@ -369,8 +370,9 @@ fn tables_share_the_names_of_labels_and_users() {
 
 fn table(train: &str, test: Option<&str>) -> Source {
     Source::from(Csv::of(
-        train,
-        ("y", None),
+        train.into(),
+        "y".into(),
+        None,
         test.map_or(Test::Fraction(fraction(0.5)), |test| {
             Test::Given(test.into())
         }),
@@ -631,7 +633,7 @@ fn leaf_files_of_another_width_name_the_file_at_fault() {
         ("test.json", three.as_bytes()),
     ]);
     let source = Source::from(Leaf::of(
-        "train.json",
+        "train.json".into(),
         Test::Given("test.json".into()),
         Shaping::default(),
     ));
@@ -698,7 +700,7 @@ fn leaf_folders_are_read_in_the_order_of_their_names() {
         ("test/c.json", b.as_bytes()),
     ]);
     let source = Source::from(Leaf::of(
-        "train",
+        "train".into(),
         Test::Given("test".into()),
         Shaping::default(),
     ));

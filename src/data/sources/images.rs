@@ -1,10 +1,11 @@
 //! Image sets: the well-known ones by their names, and IDX files of the user's.
 
+use super::own_files;
 use crate::data::dataset::{DataSummary, Split};
 use crate::data::error::DataError;
 use crate::data::load::images::Set;
 use crate::data::load::inspected;
-use crate::data::source::{DataSource, Inspection, Reading, Shaping};
+use crate::data::source::{DataSource, Inspection, Reading};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -132,38 +133,24 @@ impl ImageSet for Cifar100 {
     }
 }
 
-/// Any other IDX files of unsigned bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Idx {
-    /// The training images, of 2 to 4 dimensions.
-    pub train_images: PathBuf,
-    /// The training labels.
-    pub train_labels: PathBuf,
-    /// The test images.
-    pub test_images: PathBuf,
-    /// The test labels.
-    pub test_labels: PathBuf,
-    /// The shape of one sample, if it is not that of the file.
-    #[serde(default)]
-    pub shape: Option<Vec<usize>>,
-    /// The number of classes, if it is not one above the highest label.
-    #[serde(default)]
-    pub classes: Option<usize>,
-    /// Whether each channel is normalised.
-    #[serde(default)]
-    pub standardise: bool,
+own_files! {
+    /// Any other IDX files of unsigned bytes.
+    Idx {
+        /// The training images, of 2 to 4 dimensions.
+        train_images: PathBuf,
+        /// The training labels.
+        train_labels: PathBuf,
+        /// The test images.
+        test_images: PathBuf,
+        /// The test labels.
+        test_labels: PathBuf,
+    }
 }
 
 impl ImageSet for Idx {
     fn set(&self, base: &Path) -> Result<Set<'static>, DataError> {
         let train = (base.join(&self.train_images), base.join(&self.train_labels));
         let test = (base.join(&self.test_images), base.join(&self.test_labels));
-        let shaping = Shaping {
-            shape: self.shape.clone(),
-            classes: self.classes,
-            standardise: self.standardise,
-        };
-        Ok(Set::idx(train, test, shaping))
+        Ok(Set::idx(train, test, self.shaping()))
     }
 }

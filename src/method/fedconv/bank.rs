@@ -82,11 +82,12 @@ impl Filter {
     fn image(&self, x: &Tensor) -> Result<Tensor, TchError> {
         match x.size().as_slice() {
             [n] => x.f_reshape([1, 1, 1, *n]),
-            [rows, columns] => x.f_reshape([1, 1, *rows, *columns]),
-            [rows, columns, ..] => {
+            [rows, columns, _, _] => {
                 x.f_permute([2, 3, 0, 1])?
                     .f_reshape([1, self.positions, *rows, *columns])
             }
+            // A matrix; of tensors with more dimensions, all values of a unit are its row.
+            [rows, ..] => x.f_reshape([1, 1, *rows, -1]),
             [] => Err(TchError::Shape("a scalar is no image".into())),
         }
     }
@@ -222,10 +223,15 @@ impl Filters {
             let (full, sub) = (dims(&full.shape), dims(&sub.shape));
             let along = |d: usize| full[d] - sub[d] + 1;
             Filter {
-                positions: full.iter().skip(2).product(),
+                positions: match full.len() {
+                    4 => full[2] * full[3],
+                    _ => 1,
+                },
                 kernel: match full.len() {
                     1 => [1, along(0)],
-                    _ => [along(0), along(1)],
+                    2 | 4 => [along(0), along(1)],
+                    // The values of a unit are not filtered among each other.
+                    _ => [along(0), 1],
                 },
                 residual: full.len() == 4,
                 full,

@@ -277,3 +277,45 @@ fn what_a_layer_of_the_registry_may_not_be_is_refused() {
         "expected it before Flatten, got 4 features for each of 2 channels",
     );
 }
+
+/// Says that it gives as many features as it gets, and gives fewer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Wrong {
+    features: i64,
+}
+
+impl Layer for Wrong {
+    fn build(&self, input: &[usize], _: &mut Tensors<'_>) -> Result<Vec<usize>, String> {
+        Ok(input.to_vec())
+    }
+
+    fn forward(
+        &self,
+        _: &[tch::Tensor],
+        x: &tch::Tensor,
+        _: Option<&mut MaskSource>,
+    ) -> Result<tch::Tensor, tch::TchError> {
+        x.f_narrow(1, 0, self.features)
+    }
+}
+
+#[test]
+fn a_layer_that_does_not_do_what_it_says_is_refused_before_anything_runs() {
+    let refused = |features: i64| {
+        let wrong = LayerSpec::Other(Spec::new("Wrong", Wrong { features }));
+        let built = Model::build(&[LayerSpec::dense(4), wrong, LayerSpec::dense(3)], &[5], 3);
+        built.err().map(|error| error.to_string())
+    };
+    let said = refused(2).unwrap();
+    assert!(
+        said.contains("layers[1]")
+            && said.contains("gives shape [2, 4], as the layer says, got [2, 2]"),
+        "{said}"
+    );
+    let said = refused(9).unwrap();
+    assert!(
+        said.contains("Wrong: cannot pass a batch of shape [2, 4]: "),
+        "{said}"
+    );
+    assert_eq!(refused(4), None);
+}

@@ -4,9 +4,11 @@ use super::values::{check_values, problem, threshold, MAX_SIZE};
 use super::{Model, Op, MAX_ACTIVATIONS, MAX_PARAMETERS};
 use crate::model::units::{Columns, EntryUnits, UnitsBuilder};
 use crate::model::{
-    Layer, LayerProblem, LayerSpec, Layout, ModelError, Part, Place, Role, Start, Tensors,
+    first_line, Layer, LayerProblem, LayerSpec, Layout, ModelError, Part, Place, Role, Start,
+    Tensors,
 };
 use std::sync::Arc;
+use tch::{Device, Kind, TchError, Tensor};
 
 pub(super) fn model(
     layers: &[LayerSpec],
@@ -409,6 +411,7 @@ impl Walk {
                 "expected a result of shape [features] or [channels, height, width], got {next:?}"
             )));
         }
+        tried(layer, &tensors, &flow.shape, &next).map_err(Fault::Here)?;
         // Who cannot say which units its values belong to gets all of them, in every sub-model.
         let ends = tensors.fixed || next.first() != flow.shape.first();
         let mut numbers = Vec::with_capacity(tensors.told.len());
@@ -537,6 +540,47 @@ impl From<LayerProblem> for Fault {
     fn from(problem: LayerProblem) -> Self {
         Self::Inside(problem)
     }
+}
+
+/// Whether a pass over two samples of zeros gives what the layer has said: who is wrong about that would be
+/// found out by the first client that trains.
+fn tried(
+    layer: &dyn Layer,
+    tensors: &Tensors<'_>,
+    input: &[usize],
+    next: &[usize],
+) -> Result<(), String> {
+    // One value, seen everywhere: however large a tensor is, it takes no memory.
+    let zeros = |shape: &[i64]| {
+        let zero = Tensor::f_zeros([1], (Kind::Float, Device::Cpu))?;
+        zero.f_expand(shape, false)
+    };
+    let batch = |sample: &[usize]| -> Vec<i64> {
+        let sizes = sample.iter().map(|&size| size as i64);
+        std::iter::once(2).chain(sizes).collect()
+    };
+    let pass = || {
+        let told = tensors.told.iter();
+        let dims = told.map(|told| told.shape.iter().map(|&n| n as i64).collect::<Vec<i64>>());
+        let params = dims.map(|dims| zeros(&dims));
+        let params = params.collect::<Result<Vec<_>, TchError>>()?;
+        layer.forward(&params, &zeros(&batch(input))?, None)
+    };
+    let found = tch::no_grad(pass).map_err(|error| {
+        let input = batch(input);
+        format!(
+            "cannot pass a batch of shape {input:?}: {}",
+            first_line(&error)
+        )
+    })?;
+    if found.size() != batch(next) {
+        return Err(format!(
+            "expected a pass that gives shape {:?}, as the layer says, got {:?}",
+            batch(next),
+            found.size()
+        ));
+    }
+    Ok(())
 }
 
 fn too_many_parameters() -> Fault {
