@@ -113,6 +113,15 @@ struct Channels {
     table: Vec<[f32; 256]>,
 }
 
+wide! {
+    /// Normalises the values of one channel, stored as bytes.
+    fn standardise(raw: &[u8], out: &mut [f32], scale: f32, mean: f32, std: f32) {
+        for (out, &value) in out.iter_mut().zip(raw) {
+            *out = (value as f32 * scale - mean) / std;
+        }
+    }
+}
+
 /// The number of channels above which the tables would cost more memory than they save time.
 const MAX_TABLES: usize = 64;
 
@@ -158,15 +167,11 @@ impl Channels {
         if !channels_last || self.count == 1 {
             // Computing eight values at once is faster than looking them up, and gives the same
             // bits.
-            wide(|| {
-                let planes = raw.chunks_exact(self.plane);
-                for (channel, (raw, out)) in planes.zip(out.chunks_mut(self.plane)).enumerate() {
-                    let (mean, std) = self.constants(channel);
-                    for (out, &value) in out.iter_mut().zip(raw) {
-                        *out = (f32::from(value) * scale - mean) / std;
-                    }
-                }
-            });
+            let planes = raw.chunks_exact(self.plane);
+            for (channel, (raw, out)) in planes.zip(out.chunks_mut(self.plane)).enumerate() {
+                let (mean, std) = self.constants(channel);
+                standardise(raw, out, scale, mean, std);
+            }
             return;
         }
         match self.table.as_slice() {

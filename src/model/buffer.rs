@@ -15,13 +15,29 @@ use tch::{Device, Kind, TchError, Tensor};
 /// several streams at once hide it.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Adds weighted terms to a sum, in their order.
+wide! {
+    /// Adds up to [`SIDE_BY_SIDE`] weighted terms to a sum, in their order.
+    fn add_side_by_side(sum: &mut [f32], terms: &[(f32, &[f32])]) {
+        match *terms {
+            [a, b, c, d] => add(sum, [a, b, c, d]),
+            _ => {
+                for term in terms {
+                    add(sum, [*term]);
+                }
+            }
+        }
+    }
+}
+
 #[inline(always)]
 fn add<const N: usize>(sum: &mut [f32], terms: [(f32, &[f32]); N]) {
     let n = sum.len();
-    let terms = terms.map(|(weight, values)| (weight, &values[..n]));
+    let mut of_length = terms;
+    for (_, values) in &mut of_length {
+        *values = &values[..n];
+    }
     for i in 0..n {
-        for (weight, values) in terms {
+        for (weight, values) in &of_length {
             sum[i] += weight * values[i];
         }
     }
@@ -325,10 +341,7 @@ impl Buffer {
         }
         let sum = self.as_mut_slice()?;
         for terms in slices.chunks(SIDE_BY_SIDE) {
-            wide(|| match *terms {
-                [a, b, c, d] => add(sum, [a, b, c, d]),
-                _ => terms.iter().for_each(|term| add(sum, [*term])),
-            });
+            add_side_by_side(sum, terms);
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ pub(super) fn xxh3(bytes: &[u8]) -> u64 {
     if bytes.len() < LONG {
         xxh3_64(bytes)
     } else {
-        wide(|| long(bytes))
+        long(bytes)
     }
 }
 
@@ -65,7 +65,10 @@ fn fold(a: u64, b: u64) -> u64 {
 #[inline(always)]
 fn accumulate(sums: &mut [u64; 8], stripe: &[u8], secret: &[u8]) {
     let (stripe, secret) = (&stripe[..STRIPE], &secret[..STRIPE]);
-    let data: [u64; 8] = std::array::from_fn(|i| word(stripe, 8 * i));
+    let mut data = [0; 8];
+    for (i, data) in data.iter_mut().enumerate() {
+        *data = word(stripe, 8 * i);
+    }
     for i in 0..8 {
         let key = data[i] ^ word(secret, 8 * i);
         let product = (key & 0xffff_ffff).wrapping_mul(key >> 32);
@@ -73,34 +76,35 @@ fn accumulate(sums: &mut [u64; 8], stripe: &[u8], secret: &[u8]) {
     }
 }
 
-#[inline(always)]
-fn long(bytes: &[u8]) -> u64 {
-    let [q1, q2, q3, q4, q5] = PRIME64;
-    let [p1, p2, p3] = PRIME32;
-    let mut sums = [p3, q1, q2, q3, q4, p2, q5, p1];
-    // The last stripe is taken by itself at the end, so the last byte is never in a whole block.
-    let mut blocks = bytes[..bytes.len() - 1].chunks_exact(BLOCK);
-    for block in &mut blocks {
-        for (n, stripe) in block.chunks_exact(STRIPE).enumerate() {
+wide! {
+    fn long(bytes: &[u8]) -> u64 {
+        let [q1, q2, q3, q4, q5] = PRIME64;
+        let [p1, p2, p3] = PRIME32;
+        let mut sums = [p3, q1, q2, q3, q4, p2, q5, p1];
+        // The last stripe is taken by itself at the end, so the last byte is never in a whole block.
+        let mut blocks = bytes[..bytes.len() - 1].chunks_exact(BLOCK);
+        for block in &mut blocks {
+            for (n, stripe) in block.chunks_exact(STRIPE).enumerate() {
+                accumulate(&mut sums, stripe, &SECRET[8 * n..]);
+            }
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let mixed = *sum ^ (*sum >> 47) ^ word(&SECRET, SECRET.len() - STRIPE + 8 * i);
+                *sum = mixed.wrapping_mul(p1);
+            }
+        }
+        for (n, stripe) in blocks.remainder().chunks_exact(STRIPE).enumerate() {
             accumulate(&mut sums, stripe, &SECRET[8 * n..]);
         }
-        for (i, sum) in sums.iter_mut().enumerate() {
-            let mixed = *sum ^ (*sum >> 47) ^ word(&SECRET, SECRET.len() - STRIPE + 8 * i);
-            *sum = mixed.wrapping_mul(p1);
+        let (last, secret) = (bytes.len() - STRIPE, SECRET.len() - STRIPE - 7);
+        accumulate(&mut sums, &bytes[last..], &SECRET[secret..]);
+        let mut hash = (bytes.len() as u64).wrapping_mul(q1);
+        for i in 0..4 {
+            let (a, b) = (word(&SECRET, 11 + 16 * i), word(&SECRET, 19 + 16 * i));
+            hash = hash.wrapping_add(fold(sums[2 * i] ^ a, sums[2 * i + 1] ^ b));
         }
+        hash = (hash ^ (hash >> 37)).wrapping_mul(0x1656_6791_9e37_79f9);
+        hash ^ (hash >> 32)
     }
-    for (n, stripe) in blocks.remainder().chunks_exact(STRIPE).enumerate() {
-        accumulate(&mut sums, stripe, &SECRET[8 * n..]);
-    }
-    let (last, secret) = (bytes.len() - STRIPE, SECRET.len() - STRIPE - 7);
-    accumulate(&mut sums, &bytes[last..], &SECRET[secret..]);
-    let mut hash = (bytes.len() as u64).wrapping_mul(q1);
-    for i in 0..4 {
-        let (a, b) = (word(&SECRET, 11 + 16 * i), word(&SECRET, 19 + 16 * i));
-        hash = hash.wrapping_add(fold(sums[2 * i] ^ a, sums[2 * i + 1] ^ b));
-    }
-    hash = (hash ^ (hash >> 37)).wrapping_mul(0x1656_6791_9e37_79f9);
-    hash ^ (hash >> 32)
 }
 
 #[cfg(test)]

@@ -46,10 +46,15 @@ impl Buffer {
             }
             let r: [&[f32]; N] = reads.map(|slice| &slice[start..end][..len]);
             for i in 0..len {
-                let old: [f32; M] = std::array::from_fn(|k| w[k][i]);
-                let new = f(old, std::array::from_fn(|k| r[k][i]));
-                for (slice, value) in w.iter_mut().zip(new) {
-                    slice[i] = value;
+                let (mut old, mut input) = ([0.0; M], [0.0; N]);
+                for (value, slice) in old.iter_mut().zip(&w) {
+                    *value = slice[i];
+                }
+                for (value, slice) in input.iter_mut().zip(&r) {
+                    *value = slice[i];
+                }
+                for (slice, value) in w.iter_mut().zip(&f(old, input)) {
+                    slice[i] = *value;
                 }
             }
             start = end;

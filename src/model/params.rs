@@ -218,7 +218,7 @@ impl ParamSet {
         }
         let largest = if self.device() == Device::Cpu {
             let values = self.as_slice()?;
-            wide(|| largest(values))
+            largest(values)
         } else if self.is_empty() {
             0.0
         } else {
@@ -322,20 +322,27 @@ pub(super) fn check(expected: &Arc<Layout>, found: &Arc<Layout>) -> Result<(), P
     })
 }
 
-/// The largest magnitude, NaN if a value is, without a branch per value.
-#[inline(always)]
-pub(crate) fn largest(values: &[f32]) -> f32 {
-    // Without its sign, a float is the larger the larger its bits are, and NaN is above all.
-    let magnitude = |value: &f32| value.to_bits() & !(1 << 31);
-    let chunks = values.chunks_exact(16);
-    let tail = chunks.remainder().iter().map(magnitude).max().unwrap_or(0);
-    let mut lanes = [0u32; 16];
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = (*lane).max(magnitude(value));
+wide! {
+    /// The largest magnitude, NaN if a value is, without a branch per value.
+    pub(crate) fn largest(values: &[f32]) -> f32 {
+        // Without its sign, a float is the larger the larger its bits are, and NaN is above all.
+        const MAGNITUDE: u32 = !(1 << 31);
+        let chunks = values.chunks_exact(16);
+        let mut tail = 0;
+        for value in chunks.remainder() {
+            tail = u32::max(tail, value.to_bits() & MAGNITUDE);
         }
+        let mut lanes = [0u32; 16];
+        for chunk in chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                *lane = u32::max(*lane, value.to_bits() & MAGNITUDE);
+            }
+        }
+        for lane in &lanes {
+            tail = u32::max(tail, *lane);
+        }
+        f32::from_bits(tail)
     }
-    f32::from_bits(lanes.into_iter().fold(tail, u32::max))
 }
 
 /// A slice of as many values as there must be.

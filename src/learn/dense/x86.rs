@@ -1,14 +1,15 @@
 //! The kernels for processors with AVX2 and FMA.
 //!
-//! The kernels use pointers, since a bounds check for each row would cost as much as the row. The
+//! The kernels use pointers, since a bounds check for each row would cost as much as the row, and plain
+//! loops, since a closure is inlined only where the whole crate is optimised at once. The
 //! conditions that each kernel relies on are under its `# Safety`; the parent module checks the
 //! sizes of all slices once in each call.
 
 use super::Kernel;
 use std::arch::x86_64::{
-    __m256, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps, _mm_add_ps,
-    _mm_hadd_ps, _mm_storeu_ps,
+    __m128, __m256, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    _mm256_sub_ps, _mm_add_ps, _mm_hadd_ps, _mm_storeu_ps,
 };
 
 /// The number of values in a register.
@@ -127,23 +128,36 @@ unsafe fn dots<const B: usize, const O: usize>(
     // SAFETY: rows `b..b + B` of x, `o..o + O` of w and their crossings in y exist, and in each row
     // the inputs below `to`; loads and stores need no alignment.
     unsafe {
-        let rows: [*const f32; B] = std::array::from_fn(|r| x.as_ptr().add((b + r) * k.inputs));
-        let weights: [*const f32; O] = std::array::from_fn(|c| w.as_ptr().add((o + c) * k.inputs));
+        let mut rows = [x.as_ptr(); B];
+        for r in 0..B {
+            rows[r] = x.as_ptr().add((b + r) * k.inputs);
+        }
+        let mut weights = [w.as_ptr(); O];
+        for c in 0..O {
+            weights[c] = w.as_ptr().add((o + c) * k.inputs);
+        }
         let mut sums = [[_mm256_setzero_ps(); B]; O];
         let mut i = from;
         while i + LANES <= to {
-            let weights: [__m256; O] = std::array::from_fn(|c| _mm256_loadu_ps(weights[c].add(i)));
+            let mut terms = [_mm256_setzero_ps(); O];
+            for c in 0..O {
+                terms[c] = _mm256_loadu_ps(weights[c].add(i));
+            }
             for r in 0..B {
                 let row = _mm256_loadu_ps(rows[r].add(i));
                 for c in 0..O {
-                    sums[c][r] = _mm256_fmadd_ps(row, weights[c], sums[c][r]);
+                    sums[c][r] = _mm256_fmadd_ps(row, terms[c], sums[c][r]);
                 }
             }
             i += LANES;
         }
         for c in 0..O {
-            for first in (0..B).step_by(4) {
-                let four = std::array::from_fn(|r| sums[c][(first + r).min(B - 1)]);
+            let mut first = 0;
+            while first < B {
+                let mut four = [_mm256_setzero_ps(); 4];
+                for r in 0..4 {
+                    four[r] = sums[c][(first + r).min(B - 1)];
+                }
                 let totals = totals(four);
                 for r in first..B.min(first + 4) {
                     let mut sum = totals[r - first];
@@ -152,6 +166,7 @@ unsafe fn dots<const B: usize, const O: usize>(
                     }
                     *y.get_unchecked_mut((b + r) * k.outputs + o + c) += sum;
                 }
+                first += 4;
             }
         }
     }
@@ -162,13 +177,19 @@ unsafe fn dots<const B: usize, const O: usize>(
 #[target_feature(enable = "avx2,fma")]
 #[inline]
 fn totals(v: [__m256; 4]) -> [f32; 4] {
-    let half = |v: __m256| _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-    let low = _mm_hadd_ps(half(v[0]), half(v[1]));
-    let high = _mm_hadd_ps(half(v[2]), half(v[3]));
+    let low = _mm_hadd_ps(halved(v[0]), halved(v[1]));
+    let high = _mm_hadd_ps(halved(v[2]), halved(v[3]));
     let mut totals = [0.0; 4];
     // SAFETY: there is room for four values, and the store needs no alignment.
     unsafe { _mm_storeu_ps(totals.as_mut_ptr(), _mm_hadd_ps(low, high)) };
     totals
+}
+
+/// The upper half of a register added to the lower one.
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn halved(v: __m256) -> __m128 {
+    _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v))
 }
 
 /// # Safety
@@ -357,8 +378,10 @@ unsafe fn panel<const R: usize, E: Ending>(
     // SAFETY: rows `r..r + R` of the result exist, as long as the width; `to` is not beyond that; factors
     // and terms are as many as the caller promises; loads and stores need no alignment.
     unsafe {
-        let factors: [*const f32; R] =
-            std::array::from_fn(|k| s.factors.add((r + k) * s.factor_row));
+        let mut factors = [s.factors; R];
+        for k in 0..R {
+            factors[k] = s.factors.add((r + k) * s.factor_row);
+        }
         let mut i = from;
         while i + 2 * LANES <= to {
             let mut sums = [[_mm256_setzero_ps(); 2]; R];
@@ -371,19 +394,19 @@ unsafe fn panel<const R: usize, E: Ending>(
                     sums[k][1] = _mm256_fmadd_ps(factor, high, sums[k][1]);
                 }
             }
-            for (k, sums) in sums.into_iter().enumerate() {
-                for (half, sum) in sums.into_iter().enumerate() {
+            for k in 0..R {
+                for half in 0..2 {
                     let at = (r + k) * s.width + i + half * LANES;
-                    _mm256_storeu_ps(s.out.add(at), ending.eight(at, sum));
+                    _mm256_storeu_ps(s.out.add(at), ending.eight(at, sums[k][half]));
                 }
             }
             i += 2 * LANES;
         }
         for i in i..to {
-            for (k, factors) in factors.into_iter().enumerate() {
+            for k in 0..R {
                 let mut sum = 0.0f32;
                 for t in 0..s.count {
-                    sum = (*factors.add(t * s.factor_step))
+                    sum = (*factors[k].add(t * s.factor_step))
                         .mul_add(*s.terms.add(t * s.width + i), sum);
                 }
                 let at = (r + k) * s.width + i;
