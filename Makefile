@@ -21,8 +21,8 @@ build: setup ## Build the release binary, target/release/shoal
 demo: build ## Set up, build, and run scenarios/quickstart.ron
 	target/$(if $(DEV),debug,$(PROFILE))/shoal run scenarios/quickstart.ron
 
-install: setup ## Install shoal into ~/.cargo/bin, to be run from any folder
-	SHOAL_COMMIT=$$(git describe --always --dirty) cargo install --path . --locked
+install: setup ## Install shoal into ~/.cargo/bin, fully optimised, to be run from any folder
+	SHOAL_COMMIT=$$(git describe --always --dirty) cargo install --path . --locked --profile dist
 
 dist: setup ## Pack target/shoal-VERSION-MACHINE.tar.gz, for machines without Rust
 	@.ci/dist.sh

@@ -4,52 +4,17 @@
 //! CPU, where the engine never stacks this network, it shows why. A stack that does not agree with
 //! the serial loop to float tolerance ends the bench.
 
+#[path = "support/jobs.rs"]
+mod sample_jobs;
 mod support;
 
-use shoal::learn::{
-    prepare_worker_thread, train, train_stack, Correction, DeviceData, Features, HostDevice,
-    LocalTraining, Normalisation, Scratch, TrainJob, Trained,
-};
-use shoal::model::{preset, Initializer, Model};
-use std::sync::Arc;
+use sample_jobs::jobs;
+use shoal::learn::{prepare_worker_thread, train, train_stack, HostDevice, Scratch, Trained};
+use shoal::model::preset;
 use support::{line, median, seconds, wanted};
 
 const CLIENTS: u32 = 50;
 const SAMPLES: u32 = 50;
-
-fn jobs(device: HostDevice) -> Vec<TrainJob> {
-    let device = device.open().expect("the device of SHOAL_DEVICE");
-    let shape = [3, 32, 32];
-    let layers = preset("pfl-cifar10").expect("a preset").layers(10);
-    let model = Arc::new(Model::build(&layers, &shape, 10).expect("a sound preset"));
-    let all = CLIENTS * SAMPLES;
-    let raw = (0..all as usize * 3072).map(|i| (i * 7919 % 251) as u8);
-    let normal = Normalisation {
-        scale: 1.0 / 255.0,
-        mean: vec![0.5],
-        std: vec![0.25],
-    };
-    let labels = (0..all).map(|i| i % 10).collect();
-    let features = Features::U8(raw.collect());
-    let data = DeviceData::new(&shape, features, normal, labels, 10, device);
-    let data = Arc::new(data.expect("room for 8 MB"));
-    let start = model.init(1, Initializer::PyTorch).expect("room");
-    let start = start.to_device(device).expect("room");
-    let job = |client: u32| TrainJob {
-        model: Arc::clone(&model),
-        start: start.clone(),
-        data: Arc::clone(&data),
-        samples: (client * SAMPLES..(client + 1) * SAMPLES)
-            .collect::<Vec<u32>>()
-            .into(),
-        local: LocalTraining::sgd(0.01),
-        round: 0,
-        seed: 1,
-        client: u64::from(client),
-        correction: Correction::default(),
-    };
-    (0..CLIENTS).map(job).collect()
-}
 
 fn main() {
     shoal::cli::keep_freed_memory();
@@ -60,7 +25,8 @@ fn main() {
         return;
     }
     prepare_worker_thread();
-    let jobs = jobs(device);
+    let layers = preset("pfl-cifar10").expect("a preset").layers(10);
+    let jobs = jobs(&layers, &[3, 32, 32], (CLIENTS, SAMPLES), device);
     let mut scratch = Scratch::new();
     // Reading a loss back at the end of either waits for the device.
     let mut serial = || -> Vec<Trained> {

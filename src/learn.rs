@@ -70,7 +70,7 @@ pub use soft::divergence;
 pub use stack::stack;
 pub use stacked::{train_all, train_stack};
 pub use tape::{Gradients, Tape};
-pub use train::{train, Correction, Samples, Scratch, TrainJob, Trained};
+pub use train::{train, Correction, FastPath, Samples, Scratch, TrainJob, Trained};
 pub use virtual_device::{
     device_preset, device_presets, DevicePreset, UnknownDevice, VirtualDevice,
 };

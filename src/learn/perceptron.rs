@@ -88,6 +88,8 @@ pub(super) struct Workspace {
     next: Vec<f32>,
     labels: Vec<u32>,
     behind: Behind,
+    /// Whether the first layer takes each step by itself.
+    pub one_step_at_a_time: bool,
 }
 
 /// The place where a forward pass finds the weights.
@@ -188,6 +190,7 @@ impl Perceptron {
             first_written: false,
             rest_written: false,
             behind: std::mem::take(&mut workspace.behind),
+            several: !workspace.one_step_at_a_time,
             layer: self.first.clone(),
         };
         target.behind.clear();
@@ -461,6 +464,8 @@ struct Descent<'a> {
     first_written: bool,
     /// Whether all other weights are in `weights` already.
     rest_written: bool,
+    /// Whether the first layer may take several steps at once.
+    several: bool,
     behind: Behind,
     layer: (Kernel, Range<usize>),
 }
@@ -506,7 +511,7 @@ impl Target for Descent<'_> {
     }
 
     fn first(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
-        if 2 * kernel.batch() <= MAX_BATCH {
+        if self.several && 2 * kernel.batch() <= MAX_BATCH {
             self.behind.push(kernel, g, x);
             return;
         }

@@ -140,6 +140,21 @@ pub struct Scratch {
     labels: Vec<u32>,
     host: Vec<f32>,
     limit: Option<u64>,
+    without: Option<FastPath>,
+}
+
+/// A way to train that is faster than the general one. All ways take the steps of one rule, and differ
+/// in rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FastPath {
+    /// The reverse pass is written out, into one flat gradient, instead of left to autograd. Networks
+    /// that train on slices do so on this path.
+    Tape,
+    /// Networks of dense layers train on slices, without torch.
+    Slices,
+    /// Under plain SGD on slices, the first layer takes several steps at once.
+    SeveralSteps,
 }
 
 #[derive(Debug)]
@@ -162,6 +177,17 @@ impl Scratch {
     pub fn within(limit: Bytes) -> Self {
         Self {
             limit: Some(limit.0),
+            ..Self::default()
+        }
+    }
+}
+
+impl Scratch {
+    /// A scratch without any memory yet, with which jobs train without `path`. For benches, which
+    /// measure what the path is worth; the engine takes every path.
+    pub fn without(path: FastPath) -> Self {
+        Self {
+            without: Some(path),
             ..Self::default()
         }
     }
@@ -297,11 +323,14 @@ fn steps(
 ) -> Result<(ParamSet, Progress), LearnError> {
     let (gradients, moments) = work.fresh(&job.local.optimizer)?;
     let batch = job.local.batch_of(job.samples.len());
-    let fits = job.data.device() == Device::Cpu && job.local.precision == Precision::Single;
+    let fits = job.data.device() == Device::Cpu
+        && job.local.precision == Precision::Single
+        && !matches!(scratch.without, Some(FastPath::Tape | FastPath::Slices));
     let small = fits.then(|| Perceptron::of(&job.model, batch));
     match small.flatten() {
         Some(network) => {
             let workspace = &mut scratch.workspace;
+            workspace.one_step_at_a_time = scratch.without == Some(FastPath::SeveralSteps);
             network.train(job, terms, (workspace, gradients.flat_mut(), moments))
         }
         None => {
@@ -333,9 +362,8 @@ fn descend(
     let mut pieces = Pieces::within(scratch.limit, job);
     while let Some(samples) = course.next() {
         let loss = pieces.attempt(samples.len(), |pieces| {
-            let memory = (&mut scratch.labels, &mut scratch.host);
             let views = weights.views();
-            gradients_of(job, views, samples, &mut masks, gradients, pieces, memory)
+            gradients_of(job, views, samples, &mut masks, gradients, pieces, scratch)
         })?;
         progress.count(loss, samples.len())?;
         let gradients = gradients.flat_mut();

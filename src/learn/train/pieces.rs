@@ -1,9 +1,9 @@
 //! A batch in pieces: its gradient is the weighted sum of those of its parts. This is for devices
 //! that have too little memory for the activations of the whole batch.
 
-use super::super::tape::Tape;
+use super::super::tape::{by_autograd, Tape};
 use super::super::{Gradients, LearnError, TrainJob};
-use super::loss;
+use super::{loss, FastPath, Scratch};
 use crate::model::{MaskSource, Op};
 use tch::Tensor;
 
@@ -90,12 +90,18 @@ pub(super) fn gradients_of(
     masks: &mut MaskSource,
     gradients: &mut Gradients,
     pieces: usize,
-    memory: (&mut Vec<u32>, &mut Vec<f32>),
+    scratch: &mut Scratch,
 ) -> Result<f64, LearnError> {
-    let (labels, host) = memory;
+    let autograd = scratch.without == Some(FastPath::Tape);
+    let (labels, host) = (&mut scratch.labels, &mut scratch.host);
     let mut one = |part: &[u32], masks: &mut MaskSource, gradients: &mut Gradients| {
         let x = job.data.batch(part, job.model.starts_with_images())?;
         job.data.labels_of(part, labels)?;
+        if autograd {
+            let classes = job.correction.classes.as_deref();
+            let loss = |scores: &Tensor| loss(scores, labels, classes, host);
+            return by_autograd(&job.model, views, &x, masks, loss, gradients);
+        }
         let tape = Tape::forward(&job.model, views, &x, masks, job.local.precision)?;
         let (loss, gradient) = loss(
             tape.scores(),

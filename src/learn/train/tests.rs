@@ -237,6 +237,28 @@ fn equal_jobs_give_equal_bits_on_every_thread_and_with_any_scratch() {
 }
 
 #[test]
+fn every_fast_path_takes_the_steps_of_the_general_one() {
+    let several = |local| LocalTraining {
+        batch: 5,
+        amount: Amount::Epochs(3),
+        ..local
+    };
+    let dense = logistic(several(LocalTraining::sgd(0.1)));
+    let adam = logistic(several(LocalTraining::adam(0.01)));
+    for job in [dense, adam, convolutional()] {
+        let fast = train(&job, &mut Scratch::new()).unwrap();
+        for path in [FastPath::Tape, FastPath::Slices, FastPath::SeveralSteps] {
+            let slow = train(&job, &mut Scratch::without(path)).unwrap();
+            let (a, b) = (fast.params.as_slice(), slow.params.as_slice());
+            for (a, b) in a.unwrap().iter().zip(b.unwrap()) {
+                assert!((a - b).abs() < 1e-5, "{path:?}: {a} and {b}");
+            }
+            assert!((fast.mean_loss - slow.mean_loss).abs() < 1e-5, "{path:?}");
+        }
+    }
+}
+
+#[test]
 fn an_optimisers_state_does_not_outlive_its_job() {
     let momentum = |momentum| LocalTraining {
         optimizer: Optimizer::Sgd {

@@ -3,6 +3,7 @@
 use super::gaps::Dice;
 use crate::sim::rng::below;
 use crate::snapshot::snapshot_struct;
+use std::collections::VecDeque;
 
 /// Packets that reach a path as one burst.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +45,7 @@ pub struct Bottleneck {
     /// When all packets that wait will be through, in seconds.
     pub free: f64,
     /// Stretches of time before that in which the link has nothing to do, in order: the latest few.
-    idle: Vec<(f64, f64)>,
+    idle: VecDeque<(f64, f64)>,
 }
 
 /// The number of idle stretches that are kept. Flows are followed a little ahead of each other, so that a
@@ -66,7 +67,7 @@ impl Bottleneck {
             packet,
             buffer,
             free: 0.0,
-            idle: Vec::new(),
+            idle: VecDeque::new(),
         }
     }
 
@@ -78,21 +79,23 @@ impl Bottleneck {
     /// Takes `work` seconds, in one piece and not before `at`, out of a stretch in which the link is idle;
     /// when they begin, if there is such a stretch.
     fn between(&mut self, at: f64, work: f64) -> Option<f64> {
-        let begin = |(start, end): &(f64, f64)| {
+        // Stretches follow each other in time, and most bursts come after them all.
+        let mut place = self.idle.partition_point(|(_, end)| *end < at + work);
+        let (start, end, begin) = loop {
+            let (start, end) = *self.idle.get(place)?;
             let begin = start.max(at);
-            (begin + work <= *end).then_some(begin)
+            if begin + work <= end {
+                break (start, end, begin);
+            }
+            place += 1;
         };
-        let place = self
-            .idle
-            .iter()
-            .position(|stretch| begin(stretch).is_some())?;
-        let stretch = self.idle[place];
-        let begin = begin(&stretch)?;
-        let (before, after) = ((stretch.0, begin), (begin + work, stretch.1));
-        let rest = [before, after]
-            .into_iter()
-            .filter(|(start, end)| start < end);
-        self.idle.splice(place..=place, rest);
+        self.idle.remove(place);
+        if begin + work < end {
+            self.idle.insert(place, (begin + work, end));
+        }
+        if start < begin {
+            self.idle.insert(place, (start, begin));
+        }
         Some(begin)
     }
 
@@ -100,9 +103,9 @@ impl Bottleneck {
     fn rests(&mut self, until: f64) {
         if self.packet > 0.0 && until > self.free {
             if self.idle.len() >= STRETCHES {
-                self.idle.remove(0);
+                self.idle.pop_front();
             }
-            self.idle.push((self.free, until));
+            self.idle.push_back((self.free, until));
         }
     }
 
