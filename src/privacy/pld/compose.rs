@@ -124,7 +124,7 @@ pub(super) fn epsilon(loss: &Loss, steps: u32, delta: f64, window: &Window) -> O
         let lower = part * above + keep * curve;
         let rest = delta - lost - composed.error * libm::sqrt(squares);
         // What is not a number is no promise either.
-        if !(lower <= rest) {
+        if lower > rest || lower.is_nan() || rest.is_nan() {
             if j + 1 == window.points {
                 return None;
             }

@@ -131,7 +131,8 @@ impl Loss {
         let high = libm::ceil(mechanism.loss(1.0 + spread) / width).max(low + 1.0);
         let farthest = high.max(-low) * width;
         // What is not a number fails both comparisons.
-        if !(high - low < most as f64 && farthest < 600.0) {
+        let fits = high - low < most as f64 && farthest < 600.0;
+        if !fits {
             return None;
         }
         let (low, high) = (low as i64, high as i64);
