@@ -5,6 +5,7 @@
 //! - [`LocalDp`]: every client adds noise to its own update
 //! - [`secagg`]: the server learns only the sum of the updates
 //! - `rdp`: the accountant, which computes the ε that a run guarantees
+//! - `pld`: a tighter accountant, for the end of a run
 //! - `clip`: clipping and noise
 //! - `adaptive`: a clipping bound that follows the norms of the updates
 //!
@@ -15,6 +16,7 @@ mod adaptive;
 mod central;
 mod clip;
 mod local;
+mod pld;
 mod rdp;
 pub mod secagg;
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub use adaptive::Adaptive;
 pub use central::{CentralDp, NoisyMean};
 pub use clip::Clipper;
 pub use local::{LocalDp, Participations};
+pub use pld::{Accounting, Bound};
 pub use rdp::Accountant;
 
 use crate::quantity::bounds;

@@ -95,7 +95,12 @@ fn epsilon_grows_round_by_round_and_is_told_at_the_end() {
     assert_eq!(spent[3], accountant.epsilon(4));
     let finished = ran.result.as_ref().unwrap();
     assert_eq!(finished.totals.epsilon, Some(spent[3]));
+    // The distribution of the privacy loss promises more, after the same four rounds.
+    let tighter = accountant.tightest(4).by_distribution();
+    assert!(tighter.unwrap() < spent[3]);
+    assert_eq!(finished.totals.epsilon_pld, tighter);
     assert!(finished.table.contains("ε = "), "{}", finished.table);
+    assert!(finished.table.contains("(PLD)"), "{}", finished.table);
     let plain = Ran::of(&wearing("", "cohort: 5"));
     assert!(plain.rounds().iter().all(|round| round.epsilon.is_none()));
 }

@@ -43,6 +43,9 @@ pub enum Record {
     Fact(Fact),
     /// Models at one moment. They follow from what is in the trace hash.
     Weights(Box<Weights>),
+    /// The ε of differential privacy at the end of the run by the tighter accountant. It follows from the
+    /// rounds, which are in the trace hash.
+    Privacy(f64),
 }
 
 impl Digest for Record {
@@ -63,12 +66,12 @@ impl Digest for Record {
             // The reason names a place in the source code, which is not part of what happened.
             Self::Crash { node, at, .. } => mix_words(&[4, u64::from(node.0), at.nanos()]),
             Self::Fatal(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),
-            Self::Fact(_) | Self::Weights(_) => 0,
+            Self::Fact(_) | Self::Weights(_) | Self::Privacy(_) => 0,
         }
     }
 
     fn counts(&self) -> bool {
-        !matches!(self, Self::Fact(_) | Self::Weights(_))
+        !matches!(self, Self::Fact(_) | Self::Weights(_) | Self::Privacy(_))
     }
 }
 

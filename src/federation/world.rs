@@ -154,6 +154,12 @@ impl World for Federation {
         node: Left<'_, Self>,
         tell: &mut dyn FnMut(Record) -> bool,
     ) -> Result<(), String> {
+        if let Left::Awake(Member::Server(server)) = &node {
+            let spent = server.half().0.epsilon_pld();
+            if spent.is_some_and(|epsilon| !tell(Record::Privacy(epsilon))) {
+                return Ok(());
+            }
+        }
         keep::left(&self.shared, id, &node, tell)
     }
 

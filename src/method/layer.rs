@@ -194,6 +194,11 @@ pub trait ServerLayer: Send {
     fn epsilon(&self) -> Option<f64> {
         None
     }
+
+    /// As [`ServerHalf::epsilon_pld`].
+    fn epsilon_pld(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A server half with a layer around it.
@@ -315,5 +320,10 @@ impl<L: ServerLayer> ServerHalf for LayeredServer<L> {
 
     fn epsilon(&self) -> Option<f64> {
         self.layer.epsilon().or_else(|| self.inner.epsilon())
+    }
+
+    fn epsilon_pld(&self) -> Option<f64> {
+        let own = self.layer.epsilon_pld();
+        own.or_else(|| self.inner.epsilon_pld())
     }
 }

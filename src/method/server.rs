@@ -270,4 +270,11 @@ pub trait ServerHalf: Send {
     fn epsilon(&self) -> Option<f64> {
         self.inner().and_then(ServerHalf::epsilon)
     }
+
+    /// The ε of differential privacy that has been spent so far, by an accountant that is tighter
+    /// than that of [`Self::epsilon`] and takes up to half a second, so that it is asked only at the
+    /// end of a run. `None` if nothing is guaranteed or if that accountant gives no smaller ε.
+    fn epsilon_pld(&self) -> Option<f64> {
+        self.inner().and_then(ServerHalf::epsilon_pld)
+    }
 }

@@ -286,6 +286,10 @@ impl ServerHalf for Odd {
     fn epsilon(&self) -> Option<f64> {
         Some(1.5)
     }
+
+    fn epsilon_pld(&self) -> Option<f64> {
+        Some(1.25)
+    }
 }
 
 impl ServerHalf for Wrapper {
@@ -316,6 +320,7 @@ fn a_half_around_another_leaves_to_it_whatever_it_does_not_do_itself() {
     assert_eq!(wrapper.staleness(0), Some(2 + 10 + 1000 + 200 + 30_000));
     assert!(!wrapper.needs_clients() && wrapper.personal());
     assert_eq!((wrapper.least_reports(), wrapper.epsilon()), (7, Some(1.5)));
+    assert_eq!(wrapper.epsilon_pld(), Some(1.25));
     assert_eq!(wrapper.short().as_deref(), Some("odd"));
     assert_eq!(
         (wrapper.receive_flops(), wrapper.round_flops()),

@@ -165,6 +165,9 @@ pub struct Totals {
     /// The ε of differential privacy spent in all, where a guarantee exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
+    /// The ε of the whole run by the distribution of the privacy loss, where that ε is smaller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon_pld: Option<f64>,
     /// The number of local trainings that ended because the loss or the weights stopped being numbers.
     #[serde(default, skip_serializing_if = "none_at_all")]
     pub diverged: u64,

@@ -168,6 +168,12 @@ impl fmt::Display for Summary<'_> {
                 true => "ε is infinite: nothing is promised".to_string(),
                 false => format!("ε = {}", text::significant(epsilon)),
             };
+            let words = match totals.epsilon_pld {
+                Some(tighter) => {
+                    format!("{words} (RDP), {} (PLD)", text::significant(tighter))
+                }
+                None => words,
+            };
             line("privacy", words)?;
         }
         line("events", text::grouped(totals.events))?;
@@ -401,6 +407,7 @@ mod tests {
         let end = VirtualTime::from_nanos(75_000_000_000);
         let totals = Totals {
             scheduled: 400,
+            epsilon_pld: Some(1.5),
             ..Totals::of(&rounds, end, 12_345, Duration::from_secs(2))
         };
         let mut histograms = Histograms::new();
@@ -425,7 +432,7 @@ mod tests {
             "  virtual time  1 min 15 s\n",
             "  real time     2 s\n",
             "  traffic       4 MB down, 0 B up\n",
-            "  privacy       ε = 1.75\n",
+            "  privacy       ε = 1.75 (RDP), 1.5 (PLD)\n",
             "  events        12,345\n",
             "  trace hash    9f2c\n",
             "  virtual time of      p50    p90    p99    max  count\n",

@@ -219,6 +219,10 @@ impl ServerLayer for NoisyMean {
     fn epsilon(&self) -> Option<f64> {
         Some(self.accountant.epsilon(self.released))
     }
+
+    fn epsilon_pld(&self) -> Option<f64> {
+        self.accountant.tightest(self.released).by_distribution()
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,11 @@ impl Participations {
             accountant: Accountant::new(1.0, settings.noise / 2.0, settings.delta),
         }
     }
+
+    /// How often the client that was asked most often may have been asked.
+    const fn asked_most(&self) -> u32 {
+        self.most.saturating_add(self.lost)
+    }
 }
 
 impl ServerLayer for Participations {
@@ -106,7 +111,13 @@ impl ServerLayer for Participations {
 
     /// The ε of the client that was asked most often.
     fn epsilon(&self) -> Option<f64> {
-        Some(self.accountant.epsilon(self.most.saturating_add(self.lost)))
+        Some(self.accountant.epsilon(self.asked_most()))
+    }
+
+    fn epsilon_pld(&self) -> Option<f64> {
+        self.accountant
+            .tightest(self.asked_most())
+            .by_distribution()
     }
 }
 

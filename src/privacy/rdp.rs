@@ -128,7 +128,11 @@ fn divergence(q: f64, z: f64, order: f64) -> f64 {
 pub struct Accountant {
     /// For each order, the order and the divergence of one round.
     rounds: Vec<(f64, f64)>,
-    delta: f64,
+    /// The probability q with which a client takes part in a round.
+    pub(super) rate: f64,
+    /// The noise multiplier z.
+    pub(super) noise: f64,
+    pub(super) delta: f64,
 }
 
 impl Accountant {
@@ -140,6 +144,8 @@ impl Accountant {
         let rounds = orders().map(|order| (order, divergence(q, z, order)));
         Self {
             rounds: rounds.collect(),
+            rate: q,
+            noise: z,
             delta,
         }
     }

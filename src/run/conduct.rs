@@ -107,6 +107,7 @@ pub(super) fn conduct(
     let totals = Totals {
         scheduled: scenario.schedule.rounds,
         bytes_unheard: kept.ledger.unheard(),
+        epsilon_pld: kept.epsilon_pld,
         ..Totals::of(&kept.rounds, now, events, real)
     };
     record.status = match &ending {

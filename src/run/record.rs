@@ -101,6 +101,6 @@ pub(super) fn observe(scenario: &Scenario) -> Observe {
     let record = &scenario.record;
     Observe {
         deliveries: record.histograms || record.trace || record.events.is_some(),
-        left: record.model.is_some(),
+        left: record.model.is_some() || scenario.layers.privacy.is_some(),
     }
 }

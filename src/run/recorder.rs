@@ -64,6 +64,8 @@ pub(super) struct Kept {
     pub staleness: Staleness,
     pub histograms: Histograms,
     pub rounds: Vec<RoundRow>,
+    /// What differential privacy has cost by the end, by the tighter accountant.
+    pub epsilon_pld: Option<f64>,
     /// When the last thing recorded happened.
     pub last: VirtualTime,
     pub fatal: Option<String>,
@@ -146,6 +148,7 @@ impl RunRecorder {
             invitations: scenario.asks_unevenly().then(Invitations::default),
             staleness: Staleness::default(),
             last: VirtualTime::ZERO,
+            epsilon_pld: None,
             fatal: None,
         };
         let models = scenario.record.model;
@@ -192,6 +195,7 @@ impl RunRecorder {
             invitations: state.invitations.map(Invitations),
             staleness: state.staleness,
             last: state.last,
+            epsilon_pld: None,
             fatal: None,
         };
         let models = scenario.record.model;
@@ -466,6 +470,7 @@ impl Recorder<Federation> for RunRecorder {
                     models.told(&self.folder, *weights).map_err(boxed)?;
                 }
             }
+            Record::Privacy(epsilon) => self.kept.epsilon_pld = Some(epsilon),
             Record::Staleness(counts) => self.kept.staleness.count(&counts),
             Record::Crash { node, at, reason } => {
                 if let Some(client) = Federation::client_of(node) {

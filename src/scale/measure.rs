@@ -129,6 +129,7 @@ impl Recorder<Federation> for Collector {
             | Record::Staleness(_)
             | Record::Fact(_)
             | Record::Weights(_)
+            | Record::Privacy(_)
             | Record::Crash { .. } => {}
         }
         Ok(())
