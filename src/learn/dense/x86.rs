@@ -5,6 +5,11 @@
 //! conditions that each kernel relies on are under its `# Safety`; the parent module checks the
 //! sizes of all slices once in each call.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "iterators over arrays are calls that some builds do not inline"
+)]
+
 use super::Kernel;
 use std::arch::x86_64::{
     __m128, __m256, _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_fmadd_ps,
