@@ -106,6 +106,8 @@ impl<'de, E: Error, A: VariantAccess<'de, Error = E>> EnumAccess<'de> for Again<
 /// Makes an enum one that others can add to: `either! { LossFile, dyn PacketLoss }`. The enum has a variant
 /// `Other(Spec<dyn PacketLoss>)` that serde skips, and `#[serde(remote = "Self")]`, so that what serde
 /// derives is a function beside the trait.
+// Some of the kinds are above the network and are not built without torch.
+#[cfg_attr(not(feature = "torch"), allow(unused_macros))]
 macro_rules! either {
     ($enum:ty, $kind:ty) => {
         impl $crate::registry::Either for $enum {
