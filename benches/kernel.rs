@@ -11,8 +11,11 @@
 //! node states, without queue, actors or books, times the number of shards. Floor of a node's
 //! memory: what it has to remember, and nothing else.
 
+#[path = "support/counted.rs"]
+mod counted;
 mod support;
 
+use counted::Counted;
 use rand::Rng;
 use shoal::learn::HostDevice;
 use shoal::net::{Latency, LinkModel, LinkNetwork, LinkTable, Topology, Transport, Wire};
@@ -21,7 +24,8 @@ use shoal::run::{run, Options};
 use shoal::scenario::Scenario;
 use shoal::sim::rng::{stream, Purpose};
 use shoal::sim::{
-    mix_words, Context, Digest, Input, Message, Node, NodeId, Silent, Simulation, Workers, World,
+    mix_words, Context, Digest, Input, Message, Node, NodeId, Silent, Simulation, Summary, Workers,
+    World,
 };
 use shoal::snapshot::{Damaged, Reader, Snapshot, Writer};
 use std::hint::black_box;
@@ -101,7 +105,7 @@ struct Storm {
     nodes: u32,
     shape: Shape,
     horizon: Span,
-    network: LinkNetwork,
+    network: Counted,
 }
 
 struct Player {
@@ -143,15 +147,14 @@ impl Storm {
             nodes,
             shape,
             horizon: MEAN_LATENCY.scaled(rounds),
-            network: LinkNetwork::new(table, topology).expect("a network"),
+            network: Counted::new(LinkNetwork::new(table, topology).expect("a network")),
         }
     }
 }
 
 /// Messages of 100 kB over links with rates: 20 Mbit/s from a node and 80 to it, and 10 Gbit/s both ways
-/// for the server of a star. Delivered events a second.
-fn heavy(nodes: u32, shape: Shape, transport: Transport) -> f64 {
-    BYTES.store(100_000, Ordering::Relaxed);
+/// for the server of a star.
+fn heavy_storm(nodes: u32, shape: Shape, transport: Transport) -> Storm {
     let mut storm = Storm::new(nodes, shape, HEAVY);
     let rate = |mbit: f64| Bandwidth::bits_per_second(mbit * 1e6);
     let link = |low, high, up, down| LinkModel {
@@ -178,19 +181,35 @@ fn heavy(nodes: u32, shape: Shape, transport: Transport) -> f64 {
             Topology::Mesh
         }
     };
-    storm.network = LinkNetwork::new(table, topology).expect("a network");
+    storm.network = Counted::new(LinkNetwork::new(table, topology).expect("a network"));
     // A message takes about four times as long as one without rates.
     storm.horizon = storm.horizon.scaled(4.0);
-    let figure = throw(storm);
+    storm
+}
+
+/// Delivered events a second of a heavy storm.
+fn heavy(nodes: u32, shape: Shape, transport: Transport) -> f64 {
+    BYTES.store(100_000, Ordering::Relaxed);
+    let figure = throw(heavy_storm(nodes, shape, transport));
     BYTES.store(8, Ordering::Relaxed);
     figure
+}
+
+/// All events of a heavy storm for each that is delivered: those at interfaces, too.
+fn events_of_each(nodes: u32, shape: Shape, transport: Transport) -> f64 {
+    BYTES.store(100_000, Ordering::Relaxed);
+    let storm = Arc::new(heavy_storm(nodes, shape, transport));
+    storm.network.counts.store(true, Ordering::Relaxed);
+    let delivered = ended(&storm).delivered as f64;
+    BYTES.store(8, Ordering::Relaxed);
+    1.0 + storm.network.events.load(Ordering::Relaxed) as f64 / delivered
 }
 
 impl World for Storm {
     type Message = Ball;
     type Node = Player;
     type Kept = ();
-    type Network = LinkNetwork;
+    type Network = Counted;
     type Job = ();
     type Output = ();
     type Record = ();
@@ -206,7 +225,7 @@ impl World for Storm {
         }
     }
 
-    fn network(&self) -> &LinkNetwork {
+    fn network(&self) -> &Counted {
         &self.network
     }
 
@@ -276,20 +295,25 @@ fn storm(nodes: u32, shape: Shape, events: u64) -> f64 {
 
 /// Delivered events a second.
 fn throw(storm: Storm) -> f64 {
+    let storm = Arc::new(storm);
+    let (time, summary) = seconds(|| ended(&storm));
+    summary.delivered as f64 / time
+}
+
+/// Runs a storm to its end.
+fn ended(storm: &Arc<Storm>) -> Summary {
     let simulation = Simulation {
-        world: Arc::new(storm),
+        world: Arc::clone(storm),
         seed: 1,
         shards: SHARDS,
     };
     let workers = Workers::start(1, || |(): &()| ()).expect("a thread");
     let never = AtomicBool::new(false);
-    let (time, summary) = seconds(|| {
-        simulation
-            .run(&workers, &mut Silent, &never)
-            .expect("a storm ends")
-    });
+    let summary = simulation
+        .run(&workers, &mut Silent, &never)
+        .expect("a storm ends");
     assert!(summary.accounting.unbalanced().is_empty());
-    summary.delivered as f64 / time
+    summary
 }
 
 /// Events a second of the bare loop on one core.
@@ -359,6 +383,17 @@ fn main() {
             let (tcp, plain) = (of(|turn| turn.0), of(|turn| turn.1));
             let ratio = of(|turn| turn.0 / turn.1);
             line(name, tcp / 1e6, "Mmessages/s", plain / 1e6, ratio);
+            let each = |transport| events_of_each(10_000, shape, transport);
+            let (of_tcp, of_plain) = (each(Transport::TCP), each(Transport::default()));
+            let (tcp, plain) = (tcp * of_tcp, plain * of_plain);
+            let name = format!("{name}-events");
+            line(
+                &name,
+                tcp / 1e6,
+                "Mevents/s",
+                plain / 1e6,
+                ratio * of_tcp / of_plain,
+            );
         }
     }
     for (name, least) in [

@@ -9,8 +9,8 @@
 use super::dense::Kernel;
 use super::{LearnError, Precision};
 use crate::model::{
-    by_batch, mean, parameter, read, write_apart, Buffer, Fresh, Layout, MaskSource, Mode, Model,
-    Op, ParamError, Passed, ViewError, Viewed, NORM_EPS,
+    by_batch, mean, parameter, read, write_apart, Buffer, Fresh, Layout, MaskSource, Model, Op,
+    ParamError, Passed, ViewError, Viewed, NORM_EPS,
 };
 use std::sync::Arc;
 use tch::{Device, Kind, TchError, Tensor};
@@ -58,44 +58,6 @@ pub struct Tape<'a> {
     /// The scores of each exit, in order, and of the last layer.
     classifiers: Vec<Tensor>,
     scores: Tensor,
-}
-
-/// The loss of a batch by torch's autograd through the whole network, with its gradients in
-/// `gradients`; `loss` gives the sum of the losses and the gradient of their mean with respect to the
-/// scores. This is the slow path that [`Tape`] is measured against.
-///
-/// # Errors
-/// When a parameter is missing, a shape does not fit, or there is too little memory.
-pub(super) fn by_autograd(
-    model: &Model,
-    params: &[Tensor],
-    x: &Tensor,
-    masks: &mut MaskSource,
-    loss: impl FnOnce(&Tensor) -> Result<(f64, Tensor), LearnError>,
-    gradients: &mut Gradients,
-) -> Result<f64, LearnError> {
-    let leaf = |param: &Tensor| param.f_detach()?.f_set_requires_grad(true);
-    let leaves = params
-        .iter()
-        .map(leaf)
-        .collect::<Result<Vec<_>, TchError>>()?;
-    let dropout = masks;
-    let scores = tch::with_grad(|| model.forward(&leaves, x, Mode::Train { dropout }))?;
-    let (loss, gradient) = loss(&scores.f_detach()?)?;
-    if !loss.is_finite() {
-        return Ok(loss);
-    }
-    let found = tch::with_grad(|| {
-        let root = scores.f_mul(&gradient)?.f_sum(None)?;
-        Tensor::f_run_backward(&[root], &leaves.iter().collect::<Vec<_>>(), false, false)
-    })?;
-    for (target, gradient) in gradients.views_mut().iter_mut().zip(found) {
-        match gradient.defined() {
-            true => target.f_copy_(&gradient)?,
-            false => drop(target.f_zero_()?),
-        }
-    }
-    Ok(loss)
 }
 
 /// The values that one operation keeps for the reverse pass.

@@ -1,5 +1,6 @@
 //! Local training: the job, and the function that trains it.
 
+mod autograd;
 mod pieces;
 
 use super::course::{go_on, Course, Progress};
@@ -180,9 +181,7 @@ impl Scratch {
             ..Self::default()
         }
     }
-}
 
-impl Scratch {
     /// A scratch without any memory yet, with which jobs train without `path`. For benches, which
     /// measure what the path is worth; the engine takes every path.
     pub fn without(path: FastPath) -> Self {

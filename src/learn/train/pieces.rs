@@ -1,8 +1,9 @@
 //! A batch in pieces: its gradient is the weighted sum of those of its parts. This is for devices
 //! that have too little memory for the activations of the whole batch.
 
-use super::super::tape::{by_autograd, Tape};
+use super::super::tape::Tape;
 use super::super::{Gradients, LearnError, TrainJob};
+use super::autograd::by_autograd;
 use super::{loss, FastPath, Scratch};
 use crate::model::{MaskSource, Op};
 use tch::Tensor;
