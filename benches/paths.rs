@@ -55,7 +55,6 @@ fn main() {
     let paths = [
         ("tape", FastPath::Tape),
         ("slices", FastPath::Slices),
-        ("several-steps", FastPath::SeveralSteps),
     ];
     for (network, layers, shape, clients) in cases() {
         let convolutional = matches!(network, "small-cnn" | "pfl-slice");

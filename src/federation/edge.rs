@@ -27,7 +27,7 @@ use super::round::Round;
 use super::world::{Federation, Shared};
 use crate::method::{MethodError, Phase, ServerHalf};
 use crate::observe::rows::{Outcome, ServerRow};
-use crate::quantity::{Span, VirtualTime};
+use crate::quantity::{Flops, VirtualTime};
 use crate::select::{Ask, Policy};
 use crate::sim::{mix_words, Context, Input};
 use crate::snapshot::snapshot_enum;
@@ -250,10 +250,7 @@ impl Edge {
         if let Err(error) = self.half.close(number) {
             return self.decline(error.to_string(), cx);
         }
-        let until = self.occupy(
-            self.tier().device.speed.time_for(self.half.round_flops()),
-            cx,
-        );
+        let until = self.occupy(self.half.round_flops(), cx);
         if until > cx.now() {
             self.stage = Stage::Closing;
             cx.timer(until.since(cx.now()), CLOSING | u64::from(number));
@@ -301,9 +298,11 @@ impl Edge {
         }
     }
 
-    /// Keeps the virtual server busy for `span` after all it was given before. Returns when it will be
-    /// done.
-    fn occupy(&mut self, span: Span, cx: &Cx<'_>) -> VirtualTime {
+    /// Keeps the virtual server busy with `work` operations after all it was given before. Returns when
+    /// it will be done.
+    fn occupy(&mut self, work: Flops, cx: &Cx<'_>) -> VirtualTime {
+        let span = self.tier().device.speed.time_for(work);
+        self.round.server_flops = Flops(self.round.server_flops.0.saturating_add(work.0));
         let start = self.busy_until.max(cx.now());
         self.busy_until = start + span;
         self.round.server_compute = self.round.server_compute + span;
@@ -337,6 +336,8 @@ impl Edge {
             server_compute: row.server_compute,
             outcome,
             rejected: row.rejected,
+            server_flops: row.server_flops,
+            server_energy: self.tier().device.power.energy(row.server_compute),
         };
         cx.record(Record::Server(Box::new(row)));
         self.round.written();

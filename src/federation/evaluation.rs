@@ -34,9 +34,11 @@ pub struct EvaluationJob {
 /// Which piece of an evaluation a piece is. A place means the same samples in every evaluation of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// The width that is measured; `None` for a piece that measures an attack's success.
+    /// The width that is measured; `None` for a piece of the global model that is neither central nor of
+    /// clients.
     level: Option<usize>,
-    /// The number of the piece. The central pieces of a width come before the pieces of its clients.
+    /// The number of the piece. The central pieces of a width come before the pieces of its clients, and
+    /// the pieces that measure an attack's success before the pieces of the public set.
     piece: usize,
 }
 
@@ -103,6 +105,8 @@ pub struct Evaluator {
     central: Vec<Samples>,
     /// The pieces of the test samples with the labels that adversaries want.
     triggered: Vec<Samples>,
+    /// The pieces of the public set's samples for selection.
+    select: Vec<Samples>,
     /// The clients of each width.
     levels: Vec<OfLevel>,
     /// Whether the models of all widths are measured centrally, or only the global model.
@@ -129,6 +133,8 @@ pub struct Scores {
     pub clients: Vec<(u32, EvaluationSums)>,
     /// How often the global model gives the labels that adversaries want.
     pub attack: Option<EvaluationSums>,
+    /// The global model's figures on the samples of the public set for selection.
+    pub select: Option<EvaluationSums>,
 }
 
 impl Scores {
@@ -147,6 +153,7 @@ impl Evaluator {
             return Self {
                 central: Vec::new(),
                 triggered: Vec::new(),
+                select: Vec::new(),
                 levels: Vec::new(),
                 by_size: plan.evaluation.by_size,
             };
@@ -180,6 +187,10 @@ impl Evaluator {
                 Some(data) => pieces((0..data.len() as u32).collect()),
                 None => Vec::new(),
             },
+            select: match plan.evaluation.central {
+                true => pieces(plan.public.select.as_slice().to_vec()),
+                false => Vec::new(),
+            },
             levels,
             by_size: plan.evaluation.by_size,
         }
@@ -200,7 +211,11 @@ impl Evaluator {
         };
         let measured = if plan.evaluation.by_size { levels } else { 1 };
         let of_clients: usize = held_out.iter().map(|samples| samples.div_ceil(PIECE)).sum();
-        (central * measured + of_clients) as u64
+        let select = match plan.evaluation.central {
+            true => plan.public.select.len().div_ceil(PIECE),
+            false => 0,
+        };
+        (central * measured + of_clients + select) as u64
     }
 
     /// The central pieces of a width.
@@ -212,7 +227,7 @@ impl Evaluator {
     }
 
     /// The pieces of an evaluation: width after width, with the central pieces of each width first, and at
-    /// the end the pieces that measure an attack's success. Their number is the same in each evaluation.
+    /// the end the pieces that measure an attack's success and those of the public set. Their number is the same in each evaluation.
     /// `global` is the model of the full width, and `at_level` gives the models of the others.
     ///
     /// # Errors
@@ -238,7 +253,8 @@ impl Evaluator {
                 self.job(plan, Place { level, piece }, params.clone())
             }));
         }
-        jobs.extend((0..self.triggered.len()).filter_map(|piece| {
+        let beside = self.triggered.len() + self.select.len();
+        jobs.extend((0..beside).filter_map(|piece| {
             let level = None;
             self.job(plan, Place { level, piece }, global.clone())
         }));
@@ -249,7 +265,10 @@ impl Evaluator {
     pub fn job(&self, plan: &Plan, place: Place, params: ParamSet) -> Option<EvaluationJob> {
         let level = self.levels.get(place.level.unwrap_or(0))?;
         let (data, samples) = match place.level {
-            None => (plan.triggered.as_ref()?, self.triggered.get(place.piece)?),
+            None => match place.piece.checked_sub(self.triggered.len()) {
+                None => (plan.triggered.as_ref()?, self.triggered.get(place.piece)?),
+                Some(piece) => (&plan.train, self.select.get(piece)?),
+            },
             Some(number) => {
                 let central = self.central_of(number);
                 match place.piece.checked_sub(central.len()) {
@@ -290,6 +309,7 @@ impl Evaluator {
             levels: Vec::new(),
             clients: Vec::new(),
             attack: None,
+            select: None,
         };
         for (number, level) in self.levels.iter().enumerate() {
             let central = take(self.central_of(number).len());
@@ -313,6 +333,7 @@ impl Evaluator {
             }
         }
         scores.attack = total(take(self.triggered.len()));
+        scores.select = total(take(self.select.len()));
         scores.clients.sort_unstable_by_key(|(client, _)| *client);
         scores
     }

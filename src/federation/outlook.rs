@@ -192,6 +192,7 @@ impl Federation {
             for level in levels.take(measured) {
                 add(level.model.forward_flops(), plan.test.len());
             }
+            add(plan.model.forward_flops(), plan.public.select.len());
         }
         if let Some(triggered) = &plan.triggered {
             add(plan.model.forward_flops(), triggered.len());

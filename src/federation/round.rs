@@ -2,7 +2,7 @@
 
 use crate::learn::EvaluationSums;
 use crate::observe::rows::{Outcome, Rejection, RoundRow};
-use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::quantity::{Bytes, Flops, Span, VirtualTime};
 use crate::snapshot::{snapshot_enum, snapshot_struct};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -54,6 +54,8 @@ pub struct Round {
     loss_weight: f64,
     /// How long the virtual server has computed for the round.
     pub server_compute: Span,
+    /// How many operations the virtual server was given for the round.
+    pub server_flops: Flops,
     /// How the round ended, or will end unless something happens.
     pub outcome: Outcome,
     /// The round from whose checkpoint the server went on, if the server was down before this round.
@@ -84,6 +86,7 @@ snapshot_struct!(Round {
     loss_sum,
     loss_weight,
     server_compute,
+    server_flops,
     outcome,
     restored,
     available,
@@ -115,6 +118,7 @@ impl Round {
             loss_sum: 0.0,
             loss_weight: 0.0,
             server_compute: Span::ZERO,
+            server_flops: Flops(0),
             outcome: Outcome::Completed,
             restored: None,
             available: None,
@@ -290,6 +294,7 @@ impl Round {
             bytes_down: self.bytes_down,
             bytes_up: self.bytes_up,
             server_compute: self.server_compute,
+            server_flops: self.server_flops.0,
             outcome: self.outcome,
             available: self.available,
             staleness_mean: self.mean_staleness(),

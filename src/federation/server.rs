@@ -34,7 +34,7 @@ use super::spread::Own;
 use super::world::{Federation, Shared};
 use crate::method::{MethodError, Payload, Phase, ServerHalf};
 use crate::observe::rows::Outcome;
-use crate::quantity::VirtualTime;
+use crate::quantity::{Span, VirtualTime};
 use crate::select::Policy;
 use crate::sim::{Context, Input, JobId};
 use crash::Kept;
@@ -57,6 +57,9 @@ pub struct Server {
     outstanding: Outstanding,
     /// When the virtual server will have done all it was given.
     busy_until: VirtualTime,
+    /// When the last job of the method's own work ends, or ended: a job that begins then needs no
+    /// start-up. `None` before the first job, and after a crash.
+    ready_until: Option<VirtualTime>,
     /// How each client's own model did before and after its latest local training whose report was used.
     own: BTreeMap<u32, Own>,
     /// Whether the run ends after the present round.
@@ -119,6 +122,7 @@ impl Server {
             round: Round::open(0, VirtualTime::ZERO, 0),
             outstanding: Outstanding::default(),
             busy_until: VirtualTime::ZERO,
+            ready_until: None,
             own: BTreeMap::new(),
             stopping: false,
             kept: VecDeque::new(),
@@ -295,8 +299,7 @@ impl Server {
         if let Err(error) = self.half.close(number) {
             return self.fail(format!("closing: {error}"), cx);
         }
-        let speed = self.shared.plan.server.speed;
-        let until = self.occupy(speed.time_for(self.half.round_flops()), cx);
+        let until = self.occupy(self.half.round_flops(), Span::ZERO, cx);
         if until > cx.now() {
             self.stage = Stage::Closing;
             cx.timer(until.since(cx.now()), timer::closing(number));

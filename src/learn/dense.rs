@@ -17,7 +17,7 @@ pub(super) struct Kernel {
 
 /// The batch size from which a general matrix product uses its packed panels often enough to be
 /// faster.
-pub(super) const MAX_BATCH: usize = 32;
+const MAX_BATCH: usize = 32;
 
 impl Kernel {
     /// The kernel for these sizes; `None` if it cannot run here or would not be faster.
@@ -32,11 +32,6 @@ impl Kernel {
     /// The kernel of this layer for another batch size.
     pub(super) const fn with_batch(self, batch: usize) -> Self {
         Self { batch, ..self }
-    }
-
-    /// The kernel of a layer with another number of outputs.
-    pub(super) const fn with_outputs(self, outputs: usize) -> Self {
-        Self { outputs, ..self }
     }
 
     /// The number of samples in a batch.

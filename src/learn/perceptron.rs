@@ -8,17 +8,15 @@
 //!
 //! Each job is trained by itself, so its result does not depend on the other jobs of its unit.
 
-mod behind;
 mod lines;
 #[cfg(test)]
 mod tests;
 
 use super::course::{Course, Progress};
-use super::dense::{Kernel, MAX_BATCH};
+use super::dense::Kernel;
 use super::update::{self, Moments, Terms};
 use super::{masked_cross_entropy, LearnError, Optimizer, TrainJob};
 use crate::model::{Buffer, MaskSource, Model, Op, ParamSet};
-use behind::Behind;
 use lines::Lines;
 use std::ops::Range;
 
@@ -27,8 +25,6 @@ use std::ops::Range;
 pub(super) struct Perceptron {
     steps: Vec<Step>,
     inputs: usize,
-    /// The kernel of the first dense layer, and the place of its weights.
-    first: (Kernel, Range<usize>),
 }
 
 #[derive(Debug)]
@@ -78,8 +74,7 @@ fn goes_straight_down(job: &TrainJob, terms: Terms) -> bool {
 }
 
 /// Memory that is reused from job to job: the input and the output of each step, the masks of
-/// dropout, the gradient on its way back and the next one, the labels, and the steps that the first
-/// layer has not taken yet.
+/// dropout, the gradient on its way back and the next one, and the labels.
 #[derive(Debug, Default)]
 pub(super) struct Workspace {
     values: Vec<Lines>,
@@ -87,20 +82,6 @@ pub(super) struct Workspace {
     gradient: Vec<f32>,
     next: Vec<f32>,
     labels: Vec<u32>,
-    behind: Behind,
-    /// Whether the first layer takes each step by itself.
-    pub one_step_at_a_time: bool,
-}
-
-/// The place where a forward pass finds the weights.
-#[derive(Debug, Clone, Copy)]
-struct Sources<'a> {
-    /// The parameters with the weights of the first layer.
-    first: &'a [f32],
-    /// The parameters with all other weights.
-    rest: &'a [f32],
-    /// The learning rate of the steps that the first layer has not taken yet.
-    lr: f32,
 }
 
 impl Perceptron {
@@ -142,15 +123,7 @@ impl Perceptron {
                 _ => return None,
             }
         }
-        let first = steps.iter().find_map(|step| match step {
-            Step::Dense { kernel, weight, .. } => Some((*kernel, weight.clone())),
-            _ => None,
-        })?;
-        Some(Self {
-            steps,
-            inputs,
-            first,
-        })
+        deeper.then_some(Self { steps, inputs })
     }
 
     /// Trains a job whose parts have been checked and whose data is on the CPU.
@@ -174,44 +147,27 @@ impl Perceptron {
         Ok((weights.freeze(), walk.progress))
     }
 
-    /// Training by plain SGD: every gradient goes straight into its weight. The weights of the
-    /// first layer, most of all weights in a small network, are updated for several steps at once.
+    /// Training by plain SGD: every gradient goes straight into its weight.
     fn descend(&self, walk: &mut Walk, workspace: &mut Workspace) -> Result<Buffer, LearnError> {
         let job = walk.job;
-        let start = job.start.as_slice()?;
-        let lr = job.local.rate(job.round) as f32;
         // The first step reads the job's start and writes every weight, so the start need not be
         // copied.
         let mut buffer = Buffer::unwritten(job.start.layout().clone(), tch::Device::Cpu)?;
         let mut target = Descent {
-            start,
+            start: job.start.as_slice()?,
             weights: buffer.as_mut_slice()?,
-            lr,
-            first_written: false,
-            rest_written: false,
-            behind: std::mem::take(&mut workspace.behind),
-            several: !workspace.one_step_at_a_time,
-            layer: self.first.clone(),
+            lr: job.local.rate(job.round) as f32,
+            written: false,
         };
-        target.behind.clear();
         let mut course = Course::of(job);
         while let Some(samples) = course.next() {
-            target.make_room(samples.len());
-            self.forward(
-                walk,
-                samples,
-                target.sources(),
-                Some(&target.behind),
-                workspace,
-            )?;
+            self.forward(walk, samples, target.current(), workspace)?;
             self.backward(samples.len(), workspace, &mut target);
-            target.rest_written = true;
+            target.written = true;
         }
-        target.catch_up();
-        if walk.progress.steps == 0 {
-            target.weights.copy_from_slice(start);
+        if !target.written {
+            target.weights.copy_from_slice(target.start);
         }
-        workspace.behind = target.behind;
         Ok(buffer)
     }
 
@@ -229,12 +185,7 @@ impl Perceptron {
         let mut weights = Buffer::copy_of(&job.start)?;
         let mut course = Course::of(job);
         while let Some(samples) = course.next() {
-            let from = Sources {
-                first: weights.as_slice()?,
-                rest: weights.as_slice()?,
-                lr: 0.0,
-            };
-            self.forward(walk, samples, from, None, workspace)?;
+            self.forward(walk, samples, weights.as_slice()?, workspace)?;
             let mut target = Store {
                 weights: weights.as_slice()?,
                 gradients: gradients.as_mut_slice()?,
@@ -260,8 +211,7 @@ impl Perceptron {
         &self,
         walk: &mut Walk,
         samples: &[u32],
-        from: Sources<'_>,
-        behind: Option<&Behind>,
+        weights: &[f32],
         workspace: &mut Workspace,
     ) -> Result<(), LearnError> {
         let Walk {
@@ -287,16 +237,12 @@ impl Perceptron {
                     weight,
                     bias,
                     kernel,
-                    deeper,
+                    ..
                 } => {
                     let kernel = kernel.with_batch(batch);
                     let y = y.of_len(kernel.outputs());
-                    let bias = bias.as_ref().map(|bias| &from.rest[bias.clone()]);
-                    let weights = if *deeper { from.rest } else { from.first };
+                    let bias = bias.as_ref().map(|bias| &weights[bias.clone()]);
                     kernel.forward(x, &weights[weight.clone()], bias, y);
-                    if let (Some(behind), false) = (behind, *deeper) {
-                        behind.correct(kernel, x, from.lr, y);
-                    }
                     y
                 }
                 Step::Each(function) => {
@@ -354,12 +300,7 @@ impl Perceptron {
                         // The gradient of the input must be computed before the weights change.
                         kernel.input_gradient(gradient, target.weights(weight.clone()), next);
                     }
-                    let x = values[at].as_ref();
-                    if *deeper {
-                        target.weight(kernel, weight.clone(), gradient, x);
-                    } else {
-                        target.first(kernel, weight.clone(), gradient, x);
-                    }
+                    target.weight(kernel, weight.clone(), gradient, values[at].as_ref());
                     if let Some(bias) = bias {
                         target.bias(bias.clone(), gradient);
                     }
@@ -415,16 +356,11 @@ impl Function {
 
 /// The place where gradients go.
 trait Target {
-    /// The weights of a layer that is not the first, as the forward pass saw them.
+    /// The weights of a layer, as the forward pass saw them.
     fn weights(&self, range: Range<usize>) -> &[f32];
 
     /// Takes the gradient `gᵀ · x` of a layer's weights.
     fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]);
-
-    /// Takes the gradient `gᵀ · x` of the first layer's weights.
-    fn first(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
-        self.weight(kernel, range, g, x);
-    }
 
     /// Takes the gradient of a bias: the sum of the rows of `g`.
     fn bias(&mut self, range: Range<usize>, g: &[f32]);
@@ -459,70 +395,33 @@ struct Descent<'a> {
     start: &'a [f32],
     weights: &'a mut [f32],
     lr: f32,
-    /// Whether the weights of the first layer are in `weights` already, or still where the job
-    /// starts.
-    first_written: bool,
-    /// Whether all other weights are in `weights` already.
-    rest_written: bool,
-    /// Whether the first layer may take several steps at once.
-    several: bool,
-    behind: Behind,
-    layer: (Kernel, Range<usize>),
+    /// Whether the weights are in `weights` already, or still where the job starts.
+    written: bool,
 }
 
 impl Descent<'_> {
-    fn sources(&self) -> Sources<'_> {
-        let from = |written| if written { &*self.weights } else { self.start };
-        Sources {
-            first: from(self.first_written),
-            rest: from(self.rest_written),
-            lr: self.lr,
-        }
-    }
-
-    /// Lets the first layer take its outstanding steps if the next batch would make them too many.
-    fn make_room(&mut self, samples: usize) {
-        if self.behind.samples + samples > MAX_BATCH {
-            self.catch_up();
-        }
-    }
-
-    fn catch_up(&mut self) {
-        if self.behind.samples > 0 {
-            let (kernel, range) = self.layer.clone();
-            let from = (!self.first_written).then_some(&self.start[range.clone()]);
-            let kernel = kernel.with_batch(self.behind.samples);
-            let (g, x) = (self.behind.g.as_ref(), self.behind.x.as_ref());
-            kernel.descend(g, x, self.lr, from, &mut self.weights[range]);
-            self.first_written = true;
-            self.behind.clear();
+    /// The weights after the last step.
+    fn current(&self) -> &[f32] {
+        if self.written {
+            self.weights
+        } else {
+            self.start
         }
     }
 }
 
 impl Target for Descent<'_> {
     fn weights(&self, range: Range<usize>) -> &[f32] {
-        &self.sources().rest[range]
+        &self.current()[range]
     }
 
     fn weight(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
-        let from = (!self.rest_written).then_some(&self.start[range.clone()]);
+        let from = (!self.written).then_some(&self.start[range.clone()]);
         kernel.descend(g, x, self.lr, from, &mut self.weights[range]);
-    }
-
-    fn first(&mut self, kernel: Kernel, range: Range<usize>, g: &[f32], x: &[f32]) {
-        if self.several && 2 * kernel.batch() <= MAX_BATCH {
-            self.behind.push(kernel, g, x);
-            return;
-        }
-        self.catch_up();
-        let from = (!self.first_written).then_some(&self.start[range.clone()]);
-        kernel.descend(g, x, self.lr, from, &mut self.weights[range]);
-        self.first_written = true;
     }
 
     fn bias(&mut self, range: Range<usize>, g: &[f32]) {
-        if !self.rest_written {
+        if !self.written {
             self.weights[range.clone()].copy_from_slice(&self.start[range.clone()]);
         }
         let weights = &mut self.weights[range];

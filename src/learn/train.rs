@@ -154,8 +154,6 @@ pub enum FastPath {
     Tape,
     /// Networks of dense layers train on slices, without torch.
     Slices,
-    /// Under plain SGD on slices, the first layer takes several steps at once.
-    SeveralSteps,
 }
 
 #[derive(Debug)]
@@ -329,7 +327,6 @@ fn steps(
     match small.flatten() {
         Some(network) => {
             let workspace = &mut scratch.workspace;
-            workspace.one_step_at_a_time = scratch.without == Some(FastPath::SeveralSteps);
             network.train(job, terms, (workspace, gradients.flat_mut(), moments))
         }
         None => {

@@ -11,7 +11,8 @@ pub struct VirtualDevice {
     pub speed: Speed,
     /// The memory that a job may use.
     pub memory: Bytes,
-    /// The time that every job takes before it computes anything.
+    /// The time that a job takes before it computes anything. A server's job that begins at the end of
+    /// another one does not take it.
     pub startup: Span,
     /// The power that the device draws while it computes.
     pub power: Power,

@@ -425,6 +425,10 @@ mod tests {
                 trained_worst10_clients: scores[0].map(|_| numbers[4]),
                 trained_clients: scores[0].map(|_| numbers[5]),
                 diverged: scores[1].map(|_| numbers[0]),
+                server_flops: times[0],
+                server_energy: scores[2].filter(|s| s.is_finite()).unwrap_or(0.5),
+                select_accuracy: finite(1),
+                select_loss: finite(2),
             }
         }
     }

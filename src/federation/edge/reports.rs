@@ -119,8 +119,7 @@ impl Edge {
 
     /// Adds a report to the mean, at its cost on the virtual server.
     fn take_in(&mut self, member: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
-        let speed = self.tier().device.speed;
-        self.occupy(speed.time_for(self.half.receive_flops()), cx);
+        self.occupy(self.half.receive_flops(), cx);
         let metrics = report.telemetry.metrics;
         let (samples, loss, below) = (report.samples, metrics.loss, report.below);
         let real = !matches!(report.payload, Payload::Blank(_));

@@ -123,6 +123,7 @@ impl Server {
                 .saturating_sub(undone.nanos()),
         );
         self.busy_until = now;
+        self.ready_until = None;
         for _ in 0..self.lose_all(cx) {
             self.round.give_up();
         }

@@ -13,6 +13,17 @@ use crate::quantity::Span;
 use crate::select::Measured;
 use crate::sim::JobId;
 
+/// How the global model did; `None` for what was not measured.
+#[derive(Debug, Default)]
+pub(super) struct Measurements {
+    /// On the central test data.
+    central: Option<EvaluationSums>,
+    /// On the samples that adversaries aim at.
+    attack: Option<EvaluationSums>,
+    /// On the samples of the public set by which a round may be selected.
+    select: Option<EvaluationSums>,
+}
+
 impl Server {
     /// Evaluates the models of the round, where that is due, and concludes the round.
     pub(super) fn evaluate(&mut self, cx: &mut Cx<'_>) {
@@ -25,7 +36,7 @@ impl Server {
             if due && self.half.global().is_some() {
                 cx.pass_over(self.shared.stand_ins.pieces);
             }
-            return self.conclude(None, None, None, cx);
+            return self.conclude(Measurements::default(), None, cx);
         }
         let pieces = match self.half.global().filter(|_| due) {
             Some(global) => {
@@ -43,7 +54,7 @@ impl Server {
             if let Some(clients) = &clients {
                 self.record_clients(clients, &[], cx);
             }
-            return self.conclude(None, None, clients, cx);
+            return self.conclude(Measurements::default(), clients, cx);
         }
         let pieces = pieces.into_iter().map(|piece| {
             let id = cx.work(Job::Evaluation(Box::new(piece)), Span::ZERO);
@@ -67,13 +78,17 @@ impl Server {
         }
         let marks: Vec<Marks> = pieces.drain(..).filter_map(|(_, marks)| marks).collect();
         let scores = self.shared.evaluator.sum(&marks);
-        let (central, attack) = (scores.central(), scores.attack);
+        let measured = Measurements {
+            central: scores.central(),
+            attack: scores.attack,
+            select: scores.select,
+        };
         let clients = self.per_client(scores.clients);
         self.record_clients(&clients, &scores.levels, cx);
         if !self.is_above_servers() {
             self.policy.measured(&self.measured(&clients));
         }
-        self.conclude(central, attack, Some(clients), cx);
+        self.conclude(measured, Some(clients), cx);
     }
 
     /// The figures for a policy that chooses clients by accuracy: of the models that clients begin with
@@ -159,14 +174,15 @@ impl Server {
     /// Records the round's line and goes on to the next round.
     pub(super) fn conclude(
         &mut self,
-        central: Option<EvaluationSums>,
-        attack: Option<EvaluationSums>,
+        measured: Measurements,
         clients: Option<PerClient>,
         cx: &mut Cx<'_>,
     ) {
-        let row = self.round_row(central, cx);
+        let row = self.round_row(measured.central, cx);
         let row = RoundRow {
-            attack_success: attack.map(|tally| tally.accuracy()),
+            attack_success: measured.attack.map(|tally| tally.accuracy()),
+            select_accuracy: measured.select.map(|tally| tally.accuracy()),
+            select_loss: measured.select.map(|tally| tally.mean_loss()),
             ..match clients {
                 Some(clients) => clients.fill(row),
                 None => row,
@@ -212,12 +228,14 @@ impl Server {
         self.round.written();
     }
 
-    /// The line of the present round. `central` are the figures of the global model on the central test
+    /// The line of the present round, as far as the server knows it without an evaluation of the public
+    /// set. `central` are the figures of the global model on the central test
     /// data, where they were measured.
     pub(super) fn round_row(&self, central: Option<EvaluationSums>, cx: &Cx<'_>) -> RoundRow {
         RoundRow {
             epsilon: self.half.epsilon(),
             restored: self.round.restored,
+            server_energy: self.shared.plan.server.power.energy(self.round.server_compute),
             ..self.round.row(cx.now(), central)
         }
     }

@@ -11,7 +11,7 @@ use super::{Cx, Server, Stage};
 use crate::method::{Payload, Received};
 use crate::observe::ledger::What;
 use crate::observe::rows::{ClientOutcome, ClientRow, Rejection, RejectionRow};
-use crate::quantity::VirtualTime;
+use crate::quantity::{Span, VirtualTime};
 use crate::select::UsedReport;
 use crate::sim::NodeId;
 use std::sync::Arc;
@@ -137,8 +137,7 @@ impl Server {
 
     /// Gives a report to the method, at its cost on the virtual server.
     fn take_in(&mut self, client: u32, report: Report, cx: &mut Cx<'_>) -> ClientOutcome {
-        let speed = self.shared.plan.server.speed;
-        self.occupy(speed.time_for(self.half.receive_flops()), cx);
+        self.occupy(self.half.receive_flops(), Span::ZERO, cx);
         let metrics = report.telemetry.metrics;
         let staleness = self.half.staleness(client);
         if let Some(reason) = self.unusable(&report, staleness) {

@@ -27,6 +27,7 @@ impl Server {
             round,
             outstanding,
             busy_until,
+            ready_until,
             own,
             stopping,
             kept,
@@ -45,6 +46,7 @@ impl Server {
         round.save(to);
         outstanding.save(to);
         busy_until.save(to);
+        ready_until.save(to);
         own.save(to);
         stopping.save(to);
         kept.save(to);
@@ -69,6 +71,7 @@ impl Server {
         let round = Snapshot::load(from)?;
         let outstanding = Snapshot::load(from)?;
         let busy_until = Snapshot::load(from)?;
+        let ready_until = Snapshot::load(from)?;
         let own = Snapshot::load(from)?;
         let stopping = Snapshot::load(from)?;
         let kept = Snapshot::load(from)?;
@@ -93,6 +96,7 @@ impl Server {
             round,
             outstanding,
             busy_until,
+            ready_until,
             own,
             stopping,
             kept,

@@ -4,7 +4,7 @@
 use super::super::job::{Job, Output, UNASKED};
 use super::{timer, Cx, Server, Stage};
 use crate::method::{Payload, Phase};
-use crate::quantity::{Span, VirtualTime};
+use crate::quantity::{Flops, Span, VirtualTime};
 use crate::sim::JobId;
 
 impl Server {
@@ -26,7 +26,7 @@ impl Server {
         let mut under_way = Vec::with_capacity(jobs.len());
         for (place, job) in (0u64..).zip(jobs) {
             // The virtual server does one job after the other.
-            let until = self.occupy(self.shared.plan.server.duration(job.cost.flops), cx);
+            let until = self.run_job(job.cost.flops, cx);
             let span = until.since(cx.now());
             if modelled {
                 cx.timer(span, timer::modelled(place));
@@ -56,9 +56,25 @@ impl Server {
         }
     }
 
-    /// Keeps the virtual server busy for `span` after all it was given before. Returns when it will be
-    /// done.
-    pub(super) fn occupy(&mut self, span: Span, cx: &Cx<'_>) -> VirtualTime {
+    /// Keeps the virtual server busy with a job of `work` operations of its own, as [`Server::occupy`]
+    /// does. The server starts up for a job, but not for one that begins at the end of another: its
+    /// process is still there.
+    fn run_job(&mut self, work: Flops, cx: &Cx<'_>) -> VirtualTime {
+        let begin = self.busy_until.max(cx.now());
+        let startup = match self.ready_until {
+            Some(ready) if ready == begin => Span::ZERO,
+            _ => self.shared.plan.server.startup,
+        };
+        let until = self.occupy(work, startup, cx);
+        self.ready_until = Some(until);
+        until
+    }
+
+    /// Keeps the virtual server busy with `work` operations, and with `startup` before these, after all
+    /// it was given before. Returns when it will be done.
+    pub(super) fn occupy(&mut self, work: Flops, startup: Span, cx: &Cx<'_>) -> VirtualTime {
+        let span = startup + self.shared.plan.server.speed.time_for(work);
+        self.round.server_flops = Flops(self.round.server_flops.0.saturating_add(work.0));
         let start = self.busy_until.max(cx.now());
         let faults = &self.shared.faults.server;
         self.busy_until = if faults.is_empty() {
@@ -113,5 +129,50 @@ impl Server {
             (_, Output::Failed(reason)) => self.fail(reason, cx),
             (_, _) => self.fail(UNASKED.into(), cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::federation::testing;
+    use crate::scenario::Scenario;
+    use std::path::Path;
+
+    /// The server's computing time and its operations' time in seconds, over three rounds on a server that
+    /// starts up in a second and does a billion operations in another.
+    fn times(method: &str, clients: &str) -> (f64, f64) {
+        let text = format!(
+            "(data: Digits, public: (share: 0.05, select: 0.2), model: [Flatten, Dense(16), Relu, Dense(10)],
+            server: (device: (speed: \"1 GFLOP/s\", startup: \"1 s\")),
+            population: [{clients}], schedule: (rounds: 3), method: {method})"
+        );
+        let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
+        let scenario = scenario.unwrap_or_else(|problems| panic!("{problems:#}"));
+        let (heard, ending) = testing::run(&scenario);
+        ending.unwrap();
+        let rounds = &heard.rounds;
+        assert_eq!(rounds.len(), 3);
+        for round in rounds {
+            assert!(round.select_accuracy.is_some_and(|share| share > 0.0));
+            assert!(round.server_energy > 0.0);
+        }
+        let sum = |of: fn(&crate::observe::rows::RoundRow) -> f64| rounds.iter().map(of).sum();
+        (
+            sum(|round| round.server_compute.seconds()),
+            sum(|round| round.server_flops as f64 / 1e9),
+        )
+    }
+
+    #[test]
+    fn a_server_starts_up_once_for_work_done_back_to_back() {
+        // Without clients, the rounds follow each other without a pause.
+        let (computed, operations) = times("PublicOnly((epochs: 2, lr: 0.01))", "(count: 2)");
+        assert!(operations > 1e-3);
+        assert!((computed - operations - 1.0).abs() < 1e-6, "{computed} and {operations}");
+        // Fine-tuning, a bank for a width, three clients' models and the weights: the server starts up
+        // before the first round, and after each time that clients have trained.
+        let method = "FedConv(tune: 1, filter: 1, filter_later: 1, tune_clients: 1, aggregate: 1)";
+        let (computed, operations) = times(method, "(count: 2), (count: 1, size: 0.5)");
+        assert!((computed - operations - 4.0).abs() < 1e-6, "{computed} and {operations}");
     }
 }

@@ -27,12 +27,6 @@ impl Lines {
         self.len = len;
         self.as_mut()
     }
-
-    /// Appends `values`.
-    pub fn extend(&mut self, values: &[f32]) {
-        let len = self.len;
-        self.of_len(len + values.len())[len..].copy_from_slice(values);
-    }
 }
 
 impl AsRef<[f32]> for Lines {
@@ -58,8 +52,8 @@ mod tests {
     fn values_begin_at_a_line_and_stay_when_more_come() {
         let mut lines = Lines::default();
         assert!(lines.as_ref().is_empty());
-        lines.extend(&[1.0, 2.0, 3.0]);
-        lines.extend(&[4.0; 30]);
+        lines.of_len(3).copy_from_slice(&[1.0, 2.0, 3.0]);
+        lines.of_len(33)[3..].copy_from_slice(&[4.0; 30]);
         let values = lines.as_ref();
         assert_eq!(
             (values.len(), &values[..4]),

@@ -113,9 +113,8 @@ fn by_hand(job: &TrainJob) -> Vec<f64> {
 }
 
 #[test]
-fn a_first_layer_that_catches_up_has_taken_every_step() {
-    // Batches so small that it is often behind, that it must catch up between steps, that a last
-    // batch is shorter, and so large that it never is behind.
+fn every_step_is_that_of_double_precision() {
+    // Batches of one sample, of all whole registers, with a shorter last batch, and the largest.
     for batch in [1, 4, 10, 16, 17, 32] {
         let job = job(batch);
         let Some(network) = Perceptron::of(&job.model, batch) else {

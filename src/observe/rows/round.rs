@@ -156,6 +156,19 @@ pub struct RoundRow {
     /// numbers, by the reports of this round.
     #[serde(default)]
     pub diverged: Option<u32>,
+    /// The operations of the server's own work.
+    #[serde(default)]
+    pub server_flops: u64,
+    /// The energy of the server's device while it computed, in joules.
+    #[serde(default, rename = "server_energy_j")]
+    pub server_energy: f64,
+    /// The accuracy of the global model on the samples of the public set for selection, in [0, 1]; by it
+    /// a round can be chosen without the test data.
+    #[serde(default)]
+    pub select_accuracy: Option<f64>,
+    /// The mean loss on these samples.
+    #[serde(default)]
+    pub select_loss: Option<f64>,
 }
 
 impl RoundRow {
@@ -212,6 +225,10 @@ impl Row for RoundRow {
         "trained_worst10_clients",
         "trained_clients",
         "diverged",
+        "server_flops",
+        "server_energy_j",
+        "select_accuracy",
+        "select_loss",
     ];
 }
 
@@ -260,6 +277,12 @@ pub struct ServerRow {
     /// The number of those whose report came in time and was not used.
     #[serde(default)]
     pub rejected: u32,
+    /// The operations of the server's own arithmetic.
+    #[serde(default)]
+    pub server_flops: u64,
+    /// The energy of the server's device while it computed, in joules.
+    #[serde(default, rename = "server_energy_j")]
+    pub server_energy: f64,
 }
 
 impl Row for ServerRow {
@@ -283,5 +306,7 @@ impl Row for ServerRow {
         "server_compute_s",
         "outcome",
         "rejected",
+        "server_flops",
+        "server_energy_j",
     ];
 }
