@@ -52,10 +52,7 @@ fn losses(jobs: &[TrainJob], scratch: &mut Scratch) -> Vec<f64> {
 fn main() {
     shoal::cli::keep_freed_memory();
     prepare_worker_thread();
-    let paths = [
-        ("tape", FastPath::Tape),
-        ("slices", FastPath::Slices),
-    ];
+    let paths = [("tape", FastPath::Tape), ("slices", FastPath::Slices)];
     for (network, layers, shape, clients) in cases() {
         let convolutional = matches!(network, "small-cnn" | "pfl-slice");
         let jobs = jobs(&layers, &shape, clients, HostDevice::Cpu);

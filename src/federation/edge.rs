@@ -27,7 +27,7 @@ use super::round::Round;
 use super::world::{Federation, Shared};
 use crate::method::{MethodError, Phase, ServerHalf};
 use crate::observe::rows::{Outcome, ServerRow};
-use crate::quantity::{Flops, VirtualTime};
+use crate::quantity::{Flops, Span, VirtualTime};
 use crate::select::{Ask, Policy};
 use crate::sim::{mix_words, Context, Input};
 use crate::snapshot::snapshot_enum;

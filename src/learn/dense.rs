@@ -34,11 +34,6 @@ impl Kernel {
         Self { batch, ..self }
     }
 
-    /// The number of samples in a batch.
-    pub(super) const fn batch(self) -> usize {
-        self.batch
-    }
-
     /// The number of values in a batch of inputs.
     pub(super) const fn inputs(self) -> usize {
         self.batch * self.inputs

@@ -235,7 +235,12 @@ impl Server {
         RoundRow {
             epsilon: self.half.epsilon(),
             restored: self.round.restored,
-            server_energy: self.shared.plan.server.power.energy(self.round.server_compute),
+            server_energy: self
+                .shared
+                .plan
+                .server
+                .power
+                .energy(self.round.server_compute),
             ..self.round.row(cx.now(), central)
         }
     }

@@ -143,7 +143,7 @@ mod tests {
     fn times(method: &str, clients: &str) -> (f64, f64) {
         let text = format!(
             "(data: Digits, public: (share: 0.05, select: 0.2), model: [Flatten, Dense(16), Relu, Dense(10)],
-            server: (device: (speed: \"1 GFLOP/s\", startup: \"1 s\")),
+            server: (device: (speed: \"1 GFLOP/s\", startup: \"1 s\", power: \"2 W\")),
             population: [{clients}], schedule: (rounds: 3), method: {method})"
         );
         let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]);
@@ -154,7 +154,8 @@ mod tests {
         assert_eq!(rounds.len(), 3);
         for round in rounds {
             assert!(round.select_accuracy.is_some_and(|share| share > 0.0));
-            assert!(round.server_energy > 0.0);
+            let expected = 2.0 * round.server_compute.seconds();
+            assert!((round.server_energy - expected).abs() < 1e-9);
         }
         let sum = |of: fn(&crate::observe::rows::RoundRow) -> f64| rounds.iter().map(of).sum();
         (
@@ -168,11 +169,17 @@ mod tests {
         // Without clients, the rounds follow each other without a pause.
         let (computed, operations) = times("PublicOnly((epochs: 2, lr: 0.01))", "(count: 2)");
         assert!(operations > 1e-3);
-        assert!((computed - operations - 1.0).abs() < 1e-6, "{computed} and {operations}");
+        assert!(
+            (computed - operations - 1.0).abs() < 1e-6,
+            "{computed} and {operations}"
+        );
         // Fine-tuning, a bank for a width, three clients' models and the weights: the server starts up
         // before the first round, and after each time that clients have trained.
         let method = "FedConv(tune: 1, filter: 1, filter_later: 1, tune_clients: 1, aggregate: 1)";
         let (computed, operations) = times(method, "(count: 2), (count: 1, size: 0.5)");
-        assert!((computed - operations - 4.0).abs() < 1e-6, "{computed} and {operations}");
+        assert!(
+            (computed - operations - 4.0).abs() < 1e-6,
+            "{computed} and {operations}"
+        );
     }
 }
