@@ -1,6 +1,7 @@
 """The command line of every study."""
 
 import argparse
+import json
 import os
 import pathlib
 import sys
@@ -64,7 +65,8 @@ def parser(study):
         help="say how many runs are done, stale and missing, and how long the rest takes",
     )
     how_far.add_argument("--jobs", type=_positive(int), default=2, help="runs at the same time, for the estimate [2]")
-    commands.add_parser("list", parents=[common, some], help="list the cells, each with its command")
+    names = commands.add_parser("list", parents=[common, some], help="list the cells, each with its command")
+    names.add_argument("--json", action="store_true", help="as JSON: name, scenario, overrides")
     return top
 
 
@@ -199,6 +201,10 @@ def print_tables(asked):
 
 
 def list_cells(asked):
+    if asked.options.json:
+        found = [{"name": cell.name, "scenario": cell.scenario, "sets": cell.sets} for cell in asked.cells]
+        print(json.dumps(found, indent=1))
+        return 0
     for cell in asked.cells:
         print(cell.name)
         print("    shoal " + " ".join(_quoted(word) for word in cell.arguments(asked.seeds[0])[:-3]))

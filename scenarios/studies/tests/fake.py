@@ -50,7 +50,7 @@ def study(*cells, seeds=(1, 2, 3, 4, 5), figures=None):
         file=__file__,
         name="fake",
         question="Why?",
-        page="docs/studies/fake.md",
+        page="docs/studies/faults.md",
         words=("setting", "arm"),
         cells=[Cell(key, "scenarios/quickstart.ron", sets) for key, sets in cells],
         figures=figures or {"accuracy": last("accuracy")},
