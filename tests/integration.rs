@@ -49,6 +49,8 @@ mod scale;
 #[cfg(feature = "torch")]
 mod scenarios;
 #[cfg(feature = "torch")]
+mod studies;
+#[cfg(feature = "torch")]
 mod swarm;
 #[cfg(feature = "torch")]
 mod sweep;
