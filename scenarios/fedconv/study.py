@@ -8,57 +8,88 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from studies import FIGURES, Cell, Study, Table, bytes_until, product, reached
 
 METHODS = {
-    "fedconv": "FedConv",
+    "fedconv_authors": "FedConv, as the authors' program",
+    "fedconv": "FedConv, from HeteroFL's sub-models",
+    "stand_alone": "every client alone",
+    "fedavg": "FedAvg, full width",
+    "lotteryfl": "LotteryFL",
+    "fedmd": "FedMD",
+    "hermes": "Hermes",
+    "tailorfl": "TailorFL",
     "heterofl": "HeteroFL",
     "fedrolex": "FedRolex",
-    "fedavg": "FedAvg, full width",
     "fedavg_small": "FedAvg, smallest width",
-    "stand_alone": "every client alone",
-    "public_only": "public set alone, as many server passes",
-    "fedavg_tuned": "FedAvg, full, one pass of fine-tuning",
-    "heterofl_tuned": "HeteroFL, one pass of fine-tuning",
-    "heterofl_server_steps": "HeteroFL, as many server passes",
+    "public_only": "public set alone, FedConv's server FLOPs",
+    "public_only_small": "public set alone, smallest width, as many passes",
+    "fedavg_tuned": "FedAvg, full width, fine-tuned",
+    "heterofl_tuned": "HeteroFL, fine-tuned",
+    "heterofl_server_steps": "HeteroFL, fine-tuned with FedConv's server FLOPs",
 }
-DATA = {"mnist": "MNIST", "fashion": "Fashion"}
-SPLITS = {"dirichlet": "Dirichlet(0.1)", "iid": "IID"}
-WIDTHS = ["1.0", "0.75", "0.5625"]
+# Clients have networks of their own, and the mean of these is nobody's.
+PERSONAL = ["stand_alone", "lotteryfl", "fedmd", "hermes", "tailorfl"]
+GLOBAL = [name for name in METHODS if name not in PERSONAL]
 # Those that learn from the public set, and so have something to lose with its size.
-SHARED = ["fedconv", "public_only", "fedavg_tuned", "heterofl_tuned", "heterofl_server_steps"]
-SHARES = {"1 %": "mnist-dirichlet-10-public-0.01", "5 %": "mnist-dirichlet-10", "19 %": "mnist-dirichlet-10-public-0.19"}
+SHARED = ["fedconv_authors", "fedconv", "public_only", "fedavg_tuned", "heterofl_tuned", "heterofl_server_steps"]
+WIDTHS = ["1.0", "0.75", "0.5625"]
 
-# What 200 clients change. With more clients a round FedConv's server takes more passes, and so do the
-# controls that are given as many.
-MANY = (
-    "population[0].count=40",
-    "population[1].count=80",
-    "population[2].count=80",
-    "schedule.cohort=20",
-    "schedule.rounds=10",
-    "training.epochs=2",
-)
-MANY_PASSES = {
-    "public_only": ("method=PublicOnly((epochs: 40, lr: 0.001))",),
-    "heterofl_server_steps": ("method=HeteroFL(scaler: false, fine_tune: Some((epochs: 40, lr: 0.001)))",),
+# The authors' whole budget, on the embedded digits: 100 rounds of five local epochs, and the passes over the
+# public set of their program. 19 % is the share that is public in their release.
+WHOLE = ("data=Digits", "public.select=0.2", "training.epochs=5", "schedule.rounds=100")
+# FedConv's server computes as much as 200 passes over the public set through the full network in the mean of
+# the 100 rounds: 33.2 GFLOP in each of the first five and 21.6 GFLOP later, of 0.111 GFLOP a pass.
+PASSES = 200
+WHOLE_METHODS = {
+    "fedconv_authors": (
+        "method=FedConv(init: Random, activation: Mlr(negative: 0.001, positive: 0.85), weights: Normal)",
+    ),
+    "fedconv": ("method=FedConv()",),
+    "stand_alone": (),
+    "fedavg": (),
+    "lotteryfl": (),
+    "fedmd": (),
+    "hermes": (),
+    "tailorfl": (),
+    "heterofl": (),
+    "fedrolex": (),
+    "fedavg_small": (),
+    "public_only": (f"method=PublicOnly((epochs: {PASSES}, lr: 0.0001))",),
+    "public_only_small": (f"method=PublicOnly((epochs: {PASSES}, lr: 0.0001))",),
+    "fedavg_tuned": ("method=FedAvg(fine_tune: Some((epochs: 10, lr: 0.0001)))",),
+    "heterofl_tuned": ("method=HeteroFL(scaler: false, fine_tune: Some((epochs: 10, lr: 0.0001)))",),
+    "heterofl_server_steps": (
+        f"method=HeteroFL(scaler: false, fine_tune: Some((epochs: {PASSES}, lr: 0.0001)))",
+    ),
+}
+DIGITS = {
+    "digits-dirichlet-19": ("public.share=0.19",),
+    "digits-iid-19": ("public.share=0.19", "partition=(by: Iid, holdout: 0.15)"),
+    "digits-dirichlet-5": ("public.share=0.05",),
+}
+
+# A reduced budget on larger data: six rounds of one local epoch, and a pass where the authors make 10 or 20.
+DATA = {"mnist": "MNIST", "fashion": "Fashion-MNIST"}
+SPLITS = {"dirichlet": "Dirichlet(0.1)", "iid": "IID"}
+
+SETTINGS = {
+    "digits-dirichlet-19": "digits, Dirichlet(0.1), 19 % public",
+    "digits-iid-19": "digits, IID, 19 % public",
+    "digits-dirichlet-5": "digits, Dirichlet(0.1), 5 % public",
+    **{f"{d}-{s}": f"{DATA[d]}, {SPLITS[s]}, 5 % public, reduced budget" for d, s in product(DATA, SPLITS)},
 }
 
 
 def cells():
-    def cell(setting, method, *sets):
-        return Cell((setting, method), f"scenarios/fedconv/{method}.ron", sets)
-
-    for clients in ["10", "200"]:
-        for data, split in product(DATA, SPLITS):
-            sets = []
-            if data == "fashion":
-                sets.append('data=FashionMnist(dir: "../data/fashion-mnist")')
-            if split == "iid":
-                sets.append("partition=(by: Iid, holdout: 0.15)")
-            for method in METHODS:
-                many = (*MANY, *MANY_PASSES.get(method, ())) if clients == "200" else ()
-                yield cell(f"{data}-{split}-{clients}", method, *sets, *many)
-    for share in ["0.01", "0.19"]:
-        for method in SHARED:
-            yield cell(f"mnist-dirichlet-10-public-{share}", method, f"public.share={share}")
+    for setting, sets in DIGITS.items():
+        for method, own in WHOLE_METHODS.items():
+            yield Cell((setting, method), f"scenarios/fedconv/{method}.ron", (*WHOLE, *sets, *own))
+    for data, split in product(DATA, SPLITS):
+        sets = []
+        if data == "fashion":
+            sets.append('data=FashionMnist(dir: "../data/fashion-mnist")')
+        if split == "iid":
+            sets.append("partition=(by: Iid, holdout: 0.15)")
+        for method in METHODS:
+            yield Cell((f"{data}-{split}", method), f"scenarios/fedconv/{method}.ron", tuple(sets))
 
 
 def of_width(column, width):
@@ -71,11 +102,27 @@ def of_width(column, width):
     return figure
 
 
-SETTINGS = {
-    clients: {f"{d}-{s}-{clients}": f"{DATA[d]}, {SPLITS[s]}" for d, s in product(DATA, SPLITS)}
-    for clients in ["10", "200"]
-}
+def of_width_chosen(width):
+    """The accuracy on test data of a width's sub-model, in the round that the select samples choose for the
+    global model."""
+
+    def figure(run):
+        pairs = [(a, row["round"]) for a, row in zip(run.column("select_accuracy"), run.rounds) if a is not None]
+        if not pairs:
+            return None
+        chosen = max(pairs, key=lambda pair: pair[0])[1]
+        rows = [row for row in run.table("sizes") if row["round"] == chosen]
+        return next((float(row["accuracy"]) for row in rows if row["size"] == width and row["accuracy"]), None)
+
+    return figure
+
+
 NOTHING = "–"
+
+
+def there(view):
+    """The settings of which there are runs."""
+    return {s: name for s, name in SETTINGS.items() if any(view.has((s, method)) for method in METHODS)}
 
 
 def rows(methods, text, columns):
@@ -84,120 +131,106 @@ def rows(methods, text, columns):
     return [row for row in made if set(row[1:]) != {NOTHING}]
 
 
-def accuracies(view):
-    for clients, settings in SETTINGS.items():
-        for figure, what in [
-            ("accuracy", "global model, test set"),
-            ("personal", "mean over clients, own samples, with the model they are handed"),
-            ("received", "mean over clients, own samples, with the model that their local training began with"),
-            ("trained", "mean over clients, own samples, after their local training"),
-        ]:
-            yield Table(
-                f"{clients} clients, accuracy in %: {what} (last round, mean ± standard deviation)",
-                ["method", *settings.values()],
-                rows(METHODS, lambda m, s: view.spread((s, m), figure), settings),
-            )
-
-
 def rounds(view):
-    """What the choice of the round makes."""
-    figures = {"accuracy": "last", "chosen_on_select": "chosen on select samples",
-               "chosen_on_clients": "chosen on clients' held-out samples", "best_on_test": "best on test data"}  # fmt: skip
-    for settings in SETTINGS.values():
-        for setting, name in settings.items():
-            yield Table(
-                f"{name}, {setting.rsplit('-', 1)[1]} clients: accuracy in % of the global model on test data, of the "
-                "last round, of chosen rounds, and of the best round, which is no claim (mean ± standard deviation)",
-                ["method", *figures.values()],
-                rows(METHODS, lambda m, f: view.spread((setting, m), f), figures),
-                ["Where a column has dashes alone, runs do not write what that choice needs."],
-            )
+    """Accuracy of the global model, and what the choice of the round makes."""
+    figures = {
+        "accuracy": "last round",
+        "chosen_on_select": "round chosen on select samples",
+        "best_on_test": "best on test data, no claim",
+    }
+    for setting, name in there(view).items():
+        yield Table(
+            f"{name}: accuracy in % of the global model on test data (mean ± standard deviation)",
+            ["method", *figures.values()],
+            rows(GLOBAL, lambda m, f: view.spread((setting, m), f), figures),
+        )
+
+
+def personal(view):
+    settings = there(view)
+    for figure, what in [
+        ("received", "with the model that their local training began with"),
+        ("trained", "after their local training"),
+    ]:
+        yield Table(
+            f"Accuracy in %, mean over clients, own held-out samples, {what} (last round, mean ± standard deviation)",
+            ["method", *settings.values()],
+            rows(METHODS, lambda m, s: view.spread((s, m), figure), settings),
+        )
 
 
 def differences(view):
-    for clients, settings in SETTINGS.items():
-        for against in ["public_only", "fedconv"]:
-            of = [m for m in METHODS if m not in (against, "stand_alone")]
+    settings = there(view)
+    for ours in ["fedconv_authors", "fedconv"]:
+        for figure, what, of in [
+            ("chosen_on_select", "accuracy of the global model, round chosen on select samples", GLOBAL),
+            ("accuracy", "accuracy of the global model, last round", GLOBAL),
+            ("trained", "accuracy of clients after their local training, last round", METHODS),
+        ]:
             yield Table(
-                f"{clients} clients: accuracy of the global model, last round, less that of "
-                f"{METHODS[against]}, points",
-                ["method", *settings.values()],
-                rows(of, lambda m, s: view.difference((s, m), (s, against), "accuracy"), settings),
+                f"{METHODS[ours]}: {what}, less that of the others, points",
+                ["less that of", *settings.values()],
+                rows(
+                    [m for m in of if m != ours],
+                    lambda m, s: view.difference((s, ours), (s, m), figure),
+                    settings,
+                ),
             )
 
 
 def widths(view):
-    sized = ["fedconv", "heterofl", "heterofl_tuned", "heterofl_server_steps", "fedrolex"]
-    for column, of, what in [
-        ("acc", sized, "test set"),
-        ("trained", [*sized, "stand_alone"], "mean over the clients of each width, own samples, after their training"),
-    ]:
+    sized = ["fedconv_authors", "fedconv", "heterofl", "heterofl_tuned", "heterofl_server_steps", "fedrolex"]
+    # Networks that are as narrow from the start; their global model is what the others' narrowest is.
+    narrow = ["fedavg_small", "public_only_small"]
+    for setting, name in there(view).items():
         yield Table(
-            f"Ten clients, MNIST, Dirichlet(0.1), accuracy in % of the sub-model of each width: {what}",
+            f"{name}: accuracy in % of the sub-model of each width on test data, round chosen on select samples",
             ["method", *WIDTHS],
-            rows(of, lambda m, w: view.spread(("mnist-dirichlet-10", m), f"{column}_{w}"), WIDTHS),
+            rows(sized, lambda m, w: view.spread((setting, m), f"chosen_{w}"), WIDTHS)
+            + [
+                [METHODS[m], NOTHING, NOTHING, view.spread((setting, m), "chosen_on_select")]
+                for m in narrow
+                if view.has((setting, m))
+            ],
         )
-    yield Table(
-        "Ten clients, MNIST, Dirichlet(0.1), accuracy of the sub-model of each width: FedConv less the others, points",
-        ["FedConv less", *WIDTHS],
-        rows(
-            sized[1:],
-            lambda m, w: view.difference(("mnist-dirichlet-10", "fedconv"), ("mnist-dirichlet-10", m), f"acc_{w}"),
-            WIDTHS,
-        ),
-    )
 
 
 def costs(view):
-    base = ("mnist-dirichlet-10", "fedavg")
+    for setting, name in there(view).items():
 
-    def cost(key, figure, scale, digits):
-        mean, of = view.mean(key, figure, scale), view.mean(base, figure, scale)
-        share = f" ({mean / of:.2f})" if mean is not None and of else ""
-        return NOTHING if mean is None else f"{mean:.{digits}f}{share}"
+        def cost(key, figure, scale, digits):
+            mean, of = view.mean(key, figure, scale), view.mean((setting, "fedavg"), figure, scale)
+            share = f" ({mean / of:.2f})" if mean is not None and of else ""
+            return NOTHING if mean is None else f"{mean:.{digits}f}{share}"
 
-    made = []
-    for method, name in METHODS.items():
-        key = ("mnist-dirichlet-10", method)
-        if view.has(key):
-            made.append(
-                [
-                    name,
-                    cost(key, "client_flops", 1e-12, 2),
-                    cost(key, "client_j", 1, 0),
-                    cost(key, "bytes", 1e-6, 2),
-                    view.means(key, "memory_bytes", 1e-6, 2),
-                    view.means(key, "server_s", 1, 2),
-                    view.means(key, "server_flops", 1e-12, 2),
-                    view.means(key, "server_j", 1, 0),
-                    view.means(key, "virtual_s", 1, 1),
-                    view.each(key, "rounds_to_90", 1, 0),
-                ]
-            )
-    yield Table(
-        "Ten clients, MNIST, Dirichlet(0.1): costs of a whole run (mean), and as a share of FedAvg's at full width",
-        ["method", "client TFLOP", "client J", "MB both ways", "largest client MB", "server s (virtual)",
-         "server TFLOP", "server J", "virtual s", "rounds to 90% of each seed"],
-        made,
-    )  # fmt: skip
+        made = []
+        for method, called in METHODS.items():
+            key = (setting, method)
+            if view.has(key):
+                made.append(
+                    [
+                        called,
+                        cost(key, "client_flops", 1e-12, 2),
+                        cost(key, "client_j", 1, 0),
+                        cost(key, "bytes", 1e-6, 2),
+                        view.means(key, "memory_bytes", 1e-6, 2),
+                        view.means(key, "server_s", 1, 1),
+                        view.means(key, "server_flops", 1e-12, 2),
+                        view.means(key, "server_j", 1, 0),
+                        view.means(key, "virtual_s", 1, 0),
+                    ]
+                )
+        yield Table(
+            f"{name}: costs of a whole run (mean), and as a share of FedAvg's at full width",
+            ["method", "client TFLOP", "client J", "MB both ways", "largest client MB", "server s (virtual)",
+             "server TFLOP", "server J", "virtual s"],
+            made,
+        )  # fmt: skip
 
 
-def shares(view):
-    yield Table(
-        "Ten clients, MNIST, Dirichlet(0.1), accuracy in % of the global model by the share that is public",
-        ["method", *SHARES],
-        rows(SHARED, lambda m, s: view.spread((SHARES[s], m), "accuracy"), SHARES),
-    )
-    yield Table(
-        "Ten clients, MNIST, Dirichlet(0.1), accuracy by the share that is public, less that of the public set alone, "
-        "points",
-        ["method", *SHARES],
-        rows(
-            [m for m in SHARED if m != "public_only"],
-            lambda m, s: view.difference((SHARES[s], m), (SHARES[s], "public_only"), "accuracy"),
-            SHARES,
-        ),
-    )
+def memory(run):
+    """The largest client's memory; None where no client trains."""
+    return max((v for v in run.column("memory_bytes", "costs") if v is not None), default=None)
 
 
 STUDY = Study(
@@ -211,11 +244,12 @@ STUDY = Study(
         **FIGURES,
         "rounds_to_90": reached(0.9, "round"),
         "bytes_to_90": bytes_until(0.9),
-        "memory_bytes": lambda run: max(run.column("memory_bytes", "costs")),
+        "memory_bytes": memory,
         **{f"acc_{width}": of_width("accuracy", width) for width in WIDTHS},
+        **{f"chosen_{width}": of_width_chosen(width) for width in WIDTHS},
         **{f"trained_{width}": of_width("trained_mean", width) for width in WIDTHS},
     },
-    tables=[accuracies, rounds, differences, widths, costs, shares],
+    tables=[rounds, differences, personal, widths, costs],
 )
 
 if __name__ == "__main__":

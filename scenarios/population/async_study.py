@@ -61,6 +61,7 @@ def tables(view):
         ("reports used a virtual second", lambda key: view.spread(key, "reports_a_s", 1)),
         ("mean staleness in server steps", lambda key: view.spread(key, "age", 1)),
         ("largest staleness in server steps", lambda key: view.spread(key, "oldest", 1, 0)),
+        ("operations of clients that changed no model, %", lambda key: view.spread(key, "wasted")),
         ("clients' joules, thousands", lambda key: view.spread(key, "client_j", 1e-3, 2)),
         ("MB both ways", lambda key: view.spread(key, "bytes", 1e-6, 2)),
     ]:

@@ -12,12 +12,14 @@
 //!
 //! Where this implementation departs from the authors' program, and why, is in `docs/methods.md`.
 //!
+//! - `adam`: the optimiser
 //! - `bank`: the filters
 //! - `fit`: gradient descent on the public set
 //! - `learn`: learning of banks and of aggregation weights
 //! - `jobs`: the jobs of the server
 //! - `server`: the order of these jobs
 
+mod adam;
 mod bank;
 mod fit;
 mod jobs;
@@ -87,14 +89,16 @@ pub enum Activation {
 }
 
 impl Activation {
-    fn apply(self, x: &Tensor) -> Result<Tensor, TchError> {
-        match self {
-            Self::Identity => Ok(x.shallow_clone()),
-            Self::Mlr { negative, positive } => {
-                let above = x.f_relu()?.f_mul_scalar(positive)?;
-                above.f_add(&x.f_clamp_max(0.0)?.f_mul_scalar(negative)?)
-            }
-        }
+    /// The function applied twice, in one pass: a slope of 0 or more leaves the sign, so the value
+    /// meets that slope again; a slope below 0 sends the value to the other one.
+    fn twice(self, x: Tensor) -> Result<Tensor, TchError> {
+        let Self::Mlr { negative, positive } = self else {
+            return Ok(x);
+        };
+        let again = |slope: f64, other| slope * if slope < 0.0 { other } else { slope };
+        let (below, above) = (again(negative, positive), again(positive, negative));
+        let upper = x.f_relu()?.f_mul_scalar(above)?;
+        upper.f_add(&x.f_clamp_max(0.0)?.f_mul_scalar(below)?)
     }
 }
 

@@ -129,10 +129,7 @@ impl Filter {
             true => x.f_add(&projected)?,
             false => projected,
         };
-        let norm = direction
-            .f_square()?
-            .f_sum_dim_intlist([1i64, 2, 3].as_slice(), true, None)?
-            .f_sqrt()?;
+        let norm = direction.f_norm_scalaropt_dim(2.0, [1i64, 2, 3].as_slice(), true)?;
         let kernel = direction.f_mul(length)?.f_div(&norm)?;
         let none = None::<&Tensor>;
         let (output, target) = match way {
@@ -163,8 +160,7 @@ impl Filter {
         };
         // The activation is applied once inside the bank and once outside, as in the authors'
         // program.
-        let output = activation.apply(&activation.apply(&output)?)?;
-        self.tensor(&output, target)
+        self.tensor(&activation.twice(output)?, target)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Gradient descent on the public set, for any quantities that a network's parameters are made
 //! from.
 
+use super::adam::Adam;
 use crate::learn::{evaluate, go_on, LearnError};
 use crate::method::{MethodError, PublicData};
 use crate::model::{Buffer, Mode, Model, ParamSet};
@@ -22,11 +23,6 @@ pub(super) struct Fit {
     /// The number that names the random stream for the order of the samples.
     pub counter: u64,
 }
-
-/// Adam's decay rates, as PyTorch's defaults.
-const BETAS: [f64; 2] = [0.9, 0.999];
-/// The number that Adam adds to the square root of the second moment, as PyTorch's default.
-const EPSILON: f64 = 1e-8;
 
 /// The result of the descent.
 pub(super) struct Fitted {
@@ -106,8 +102,7 @@ impl Fit {
                     )?;
                     Tensor::f_run_backward(&[loss], &leaves, false, false)
                 });
-                adam.step(&mut leaves, &gradients.map_err(wrap)?, self.lr)
-                    .map_err(wrap)?;
+                adam.step(&mut leaves, &gradients.map_err(wrap)?, self.lr)?;
             }
             let (reached, params) = score(&leaves)?;
             // Without samples for selection all states have equal scores, and the last is kept.
@@ -146,43 +141,4 @@ pub(super) fn freeze(model: &Model, params: &[Tensor]) -> Result<ParamSet, Metho
         .map_err(LearnError::from)?;
     }
     Ok(buffer.freeze())
-}
-
-/// Adam (Kingma and Ba, 2015, algorithm 1) over any tensors.
-struct Adam {
-    moments: Vec<(Tensor, Tensor)>,
-    steps: i32,
-}
-
-impl Adam {
-    fn new(leaves: &[Tensor]) -> Result<Self, TchError> {
-        let zeros = |leaf: &Tensor| Ok((leaf.f_zeros_like()?, leaf.f_zeros_like()?));
-        Ok(Self {
-            moments: leaves.iter().map(zeros).collect::<Result<_, TchError>>()?,
-            steps: 0,
-        })
-    }
-
-    fn step(
-        &mut self,
-        leaves: &mut [Tensor],
-        gradients: &[Tensor],
-        lr: f64,
-    ) -> Result<(), TchError> {
-        self.steps += 1;
-        let [first, second] = BETAS.map(|beta| 1.0 - beta.powi(self.steps));
-        let moved = leaves.iter_mut().zip(gradients).zip(&mut self.moments);
-        for ((leaf, g), (m, v)) in moved {
-            *m = m
-                .f_mul_scalar(BETAS[0])?
-                .f_add(&g.f_mul_scalar(1.0 - BETAS[0])?)?;
-            let squares = g.f_square()?.f_mul_scalar(1.0 - BETAS[1])?;
-            *v = v.f_mul_scalar(BETAS[1])?.f_add(&squares)?;
-            let root = v.f_div_scalar(second)?.f_sqrt()?.f_add_scalar(EPSILON)?;
-            let change = m.f_mul_scalar(lr / first)?.f_div(&root)?;
-            let next = leaf.f_detach()?.f_sub(&change)?;
-            *leaf = next.f_set_requires_grad(true)?;
-        }
-        Ok(())
-    }
 }

@@ -174,13 +174,21 @@ fn the_authors_activation_twice_has_their_slopes() {
         negative: 0.001,
         positive: 0.85,
     };
-    let x = Tensor::from_slice(&[1.0f64, -1.0]);
-    let twice = mlr.apply(&mlr.apply(&x).unwrap()).unwrap();
-    let found = Vec::<f64>::try_from(&twice).unwrap();
+    let twice = |mlr: Activation| {
+        let y = mlr.twice(Tensor::from_slice(&[1.0f64, -1.0])).unwrap();
+        Vec::<f64>::try_from(&y).unwrap()
+    };
+    let found = twice(mlr);
     assert!(
         (found[0] - 0.7225).abs() < 1e-12 && (found[1] + 1e-6).abs() < 1e-15,
         "{found:?}"
     );
+    // A slope below 0 changes the sign, so that the other slope comes next.
+    for (negative, positive, expected) in
+        [(-0.5, 0.25, [0.0625, 0.125]), (0.5, -2.0, [-1.0, -0.25])]
+    {
+        assert_eq!(twice(Activation::Mlr { negative, positive }), expected);
+    }
 }
 
 /// FedConv on digits: three widths, a tenth of the samples public.
