@@ -108,6 +108,10 @@ const ROUND_ASIDE: &[&str] = &[
     "trained_worst10_clients",
     "trained_clients",
     "diverged",
+    "server_flops",
+    "server_energy_j",
+    "select_accuracy",
+    "select_loss",
 ];
 
 /// Columns of the other tables that are in no hash. `trained_accuracy` has the place of an older column that
@@ -132,7 +136,7 @@ fn server(row: &ServerRow) -> u64 {
         refused: row.refused.saturating_add(row.rejected),
         ..row.clone()
     };
-    hashed(9, as_before(&without(&row, &["rejected"], &[])))
+    hashed(9, as_before(&without(&row, &["rejected", "server_flops", "server_energy_j"], &[])))
 }
 
 /// A row's JSON with the names that columns had when the first hashes were recorded.
@@ -210,7 +214,7 @@ mod tests {
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
         assert_eq!(
             new,
-            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null,"rejected":0,"client_worst10_clients":null,"client_worst10_samples":null,"received_mean":null,"received_std":null,"received_p5":null,"received_p95":null,"received_worst10":null,"received_worst10_samples":null,"trained_mean":null,"trained_std":null,"trained_p5":null,"trained_p95":null,"trained_worst10":null,"trained_worst10_samples":null,"trained_worst10_clients":null,"trained_clients":null,"diverged":null}"#
+            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null,"rejected":0,"client_worst10_clients":null,"client_worst10_samples":null,"received_mean":null,"received_std":null,"received_p5":null,"received_p95":null,"received_worst10":null,"received_worst10_samples":null,"trained_mean":null,"trained_std":null,"trained_p5":null,"trained_p95":null,"trained_worst10":null,"trained_worst10_samples":null,"trained_worst10_clients":null,"trained_clients":null,"diverged":null,"server_flops":0,"server_energy_j":0.0,"select_accuracy":null,"select_loss":null}"#
         );
         let old = format!("{old}}}");
         assert_eq!(
@@ -223,6 +227,9 @@ mod tests {
             trained_worst10: Some(0.125),
             trained_clients: Some(7),
             diverged: Some(3),
+            server_flops: 9,
+            server_energy: 0.5,
+            select_accuracy: Some(0.75),
             ..row.clone()
         };
         assert_eq!(digest(measured), digest(row.clone()));
