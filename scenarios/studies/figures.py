@@ -1,9 +1,5 @@
 """The figures that most studies take from a run. A study adds its own."""
 
-import re
-
-SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
-
 
 def last(column):
     """The last figure of a column of rounds.csv: what a run ended with."""
@@ -47,28 +43,12 @@ def bytes_until(goal):
     return figure
 
 
-def _quantity(text, unit):
-    """9.75e12 of "9.75 TFLOP/s"."""
-    found = re.fullmatch(rf"([0-9.eE+-]+) ([kMGTP]?){re.escape(unit)}", text or "")
-    return float(found[1]) * SCALES[found[2]] if found else None
-
-
-def _of_server(field, unit):
-    def figure(run):
-        device = run.record["scenario"].get("server", {}).get("device", {})
-        each = _quantity(device.get(field), unit)
-        return None if each is None else each * run.total("server_compute_s")
-
-    return figure
-
-
 COSTS = {
     # Training that was wasted included.
     "client_flops": lambda run: run.total("flops", "costs"),
-    # The server's time of work and its rate, or its power: rounds.csv has no operations and no joules.
-    "server_flops": _of_server("speed", "FLOP/s"),
+    "server_flops": lambda run: run.total("server_flops"),
     "client_j": lambda run: run.total("energy_j", "costs"),
-    "server_j": _of_server("power", "W"),
+    "server_j": lambda run: run.total("server_energy_j"),
     "server_s": lambda run: run.total("server_compute_s"),
     "bytes": lambda run: run.total("bytes_down") + run.total("bytes_up"),
     "virtual_s": lambda run: run.record["totals"]["virtual_ns"] / 1e9,
@@ -76,8 +56,7 @@ COSTS = {
 
 FIGURES = {
     "accuracy": last("accuracy"),
-    # The round that the public set's `select` samples choose. No column of rounds.csv has the global
-    # model's accuracy on them yet; the figure is empty until one is named like this.
+    # The round that the public set's `select` samples choose, where the scenario has some.
     "chosen_on_select": at_best_of("select_accuracy", "accuracy"),
     # The round in which clients' own held-out samples are classified best with the model handed out.
     "chosen_on_clients": at_best_of("client_mean", "accuracy"),
