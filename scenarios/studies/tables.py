@@ -177,7 +177,7 @@ def footer(view):
     if not runs:
         return "*No run of this table is there.*"
     seeds = seeds_text(run.seed for run in runs)
-    parts = [f"{count(len(runs), 'run')}, seeds {seeds}"]
+    parts = [f"{count(len(runs), 'run')}, {'seed' if seeds.isdigit() else 'seeds'} {seeds}"]
     if view.missing:
         parts.append(f"**{count(len(view.missing), 'run')} missing**")
     programs = _counted(runs, "program")
