@@ -62,7 +62,7 @@ COSTS = {
 
 FIGURES = {
     "accuracy": last("accuracy"),
-    # The round that the public set's `select` samples choose; None where a scenario has none.
+    # The round that the public set's `select` samples choose, where the scenario has some.
     "chosen_on_select": at_best_of("select_accuracy", "accuracy"),
     # The round in which clients' own held-out samples are classified best with the model handed out.
     "chosen_on_clients": at_best_of("client_mean", "accuracy"),

@@ -42,4 +42,8 @@ class Run:
         return next((value for value in reversed(self.column(name)) if value is not None), None)
 
     def total(self, name, table="rounds"):
+        """The sum of a column; None where the version of Shoal that made the run does not write it."""
+        rows = self.table(table)
+        if rows and name not in rows[0]:
+            return None
         return sum(value for value in self.column(name, table) if value is not None)

@@ -128,7 +128,7 @@ class View:
         if not values:
             return NOTHING
         middle = values[(len(values) - 1) // 2 : len(values) // 2 + 1]
-        return NOTHING if None in middle else number(statistics.fmean(middle), digits)
+        return NOTHING if None in middle else number(statistics.fmean(middle), digits) + self._few(len(values))
 
     def difference(self, a, b, figure, scale=100.0, digits=1, always=False):
         """Arm `a` less arm `b` over the seeds of both, ± two standard errors; `always` shows the figures
@@ -139,12 +139,12 @@ class View:
         few = self._few(found.n)
         if found.n < 2:
             return number(scale * found.mean, digits, sign=True) + few
-        self.comparisons.append(found)
         shown = f"{number(scale * found.mean, digits, sign=True)} ± {number(2 * scale * found.error, digits)}"
         if found.n < stats.FEWEST:
             return f"{shown} ({count(found.n, 'seed')}: no claim)"
         if found.is_same:
             return "the same in every seed" + few
+        self.comparisons.append(found)
         if found.is_claim:
             return shown + few
         return (f"no effect seen ({shown})" if always else "no effect seen") + few
@@ -177,7 +177,7 @@ def footer(view):
     if not runs:
         return "*No run of this table is there.*"
     seeds = seeds_text(run.seed for run in runs)
-    parts = [f"{count(len(runs), 'run')}, seeds {seeds}"]
+    parts = [f"{count(len(runs), 'run')}, {'seed' if seeds.isdigit() else 'seeds'} {seeds}"]
     if view.missing:
         parts.append(f"**{count(len(view.missing), 'run')} missing**")
     programs = _counted(runs, "program")
@@ -212,7 +212,8 @@ def document(results, seeds):
     for function in results.study.tables:
         view.begin()
         for table in function(view):
-            if not table.rows:
+            # Of a study that has only begun, some tables have nothing yet.
+            if not table.rows or not view.used:
                 view.begin()
                 continue
             pieces.append("\n\n".join([table.markdown(), *table.notes, *view.notes()]))

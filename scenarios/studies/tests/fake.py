@@ -12,7 +12,7 @@ from studies import Cell, Study, Table, last
 # takes a while.
 PROGRAM = '''\
 #!{python}
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 words = sys.argv[1:]
 if words == ["--version"]:
     print("shoal 9.9 (libtorch 0)")
@@ -21,6 +21,8 @@ sets = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word =
 out = pathlib.Path(words[words.index("--out") + 1])
 seed = int(words[words.index("--seed") + 1])
 out.mkdir()
+(out / "pid.part").write_text(str(os.getpid()))
+os.rename(out / "pid.part", out / "pid")
 time.sleep(float(sets.get("sleeps", 0)))
 ends = int(sets.get("ends", 0))
 if ends not in (0, 3):

@@ -1,9 +1,12 @@
 """What tables say of arms that lack seeds, of differences, and of where they come from."""
 
+import pathlib
+import tempfile
 import unittest
 
 from studies import tables
 from studies.figures import at_best_of, best, bytes_until, last, reached
+from studies.reading import Run
 from studies.results import Result, Results
 from studies.tests import fake
 
@@ -57,9 +60,9 @@ class Cells(unittest.TestCase):
         self.assertEqual(differ("base"), "the same in every seed")
         self.assertIn("(2 seeds: no claim)", differ("few"))
         note = of.notes()[0]
-        self.assertIn("5 comparisons", note)
-        # 11.6 % each with five seeds, 29.5 % with two (Student's t).
-        self.assertIn(f"{4 * 0.1161 + 0.2952:.1f} of them", note)
+        # Arms that are the same in every seed, and those with too few, are none. 11.6 % with five seeds.
+        self.assertIn("3 comparisons", note)
+        self.assertIn(f"{3 * 0.1161:.1f} of them", note)
 
     def test_figures_have_a_minus_and_no_negative_nought(self):
         self.assertEqual(tables.number(-1.25), "−1.2")
@@ -115,3 +118,17 @@ class Figures(unittest.TestCase):
         self.assertEqual(reached(0.9, "round")(run), 3)
         self.assertEqual(bytes_until(0.9)(run), 9)
         self.assertIsNone(reached(0.99)(run))
+
+
+class Folders(unittest.TestCase):
+    def test_a_column_that_a_version_does_not_write_has_no_total(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "run.json").write_text("{}")
+            (folder / "rounds.csv").write_text("round,bytes_up,loss\n1,3,\n2,4,\n")
+            run = Run(folder)
+            self.assertEqual(run.total("bytes_up"), 7)
+            self.assertEqual(run.total("loss"), 0)
+            self.assertIsNone(run.total("server_flops"))
+            self.assertIsNone(run.last("loss"))
+            self.assertEqual(run.table("sizes"), [])
