@@ -14,6 +14,7 @@ snapshot_enum!(Stage {
     4 => Finished,
     5 => Down,
     6 => Waiting,
+    7 => Querying { pieces },
 });
 
 impl Server {
@@ -35,6 +36,7 @@ impl Server {
             forgotten,
             timers,
             active,
+            queried,
             keeping_busy: _,
         } = self;
         if round.reported > 0 && active.is_none() {
@@ -53,6 +55,7 @@ impl Server {
         forgotten.save(to);
         timers.save(to);
         active.save(to);
+        queried.save(to);
         half.save(to);
         to.mark("server half");
         policy.save(to);
@@ -80,6 +83,7 @@ impl Server {
         if active.is_some() != shared.plan.schedule.waiting.is_some() {
             return Err(Damaged::new("a server that waits in another way"));
         }
+        let queried = Snapshot::load(from)?;
         half.restore(from)?;
         from.mark("server half")?;
         let mut policy = shared.plan.selection.selection().policy();
@@ -101,6 +105,7 @@ impl Server {
             forgotten,
             timers,
             active,
+            queried,
             keeping_busy: false,
         })
     }

@@ -156,6 +156,10 @@ pub struct RoundRow {
     /// numbers, by the reports of this round.
     #[serde(default)]
     pub diverged: Option<u32>,
+    /// The bytes that the query of statistics before the evaluation would take on the links, down and up
+    /// together, where statistics are queried. They are no part of `bytes_down` and `bytes_up`.
+    #[serde(default)]
+    pub statistics_bytes: Option<u64>,
 }
 
 impl RoundRow {
@@ -212,6 +216,7 @@ impl Row for RoundRow {
         "trained_worst10_clients",
         "trained_clients",
         "diverged",
+        "statistics_bytes",
     ];
 }
 
