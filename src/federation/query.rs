@@ -157,6 +157,15 @@ impl Query {
         self.samples
     }
 
+    /// The bytes that the queries of an evaluation would take on the links, over all widths that it
+    /// measures; `None` where there are none.
+    pub fn bytes_of_all(&self, sizes: &Sizes) -> Option<u64> {
+        let levels = self.levels().iter();
+        let levels = levels.filter_map(|level| sizes.levels().get(*level));
+        let each: Vec<u64> = levels.map(|level| self.bytes(level)).collect();
+        (!each.is_empty()).then(|| each.iter().sum())
+    }
+
     /// The bytes that the query of one model would take on the links: for each client that is asked, a
     /// message with the model down and a message with the mean and the mean square of each normalised
     /// unit up, as single-precision numbers. Every message has the number of samples in its envelope.
@@ -225,25 +234,12 @@ impl Query {
     }
 }
 
-/// The statistics that were measured last, and of which models.
+/// The statistics that were measured last, and of which models: for each width the digest of the model,
+/// and the sums. They are in no checkpoint, since they can be measured again.
 #[derive(Debug, Default)]
-pub struct Queried {
-    /// The round of the query.
-    round: u32,
-    /// For each width that was measured: the digest of the model, and the sums.
-    of: BTreeMap<usize, (u64, Statistics)>,
-}
-
-snapshot_struct!(Queried { round, of });
+pub struct Queried(BTreeMap<usize, (u64, Statistics)>);
 
 impl Queried {
-    /// Forgets what was measured before `round`.
-    pub fn open(&mut self, round: u32) {
-        *self = Self {
-            round,
-            of: BTreeMap::new(),
-        };
-    }
 
     /// Takes the sums of one width's model, piece after piece.
     ///
@@ -257,20 +253,8 @@ impl Queried {
     ) -> Result<(), MethodError> {
         let mut sums = Statistics::new();
         pieces.iter().for_each(|piece| sums.merge(piece));
-        self.of.insert(level, (params.digest()?, sums));
+        self.0.insert(level, (params.digest()?, sums));
         Ok(())
-    }
-
-    /// The bytes that the queries of `round` would take on the links; `None` if there was none.
-    pub fn bytes(&self, query: &Query, sizes: &Sizes, round: u32) -> Option<u64> {
-        if self.round != round || self.of.is_empty() {
-            return None;
-        }
-        let levels = self
-            .of
-            .keys()
-            .filter_map(|level| sizes.levels().get(*level));
-        Some(levels.map(|level| query.bytes(level)).sum())
     }
 
     /// The model `params` of a width, with its statistics: those that were measured last, if they are of
@@ -290,7 +274,7 @@ impl Queried {
             _ => return Ok(params),
         };
         let found;
-        let sums = match self.of.get(&level) {
+        let sums = match self.0.get(&level) {
             Some((digest, sums)) if *digest == params.digest()? => sums,
             _ => {
                 found = query.now(plan, sizes, level, &params)?;

@@ -3,7 +3,7 @@
 use super::super::evaluation::Marks;
 use super::super::job::Job;
 use super::super::keep::{self, Of};
-use super::super::query::StatisticsJob;
+use super::super::query::{Queried, StatisticsJob};
 use super::super::record::Record;
 use super::super::spread::PerClient;
 use super::super::world::Shared;
@@ -36,7 +36,7 @@ impl Server {
                 Ok(queries) => queries.into_iter(),
                 Err(error) => return self.fail(format!("statistics: {error}"), cx),
             };
-            self.queried.open(number);
+            self.queried = Queried::default();
             let pieces = queries.map(|(level, piece)| {
                 let id = cx.work(Job::Statistics(Box::new(piece)), Span::ZERO);
                 (id, (level, None))
@@ -250,9 +250,14 @@ impl Server {
         cx: &mut Cx<'_>,
     ) {
         let row = self.round_row(central, cx);
+        // Without an evaluation nothing is known of the clients.
+        let queried = clients
+            .as_ref()
+            .map(|_| self.shared.query.bytes_of_all(&self.shared.sizes));
+        let statistics_bytes = queried.flatten();
         let row = RoundRow {
             attack_success: attack.map(|tally| tally.accuracy()),
-            statistics_bytes: self.statistics_bytes(),
+            statistics_bytes,
             ..match clients {
                 Some(clients) => clients.fill(row),
                 None => row,
@@ -273,12 +278,6 @@ impl Server {
             }
         }
         self.next_round(cx);
-    }
-
-    /// The bytes that the query of statistics in this round would take on the links, if there was one.
-    fn statistics_bytes(&self) -> Option<u64> {
-        let (query, sizes) = (&self.shared.query, &self.shared.sizes);
-        self.queried.bytes(query, sizes, self.round.number)
     }
 
     /// Hands the global model to the recorder, where the scenario keeps the model of this round.

@@ -1,5 +1,6 @@
 //! The server in a checkpoint.
 
+use super::super::query::Queried;
 use super::super::world::Shared;
 use super::{ActiveClients, Server, Stage};
 use crate::method::ServerHalf;
@@ -36,7 +37,8 @@ impl Server {
             forgotten,
             timers,
             active,
-            queried,
+            // A model that is written later is measured again.
+            queried: _,
             keeping_busy: _,
         } = self;
         if round.reported > 0 && active.is_none() {
@@ -55,7 +57,6 @@ impl Server {
         forgotten.save(to);
         timers.save(to);
         active.save(to);
-        queried.save(to);
         half.save(to);
         to.mark("server half");
         policy.save(to);
@@ -83,7 +84,6 @@ impl Server {
         if active.is_some() != shared.plan.schedule.waiting.is_some() {
             return Err(Damaged::new("a server that waits in another way"));
         }
-        let queried = Snapshot::load(from)?;
         half.restore(from)?;
         from.mark("server half")?;
         let mut policy = shared.plan.selection.selection().policy();
@@ -105,7 +105,7 @@ impl Server {
             forgotten,
             timers,
             active,
-            queried,
+            queried: Queried::default(),
             keeping_busy: false,
         })
     }
