@@ -240,7 +240,6 @@ impl Query {
 pub struct Queried(BTreeMap<usize, (u64, Statistics)>);
 
 impl Queried {
-
     /// Takes the sums of one width's model, piece after piece.
     ///
     /// # Errors

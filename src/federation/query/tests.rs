@@ -3,7 +3,7 @@
 use super::*;
 use crate::federation::testing::{run, Heard};
 use crate::federation::Federation;
-use crate::learn::evaluate;
+use crate::learn::{evaluate, Scratch};
 use crate::run::assemble;
 use crate::scenario::Scenario;
 use std::path::Path;
@@ -56,7 +56,14 @@ fn statistics_in(heard: &Heard, level: usize) -> Vec<f32> {
 /// Nothing is learned, so the aggregated model is the initial one, whatever parts of it clients had.
 #[test]
 fn where_nothing_is_learned_statistics_and_test_loss_do_not_depend_on_the_widths_of_clients() {
-    for method in ["HeteroFL", "FedRolex", "FedDropout", "FjORD", "DepthFL"] {
+    for method in [
+        "HeteroFL",
+        "FedRolex",
+        "FedDropout",
+        "FjORD",
+        "DepthFL",
+        "TailorFL",
+    ] {
         let all = ["1.0", "Drawn([1, 0.5])", "0.5"].map(|size| {
             let heard = ran(&text(&format!("{method}()"), size, 0.0, ""));
             assert_eq!(heard.rounds[0].reported, 6, "{method} {size}");
@@ -249,6 +256,83 @@ fn writing_models_that_were_not_evaluated_changes_nothing_in_the_run() {
     let (_, with) = run(&scenario(&text));
     let (_, without) = run(&scenario(&text.replace("record: (model: Every(1)),", "")));
     assert_eq!(with.unwrap().hash, without.unwrap().hash);
+}
+
+/// The pieces of a query take numbers in the server's sequence, which a modelled run passes over.
+#[test]
+fn a_modelled_run_has_the_times_of_the_real_one() {
+    let text = text(
+        "HeteroFL()",
+        "Drawn([1, 0.5])",
+        0.1,
+        "evaluation: (every: 2)",
+    );
+    let text = text
+        .replace("rounds: 1", "rounds: 4")
+        .replace("record: (model: Every(1)),", "")
+        .replace("count: 6,", "count: 6, link: \"wifi\",");
+    let (real, modelled) = (
+        ran(&text),
+        ran(&text.replace("seed: 3", "seed: 3, compute: Modelled")),
+    );
+    let times = |heard: &Heard| {
+        let rounds = heard.rounds.iter();
+        let each = rounds.map(|row| (row.started, row.ended, row.bytes_down, row.bytes_up));
+        each.collect::<Vec<_>>()
+    };
+    assert_eq!(times(&real), times(&modelled));
+    let asked = real.rounds.iter().map(|row| row.statistics_bytes.is_some());
+    assert_eq!(asked.collect::<Vec<_>>(), [false, true, false, true]);
+}
+
+/// What a client has on its own device is its own samples.
+#[test]
+fn a_clients_own_model_is_measured_with_the_statistics_of_its_own_samples() {
+    let further = "evaluation: (per_client: true)";
+    let built = federation(&text("HeteroFL(masked_loss: false)", "0.5", 0.1, further));
+    let shared = built.shared();
+    let (plan, level) = (&shared.plan, &shared.sizes.levels()[1]);
+    let start = level.model.init(1, plan.init).unwrap();
+    let local = &shared.local[0];
+    let train = shared.train_samples(2, 1);
+    let task = Payload::Model(start.clone());
+    let input = shared.input(
+        (2, 1),
+        Arc::clone(local),
+        train.clone(),
+        task,
+        Default::default(),
+    );
+    let work = shared.client_half.run(&input, &mut Scratch::new()).unwrap();
+    let trained = work.report.as_model().unwrap();
+    let figures = work.metrics.held_out.unwrap();
+    let measured = |params: &ParamSet| {
+        let batches = train.as_slice().chunks(16);
+        let found = statistics(&level.model, params, &plan.train, batches).unwrap();
+        let params = with_statistics(&level.model, params, &found).unwrap();
+        let own = input.holdout.as_slice();
+        let found = evaluate(&level.model, &params, &plan.train, own, 64, None);
+        found.unwrap().correct as u32
+    };
+    assert_eq!(
+        (figures.received, figures.trained),
+        (measured(&start), measured(trained))
+    );
+    // What it reports has the statistics of its task, which do not travel.
+    let (before, after) = (start.as_slice().unwrap(), trained.as_slice().unwrap());
+    assert_ne!(before, after);
+    for entry in start.layout().entries() {
+        if entry.role.part.is_statistic() {
+            let place = entry.offset..entry.offset + entry.len;
+            assert_eq!(before[place.clone()], after[place]);
+        }
+    }
+    // Three passes for each sample of one epoch, and none for statistics.
+    let flops = 3 * level.model.forward_flops().0 * train.len() as u64;
+    assert_eq!(
+        Cost::training(&level.model, local, train.len(), 0).flops.0,
+        flops
+    );
 }
 
 fn federation(text: &str) -> Federation {
