@@ -115,7 +115,11 @@ impl Server {
             };
             let at_level = |level| {
                 let params = self.model_of(level)?.unwrap_or_else(|| global.clone());
-                self.queried.complete(of, level, params)
+                match of.0.levels().contains(&level) {
+                    true => self.queried.complete(of, level, params),
+                    // Nobody measures it, or it has no statistics that are queried.
+                    false => Ok(params),
+                }
             };
             self.shared.evaluator.pieces(plan, &at_level(0)?, at_level)
         })();
