@@ -41,6 +41,7 @@ mod outstanding;
 mod plan;
 #[cfg(test)]
 mod presence_tests;
+mod query;
 mod record;
 #[cfg(test)]
 mod resume_tests;
@@ -68,6 +69,7 @@ pub use layers::Layers;
 pub use message::Message;
 pub use outlook::{Outlook, RoundMessages, ServerLoad};
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
+pub use query::QUERIED_CLIENTS;
 pub use record::Record;
 pub use sizing::{ratios, SizeRule, MOST_LEVELS};
 pub use spread::Spread;

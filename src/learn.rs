@@ -18,6 +18,7 @@
 //! - `train`, `evaluate`: the two kinds of job
 //! - `course`: the batches of a job
 //! - `stack`, `stacked`: jobs that run together
+//! - `statistics`: what batch normalisations are given
 //! - `objective`: training on another loss than cross entropy
 //! - `ordered`: ordered dropout
 //! - `exits`: networks whose classifiers teach each other
@@ -47,6 +48,7 @@ mod precision;
 mod soft;
 mod stack;
 mod stacked;
+mod statistics;
 mod tape;
 mod train;
 mod update;
@@ -69,6 +71,7 @@ pub use precision::Precision;
 pub use soft::divergence;
 pub use stack::stack;
 pub use stacked::{train_all, train_stack};
+pub use statistics::{statistics, with_statistics};
 pub use tape::{Gradients, Tape};
 pub use train::{train, Correction, FastPath, Samples, Scratch, TrainJob, Trained};
 pub use virtual_device::{

@@ -105,6 +105,15 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
+    /// Whether the statistics of batch normalisations are queried: local training leaves them alone,
+    /// reports do not contain them, and they are measured on an aggregated model when it is evaluated
+    /// (static batch normalisation, Diao et al., ICLR 2021, section 3). What a normalisation is given in
+    /// a sub-model is not what it is given in a wider one, so the statistics of sub-models of different
+    /// sizes have no mean that any of them could use.
+    fn queries_statistics(&self) -> bool {
+        self.sizes() && self.reports() == ReportKind::Parts
+    }
+
     /// The network of clients of width `ratio`, made from the network `full`.
     ///
     /// # Errors

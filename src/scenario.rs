@@ -421,7 +421,15 @@ impl Scenario {
     /// Never for a scenario that was resolved.
     pub fn build_model(&self) -> Result<Arc<Model>, crate::model::ModelError> {
         let model = self.model.built(&self.samples)?;
-        Ok(Arc::new(model.freezing(&self.model.freeze)))
+        Ok(Arc::new(self.queried(model.freezing(&self.model.freeze))))
+    }
+
+    /// The network as the method has its statistics measured.
+    fn queried(&self, model: Model) -> Model {
+        match self.method.method().queries_statistics() {
+            true => model.querying(),
+            false => model,
+        }
     }
 
     /// The networks of all widths that clients may have, widest first: `full` itself, then its
@@ -436,7 +444,7 @@ impl Scenario {
                 1.0 => Arc::clone(full),
                 narrower => {
                     let narrower = self.method.method().sub_model(full, narrower)?;
-                    Arc::new(narrower.freezing_as(full))
+                    Arc::new(self.queried(narrower.freezing_as(full)))
                 }
             };
             Ok(Level { ratio, model })

@@ -106,6 +106,33 @@ fn workers_change_nothing_where_clients_have_models_of_several_widths() {
     assert_eq!(sizes.lines().count(), 1 + 3 * 4, "{sizes}");
 }
 
+/// The statistics of each width's model are measured on the samples of clients, in pieces that workers
+/// share.
+#[test]
+fn workers_change_nothing_where_statistics_are_queried() {
+    let hash = |ran: &Ran| ran.result.as_ref().unwrap().hash.to_string();
+    let text = SIZES.replace("kernel: 3), Relu", "kernel: 3), BatchNorm, Relu");
+    let first = Ran::on(1, &text);
+    let asked = |ran: &Ran| {
+        let rounds = ran.rounds().into_iter();
+        rounds
+            .map(|round| round.statistics_bytes)
+            .collect::<Vec<_>>()
+    };
+    assert!(asked(&first).iter().all(Option::is_some));
+    assert_eq!(asked(&Ran::on(1, SIZES)), [None; 4]);
+    for workers in [2, 4] {
+        let again = Ran::on(workers, &text);
+        assert_eq!(hash(&first), hash(&again), "{workers} workers");
+        for file in ["rounds.csv", "accuracy.csv", "sizes.csv", "trace.bin"] {
+            assert!(
+                first.bytes(file) == again.bytes(file),
+                "{file} on {workers} workers"
+            );
+        }
+    }
+}
+
 /// Personal models on disk are the same models: with room for none, some or all of them in memory
 /// a run is the same, and its folder holds nothing of them afterwards.
 #[test]

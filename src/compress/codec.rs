@@ -1,5 +1,5 @@
-//! A scheme applied to the parameters of a network: learned tensors are compressed, measured
-//! statistics are sent unchanged.
+//! A scheme applied to the parameters of a network: learned tensors are compressed, statistics that
+//! the client has measured are sent unchanged, and statistics that are queried are not sent.
 
 use super::{Compression, Scheme};
 use crate::method::MethodError;
@@ -15,11 +15,14 @@ const NAME: &str = "compression";
 #[derive(Debug, Clone)]
 pub(crate) struct Codec(Arc<Compression>);
 
-/// The ranges of the learned tensors and of the measured statistics in the flat vector of
+/// The ranges of the learned tensors and of the statistics that are sent in the flat vector of
 /// parameters.
 struct Places {
     learned: Vec<Range<usize>>,
+    /// The statistics that a client has measured. Where statistics are queried, there are none.
     measured: Vec<Range<usize>>,
+    /// Whether the learned tensors are all there is in the vector.
+    whole: bool,
 }
 
 impl Places {
@@ -29,9 +32,14 @@ impl Places {
             let entries = entries.filter(move |entry| entry.role.part.is_statistic() == measured);
             entries.map(|entry| entry.offset..entry.offset + entry.len)
         };
+        let statistics: Vec<Range<usize>> = range(true).collect();
         Self {
             learned: range(false).collect(),
-            measured: range(true).collect(),
+            whole: statistics.is_empty(),
+            measured: match layout.queries() {
+                0 => statistics,
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -68,7 +76,7 @@ impl Codec {
         }
         let places = Places::of(layout);
         let tensors = places.tensors();
-        if places.measured.is_empty() {
+        if places.whole {
             return Ok(self.scheme().encode(values, &tensors, rng));
         }
         let learned = places.learned.iter().map(|place| &values[place.clone()]);
@@ -84,7 +92,7 @@ impl Codec {
         Ok(bytes)
     }
 
-    /// Unpacks a vector of the given layout.
+    /// Unpacks a vector of the given layout, with zeros for statistics that were not sent.
     ///
     /// # Errors
     /// When the bytes are not an encoding of such a vector by [`Codec::encode`].
@@ -93,7 +101,7 @@ impl Codec {
         let places = Places::of(layout);
         let tensors = places.tensors();
         let learned: usize = tensors.iter().sum();
-        let measured = 4 * (layout.total() - learned);
+        let measured = 4 * places.measured.iter().map(Range::len).sum::<usize>();
         let split = bytes.len().checked_sub(measured).ok_or_else(unreadable)?;
         let (coded, plain) = bytes.split_at(split);
         let mut values = vec![0.0; learned];
@@ -101,7 +109,7 @@ impl Codec {
         scheme
             .decode(coded, &tensors, &mut values)
             .ok_or_else(unreadable)?;
-        if places.measured.is_empty() {
+        if places.whole {
             return Ok(values);
         }
         let mut all = vec![0.0; layout.total()];

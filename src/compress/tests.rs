@@ -309,6 +309,35 @@ fn statistics_travel_as_they_are_beside_what_is_learned() {
     }
 }
 
+/// Where statistics are queried they are no part of a report, so what is learned travels alone.
+#[test]
+fn queried_statistics_do_not_travel() {
+    let layers = [
+        LayerSpec::conv(4, 1, 0),
+        LayerSpec::BatchNorm,
+        LayerSpec::Flatten,
+        LayerSpec::dense(3),
+    ];
+    let measured = Model::build(&layers, &[1, 2, 2], 3).unwrap();
+    let queried = measured.clone().querying();
+    let values = vector(measured.layout().total());
+    for compression in all() {
+        let codec = super::codec::Codec::new(compression.clone());
+        let encode = |model: &Model| codec.encode(model.layout(), &values, &mut rng(1)).unwrap();
+        let (with, without) = (encode(&measured), encode(&queried));
+        assert_eq!(with.len(), without.len() + 4 * 8, "{}", compression.name());
+        let [sent, own] = [(&measured, &with), (&queried, &without)]
+            .map(|(model, bytes)| codec.decode(model.layout(), bytes).unwrap());
+        for entry in queried.layout().entries() {
+            let place = entry.offset..entry.offset + entry.len;
+            match entry.role.part.is_statistic() {
+                true => assert!(own[place].iter().all(|value| *value == 0.0)),
+                false => assert_eq!(own[place.clone()], sent[place]),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_model_that_diverged_is_declined_with_the_reason() {
     let method = parse::<MethodSpec>("FedAvg()");

@@ -3,7 +3,7 @@
 use super::hierarchy::Below;
 use super::sizing::cost_of;
 use super::world::{Federation, Shared};
-use crate::quantity::{Bytes, Span, VirtualTime};
+use crate::quantity::{Span, VirtualTime};
 use crate::select::{Expected, Population};
 use crate::sim::NodeId;
 use std::ops::Range;
@@ -59,7 +59,7 @@ impl Population for Candidates<'_> {
             narrower,
             client,
         );
-        let bytes = Bytes(4 * own.model.parameters() as u64);
+        let bytes = own.model.layout().wire_bytes();
         let (node, server) = (Federation::node_of(client), self.server);
         Expected {
             download: self.shared.network.expected(server, node, bytes),

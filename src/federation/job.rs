@@ -2,11 +2,12 @@
 
 use super::evaluation::{EvaluationJob, Marks};
 use super::gossip::{Consensus, ConsensusJob, MixJob};
+use super::query::StatisticsJob;
 use crate::learn::{prepare_worker_thread, Admission, Scratch};
 use crate::method::{
     run_together, ClientHalf, ClientInput, ClientWork, MethodError, Payload, ServerJob,
 };
-use crate::model::ParamSet;
+use crate::model::{ParamSet, Statistics};
 use crate::quantity::Bytes;
 use crate::sim::{mix_words, Digest, Executor, Outcome};
 use crate::snapshot::snapshot_enum;
@@ -21,6 +22,8 @@ pub enum Job {
     Server(ServerJob),
     /// A piece of an evaluation.
     Evaluation(Box<EvaluationJob>),
+    /// A piece of a query of statistics.
+    Statistics(Box<StatisticsJob>),
     /// The mixing of models by a client without a server.
     Mix(Box<MixJob>),
     /// The mean of all clients' models, which the observer of a federation without a server wants.
@@ -48,6 +51,8 @@ pub enum Output {
     Server(Result<Payload, MethodError>),
     /// The output of a piece of an evaluation.
     Evaluation(Result<Marks, MethodError>),
+    /// The output of a piece of a query of statistics.
+    Statistics(Result<Statistics, MethodError>),
     /// The job has no output, because its worker panicked twice.
     Failed(String),
     /// The mixed model.
@@ -63,6 +68,7 @@ snapshot_enum!(Output {
     3 => Failed(reason),
     4 => Mix(outcome),
     5 => Consensus(outcome),
+    6 => Statistics(outcome),
 });
 
 impl Digest for Output {
@@ -74,6 +80,7 @@ impl Digest for Output {
             }
             Self::Server(Ok(payload)) => mix_words(&[2, payload.digest()]),
             Self::Evaluation(Ok(marks)) => mix_words(&[3, marks.digest()]),
+            Self::Statistics(Ok(sums)) => mix_words(&[8, sums.digest()]),
             Self::Mix(Ok(model)) => mix_words(&[6, model.digest().unwrap_or(0)]),
             Self::Consensus(Ok(found)) => mix_words(&[
                 7,
@@ -83,6 +90,7 @@ impl Digest for Output {
             Self::Client(Err(error))
             | Self::Server(Err(error))
             | Self::Evaluation(Err(error))
+            | Self::Statistics(Err(error))
             | Self::Mix(Err(error))
             | Self::Consensus(Err(error)) => mix_words(&[4, xxh3_64(error.to_string().as_bytes())]),
             Self::Failed(reason) => mix_words(&[5, xxh3_64(reason.as_bytes())]),
@@ -195,6 +203,9 @@ impl Executor<Job, Output> for DeviceWorker {
             ),
             Job::Evaluation(job) => {
                 Output::Evaluation(self.admitted(on_host(job.memory()), |_| job.run()))
+            }
+            Job::Statistics(job) => {
+                Output::Statistics(self.admitted(on_host(job.memory()), |_| job.run()))
             }
             // Mixing and means take the host memory of one model, for which they do not wait.
             Job::Mix(job) => Output::Mix(job.run()),

@@ -4,6 +4,7 @@
 //! that a scenario names; the models that nodes hold when the run is over are handed over by [`left`]. A
 //! model is handed over by reference and is part of no hash, so writing it changes nothing in the run.
 
+use super::query::{of_own, Queried};
 use super::record::Record;
 use super::world::{Federation, Member, Shared};
 use crate::method::{ClientState, MethodError, ServerHalf};
@@ -81,27 +82,43 @@ impl Keep {
 }
 
 /// The global model of `half` at every width that clients have; `None` where the method has no global
-/// model.
+/// model. Statistics that are queried are those that the evaluation used or, of a model that was not
+/// evaluated, such as are measured now.
 ///
 /// # Errors
-/// When a narrower model cannot be made.
+/// When a narrower model cannot be made, or its statistics cannot be measured.
 pub(super) fn global(
     shared: &Shared,
     half: &dyn ServerHalf,
+    queried: &Queried,
     round: u32,
     of: Of,
 ) -> Result<Option<Weights>, MethodError> {
     let Some(full) = half.global() else {
         return Ok(None);
     };
-    let mut sets = vec![(0, full.clone())];
+    let complete = |level, set| {
+        let of = (&shared.query, &shared.plan, &shared.sizes);
+        queried.complete(of, level, set)
+    };
+    let mut sets = vec![(0, complete(0, full.clone())?)];
     for level in 1..shared.sizes.levels().len() {
         // Where a method has no sub-models, every client has the whole model.
         if let Some(narrower) = half.at_level(level)? {
-            sets.push((level, narrower));
+            sets.push((level, complete(level, narrower)?));
         }
     }
     Ok(Some(Weights { round, of, sets }))
+}
+
+/// The model that the server has for a client, with statistics that are queried as they are in the
+/// client's own samples.
+fn own_of_client(shared: &Shared, client: u32, own: ParamSet) -> Result<ParamSet, MethodError> {
+    let plan = &shared.plan;
+    let train = shared.train_samples(client, 1);
+    let local = &shared.local[plan.group_of(client)];
+    let model = &shared.sizes.of(client).model;
+    of_own(model, own, &plan.train, &train, local)
 }
 
 /// Hands over the models that a node has when the run is over: the server its global model and what it has
@@ -134,14 +151,18 @@ pub(super) fn left(
             let failed = |error: MethodError| format!("the model of the end: {error}");
             if clients {
                 for client in 0..shared.plan.population() {
-                    let own = half.own(client).map_err(failed)?;
-                    if own.is_some_and(|own| !tell_own(client, round, own)) {
+                    let Some(own) = half.own(client).map_err(failed)? else {
+                        continue;
+                    };
+                    let own = own_of_client(shared, client, own).map_err(failed)?;
+                    if !tell_own(client, round, own) {
                         return Ok(());
                     }
                 }
             }
             if keep.has_final() {
-                let global = global(shared, half, round, Of::End).map_err(failed)?;
+                let global =
+                    global(shared, half, server.queried(), round, Of::End).map_err(failed)?;
                 global.map(tell);
             }
         }

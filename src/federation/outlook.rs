@@ -121,7 +121,7 @@ impl Federation {
             narrower,
             client,
         );
-        let model = Bytes(4 * own.model.parameters() as u64);
+        let model = own.model.layout().wire_bytes();
         let report = shared.report_bytes(client, model);
         let (node, other) = (Self::node_of(client), shared.counterpart(client));
         let samples = plan.partition.size(client as usize);
@@ -157,7 +157,7 @@ impl Federation {
     /// The messages that a client gets and sends in a round.
     pub fn round_messages(&self, client: u32) -> RoundMessages {
         let shared = self.share();
-        let parameters = Bytes(4 * shared.sizes.of(client).model.parameters() as u64);
+        let parameters = shared.sizes.of(client).model.layout().wire_bytes();
         let report = shared.report_bytes(client, parameters);
         let around = ENVELOPE + Payload::Nothing.wire_bytes().0;
         RoundMessages {
@@ -199,6 +199,10 @@ impl Federation {
         }
         if plan.evaluation.per_client {
             add(plan.model.forward_flops(), plan.holdout.len());
+        }
+        for &level in shared.query.levels() {
+            let each = shared.sizes.levels()[level].model.forward_flops();
+            add(each, shared.query.samples() as usize);
         }
         (Flops(flops), samples)
     }

@@ -180,6 +180,10 @@ pub struct Evaluation {
     pub per_client: bool,
     /// Whether the central figures are measured at every width that clients have.
     pub by_size: bool,
+    /// The most clients on whose samples the statistics of batch normalisations are measured before an
+    /// aggregated model is evaluated; `None` where no statistics are queried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistics_clients: Option<u32>,
 }
 
 /// The properties of one client. They are drawn from the client's streams whenever they are needed, and

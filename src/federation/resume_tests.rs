@@ -207,6 +207,23 @@ fn options_that_add_to_a_servers_state_go_on_too() {
     }
 }
 
+/// Statistics are queried at both widths, also by a server that has been down.
+#[test]
+fn queried_statistics_go_on_too() {
+    let network = "model=[Conv(out: 4, kernel: 3), BatchNorm, Relu, Flatten, Dense(10)]";
+    let crash =
+        "faults: [(fault: ServerCrash, when: Repeated(between: \"4 s\", lasts: \"500 ms\"))]";
+    for (method, further) in [
+        ("HeteroFL()", ""),
+        ("FedRolex()", crash),
+        ("TailorFL()", ""),
+        ("HeteroFL()", "compute: Modelled"),
+        ("FedDropout()", "compression: Int8()"),
+    ] {
+        holds(&changed(method, further, &[network]), u64::MAX, 2);
+    }
+}
+
 #[test]
 fn what_is_worn_attacked_and_goes_wrong_goes_on_too() {
     for (method, further) in [

@@ -29,10 +29,12 @@ use super::evaluation::Marks;
 use super::job::Output;
 use super::message::Message;
 use super::outstanding::Outstanding;
+use super::query::Queried;
 use super::round::Round;
 use super::spread::Own;
 use super::world::{Federation, Shared};
 use crate::method::{MethodError, Payload, Phase, ServerHalf};
+use crate::model::Statistics;
 use crate::observe::rows::Outcome;
 use crate::quantity::{Span, VirtualTime};
 use crate::select::Policy;
@@ -76,6 +78,8 @@ pub struct Server {
     timers: u64,
     /// Which clients train, where clients are asked one by one.
     active: Option<Box<ActiveClients>>,
+    /// The statistics that were measured last.
+    queried: Queried,
     /// Whether [`Server::keep_busy`] is running; always false between two events.
     keeping_busy: bool,
 }
@@ -93,6 +97,10 @@ enum Stage {
     Collecting,
     /// Waiting for the virtual server to finish its arithmetic.
     Closing,
+    /// Waiting for the pieces of the queries of statistics that come before an evaluation.
+    Querying {
+        pieces: Vec<(JobId, (usize, Option<Statistics>))>,
+    },
     /// Waiting for the pieces of an evaluation.
     Evaluating { pieces: Vec<(JobId, Option<Marks>)> },
     /// The run is over.
@@ -131,6 +139,7 @@ impl Server {
             forgotten: BTreeSet::new(),
             timers: 0,
             active,
+            queried: Queried::default(),
             keeping_busy: false,
         }
     }
@@ -152,6 +161,7 @@ impl Server {
             }
             Stage::Waiting => Some(format!("clients to come back for round {round}")),
             Stage::Closing => Some(format!("its arithmetic for round {round}")),
+            Stage::Querying { .. } => Some(format!("the statistics of round {round}")),
             Stage::Evaluating { .. } => Some(format!("the evaluation of round {round}")),
             Stage::Down => Some("the end of its own crash, which does not come".into()),
             Stage::Finished => None,
@@ -312,7 +322,7 @@ impl Server {
     pub(super) fn half(&self) -> (&dyn ServerHalf, u32) {
         let number = self.round.number;
         let round = match self.stage {
-            Stage::Finished | Stage::Evaluating { .. } => number,
+            Stage::Finished | Stage::Querying { .. } | Stage::Evaluating { .. } => number,
             Stage::Working {
                 phase: Phase::AfterRound(_) | Phase::Finish,
                 ..
@@ -320,6 +330,11 @@ impl Server {
             _ => number.saturating_sub(1),
         };
         (self.half.as_ref(), round)
+    }
+
+    /// The statistics that were measured last.
+    pub(super) const fn queried(&self) -> &Queried {
+        &self.queried
     }
 
     /// Whether edge servers answer to the server, and not clients.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(super) struct StandIns {
     /// The size of reports, by width; `None` for a width of which no client can train.
     reports: Vec<Option<Bytes>>,
-    /// How many pieces an evaluation of real models would have.
+    /// How many pieces an evaluation of real models would have, with those of the query of statistics.
     pub pieces: u64,
 }
 
@@ -47,6 +47,7 @@ impl StandIns {
         }
         let mut half = shared.fresh_half()?;
         let pieces = Evaluator::count(&shared.plan, &shared.sizes, half.personal());
+        let pieces = pieces + shared.query.count();
         if !half.needs_clients() {
             let reports = Vec::new();
             return Ok(Self { reports, pieces });

@@ -1,7 +1,7 @@
 //! What the tests of whole federations share.
 
-use super::{DeviceWorker, Federation, Record};
-use crate::observe::rows::{ClientRow, RejectionRow, RoundRow, ServerRow};
+use super::{DeviceWorker, Federation, Of, Record, Weights};
+use crate::observe::rows::{ClientRow, RejectionRow, RoundRow, ServerRow, SizeRow};
 use crate::run::assemble;
 use crate::scenario::Scenario;
 use crate::sim::{
@@ -33,6 +33,9 @@ pub struct Heard {
     pub servers: Vec<ServerRow>,
     pub rejections: Vec<RejectionRow>,
     pub staleness: BTreeMap<u32, u32>,
+    pub sizes: Vec<SizeRow>,
+    /// The global models of rounds.
+    pub weights: Vec<Weights>,
     pub fatal: Option<String>,
 }
 
@@ -56,6 +59,8 @@ impl Recorder<Federation> for Heard {
                     *self.staleness.entry(tau).or_default() += reports;
                 }
             }
+            Record::Size(row) => self.sizes.push(*row),
+            Record::Weights(weights) if weights.of == Of::Round => self.weights.push(*weights),
             Record::Fatal(reason) => self.fatal = Some(reason),
             _ => {}
         }

@@ -11,6 +11,7 @@
 
 use super::evaluation::Place;
 use super::job::{ClientJob, Job, Output};
+use super::query::QueryPlace;
 use super::world::{Federation, Shared};
 use crate::learn::{Amount, LocalTraining};
 use crate::method::{ClientState, Payload};
@@ -58,6 +59,7 @@ struct UnitForm {
 enum Form {
     Client(Box<ClientForm>),
     Evaluation(EvaluationForm),
+    Statistics(StatisticsForm),
 }
 
 struct ClientForm {
@@ -77,6 +79,11 @@ struct EvaluationForm {
     set: u64,
 }
 
+struct StatisticsForm {
+    place: QueryPlace,
+    set: u64,
+}
+
 snapshot_struct!(UnitForm { new, forms, forget });
 snapshot_struct!(ClientForm {
     client,
@@ -87,9 +94,11 @@ snapshot_struct!(ClientForm {
     state
 });
 snapshot_struct!(EvaluationForm { place, set });
+snapshot_struct!(StatisticsForm { place, set });
 snapshot_enum!(Form {
     0 => Client(form),
     1 => Evaluation(form),
+    2 => Statistics(form),
 });
 
 impl Sent {
@@ -103,7 +112,7 @@ impl Sent {
         let name = self.next;
         self.next += 1;
         new.push((name, set.clone()));
-        let bytes = set.wire_bytes().0;
+        let bytes = set.bytes().0;
         self.bytes += bytes;
         self.entries.push_back(Entry {
             name,
@@ -166,6 +175,7 @@ impl Wire {
         match job {
             Job::Client(job) => self.client_travels(job),
             Job::Evaluation(job) => job.place().is_some(),
+            Job::Statistics(_) => true,
             // A method's work at the server cannot be written. Mixing is arithmetic on many models, which
             // costs less than sending them.
             Job::Server(_) | Job::Mix(_) | Job::Consensus(_) => false,
@@ -237,6 +247,10 @@ impl Wire {
                 place: job.place().ok_or_else(no_bytes)?,
                 set: sent.name(job.params(), new)?,
             })),
+            Job::Statistics(job) => Ok(Form::Statistics(StatisticsForm {
+                place: job.place(),
+                set: sent.name(job.params(), new)?,
+            })),
             Job::Server(_) | Job::Mix(_) | Job::Consensus(_) => Err(no_bytes()),
         }
     }
@@ -288,6 +302,15 @@ impl Wire {
                 let job = shared.evaluator.job(&shared.plan, place, params);
                 let unknown = || Damaged::new(format!("there is no {place:?} of an evaluation"));
                 Ok(Job::Evaluation(Box::new(job.ok_or_else(unknown)?)))
+            }
+            Form::Statistics(StatisticsForm { place, set }) => {
+                let params = held.get(set)?;
+                let Shared {
+                    query, plan, sizes, ..
+                } = &**shared;
+                let job = query.job(plan, sizes, place, params);
+                let unknown = || Damaged::new(format!("there is no {place:?} of a query"));
+                Ok(Job::Statistics(Box::new(job.ok_or_else(unknown)?)))
             }
         }
     }

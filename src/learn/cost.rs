@@ -31,8 +31,9 @@ impl Cost {
         let batch = local.batch_of(samples) as u64;
         let seen = local.samples_seen(samples);
         let training = model.training_flops().0.saturating_mul(seen);
-        // The statistics of batch normalisation are measured in one more forward pass.
-        let measuring = match model.has_statistics() {
+        // The statistics of batch normalisation are measured in one more forward pass, unless they are
+        // queried later.
+        let measuring = match model.measures_statistics() {
             true => model.forward_flops().0.saturating_mul(samples as u64),
             false => 0,
         };

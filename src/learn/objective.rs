@@ -58,7 +58,7 @@ pub(super) fn train_on(
         let weights = weights.flat_mut();
         update::step(weights, flat, &mut moments, terms, local, lr, step)?;
     }
-    if job.model.has_statistics() {
+    if job.model.measures_statistics() {
         measure(job, &mut weights)?;
     }
     Trained::of(weights.into_flat().freeze(), progress)

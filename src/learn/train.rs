@@ -3,16 +3,14 @@
 mod autograd;
 mod pieces;
 
-use super::course::{go_on, Course, Progress};
+use super::course::{Course, Progress};
 use super::perceptron::{Perceptron, Workspace};
 use super::update::{self, Moments, Terms};
 use super::{
-    masked_cross_entropy, DeviceData, Gradients, HeldOut, LearnError, LocalTraining, Optimizer,
-    Precision,
+    masked_cross_entropy, statistics::sums_of, DeviceData, Gradients, HeldOut, LearnError,
+    LocalTraining, Optimizer, Precision,
 };
-use crate::model::{
-    Buffer, Fresh, Layout, MaskSource, Mode, Model, ParamError, ParamSet, Statistics, Viewed,
-};
+use crate::model::{Buffer, Fresh, Layout, MaskSource, Model, ParamError, ParamSet, Viewed};
 use crate::quantity::Bytes;
 use crate::snapshot::{Damaged, Reader, Snapshot, Writer};
 use pieces::{gradients_of, Pieces};
@@ -332,7 +330,7 @@ fn steps(
         None => {
             let mut weights = Viewed::new(Buffer::copy_of(start)?)?;
             let progress = descend(job, &mut weights, gradients, moments, scratch, terms)?;
-            if job.model.has_statistics() {
+            if job.model.measures_statistics() {
                 measure(job, &mut weights)?;
                 weights.flat_mut().put_back(job.model.frozen(), start)?;
             }
@@ -376,20 +374,12 @@ fn descend(
     Ok(progress)
 }
 
-/// Static batch normalisation (HeteroFL): measures, with the trained weights, the input of every
-/// batch normalisation over the client's samples, in their order and in batches of the size of
-/// training.
+/// Measures, with the trained weights, the input of every batch normalisation over the client's
+/// samples, in their order and in batches of the size of training.
 pub(super) fn measure(job: &TrainJob, weights: &mut Viewed) -> Result<(), LearnError> {
-    let mut statistics = Statistics::new();
     let samples = job.samples.as_slice();
-    for part in samples.chunks(job.local.batch_of(samples.len())) {
-        go_on()?;
-        let x = job.data.batch(part, job.model.starts_with_images())?;
-        let sums = &mut statistics;
-        let _scores = job
-            .model
-            .forward(weights.views(), &x, Mode::Statistics { sums })?;
-    }
+    let batches = samples.chunks(job.local.batch_of(samples.len()));
+    let statistics = sums_of(&job.model, weights.views(), &job.data, batches)?;
     Ok(statistics.write(weights.views_mut())?)
 }
 

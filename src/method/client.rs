@@ -2,8 +2,8 @@
 
 use super::{MethodError, Payload, PublicData};
 use crate::learn::{
-    evaluate, Correction, Cost, DeviceData, EvaluationSums, HeldOut, LearnError, LocalTraining,
-    Samples, Scratch, TrainJob, Trained,
+    evaluate, statistics, with_statistics, Correction, Cost, DeviceData, EvaluationSums, HeldOut,
+    LearnError, LocalTraining, Samples, Scratch, TrainJob, Trained,
 };
 use crate::model::{Initializer, Level, Model, ParamSet, Sizes};
 use crate::quantity::Bytes;
@@ -375,7 +375,8 @@ pub fn run_together(
 }
 
 /// The accuracy of the client's model `params` on the samples that it holds out; `None` if it holds
-/// out none.
+/// out none. Statistics that the model does not carry ([`Model::queries_statistics`]) are measured on
+/// the samples that the client trains on.
 pub(super) fn measure_own(
     input: &ClientInput,
     params: &ParamSet,
@@ -383,6 +384,17 @@ pub(super) fn measure_own(
     if input.holdout.is_empty() {
         return Ok(None);
     }
+    let own;
+    let params = match input.model.queries_statistics() {
+        true => {
+            let train = input.train.as_slice();
+            let batches = train.chunks(input.local.batch_of(train.len()));
+            let found = statistics(&input.model, params, &input.data, batches)?;
+            own = with_statistics(&input.model, params, &found)?;
+            &own
+        }
+        false => params,
+    };
     let samples = input.holdout.as_slice();
     let sums = evaluate(&input.model, params, &input.data, samples, 64, None)?;
     Ok(Some(sums))

@@ -1,8 +1,8 @@
 //! HeteroFL: nested sub-models by width (Diao, Ding and Tarokh, "HeteroFL: Computation and
 //! Communication Efficient Federated Learning for Heterogeneous Clients", ICLR 2021). A client of
 //! width r trains the first units of every hidden layer, a share r of them. Each parameter becomes
-//! the mean over the clients that held it (equations 2 and 3). The paper's static batch
-//! normalisation is the layer `BatchNorm`.
+//! the mean over the clients that held it (equations 2 and 3). The statistics of the layer `BatchNorm`
+//! are static ([`Method::queries_statistics`]).
 
 use super::average::Weighting;
 use super::public_tuning::{tuned, PublicTuning};

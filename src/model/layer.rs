@@ -88,11 +88,12 @@ pub enum LayerSpec {
         /// Number of groups; must divide the channels.
         groups: usize,
     },
-    /// Batch normalisation with a learned scale and shift per channel and **static** statistics
-    /// (HeteroFL, Diao et al. 2021, section 3): training normalises by the batch and keeps no running
-    /// average; when local training is done, one more pass over the client's samples measures mean
-    /// and mean square of each channel, which travel with the model and are averaged like it.
-    /// Evaluation normalises by them.
+    /// Batch normalisation with a learned scale and shift per channel. Training normalises by the
+    /// batch and keeps no running average; evaluation normalises by a mean and a mean square of each
+    /// channel that are measured. When local training is done, one more pass over the client's samples
+    /// measures them, and they travel with the model and are averaged like it. Where a method merges
+    /// sub-models of different sizes, they are measured on the aggregated model instead, before it is
+    /// evaluated (static batch normalisation, Diao et al. 2021, section 3).
     BatchNorm,
     /// `body(x) + shortcut(x)`; an empty shortcut is the identity.
     Residual {
@@ -148,7 +149,7 @@ impl LayerSpec {
         ),
         (
             "BatchNorm",
-            "Normalisation by static statistics (Diao et al. 2021, HeteroFL)",
+            "Normalisation by the batch; evaluation by measured statistics",
         ),
         ("Residual", "A branch added to its input (He et al. 2016)"),
         ("Exit", "A classifier on the way"),

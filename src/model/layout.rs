@@ -85,6 +85,10 @@ impl Entry {
 pub struct Layout {
     entries: Vec<Entry>,
     total: usize,
+    /// How many values are statistics that are queried ([`Layout::queried`]). It is in no name: a run
+    /// has one such form of each of its networks.
+    #[serde(skip)]
+    queried: usize,
 }
 
 impl Layout {
@@ -98,9 +102,33 @@ impl Layout {
         self.total
     }
 
-    /// Bytes of the vector as single-precision floats, in memory or on the wire.
+    /// Bytes of the vector as single-precision floats, in memory.
     pub const fn bytes(&self) -> Bytes {
         Bytes(self.total as u64 * 4)
+    }
+
+    /// Bytes of the vector on the wire, as single-precision floats. Statistics that are queried do not
+    /// travel with a model.
+    pub const fn wire_bytes(&self) -> Bytes {
+        Bytes((self.total - self.queried) as u64 * 4)
+    }
+
+    /// The same tensors, of which the statistics of batch normalisations are queried: local training
+    /// leaves them alone and they do not travel with a model. They are measured on a model that was
+    /// aggregated when that model is evaluated (static batch normalisation, Diao et al., ICLR 2021,
+    /// section 3).
+    pub fn queried(&self) -> Self {
+        let statistics = self.entries.iter().filter(|e| e.role.part.is_statistic());
+        Self {
+            queried: statistics.map(|entry| entry.len).sum(),
+            ..self.clone()
+        }
+    }
+
+    /// How many values are statistics that are queried: 0 for a network without batch normalisation,
+    /// and where clients measure the statistics in their own training.
+    pub const fn queries(&self) -> usize {
+        self.queried
     }
 
     /// One tensor of so many values that stands for nothing.

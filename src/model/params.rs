@@ -137,9 +137,15 @@ impl ParamSet {
         self.len() == 0
     }
 
-    /// What the values take on the wire, uncompressed: four bytes each.
-    pub fn wire_bytes(&self) -> Bytes {
+    /// What the values take in memory: four bytes each.
+    pub fn bytes(&self) -> Bytes {
         self.0.layout.bytes()
+    }
+
+    /// What the values take on the wire, uncompressed: four bytes each. Statistics that are queried do
+    /// not travel ([`Layout::queried`]).
+    pub fn wire_bytes(&self) -> Bytes {
+        self.0.layout.wire_bytes()
     }
 
     /// The host device that holds the values.

@@ -171,6 +171,12 @@ impl Model {
         self
     }
 
+    /// The same network, whose statistics are queried ([`Layout::queried`]).
+    pub fn querying(mut self) -> Self {
+        self.layout = Arc::new(self.layout.queried());
+        self
+    }
+
     /// Where the chosen tensors lie, neighbours together.
     fn ranges_of(&self, chosen: &[bool]) -> Arc<[Range<usize>]> {
         let mut frozen: Vec<Range<usize>> = Vec::new();
@@ -247,7 +253,18 @@ impl Model {
         Flops(self.flops)
     }
 
-    /// Whether it has statistics that are measured after training instead of learned.
+    /// Whether it has statistics that are queried when an aggregated model is evaluated
+    /// ([`Layout::queried`]).
+    pub fn queries_statistics(&self) -> bool {
+        self.layout.queries() > 0
+    }
+
+    /// Whether it has statistics that each client measures at the end of its local training.
+    pub fn measures_statistics(&self) -> bool {
+        self.has_statistics() && !self.queries_statistics()
+    }
+
+    /// Whether it has statistics, which are measured instead of learned.
     pub fn has_statistics(&self) -> bool {
         self.layout
             .entries()

@@ -105,7 +105,7 @@ impl Spill {
     /// `set` to be kept for a while: itself while kept sets fit the budget, on disk beyond it. A set
     /// that cannot be written stays in memory, over the budget.
     pub fn keep(self: &Arc<Self>, set: ParamSet) -> ParamSet {
-        let bytes = set.wire_bytes().0;
+        let bytes = set.bytes().0;
         if set.is_mapped() || !set.is_on_host() || bytes == 0 {
             return set;
         }
@@ -130,7 +130,7 @@ impl Spill {
     pub fn take(&self, set: &ParamSet) {
         if !set.is_mapped() && set.is_on_host() {
             let mut books = self.books();
-            books.resident = books.resident.saturating_sub(set.wire_bytes().0);
+            books.resident = books.resident.saturating_sub(set.bytes().0);
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
     fn what_goes_beyond_the_budget_lies_on_disk_with_the_same_bits() {
         let folder = tempfile::tempdir().unwrap();
         let sets = sets(3);
-        let bytes = sets[0].wire_bytes().0;
+        let bytes = sets[0].bytes().0;
         let spill = Spill::create(folder.path(), 2 * bytes).unwrap();
         let kept: Vec<ParamSet> = sets.iter().map(|set| spill.keep(set.clone())).collect();
         let mapped: Vec<bool> = kept.iter().map(ParamSet::is_mapped).collect();
@@ -271,7 +271,7 @@ mod tests {
         let sets = sets(4);
         for round in 0..5 {
             let kept: Vec<ParamSet> = sets.iter().map(|set| spill.keep(set.clone())).collect();
-            let size = sets[0].wire_bytes().0.next_multiple_of(PAGE);
+            let size = sets[0].bytes().0.next_multiple_of(PAGE);
             assert_eq!(spill.books().length, 4 * size, "round {round}");
             for (set, kept) in sets.iter().zip(&kept) {
                 assert_eq!(set.as_slice().unwrap(), kept.as_slice().unwrap());

@@ -1,14 +1,18 @@
 //! What the batch normalisations of a network get, measured over any number of batches.
 
+use crate::sim::mix_words;
+use crate::snapshot::snapshot_struct;
 use std::collections::BTreeMap;
 use tch::{Kind, TchError, Tensor};
 
 /// Sums per channel, in double precision, by the entries of the layout that they are for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Statistics {
     sums: BTreeMap<usize, Vec<f64>>,
     counts: BTreeMap<usize, f64>,
 }
+
+snapshot_struct!(Statistics { sums, counts });
 
 impl Statistics {
     /// Nothing measured yet.
@@ -39,6 +43,31 @@ impl Statistics {
             *self.counts.entry(entry).or_insert(0.0) += count;
         }
         Ok(())
+    }
+
+    /// Adds the sums of other batches. Sums of parts that are added in a fixed order have the same bits
+    /// whoever computed the parts.
+    pub fn merge(&mut self, other: &Self) {
+        for (entry, sums) in &other.sums {
+            let total = self.sums.entry(*entry).or_default();
+            total.resize(total.len().max(sums.len()), 0.0);
+            total
+                .iter_mut()
+                .zip(sums)
+                .for_each(|(total, sum)| *total += sum);
+        }
+        for (entry, count) in &other.counts {
+            *self.counts.entry(*entry).or_insert(0.0) += count;
+        }
+    }
+
+    /// A digest of the sums, in 64 bits.
+    pub fn digest(&self) -> u64 {
+        let sums = self.sums.iter().flat_map(|(entry, sums)| {
+            std::iter::once(*entry as u64).chain(sums.iter().map(|sum| sum.to_bits()))
+        });
+        let counts = self.counts.values().map(|count| count.to_bits());
+        mix_words(&sums.chain(counts).collect::<Vec<u64>>())
     }
 
     /// Writes the means into the entries that they are for; `views` has one tensor per entry of the

@@ -429,6 +429,7 @@ mod tests {
                 server_energy: scores[2].filter(|s| s.is_finite()).unwrap_or(0.5),
                 select_accuracy: finite(1),
                 select_loss: finite(2),
+                statistics_bytes: scores[2].map(|_| times[3]),
             }
         }
     }

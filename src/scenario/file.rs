@@ -318,6 +318,8 @@ pub struct EvaluationFile {
     pub per_client: bool,
     /// At every width that clients have.
     pub by_size: bool,
+    /// On the samples of so many clients, before that, the statistics of batch normalisations.
+    pub statistics_clients: Option<u32>,
 }
 
 impl Default for EvaluationFile {
@@ -327,6 +329,7 @@ impl Default for EvaluationFile {
             central: true,
             per_client: false,
             by_size: true,
+            statistics_clients: None,
         }
     }
 }

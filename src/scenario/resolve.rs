@@ -251,6 +251,10 @@ pub(super) fn resolve(
             "expected a number of rounds of 1 or more, found 0",
         );
     }
+    let statistics_clients = r.reading(&[], |r| {
+        let asked = typed.evaluation.statistics_clients;
+        r.statistics_clients(asked, &typed.method, model.as_ref())
+    });
     let run = record::Run {
         method: &typed.method,
         evaluation: &typed.evaluation,
@@ -287,6 +291,7 @@ pub(super) fn resolve(
                 central: typed.evaluation.central,
                 per_client,
                 by_size: typed.evaluation.by_size,
+                statistics_clients,
             },
             compute,
             record,

@@ -98,6 +98,7 @@ impl Server {
                 ..
             } => return,
             Stage::Working { jobs, .. } => jobs.iter().map(|(id, _)| *id).collect(),
+            Stage::Querying { pieces } => pieces.iter().map(|(id, _)| *id).collect(),
             Stage::Evaluating { pieces } => pieces.iter().map(|(id, _)| *id).collect(),
             Stage::Waiting | Stage::Collecting | Stage::Closing => Vec::new(),
         };

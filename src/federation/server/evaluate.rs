@@ -3,15 +3,19 @@
 use super::super::evaluation::Marks;
 use super::super::job::Job;
 use super::super::keep::{self, Of};
+use super::super::query::{Queried, StatisticsJob};
 use super::super::record::Record;
 use super::super::spread::PerClient;
+use super::super::world::Shared;
 use super::{Cx, Server, Stage};
 use crate::learn::EvaluationSums;
 use crate::method::MethodError;
+use crate::model::{ParamSet, Statistics};
 use crate::observe::rows::{RoundRow, SizeRow};
 use crate::quantity::Span;
 use crate::select::Measured;
 use crate::sim::JobId;
+use std::collections::BTreeMap;
 
 /// How the global model did; `None` for what was not measured.
 #[derive(Debug, Default)]
@@ -38,16 +42,101 @@ impl Server {
             }
             return self.conclude(Measurements::default(), None, cx);
         }
-        let pieces = match self.half.global().filter(|_| due) {
-            Some(global) => {
-                let half = &self.half;
-                let at_level = |level| Ok(half.at_level(level)?.unwrap_or_else(|| global.clone()));
-                match self.shared.evaluator.pieces(plan, global, at_level) {
-                    Ok(pieces) => pieces,
-                    Err(error) => return self.fail(format!("evaluation: {error}"), cx),
-                }
+        if due {
+            let queries = match self.queries() {
+                Ok(queries) => queries.into_iter(),
+                Err(error) => return self.fail(format!("statistics: {error}"), cx),
+            };
+            self.queried = Queried::default();
+            let pieces = queries.map(|(level, piece)| {
+                let id = cx.work(Job::Statistics(Box::new(piece)), Span::ZERO);
+                (id, (level, None))
+            });
+            let pieces: Vec<_> = pieces.collect();
+            if !pieces.is_empty() {
+                self.stage = Stage::Querying { pieces };
+                return;
             }
-            None => Vec::new(),
+        }
+        self.measure(due, cx);
+    }
+
+    /// The model of a width that an evaluation measures; `None` if the method has no global model. Where
+    /// a method has no sub-models, every client has the whole model.
+    fn model_of(&self, level: usize) -> Result<Option<ParamSet>, MethodError> {
+        let Some(global) = self.half.global() else {
+            return Ok(None);
+        };
+        let narrower = match level {
+            0 => None,
+            narrower => self.half.at_level(narrower)?,
+        };
+        Ok(Some(narrower.unwrap_or_else(|| global.clone())))
+    }
+
+    /// The pieces of the queries of statistics that come before an evaluation, each with its width.
+    fn queries(&self) -> Result<Vec<(usize, StatisticsJob)>, MethodError> {
+        let Shared {
+            query, plan, sizes, ..
+        } = &*self.shared;
+        let mut all = Vec::new();
+        for &level in query.levels() {
+            if let Some(params) = self.model_of(level)? {
+                let pieces = query.pieces(plan, sizes, level, &params);
+                all.extend(pieces.map(|piece| (level, piece)));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes the outcome of a piece of the queries. With the last piece, the evaluation begins.
+    pub(super) fn asked(&mut self, job: JobId, sums: Statistics, cx: &mut Cx<'_>) {
+        let Stage::Querying { pieces } = &mut self.stage else {
+            return;
+        };
+        if let Some((_, (_, slot))) = pieces.iter_mut().find(|(id, _)| *id == job) {
+            *slot = Some(sums);
+        }
+        if pieces.iter().any(|(_, (_, sums))| sums.is_none()) {
+            return;
+        }
+        let mut of: BTreeMap<usize, Vec<Statistics>> = BTreeMap::new();
+        for (_, (level, sums)) in pieces.drain(..) {
+            of.entry(level).or_default().extend(sums);
+        }
+        for (level, sums) in of {
+            let taken = self.model_of(level).and_then(|params| match params {
+                Some(params) => self.queried.take(level, &params, &sums),
+                None => Ok(()),
+            });
+            if let Err(error) = taken {
+                return self.fail(format!("statistics: {error}"), cx);
+            }
+        }
+        self.measure(true, cx);
+    }
+
+    /// Measures the models of the round, if an evaluation is `due`, and concludes the round.
+    fn measure(&mut self, due: bool, cx: &mut Cx<'_>) {
+        let plan = &self.shared.plan;
+        let found = (|| {
+            let of = (&self.shared.query, plan, &self.shared.sizes);
+            let Some(global) = self.half.global().filter(|_| due) else {
+                return Ok(Vec::new());
+            };
+            let at_level = |level| {
+                let params = self.model_of(level)?.unwrap_or_else(|| global.clone());
+                match of.0.levels().contains(&level) {
+                    true => self.queried.complete(of, level, params),
+                    // Nobody measures it, or it has no statistics that are queried.
+                    false => Ok(params),
+                }
+            };
+            self.shared.evaluator.pieces(plan, &at_level(0)?, at_level)
+        })();
+        let pieces = match found {
+            Ok(pieces) => pieces,
+            Err(error) => return self.fail(format!("evaluation: {error}"), cx),
         };
         if pieces.is_empty() {
             let clients = due.then(|| self.per_client(Vec::new()));
@@ -179,10 +268,16 @@ impl Server {
         cx: &mut Cx<'_>,
     ) {
         let row = self.round_row(measured.central, cx);
+        // Without an evaluation nothing is known of the clients.
+        let queried = clients
+            .as_ref()
+            .map(|_| self.shared.query.bytes_of_all(&self.shared.sizes));
+        let statistics_bytes = queried.flatten();
         let row = RoundRow {
             attack_success: measured.attack.map(|tally| tally.accuracy()),
             select_accuracy: measured.select.map(|tally| tally.accuracy()),
             select_loss: measured.select.map(|tally| tally.mean_loss()),
+            statistics_bytes,
             ..match clients {
                 Some(clients) => clients.fill(row),
                 None => row,
@@ -211,7 +306,9 @@ impl Server {
         let keep = self.shared.plan.keep;
         if keep.is_some_and(|keep| keep.after(number, measured)) {
             let half = self.half.as_ref();
-            if let Some(weights) = keep::global(&self.shared, half, number, Of::Round)? {
+            if let Some(weights) =
+                keep::global(&self.shared, half, &self.queried, number, Of::Round)?
+            {
                 cx.record(Record::Weights(Box::new(weights)));
             }
         }

@@ -1,5 +1,6 @@
 //! The server in a checkpoint.
 
+use super::super::query::Queried;
 use super::super::world::Shared;
 use super::{ActiveClients, Server, Stage};
 use crate::method::ServerHalf;
@@ -14,6 +15,7 @@ snapshot_enum!(Stage {
     4 => Finished,
     5 => Down,
     6 => Waiting,
+    7 => Querying { pieces },
 });
 
 impl Server {
@@ -36,6 +38,8 @@ impl Server {
             forgotten,
             timers,
             active,
+            // A model that is written later is measured again.
+            queried: _,
             keeping_busy: _,
         } = self;
         if round.reported > 0 && active.is_none() {
@@ -105,6 +109,7 @@ impl Server {
             forgotten,
             timers,
             active,
+            queried: Queried::default(),
             keeping_busy: false,
         })
     }

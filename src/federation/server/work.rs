@@ -123,7 +123,13 @@ impl Server {
             (Stage::Evaluating { .. }, Output::Evaluation(Ok(marks))) => {
                 self.evaluated(job, marks, cx);
             }
-            (_, Output::Server(Err(error)) | Output::Evaluation(Err(error))) => {
+            (Stage::Querying { .. }, Output::Statistics(Ok(sums))) => self.asked(job, sums, cx),
+            (
+                _,
+                Output::Server(Err(error))
+                | Output::Evaluation(Err(error))
+                | Output::Statistics(Err(error)),
+            ) => {
                 self.fail(error.to_string(), cx);
             }
             (_, Output::Failed(reason)) => self.fail(reason, cx),

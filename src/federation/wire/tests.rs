@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Default)]
 struct Seen {
     clients: u32,
+    statistics: u32,
     evaluations: u32,
     stayed: u32,
     bytes: usize,
@@ -63,6 +64,7 @@ impl Executor<Job, Output> for Beyond {
         for job in jobs {
             match job {
                 Job::Evaluation(_) => seen.evaluations += 1,
+                Job::Statistics(_) => seen.statistics += 1,
                 _ => seen.clients += 1,
             }
         }
@@ -165,6 +167,18 @@ fn what_is_around_a_method_and_what_goes_wrong_is_the_same_there() {
         let seen = same(&wearing(method, further));
         assert!(seen.clients > 10 && seen.stayed == 0, "{further}: {seen:?}");
     }
+}
+
+#[test]
+fn statistics_are_measured_the_same_there() {
+    let model = "[Conv(out: 4, kernel: 3), BatchNorm, Relu, Flatten, Dense(10)]";
+    let text = format!(
+        "(seed: 4, data: Digits, model: {model}, method: HeteroFL(),
+        population: [(count: 6, size: Drawn([1, 0.5]))], schedule: (rounds: 2, cohort: 4))"
+    );
+    let scenario = Scenario::parse(&text, Path::new("s.ron"), &[]).unwrap();
+    let seen = same(&scenario);
+    assert!(seen.statistics > 4 && seen.stayed == 0, "{seen:?}");
 }
 
 fn federation(model: &str) -> Federation {

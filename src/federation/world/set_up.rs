@@ -6,6 +6,7 @@ use super::super::evaluation::Evaluator;
 use super::super::gossip::{Common, PeerWatcher};
 use super::super::hierarchy::{sorted, Assign, Below};
 use super::super::plan::Plan;
+use super::super::query::Query;
 use super::super::sizing::sizes;
 use super::super::stand_ins::StandIns;
 use super::halves::{server_half, setup};
@@ -49,6 +50,7 @@ impl Federation {
             .map(|gossip| Arc::new(Common::new(gossip, setup.initial.clone(), clients, seed)));
         let personal = half.personal() || gossip.is_some();
         let evaluator = Evaluator::new(&plan, &sizes, personal);
+        let query = Query::new(&plan, &sizes, personal, &local, &indices);
         let presence = Arc::new(plan.presence());
         let network = network.with_presence(&presence);
         let mut shared = Shared {
@@ -58,6 +60,7 @@ impl Federation {
             public,
             spill: None,
             evaluator,
+            query,
             faults: fault::FaultPlan::default(),
             presence,
             network,

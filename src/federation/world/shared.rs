@@ -5,6 +5,7 @@ use super::super::client::keeps_of_faults;
 use super::super::evaluation::Evaluator;
 use super::super::gossip::{Common, PeerWatcher};
 use super::super::plan::Plan;
+use super::super::query::Query;
 use super::super::stand_ins::StandIns;
 use super::Bug;
 use crate::availability::Presence;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub(in super::super) spill: Option<Arc<Spill>>,
     /// The pieces into which an evaluation is cut.
     pub(in super::super) evaluator: Evaluator,
+    /// The pieces into which a query of statistics is cut.
+    pub(in super::super) query: Query,
     /// The faults of the run; empty where the scenario plans none.
     pub(in super::super) faults: fault::FaultPlan,
     /// Which clients are present at which time.

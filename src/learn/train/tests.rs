@@ -1,6 +1,6 @@
 use super::*;
 use crate::learn::{prepare_worker_thread, Amount, Features, HostDevice, Normalisation, Schedule};
-use crate::model::{preset, LayerSpec};
+use crate::model::{preset, LayerSpec, Mode};
 
 fn plain() -> Normalisation {
     Normalisation {

@@ -169,6 +169,10 @@ pub struct RoundRow {
     /// The mean loss on these samples.
     #[serde(default)]
     pub select_loss: Option<f64>,
+    /// The bytes that the query of statistics before the evaluation would take on the links, down and up
+    /// together, where statistics are queried. They are no part of `bytes_down` and `bytes_up`.
+    #[serde(default)]
+    pub statistics_bytes: Option<u64>,
 }
 
 impl RoundRow {
@@ -229,6 +233,7 @@ impl Row for RoundRow {
         "server_energy_j",
         "select_accuracy",
         "select_loss",
+        "statistics_bytes",
     ];
 }
 

@@ -4,7 +4,7 @@ use super::{Resolver, CLIENTS, SHAPES};
 use crate::attack::Adversary;
 use crate::compress::Compression;
 use crate::defend::DefenceSpec;
-use crate::federation::{Layers, Schedule};
+use crate::federation::{Layers, Schedule, QUERIED_CLIENTS};
 use crate::method::MethodSpec;
 use crate::model::LayerSpec;
 use crate::privacy::{CentralDp, Privacy};
@@ -29,8 +29,7 @@ impl Resolver<'_> {
                 r.complain_of("privacy", privacy.check(cohort));
             });
             self.whole("privacy", privacy.name(), method);
-            let measured = |layer: &LayerSpec| matches!(layer, LayerSpec::BatchNorm);
-            if model.is_some_and(|model| any(&model.layers, &measured)) {
+            if model.is_some_and(has_statistics) {
                 let message = "means and variances that BatchNorm measures cannot be clipped and \
                                noised with the weights: expected GroupNorm";
                 self.complain_reading(&SHAPES, "privacy", message);
@@ -117,6 +116,38 @@ impl Resolver<'_> {
         }
     }
 
+    /// On the samples of how many clients statistics are queried; `None` where none are. `typed` is what
+    /// the file says.
+    pub(super) fn statistics_clients(
+        &mut self,
+        typed: Option<u32>,
+        method: &MethodSpec,
+        model: Option<&Architecture>,
+    ) -> Option<u32> {
+        let model = model?;
+        let field = "evaluation.statistics_clients";
+        let queried = method.method().queries_statistics() && has_statistics(model);
+        match typed {
+            Some(_) if !queried => {
+                let [data, layers, width] = SHAPES;
+                let message = format!(
+                    "{} has no statistics that are measured on an aggregated model: expected a \
+                     method that merges sub-models, such as HeteroFL, and a network with BatchNorm, \
+                     or no statistics_clients",
+                    method.name()
+                );
+                self.complain_reading(&["method", data, layers, width], field, message);
+                None
+            }
+            Some(0) => {
+                let message = "expected a number of clients of 1 or more, found 0";
+                self.complain_reading(&[], field, message);
+                None
+            }
+            typed => queried.then(|| typed.unwrap_or(QUERIED_CLIENTS)),
+        }
+    }
+
     fn compression(&mut self, compression: &Compression, method: &MethodSpec) {
         for (field, message) in compression.scheme().check() {
             self.complain_within("compression", field, message);
@@ -151,6 +182,13 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// Whether some layer has statistics that are measured.
+fn has_statistics(model: &Architecture) -> bool {
+    any(&model.layers, &|layer| {
+        matches!(layer, LayerSpec::BatchNorm)
+    })
 }
 
 /// Whether some layer is `wanted`, at whatever depth.
