@@ -425,6 +425,7 @@ mod tests {
                 trained_worst10_clients: scores[0].map(|_| numbers[4]),
                 trained_clients: scores[0].map(|_| numbers[5]),
                 diverged: scores[1].map(|_| numbers[0]),
+                partial: scores[2].map(|_| numbers[1]),
             }
         }
     }

@@ -156,6 +156,10 @@ pub struct RoundRow {
     /// numbers, by the reports of this round.
     #[serde(default)]
     pub diverged: Option<u32>,
+    /// The number of reports among `reported` of clients that stopped training early, to report before
+    /// the deadline; empty where clients train to the end.
+    #[serde(default)]
+    pub partial: Option<u32>,
 }
 
 impl RoundRow {
@@ -212,6 +216,7 @@ impl Row for RoundRow {
         "trained_worst10_clients",
         "trained_clients",
         "diverged",
+        "partial",
     ];
 }
 
