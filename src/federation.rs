@@ -24,6 +24,8 @@ mod client;
 mod compute;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod deadline_tests;
 mod device_time;
 mod edge;
 mod evaluation;
@@ -36,6 +38,7 @@ mod job;
 mod keep;
 mod layers;
 mod message;
+mod on_deadline;
 mod outlook;
 mod outstanding;
 mod plan;
@@ -67,7 +70,8 @@ pub use job::{DeviceMemory, DeviceWorker, Job, Output};
 pub use keep::{Keep, Of, Weights};
 pub use layers::Layers;
 pub use message::Message;
-pub use outlook::{Outlook, RoundMessages, ServerLoad};
+pub use on_deadline::OnDeadline;
+pub use outlook::{Outlook, RoundMessages, ServerLoad, Stops};
 pub use plan::{Cohort, Evaluation, Group, Plan, PlannedClient, Schedule};
 pub use query::QUERIED_CLIENTS;
 pub use record::Record;

@@ -181,6 +181,15 @@ pub trait Method: Debug + Send + Sync {
         false
     }
 
+    /// Whether a client can stop its local training after any step, and report what it has by then as it
+    /// reports a whole training: with the number of steps that it has taken, where the method counts them.
+    ///
+    /// # Errors
+    /// The reason why it cannot, in words.
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Err("they do more than take local steps, and all of it has to be done")
+    }
+
     /// Whether rounds can be modelled without computing them (`compute: Modelled`). For that, the
     /// work of clients and server and the sizes of their messages must not depend on what is
     /// learned.

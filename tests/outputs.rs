@@ -140,6 +140,7 @@ fn every_field_of_a_runs_record_is_in_the_data_dictionary_and_no_other() {
             attack_success: Some(0.5),
             epsilon: Some(1.0),
             epsilon_pld: Some(0.9),
+            partial: Some(1),
             diverged: 1,
             not_a_number_since: Some(1),
             ..totals

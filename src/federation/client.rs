@@ -12,7 +12,7 @@ use super::budget::Spent;
 use super::invitation;
 use super::job::Output;
 use super::message::{FromBelow, Message, Refusal, Report, Task, Telemetry};
-use super::training::{steps_of, Training};
+use super::training::Training;
 use super::world::{Federation, Shared};
 use crate::learn::Cost;
 use crate::method::{ClientState, ClientWork, MethodError, Metrics};
@@ -53,6 +53,9 @@ struct Busy {
     cost: Cost,
     energy: f64,
     samples: u32,
+    steps: u32,
+    /// Whether the training stops early, to end before the round.
+    partial: bool,
     bytes_down: Bytes,
     fate: Option<Box<Fate>>,
 }
@@ -161,7 +164,7 @@ impl Client {
         let round = task.round;
         let prepared = match used_up {
             Some(reason) => Err(reason.into()),
-            None => self.prepare(task, fate.as_deref(), cx.now()),
+            None => self.prepare(server, task, fate.as_deref(), cx.now()),
         };
         let training = match prepared {
             Ok(training) => training,
@@ -193,11 +196,14 @@ impl Client {
         tracing::debug!(
             round,
             samples = training.samples,
+            steps = training.steps,
+            partial = training.partial,
             flops = training.cost.flops.0,
             compute_ns = compute.nanos(),
             "training"
         );
         let (samples, cost) = (training.samples, training.cost);
+        let (steps, partial) = (training.steps, training.partial);
         let job = if training.out_of_memory {
             cx.timer(compute, u64::from(round));
             None
@@ -220,6 +226,8 @@ impl Client {
             cost,
             energy: power.energy(time.computing),
             samples,
+            steps,
+            partial,
             bytes_down,
             fate,
         });
@@ -228,15 +236,17 @@ impl Client {
     /// Prepares the training for a task; an error says why the client declines the task.
     fn prepare(
         &self,
+        server: NodeId,
         task: Task,
         fate: Option<&Fate>,
         now: VirtualTime,
     ) -> Result<Training, String> {
         let who = (self.number, task.round);
         let samples = Training::samples(&self.shared, who)?;
+        let stop = self.shared.stop(self.number, server, task.ends, now);
         let from = (task.payload, self.state.clone());
         let faults = fate.map(|fate| &fate.job);
-        Training::prepare(&self.shared, who, samples, from, faults, now)
+        Training::prepare(&self.shared, who, samples, from, faults, (now, stop))
     }
 
     /// Declines the task of a round that came at `received`.
@@ -287,12 +297,11 @@ impl Client {
             return;
         };
         let shared = &self.shared;
-        let faults = busy.fate.as_ref().map(|fate| &fate.job);
         let work = ClientWork {
             report: shared.stand_ins.report(shared.sizes.level_of(self.number)),
             state: self.state.clone(),
             metrics: Metrics {
-                steps: steps_of(shared, self.number, busy.samples as usize, faults),
+                steps: busy.steps,
                 ..Metrics::default()
             },
         };
@@ -327,6 +336,7 @@ impl Client {
                         energy: busy.energy,
                         bytes_down: busy.bytes_down,
                         metrics,
+                        partial: busy.partial,
                     },
                     below: FromBelow::default(),
                 }))

@@ -57,6 +57,16 @@ fn takes(shared: &Shared, client: u32, asked: Span, now: VirtualTime) -> Option<
     (!lost).then(|| time(end.since(now), alone.since(now)))
 }
 
+/// When a client is done with work that it begins at `now`, that takes `alone` by itself and that it
+/// does not leave: the absences of a client that abandons its work are no part of it.
+pub(super) fn end_of(shared: &Shared, client: u32, alone: Span, now: VirtualTime) -> VirtualTime {
+    let (faults, presence) = (&shared.faults.clients, &shared.presence);
+    match presence.working_times(client) {
+        Some(open) => faults.finish_while(client, now, alone, open),
+        None => faults.finish(client, now, alone),
+    }
+}
+
 /// What a client's device spends from `now` on work that takes `asked` by itself and `time` in all; also
 /// where nobody will hear of the work.
 fn spends(
@@ -85,10 +95,7 @@ fn spends(
         };
         return work(until, crash.unwrap_or(VirtualTime::NEVER), time.computing);
     }
-    let end_of = |asked: Span| match presence.working_times(client) {
-        Some(open) => faults.finish_while(client, now, asked, open),
-        None => faults.finish(client, now, asked),
-    };
+    let end_of = |asked: Span| end_of(shared, client, asked, now);
     let restarts = presence.in_one_go(client, now, |start| faults.finish(client, start, asked));
     if let Some((_, worked)) = restarts {
         // The client begins the work again and again, and never completes it.

@@ -181,6 +181,8 @@ impl Edge {
             let task = Task {
                 round: number,
                 payload,
+                // Clients of servers between train to the end.
+                ends: None,
             };
             self.round.invite(member, task.wire_bytes());
             let asked = Asked {

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The bytes in front of every payload: kind (1 byte), flags (1), length of the text that may follow (2),
-/// round (4), sender (4) and number of samples (4).
+/// round (4), sender (4) and number of samples (4; a task has the end of its round in this place).
 pub(super) const ENVELOPE: u64 = 16;
 
 /// A message of the round protocol.
@@ -48,6 +48,8 @@ pub struct Task {
     pub round: u32,
     /// What the method sends.
     pub payload: Payload,
+    /// When the round ends, where the client stops training in time to report by then.
+    pub ends: Option<VirtualTime>,
 }
 
 /// A client's answer to a task: the outcome of its training.
@@ -107,6 +109,8 @@ pub struct Telemetry {
     pub bytes_down: Bytes,
     /// What the method's client half measured: steps, loss, accuracy on held-out samples.
     pub metrics: Metrics,
+    /// Whether the client stopped training early, to report before the round ends.
+    pub partial: bool,
 }
 
 snapshot_enum!(Message {
@@ -117,7 +121,11 @@ snapshot_enum!(Message {
     4 => Notice(notice),
 });
 snapshot_struct!(PeerModel { round, payload });
-snapshot_struct!(Task { round, payload });
+snapshot_struct!(Task {
+    round,
+    payload,
+    ends
+});
 snapshot_struct!(Report {
     round,
     samples,
@@ -140,7 +148,8 @@ snapshot_struct!(Telemetry {
     cost,
     energy,
     bytes_down,
-    metrics
+    metrics,
+    partial
 });
 
 impl Task {

@@ -2,10 +2,11 @@
 //! the machine that runs Shoal.
 
 use super::message::ENVELOPE;
+use super::on_deadline::cut;
 use super::sizing::cost_of;
 use super::world::{Federation, Shared};
 use crate::compress::Codec;
-use crate::learn::Cost;
+use crate::learn::{Cost, LocalTraining};
 use crate::method::{Payload, Phase};
 use crate::net::{LinkNetwork, Passage};
 use crate::quantity::{Bytes, Flops, Span};
@@ -28,8 +29,10 @@ pub struct Outlook {
     pub compute: Span,
     /// How long the report takes to arrive, on idle links without losses.
     pub upload: Span,
-    /// How many local steps the client takes.
+    /// How many local steps the client takes; fewer than `stops.steps` where it has to stop early.
     pub steps: u64,
+    /// What the client would do without a deadline, where it stops early to report in time.
+    pub stops: Option<Stops>,
     /// What the training costs.
     pub cost: Cost,
     /// Whether the training fits the memory of the device.
@@ -38,6 +41,55 @@ pub struct Outlook {
     pub passages: [Passage; 2],
     /// By how many seconds the latencies of both messages together are above their medians, in some draws.
     pub spread: Vec<f64>,
+}
+
+/// The training of a client that stops early to report in time, as it would be without a deadline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stops {
+    /// The number of all steps.
+    pub steps: u64,
+    /// How long the device computes for them. Steps are taken to be equally long.
+    pub compute: Span,
+    /// The time that the client leaves for its report: `upload`, for the report that it really sends,
+    /// and the reserve.
+    pub leaves: Span,
+    /// By how many seconds the latency of the task is above its median, in some draws, and that of the
+    /// report.
+    pub spread: [Vec<f64>; 2],
+}
+
+impl Stops {
+    /// The probability that a report arrives within this time: at least one step must fit, and the
+    /// report must not be later than what the client leaves for it. A task that comes late costs steps.
+    fn chance_within(&self, within: f64, one: &Outlook) -> f64 {
+        let [down, up] = one.passages.each_ref().map(Passage::delays);
+        let mut up: Vec<(f64, f64)> = up.iter().map(|(late, p)| (late.seconds(), *p)).collect();
+        up.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut sum = 0.0;
+        for (_, chance) in &mut up {
+            sum += *chance;
+            *chance = sum;
+        }
+        let step = self.compute.seconds() / self.steps.max(1) as f64;
+        let begins = one.download.seconds() + one.startup.seconds();
+        let [there, back] = &self.spread;
+        let draws = there.len().max(back.len());
+        let (mut chance, mut each) = (0.0, back.iter().cycle());
+        for there in there.iter().cycle().take(draws) {
+            let back = each.next().copied().unwrap_or_default();
+            for (late, p) in &down {
+                let left = within - begins - there - late.seconds();
+                let steps = ((left - self.leaves.seconds()) / step).ceil() - 1.0;
+                let steps = steps.min(self.steps as f64);
+                if steps >= 1.0 {
+                    let room = left - steps * step - one.upload.seconds() - back;
+                    let in_time = up.partition_point(|(late, _)| *late <= room + 1e-9);
+                    chance += p * in_time.checked_sub(1).map_or(0.0, |last| up[last].1);
+                }
+            }
+        }
+        (chance / draws.max(1) as f64).clamp(0.0, 1.0)
+    }
 }
 
 /// The draws of latencies from which chances are worked out.
@@ -78,6 +130,9 @@ impl Outlook {
     /// The probability that the report arrives within this time after the client was asked, as latencies
     /// vary and lost packets are sent again.
     pub fn chance_within(&self, within: Span) -> f64 {
+        if let Some(stops) = &self.stops {
+            return stops.chance_within(within.seconds(), self);
+        }
         let left = within.seconds() - self.total().seconds();
         let least = self.spread.iter().copied().fold(f64::INFINITY, f64::min);
         if least > left {
@@ -129,29 +184,51 @@ impl Federation {
             shared.network.passage(other, node, model),
             shared.network.passage(node, other, report),
         ];
-        let takes = |passage: &Passage, from, to, bytes| {
-            let plain = || shared.network.expected(from, to, bytes);
-            passage.alone().unwrap_or_else(plain)
-        };
         let network = &shared.network;
         let there = passages[0].later(&network.latency_spread(other, node, 0, DRAWS));
         let back = passages[1].later(&network.latency_spread(node, other, 1, DRAWS));
         let longest = there.len().max(back.len());
         let both = there.iter().cycle().zip(back.iter().cycle());
         let spread = both.take(longest).map(|(there, back)| there + back);
-        Outlook {
+        let mut outlook = Outlook {
             spread: spread.collect(),
             samples,
             participation: me.participation.get(),
-            download: takes(&passages[0], other, node, model),
+            download: shared.nominal(other, node, model),
             startup: me.device.startup,
             compute: me.device.speed.time_for(cost.flops),
-            upload: takes(&passages[1], node, other, report),
+            upload: shared.nominal(node, other, report),
             steps: local.steps(samples),
+            stops: None,
             cost,
             fits: me.device.fits(cost.memory),
             passages,
+        };
+        let limit = plan.schedule.deadline;
+        if let Some((limit, leaves)) = limit.zip(shared.leaves_for_report(client, other)) {
+            outlook.stops = Some(Stops {
+                steps: outlook.steps,
+                compute: outlook.compute,
+                leaves,
+                spread: [there, back],
+            });
+            let before = outlook.download + outlook.startup + leaves;
+            let left = limit.nanos().saturating_sub(before.nanos());
+            let cost_of = |local: &LocalTraining| {
+                let half = shared.client_half.as_ref();
+                cost_of(plan, half, local, own, narrower, client)
+            };
+            let time_of = |cost: &Cost| me.device.speed.time_for(cost.flops);
+            if outlook.compute.nanos() >= left {
+                let fits = |part: &LocalTraining| time_of(&cost_of(part)).nanos() < left;
+                if let Some(part) = cut(local, samples, fits) {
+                    outlook.cost = cost_of(&part);
+                    outlook.compute = time_of(&outlook.cost);
+                    outlook.steps = part.steps(samples);
+                }
+            }
         }
+        outlook
     }
 
     /// The messages that a client gets and sends in a round.

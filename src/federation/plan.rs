@@ -6,6 +6,7 @@ use super::gossip::Gossip;
 use super::hierarchy::{Hierarchy, Tier};
 use super::keep::Keep;
 use super::layers::Layers;
+use super::on_deadline::OnDeadline;
 use super::sizing::SizeRule;
 use super::traits::{Capacity, Correlation, DeviceTier, Ranks, Whose};
 use super::waiting::Waiting;
@@ -156,6 +157,9 @@ pub struct Schedule {
     pub over_selection: f64,
     /// How long after its beginning a round ends with the reports that it has.
     pub deadline: Option<Span>,
+    /// What becomes of a client whose local training would not end before the deadline.
+    #[serde(skip_serializing_if = "OnDeadline::is_drop")]
+    pub on_deadline: OnDeadline,
     /// A round with fewer reports than this is abandoned.
     pub least_reports: u32,
     /// The run stops at this accuracy on the central test data.

@@ -86,6 +86,7 @@ const LATER: &[&str] = &[
     "staleness_max",
     "consensus_distance",
     "statistics_bytes",
+    "partial",
 ];
 
 /// Columns of rounds that are in no hash. They are filled also in runs whose hashes were recorded before
@@ -215,7 +216,7 @@ mod tests {
         let (old, new) = text.split_once(r#","attack_success""#).unwrap();
         assert_eq!(
             new,
-            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null,"rejected":0,"client_worst10_clients":null,"client_worst10_samples":null,"received_mean":null,"received_std":null,"received_p5":null,"received_p95":null,"received_worst10":null,"received_worst10_samples":null,"trained_mean":null,"trained_std":null,"trained_p5":null,"trained_p95":null,"trained_worst10":null,"trained_worst10_samples":null,"trained_worst10_clients":null,"trained_clients":null,"diverged":null,"server_flops":0,"server_energy_j":0.0,"select_accuracy":null,"select_loss":null,"statistics_bytes":null}"#
+            r#":null,"epsilon":null,"restored":null,"available":null,"staleness_mean":null,"staleness_max":null,"consensus_distance":null,"rejected":0,"client_worst10_clients":null,"client_worst10_samples":null,"received_mean":null,"received_std":null,"received_p5":null,"received_p95":null,"received_worst10":null,"received_worst10_samples":null,"trained_mean":null,"trained_std":null,"trained_p5":null,"trained_p95":null,"trained_worst10":null,"trained_worst10_samples":null,"trained_worst10_clients":null,"trained_clients":null,"diverged":null,"server_flops":0,"server_energy_j":0.0,"select_accuracy":null,"select_loss":null,"statistics_bytes":null,"partial":null}"#
         );
         let old = format!("{old}}}");
         assert_eq!(
@@ -239,6 +240,11 @@ mod tests {
             ..row.clone()
         };
         assert_ne!(digest(spent), digest(row.clone()));
+        let partial = RoundRow {
+            partial: Some(0),
+            ..row.clone()
+        };
+        assert_ne!(digest(partial), digest(row.clone()));
         // Reports that are not used have always been among the refusals, and the rest is derived.
         let apart = RoundRow {
             refused: 2,

@@ -25,6 +25,8 @@ mod servers;
 struct Memory {
     records: Vec<(Key, u64)>,
     late: u32,
+    /// How many reports were of training that stopped early.
+    partial: u32,
     fatal: Option<String>,
     /// Each with the number of records before it.
     checkpoints: Vec<(usize, Vec<u8>)>,
@@ -42,7 +44,10 @@ impl Recorder<Federation> for Memory {
     fn record(&mut self, at: Key, record: Record) -> Result<(), RecorderError> {
         self.records.push((at, record.digest()));
         match record {
-            Record::Round(row) => self.late += row.late_arrivals,
+            Record::Round(row) => {
+                self.late += row.late_arrivals;
+                self.partial += row.partial.unwrap_or(0);
+            }
             Record::Fatal(reason) => self.fatal = Some(reason),
             _ => {}
         }
@@ -295,6 +300,33 @@ fn who_is_there_goes_on_too() {
         ([markov, abandon, diurnal, slow, few], faults),
     ] {
         holds(&changed("Scaffold()", further, &overrides), u64::MAX, 1);
+    }
+}
+
+/// On any number of workers, too.
+#[test]
+fn clients_that_stop_early_go_on_too() {
+    let rounds = "rounds: 5, cohort: 4, over_selection: 2.0, deadline: \"6 s\", \
+                  on_deadline: ReportPartial(reserve: \"100 ms\")";
+    let faults = "faults: [(fault: Pause, when: Rate(every: \"3 s\", lasts: \"200 ms\")),
+        (fault: Crash(), when: Rate(every: \"8 s\", lasts: \"1 s\"))]";
+    let secure = "secure_aggregation: SecAgg(threshold: 0.3)";
+    for (method, further) in [
+        ("FedProx()", ""),
+        ("Scaffold()", faults),
+        ("FedNova()", "compute: Sampled(0.5)"),
+        ("HeteroFL()", "compression: Qsgd(levels: 4)"),
+        ("FedAvg()", secure),
+    ] {
+        let scenario = holding(rounds, method, further, &["training.epochs=20"]);
+        let memory = holds(&scenario, u64::MAX, 2);
+        assert!(memory.partial > 0, "{method}: nobody stopped early");
+        let hash = |workers| run(&scenario, None, workers, 1, u64::MAX).0.hash;
+        let alone = hash(1);
+        assert!(
+            [2, 4].map(hash).iter().all(|more| *more == alone),
+            "{method}"
+        );
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Round {
     one_by_one: Option<OneByOne>,
     /// How many clients reported that their training diverged.
     pub diverged: u32,
+    /// How many of the reports that were used are of training that stopped early; `None` where none can.
+    pub partial: Option<u32>,
 }
 
 snapshot_enum!(Invited { 0 => Waiting, 1 => Reported, 2 => Refused, 3 => Rejected });
@@ -93,6 +95,7 @@ snapshot_struct!(Round {
     waits,
     one_by_one,
     diverged,
+    partial,
 });
 
 snapshot_struct!(OneByOne {
@@ -125,6 +128,7 @@ impl Round {
             waits: 0,
             one_by_one: None,
             diverged: 0,
+            partial: None,
         }
     }
 
@@ -156,6 +160,12 @@ impl Round {
     pub fn asked(&self) -> u32 {
         let counts = self.one_by_one.as_ref();
         counts.map_or(self.invited.len() as u32, |counts| counts.asked)
+    }
+
+    /// Counts a report that was used, of training that stopped early.
+    pub fn count_partial(&mut self) {
+        let more = self.partial.unwrap_or(0).saturating_add(1);
+        self.partial = Some(more);
     }
 
     /// Counts a client that was given up.
@@ -300,6 +310,7 @@ impl Round {
             staleness_mean: self.mean_staleness(),
             staleness_max: self.staleness().keys().last().copied(),
             diverged: Some(self.diverged),
+            partial: self.partial,
             ..RoundRow::default()
         }
     }

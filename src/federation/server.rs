@@ -237,6 +237,8 @@ impl Server {
             }
             None => round,
         };
+        let drops = self.shared.plan.schedule.on_deadline.is_drop();
+        self.round.partial = (!drops).then_some(0);
     }
 
     /// What a client is sent. Where all clients of a width are sent the same, `alike` has what was sent to

@@ -1,4 +1,6 @@
-//! Stand-ins for the reports of clients whose training is only modelled: the size of a report.
+//! Stand-ins for the reports of clients whose training is only modelled: the size of a report. Clients
+//! that stop training in time to report
+//! ([`OnDeadline::ReportPartial`](super::on_deadline::OnDeadline::ReportPartial)) go by this size, too.
 //!
 //! Before the run begins, one client of each width really does one local step, with the method's client
 //! half and all its layers. The size of its report is the size of all reports of that width. This is exact
@@ -13,7 +15,7 @@ use crate::quantity::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What is known of work that is only modelled.
+/// What is known of work before it is done.
 #[derive(Debug, Default)]
 pub(super) struct StandIns {
     /// The size of reports, by width; `None` for a width of which no client can train.

@@ -7,9 +7,10 @@
 
 use super::device_time::{self, DeviceTime};
 use super::job::{ClientJob, Job};
+use super::on_deadline::{cut, first_steps};
 use super::world::Shared;
 use crate::fault::TaskFaults;
-use crate::learn::{Amount, Cost, LocalTraining, Samples, VirtualDevice};
+use crate::learn::{Cost, LocalTraining, Samples, VirtualDevice};
 use crate::method::{ClientInput, ClientState, Payload};
 use crate::observe::ledger::Work;
 use crate::quantity::{Flops, Span, VirtualTime};
@@ -26,6 +27,8 @@ pub(super) struct Training {
     pub steps: u32,
     /// The cost of the whole training, also where it runs out of memory.
     pub cost: Cost,
+    /// Whether the training stops early, to end before the round.
+    pub partial: bool,
     /// Whether the training runs out of memory when it is half done.
     pub out_of_memory: bool,
     /// How long the device takes by itself, without pauses and absences.
@@ -52,35 +55,50 @@ impl Training {
     /// Prepares the training of a client in a round from `start`, which is a task of the server or the
     /// client's own model, on samples from [`Training::samples`]. `state` is what the method's client
     /// half kept of earlier rounds, `faults` what happens to this training, where a fault plan says so.
+    /// With `stop`, the training ends before that moment, after fewer steps if need be.
     ///
     /// # Errors
-    /// When the client cannot train, in words: the start is of no use to the method, or the device has
-    /// too little memory.
+    /// When the client cannot train, in words: the start is of no use to the method, the device has too
+    /// little memory, or not one step ends before `stop`.
     pub fn prepare(
         shared: &Shared,
         (client, round): (u32, u32),
         samples: Samples,
         (start, state): (Payload, ClientState),
         faults: Option<&TaskFaults>,
-        now: VirtualTime,
+        (now, stop): (VirtualTime, Option<VirtualTime>),
     ) -> Result<Self, String> {
         let plan = &shared.plan;
         let device = plan.client(client).device;
         let half = &shared.client_half;
         let count = samples.len();
         let local = local(shared, client, count, faults);
-        let input = shared.input((client, round), Arc::clone(&local), samples, start, state);
+        let mut input = shared.input((client, round), Arc::clone(&local), samples, start, state);
         let beside = half.beside(&input);
         let beside = beside.map_err(|error| format!("cannot begin: {error}"))?;
         let (own, narrower) = (shared.sizes.of(client), shared.sizes.narrower(client));
-        let cost = match plan.adversaries.idles(client, round) {
+        let idles = plan.adversaries.idles(client, round);
+        let cost_of = |local: &LocalTraining| match idles {
             true => Cost::default(),
-            false => half.cost(own, narrower, &local, count).then(beside),
+            false => half.cost(own, narrower, local, count).then(beside),
         };
+        let mut cost = cost_of(&local);
         if !device.fits(cost.memory) {
             let (need, has) = (cost.memory, device.memory);
             return Err(format!("training needs {need}, the device has {has}"));
         }
+        let late = |cost: &Cost| {
+            let alone = device.duration(cost.flops);
+            stop.is_some_and(|stop| device_time::end_of(shared, client, alone, now) >= stop)
+        };
+        let partial = late(&cost);
+        if partial {
+            let cut = cut(&local, count, |part| !late(&cost_of(part)));
+            let cut = cut.ok_or("not one local step would end in time to report")?;
+            cost = cost_of(&cut);
+            input.local = Arc::new(cut);
+        }
+        let steps = steps(&input.local, count);
         let out_of_memory = faults.is_some_and(|faults| faults.out_of_memory);
         let (whole, half_of_it) = (device.duration(cost.flops), Flops(cost.flops.0 / 2));
         let (alone, spent) = match out_of_memory {
@@ -98,8 +116,9 @@ impl Training {
             input,
             device,
             samples: count as u32,
-            steps: steps(&local, count),
+            steps,
             cost,
+            partial,
             out_of_memory,
             alone,
             time,
@@ -117,16 +136,6 @@ impl Training {
             input: self.input,
         }))
     }
-}
-
-/// How many local steps a client takes on so many samples, for work whose preparation is over.
-pub(super) fn steps_of(
-    shared: &Shared,
-    client: u32,
-    samples: usize,
-    faults: Option<&TaskFaults>,
-) -> u32 {
-    steps(&local(shared, client, samples, faults), samples)
 }
 
 fn steps(local: &LocalTraining, samples: usize) -> u32 {
@@ -150,8 +159,5 @@ fn local(
 /// Local training that stops after a share of its steps, but not before the first step.
 fn part_of(local: &LocalTraining, samples: usize, share: f64) -> LocalTraining {
     let steps = libm::ceil(local.steps(samples) as f64 * share).max(1.0);
-    LocalTraining {
-        amount: Amount::Steps(steps as u32),
-        ..local.clone()
-    }
+    first_steps(local, steps as u32)
 }

@@ -21,6 +21,10 @@ impl Method for Centralised {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Err("no client trains")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let training = OwnTraining {
             model: setup.model,

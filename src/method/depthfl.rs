@@ -80,6 +80,10 @@ impl Method for DepthFl {
         Some("its sub-models keep some of the layers")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             global: setup.initial,

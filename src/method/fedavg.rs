@@ -58,6 +58,10 @@ impl Method for FedAvg {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let inner = Averager::new(setup.initial.clone(), self.weighting);
         tuned(inner, self.fine_tune.as_ref(), &setup)

@@ -194,6 +194,10 @@ impl Method for FedConv {
         Some("its filters compress every layer")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         if setup.model.has_statistics() {
             // This check is needed where all clients have the full width, so that no sub-model was

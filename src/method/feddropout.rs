@@ -46,6 +46,10 @@ impl Method for FedDropout {
         Some("its sub-models keep some of the units of every layer")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(heterofl::server(
             setup,

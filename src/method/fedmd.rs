@@ -129,6 +129,10 @@ impl Method for FedMd {
         Err("its clients draw networks of their own and distil into them")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Err("they learn from the public set before they train, and that has to be done whole")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let public = setup.public.ok_or(MethodError::NoPublicData)?;
         let sent = PublicSamples {

@@ -65,6 +65,10 @@ impl Method for FedNova {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             updates: WeightedSum::like(&setup.initial),

@@ -54,6 +54,10 @@ impl Method for FedProx {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Averager::new(setup.initial, self.weighting)))
     }

@@ -64,6 +64,10 @@ impl Method for FedRolex {
         Some("its sub-models keep some of the units of every layer")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let choice = Choice::Rolling(self.pace);
         Ok(Box::new(heterofl::server(

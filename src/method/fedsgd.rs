@@ -59,6 +59,10 @@ impl Method for FedSgd {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Err("they take a single step over all their samples, and that is not to be halved")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Averager::new(setup.initial, self.weighting)))
     }

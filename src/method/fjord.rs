@@ -82,6 +82,10 @@ impl Method for Fjord {
         Some("its sub-models keep some of the units of every layer")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let server = SubModelServer::new(setup, Choice::Prefix, self.weighting);
         Ok(Box::new(server))

@@ -111,6 +111,10 @@ impl Method for Hermes {
         Some("it prunes units of every layer")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: MaskedSum::new(Arc::clone(setup.initial.layout())),

@@ -78,6 +78,10 @@ impl Method for HeteroFl {
         Some("its sub-models keep some of the units of every layer")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let inner = server(
             setup.clone(),

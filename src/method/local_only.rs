@@ -42,6 +42,10 @@ impl Method for LocalOnly {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let initial = setup.sizes.levels().iter().map(|level| {
             // A TorchScript module has no units to choose from, and one width only.

@@ -32,6 +32,10 @@ impl Method for PublicOnly {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Err("no client trains")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let global = setup.initial.clone();
         tuned(Alone { global }, Some(&self.0), &setup)

@@ -60,6 +60,10 @@ impl Method for Scaffold {
         Ok(())
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         let control = Buffer::zeros_like(&setup.initial)?.freeze();
         Ok(Box::new(Server {

@@ -70,6 +70,10 @@ macro_rules! method_of_rule {
                 Ok(())
             }
 
+            fn stops_early(&self) -> Result<(), &'static str> {
+                Ok(())
+            }
+
             fn server(
                 &self,
                 setup: $crate::method::Setup,

@@ -149,6 +149,10 @@ impl Method for TailorFl {
         Some("its sub-models keep some of the units of every layer")
     }
 
+    fn stops_early(&self) -> Result<(), &'static str> {
+        Err("they learn which units matter to them before they train, and that has to be done whole")
+    }
+
     fn server(&self, setup: Setup) -> Result<Box<dyn ServerHalf>, MethodError> {
         Ok(Box::new(Server {
             sum: PartialSum::new(Arc::clone(&setup.model)),

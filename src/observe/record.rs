@@ -139,6 +139,10 @@ pub struct Totals {
     pub scheduled: u32,
     /// The number of reports that came in time and were taken in, over all rounds.
     pub reports: u64,
+    /// The number of these reports whose clients stopped training early, to report before the deadline;
+    /// `None` where clients train to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<u64>,
     /// Bytes sent by the server at the top, over all rounds.
     pub bytes_down: u64,
     /// Bytes that arrived at the server at the top, over all rounds.
@@ -203,6 +207,10 @@ impl Totals {
                 totals.completed = totals.completed.saturating_add(1);
             }
             totals.reports = totals.reports.saturating_add(u64::from(row.reported));
+            if let Some(partial) = row.partial {
+                let before = totals.partial.unwrap_or(0);
+                totals.partial = Some(before.saturating_add(u64::from(partial)));
+            }
             totals.bytes_down = totals.bytes_down.saturating_add(row.bytes_down);
             totals.bytes_up = totals.bytes_up.saturating_add(row.bytes_up);
             totals.final_accuracy = row.accuracy.or(totals.final_accuracy);

@@ -117,9 +117,10 @@ impl fmt::Display for Summary<'_> {
         line(
             "reports",
             format!(
-                "{} ({} clients/s)",
+                "{} ({} clients/s){}",
                 text::grouped(totals.reports),
-                text::significant(totals.reports_per_second())
+                text::significant(totals.reports_per_second()),
+                partial_in_words(totals)
             ),
         )?;
         if let Some(all) = self.invitations.filter(|all| all.invited > 0) {
@@ -257,6 +258,12 @@ pub(super) fn rounds_in_words(totals: &Totals) -> String {
         true => completed,
         false => format!("{completed}, {} held", text::grouped(totals.rounds.into())),
     }
+}
+
+/// How many reports are of training that stopped early, in words; nothing where none can be.
+pub(super) fn partial_in_words(totals: &Totals) -> String {
+    let words = |partial| format!(", {} of them partial", text::grouped(partial));
+    totals.partial.map_or_else(String::new, words)
 }
 
 /// How many invitations there were, and what became of them, in words.

@@ -430,6 +430,7 @@ mod tests {
                 select_accuracy: finite(1),
                 select_loss: finite(2),
                 statistics_bytes: scores[2].map(|_| times[3]),
+                partial: scores[2].map(|_| numbers[1]),
             }
         }
     }

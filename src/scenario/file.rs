@@ -244,6 +244,8 @@ pub struct ScheduleFile {
     pub over_selection: f64,
     /// When a round ends with what it has.
     pub deadline: Option<Duration>,
+    /// What becomes of a client that would not be done by then.
+    pub on_deadline: OnDeadlineFile,
     /// With fewer reports a round is abandoned.
     pub least_reports: u32,
     /// Stop at this central accuracy.
@@ -261,12 +263,27 @@ impl Default for ScheduleFile {
             cohort: None,
             over_selection: 1.0,
             deadline: None,
+            on_deadline: OnDeadlineFile::default(),
             least_reports: 1,
             stop_at_accuracy: None,
             stop_at_time: None,
             waiting: None,
         }
     }
+}
+
+/// `Drop`, `ReportPartial` or `ReportPartial(reserve: "200 ms")`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub enum OnDeadlineFile {
+    /// It trains to the end, and its report is late.
+    #[default]
+    Drop,
+    /// It stops early, and reports what it has.
+    ReportPartial {
+        /// Time left for the report, beside what it takes on idle links.
+        #[serde(default)]
+        reserve: Option<Duration>,
+    },
 }
 
 /// The size of a cohort: a whole number counts clients, any other number is a share.

@@ -70,6 +70,10 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
         "when a round ends with what it has is schedule: (deadline: \"60 s\")",
     ),
     (
+        &["on_deadline", "drop_stragglers", "partial_work", "drop_percent", "stragglers"],
+        "what becomes of clients that would not be done in time is schedule: (on_deadline: ReportPartial)",
+    ),
+    (
         &["over_selection", "overcommitment", "over_commitment", "over_provision"],
         "how many more clients are asked than reports are wanted is schedule: (over_selection: 1.3)",
     ),

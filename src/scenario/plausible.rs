@@ -98,6 +98,15 @@ impl OfGroup {
     }
 }
 
+impl OfGroup {
+    /// The share of the clients that are expected to stop training early, so that they report in time.
+    fn stop_early(&self) -> f64 {
+        let early = |one: &&Outlook| one.stops.as_ref().is_some_and(|all| one.steps < all.steps);
+        let early = self.clients.iter().filter(early).count();
+        early as f64 / self.clients.len().max(1) as f64
+    }
+}
+
 /// How a chance is shown: as a percentage that is 0 or 100 only where it is.
 pub fn percent(chance: f64) -> String {
     match 100.0 * chance {
@@ -164,6 +173,8 @@ impl Scenario {
         ];
         let within = deadline.map(|span| format!("within {}", about(span)));
         heads.extend(within.as_deref());
+        let partial = !self.schedule.on_deadline.is_drop();
+        heads.extend(partial.then_some("stop early"));
         let mut table = Table::new(&heads);
         for group in outlooks.groups.iter().take(SHOWN) {
             let mut samples: Vec<usize> = group.clients.iter().map(|one| one.samples).collect();
@@ -188,6 +199,7 @@ impl Scenario {
                 part(Outlook::total),
             ];
             row.extend(deadline.map(|span| percent(group.chance_within(span))));
+            row.extend(partial.then(|| percent(group.stop_early())));
             table.push(row);
         }
         lines.extend(table.lines());

@@ -14,6 +14,7 @@ mod hierarchy;
 mod layers;
 mod links;
 mod model;
+mod on_deadline;
 mod population;
 mod record;
 mod schedule;
@@ -232,6 +233,10 @@ pub(super) fn resolve(
         r.one_by_one(&draft, !hierarchy.is_empty());
     });
     r.reading(&["hierarchy?"], |r| r.between(&hierarchy, &draft));
+    let in_rounds = hierarchy.is_empty() && schedule.waiting.is_none();
+    r.reading(&["hierarchy?", "schedule.waiting?"], |r| {
+        r.partial_reports(&draft, in_rounds);
+    });
     let compute = r.reading(&["compute?"], |r| r.compute(typed.compute, &draft));
     let draft = Draft { compute, ..draft };
     r.reading(&["topology?"], |r| {

@@ -17,6 +17,8 @@ snapshot_struct!(Busy {
     cost,
     energy,
     samples,
+    steps,
+    partial,
     bytes_down,
     fate,
 });

@@ -138,6 +138,7 @@ impl Edge {
                     loss: gain.loss,
                     ..Metrics::default()
                 },
+                partial: false,
             },
             below: relay.below,
         };

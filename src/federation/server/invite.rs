@@ -69,6 +69,8 @@ impl Server {
         self.half.cohort(number, &chosen);
         // Where nothing is computed, all clients of a width are sent the same task.
         let mut alike = plan.compute.is_modelled().then(BTreeMap::new);
+        let schedule = &plan.schedule;
+        let ends = schedule.on_deadline.told(cx.now(), schedule.deadline);
         for client in chosen {
             let payload = match self.task(client, alike.as_mut()) {
                 Ok(payload) => payload,
@@ -77,6 +79,7 @@ impl Server {
             let task = Task {
                 round: number,
                 payload,
+                ends,
             };
             self.round.invite(client, task.wire_bytes());
             let asked = Asked {

@@ -166,6 +166,8 @@ impl Server {
             let task = Task {
                 round: number,
                 payload,
+                // There are no rounds that could end.
+                ends: None,
             };
             self.round.invite(client, task.wire_bytes());
             let given = ActiveTask {

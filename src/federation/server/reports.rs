@@ -43,7 +43,12 @@ impl Server {
         let mut row = invitation::reported(row, &report);
         row.outcome = if waited_for {
             row.queue_wait = self.busy_until.max(cx.now()).since(at);
-            self.take_in(client, report, cx)
+            let partial = report.telemetry.partial;
+            let outcome = self.take_in(client, report, cx);
+            if partial && outcome.is_used() {
+                self.round.count_partial();
+            }
+            outcome
         } else {
             self.round.late_arrivals += 1;
             ClientOutcome::Late

@@ -173,6 +173,10 @@ pub struct RoundRow {
     /// together, where statistics are queried. They are no part of `bytes_down` and `bytes_up`.
     #[serde(default)]
     pub statistics_bytes: Option<u64>,
+    /// The number of reports among `reported` of clients that stopped training early, to report before
+    /// the deadline; empty where clients train to the end.
+    #[serde(default)]
+    pub partial: Option<u32>,
 }
 
 impl RoundRow {
@@ -234,6 +238,7 @@ impl Row for RoundRow {
         "select_accuracy",
         "select_loss",
         "statistics_bytes",
+        "partial",
     ];
 }
 

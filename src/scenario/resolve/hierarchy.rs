@@ -130,6 +130,12 @@ impl Resolver<'_> {
                 }
             }
         }
+        if !around.schedule.on_deadline.is_drop() {
+            let message =
+                "clients of servers between train to the end, since their server is not the one \
+                           that schedule.deadline is about: expected Drop, or no hierarchy";
+            self.complain("schedule.on_deadline", message);
+        }
         for (index, above) in tiers.iter().enumerate() {
             if above.tier.assign == Assign::BySpeed && index + 1 < tiers.len() {
                 let message = "only clients are sorted by speed: expected Blocks or Interleaved";

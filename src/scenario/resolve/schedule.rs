@@ -77,6 +77,7 @@ impl Resolver<'_> {
             cohort,
             over_selection: typed.over_selection,
             deadline: typed.deadline.map(|span| span.0),
+            on_deadline: self.on_deadline(typed.on_deadline),
             least_reports: typed.least_reports,
             stop_at_accuracy: typed.stop_at_accuracy.map(|goal| goal.0),
             stop_at_time: typed.stop_at_time.map(|span| span.0),

@@ -4,7 +4,7 @@ use super::draft::Draft;
 use super::{one_of, Resolver, CLIENTS};
 use crate::availability::Leaving;
 use crate::fault::{ClientFault, Cut, LinkFault, What};
-use crate::federation::{Cohort, Compute, Gossip, Schedule};
+use crate::federation::{Cohort, Compute, Gossip, OnDeadline, Schedule};
 use crate::graph::{GraphSpec, Weights};
 use crate::method::Method;
 use crate::quantity::{Distribution, Probability};
@@ -39,6 +39,10 @@ impl Resolver<'_> {
             ("over_selection", "all clients are in every round"),
             ("least_reports", "nobody waits for reports"),
             (
+                "on_deadline",
+                "there are no reports, and at the deadline a client goes on with the models that have come",
+            ),
+            (
                 "waiting",
                 "no server waits: for clients there is schedule.deadline",
             ),
@@ -50,6 +54,7 @@ impl Resolver<'_> {
         }
         schedule.cohort = Cohort::Count(clients.max(1));
         schedule.waiting = None;
+        schedule.on_deadline = OnDeadline::Drop;
         Some(Topology::Gossip(self.gossip(typed)))
     }
 

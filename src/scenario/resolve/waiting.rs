@@ -156,6 +156,7 @@ impl Resolver<'_> {
             ("cohort", "its concurrency says how many clients are at work"),
             ("over_selection", "its concurrency says how many clients are at work"),
             ("deadline", "a server that never waits for a round has no end of it; for clients that do not answer there is waiting.timeout"),
+            ("on_deadline", "a client has no deadline to be done by, and its report is used whenever it comes"),
             ("least_reports", "a server step has as many reports as its buffer holds"),
         ];
         for (field, why) in fields {

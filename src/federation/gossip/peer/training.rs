@@ -63,7 +63,7 @@ impl Peer {
             panic!("the handler of client {} panics, as planned", self.number);
         }
         let from = (start, self.state.clone());
-        Training::prepare(&shared, who, samples, from, faults.as_ref(), now)
+        Training::prepare(&shared, who, samples, from, faults.as_ref(), (now, None))
     }
 
     /// Records what the device spends on work that takes `time`; how long the device is busy from now,
