@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from studies import FIGURES, Cell, Study, Table, product, reached
 
-TRANSPORTS = {"Reliable": "Reliable()", "Datagram": "Datagram"}
+TRANSPORTS = {"Tcp": "Tcp(Cubic)", "Reliable": "Reliable()", "Datagram": "Datagram"}
 LOSSES = ["0", "0.05", "0.2", "0.4"]
 SLOW = ["0", "0.1", "0.3"]
 

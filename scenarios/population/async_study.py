@@ -89,6 +89,30 @@ def differences(view):
         )
 
 
+# A staleness function and its control, under which every report counts the same.
+WEIGHED = {
+    "fedbuff": "fedbuff-constant",
+    "fedasync-polynomial": "fedasync-constant",
+    "fedasync-hinge": "fedasync-constant",
+}
+
+
+def staleness(view):
+    for title, figure, scale in [
+        ("virtual seconds to 90%", "s_to_90", 1),
+        ("accuracy after the last report, points", "accuracy", 100),
+    ]:
+        yield Table(
+            f"{title}: a server that weighs by staleness less one that does not",
+            ["server", *COLUMNS],
+            [
+                [server, *(view.difference((server, slow), (control, slow), figure, scale) for slow in SLOW)]
+                for server, control in WEIGHED.items()
+            ],
+            ["Seeds under which one of the two never has 90% are left out."] if figure == "s_to_90" else [],
+        )
+
+
 STUDY = Study(
     file=__file__,
     name="async",
@@ -103,7 +127,7 @@ STUDY = Study(
         "age": mean_age,
         "oldest": lambda run: max(ages(run), default=0),
     },
-    tables=[tables, differences],
+    tables=[tables, differences, staleness],
 )
 
 if __name__ == "__main__":
