@@ -62,7 +62,7 @@ pub use preset::{preset, presets, Preset, UnknownModel};
 pub use script::{Script, ScriptError};
 pub use spill::Spill;
 pub use statistics::Statistics;
-pub use sub_model::{PartialSum, Selection};
+pub use sub_model::{PartialSum, Rounding, Selection};
 pub use units::{Columns, EntryUnits, UnitSet, Units};
 pub use views::ViewError;
 

@@ -59,6 +59,38 @@ fn a_deadline_closes_a_round_with_the_reports_it_has() {
     }
 }
 
+/// Three clients that take three times as long as a round.
+#[test]
+fn slow_clients_report_the_steps_that_they_have_taken_where_the_schedule_says_so() {
+    let slow = "device: (preset: \"laptop\", speed: \"200 kFLOP/s\"), link: \"lan\"";
+    let partial = "rounds: 2, cohort: 6, deadline: \"2 s\", on_deadline: ReportPartial";
+    let ran = Ran::of(&mixed(slow, partial));
+    for round in ran.rounds() {
+        let counts = (round.reported, round.unanswered, round.partial);
+        assert_eq!(counts, (6, 0, Some(3)));
+        assert!(round.duration() < Span::from_secs(2));
+    }
+    for row in ran.clients() {
+        let all = row.samples.div_ceil(32);
+        match &*row.group {
+            "other" => assert!((1..all).contains(&row.steps), "{} of {all}", row.steps),
+            _ => assert_eq!(row.steps, all),
+        }
+    }
+    assert_eq!(ran.record().totals.unwrap().partial, Some(6));
+    let hash = |ran: &Ran| ran.result.as_ref().unwrap().hash.to_string();
+    for workers in [2, 4] {
+        let again = Ran::on(workers, &mixed(slow, partial));
+        assert_eq!(hash(&ran), hash(&again), "{workers} workers");
+    }
+    let dropped = Ran::of(&mixed(slow, "rounds: 2, cohort: 6, deadline: \"2 s\""));
+    for round in dropped.rounds() {
+        let counts = (round.reported, round.unanswered, round.partial);
+        assert_eq!(counts, (3, 3, None));
+    }
+    assert_eq!(dropped.record().totals.unwrap().partial, None);
+}
+
 #[test]
 fn too_few_reports_abandon_a_round_and_the_model_stays_as_it_was() {
     let losses = |least: u32| {

@@ -61,9 +61,14 @@ impl Shared {
         let OnDeadline::ReportPartial { reserve } = self.plan.schedule.on_deadline else {
             return None;
         };
+        let node = Federation::node_of(client);
+        Some(reserve + self.nominal(node, server, self.stand_in_bytes(client)))
+    }
+
+    /// The size of a report of `client`, where stand-ins were made.
+    pub(super) fn stand_in_bytes(&self, client: u32) -> Bytes {
         let report = self.stand_ins.report(self.sizes.level_of(client));
-        let bytes = Bytes(ENVELOPE.saturating_add(report.wire_bytes().0));
-        Some(reserve + self.nominal(Federation::node_of(client), server, bytes))
+        Bytes(ENVELOPE.saturating_add(report.wire_bytes().0))
     }
 
     /// How long a message takes on idle links without losses, with latencies at their medians.

@@ -50,8 +50,7 @@ pub struct Stops {
     pub steps: u64,
     /// How long the device computes for them. Steps are taken to be equally long.
     pub compute: Span,
-    /// The time that the client leaves for its report: `upload`, for the report that it really sends,
-    /// and the reserve.
+    /// The time that the client leaves for its report: `upload` and the reserve.
     pub leaves: Span,
     /// By how many seconds the latency of the task is above its median, in some draws, and that of the
     /// report.
@@ -161,7 +160,8 @@ impl Outlook {
 
 impl Federation {
     /// How long a round is expected to take a client, and what it costs the client. A task and a report are
-    /// taken to be one set of parameters of the client's network, the report compressed where reports are.
+    /// taken to be one set of parameters of the client's network, the report compressed where reports are;
+    /// where clients stop early to report, a report has the size that it really has.
     pub fn outlook(&self, client: u32) -> Outlook {
         let shared = self.share();
         let plan = &shared.plan;
@@ -177,7 +177,11 @@ impl Federation {
             client,
         );
         let model = own.model.layout().wire_bytes();
-        let report = shared.report_bytes(client, model);
+        // A client that stops early goes by the size that its report really has.
+        let report = match plan.schedule.on_deadline.is_drop() {
+            true => shared.report_bytes(client, model),
+            false => shared.stand_in_bytes(client),
+        };
         let (node, other) = (Self::node_of(client), shared.counterpart(client));
         let samples = plan.partition.size(client as usize);
         let passages = [

@@ -306,7 +306,7 @@ fn who_is_there_goes_on_too() {
 /// On any number of workers, too.
 #[test]
 fn clients_that_stop_early_go_on_too() {
-    let rounds = "rounds: 5, cohort: 4, over_selection: 2.0, deadline: \"6 s\", \
+    let rounds = "rounds: 5, cohort: 8, deadline: \"6 s\", \
                   on_deadline: ReportPartial(reserve: \"100 ms\")";
     let faults = "faults: [(fault: Pause, when: Rate(every: \"3 s\", lasts: \"200 ms\")),
         (fault: Crash(), when: Rate(every: \"8 s\", lasts: \"1 s\"))]";
@@ -315,11 +315,16 @@ fn clients_that_stop_early_go_on_too() {
         ("FedProx()", ""),
         ("Scaffold()", faults),
         ("FedNova()", "compute: Sampled(0.5)"),
-        ("HeteroFL()", "compression: Qsgd(levels: 4)"),
+        ("FedAvg()", "compression: Qsgd(levels: 4)"),
         ("FedAvg()", secure),
     ] {
-        let scenario = holding(rounds, method, further, &["training.epochs=20"]);
-        let memory = holds(&scenario, u64::MAX, 2);
+        let scenario = holding(
+            rounds,
+            method,
+            further,
+            &["population[1].device.speed=150 kFLOP/s"],
+        );
+        let memory = holds(&scenario, u64::MAX, 3);
         assert!(memory.partial > 0, "{method}: nobody stopped early");
         let hash = |workers| run(&scenario, None, workers, 1, u64::MAX).0.hash;
         let alone = hash(1);

@@ -12,7 +12,7 @@
 use super::average::Weighting;
 use super::sub_models::Choice;
 use super::{heterofl, ClientHalf, Method, MethodError, ReportKind, ServerHalf, Setup};
-use crate::model::{Model, ModelError, Pace};
+use crate::model::{Model, ModelError, Pace, Rounding};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Method for FedRolex {
     }
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
-        heterofl::sub_model(full, ratio, self.scaler)
+        heterofl::sub_model(full, ratio, Rounding::Down, self.scaler)
     }
 
     fn reports(&self) -> ReportKind {

@@ -300,7 +300,7 @@ mod tests {
             scaler: false,
             masked_loss: false,
             weighting: Weighting::Samples,
-            fine_tune: None,
+            ..HeteroFl::default()
         };
         let method = Fjord::default();
         for ratio in [1.0, 0.5] {

@@ -13,7 +13,7 @@ use super::{
     ServerHalf, ServerJob, Setup, Training,
 };
 use crate::learn::{Correction, LocalTraining, Trained};
-use crate::model::{LayerSpec, Model, ModelError, ParamSet};
+use crate::model::{LayerSpec, Model, ModelError, ParamSet, Rounding};
 use crate::quantity::Flops;
 use crate::snapshot::{Damaged, Reader, Writer};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct HeteroFl {
     /// Whether a client's loss contains only the classes that the client has (masked cross
     /// entropy). Of the last layer, the client then changes only the rows of these classes.
     pub masked_loss: bool,
+    /// How the number of units of a sub-model is rounded. The authors' program rounds up.
+    pub rounding: Rounding,
     /// The weight of a report; the paper gives all reports equal weight.
     pub weighting: Weighting,
     /// Fine-tuning of the global model on the public set, if wanted.
@@ -40,6 +42,7 @@ impl Default for HeteroFl {
         Self {
             scaler: true,
             masked_loss: true,
+            rounding: Rounding::Down,
             weighting: Weighting::Uniform,
             fine_tune: None,
         }
@@ -63,7 +66,7 @@ impl Method for HeteroFl {
     }
 
     fn sub_model(&self, full: &Model, ratio: f64) -> Result<Model, ModelError> {
-        sub_model(full, ratio, self.scaler)
+        sub_model(full, ratio, self.rounding, self.scaler)
     }
 
     fn reports(&self) -> ReportKind {
@@ -97,9 +100,15 @@ impl Method for HeteroFl {
     }
 }
 
-/// The network of width `ratio`, with scalers if `scaler` is set.
-pub(super) fn sub_model(full: &Model, ratio: f64, scaler: bool) -> Result<Model, ModelError> {
-    let narrow = full.narrowed_layers(ratio);
+/// The network of width `ratio`, with the numbers of its units rounded as `rounding` says, and with
+/// scalers if `scaler` is set.
+pub(super) fn sub_model(
+    full: &Model,
+    ratio: f64,
+    rounding: Rounding,
+    scaler: bool,
+) -> Result<Model, ModelError> {
+    let narrow = full.narrowed_layers(ratio, rounding);
     let layers = match scaler {
         true => scaled(&narrow, ratio, &mut hidden(full)),
         false => narrow,
@@ -285,7 +294,12 @@ mod tests {
             toy.round(&[0, 1, 2]);
             let parts = (0..3u32).map(|k| {
                 let ratio = ratios[k as usize];
-                let kept: Vec<usize> = (0..(HIDDEN as f64 * ratio) as usize).collect();
+                let units = HIDDEN as f64 * ratio;
+                let units = match method.rounding {
+                    Rounding::Down => units.floor(),
+                    Rounding::Up => units.ceil(),
+                };
+                let kept: Vec<usize> = (0..units as usize).collect();
                 let classes = method.masked_loss.then(|| classes_of(k));
                 let descent = NarrowDescent {
                     rate: if method.scaler { ratio } else { 1.0 },
@@ -319,6 +333,7 @@ mod tests {
         let plain = HeteroFl {
             scaler: false,
             masked_loss: false,
+            rounding: Rounding::Down,
             weighting: Weighting::Samples,
             fine_tune: None,
         };
@@ -337,6 +352,24 @@ mod tests {
             },
             [0.5, 0.25, 1.0],
         );
+    }
+
+    #[test]
+    fn units_can_be_rounded_up_as_in_the_authors_program() {
+        let up = HeteroFl {
+            rounding: Rounding::Up,
+            ..HeteroFl::default()
+        };
+        three_rounds(&up, [1.0, 0.6, 0.3]);
+        let parameters = |method: &HeteroFl, ratio| {
+            let full = toy(method, &local(), RATIOS);
+            let full = full.input(0, Payload::Nothing).model;
+            method.sub_model(&full, ratio).unwrap().parameters()
+        };
+        // A share that is whole, but for rounding, is whole either way.
+        let down = HeteroFl::default();
+        assert_eq!(parameters(&up, 0.5), parameters(&down, 0.5));
+        assert!(parameters(&up, 0.3) > parameters(&down, 0.3));
     }
 
     #[test]
@@ -361,7 +394,7 @@ mod tests {
             scaler: true,
             masked_loss: false,
             weighting: Weighting::Samples,
-            fine_tune: None,
+            ..HeteroFl::default()
         };
         let average = FedAvg::default();
         let (mut a, mut b) = (Toy::new(&plain, &local()), Toy::new(&average, &local()));

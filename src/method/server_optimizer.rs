@@ -20,6 +20,11 @@ pub trait ServerRule: Send + 'static {
     /// The operations of a step for each parameter, which the virtual server is charged.
     const FLOPS: u64;
 
+    /// The operations of a step for each parameter with these settings, where they change the number.
+    fn flops(&self) -> u64 {
+        Self::FLOPS
+    }
+
     /// The second moment before the first round. `None` if the rule has none; the `v` of its steps
     /// is then 0.
     fn initial_second_moment(&self) -> Option<f32> {
@@ -190,7 +195,7 @@ impl<R: ServerRule> ServerHalf for Optimizing<R> {
 
     fn round_flops(&self) -> Flops {
         // The operations of the rule, and those of the mean and of its difference to the model.
-        Flops((R::FLOPS + 2) * self.global.len() as u64)
+        Flops((self.rule.flops() + 2) * self.global.len() as u64)
     }
 
     fn global(&self) -> Option<&ParamSet> {

@@ -3,7 +3,18 @@
 
 use super::{Buffer, Entry, LayerSpec, Model, ModelError, ParamError, ParamSet, Place, Units};
 use crate::sim::rng::{below, Stream};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+
+/// How a share of the units of a layer becomes a whole number of units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Rounding {
+    /// Down, but to one unit at least: half of 5 units are 2.
+    #[default]
+    Down,
+    /// Up: half of 5 units are 3.
+    Up,
+}
 
 impl Model {
     /// The same architecture with `ratio` of the units of every hidden layer, rounded down, at least
@@ -13,11 +24,12 @@ impl Model {
     /// When the narrower layers break a rule (group normalisation whose groups no longer divide the
     /// channels).
     pub fn narrowed(&self, ratio: f64) -> Result<Self, ModelError> {
-        Self::build(&self.narrowed_layers(ratio), self.input(), self.classes())
+        let layers = self.narrowed_layers(ratio, Rounding::Down);
+        Self::build(&layers, self.input(), self.classes())
     }
 
-    /// The layers of [`Model::narrowed`].
-    pub fn narrowed_layers(&self, ratio: f64) -> Vec<LayerSpec> {
+    /// The layers of [`Model::narrowed`], with the numbers of units rounded as `rounding` says.
+    pub fn narrowed_layers(&self, ratio: f64, rounding: Rounding) -> Vec<LayerSpec> {
         let sets = self.units().sets();
         // Hidden widths in the order in which the layers have them, one for each weight.
         let mut weights = self
@@ -28,15 +40,20 @@ impl Model {
             .filter(|(_, units)| units.columns.is_some())
             .map(|(entry, units)| match sets[units.rows].fixed {
                 true => entry.shape[0],
-                false => width(entry.shape[0], ratio),
+                false => width(entry.shape[0], ratio, rounding),
             });
         narrow(self.layers(), &mut weights)
     }
 }
 
 /// `ratio` of `full` units, at least one. A product that is whole but for rounding counts as whole.
-fn width(full: usize, ratio: f64) -> usize {
-    (libm::floor(full as f64 * ratio + 1e-9) as usize).clamp(1, full)
+fn width(full: usize, ratio: f64, rounding: Rounding) -> usize {
+    let units = full as f64 * ratio;
+    let whole = match rounding {
+        Rounding::Down => libm::floor(units + 1e-9),
+        Rounding::Up => libm::ceil(units - 1e-9),
+    };
+    (whole as usize).clamp(1, full)
 }
 
 fn narrow(layers: &[LayerSpec], widths: &mut impl Iterator<Item = usize>) -> Vec<LayerSpec> {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// Clients are drawn one after the other, each time with probabilities in proportion to the samples
-/// of those left. This is the sampling of FedProx's experiments (Li et al., MLSys 2020).
+/// of those left. FedProx's algorithm 2 samples by data (Li et al., MLSys 2020), with a
+/// plain mean of the models; its experiments and its authors' program sample uniformly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ByData {}

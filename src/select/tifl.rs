@@ -17,8 +17,9 @@ const MOST_TIERS: u32 = 10_000;
 ///
 /// With `adaptive`, the probabilities change (the paper's algorithm 2). Whenever the model is
 /// measured and is no better on the samples of the tier that was asked last than the time before,
-/// the probability of each tier becomes proportional to its error 1 − A_t. This part was written
-/// from memory of the paper, which leaves the exact function open.
+/// the probability of each tier becomes proportional to its error 1 − A_t. The paper leaves the
+/// function open; public implementations (bacox/fltk) go by the order of the accuracies alone: the
+/// i-th worst of n tiers has the probability `(n − i + 1) / (n (n + 1) / 2)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TiFL {

@@ -326,3 +326,22 @@ fn the_labels_of_the_public_set_teach_the_transfer() {
         .unwrap();
     assert!(public.train.as_slice().iter().any(|&s| label(s) != 0));
 }
+
+/// The control of the method: with nothing digested, other clients' scores change nothing.
+#[test]
+fn without_digestion_no_client_depends_on_the_scores_of_others() {
+    let after = |digest_epochs, other: u32| {
+        let method = FedMd {
+            digest_epochs,
+            ..small()
+        };
+        let mut toy = toy(&method, &local(), RATIOS);
+        for _ in 0..3 {
+            toy.round(&[0, other]);
+        }
+        toy.kept(0, MODEL).digest()
+    };
+    assert!(FedMd { digest_epochs: 0, ..small() }.check(&local()).is_empty());
+    assert_eq!(after(0, 1), after(0, 2));
+    assert_ne!(after(1, 1), after(1, 2));
+}

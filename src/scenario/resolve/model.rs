@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use crate::data::DataSummary;
-use crate::model::{preset, presets, Initializer, Model};
+use crate::model::{preset, presets, Initializer, Model, Rounding};
 use crate::quantity::Probability;
 use crate::scenario::file::ModelFile;
 use crate::scenario::Architecture;
@@ -37,7 +37,7 @@ impl Resolver<'_> {
         let (mut layers, samples) = (layers?, samples?);
         if width < Probability::ONE {
             if let Ok(full) = Model::build(&layers, &samples.shape, samples.classes) {
-                layers = full.narrowed_layers(width.get());
+                layers = full.narrowed_layers(width.get(), Rounding::Down);
             }
         }
         match Model::build(&layers, &samples.shape, samples.classes) {
