@@ -51,7 +51,7 @@ ARMS = {
     "lotteryfl": (
         "LotteryFL",
         METHODS.format("lotteryfl"),
-        grid("target", ["0.3", "0.5"], "LotteryFL(prune_rate: 0.2, target: {})"),
+        grid("target", ["0.3", "0.5"], "LotteryFL(prune_rate: 0.2, target: {}, acc_threshold: 0.2)"),
     ),
     "hermes": ("Hermes", METHODS.format("hermes"), grid("target", ["0.3", "0.5"], "Hermes(prune_rate: 0.2, target: {})")),
     "tailorfl": (
@@ -65,7 +65,7 @@ ARMS = {
         "LotteryFL, nothing pruned",
         METHODS.format("lotteryfl"),
         {
-            name: (*sets, "method=LotteryFL(prune_rate: 0.2, target: 0.0)")
+            name: (*sets, "method=LotteryFL(prune_rate: 0.2, target: 0.0, acc_threshold: 0.2)")
             for name, sets in rates().items()
         },
     ),
