@@ -113,14 +113,14 @@ STANDS_ON = {
 }
 
 
-def chosen(view, figures):
+def chosen(results, figures):
     """Arm to cell: the setting with the best mean of the first of `figures` that the arm has, under the seeds
     that choose. An arm of which such a run is missing is left out."""
     of = {}
     for arm, (_, _, settings) in ARMS.items():
         scores = {}
         for setting in settings:
-            runs = view.results.runs.get((arm, setting), {})
+            runs = results.runs.get((arm, setting), {})
             if not all(seed in runs for seed in TUNING):
                 break
             for figure in figures:
@@ -144,13 +144,19 @@ FOR_CLIENTS = ["trained_mean", "client_mean"]
 
 def shown(view, figures):
     """The chosen cells; the tables from here on show the other seeds."""
-    cells = chosen(view, figures)
+    cells = chosen(view.results, figures)
     view.seeds = SHOWN
     return cells
 
 
+def needed(results):
+    """Under the seeds that do not choose, only chosen settings run."""
+    cells = {key for figures in (FOR_SERVER, FOR_CLIENTS) for key in chosen(results, figures).values()}
+    return lambda key, seed: seed in TUNING or key in cells
+
+
 def settings(view):
-    server, clients = chosen(view, FOR_SERVER), chosen(view, FOR_CLIENTS)
+    server, clients = chosen(view.results, FOR_SERVER), chosen(view.results, FOR_CLIENTS)
     yield Table(
         "The setting that seeds 1 to 5 choose of each arm's six, by the model handed out and by the clients' models "
         "after training",
@@ -256,6 +262,7 @@ STUDY = Study(
         for setting, sets in settings.items()
     ],
     seeds=TUNING + SHOWN,
+    needed=needed,
     figures={
         **FIGURES,
         "rounds_to_90": reached(0.9, "round"),

@@ -49,7 +49,10 @@ def product(*columns):
 @dataclass
 class Study:
     """`figures`: functions of a `reading.Run` by name; a figure is a number, or None where the run has none.
-    `tables`: functions that take a `tables.View` and yield tables. `page`: where the results are told."""
+    `tables`: functions that take a `tables.View` and yield tables. `page`: where the results are told.
+    `needed`: of a study in which some runs choose others, a function that takes the results so far and returns
+    whether a run is wanted, from its cell's key and its seed. Example: seeds 1 to 5 tune, and under the others
+    only the chosen settings run."""
 
     file: str
     name: str
@@ -60,6 +63,7 @@ class Study:
     figures: dict
     tables: list
     seeds: tuple = (1, 2, 3, 4, 5)
+    needed: object = None
     by_key: dict = field(init=False, repr=False)
 
     def __post_init__(self):

@@ -81,7 +81,11 @@ class Asked:
         self.runs = pathlib.Path(runs).resolve() if runs else ROOT / "runs" / study.name
 
     def states(self, program):
-        return state.look(self.runs, self.cells, self.seeds, program)
+        states = state.look(self.runs, self.cells, self.seeds, program)
+        if self.study.needed is None:
+            return states
+        wanted = self.study.needed(results.from_runs(self.study, states))
+        return [one for one in states if wanted(one.cell.key, one.seed)]
 
     def program(self):
         return provenance.program(self.options.program)
@@ -110,6 +114,15 @@ def _stale(states, command):
 
 
 def run(asked):
+    while True:
+        code, made = _make(asked)
+        # What was made may choose what is needed next.
+        if code or not made or asked.study.needed is None:
+            return code
+
+
+def _make(asked):
+    """Makes the runs that are missing and needed; the exit status, and how many were made in time."""
     study, options = asked.study, asked.options
     program = asked.program()
     if program.older_than_sources:
@@ -121,7 +134,7 @@ def run(asked):
         _stale(states, study.path)
     if not todo:
         print(f"{study.name}: all {tables.count(len(states), 'run')} are done; {study.path} tables prints the tables")
-        return 0
+        return 0, 0
     data.demand({one.cell.key: one.cell for one in todo}.values())
     budget = None if options.budget_minutes is None else 60 * options.budget_minutes
     runner = running.Runner(study, program, options.jobs, budget, lambda text: print(text, flush=True))
@@ -129,7 +142,7 @@ def run(asked):
         made, left, late = runner.run(todo, states)
     except running.Interrupted as interrupted:
         print(f"interrupted; what was done is kept, and {study.path} run goes on", file=sys.stderr)
-        return 128 + interrupted.number
+        return 128 + interrupted.number, 0
     finally:
         lock.close()
     if late:
@@ -138,8 +151,8 @@ def run(asked):
         print(f"{tables.count(len(runner.failed), 'run')} failed: {', '.join(runner.failed)}", file=sys.stderr)
         if left and not late:
             print(f"{running.FAILURES} failed one after the other, so {left} were not begun", file=sys.stderr)
-        return 1
-    return 0
+        return 1, made
+    return 0, 0 if late else made
 
 
 def status(asked):

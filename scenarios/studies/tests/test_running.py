@@ -60,6 +60,22 @@ class Running(unittest.TestCase):
         self.assertIn("no completed round: a/y seed 1, a/y seed 2", said)
         self.assertEqual(self.parts(), [])
 
+    def test_runs_that_choose_come_first_and_only_the_chosen_cell_runs_under_the_other_seeds(self):
+        study = fake.study((("a", "x"), ()), (("a", "y"), ("add=0.3",)), seeds=(1, 2, 3))
+
+        def needed(results):
+            scores = {key: runs[1].figures["accuracy"] for key, runs in results.runs.items() if 1 in runs}
+            best = max(scores, key=scores.get) if len(scores) == 2 else None
+            return lambda key, seed: seed == 1 or key == best
+
+        study.needed = needed
+        said, code = self.call(study, "run", "--jobs", "1")
+        self.assertEqual(code, 0, said)
+        names = [line.split("] ")[1].split(":")[0] for line in said.splitlines() if line.startswith("[")]
+        self.assertEqual(names, ["a/x seed 1", "a/y seed 1", "a/y seed 2", "a/y seed 3"])
+        said, _ = self.call(study, "status")
+        self.assertIn("4 runs, 4 done, 0 stale, 0 missing", said)
+
     def test_a_run_says_where_it_comes_from(self):
         self.call(fake.study((("a", "x"), ("add=1",))), "run", "--seeds", "4")
         record = fake.cell_json(self.runs / "a/x/seed-4")
