@@ -138,7 +138,14 @@ fn server(row: &ServerRow) -> u64 {
         refused: row.refused.saturating_add(row.rejected),
         ..row.clone()
     };
-    hashed(9, as_before(&without(&row, &["rejected", "server_flops", "server_energy_j"], &[])))
+    hashed(
+        9,
+        as_before(&without(
+            &row,
+            &["rejected", "server_flops", "server_energy_j"],
+            &[],
+        )),
+    )
 }
 
 /// A row's JSON with the names that columns had when the first hashes were recorded.
