@@ -157,11 +157,21 @@ def needed(results):
 
 def settings(view):
     server, clients = chosen(view.results, FOR_SERVER), chosen(view.results, FOR_CLIENTS)
+    view.seeds = TUNING
     yield Table(
-        "The setting that seeds 1 to 5 choose of each arm's six, by the model handed out and by the clients' models "
-        "after training",
-        ["arm", "for the server's model", "for the clients' models"],
-        [[ARMS[arm][0], server[arm][1], clients[arm][1]] for arm in server],
+        "The setting that seeds 1 to 5 choose of each arm's six, by the accuracy of the model handed out and by that "
+        "of the clients' models after training, in % (a dash: an arm has no such model, and the other figure chooses)",
+        ["arm", "for the server's model", "accuracy", "for the clients' models", "accuracy"],
+        [
+            [
+                ARMS[arm][0],
+                server[arm][1],
+                view.means(server[arm], "client_mean", 100),
+                clients[arm][1],
+                view.means(clients[arm], "trained_mean", 100),
+            ]
+            for arm in server
+        ],
     )
 
 
