@@ -70,7 +70,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
         "when a round ends with what it has is schedule: (deadline: \"60 s\")",
     ),
     (
-        &["on_deadline", "drop_stragglers", "partial_work", "drop_percent", "stragglers"],
+        &["on_deadline", "drop_stragglers", "partial_work", "drop_percent"],
         "what becomes of clients that would not be done in time is schedule: (on_deadline: ReportPartial)",
     ),
     (
