@@ -341,7 +341,12 @@ fn without_digestion_no_client_depends_on_the_scores_of_others() {
         }
         toy.kept(0, MODEL).digest()
     };
-    assert!(FedMd { digest_epochs: 0, ..small() }.check(&local()).is_empty());
+    assert!(FedMd {
+        digest_epochs: 0,
+        ..small()
+    }
+    .check(&local())
+    .is_empty());
     assert_eq!(after(0, 1), after(0, 2));
     assert_ne!(after(1, 1), after(1, 2));
 }
