@@ -48,6 +48,8 @@ fn federation(method: &str, sized: bool, more: &str) -> String {
 fn unlearned(row: RoundRow) -> RoundRow {
     RoundRow {
         accuracy: None,
+        select_accuracy: None,
+        select_loss: None,
         loss: None,
         train_loss: None,
         client_mean: None,
