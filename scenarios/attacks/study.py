@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from studies import FIGURES, Cell, Study, Table, last, product
+from studies import FIGURES, Cell, Study, Table, costs, last, product
 
 # By four of twenty clients. A number behind a name is a strength, with which the attack hurts the plain mean;
 # without one the strength is the program's default. Both are shown.
@@ -105,24 +105,9 @@ def worth(view):
     )
 
 
-def costs(view):
+def cost(view):
     _, defences = shown(view)
-    yield Table(
-        "Costs of a run without an attack (mean over seeds)",
-        ["defence", "client GFLOP", "server GFLOP", "client J", "server J", "MB both ways", "virtual s"],
-        [
-            [
-                d,
-                view.means(("none", d), "client_flops", 1e-9),
-                view.means(("none", d), "server_flops", 1e-9, 3),
-                view.means(("none", d), "client_j", 1, 0),
-                view.means(("none", d), "server_j", 1, 3),
-                view.means(("none", d), "bytes", 1e-6),
-                view.means(("none", d), "virtual_s", 1),
-            ]
-            for d in defences
-        ],
-    )
+    yield costs(view, "Costs of a run without an attack (mean over seeds)", "defence", [(d, ("none", d)) for d in defences])
 
 
 STUDY = Study(
@@ -133,7 +118,7 @@ STUDY = Study(
     words=("attack", "defence"),
     cells=[cell(*words) for words in product(ATTACKS, DEFENCES)],
     figures={**FIGURES, "attack_success": last("attack_success")},
-    tables=[accuracy, backdoor, worth, costs],
+    tables=[accuracy, backdoor, worth, cost],
 )
 
 if __name__ == "__main__":

@@ -52,19 +52,23 @@ def differences(view):
     """The control of each cell: the same transport without loss and stragglers."""
     for transport in TRANSPORTS:
         perfect = (transport, "0", "0")
-        rows = [
-            [percent(loss)]
-            + [
-                "" if (loss, slow) == ("0", "0") else view.difference((transport, loss, slow), perfect, "accuracy")
-                for slow in SLOW
+        for what, figure, scale in [
+            ("accuracy after the last round, points", "accuracy", 100),
+            ("virtual seconds to 90%", "s_to_90", 1),
+        ]:
+            rows = [
+                [percent(loss)]
+                + [
+                    "" if (loss, slow) == ("0", "0") else view.difference((transport, loss, slow), perfect, figure, scale)
+                    for slow in SLOW
+                ]
+                for loss in LOSSES
             ]
-            for loss in LOSSES
-        ]
-        yield Table(
-            f"{transport}, accuracy after the last round less that without loss and stragglers, points",
-            ["packets lost", *(f"{percent(slow)} stragglers" for slow in SLOW)],
-            rows,
-        )
+            yield Table(
+                f"{transport}, {what}, less that without loss and stragglers",
+                ["packets lost", *(f"{percent(slow)} stragglers" for slow in SLOW)],
+                rows,
+            )
 
 
 STUDY = Study(

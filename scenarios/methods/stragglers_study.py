@@ -69,6 +69,20 @@ def differences(view):
     )
 
 
+def loss(view):
+    """What being too slow costs."""
+    yield Table(
+        "Accuracy on test data after the last round: half of the clients too slow, less nobody too slow, points",
+        COLUMNS,
+        [
+            [
+                view.difference(("half-slow", m, d), ("all-fast", m, d), "accuracy")
+                for m, d in product(METHODS, DEADLINES)
+            ]
+        ],
+    )
+
+
 STUDY = Study(
     file=__file__,
     name="stragglers",
@@ -81,7 +95,7 @@ STUDY = Study(
         "reports_a_round": lambda run: run.total("reported") / len(run.rounds),
         "partial_a_round": lambda run: run.total("partial") / len(run.rounds),
     },
-    tables=[tables, differences],
+    tables=[tables, differences, loss],
 )
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from studies import FIGURES, Cell, Study, Table, last, product, reached
+from studies import FIGURES, Cell, Study, Table, costs, last, product, reached
 
 TUNING = tuple(range(1, 6))
 SHOWN = tuple(range(6, 16))
@@ -241,23 +241,9 @@ def stands_on(view):
     )
 
 
-def costs(view):
-    yield Table(
-        "Costs of a whole run (mean over seeds), with the setting chosen for the server's model",
-        ["arm", "client GFLOP", "server GFLOP", "client J", "server J", "MB both ways", "virtual s"],
-        [
-            [
-                ARMS[arm][0],
-                view.means(key, "client_flops", 1e-9),
-                view.means(key, "server_flops", 1e-9, 3),
-                view.means(key, "client_j", 1, 0),
-                view.means(key, "server_j", 1, 3),
-                view.means(key, "bytes", 1e-6),
-                view.means(key, "virtual_s", 1),
-            ]
-            for arm, key in shown(view, FOR_SERVER).items()
-        ],
-    )
+def cost(view):
+    title = "Costs of a whole run (mean over seeds), with the setting chosen for the server's model"
+    yield costs(view, title, "arm", [(ARMS[arm][0], key) for arm, key in shown(view, FOR_SERVER).items()])
 
 
 STUDY = Study(
@@ -278,7 +264,7 @@ STUDY = Study(
         "rounds_to_90": reached(0.9, "round"),
         **{column: last(column) for column in [*PERSONAL, *STANDS_ON]},
     },
-    tables=[settings, accuracy, differences, stands_on, costs],
+    tables=[settings, accuracy, differences, stands_on, cost],
 )
 
 if __name__ == "__main__":

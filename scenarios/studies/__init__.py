@@ -7,7 +7,7 @@ that every study follows are in docs/studies/README.md.
 
 from .cells import Cell, Study, product
 from .figures import COSTS, FIGURES, at_best_of, best, bytes_until, last, reached
-from .tables import Table, count, number
+from .tables import Table, costs, count, number
 
 __all__ = [
     "COSTS",
@@ -18,6 +18,7 @@ __all__ = [
     "at_best_of",
     "best",
     "bytes_until",
+    "costs",
     "count",
     "last",
     "number",

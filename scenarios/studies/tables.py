@@ -43,6 +43,23 @@ class Table:
         return "\n".join(lines)
 
 
+COSTS = [
+    # Heading, figure, scale, digits.
+    ("client GFLOP", "client_flops", 1e-9, 1),
+    ("server GFLOP", "server_flops", 1e-9, 3),
+    ("client J", "client_j", 1, 0),
+    ("server J", "server_j", 1, 3),
+    ("MB both ways", "bytes", 1e-6, 1),
+    ("virtual s", "virtual_s", 1, 1),
+]
+
+
+def costs(view, title, corner, rows):
+    """What runs cost, in the mean over seeds; `rows` are pairs of a name and a cell's key."""
+    made = [[name, *(view.means(key, *figure) for _, *figure in COSTS)] for name, key in rows]
+    return Table(title, [corner, *(heading for heading, *_ in COSTS)], made)
+
+
 class View:
     """The results, as a function of tables sees them. It remembers what a table was made of."""
 

@@ -227,7 +227,8 @@ impl Evaluator {
     }
 
     /// The pieces of an evaluation: width after width, with the central pieces of each width first, and at
-    /// the end the pieces that measure an attack's success and those of the public set. Their number is the same in each evaluation.
+    /// the end the pieces that measure an attack's success and those of the public set. Their number is the
+    /// same in each evaluation.
     /// `global` is the model of the full width, and `at_level` gives the models of the others.
     ///
     /// # Errors
